@@ -1,0 +1,128 @@
+"""What is exported: the network's two steps as graphs, and what their files say of themselves.
+
+    encoder:   picture                                           -> centre, features
+    restorer:  centre, picture_0, features_0, ... picture_{T-1}, features_{T-1}  -> restored
+
+`features` is what a frame gives to every window it is in, `centre` what it gives besides to the
+one it is the centre of. Pictures are float32, RGB, 0 to 1; features are in the graph's precision
+and nobody's business but the restorer's. Batch 1, any height and width from 2.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from vsrdb_cli.errors import BackendError
+from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.network.fmanet import FMANet, FrameFeatures
+
+Precision = Literal["float32", "float16"]
+
+# Raised whenever the graphs' inputs, outputs or arithmetic change: older files are refused.
+REVISION = 1
+
+PICTURE, CENTRE, FEATURES, RESTORED = "picture", "centre", "features", "restored"
+ENCODED = [CENTRE, FEATURES]
+
+
+def restorer_inputs(length: int) -> list[str]:
+    """The restorer's input names, in order."""
+    frames = [(f"{PICTURE}_{t}", f"{FEATURES}_{t}") for t in range(length)]
+    return [CENTRE, *(name for frame in frames for name in frame)]
+
+
+@dataclass(frozen=True)
+class GraphInfo:
+    """What an exported file says of itself.
+
+    weights, sha256: the checkpoint it was made of. precision: of its features and most arithmetic.
+    """
+
+    weights: str
+    sha256: str
+    config: FMANetConfig
+    precision: str
+
+    def to_metadata(self) -> dict[str, str]:
+        return {
+            "format": "vsrdb-graph",
+            "revision": str(REVISION),
+            "weights": self.weights,
+            "sha256": self.sha256,
+            "config": json.dumps(self.config.to_dict(), sort_keys=True),
+            "scale": str(self.config.scale),
+            "channel_order": "rgb",
+            "precision": self.precision,
+        }
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str], origin: str) -> GraphInfo:
+        """Read what `to_metadata` wrote.
+
+        Raises:
+            BackendError: the file was not exported by this revision of vsrdb; names `origin`.
+        """
+        found = metadata.get("format"), metadata.get("revision"), metadata.get("channel_order")
+        wanted = ("vsrdb-graph", str(REVISION), "rgb")
+        if found != wanted:
+            raise BackendError(
+                f"{origin} is no graph of this version of vsrdb: {found}, expected {wanted}",
+                hint="write it again: vsrdb export",
+            )
+        return cls(
+            metadata["weights"],
+            metadata["sha256"],
+            FMANetConfig.from_dict(json.loads(metadata["config"])),
+            metadata["precision"],
+        )
+
+
+class Encoder(nn.Module):
+    """One frame -> its features."""
+
+    def __init__(self, network: FMANet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.network.encode(picture)
+        centre = (features.degradation[0], features.restoration[0])
+        levels = (*features.degradation[1:], *features.restoration[1:])
+        return torch.cat(centre, dim=1), torch.cat(levels, dim=1)
+
+
+class Restorer(nn.Module):
+    """Features of T frames -> the sharp centre frame."""
+
+    def __init__(self, network: FMANet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, centre: Tensor, *frames: Tensor) -> Tensor:
+        """`frames`: picture and features of each frame in turn."""
+        blocks = self.network.config.num_FRMA
+        initial_d, initial_r = centre.chunk(2, dim=1)
+        window = []
+        for picture, features in zip(frames[::2], frames[1::2], strict=True):
+            levels = features.chunk(2 * blocks, dim=1)
+            window.append(
+                FrameFeatures(
+                    picture.to(features.dtype),
+                    # Of the first level only the centre frame's is read.
+                    (initial_d, *levels[:blocks]),
+                    (initial_r, *levels[blocks:]),
+                )
+            )
+        return self.network.restore(window)
+
+
+def prepared(network: FMANet, precision: Precision) -> FMANet:
+    """The network as it is traced: in `precision`, with one residual for pictures of any height."""
+    network.restoration_network.strip = None
+    return network.to(getattr(torch, precision))

@@ -1,0 +1,83 @@
+"""Whether a runner computes what torch computes in float32: no file is kept, no engine used else.
+
+A test scene is restored by both at sizes of no round number, and the pictures are compared.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vsrdb_cli.backends.runner import Runner
+from vsrdb_cli.errors import BackendError
+
+SIZES = ((17, 23), (31, 48), (45, 37))
+
+# Largest difference of a sample, white being 1. float32: sums in another order. float16: half a
+# code of 8 bits; features carry 11 bits, flows move a sample by up to 0.002 pixels.
+TOLERANCE = {"float32": 1e-5, "float16": 2e-3}
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far a runner's picture is from torch's float32 one; (height, width) of the LR picture."""
+
+    height: int
+    width: int
+    max_error: float
+    psnr: float
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}: {self.max_error:.1e} ({self.psnr:.0f} dB)"
+
+
+def scene(length: int, height: int, width: int) -> list[Tensor]:
+    """`length` frames (1, 3, H, W), RGB, 0 to 1: smooth shapes, fine texture, moving; seeded."""
+    generator = torch.Generator().manual_seed(0)
+    size = (height + 8, width + 8 + 2 * length)
+    coarse = torch.rand(1, 3, size[0] // 8 + 2, size[1] // 8 + 2, generator=generator)
+    fine = torch.rand(1, 3, *size, generator=generator)
+    picture = F.interpolate(coarse, size=size, mode="bicubic") * 0.8 + fine * 0.2
+    picture = picture.clamp(0, 1)
+    return [picture[:, :, t : t + height, 2 * t : 2 * t + width] for t in range(length)]
+
+
+def restored(runner: Runner, height: int, width: int) -> Tensor:
+    """The test scene's centre frame, (1, 3, s H, s W)."""
+    frames = scene(runner.length, height, width)
+    return runner.restore([runner.encode(frame) for frame in frames])
+
+
+def compare(
+    reference: Runner, runner: Runner, sizes: Sequence[tuple[int, int]] = SIZES
+) -> list[Agreement]:
+    """Restore the test scene with both, at each (height, width)."""
+    agreements = []
+    for height, width in sizes:
+        error = restored(runner, height, width) - restored(reference, height, width)
+        square = error.square().mean().item()
+        psnr = -10 * math.log10(square) if square > 0 else math.inf
+        agreements.append(Agreement(height, width, error.abs().max().item(), psnr))
+    return agreements
+
+
+def require(agreements: Sequence[Agreement], precision: str, what: str) -> None:
+    """Raise unless every agreement is within the tolerance of `precision`.
+
+    Raises:
+        BackendError: names `what` differs, by how much, and the tolerance.
+    """
+    worst = max(agreements, key=lambda a: math.inf if math.isnan(a.max_error) else a.max_error)
+    if not worst.max_error <= TOLERANCE[precision]:  # so that a NaN does not pass
+        raise BackendError(
+            f"{what} differs from torch by {worst.max_error:.1e} at {worst.width}x{worst.height},"
+            f" more than the {TOLERANCE[precision]:.0e} allowed in {precision}; nothing was kept",
+            hint="use float32, or torch itself: vsrdb restore --backend torch"
+            if precision != "float32"
+            else "use torch itself (vsrdb restore --backend torch) and report this",
+        )

@@ -1,0 +1,159 @@
+"""A checkpoint as two ONNX graphs, kept only if ONNX Runtime computes what torch does with them."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vsrdb_cli.checkpoint import Checkpoint, build_network
+from vsrdb_cli.errors import BackendError, OutputError
+from vsrdb_cli.export import fgdf_node, graph, parity
+from vsrdb_cli.export.files import ExportFiles
+
+# The parsers of TensorRT before 10.15 or so, and ONNX Runtime's GridSample, know opset 18 well;
+# from 20 on "bilinear" is spelled "linear", which several TensorRT versions take for nearest.
+OPSET = fgdf_node.OPSET
+
+OnStep = Callable[[str], None]
+
+
+def export_onnx(
+    checkpoint: Checkpoint, folder: Path, precision: graph.Precision, *, on_step: OnStep
+) -> list[parity.Agreement]:
+    """Write encoder and restorer as ONNX files, tested against torch.
+
+    Args:
+        checkpoint: proven weights.
+        folder: where the files go; made if missing. Files of the same names are replaced.
+        precision: of features and most arithmetic; norms, softmax, flows and the pictures going in
+            and out are float32 in any case.
+        on_step: told what is being done, before each long step.
+
+    Returns:
+        How far ONNX Runtime on the CPU is from torch in float32, at each of `parity.SIZES`.
+
+    Raises:
+        BackendError: a package is missing, or the graphs compute something else; nothing is left.
+        OutputError: `folder` cannot be written to.
+    """
+    require_packages()
+    from vsrdb_cli.backends.ort import OrtRunner
+    from vsrdb_cli.backends.pytorch import TorchRunner
+
+    info = graph.GraphInfo(checkpoint.name, checkpoint.sha256, checkpoint.config, precision)
+    files = ExportFiles(folder, checkpoint.name, checkpoint.sha256, precision)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Beside the place they end in, so that renaming moves no bytes.
+        with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as work:
+            made = ExportFiles(Path(work), checkpoint.name, checkpoint.sha256, precision)
+            network = graph.prepared(build_network(checkpoint), precision)
+            for name in ("encoder", "restorer"):
+                on_step(f"tracing the {name}")
+                _write(_traced(name, network, checkpoint), name, info, made.graph(name))
+            on_step("comparing with torch")
+            agreements = parity.compare(
+                TorchRunner(checkpoint, "cpu", "float32"), OrtRunner(made, "cpu")
+            )
+            parity.require(agreements, precision, "what ONNX Runtime computes")
+            for source, target in zip(made.graphs, files.graphs, strict=True):
+                source.replace(target)
+    except OSError as error:
+        raise OutputError(f"{folder} cannot be written to: {error.strerror or error}") from error
+    return agreements
+
+
+def require_packages() -> None:
+    """Raise BackendError, naming the extra to install, unless exporting is possible."""
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        if importlib.util.find_spec(package) is None:
+            raise BackendError(
+                f"export needs the package '{package}', which is not installed",
+                hint="pip install 'vsrdb[export]'",
+            )
+
+
+def _traced(name: str, network: Any, checkpoint: Checkpoint) -> Any:
+    """One of the two graphs as an onnx.ModelProto with the FGDF function attached."""
+    config = checkpoint.config
+    # Any size will do to trace with; unequal, so that height and width are not taken for one, and
+    # every input a tensor of its own, so that no two frames are.
+    size = (24, 20)
+
+    def picture() -> Tensor:
+        return torch.zeros(1, config.in_channels, *size)
+
+    def features(levels: int) -> Tensor:
+        return torch.zeros(1, levels * config.dim, *size, dtype=network.dtype)
+
+    if name == "encoder":
+        return _onnx(graph.Encoder(network), (picture(),), [graph.PICTURE], graph.ENCODED)
+    frames = [(picture(), features(2 * config.num_FRMA)) for _ in range(config.num_seq)]
+    inputs = (features(2), *(tensor for frame in frames for tensor in frame))
+    names = graph.restorer_inputs(config.num_seq)
+    return _onnx(graph.Restorer(network), inputs, names, [graph.RESTORED])
+
+
+def _onnx(
+    module: nn.Module, inputs: tuple[Tensor, ...], names: list[str], outputs: list[str]
+) -> Any:
+    # One pixel has no aligned corners; from 2 on every size takes the same path.
+    size = {
+        2: torch.export.Dim("height", min=2, max=2**15),
+        3: torch.export.Dim("width", min=2, max=2**15),
+    }
+    shapes = (size,) if len(inputs) == 1 else (size, (size,) * (len(inputs) - 1))
+    with torch.no_grad(), _quiet():
+        program = torch.onnx.export(
+            torch.export.export(module, inputs, dynamic_shapes=shapes),
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=names,
+            output_names=outputs,
+            custom_translation_table={torch.ops.vsrdb.fgdf.default: fgdf_node.translation()},
+            verbose=False,
+        )
+    assert program is not None
+    return program.model_proto
+
+
+def _write(model: Any, name: str, info: graph.GraphInfo, path: Path) -> None:
+    """Complete, check and save a traced graph."""
+    import onnx
+    from onnx import helper
+
+    if any(node.domain == fgdf_node.DOMAIN for node in model.graph.node):
+        # Only now, so that the exporter's optimiser cannot dissolve the node into it.
+        model.functions.append(fgdf_node.body())
+        if all(opset.domain != fgdf_node.DOMAIN for opset in model.opset_import):
+            model.opset_import.append(helper.make_opsetid(fgdf_node.DOMAIN, int(fgdf_node.VERSION)))
+    del model.metadata_props[:]
+    helper.set_model_props(model, {**info.to_metadata(), "graph": name})
+    for node in model.graph.node:  # where in the source a node came from: half of the file
+        del node.metadata_props[:]
+    onnx.checker.check_model(model, full_check=True)
+    onnx.save(model, os.fspath(path))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Hold back the exporter's notes on optional packages and its own future."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,208 @@
+"""The exported ONNX graphs as TensorRT or TensorRT-RTX engines.
+
+TensorRT builds on the GPU it builds for, with the plugin; TensorRT-RTX takes no plugins (the
+graph's function runs instead) and builds ahead of time on any machine. Each graph is built in a
+process of its own: what these libraries cannot do often ends the process they are in.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from vsrdb_cli.errors import BackendError
+from vsrdb_cli.export import engine as engines
+from vsrdb_cli.export import parity
+from vsrdb_cli.export.engine import FLAVOURS, Engine, Place, Sizes
+from vsrdb_cli.export.files import GRAPHS, ExportFiles
+from vsrdb_cli.export.graph import CENTRE, FEATURES, PICTURE, restorer_inputs
+from vsrdb_cli.export.to_onnx import OnStep
+from vsrdb_cli.network.config import FMANetConfig
+
+if TYPE_CHECKING:
+    from vsrdb_cli.backends.runner import Runner
+    from vsrdb_cli.checkpoint import Checkpoint
+
+# What TensorRT-RTX builds for ahead of time: GeForce and RTX cards from Ampere on.
+RTX_CAPABILITIES = ("SM86", "SM89", "SM120")
+
+
+def find_place(flavour: str, device: str = "cuda") -> Place:
+    """The library and GPU here, after checking that both are.
+
+    Raises:
+        BackendError: no package, or (TensorRT) no GPU: said before any of its objects is made,
+            because they end the process where there is none.
+    """
+    if flavour == "tensorrt" and not torch.cuda.is_available():
+        raise BackendError(
+            "TensorRT needs an NVIDIA GPU, and torch finds none here",
+            hint="on a machine with one: vsrdb export --format tensorrt",
+        )
+    module = import_library(flavour)
+    if flavour == "tensorrt-rtx":
+        return Place(flavour, module.__version__, "any", "any")
+    major, minor = torch.cuda.get_device_capability(device)
+    name = torch.cuda.get_device_name(device)
+    return Place(flavour, module.__version__, name, f"{major}.{minor}")
+
+
+def import_library(flavour: str) -> Any:
+    """The Python module of a flavour; BackendError, naming the extra, where it is missing."""
+    try:
+        return importlib.import_module(FLAVOURS[flavour])
+    except ImportError as error:  # also a missing libnvinfer.so
+        raise BackendError(
+            f"the backend {flavour} was asked for, but its package does not load: {error}",
+            hint=f"pip install 'vsrdb[{flavour}]'",
+        ) from None
+
+
+def build_engine(
+    files: ExportFiles, config: FMANetConfig, place: Place, sizes: Sizes, *, on_step: OnStep
+) -> Engine:
+    """Build both graphs for `place` and write engines and sidecar beside them.
+
+    Raises:
+        BackendError: the library refused; nothing is left but what was there before.
+    """
+    sidecar = engines.sidecar_path(files, place, sizes)
+    with tempfile.TemporaryDirectory(prefix=".engine-", dir=files.folder) as work:
+        made = {name: Path(work) / f"{name}.engine" for name in GRAPHS}
+        for name in GRAPHS:
+            on_step(f"building the {name} with {place.flavour} {place.version}")
+            _build_apart(
+                {
+                    "flavour": place.flavour,
+                    "graph": str(files.graph(name)),
+                    "target": str(made[name]),
+                    "profile": profile(name, config, sizes),
+                    "plugins": int(place.flavour == "tensorrt" and name == "restorer"),
+                    "tf32": files.precision != "float32",
+                }
+            )
+        hashes = {name: engines.file_sha256(path) for name, path in made.items()}
+        for name, path in made.items():
+            path.replace(engines.engine_path(sidecar, name))
+    engine = Engine(
+        place, files.weights, files.sha256, files.precision, asdict(config), sizes, hashes
+    )
+    engine.save(files.folder)
+    return engine
+
+
+def proven(engine: Engine, runner: Runner, checkpoint: Checkpoint, folder: Path) -> Engine:
+    """The engine with its measured agreement with torch in float32, measured once where it runs.
+
+    Raises:
+        BackendError: it computes something else; it is not to be used.
+    """
+    if engine.agreement:
+        return engine
+    from vsrdb_cli.backends.pytorch import TorchRunner
+
+    # Small and of no round number: the difference does not grow with the picture.
+    low, high = engine.sizes.smallest, engine.sizes.largest
+    sizes = {(min(low[0] + n, high[0]), min(low[1] + 2 * n, high[1])) for n in (0, 5, 13)}
+    agreements = parity.compare(TorchRunner(checkpoint, "cpu", "float32"), runner, sorted(sizes))
+    parity.require(agreements, engine.precision, f"the {engine.place.flavour} engine")
+    measured = {f"{a.width}x{a.height}": a.max_error for a in agreements}
+    engine = replace(engine, agreement=measured)
+    engine.save(folder)
+    return engine
+
+
+def profile(name: str, config: FMANetConfig, sizes: Sizes) -> dict[str, list[list[int]]]:
+    """Input name -> smallest, best and largest shape of one graph."""
+    channels = {
+        PICTURE: config.in_channels,
+        CENTRE: 2 * config.dim,
+        FEATURES: 2 * config.num_FRMA * config.dim,
+    }
+    inputs = [PICTURE] if name == "encoder" else restorer_inputs(config.num_seq)
+    three = (sizes.smallest, sizes.best, sizes.largest)
+    return {
+        name: [[1, channels[name.partition("_")[0]], *size] for size in three] for name in inputs
+    }
+
+
+def _build_apart(job: Mapping[str, Any]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "vsrdb_cli.export.to_tensorrt", json.dumps(job)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        raise BackendError(
+            f"{job['flavour']} did not build {Path(job['graph']).name}"
+            f" (status {done.returncode}): {lines[-1] if lines else 'it said nothing'}"
+        )
+
+
+def parse_network(trt: Any, logger: Any, job: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Builder and strongly typed network of one graph, checked layer by layer.
+
+    Raises:
+        ValueError: the parser refused it, took the plugin's node for something else, or reads
+            GridSample differently: either would give wrong pictures without a word.
+    """
+    if job["plugins"]:
+        from vsrdb_cli.export.plugin import register_plugin
+
+        register_plugin(trt)
+    builder = trt.Builder(logger)
+    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, logger)
+    if not parser.parse_from_file(job["graph"]):
+        raise ValueError("; ".join(parser.get_error(i).desc() for i in range(parser.num_errors)))
+    plugins = 0
+    for index in range(network.num_layers):
+        layer = network.get_layer(index)
+        plugins += layer.type == trt.LayerType.PLUGIN_V3
+        if layer.type == trt.LayerType.GRID_SAMPLE:
+            layer.__class__ = trt.IGridSampleLayer  # bindings give the base class
+            found = (layer.interpolation_mode, layer.align_corners, layer.sample_mode)
+            wanted = (trt.InterpolationMode.LINEAR, True, trt.SampleMode.FILL)
+            if found != wanted:
+                raise ValueError(f"{layer.name} samples as {found}, expected {wanted}")
+    if plugins != job["plugins"]:
+        raise ValueError(f"{plugins} plugin layers after parsing, expected {job['plugins']}")
+    return builder, network
+
+
+def _build(job: Mapping[str, Any]) -> None:
+    """Build one engine, in this process."""
+    trt = import_library(job["flavour"])
+    logger = trt.Logger(trt.Logger.WARNING)
+    builder, network = parse_network(trt, logger, job)
+    config = builder.create_builder_config()
+    shapes = builder.create_optimization_profile()
+    for name, (smallest, best, largest) in job["profile"].items():
+        shapes.set_shape(name, smallest, best, largest)
+    config.add_optimization_profile(shapes)
+    if job["flavour"] == "tensorrt-rtx":
+        config.num_compute_capabilities = len(RTX_CAPABILITIES)
+        for index, name in enumerate(RTX_CAPABILITIES):
+            config.set_compute_capability(getattr(trt.ComputeCapability, name), index)
+    if not job["tf32"]:
+        # 10 bits instead of 23: float32 in name only.
+        config.clear_flag(trt.BuilderFlag.TF32)
+    built = builder.build_serialized_network(network, config)
+    if built is None:
+        raise ValueError("the builder refused the network; the lines above say why")
+    Path(job["target"]).write_bytes(built)
+
+
+if __name__ == "__main__":
+    _build(json.loads(sys.argv[1]))

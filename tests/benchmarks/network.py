@@ -1,0 +1,91 @@
+"""Speed and memory of the network against a plain transcription, in one run.
+
+    python tests/benchmarks/network.py [--size 160x90] [--precision float32] [--threads 2]
+
+Time per frame of a long video: one `encode` and one `restore`; the plain transcription computes
+the whole forward of every window. Also prints the arithmetic and the rate of one large
+convolution on this machine, the floor to compare with.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from plain_fmanet import PlainFMANet
+
+from vsrdb_cli.network.fmanet import FMANet, FMANetConfig
+
+MACS_PER_PIXEL = 17.1e6  # of the paper's model with reused features, NETWORK: 0.99 T at 320x180
+
+
+def fastest(function, repeats: int) -> float:
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        function()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+@torch.inference_mode()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", default="160x90", help="WIDTHxHEIGHT of the input")
+    parser.add_argument("--precision", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--skip-plain", action="store_true", help="measure memory: ours alone")
+    arguments = parser.parse_args()
+    width, height = map(int, arguments.size.split("x"))
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+
+    config = FMANetConfig()
+    network = FMANet(config).eval()
+    clip = F.interpolate(torch.rand(1, 3, 3, height // 4, width // 4), (3, height, width))
+    plain = PlainFMANet(network.state_dict(), config)
+    low = network.to(getattr(torch, arguments.precision))
+
+    channels = config.dim
+    x = torch.rand(1, channels, height, width, dtype=low.dtype).to(
+        memory_format=torch.channels_last
+    )
+    weight = torch.rand(channels, channels, 3, 3, dtype=low.dtype)
+    seconds = fastest(lambda: F.conv2d(x, weight, padding=1), 10)
+    rate = 2 * channels * channels * 9 * height * width / seconds
+    print(f"one 90-to-90 convolution: {rate / 1e9:.0f} GFLOP/s")
+
+    window = [low.encode(clip[:, :, t]) for t in range(3)]
+    encode = fastest(lambda: low.encode(clip[:, :, 0]), arguments.repeats)
+    restore = fastest(lambda: low.restore(window), arguments.repeats)
+    ours = encode + restore
+    floor = 2 * MACS_PER_PIXEL * height * width / rate
+    print(
+        f"ours: {ours:.2f} s a frame (encode {encode:.2f}, restore {restore:.2f}); "
+        f"arithmetic at that rate {floor:.2f} s"
+    )
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"peak memory so far: {peak:.2f} GiB")
+    if arguments.skip_plain:
+        return
+    outputs: list[torch.Tensor] = []
+    seconds = fastest(lambda: outputs.append(plain(clip)), max(1, arguments.repeats - 1))
+    expected = outputs[0]
+    error = (low.restore(window) - expected).square().mean().sqrt().item()
+    print(
+        f"plain: {seconds:.2f} s a frame; ours is {seconds / ours:.2f} times as fast, "
+        f"rms difference {error:.1e}"
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,114 @@
+"""`vsrdb export` and the backends as a user meets them."""
+
+import sys
+
+import av
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from vsrdb_cli.backends import load_runner
+from vsrdb_cli.cli import main
+from vsrdb_cli.errors import BackendError
+
+
+@pytest.fixture
+def exports(exported, monkeypatch):
+    """The folder of the exported files as the one `restore` looks in."""
+    folder = exported["float32"][0].folder
+    monkeypatch.setenv("VSRDB_EXPORTS", str(folder))
+    return folder
+
+
+@pytest.mark.slow
+def test_export_writes_both_graphs_and_ends_with_files_sizes_and_agreement(checkpoint, tmp_path):
+    done = CliRunner().invoke(
+        main, ["export", "--weights", str(checkpoint.path), "-o", str(tmp_path)]
+    )
+    assert done.exit_code == 0, done.output
+    names = sorted(path.name for path in tmp_path.iterdir())
+    stem = f"small-{checkpoint.sha256[:12]}-float32"
+    assert names == [f"{stem}-encoder.onnx", f"{stem}-restorer.onnx"]
+    lines = done.stdout.splitlines()
+    assert [line.split("  ")[0] for line in lines[:2]] == [str(tmp_path / n) for n in names]
+    assert "differs from torch in float32 by at most" in lines[2]
+    if not torch.cuda.is_available():
+        assert "vsrdb export --format tensorrt" in done.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
+def test_an_engine_asked_for_without_a_gpu_is_one_line_before_any_work(checkpoint, tmp_path):
+    done = CliRunner().invoke(
+        main,
+        ["export", "--weights", str(checkpoint.path), "-o", str(tmp_path), "--format", "tensorrt"],
+    )
+    assert done.exit_code == 1
+    assert "TensorRT needs an NVIDIA GPU" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("size", ["320", "1x5", "axb", "320x"])
+def test_a_size_that_is_none_is_refused(size):
+    done = CliRunner().invoke(main, ["export", "--size", size])
+    assert done.exit_code == 2 and "is no size such as 320x180" in done.stderr
+
+
+def test_restoring_a_video_through_onnx_runtime_is_torchs_within_a_code(
+    checkpoint, exports, tmp_path
+):
+    source = tmp_path / "in.mkv"
+    with av.open(source, "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "bgr0"
+        pictures = np.random.default_rng(0).integers(0, 255, (4, 24, 32, 3), dtype=np.uint8)
+        for picture in pictures:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    restored = []
+    for backend in ("torch", "onnxruntime"):
+        target = tmp_path / f"{backend}.mkv"
+        arguments = ["--backend", backend, "--precision", "float32", "--device", "cpu"]
+        arguments += ["--codec", "ffv1", "--weights", str(checkpoint.path)]
+        done = CliRunner().invoke(main, ["restore", str(source), str(target), *arguments])
+        assert done.exit_code == 0, done.output
+        assert f"{backend} cpu float32" in done.stderr
+        with av.open(target) as container:
+            frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        restored.append(np.stack(frames).astype(int))
+    assert restored[0].shape == (4, 96, 128, 3)
+    assert np.abs(restored[0] - restored[1]).max() <= 1
+
+
+def test_missing_files_are_one_line_with_the_command_that_writes_them(
+    checkpoint, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("VSRDB_EXPORTS", str(tmp_path))
+    with pytest.raises(BackendError, match="no ONNX files of 'small' in float32") as caught:
+        load_runner(str(checkpoint.path), backend="onnxruntime", device="cpu")
+    assert caught.value.hint.startswith("write them: vsrdb export --weights")
+
+
+def test_a_missing_onnx_runtime_is_one_line_with_the_extra(checkpoint, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(BackendError, match="ONNX Runtime is not installed") as caught:
+        load_runner(str(checkpoint.path), backend="onnxruntime")
+    assert "vsrdb[export]" in caught.value.hint
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
+def test_a_gpu_asked_of_onnx_runtime_and_not_there_never_becomes_the_cpu(checkpoint, exports):
+    with pytest.raises(BackendError, match="'cuda:0' was asked for"):
+        load_runner(str(checkpoint.path), backend="onnxruntime", device="cuda:0")
+
+
+def test_a_backend_of_another_name_and_one_for_a_network_without_parameters(checkpoint):
+    with pytest.raises(BackendError, match="no backend called 'tflite'"):
+        load_runner(str(checkpoint.path), backend="tflite")
+    with pytest.raises(BackendError, match="runs in torch, not onnxruntime"):
+        load_runner("bicubic", backend="onnxruntime")
+
+
+def test_auto_on_the_cpu_is_torch_and_says_so(checkpoint, exports):
+    runner = load_runner(str(checkpoint.path), device="cpu", size=(24, 32))
+    assert runner.info.backend == "torch"

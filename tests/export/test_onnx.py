@@ -1,0 +1,147 @@
+"""Exported graphs compute what torch computes, say what they are, or are not kept."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from vsrdb_cli.backends.pytorch import TorchRunner
+from vsrdb_cli.errors import BackendError
+from vsrdb_cli.export import parity
+from vsrdb_cli.export.files import ExportFiles
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+pytest.importorskip("onnxscript")
+
+from vsrdb_cli.backends.ort import OrtRunner  # noqa: E402
+from vsrdb_cli.export.to_onnx import export_onnx  # noqa: E402
+
+
+@pytest.mark.parametrize(
+    "precision, tolerance",
+    [("float32", 1e-5), pytest.param("float16", 2e-3, marks=pytest.mark.slow)],
+)
+def test_onnx_runtime_agrees_with_torch_at_three_odd_sizes(exported, precision, tolerance):
+    _, agreements = exported[precision]
+    assert len(agreements) == 3
+    assert max(agreement.max_error for agreement in agreements) <= tolerance
+    assert all(agreement.height % 2 or agreement.width % 2 for agreement in agreements)
+
+
+@pytest.mark.parametrize("height, width", [(2, 2), (2, 33), (40, 3), (64, 96)])
+def test_one_pair_of_files_takes_every_size_from_two_pixels_up(exported, checkpoint, height, width):
+    runner = OrtRunner(exported["float32"][0], "cpu")
+    torch_runner = TorchRunner(checkpoint, "cpu", "float32")
+    (agreement,) = parity.compare(torch_runner, runner, [(height, width)])
+    assert agreement.max_error <= 1e-5
+
+
+def test_a_frame_gives_the_same_in_each_of_its_windows(exported, checkpoint):
+    runner = OrtRunner(exported["float32"][0], "cpu")
+    torch_runner = TorchRunner(checkpoint, "cpu", "float32")
+    frames = parity.scene(4, 20, 26)
+    held = [runner.encode(frame) for frame in frames]
+    ours = [runner.restore(held[start : start + 3]) for start in (0, 1)]
+    theirs = [torch_runner.encode(frame) for frame in frames]
+    for start, picture in enumerate(ours):
+        expected = torch_runner.restore(theirs[start : start + 3])
+        assert picture.shape == (1, 3, 80, 104)
+        torch.testing.assert_close(picture, expected, rtol=0, atol=1e-5)
+    assert not torch.equal(*ours)
+
+
+def test_restored_pictures_are_the_same_within_one_code(exported, checkpoint):
+    pictures = []
+    for runner in (
+        OrtRunner(exported["float32"][0], "cpu"),
+        TorchRunner(checkpoint, "cpu", "float32"),
+    ):
+        restored = parity.restored(runner, 30, 44)
+        pictures.append((restored.clamp(0, 1) * 255).round().to(torch.int16))
+    assert (pictures[0] - pictures[1]).abs().max() <= 1
+
+
+@pytest.mark.parametrize("graph", ["encoder", "restorer"])
+def test_the_file_says_what_it_is(exported, checkpoint, graph):
+    files, _ = exported["float32"]
+    model = onnx.load(files.graph(graph))
+    said = {entry.key: entry.value for entry in model.metadata_props}
+    assert said["sha256"] == checkpoint.sha256
+    assert json.loads(said["config"]) == checkpoint.config.to_dict()
+    assert (said["scale"], said["channel_order"]) == ("4", "rgb")
+    assert (said["precision"], said["graph"]) == ("float32", graph)
+    assert {opset.domain: opset.version for opset in model.opset_import}[""] == 18
+
+
+def test_the_filter_is_one_node_that_names_its_plugin_and_brings_its_body(exported):
+    files, _ = exported["float32"]
+    model = onnx.load(files.graph("restorer"))
+    (node,) = [node for node in model.graph.node if node.domain == "vsrdb"]
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    assert (node.op_type, attributes["scale"], attributes["ksize"]) == ("FGDF", 4, 3)
+    assert (attributes["plugin_namespace"], attributes["plugin_version"]) == (b"vsrdb", b"1")
+    assert [(f.domain, f.name) for f in model.functions] == [("vsrdb", "FGDF")]
+
+
+@pytest.mark.slow
+def test_half_precision_keeps_float32_islands(exported):
+    from onnx import TensorProto, shape_inference
+
+    files, _ = exported["float16"]
+    model = shape_inference.infer_shapes(onnx.load(files.graph("restorer")))
+    types = {value.name: value.type.tensor_type.elem_type for value in model.graph.value_info}
+    float32 = TensorProto.FLOAT
+    for node in model.graph.node:
+        if node.op_type in ("GridSample", "Softmax", "ReduceL2"):
+            assert types[node.output[0]] == float32, node.name
+    pictures = [i for i in model.graph.input if i.name.startswith("picture")]
+    for value in (*pictures, *model.graph.output):
+        assert value.type.tensor_type.elem_type == float32
+    convolved = [types[n.output[0]] for n in model.graph.node if n.op_type == "Conv"]
+    assert convolved and set(convolved) == {TensorProto.FLOAT16}
+
+
+def test_nothing_is_kept_of_graphs_that_compute_something_else(
+    exported, checkpoint, tmp_path, monkeypatch
+):
+    files, _ = exported["float32"]
+    monkeypatch.setattr(
+        "vsrdb_cli.export.to_onnx._traced", lambda name, *_: _broken(onnx.load(files.graph(name)))
+    )
+    with pytest.raises(BackendError, match="more than the 1e-05 allowed in float32"):
+        export_onnx(checkpoint, tmp_path, "float32", on_step=lambda _: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def _broken(model):
+    """The same graph with the slope of its LeakyReLUs a little off."""
+    del model.functions[:]
+    for node in model.graph.node:
+        if node.op_type == "LeakyRelu":
+            node.attribute[0].f = 0.21
+    return model
+
+
+def test_files_of_another_checkpoint_are_refused_with_the_command_that_writes_them(
+    exported, tmp_path
+):
+    files, _ = exported["float32"]
+    other = ExportFiles(tmp_path, files.weights, "0" * 64, "float32")
+    for mine, theirs in zip(files.graphs, other.graphs, strict=True):
+        theirs.write_bytes(mine.read_bytes())
+    with pytest.raises(BackendError, match="was made of") as caught:
+        OrtRunner(other, "cpu")
+    assert "vsrdb export" in caught.value.hint
+
+
+@pytest.mark.slow
+def test_half_features_are_held_in_half_the_memory(exported):
+    held = {}
+    for precision in ("float32", "float16"):
+        files, _ = exported[precision]
+        features = OrtRunner(files, "cpu").encode(parity.scene(1, 8, 8)[0]).features.numpy()
+        held[precision] = features.nbytes
+        assert np.isfinite(features).all()
+    assert held["float16"] * 2 == held["float32"]

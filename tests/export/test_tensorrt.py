@@ -1,0 +1,172 @@
+"""What can be known of the TensorRT half without a GPU: plugin, parser, build, sidecars."""
+
+import dataclasses
+import json
+
+import pytest
+import torch
+
+from vsrdb_cli.backends import load_runner
+from vsrdb_cli.errors import BackendError, OptionError
+from vsrdb_cli.export import engine as engines
+from vsrdb_cli.export.engine import Engine, Place, Sizes, find_engine, load_engine, make_sizes
+from vsrdb_cli.export.files import ExportFiles
+
+PLACE = Place("tensorrt", "11.4.0", "NVIDIA H200", "9.0")
+SIZES = Sizes((16, 16), (18, 32), (36, 64))
+
+
+def test_the_plugin_registers_and_is_made_from_its_fields():
+    trt = pytest.importorskip("tensorrt_lean")
+    import numpy as np
+
+    from vsrdb_cli.export.plugin import register_plugin
+
+    register_plugin(trt)
+    register_plugin(trt)  # a second time is no error
+    creator = trt.get_plugin_registry().get_creator("FGDF", "1", "vsrdb")
+    assert [field.name for field in creator.field_names] == ["scale", "ksize"]
+    fields = [
+        trt.PluginField(name, np.array([value], dtype=np.int32), trt.PluginFieldType.INT32)
+        for name, value in (("scale", 4), ("ksize", 5))
+    ]
+    plugin = creator.create_plugin(
+        "filter", trt.PluginFieldCollection(fields), trt.TensorRTPhase.BUILD
+    )
+    for made in (plugin, plugin.clone(), plugin.attach_to_context(None)):
+        saved = {field.name: int(field.data[0]) for field in made.get_fields_to_serialize()}
+        assert saved == {"scale": 4, "ksize": 5}
+    assert plugin.get_capability_interface(None) is plugin
+    half, float32 = trt.DataType.HALF, trt.DataType.FLOAT
+    assert plugin.get_output_data_types([half, float32, half]) == [half]
+
+
+@pytest.fixture
+def rtx_engine(exported, checkpoint):
+    pytest.importorskip("tensorrt_rtx")
+    from vsrdb_cli.export.to_tensorrt import build_engine, find_place
+
+    files, _ = exported["float16"]
+    place = find_place("tensorrt-rtx")
+    return (
+        files,
+        place,
+        build_engine(files, checkpoint.config, place, SIZES, on_step=lambda _: None),
+    )
+
+
+@pytest.mark.slow
+def test_nvidias_parser_and_builder_make_engines_of_the_same_files(rtx_engine):
+    files, place, engine = rtx_engine
+    assert find_engine(files, place) == engine
+    for graph in ("encoder", "restorer"):
+        assert engines.engine_path(engine.path(files.folder), graph).stat().st_size > 10_000
+
+
+def test_the_parser_reads_every_grid_sample_linear_aligned_and_zero_filled(exported):
+    trt = pytest.importorskip("tensorrt_rtx")
+    from vsrdb_cli.export.to_tensorrt import parse_network
+
+    files, _ = exported["float32"]
+    job = {"graph": str(files.graph("restorer")), "plugins": 0}
+    _, network = parse_network(trt, trt.Logger(trt.Logger.ERROR), job)
+    layers = [network.get_layer(index) for index in range(network.num_layers)]
+    samples = [layer for layer in layers if layer.type == trt.LayerType.GRID_SAMPLE]
+    # One by the network's flows in each net, one for f^X, one in the filter's function.
+    assert len(samples) >= 4
+
+
+def test_a_parser_that_takes_the_function_for_the_plugin_is_caught(exported, monkeypatch):
+    trt = pytest.importorskip("tensorrt_rtx")
+    from vsrdb_cli.export import to_tensorrt
+
+    files, _ = exported["float32"]
+    monkeypatch.setattr("vsrdb_cli.export.plugin.register_plugin", lambda _: None)
+    job = {"graph": str(files.graph("restorer")), "plugins": 1}
+    with pytest.raises(ValueError, match="0 plugin layers after parsing, expected 1"):
+        to_tensorrt.parse_network(trt, trt.Logger(trt.Logger.ERROR), job)
+
+
+def test_a_build_that_fails_in_its_process_is_one_error_and_leaves_nothing(
+    exported, checkpoint, tmp_path
+):
+    pytest.importorskip("tensorrt_rtx")
+    from vsrdb_cli.export.to_tensorrt import build_engine, find_place
+
+    files = dataclasses.replace(exported["float32"][0], folder=tmp_path)
+    for path in files.graphs:
+        path.write_bytes(b"no graph")
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(BackendError, match=r"tensorrt-rtx did not build .*encoder\.onnx"):
+        build_engine(
+            files, checkpoint.config, find_place("tensorrt-rtx"), SIZES, on_step=lambda _: None
+        )
+    assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.fixture
+def sidecar(checkpoint, tmp_path):
+    """An engine of two made-up files, and where its sidecar lies."""
+    files = ExportFiles(tmp_path, checkpoint.name, checkpoint.sha256, "float16")
+    path = engines.sidecar_path(files, PLACE, SIZES)
+    hashes = {}
+    for graph in ("encoder", "restorer"):
+        engines.engine_path(path, graph).write_bytes(graph.encode())
+        hashes[graph] = engines.file_sha256(engines.engine_path(path, graph))
+    config = {"num_seq": 3}
+    made = Engine(PLACE, files.weights, files.sha256, "float16", config, SIZES, hashes)
+    made.save(tmp_path)
+    return files, made, path
+
+
+def test_an_engine_is_found_where_it_fits(sidecar):
+    files, made, path = sidecar
+    assert find_engine(files, PLACE) == made == load_engine(path, PLACE)
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        {"version": "11.5.0"},
+        {"gpu": "NVIDIA GeForce RTX 4090"},
+        {"capability": "8.9"},
+    ],
+)
+def test_a_foreign_engine_is_refused_with_the_command_that_rebuilds_it(sidecar, elsewhere):
+    files, _, _ = sidecar
+    with pytest.raises(BackendError, match=r"was built for tensorrt 11\.4\.0 on NVIDIA H200") as no:
+        find_engine(files, dataclasses.replace(PLACE, **elsewhere))
+    assert "--format tensorrt --size 32x18 --fp16" in no.value.hint
+
+
+def test_a_damaged_engine_and_one_of_another_revision_are_refused(sidecar):
+    files, made, path = sidecar
+    dataclasses.replace(made, revision=0).save(files.folder)
+    with pytest.raises(BackendError, match="another version of vsrdb"):
+        find_engine(files, PLACE)
+    made.save(files.folder)
+    engines.engine_path(path, "encoder").write_bytes(b"cut off")
+    with pytest.raises(BackendError, match="is damaged"):
+        find_engine(files, PLACE)
+    path.write_text(json.dumps({"place": {}}))
+    with pytest.raises(BackendError, match="describes no engine"):
+        find_engine(files, PLACE)
+
+
+def test_sizes_default_to_what_was_asked_and_out_of_order_is_said():
+    assert make_sizes((180, 320), None, None) == Sizes((32, 32), (180, 320), (180, 320))
+    with pytest.raises(OptionError, match="--min 64x64, --size 32x32"):
+        make_sizes((32, 32), (64, 64), None)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
+@pytest.mark.parametrize("backend", ["tensorrt", "tensorrt-rtx"])
+def test_without_a_gpu_an_engine_is_refused_before_tensorrt_is_touched(
+    checkpoint, backend, monkeypatch
+):
+    monkeypatch.setattr(
+        "vsrdb_cli.export.to_tensorrt.import_library",
+        lambda _: pytest.fail("its objects crash without a GPU"),
+    )
+    with pytest.raises(BackendError, match=f"{backend} needs an NVIDIA GPU"):
+        load_runner(str(checkpoint.path), backend=backend)

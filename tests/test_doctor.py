@@ -1,0 +1,135 @@
+"""`vsrdb doctor` tries what it tells of; `vsrdb completion` gives the shells what click made."""
+
+import json
+import shutil
+import subprocess
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from vsrdb_cli import doctor
+from vsrdb_cli.cli import main
+from vsrdb_cli.doctor import State
+from vsrdb_cli.errors import BackendError, VsrdbError
+from vsrdb_cli.video.codecs import ENCODERS
+
+
+def run(*arguments):
+    return CliRunner().invoke(main, ["doctor", *arguments], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def told():
+    return json.loads(run("--json").stdout)
+
+
+def found(told, kind):
+    return {f["name"]: f for f in told["findings"] if f["kind"] == kind}
+
+
+def test_it_tells_of_versions_devices_weights_backends_encoders_and_space(told):
+    assert told["ok"]
+    assert found(told, "version")["torch"]["detail"] == torch.__version__
+    assert {"vsrdb", "python", "av", "ffmpeg"} <= set(found(told, "version"))
+    assert found(told, "device")["cpu"]["state"] == "works"
+    assert found(told, "weights")["fmanet-xs"]["state"] == "works"
+    assert {"torch cpu", "onnxruntime", "tensorrt"} <= set(found(told, "backend"))
+    assert set(ENCODERS) <= set(found(told, "encoder"))
+    assert "memory" in found(told, "space")
+
+
+def test_what_works_has_been_run(told):
+    torch_cpu = found(told, "backend")["torch cpu"]
+    assert torch_cpu["state"] == "works"
+    assert "loaded and run in" in torch_cpu["detail"]
+    for codec in ENCODERS:
+        assert "3 frames in" in found(told, "encoder")[codec]["detail"]
+
+
+def test_for_people_there_is_a_line_each_and_the_one_that_mends(monkeypatch):
+    def examine():
+        yield doctor.Finding("encoder", "h264", State.PROBLEM, "it is broken", "mend it so")
+        yield doctor.Finding("backend", "tensorrt", State.ABSENT, "not here", "install it")
+
+    monkeypatch.setattr(doctor, "examine", examine)
+    done = run()
+    assert done.exit_code == 1
+    assert done.stdout.splitlines() == [
+        "!! encoder  h264: it is broken",
+        "            -> mend it so",
+        "-- backend  tensorrt: not here",
+        "            -> install it",
+        "1 of these are problems",
+    ]
+
+
+def test_what_is_broken_is_found_out_whatever_it_raises(monkeypatch):
+    def refuse(*arguments, **options):
+        raise BackendError("no such thing", hint="do this")
+
+    monkeypatch.setattr(doctor, "load_runner", refuse)
+    backends = {f.name: f for f in doctor._backends()}
+    assert backends["torch cpu"].state is State.PROBLEM
+    assert backends["torch cpu"].mend == "do this"
+    assert backends["onnxruntime"].state is State.ABSENT
+
+    def crash(*arguments, **options):
+        raise OSError("libx264.so is missing")
+
+    monkeypatch.setattr(doctor, "SegmentWriter", crash)
+    encoders = {f.name: f for f in doctor._encoders()}
+    assert encoders["h264"].state is State.PROBLEM
+    assert "libx264.so is missing" in encoders["h264"].detail
+    assert encoders["h264"].mend
+
+
+def test_a_backend_that_computes_nonsense_does_not_work(monkeypatch):
+    real = doctor.load_runner
+
+    def nonsense(*arguments, **options):
+        runner = real("nearest")
+        runner.restore = lambda window: torch.full((1, 3, 8, 8), float("nan"))
+        return runner
+
+    monkeypatch.setattr(doctor, "load_runner", nonsense)
+    (first, *_) = doctor._backends()
+    assert first.state is State.PROBLEM
+    assert "numbers that are none" in first.detail
+
+
+def test_too_little_space_and_damaged_weights_are_problems(monkeypatch):
+    monkeypatch.setattr(doctor, "available_bytes", lambda device: 1 << 20)
+    monkeypatch.setattr(
+        doctor.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10, 9, 1)
+    )
+    assert all(f.state is State.PROBLEM and f.mend for f in doctor._space())
+
+    def refuse(name):
+        raise VsrdbError("its SHA-256 is another", hint="install vsrdb again")
+
+    monkeypatch.setattr(doctor, "load_checkpoint", refuse)
+    assert all(f.state is State.PROBLEM for f in doctor._weights())
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_prints_the_shells_script(shell):
+    done = CliRunner().invoke(main, ["completion", shell])
+    assert done.exit_code == 0
+    assert "_VSRDB_COMPLETE" in done.stdout
+    if shutil.which(shell):
+        subprocess.run([shell, "-n"], input=done.stdout, text=True, check=True)
+
+
+def test_completion_knows_commands_and_options():
+    def complete(*words):
+        environment = {
+            "_VSRDB_COMPLETE": "bash_complete",
+            "COMP_WORDS": " ".join(["vsrdb", *words]),
+            "COMP_CWORD": str(len(words)),
+        }
+        return CliRunner().invoke(main, [], prog_name="vsrdb", env=environment).stdout
+
+    assert "plain,restore" in complete("re")
+    assert "plain,--segment" not in complete("restore", "--s")
+    assert "plain,--scale" in complete("restore", "--s")

@@ -1,0 +1,209 @@
+"""FMA-Net computes what the paper's authors' network computes, in two steps as in one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from golden_numbers import CASES, arrays, draw, golden
+from plain_fmanet import PlainFMANet
+
+from vsrdb_cli.errors import ShapeError
+from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.network.fmanet import FMANet
+from vsrdb_cli.network.ops import (
+    backward_warp,
+    flow_guided_downsampling,
+    flow_guided_dynamic_filter,
+)
+
+TINY = golden("tiny_32x48").config
+# Flow rounding is multiplied by picture gradients in the warped frames, not in the output.
+OUTPUT_TOLERANCE, WARPED_TOLERANCE = 1e-5, 1e-4
+
+
+def network_of(config: FMANetConfig, *, training_heads: bool = False) -> FMANet:
+    """A network with the golden numbers' drawn weights."""
+    network = FMANet(config, training_heads=training_heads).eval()
+    state = {name: draw(name, tuple(p.shape)) for name, p in network.state_dict().items()}
+    network.load_state_dict(state)
+    return network
+
+
+@pytest.mark.parametrize("case", CASES)
+@torch.inference_mode()
+def test_output_and_warped_frames_equal_the_golden_numbers(case):
+    expected = golden(case)
+    network = FMANet(expected.config, training_heads=True).eval()
+    network.load_state_dict(expected.state(), strict=True)
+    got = network.restore_clip(expected.arrays["input"])
+    torch.testing.assert_close(got.output, expected.arrays["output"], rtol=0, atol=OUTPUT_TOLERANCE)
+    torch.testing.assert_close(
+        got.warped_x, expected.arrays["warped_x"], rtol=0, atol=WARPED_TOLERANCE
+    )
+
+
+@torch.inference_mode()
+def test_everything_between_equals_the_golden_numbers():
+    expected = golden("tiny_32x48")
+    network = FMANet(expected.config, training_heads=True).eval()
+    network.load_state_dict(expected.state(), strict=True)
+    clip = expected.arrays["input"]
+    got = network.restore_clip(clip)
+    frames = network.encode(clip[0].transpose(0, 1))
+    between = {
+        "feature_d": frames.degradation[-1].transpose(0, 1)[None],
+        "kernel_d": got.kernel_d,
+        "flow_mask_d": got.flow_mask_d.transpose(0, 1)[None],
+        "image_flow_mask_y": got.image_flow_mask_y,
+        "sharp_d": got.sharp_d,
+        "sharp_r": got.sharp_r,
+    }
+    for name, tensor in between.items():
+        torch.testing.assert_close(
+            tensor, expected.arrays[name], rtol=0, atol=OUTPUT_TOLERANCE, msg=name
+        )
+
+
+CONFIGURATIONS = {
+    "five frames": FMANetConfig(
+        num_seq=5, dim=20, num_flow=4, num_heads=2, num_RDB=1, growth_rate=5, num_FRMA=2,
+        num_dense_layer=2, ds_kernel_size=8, num_transformer_block=1,
+    ),
+    "one frame": FMANetConfig(
+        num_seq=1, dim=8, num_flow=2, num_heads=2, num_RDB=2, growth_rate=4, num_FRMA=1,
+        num_dense_layer=1, ds_kernel_size=4, us_kernel_size=3, num_transformer_block=2,
+    ),
+    "biased, bias-free norm": FMANetConfig(
+        dim=12, num_flow=3, num_heads=4, num_RDB=3, growth_rate=6, num_FRMA=3, num_dense_layer=3,
+        ds_kernel_size=10, us_kernel_size=7, num_transformer_block=2, bias=True,
+        LayerNorm_type="BiasFree", ffn_expansion_factor=1.5,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("config", CONFIGURATIONS.values(), ids=CONFIGURATIONS.keys())
+@torch.inference_mode()
+def test_any_configuration_equals_a_plain_transcription(config):
+    network = network_of(config)
+    clip = torch.rand(2, 3, config.num_seq, 13, 18, generator=torch.Generator().manual_seed(1))
+    expected = PlainFMANet(network.state_dict(), config)(clip)
+    # Drawn weights let outputs grow to tens; the tolerance is meant for 0 to 1.
+    tolerance = OUTPUT_TOLERANCE * max(1.0, expected.abs().max().item())
+    torch.testing.assert_close(network(clip), expected, rtol=0, atol=tolerance)
+
+
+@torch.inference_mode()
+def test_encode_once_and_restore_equal_the_whole_forward():
+    network = network_of(TINY)
+    clip = golden("tiny_32x48").arrays["input"]
+    window = [network.encode(clip[:, :, t]) for t in range(TINY.num_seq)]
+    torch.testing.assert_close(network.restore(window), network(clip), rtol=0, atol=1e-6)
+
+
+@torch.inference_mode()
+def test_two_clips_in_a_batch_do_not_mix():
+    network = network_of(TINY)
+    clips = torch.rand(2, 3, 3, 12, 16, generator=torch.Generator().manual_seed(2))
+    single = torch.cat([network(clip[None]) for clip in clips])
+    torch.testing.assert_close(network(clips), single, rtol=0, atol=1e-5)
+    window = [network.encode(clips[:, :, t]) for t in range(3)]
+    torch.testing.assert_close(network.restore(window), single, rtol=0, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_the_residual_in_strips_equals_the_whole():
+    network = network_of(TINY)
+    clip = torch.rand(1, 3, 3, 21, 16, generator=torch.Generator().manual_seed(3))
+    network.restoration_network.strip = None
+    whole = network(clip)
+    for strip in (5, 8, 40, 42):
+        network.restoration_network.strip = strip
+        torch.testing.assert_close(network(clip), whole, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("height, width", [(1, 1), (1, 9), (9, 1), (2, 2), (17, 5)])
+@torch.inference_mode()
+def test_pictures_of_any_size_are_restored(height, width):
+    output = network_of(TINY)(torch.rand(1, 3, 3, height, width))
+    assert output.shape == (1, 3, 4 * height, 4 * width)
+    assert output.isfinite().all()
+
+
+@torch.inference_mode()
+def test_bfloat16_convolutions_stay_close_to_float32():
+    network = network_of(TINY)
+    clip = golden("tiny_32x48").arrays["input"]
+    expected = network(clip)
+    network.to(torch.bfloat16)
+    mean_square = (network(clip) - expected).square().mean()
+    # Drawn weights have large flows; the bundled model agrees better (see tests of its runner).
+    assert network(clip).dtype == torch.float32
+    assert 0 < mean_square < 10 ** (-40 / 10)
+
+
+def test_training_heads_exist_only_where_asked_for():
+    plain = set(FMANet(TINY).state_dict())
+    heads = set(FMANet(TINY, training_heads=True).state_dict()) - plain
+    assert {name.split(".")[1] for name in heads} == {"f_conv", "a_conv"}
+    assert set(golden("tiny_32x48").shapes) == plain | heads
+
+
+def test_downsampling_by_flow_guided_filtering_equals_the_golden_numbers():
+    case = arrays("fgdf_down")
+    picture, warped, ones = flow_guided_downsampling(
+        case["hr"], case["flow_mask"], case["kernel"], scale=4
+    )
+    for tensor, name in ((picture, "output"), (warped, "warped_hr")):
+        torch.testing.assert_close(tensor, case[name], rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        ones.expand_as(case["warped_ones"]), case["warped_ones"], rtol=0, atol=1e-5
+    )
+
+
+def test_a_warp_reads_where_the_flow_points_and_zero_outside():
+    source = torch.arange(20.0).reshape(1, 1, 4, 5)
+    flow = torch.zeros(1, 2, 4, 5)
+    flow[:, 0], flow[:, 1] = 1, 2
+    expected = torch.zeros(4, 5)
+    expected[:2, :4] = source[0, 0, 2:, 1:]
+    torch.testing.assert_close(backward_warp(source, flow)[0, 0], expected)
+    half = backward_warp(source, torch.full_like(flow, 0.5))[0, 0]
+    torch.testing.assert_close(half[0, 0], source[0, 0, :2, :2].mean())
+
+
+def test_filtering_follows_its_formula_pixel_by_pixel():
+    generator = torch.Generator().manual_seed(4)
+    scale, taps = 2, 3
+    frames = torch.rand(1, 3, 2, 4, 5, generator=generator)
+    kernel = torch.randn(1, scale**2 * taps**2, 2, 4, 5, generator=generator)
+    still = torch.zeros(1, 3, 2, 4, 5)
+    still[:, 2] = 1.5
+    got = flow_guided_dynamic_filter(frames, still, kernel, scale, taps)
+    masked = frames * torch.sigmoid(torch.tensor(1.5))
+    for y, x, s1, s2 in [(0, 0, 0, 0), (3, 4, 1, 1), (1, 2, 1, 0), (2, 0, 0, 1)]:
+        weights = kernel.reshape(2, 2, 3, 3, 2, 4, 5)[s1, s2, :, :, :, y, x]
+        weights = weights - weights.mean() + 1 / weights.numel()
+        total = torch.zeros(3)
+        for t in range(2):
+            for k1 in range(3):
+                for k2 in range(3):
+                    row, column = min(max(y + k1 - 1, 0), 3), min(max(x + k2 - 1, 0), 4)
+                    total += weights[k1, k2, t] * masked[0, :, t, row, column]
+        torch.testing.assert_close(got[0, :, 2 * y + s1, 2 * x + s2], total)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"num_seq": 4}, {"dim": 91}, {"scale": 2}, {"us_kernel_size": 4},
+              {"ds_kernel_size": 7}, {"num_FRMA": 0}, {"LayerNorm_type": "None"}],
+)  # fmt: skip
+def test_a_configuration_that_cannot_be_is_refused(wrong):
+    with pytest.raises(ValueError):
+        FMANetConfig.from_dict(wrong)
+
+
+def test_clips_and_windows_of_the_wrong_length_are_refused():
+    network = FMANet(TINY)
+    with pytest.raises(ShapeError, match="T = 3"):
+        network(torch.rand(1, 3, 2, 8, 8))
+    with pytest.raises(ShapeError, match="window of 2"):
+        network.restore([network.encode(torch.rand(1, 3, 8, 8))] * 2)

@@ -1,0 +1,212 @@
+"""Pictures and videos restored: the same frames, at their times, larger; or nothing at all."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import clips
+import pytest
+import torch
+
+from vsrdb_cli.backends import load_runner
+from vsrdb_cli.backends.builtin import BuiltinRunner
+from vsrdb_cli.errors import BackendError, CheckpointError, OptionError, VsrdbError
+from vsrdb_cli.restore import RestoreOptions, Restorer, restore_frames, restore_video
+from vsrdb_cli.video.colour import to_float
+from vsrdb_cli.video.reader import open_source
+
+DEMO = Path(__file__).parents[1] / "docs" / "demo.mp4"
+NEAREST = RestoreOptions(weights="nearest")
+
+
+class Counting(BuiltinRunner):
+    """Counts its calls; the middle frame of a window, plus nothing."""
+
+    def __init__(self):
+        super().__init__("nearest")
+        self.encoded = self.restored = 0
+
+    def encode(self, picture):
+        self.encoded += 1
+        return super().encode(picture)
+
+    def restore(self, window):
+        self.restored += 1
+        return super().restore(window)
+
+
+class Mean(BuiltinRunner):
+    """The mean of a window's frames, enlarged: shows which frames a window held."""
+
+    def restore(self, window):
+        return super().restore([sum(window) / len(window)] * 3)
+
+
+def levels(*values: float) -> list[torch.Tensor]:
+    return [torch.full((3, 8, 12), value) for value in values]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 10])
+def test_each_frame_is_encoded_once_and_restored_once(count):
+    runner = Counting()
+    restored = list(restore_frames(levels(*[0.5] * count), runner))
+    assert len(restored) == count
+    assert (runner.encoded, runner.restored) == (count, count)
+
+
+def test_pictures_come_out_in_order_enlarged_and_within_0_to_1():
+    pictures = [torch.rand(3, 6, 10) * 1.5 for _ in range(5)]
+    restored = list(restore_frames(pictures, BuiltinRunner("nearest"), scene_cuts=False))
+    for before, after in zip(pictures, restored, strict=True):
+        torch.testing.assert_close(after[:, ::4, ::4], before.clamp(0, 1))
+        assert after.shape == (3, 24, 40)
+
+
+def test_windows_end_at_scene_cuts_unless_told_otherwise():
+    pictures = levels(0.1, 0.1, 0.1, 0.9, 0.9, 0.9)
+    at_cuts = [p.mean().item() for p in restore_frames(pictures, Mean("nearest"))]
+    across = [p.mean().item() for p in restore_frames(pictures, Mean("nearest"), scene_cuts=False)]
+    assert at_cuts == pytest.approx([0.1, 0.1, 0.1, 0.9, 0.9, 0.9])
+    assert across == pytest.approx([0.1, 0.1, 1.1 / 3, 1.9 / 3, 0.9, 0.9])
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
+def test_scales_below_4_are_downsampled_from_4(scale):
+    picture = torch.linspace(0, 1, 12).expand(3, 8, 12)
+    (restored,) = restore_frames([picture], BuiltinRunner("bicubic"), scale=scale)
+    assert restored.shape == (3, 8 * scale, 12 * scale)
+    assert restored.mean().item() == pytest.approx(0.5, abs=1e-3)
+
+
+@pytest.mark.parametrize("wrong", [{"scale": 5}, {"scale": 0}, {"tile": 10}])
+def test_a_scale_or_tile_that_cannot_be_is_refused(wrong):
+    with pytest.raises(OptionError):
+        next(restore_frames(levels(0.5), BuiltinRunner("nearest"), **wrong))
+
+
+class Hungry(Counting):
+    """Runs out of memory on pictures larger than 70 pixels, as torch would say it."""
+
+    def restore(self, window):
+        if max(window[0].shape[2:]) > 70:
+            raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+        return super().restore(window)
+
+
+def test_out_of_memory_takes_smaller_tiles_for_this_and_all_later_frames():
+    pictures = [torch.rand(3, 90, 160) for _ in range(4)]
+    restorer = Restorer(Hungry(), scale=4, tile=None, scene_cuts=False)
+    restored = [picture for _, picture in restorer.run((p, p) for p in pictures)]
+    for before, after in zip(pictures, restored, strict=True):
+        torch.testing.assert_close(after[:, ::4, ::4], before)
+    assert restorer.tile == 70
+    assert len(restorer.notices) == 2  # 160 -> 106 -> 70, each said once
+
+
+def test_out_of_memory_with_the_smallest_tile_ends_the_run():
+    class Insatiable(Hungry):
+        def restore(self, window):
+            raise RuntimeError("out of memory")
+
+    with pytest.raises(RuntimeError, match="out of memory"):
+        next(restore_frames([torch.rand(3, 90, 160)], Insatiable(), tile=None))
+
+
+def test_an_error_of_the_network_is_raised_and_not_taken_for_lack_of_memory():
+    class Broken(BuiltinRunner):
+        def restore(self, window):
+            raise RuntimeError("expected scalar type Half")
+
+    with pytest.raises(RuntimeError, match="Half"):
+        next(restore_frames(levels(0.5), Broken("nearest")))
+
+
+def test_a_video_keeps_its_frames_times_and_sound(tmp_path):
+    source = clips.make(tmp_path / "in.mp4", frames=9, audio=("aac",))
+    before = clips.read(source)
+    report = restore_video(source, tmp_path / "out.mp4", NEAREST)
+    after = clips.read(tmp_path / "out.mp4")
+    assert report.frames == 9
+    assert after.numbers == before.numbers == list(range(9))
+    assert after.times == before.times
+    with open_source(source) as lr, open_source(report.output) as hr:
+        assert (hr.info.height, hr.info.width) == (4 * lr.info.height, 4 * lr.info.width)
+        assert (report.height_hr, report.width_hr) == (hr.info.height, hr.info.width)
+
+
+def test_progress_is_told_after_every_frame_in_the_callers_thread(tmp_path):
+    source = clips.make(tmp_path / "in.mp4", frames=6)
+    told = []
+    restore_video(
+        source, tmp_path / "out.mp4", NEAREST,
+        on_progress=lambda p: told.append((p.frames, threading.current_thread())),
+    )  # fmt: skip
+    assert told == [(n, threading.current_thread()) for n in range(1, 7)]
+
+
+def test_an_interrupted_run_leaves_nothing(tmp_path):
+    source = clips.make(tmp_path / "in.mp4", frames=9)
+
+    def interrupt(progress):
+        if progress.frames == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        restore_video(source, tmp_path / "out.mp4", NEAREST, on_progress=interrupt)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_a_failing_network_leaves_nothing(tmp_path):
+    source = clips.make(tmp_path / "in.mp4", frames=5)
+
+    class Failing(Counting):
+        def restore(self, window):
+            if self.restored == 2:
+                raise RuntimeError("broken")
+            return super().restore(window)
+
+    with pytest.raises(RuntimeError, match="broken"):
+        restore_video(source, tmp_path / "out.mp4", NEAREST, runner=Failing())
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_unknown_weights_are_refused_by_name_and_leave_nothing(tmp_path):
+    source = clips.make(tmp_path / "in.mp4", frames=2)
+    with pytest.raises(CheckpointError, match="sharpest"):
+        restore_video(source, tmp_path / "out.mp4", RestoreOptions(weights="sharpest"))
+    assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+def test_a_gpu_asked_for_and_not_there_is_an_error_not_the_cpu():
+    with pytest.raises(BackendError, match="no CUDA GPU"):
+        load_runner("fmanet-xs", device="cuda")
+
+
+@pytest.mark.parametrize("device", ["tpu", "mps", "cuda:x"])
+def test_a_device_that_does_not_exist_is_refused(device):
+    with pytest.raises(VsrdbError):
+        load_runner("fmanet-xs", device=device)
+
+
+def test_the_bundled_model_in_bfloat16_agrees_with_float32():
+    pictures = [torch.rand(3, 24, 32, generator=torch.Generator().manual_seed(0))] * 2
+    full = list(restore_frames(pictures, load_runner("fmanet-xs", precision="float32")))
+    low = list(restore_frames(pictures, load_runner("fmanet-xs", precision="bfloat16")))
+    mean_square = (torch.stack(full) - torch.stack(low)).square().mean().item()
+    assert 0 < mean_square < 10 ** (-40 / 10)  # white noise, far from any picture: 40 dB
+
+
+def test_the_bundled_model_is_sharper_than_bicubic_on_the_demo_clip():
+    """Nearer to blur undone than bicubic is: more gradient, the same mean."""
+    with open_source(DEMO) as reader:
+        pictures = [to_float(frame.rgb)[:, 30:70, 60:110] for frame in reader.frames(0, 3)]
+    restored = list(restore_frames(pictures, load_runner("fmanet-xs")))[1]
+    enlarged = list(restore_frames(pictures, load_runner("bicubic")))[1]
+
+    def gradient(picture: torch.Tensor) -> float:
+        return picture.diff(dim=2).abs().mean().item()
+
+    assert gradient(restored) > 1.1 * gradient(enlarged)
+    assert (restored.mean() - enlarged.mean()).abs() < 0.01

@@ -1,0 +1,34 @@
+"""The way from a source to a sink with the simplest network: every pixel four times as large."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from vsrdb_cli.video.encoders import EncoderOptions
+from vsrdb_cli.video.frame import Frame
+from vsrdb_cli.video.info import ReadReport
+from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.writer import open_sink
+
+
+def enlarged(rgb: torch.Tensor, scale: int) -> torch.Tensor:
+    """(3, H, W) codes, each pixel a block of `scale` x `scale`."""
+    wide = rgb.to(torch.int32).repeat_interleave(scale, 1).repeat_interleave(scale, 2)
+    return wide.to(rgb.dtype)
+
+
+def restore_nearest(
+    source: Path, target: Path, *, scale: int = 4, overwrite: bool = False, **options: object
+) -> ReadReport:
+    """Enlarge a video; `options` are those of the encoder."""
+    encoder = EncoderOptions(**options)  # type: ignore[arg-type]
+    with (
+        open_source(source) as frames,
+        open_sink(target, frames.info, scale, encoder, overwrite=overwrite) as sink,
+    ):
+        for frame in frames.frames():
+            sink.write(Frame(enlarged(frame.rgb, scale), frame.pts, frame.duration))
+        sink.commit()
+        return frames.report

@@ -1,0 +1,136 @@
+from fractions import Fraction
+
+import av
+import clips
+import numpy as np
+import pytest
+from restoring import restore_nearest
+
+from vsrdb_cli.errors import OutputError, VideoError
+from vsrdb_cli.video.images import natural_order
+from vsrdb_cli.video.reader import open_source
+
+
+def save(path, image):
+    codec = "mjpeg" if path.suffix == ".jpg" else "png"
+    encoder = av.CodecContext.create(codec, "w")
+    encoder.height, encoder.width = image.shape[:2]
+    encoder.time_base = Fraction(1, 25)
+    if codec == "mjpeg":
+        encoder.pix_fmt, encoder.options = "yuvj444p", {"qmin": "1", "qmax": "1"}
+        frame = av.VideoFrame.from_ndarray(image, "rgb24").reformat(
+            format="yuvj444p", dst_colorspace=5, dst_color_range=2
+        )
+    else:
+        deep = image.dtype == np.uint16
+        encoder.pix_fmt = "rgb48be" if deep else "rgb24"
+        frame = av.VideoFrame.from_ndarray(image, "rgb48le" if deep else "rgb24")
+        frame = frame.reformat(format=encoder.pix_fmt)
+    frame.pts = 0
+    path.write_bytes(b"".join(bytes(p) for p in [*encoder.encode(frame), *encoder.encode(None)]))
+
+
+def load(path, format="rgb24"):
+    with av.open(str(path)) as container:
+        return next(container.decode(video=0)).to_ndarray(format=format)
+
+
+def sequence(folder, numbers=range(8, 12), suffix=".png"):
+    folder.mkdir()
+    for number in numbers:
+        save(folder / f"frame_{number}{suffix}", clips.picture(number, 48, 64))
+    return folder
+
+
+def test_names_sort_as_people_count():
+    names = ["f10.png", "f9.png", "f1.png", "e2.png"]
+    assert sorted(names, key=natural_order) == ["e2.png", "f1.png", "f9.png", "f10.png"]
+
+
+def test_a_folder_of_pictures_becomes_a_folder_of_pictures_exactly(tmp_path):
+    source = sequence(tmp_path / "in")  # 8, 9, 10, 11: by the alphabet 10 would come first
+    restore_nearest(source, tmp_path / "out")
+    names = sorted((p.name for p in (tmp_path / "out").iterdir()), key=natural_order)
+    assert names == ["frame_8.png", "frame_9.png", "frame_10.png", "frame_11.png"]
+    for number, name in zip(range(8, 12), names, strict=True):
+        wanted = np.kron(clips.picture(number, 48, 64), np.ones((4, 4, 1), np.uint8))
+        np.testing.assert_array_equal(load(tmp_path / "out" / name), wanted)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_pictures_become_a_video_with_their_colours(tmp_path, suffix):
+    source = sequence(tmp_path / "in", suffix=suffix)
+    restore_nearest(source, tmp_path / "out.mp4", crf=4)
+    seen = clips.read(tmp_path / "out.mp4")
+    assert seen.numbers == [8, 9, 10, 11]
+    assert [float(t) for t in seen.times] == pytest.approx([0, 1 / 24, 2 / 24, 3 / 24])
+    assert np.abs(clips.patches_in(seen.images[0]) - clips.PATCHES).max() <= 3
+
+
+def test_a_video_becomes_a_folder_of_pictures(tmp_path):
+    source = clips.make(tmp_path / "in.mp4", frames=3)
+    restore_nearest(source, tmp_path / "out")
+    files = sorted((tmp_path / "out").iterdir())
+    assert [file.name for file in files] == [f"frame_00000{i}.png" for i in (1, 2, 3)]
+    assert [clips.number_in(load(file)) for file in files] == [0, 1, 2]
+
+
+def test_sixteen_bits_stay_sixteen_bits(tmp_path):
+    image = clips.picture(5, 48, 64).astype(np.uint16) * 257
+    save(tmp_path / "deep.png", image)
+    restore_nearest(tmp_path / "deep.png", tmp_path / "out.png")
+    out = load(tmp_path / "out.png", "rgb48le").astype(int)
+    wanted = np.kron(image.astype(int), np.ones((4, 4, 1), int))
+    assert np.abs(out - wanted).max() <= 1  # of 65535: white is 65280 on the way
+
+
+def test_a_gap_in_the_numbers_is_an_error(tmp_path):
+    source = sequence(tmp_path / "in", numbers=(1, 2, 4))
+    with pytest.raises(VideoError, match=r"after number 2 comes frame_4\.png"):
+        open_source(source)
+
+
+def test_two_pictures_of_one_number_are_an_error(tmp_path):
+    source = sequence(tmp_path / "in", numbers=(1, 2))
+    save(source / "frame_02.png", clips.picture(2, 48, 64))
+    with pytest.raises(VideoError, match="two pictures have the number 2"):
+        open_source(source)
+
+
+def test_another_size_is_an_error_that_names_the_file(tmp_path):
+    source = sequence(tmp_path / "in", numbers=(1, 2))
+    save(source / "frame_3.png", clips.picture(3, 50, 64))
+    with pytest.raises(VideoError, match=r"frame_3\.png is 64x50, but the first .* 64x48"):
+        open_source(source)
+
+
+def test_an_empty_folder_is_an_error(tmp_path):
+    with pytest.raises(VideoError, match="holds no pictures"):
+        open_source(tmp_path)
+
+
+def test_other_files_in_the_folder_are_told_of(tmp_path):
+    source = sequence(tmp_path / "in", numbers=(1,))
+    (source / "notes.txt").write_text("hello")
+    with open_source(source) as frames:
+        assert "1 other files" in frames.info.notices[0]
+
+
+def test_a_folder_with_something_in_it_is_not_replaced(tmp_path):
+    source = sequence(tmp_path / "in", numbers=(1,))
+    out = sequence(tmp_path / "out", numbers=(7,))
+    with pytest.raises(OutputError, match="not empty"):
+        restore_nearest(source, out)
+    restore_nearest(source, out, overwrite=True)
+    assert [p.name for p in out.iterdir()] == ["frame_1.png"]
+    (out / "diary.txt").write_text("mine")
+    with pytest.raises(OutputError, match="not empty"):
+        restore_nearest(source, out, overwrite=True)
+    assert (out / "diary.txt").exists()
+
+
+def test_a_video_does_not_fit_one_picture(tmp_path):
+    source = clips.make(tmp_path / "in.mp4", frames=2)
+    with pytest.raises(OutputError, match="is one picture"):
+        restore_nearest(source, tmp_path / "out.png")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mp4"]

@@ -1,0 +1,181 @@
+import av
+import full_clips
+import pytest
+from av.stream import Disposition
+from restoring import restore_nearest
+from test_join import restore_in_segments
+from test_writer import ffprobe, sound
+
+from vsrdb_cli.video.plan import Fate, plan_streams
+from vsrdb_cli.video.probe import probe
+
+
+def kinds(path):
+    return [(s["codec_type"], s.get("codec_name")) for s in ffprobe(path)["streams"]]
+
+
+def lines(path):
+    """The words of the first subtitles and when they are shown, in milliseconds of the video."""
+    with av.open(str(path)) as container:
+        stream, video = container.streams.subtitles[0], container.streams.video[0]
+        begin, shown = video.start_time * video.time_base, []
+        for packet in container.demux(stream):
+            decoded = stream.codec_context.decode2(packet) if packet.size else None
+            for rect in decoded or ():
+                text = rect.ass.split(b",", 8)[-1].decode()
+                start = packet.pts * packet.time_base - begin
+                length = packet.duration * packet.time_base
+                shown.append((text, int(start * 1000), int(length * 1000)))
+        return shown
+
+
+@pytest.mark.parametrize("source, target, codec", [
+    (".mkv", ".mp4", "mov_text"), (".mkv", ".mov", "mov_text"), (".mkv", ".mkv", "subrip"),
+    (".mkv", ".webm", "webvtt"), (".mp4", ".mkv", "subrip"), (".mp4", ".mp4", "mov_text"),
+])  # fmt: skip
+def test_subtitles_keep_their_words_times_and_language(tmp_path, source, target, codec):
+    made = full_clips.make(
+        tmp_path / f"in{source}", audio=("libopus",) if target == ".webm" else ("aac",),
+        subtitles=("mov_text" if source == ".mp4" else "subrip",),
+    )  # fmt: skip
+    out = tmp_path / f"out{target}"
+    restore_nearest(made, out)
+    assert ("subtitle", codec) in kinds(out)
+    before = full_clips.LINES
+    assert [(text, start) for text, start, _ in lines(out)] == [(t, s) for t, s, _ in before]
+    assert [length for *_, length in lines(out)] == [length for *_, length in before]
+    (stream,) = (s for s in ffprobe(out)["streams"] if s["codec_type"] == "subtitle")
+    assert stream["tags"]["language"] == ("fra" if target == ".mov" else "fre")
+    if target != ".mov":
+        assert stream["disposition"]["forced"] == 1
+
+
+def test_matroska_keeps_everything(tmp_path):
+    source = full_clips.make(
+        tmp_path / "in.mkv", subtitles=("subrip", "ass"), attachment=True, timecode="10:00:00:00"
+    )
+    info = probe(source)
+    assert [plan.notice for plan in plan_streams(info, ".mkv")] == [None] * 5
+    restore_nearest(source, tmp_path / "out.mkv")
+    before, after = ffprobe(source), ffprobe(tmp_path / "out.mkv")
+    for was, now in zip(before["streams"], after["streams"], strict=True):
+        for key in ("codec_type", "codec_name", "disposition"):
+            assert now.get(key) == was.get(key)
+        for tag in ("language", "title", "filename", "mimetype", "TIMECODE"):
+            assert now["tags"].get(tag) == was["tags"].get(tag)
+    assert chapters(tmp_path / "out.mkv") == chapters(source) == [(0, 0.5, "One"), (0.5, 1, "Ü")]
+    assert after["format"]["tags"]["title"] == "A walk"
+    assert sound(tmp_path / "out.mkv") == sound(source)
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        (attachment,) = (s for s in container.streams if s.type == "attachment")
+        assert attachment.data == full_clips.FONT
+
+
+def chapters(path):
+    with av.open(str(path)) as container:
+        return [
+            (
+                float(chapter["start"] * chapter["time_base"]),
+                float(chapter["end"] * chapter["time_base"]),
+                chapter["metadata"]["title"],
+            )
+            for chapter in container.chapters()
+        ]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_mp4_and_mov_keep_sound_chapters_titles_and_timecode(tmp_path, suffix):
+    source = full_clips.make(tmp_path / "in.mov", audio=("aac", "aac"), subtitles=("mov_text",),
+                       timecode="10:00:00:00")  # fmt: skip
+    out = tmp_path / f"out{suffix}"
+    restore_nearest(source, out)
+    assert sound(out) == sound(source)
+    assert chapters(out) == [(0, 0.5, "One"), (0.5, 1, "Ü")]
+    streams = ffprobe(out)["streams"]
+    assert streams[0]["tags"]["timecode"] == "10:00:00:00"
+    audio = [s for s in streams if s["codec_type"] == "audio"]
+    assert [s["tags"]["language"] for s in audio] == ["jpn", "eng"]
+    assert [s["tags"]["handler_name"] for s in audio] == ["First", "Second"]
+    assert [s["disposition"]["default"] for s in audio] == [1, 0]
+    # The tracks of chapters and timecode are written anew; nothing is said of them.
+    info = probe(source)
+    assert [p.fate for p in plan_streams(info, suffix)].count(Fate.REMAKE) == 2
+    assert not any(plan.notice for plan in plan_streams(info, suffix))
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_the_cover_is_kept_as_a_cover(tmp_path, suffix):
+    source = full_clips.make(tmp_path / "in.mp4", audio=("aac",), subtitles=(), cover=True)
+    out = tmp_path / f"out{suffix}"
+    restore_nearest(source, out)
+    covers = [s for s in ffprobe(out)["streams"] if s["disposition"]["attached_pic"]]
+    assert [cover["codec_name"] for cover in covers] == ["mjpeg"]
+    assert cover_bytes(out) == cover_bytes(source)
+
+
+def cover_bytes(path):
+    with av.open(str(path)) as container:
+        (cover,) = (s for s in container.streams.video if s.disposition & Disposition.attached_pic)
+        return next(bytes(packet) for packet in container.demux(cover) if packet.size)
+
+
+@pytest.mark.parametrize("suffix, words", [
+    (".mp4", ["subtitle #4 ass ger becomes mov_text, which holds little of its styling; a .mkv"
+              " output keeps it",
+              "attachment #5 is dropped: .mp4 files do not hold it; a .mkv output keeps it"]),
+    (".mov", ["audio #2 opus eng is dropped: .mov files do not hold it; a .mp4 or .mkv output keeps"
+              " it",
+              "subtitle #3 subrip fre is no longer marked as forced in .mov files; a .mp4 or .mkv"
+              " output keeps it",
+              "subtitle #4 ass ger becomes mov_text, which holds little of its styling; a .mkv"
+              " output keeps it",
+              "attachment #5 is dropped: .mov files do not hold it; a .mkv output keeps it"]),
+    (".webm", ["audio #1 aac jpn is dropped: .webm files do not hold it; a .mp4 or .mkv output"
+               " keeps it",
+               "subtitle #4 ass ger becomes webvtt, which holds little of its styling; a .mkv"
+               " output keeps it",
+               "attachment #5 is dropped: .webm files do not hold it; a .mkv output keeps it"]),
+])  # fmt: skip
+def test_what_a_container_cannot_hold_is_said_with_the_one_that_can(tmp_path, suffix, words):
+    source = full_clips.make(tmp_path / "in.mkv", subtitles=("subrip", "ass"), attachment=True)
+    notices = [p.notice for p in plan_streams(probe(source), suffix) if p.notice]
+    assert notices == words
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_metadata_beyond_the_usual_is_kept(tmp_path, suffix):
+    metadata = {"title": "A walk", "make": "Camera", "com.apple.quicktime.software": "9.1"}
+    source = full_clips.make(tmp_path / "in.mkv", audio=("aac",), subtitles=(), metadata=metadata)
+    restore_nearest(source, tmp_path / f"out{suffix}")
+    tags = {k.lower(): v for k, v in ffprobe(tmp_path / f"out{suffix}")["format"]["tags"].items()}
+    assert {key: tags.get(key) for key in metadata} == metadata
+
+
+def test_joined_segments_have_the_same_streams_as_the_unbroken_run(tmp_path):
+    source = full_clips.make(
+        tmp_path / "in.mkv", subtitles=("subrip", "ass"), timecode="10:00:00:00"
+    )
+    restore_nearest(source, tmp_path / "whole.mp4")
+    restore_in_segments(source, tmp_path, tmp_path / "joined.mp4", [10, 25])
+    assert kinds(tmp_path / "joined.mp4") == kinds(tmp_path / "whole.mp4")
+    assert lines(tmp_path / "joined.mp4") == lines(tmp_path / "whole.mp4")
+    assert chapters(tmp_path / "joined.mp4") == chapters(tmp_path / "whole.mp4")
+    assert sound(tmp_path / "joined.mp4") == sound(tmp_path / "whole.mp4")
+
+
+def test_sound_keeps_its_place_beside_the_pictures(tmp_path):
+    source = full_clips.make(tmp_path / "in.mkv", audio=("aac",), subtitles=())
+    for suffix in (".mp4", ".mov", ".mkv"):
+        restore_nearest(source, tmp_path / f"out{suffix}")
+        assert abs(offset(tmp_path / f"out{suffix}") - offset(source)) <= 0.001
+
+
+def offset(path):
+    """Seconds from the first picture to the first sound."""
+    with av.open(str(path)) as container:
+        first = {}
+        for packet in container.demux(video=0, audio=0):
+            if packet.size:
+                time = packet.pts * packet.time_base
+                first[packet.stream.type] = min(time, first.get(packet.stream.type, time))
+        return float(first["audio"] - first["video"])

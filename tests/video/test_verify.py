@@ -1,0 +1,54 @@
+from fractions import Fraction
+
+import clips
+import pytest
+from restoring import enlarged, restore_nearest
+
+from vsrdb_cli.errors import OutputError
+from vsrdb_cli.video.frame import Frame
+from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.verify import Expected, mismatches
+from vsrdb_cli.video.writer import open_sink
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("verify")
+    source = clips.make(folder / "in.mp4", frames=10, height=32, width=48, audio=("aac",))
+    for suffix in (".mp4", ".mkv"):
+        restore_nearest(source, folder / f"out{suffix}")
+    return folder
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.parametrize("frames, seconds, sound, words", [
+    (10, 0.4, -1024 / 48000, []),
+    (11, 0.4, -1024 / 48000, ["it has 10 frames, the source 11"]),
+    (10, 0.44, -1024 / 48000, ["it lasts 0.400 s, the source 0.440 s"]),
+    (10, 0.4, 0.02, ["sound track 1 begins -0.021 s after the first picture, in the source"
+                     " 0.020 s"]),
+])  # fmt: skip
+def test_frames_duration_and_sound_are_compared(finished, suffix, frames, seconds, sound, words):
+    expected = Expected(frames, Fraction(seconds), (Fraction(sound),))
+    assert list(mismatches(finished / f"out{suffix}", expected)) == words
+
+
+def test_a_missing_sound_track_is_seen(finished):
+    expected = Expected(10, Fraction(2, 5), (Fraction(0), Fraction(0)))
+    assert list(mismatches(finished / "out.mp4", expected)) == [
+        "it has 1 sound tracks instead of 2"
+    ]
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out"])
+def test_an_output_that_does_not_match_is_kept_under_a_name_that_says_so(finished, tmp_path, name):
+    with (
+        open_source(finished / "in.mp4") as reader,
+        open_sink(tmp_path / name, reader.info, 4) as sink,
+        pytest.raises(OutputError, match="does not match its source") as caught,
+    ):
+        for frame in reader.frames(0, 9):  # one is lost on the way
+            sink.write(Frame(enlarged(frame.rgb, 4), frame.pts, frame.duration))
+        sink.commit(frames=10)
+    assert str(tmp_path / name.replace("out", "out.MISMATCH")) in caught.value.hint
+    assert [p.name for p in tmp_path.iterdir()] == [name.replace("out", "out.MISMATCH")]

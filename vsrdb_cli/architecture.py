@@ -1,0 +1,133 @@
+"""Which FMA-Net a set of parameters is, judged by names and shapes alone."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
+
+from vsrdb_cli.errors import CheckpointError
+from vsrdb_cli.network.config import FMANetConfig
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+NET_D = "degradation_learning_network."
+NET_R = "restoration_network."
+
+# Heads that only training reads: the image flow-mask f^Y and both sharp-frame anchors.
+TRAINING_HEADS = (f"{NET_D}f_conv.", f"{NET_D}a_conv.", f"{NET_R}a_conv.")
+
+_RELEASED_FFN_FACTOR = 2.66
+_NAMED_AT_MOST = 3
+
+
+def infer_config(shapes: Shapes) -> FMANetConfig:
+    """The hyper-parameters that parameters of these shapes were made with.
+
+    The feed-forward factor is the released 2.66 where that gives the hidden size found, otherwise
+    the shortest decimal that does.
+
+    Args:
+        shapes: by name, in the released checkpoints' naming, with the networks' prefixes.
+
+    Raises:
+        CheckpointError: a parameter that tells is missing, or the sizes fit no FMA-Net. That all
+            others fit is not looked at here, but by `mismatches`.
+    """
+    encoder = f"{NET_D}feature_extractor"
+    block = f"{NET_D}FRMA_blocks.0"
+    attention = f"{block}.multi_attn_block"
+    dim = _size(shapes, f"{encoder}.0.weight", 0)
+    hidden = _size(shapes, f"{attention}.0.ffn1.project_out.weight", 1)
+    channels, scale = _size(shapes, f"{encoder}.0.weight", 1), FMANetConfig.scale
+    if channels != 3:
+        raise CheckpointError(f"it reads pictures of {channels} channels, expected 3")
+    try:
+        return FMANetConfig(
+            num_seq=dim // _size(shapes, f"{NET_D}d_conv.0.weight", 1),
+            in_channels=channels,
+            dim=dim,
+            ds_kernel_size=math.isqrt(_size(shapes, f"{NET_D}d_conv.2.weight", 0)),
+            us_kernel_size=math.isqrt(_size(shapes, f"{NET_R}r_conv.2.weight", 0)) // scale,
+            num_RDB=_count(shapes, "RDBs"),
+            growth_rate=_size(shapes, f"{encoder}.2.RDBs.0.layer.0.conv.weight", 0),
+            num_dense_layer=_count(shapes, "layer"),
+            num_flow=_size(shapes, f"{block}.conv_f.2.weight", 0) // 3,
+            num_FRMA=_count(shapes, "FRMA_blocks"),
+            num_transformer_block=_count(shapes, "multi_attn_block"),
+            num_heads=_size(shapes, f"{attention}.0.co_attn.temperature", 0),
+            LayerNorm_type="WithBias" if f"{attention}.0.norm1.body.bias" in shapes else "BiasFree",
+            ffn_expansion_factor=_ffn_factor(dim, hidden),
+            bias=f"{encoder}.0.bias" in shapes,
+        )
+    except ValueError as error:
+        raise CheckpointError(f"its shapes fit no FMA-Net: {error}") from error
+
+
+def mismatches(shapes: Shapes, config: FMANetConfig) -> list[str]:
+    """How `shapes` differ from the parameters inference needs, one phrase each; [] if not at all.
+
+    Parameters of the training-only heads are neither asked for nor objected to.
+    """
+    expected = expected_shapes(config)
+    missing = [f"{name} is missing" for name in expected if name not in shapes]
+    different = [
+        f"{name} is {shapes[name]}, expected {shape}"
+        for name, shape in expected.items()
+        if name in shapes and shapes[name] != shape
+    ]
+    unexpected = [
+        f"{name} is unexpected" for name in shapes if name not in expected and not is_head(name)
+    ]
+    return missing + different + unexpected
+
+
+@lru_cache(maxsize=8)
+def expected_shapes(config: FMANetConfig) -> Shapes:
+    """Every parameter of the network for inference."""
+    import torch
+
+    from vsrdb_cli.network.fmanet import FMANet
+
+    with torch.device("meta"):  # shapes without memory
+        network = FMANet(config)
+    shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
+    return MappingProxyType(shapes)
+
+
+def is_head(name: str) -> bool:
+    """Whether a parameter is part of a head that only training reads."""
+    return name.startswith(TRAINING_HEADS)
+
+
+def in_short(phrases: list[str]) -> str:
+    """The first few of many, and how many more there are."""
+    more = len(phrases) - _NAMED_AT_MOST
+    return "; ".join(phrases[:_NAMED_AT_MOST]) + (f"; and {more} more" if more > 0 else "")
+
+
+def _size(shapes: Shapes, name: str, axis: int) -> int:
+    if name not in shapes:
+        raise CheckpointError(f"{name} is missing, which every FMA-Net has")
+    shape = shapes[name]
+    if len(shape) <= axis or shape[axis] < 1:
+        raise CheckpointError(f"{name} is {shape}, which is no shape it has in an FMA-Net")
+    return shape[axis]
+
+
+def _count(shapes: Shapes, kind: str) -> int:
+    """How many of a numbered kind of module there are, wherever there are most."""
+    numbers = (re.search(rf"\.{kind}\.(\d+)\.", name) for name in shapes)
+    return len({number[1] for number in numbers if number})
+
+
+def _ffn_factor(dim: int, hidden: int) -> float:
+    if int(dim * _RELEASED_FFN_FACTOR) == hidden:
+        return _RELEASED_FFN_FACTOR
+    for digits in range(16):
+        factor = math.ceil(hidden / dim * 10.0**digits) / 10.0**digits
+        if int(dim * factor) == hidden:
+            return factor
+    raise CheckpointError(f"a feed-forward hidden size of {hidden} fits no factor of dim {dim}")

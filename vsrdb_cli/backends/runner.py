@@ -1,0 +1,73 @@
+"""What every backend offers: a checkpoint made callable, in two steps.
+
+`encode` runs once per frame, `restore` once per window of T frames; features are held by the
+caller and never looked into. Tiling, windows and the pipeline know nothing else of a network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from torch import Tensor
+
+# What one frame contributes to the windows it is in; opaque outside its runner.
+Features = Any
+
+
+@dataclass(frozen=True)
+class RunnerInfo:
+    """What runs, for reports: all of it really in use, not merely asked for.
+
+    weights: the checkpoint's name. sha256: of its file, or "" for a network without parameters.
+    backend: "torch", "onnxruntime", "tensorrt" or "tensorrt-rtx". device: as torch names it.
+    precision: "float32", "float16" or "bfloat16".
+    """
+
+    weights: str
+    sha256: str
+    backend: str
+    device: str
+    precision: str
+
+    def __str__(self) -> str:
+        return f"{self.weights} · {self.backend} {self.device} {self.precision}"
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes a runner takes. weights: in any case; features: held per frame; work: one step's peak
+    on top of what is held."""
+
+    weights: int
+    features: int
+    work: int
+
+    def total(self, frames: int) -> int:
+        """Peak with the features of `frames` frames held."""
+        return self.weights + frames * self.features + self.work
+
+
+class Runner(Protocol):
+    """A network ready to run on pictures of any size (`sizes` may narrow that)."""
+
+    @property
+    def info(self) -> RunnerInfo: ...
+
+    @property
+    def length(self) -> int:
+        """T, frames of one window; odd."""
+
+    @property
+    def scale(self) -> int:
+        """HR pixels per LR pixel along each axis."""
+
+    def encode(self, picture: Tensor) -> Features:
+        """Features of one frame: (1, 3, H, W), RGB float32, 0 to 1, on the CPU."""
+
+    def restore(self, window: Sequence[Features]) -> Tensor:
+        """Features of T frames -> the centre frame, (1, 3, s H, s W) float32, unclamped, CPU."""
+
+    def memory(self, height: int, width: int) -> Memory:
+        """What restoring pictures of this size takes, on the runner's device."""

@@ -1,0 +1,152 @@
+"""The TensorRT and TensorRT-RTX runner: engines built by `vsrdb export`, on an NVIDIA GPU."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vsrdb_cli.backends.runner import Memory, RunnerInfo
+from vsrdb_cli.errors import BackendError
+from vsrdb_cli.export import engine as engines
+from vsrdb_cli.export.engine import Engine
+from vsrdb_cli.export.graph import CENTRE, ENCODED, FEATURES, PICTURE, RESTORED
+from vsrdb_cli.export.to_tensorrt import import_library
+
+
+@dataclass(frozen=True)
+class TrtFeatures:
+    """One frame's features on the GPU."""
+
+    picture: Tensor
+    centre: Tensor
+    features: Tensor
+
+
+class TrtRunner:
+    """An engine made callable. Takes pictures of the sizes it was built for.
+
+    Args:
+        engine: a sidecar already found to fit this place.
+        folder: where it and its files lie.
+        device: "cuda" or "cuda:N".
+
+    Raises:
+        BackendError: there is no GPU, or TensorRT does not take the engine.
+    """
+
+    def __init__(self, engine: Engine, folder: Path, device: str) -> None:
+        require_gpu(engine.place.flavour)
+        self._device = torch.device(device)
+        self._engine = engine
+        trt = import_library(engine.place.flavour)
+        if engine.place.flavour == "tensorrt":
+            from vsrdb_cli.export.plugin import register_plugin
+
+            register_plugin(trt)
+        with torch.cuda.device(self._device):
+            self._runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
+            sidecar = engine.path(folder)
+            self._graphs = {
+                name: self._deserialised(engines.engine_path(sidecar, name))
+                for name in engine.engine_sha256
+            }
+            self._contexts = {
+                name: graph.create_execution_context() for name, graph in self._graphs.items()
+            }
+        dtypes = {trt.float32: torch.float32, trt.float16: torch.float16}
+        self._dtypes = {
+            output: dtypes[graph.get_tensor_dtype(output)]
+            for graph in self._graphs.values()
+            for output in _outputs(trt, graph)
+        }
+        self.info = RunnerInfo(
+            engine.weights, engine.sha256, engine.place.flavour, str(device), engine.precision
+        )
+
+    @property
+    def length(self) -> int:
+        return int(self._engine.config["num_seq"])
+
+    @property
+    def scale(self) -> int:
+        return int(self._engine.config["scale"])
+
+    def takes(self, height: int, width: int) -> bool:
+        """Whether the engine was built for pictures of this size."""
+        return self._engine.sizes.cover(height, width)
+
+    def encode(self, picture: Tensor) -> TrtFeatures:
+        self._require_size(*picture.shape[2:])
+        held = picture.to(self._device, torch.float32).contiguous()
+        outputs = self._run("encoder", {PICTURE: held})
+        return TrtFeatures(held, *(outputs[name] for name in ENCODED))
+
+    def restore(self, window: Sequence[TrtFeatures]) -> Tensor:
+        inputs = {CENTRE: window[len(window) // 2].centre}
+        for t, frame in enumerate(window):
+            inputs[f"{PICTURE}_{t}"] = frame.picture
+            inputs[f"{FEATURES}_{t}"] = frame.features
+        return self._run("restorer", inputs)[RESTORED].cpu()
+
+    def memory(self, height: int, width: int) -> Memory:
+        # A context is allocated once, for the largest picture of the profile.
+        config = self._engine.config
+        size = 4 if self._engine.precision == "float32" else 2
+        held = 2 * (config["num_FRMA"] + 1) * config["dim"] * size + 4 * config["in_channels"]
+        contexts = sum(graph.device_memory_size_v2 for graph in self._graphs.values())
+        output = 2 * 4 * 3 * self.scale**2
+        return Memory(
+            weights=contexts, features=height * width * held, work=height * width * output
+        )
+
+    def _run(self, name: str, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        context = self._contexts[name]
+        for key, tensor in inputs.items():
+            context.set_input_shape(key, tuple(tensor.shape))
+            context.set_tensor_address(key, tensor.data_ptr())
+        outputs = {}
+        for key in ENCODED if name == "encoder" else [RESTORED]:
+            shape = tuple(context.get_tensor_shape(key))
+            outputs[key] = torch.empty(shape, dtype=self._dtypes[key], device=self._device)
+            context.set_tensor_address(key, outputs[key].data_ptr())
+        with torch.cuda.device(self._device):
+            if not context.execute_async_v3(torch.cuda.current_stream().cuda_stream):
+                raise RuntimeError(f"{self._engine.place.flavour} failed to run the {name}")
+        return outputs
+
+    def _deserialised(self, path: Path) -> Any:
+        graph = self._runtime.deserialize_cuda_engine(path.read_bytes())
+        if graph is None:
+            raise BackendError(
+                f"{self._engine.place.flavour} does not take {path}",
+                hint=f"build it again: vsrdb export --format {self._engine.place.flavour}",
+            )
+        return graph
+
+    def _require_size(self, height: int, width: int) -> None:
+        sizes = self._engine.sizes
+        if not self.takes(height, width):
+            raise BackendError(
+                f"this engine takes pictures of {sizes} pixels, not {width}x{height}",
+                hint=f"work in tiles (--tile {min(sizes.largest)}), or build for this size: "
+                f"vsrdb export --format {self._engine.place.flavour} --size {width}x{height}",
+            )
+
+
+def require_gpu(flavour: str) -> None:
+    """Raise BackendError where torch finds no GPU: their runtimes crash without one."""
+    if not torch.cuda.is_available():
+        raise BackendError(
+            f"the backend {flavour} needs an NVIDIA GPU, and torch {torch.__version__} finds none",
+            hint="on this machine use --backend torch or onnxruntime",
+        )
+
+
+def _outputs(trt: Any, graph: Any) -> list[str]:
+    names = [graph.get_tensor_name(index) for index in range(graph.num_io_tensors)]
+    return [name for name in names if graph.get_tensor_mode(name) == trt.TensorIOMode.OUTPUT]

@@ -1,0 +1,62 @@
+"""`--config FILE`: options from a TOML file, under the names they have on the command line."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+
+import click
+
+from vsrdb_cli.errors import OptionError
+
+
+def read_config(
+    context: click.Context, parameter: click.Parameter, path: Path | None
+) -> Path | None:
+    """Take what the file says for the command's defaults; the command line still wins.
+
+    Raises:
+        OptionError: the file cannot be read, or names an option there is not.
+    """
+    if path is None:
+        return None
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise OptionError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise OptionError(
+            f"{path} is no TOML: {error}", hint='write one option a line, as: codec = "hevc"'
+        ) from error
+    options = {
+        name.removeprefix("--"): option
+        for option in context.command.params
+        if isinstance(option, click.Option) and option is not parameter
+        for name in option.opts
+        if name.startswith("--")
+    }
+    for key, value in values.items():
+        if key not in options:
+            near = difflib.get_close_matches(key, options, n=1)
+            raise OptionError(
+                f"{path}: there is no option '{key}'",
+                hint=f"did you mean '{near[0]}'?" if near else "see: vsrdb restore --help",
+            )
+        _check_kind(path, key, value, options[key])
+    context.default_map = {
+        **(context.default_map or {}),
+        **{str(options[key].name): value for key, value in values.items()},
+    }
+    return path
+
+
+def _check_kind(path: Path, key: str, value: object, option: click.Option) -> None:
+    if option.is_flag and not isinstance(value, bool):
+        raise OptionError(
+            f"{path}: {key} is {value!r}, expected true or false", hint=f"write: {key} = true"
+        )
+    if not option.is_flag and not isinstance(value, str | int | float):
+        raise OptionError(f"{path}: {key} is {value!r}, expected one value")
+    if not option.is_flag and isinstance(value, bool):
+        raise OptionError(f"{path}: {key} is {value!r}, expected a value, no true or false")

@@ -1,0 +1,130 @@
+"""`vsrdb weights`: which checkpoints there are, what one is, and import of the released ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from vsrdb_cli import console
+from vsrdb_cli.errors import VsrdbError
+
+if TYPE_CHECKING:
+    from vsrdb_cli.checkpoint import Checkpoint
+
+
+@click.group()
+def weights() -> None:
+    """List, describe and import checkpoints."""
+
+
+@weights.command("import")
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE.safetensors",
+    help="The checkpoint to write.",
+)
+@click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
+def import_(sources: tuple[Path, ...], output: Path, overwrite: bool) -> None:
+    """Make a checkpoint of the pair FMA-Net's authors released.
+
+    SOURCES are model_D_best.pt and model_R_best.pt in any order, or one folder or zip archive
+    that holds them.
+    """
+    from vsrdb_cli.upstream import NOTICE, import_released
+
+    checkpoint = import_released(sources, output, overwrite=overwrite)
+    console.result(f"{output}: FMA-Net with {checkpoint.parameters:,} parameters, x4, RGB")
+    console.say(f"use it with: vsrdb restore in.mp4 out.mp4 --weights {output}")
+    console.say(f"note: {NOTICE}")
+
+
+@weights.command("list")
+def list_() -> None:
+    """List every name that --weights takes; any .safetensors checkpoint can be named too."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from vsrdb_cli.backends.builtin import SUMMARIES
+    from vsrdb_cli.checkpoint import load_checkpoint
+    from vsrdb_cli.registry import bundled_models
+
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("name", no_wrap=True)
+    table.add_column("parameters", no_wrap=True, justify="right")
+    table.add_column("scale", no_wrap=True)
+    table.add_column("licence", min_width=10)
+    table.add_column("size", min_width=10, justify="right")
+    table.add_column("SHA-256", no_wrap=True)
+    table.add_column("what for", min_width=16)
+    damaged: list[VsrdbError] = []
+    for model in bundled_models():
+        summary = f"{model.summary} (default)" if model.default else model.summary
+        try:
+            checkpoint = load_checkpoint(model.name)
+        except VsrdbError as error:
+            damaged.append(error)
+            cells = [model.name, "", "", model.licence, "", "damaged", summary]
+        else:
+            size = console.human_bytes(checkpoint.path.stat().st_size)
+            scale, start = f"x{checkpoint.config.scale}", checkpoint.sha256[:12]
+            count = f"{checkpoint.parameters:,}"
+            cells = [model.name, count, scale, model.licence, size, start, summary]
+        table.add_row(*map(Text, cells))
+    for name, summary in SUMMARIES.items():
+        table.add_row(*map(Text, [name, "none", "x4", "", "", "", summary]))
+    console.show(table)
+    for reason in damaged:
+        console.report(reason)
+    if damaged:
+        raise SystemExit(1)
+
+
+@weights.command()
+@click.argument("name_or_path", metavar="NAME|PATH")
+def info(name_or_path: str) -> None:
+    """Describe a checkpoint: configuration, terms, origin, SHA-256."""
+    from vsrdb_cli.backends.builtin import SUMMARIES
+    from vsrdb_cli.checkpoint import load_checkpoint
+
+    if name_or_path in SUMMARIES:
+        facts = {
+            "name": name_or_path,
+            "what for": SUMMARIES[name_or_path],
+            "parameters": "none",
+            "scale": "4",
+        }
+    else:
+        checkpoint = load_checkpoint(name_or_path)
+        facts = _facts(checkpoint)
+        for note in checkpoint.notes:
+            console.say(f"note: {note}")
+    width = max(map(len, facts)) + 2
+    for key, value in facts.items():
+        console.result(f"{key:{width}}{value}")
+
+
+def _facts(checkpoint: Checkpoint) -> dict[str, str]:
+    unknown = "not recorded"
+    return {
+        "name": checkpoint.name,
+        "file": str(checkpoint.path),
+        "size": console.human_bytes(checkpoint.path.stat().st_size),
+        "SHA-256": checkpoint.sha256,
+        "parameters": f"{checkpoint.parameters:,}",
+        "scale": str(checkpoint.config.scale),
+        "channel order": checkpoint.channel_order or unknown,
+        "licence": checkpoint.licence or unknown,
+        "origin": checkpoint.origin or unknown,
+        "recipe": checkpoint.recipe or unknown,
+        **{
+            f"config.{name}": str(value)
+            for name, value in checkpoint.config.to_dict().items()
+            if name != "scale"
+        },
+    }

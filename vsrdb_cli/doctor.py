@@ -1,0 +1,241 @@
+"""What this machine can do, found out by doing it: backends run, encoders encode."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from enum import Enum
+from fractions import Fraction
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import av
+import psutil
+import torch
+
+from vsrdb_cli import __version__
+from vsrdb_cli.backends import ENGINES, load_runner
+from vsrdb_cli.checkpoint import load_checkpoint
+from vsrdb_cli.errors import VsrdbError
+from vsrdb_cli.memory import available_bytes
+from vsrdb_cli.registry import bundled_models, default_weights
+from vsrdb_cli.video.codecs import CONTAINERS, ENCODERS, NVENC
+from vsrdb_cli.video.colour import BT709, TV, Colour
+from vsrdb_cli.video.encoders import EncoderOptions, choose
+from vsrdb_cli.video.frame import Frame
+from vsrdb_cli.video.info import Kind, VideoInfo
+from vsrdb_cli.video.writer import SegmentWriter
+
+# Packages whose versions matter; the distributions' names.
+_PACKAGES = (
+    *("torch", "av", "numpy", "safetensors", "onnx", "onnxruntime", "onnxruntime-gpu", "triton"),
+    *("tensorrt", "tensorrt-rtx"),
+)
+# Below this a run of any length is in danger.
+_LITTLE_DISK, _LITTLE_MEMORY = 2 << 30, 1 << 30
+_FRAMES = 3
+
+
+class State(Enum):
+    """Of one thing looked at."""
+
+    WORKS = "works"
+    ABSENT = "absent"  # not set up, and nothing that is needed
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. mend: the line that helps, where something does not work."""
+
+    kind: str
+    name: str
+    state: State
+    detail: str
+    mend: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self) | {"state": self.state.value}
+
+
+def examine() -> Iterator[Finding]:
+    """Everything, one after another; lazily, since some of it takes seconds."""
+    yield from _versions()
+    yield from _devices()
+    yield from _weights()
+    yield from _backends()
+    yield from _encoders()
+    yield from _space()
+
+
+def _versions() -> Iterator[Finding]:
+    def version(name: str, detail: str) -> Finding:
+        return Finding("version", name, State.WORKS, detail)
+
+    yield version("vsrdb", __version__)
+    yield version("python", f"{platform.python_version()} on {platform.platform()}")
+    for name in _PACKAGES:
+        try:
+            yield version(name, importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    libraries = ", ".join(
+        f"{name} {'.'.join(map(str, number))}" for name, number in av.library_versions.items()
+    )
+    yield version("ffmpeg", libraries)
+
+
+def _devices() -> Iterator[Finding]:
+    cores = len(os.sched_getaffinity(0))
+    yield Finding(
+        "device",
+        "cpu",
+        State.WORKS,
+        f"{cores} cores, {torch.backends.cpu.get_cpu_capability()}, torch uses"
+        f" {torch.get_num_threads()} threads",
+    )
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        free, total = torch.cuda.mem_get_info(index)
+        yield Finding(
+            "device",
+            f"cuda:{index}",
+            State.WORKS,
+            f"{properties.name}, compute {properties.major}.{properties.minor},"
+            f" {free / 2**30:.1f} of {total / 2**30:.1f} GiB free",
+        )
+    if not torch.cuda.is_available():
+        seen = Path("/dev/nvidia0").exists()
+        yield Finding(
+            "device",
+            "cuda",
+            State.PROBLEM if seen else State.ABSENT,
+            f"torch {torch.__version__} finds no GPU" + (", but there is one" if seen else ""),
+            "install a CUDA build of torch, and a driver that is new enough for it"
+            if seen
+            else None,
+        )
+
+
+def _weights() -> Iterator[Finding]:
+    for model in bundled_models():
+        yield _tried("weights", model.name, partial(_load, model.name))
+
+
+def _load(name: str) -> str:
+    checkpoint = load_checkpoint(name)
+    return f"{checkpoint.parameters:,} parameters, sha256 {checkpoint.sha256[:12]}"
+
+
+def _backends() -> Iterator[Finding]:
+    def run(backend: str, device: str) -> str:
+        started = time.monotonic()
+        runner = load_runner(default_weights(), backend=backend, device=device)
+        if backend not in ENGINES:  # those are compared with torch when they are loaded
+            features = runner.encode(torch.rand(1, 3, 64, 80))
+            restored = runner.restore([features] * runner.length)
+            if not restored.isfinite().all():
+                raise VsrdbError("it computes numbers that are none", hint="use --backend torch")
+        return f"{runner.info}, loaded and run in {time.monotonic() - started:.1f} s"
+
+    devices = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
+    for device in devices:
+        yield _tried("backend", f"torch {device}", partial(run, "torch", device))
+    for backend in ("onnxruntime", *ENGINES):
+        found = _tried("backend", backend, partial(run, backend, "auto"))
+        # Nobody needs them; that one is not installed, or has nothing to run yet, is no fault.
+        yield replace(found, state=State.ABSENT) if found.state is State.PROBLEM else found
+
+
+def _encoders() -> Iterator[Finding]:
+    info = _plain_video()
+    for codec in ENCODERS:
+        yield _tried("encoder", codec, partial(_encode, codec, info))
+        if codec in NVENC:
+            found = _tried(
+                "encoder",
+                f"{codec} on nvenc",
+                partial(_encode, codec, info, hardware="nvenc"),
+            )
+            yield replace(found, state=State.ABSENT) if found.state is State.PROBLEM else found
+
+
+def _encode(codec: str, info: VideoInfo, *, hardware: str = "none") -> str:
+    """Write a few frames and have them compared with what was sent."""
+    suffix = next(s for s in CONTAINERS if s in ENCODERS[codec].containers)
+    size = info.height, info.width
+    encoding = choose(EncoderOptions(codec=codec, hardware=hardware), suffix, info, *size)
+    started = time.monotonic()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        SegmentWriter(Path(folder) / f"try{suffix}", info, encoding) as writer,
+    ):
+        dtype = torch.uint8 if writer.bit_depth == 8 else torch.uint16
+        for index in range(_FRAMES):
+            rgb = torch.full((3, *size), 40 * (index + 1)).to(dtype)
+            writer.write(Frame(rgb, index, 1))
+        writer.commit(_FRAMES)
+    seconds = time.monotonic() - started
+    return f"{encoding.encoder.name}, {suffix}, {_FRAMES} frames in {seconds:.2f} s"
+
+
+def _plain_video() -> VideoInfo:
+    rate = Fraction(25)
+    return VideoInfo(
+        path=Path("none"),
+        kind=Kind.STILL,
+        container="",
+        codec="",
+        pix_fmt="yuv420p",
+        width=256,
+        height=192,
+        frame_count=_FRAMES,
+        rate=rate,
+        time_base=1 / rate,
+        start_seconds=Fraction(0),
+        duration_seconds=None,
+        end_seconds=None,
+        promised_seconds=None,
+        bit_depth=8,
+        colour=Colour(BT709, TV, 1, 1),
+    )
+
+
+def _space() -> Iterator[Finding]:
+    free = available_bytes("cpu")
+    yield Finding(
+        "space",
+        "memory",
+        State.WORKS if free >= _LITTLE_MEMORY else State.PROBLEM,
+        f"{free / 2**30:.1f} of {psutil.virtual_memory().total / 2**30:.1f} GiB free",
+        None if free >= _LITTLE_MEMORY else "close other programs, or restore with --tile 128",
+    )
+    for folder in dict.fromkeys((Path.cwd(), Path(tempfile.gettempdir()))):
+        usage = shutil.disk_usage(folder)
+        enough = usage.free >= _LITTLE_DISK
+        yield Finding(
+            "space",
+            str(folder),
+            State.WORKS if enough else State.PROBLEM,
+            f"{usage.free / 2**30:.1f} of {usage.total / 2**30:.1f} GiB free",
+            None if enough else f"free some space: du -sh '{folder}'/* | sort -h",
+        )
+
+
+def _tried(kind: str, name: str, attempt: Callable[[], str]) -> Finding:
+    """What became of an attempt; whatever it raises is the finding."""
+    try:
+        return Finding(kind, name, State.WORKS, attempt())
+    except VsrdbError as error:
+        return Finding(kind, name, State.PROBLEM, str(error), error.hint)
+    except Exception as error:  # this is to find out what is broken, in whatever way
+        words = f"{type(error).__name__}: {error}".splitlines()[0]
+        return Finding(kind, name, State.PROBLEM, words, "pip install --force-reinstall vsrdb")

@@ -1,0 +1,278 @@
+"""The work folder of a job: its lock, and the journal of what is finished."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from vsrdb_cli.backends.runner import RunnerInfo
+from vsrdb_cli.errors import OutputError
+from vsrdb_cli.jobs.plan import Plan
+from vsrdb_cli.video.info import ReadReport
+
+# How much of a file's beginning and of its end says that it is still the same one.
+_SAMPLE_BYTES = 1 << 20
+_FORMAT = 1
+
+
+def identity(source: Path) -> dict[str, str]:
+    """What tells an input from another or a changed one, by names a user knows."""
+    if source.is_dir():
+        lines = [
+            f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}"
+            for file in sorted(source.iterdir())
+            if file.is_file()
+        ]
+        digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        return {"input": f"a folder of {len(lines)} files, {digest[:16]}"}
+    stat = source.stat()
+    digest_of = hashlib.sha256()
+    with source.open("rb") as file:
+        digest_of.update(file.read(_SAMPLE_BYTES))
+        file.seek(max(0, stat.st_size - _SAMPLE_BYTES))
+        digest_of.update(file.read(_SAMPLE_BYTES))
+    modified = datetime.fromtimestamp(stat.st_mtime_ns / 1e9, UTC)
+    return {
+        "size of the input": f"{stat.st_size} bytes",
+        "date of the input": modified.isoformat(" ", "microseconds"),
+        "content of the input": f"sha256 {digest_of.hexdigest()[:16]} of head and tail",
+    }
+
+
+@dataclass
+class _Record:
+    """What journal.json holds.
+
+    bound: what the result depends on, as text by the name a user knows. read: what the first pass
+    noticed. finished: bytes of each finished segment. joined: bytes of the joined output, once it
+    is whole.
+    """
+
+    bound: dict[str, str] = field(default_factory=dict)
+    plan: dict[str, Any] | None = None
+    read: dict[str, Any] = field(default_factory=dict)
+    runner: dict[str, str] = field(default_factory=dict)
+    tile: int | None = None
+    finished: dict[str, int] = field(default_factory=dict)
+    joined: int | None = None
+    format: int = _FORMAT
+
+
+class Journal:
+    """A job's work folder, held by one process at a time.
+
+    A context manager: entering takes the lock and reads the journal; leaving releases the lock.
+
+    Raises:
+        OutputError: another process works on the job, or the journal cannot be read.
+    """
+
+    def __init__(self, folder: Path, *, restart: bool = False) -> None:
+        self.folder = folder
+        self._restart = restart
+        self._lock: int | None = None
+        self._record = _Record()
+
+    def __enter__(self) -> Self:
+        self._take_lock()
+        try:
+            if self._restart:
+                self._clear()
+            self._read()
+            for left in self.folder.glob(".vsrdb-*.part"):
+                _remove(left)
+        except BaseException:
+            self._release()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if not self.begun:
+            shutil.rmtree(self.folder)
+        self._release()
+
+    @property
+    def begun(self) -> bool:
+        """Whether an earlier run left something to go on from."""
+        return self._record.plan is not None
+
+    @property
+    def plan(self) -> Plan:
+        """How the job is divided; there is one once it has begun."""
+        assert self._record.plan is not None
+        return Plan.from_json(self._record.plan)
+
+    @property
+    def tile(self) -> int | None:
+        """Side of the tiles all segments are restored in."""
+        return self._record.tile
+
+    @property
+    def runner(self) -> RunnerInfo:
+        """What the job began with."""
+        return RunnerInfo(**self._record.runner)
+
+    @property
+    def read(self) -> ReadReport:
+        """What the first pass noticed of the source."""
+        return ReadReport(**self._record.read)
+
+    def bind(self, facts: Mapping[str, str]) -> None:
+        """Tie the job to what its result depends on, or prove that nothing of it has changed.
+
+        Raises:
+            OutputError: an earlier run began otherwise; says how.
+        """
+        changed = [
+            f"{name} was {self._record.bound[name]}, is {value}"
+            for name, value in facts.items()
+            if self._record.bound.get(name, value) != value
+        ]
+        if changed:
+            segments = len(self._record.finished)
+            raise OutputError(
+                f"{self.folder} holds {segments} finished segments of another job: "
+                + "; ".join(changed),
+                hint="start as before to go on from there, or add --restart to throw them away",
+            )
+        self._record.bound.update(facts)
+
+    def begin(self, plan: Plan, tile: int | None, read: ReadReport, runner: RunnerInfo) -> None:
+        """Enter the plan, the side of the tiles, what the first pass noticed, and what runs."""
+        self._record.plan, self._record.tile = plan.to_json(), tile
+        self._record.read, self._record.runner = asdict(read), asdict(runner)
+        self._write()
+
+    def change_tile(self, tile: int | None) -> None:
+        """Enter that memory ran out: the segments to come are restored in smaller tiles."""
+        self._record.tile = tile
+        self._write()
+
+    def enter(self, index: int, path: Path) -> None:
+        """Enter a finished segment."""
+        self._record.finished[str(index)] = size_of(path)
+        self._write()
+
+    def is_finished(self, index: int, path: Path) -> bool:
+        """Whether a segment is entered and still as it was."""
+        entered = self._record.finished.get(str(index))
+        return entered is not None and path.exists() and size_of(path) == entered
+
+    def enter_joined(self, path: Path) -> None:
+        """Enter that the output is whole and about to get its name."""
+        self._record.joined = size_of(path)
+        self._write()
+
+    def is_joined(self, target: Path) -> bool:
+        """Whether the output was whole, and is in its place."""
+        joined = self._record.joined
+        return joined is not None and target.exists() and size_of(target) == joined
+
+    def remove(self) -> None:
+        """Remove the work folder: the output is in its place."""
+        # The journal last: a half removed folder still says that the job is done.
+        for entry in self.folder.iterdir():
+            if entry not in (self._file, self._lock_file):
+                _remove(entry)
+        self._record = _Record()
+        self._file.unlink()
+
+    @property
+    def _file(self) -> Path:
+        return self.folder / "journal.json"
+
+    @property
+    def _lock_file(self) -> Path:
+        return self.folder / "lock"
+
+    def _read(self) -> None:
+        try:
+            text = self._file.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return
+        try:
+            values = json.loads(text)
+            if values["format"] != _FORMAT:
+                raise ValueError(f"format {values['format']}, expected {_FORMAT}")
+            self._record = _Record(**values)
+        except (TypeError, KeyError, ValueError) as error:
+            raise OutputError(
+                f"{self._file} is no journal of this version: {error}",
+                hint="add --restart to begin the job anew",
+            ) from error
+
+    def _write(self) -> None:
+        """Replace the journal in one step, on the disk before anything relies on it."""
+        temporary = self.folder / f".vsrdb-{os.getpid()}.part"
+        with temporary.open("w", encoding="utf-8") as file:
+            json.dump(asdict(self._record), file)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._file)
+
+    def _clear(self) -> None:
+        for entry in self.folder.iterdir():
+            if entry != self._lock_file:
+                _remove(entry)
+
+    def _take_lock(self) -> None:
+        while True:
+            try:
+                self.folder.mkdir(exist_ok=True)
+                handle = os.open(self._lock_file, os.O_RDWR | os.O_CREAT, 0o644)
+            except OSError as error:
+                raise OutputError(
+                    f"the work folder {self.folder} cannot be made: {error.strerror}",
+                    hint="choose another output folder",
+                ) from error
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.read(handle, 32).decode(errors="replace")
+                os.close(handle)
+                raise OutputError(
+                    f"another vsrdb (process {holder or 'unknown'}) is working on this output",
+                    hint="wait for it to end, or choose another output",
+                ) from None
+            # Whoever held it may have removed the whole folder between our opening and locking.
+            if self._lock_file.exists() and os.path.samestat(
+                os.fstat(handle), self._lock_file.stat()
+            ):
+                os.ftruncate(handle, 0)
+                os.write(handle, str(os.getpid()).encode())
+                self._lock = handle
+                return
+            os.close(handle)
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of the files in a folder."""
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.iterdir())
+    return path.stat().st_size
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

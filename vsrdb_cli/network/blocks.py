@@ -1,0 +1,350 @@
+"""The pieces FMA-Net is made of, with the released checkpoints' parameter names.
+
+Weights keep the released shapes (a "conv 1x3x3" is stored as a 3-D convolution), but every
+convolution that never mixes frames is computed in 2-D over B*T pictures, channels last.
+"""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.network.ops import multi_flow_warp
+
+
+def leaky_relu(x: Tensor) -> Tensor:
+    """LeakyReLU with the slope 0.2 used everywhere in FMA-Net."""
+    return F.leaky_relu(x, 0.2, inplace=not torch.is_grad_enabled())
+
+
+class FrameConv(nn.Conv3d):
+    """Convolution 1 x k x k: stored in 3-D, computed in 2-D on (N, C, H, W), zero padding."""
+
+    def __init__(self, inputs: int, outputs: int, kernel_size: int = 3, *, bias: bool) -> None:
+        half = kernel_size // 2
+        super().__init__(
+            inputs, outputs, (1, kernel_size, kernel_size), padding=(0, half, half), bias=bias
+        )
+
+    @property
+    def weight_2d(self) -> Tensor:
+        """(outputs, inputs, k, k)."""
+        return self.weight[:, :, 0]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight_2d, self.bias, padding=self.kernel_size[1] // 2)
+
+
+class LeakyReLU(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return leaky_relu(x)
+
+
+class FrameConvPair(nn.Sequential):
+    """conv 1x3x3 -> LeakyReLU -> conv 1x3x3, with the names 0 and 2."""
+
+    def __init__(self, inputs: int, hidden: int, outputs: int, *, bias: bool) -> None:
+        super().__init__(
+            FrameConv(inputs, hidden, bias=bias),
+            LeakyReLU(),
+            FrameConv(hidden, outputs, bias=bias),
+        )
+
+    @property
+    def first(self) -> FrameConv:
+        return cast(FrameConv, self[0])
+
+    @property
+    def second(self) -> FrameConv:
+        return cast(FrameConv, self[2])
+
+    def forward(self, x: Tensor) -> Tensor:
+        hidden = leaky_relu(self.first(x))
+        output: Tensor = self.second(hidden)
+        return output
+
+
+class DenseLayer(nn.Module):
+    """Holds the weights of one layer of an RDB; `ResidualDenseBlock` computes with them."""
+
+    def __init__(self, inputs: int, growth: int, *, bias: bool) -> None:
+        super().__init__()
+        self.conv = FrameConv(inputs, growth, bias=bias)
+
+
+class ResidualDenseBlock(nn.Module):
+    """RDB: L dense layers, a 1x1 convolution (always biased), plus the input; (N, C, H, W)."""
+
+    def __init__(self, config: FMANetConfig) -> None:
+        super().__init__()
+        self.channels, self.growth = config.dim, config.growth_rate
+        self.layer = nn.Sequential(
+            *(
+                DenseLayer(config.dim + i * self.growth, self.growth, bias=config.bias)
+                for i in range(config.num_dense_layer)
+            )
+        )
+        inputs = config.dim + config.num_dense_layer * self.growth
+        self.conv = FrameConv(inputs, config.dim, 1, bias=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Grouped by input instead of by output: a layer's contribution to all later layers is one
+        # convolution. The arithmetic is the same, but a few wide convolutions replace many with
+        # 18 outputs (which waste most of a 16-wide vector unit) and nothing is concatenated first.
+        layers = [cast(DenseLayer, layer).conv for layer in self.layer]
+        weights = [layer.weight_2d for layer in layers]
+        biases = [layer.bias for layer in layers]
+        bias = None if biases[0] is None else torch.cat([b for b in biases if b is not None])
+        pieces = [x]
+        pending = F.conv2d(x, torch.cat([w[:, : self.channels] for w in weights]), bias, padding=1)
+        for index in range(len(layers)):
+            piece = leaky_relu(pending[:, : self.growth].contiguous(memory_format=_LAST))
+            pieces.append(piece)
+            if index + 1 < len(layers):
+                start = self.channels + index * self.growth
+                later = torch.cat([w[:, start : start + self.growth] for w in weights[index + 1 :]])
+                pending = pending[:, self.growth :] + F.conv2d(piece, later, padding=1)
+        fused: Tensor = self.conv(torch.cat(pieces, dim=1))
+        return x + fused
+
+
+class ResidualInResidualDenseBlock(nn.Module):
+    """RRDB: R RDBs in a chain, all outputs fused, plus the input; (N, C, H, W)."""
+
+    def __init__(self, config: FMANetConfig) -> None:
+        super().__init__()
+        self.RDBs = nn.ModuleList(ResidualDenseBlock(config) for _ in range(config.num_RDB))
+        self.conv = nn.Sequential(
+            FrameConv(config.dim * config.num_RDB, config.dim, 1, bias=config.bias),
+            FrameConv(config.dim, config.dim, bias=config.bias),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        fusion = cast(FrameConv, self.conv[0])
+        channels = x.shape[1]
+        y, fused = x, torch.zeros(())
+        # The 1x1 fusion is summed up RDB by RDB: the concatenation (R * C channels) is never held.
+        for index, rdb in enumerate(self.RDBs):
+            y = rdb(y)
+            weight = fusion.weight_2d[:, index * channels : (index + 1) * channels]
+            part = F.conv2d(y, weight, fusion.bias if index == 0 else None)
+            fused = part if index == 0 else fused + part
+        detail: Tensor = self.conv[1](fused)
+        return x + detail
+
+
+def feature_extractor(inputs: int, config: FMANetConfig) -> nn.Sequential:
+    """conv 1x3x3 -> LeakyReLU -> RRDB: the initial features F^0 of one frame."""
+    return nn.Sequential(
+        FrameConv(inputs, config.dim, bias=config.bias),
+        LeakyReLU(),
+        ResidualInResidualDenseBlock(config),
+    )
+
+
+class LayerNormWeights(nn.Module):
+    """Weight and, of kind "WithBias", bias of one LayerNorm."""
+
+    def __init__(self, channels: int, kind: str) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels)) if kind == "WithBias" else None
+
+
+class LayerNorm(nn.Module):
+    """Over the channels of each pixel, statistics in float32, eps 1e-5; (N, C, H, W)."""
+
+    def __init__(self, channels: int, kind: str) -> None:
+        super().__init__()
+        self.body = LayerNormWeights(channels, kind)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pixels = x.permute(0, 2, 3, 1).float()
+        weight = self.body.weight.float()
+        if self.body.bias is not None:
+            bias = self.body.bias.float()
+            y = F.layer_norm(pixels, weight.shape, weight, bias, eps=1e-5)
+        else:
+            variance = pixels.var(dim=-1, keepdim=True, correction=0)
+            y = pixels * torch.rsqrt(variance + 1e-5) * weight
+        return y.to(x.dtype).permute(0, 3, 1, 2)
+
+
+def pointwise(inputs: int, outputs: int, *, bias: bool) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 1, bias=bias)
+
+
+def depthwise(channels: int, *, bias: bool) -> nn.Conv2d:
+    return nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=bias)
+
+
+class TransposedAttention(nn.Module):
+    """Restormer's MDTA with a foreign query: attention between channels, over the whole picture."""
+
+    def __init__(self, config: FMANetConfig) -> None:
+        super().__init__()
+        channels, bias = config.dim, config.bias
+        self.heads = config.num_heads
+        self.temperature = nn.Parameter(torch.ones(self.heads, 1, 1))
+        self.q = pointwise(channels, channels, bias=bias)
+        self.q_dwconv = depthwise(channels, bias=bias)
+        self.kv_conv = pointwise(channels, channels * 2, bias=bias)
+        self.kv_dwconv = depthwise(channels * 2, bias=bias)
+        self.project_out = pointwise(channels, channels, bias=bias)
+
+    def forward(self, x: Tensor, query: Tensor) -> Tensor:
+        """`x`, `query`: (B, C, H, W); keys and values come from `x`."""
+        batch, channels, height, width = x.shape
+        heads = (batch, self.heads, channels // self.heads, height * width)
+        q = self.q_dwconv(self.q(query)).reshape(heads).float()
+        k, v = self.kv_dwconv(self.kv_conv(x)).chunk(2, dim=1)
+        k, v = k.reshape(heads).float(), v.reshape(heads)
+        # Norms and products in float32: sums over H*W overflow float16, and eps would become 0.
+        # Dividing the small product by the norms spares two normalised copies of the picture.
+        q_norm = torch.linalg.vector_norm(q, dim=-1, keepdim=True).clamp_min(1e-12)
+        k_norm = torch.linalg.vector_norm(k, dim=-1).clamp_min(1e-12)
+        logits = (q @ k.transpose(-2, -1)) / (q_norm * k_norm.unsqueeze(-2))
+        weights = (logits * self.temperature.float()).softmax(dim=-1)
+        attended = (weights.to(v.dtype) @ v).reshape(batch, channels, height, width)
+        output: Tensor = self.project_out(attended.contiguous(memory_format=_LAST))
+        return output
+
+
+class GatedFeedForward(nn.Module):
+    """Restormer's GDFN; (B, C, H, W)."""
+
+    def __init__(self, config: FMANetConfig) -> None:
+        super().__init__()
+        hidden = config.ffn_hidden
+        self.project_in = pointwise(config.dim, hidden * 2, bias=config.bias)
+        self.dwconv = depthwise(hidden * 2, bias=config.bias)
+        self.project_out = pointwise(hidden, config.dim, bias=config.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, value = self.dwconv(self.project_in(x)).chunk(2, dim=1)
+        output: Tensor = self.project_out(F.gelu(gate) * value)
+        return output
+
+
+class MultiAttentionBlock(nn.Module):
+    """Centre-oriented attention and, in Net^R, degradation-aware attention, each with a GDFN."""
+
+    def __init__(self, config: FMANetConfig, *, degradation_aware: bool) -> None:
+        super().__init__()
+        self.degradation_aware = degradation_aware
+        self.norm1 = LayerNorm(config.dim, config.LayerNorm_type)
+        self.co_attn = TransposedAttention(config)
+        self.norm2 = LayerNorm(config.dim, config.LayerNorm_type)
+        self.ffn1 = GatedFeedForward(config)
+        if degradation_aware:
+            self.norm3 = LayerNorm(config.dim, config.LayerNorm_type)
+            self.da_attn = TransposedAttention(config)
+            self.norm4 = LayerNorm(config.dim, config.LayerNorm_type)
+            self.ffn2 = GatedFeedForward(config)
+
+    def forward(self, warped: Tensor, centre: Tensor, degradation: Tensor | None) -> Tensor:
+        warped = warped + self.co_attn(self.norm1(warped), centre)
+        warped = warped + self.ffn1(self.norm2(warped))
+        if degradation is not None:
+            warped = warped + self.da_attn(self.norm3(warped), degradation)
+            warped = warped + self.ffn2(self.norm4(warped))
+        return warped
+
+
+class FRMABlock(nn.Module):
+    """Iterative feature refinement with multi-attention, one step.
+
+    Args:
+        has_flow: a flow-mask comes in (all but the first block of Net^D).
+        has_warped: a warped feature comes in (all but the first block of either net).
+        degradation_aware: Net^R's blocks, which also attend to the degradation kernels.
+
+    Source: FMA-Net (CVPR 2024), Sec. 3.2.
+    """
+
+    def __init__(
+        self, config: FMANetConfig, *, has_flow: bool, has_warped: bool, degradation_aware: bool
+    ) -> None:
+        super().__init__()
+        channels, length = config.dim, config.num_seq
+        flows = 3 * config.num_flow
+        self.length = length
+        self.rdb = ResidualDenseBlock(config)
+        if degradation_aware:
+            self.rdb_KD = ResidualDenseBlock(config)
+            self.conv_KD = pointwise(channels * length, channels, bias=config.bias)
+        self.conv_Fw = pointwise(channels * (length + has_warped), channels, bias=config.bias)
+        self.conv_f = FrameConvPair(channels * 2 + flows * has_flow, flows, flows, bias=config.bias)
+        self.multi_attn_block = nn.ModuleList(
+            MultiAttentionBlock(config, degradation_aware=degradation_aware)
+            for _ in range(config.num_transformer_block)
+        )
+
+    def forward(
+        self,
+        feature: Tensor,
+        centre: Tensor,
+        flow_mask: Tensor | None,
+        warped: Tensor | None,
+        degradation: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Refine flow-mask and warped feature with this block's per-frame features.
+
+        Args:
+            feature: (B*T, C, H, W), this block's RDB applied to the frames' features.
+            centre: (B, C, H, W), F^0 of the centre frame.
+            flow_mask: (B*T, 3n, H, W), float32, or None in the first block of Net^D.
+            warped: (B, C, H, W), or None in a first block.
+            degradation: (B*T, C, H, W), the kernels' shared features, or None in Net^D.
+
+        Returns:
+            The refined flow-mask (B*T, 3n, H, W), float32, and warped feature (B, C, H, W).
+        """
+        flow_mask = self._refine_flow(feature, centre, flow_mask)
+        aligned = self._side_by_side(multi_flow_warp(feature, flow_mask))
+        if warped is None:
+            warped = F.conv2d(aligned, self._time_major(self.conv_Fw.weight), self.conv_Fw.bias)
+        else:
+            channels = warped.shape[1]
+            weight = self.conv_Fw.weight
+            warped = F.conv2d(warped, weight[:, :channels], self.conv_Fw.bias) + F.conv2d(
+                aligned, self._time_major(weight[:, channels:])
+            )
+        if degradation is not None:
+            own = self._side_by_side(self.rdb_KD(degradation))
+            degradation = F.conv2d(own, self._time_major(self.conv_KD.weight), self.conv_KD.bias)
+        for block in self.multi_attn_block:
+            warped = block(warped, centre, degradation)
+        return flow_mask, warped
+
+    def _refine_flow(self, feature: Tensor, centre: Tensor, flow_mask: Tensor | None) -> Tensor:
+        inputs = [feature]
+        if flow_mask is not None:
+            inputs = [flow_mask.to(feature.dtype), multi_flow_warp(feature, flow_mask)]
+        first = self.conv_f.first
+        channels = centre.shape[1]
+        # The centre's share is the same for all T frames: convolved once.
+        shared = F.conv2d(centre, first.weight_2d[:, :channels], first.bias, padding=1)
+        own = F.conv2d(torch.cat(inputs, dim=1), first.weight_2d[:, channels:], padding=1)
+        hidden = own + shared.repeat_interleave(self.length, dim=0)
+        delta: Tensor = self.conv_f.second(leaky_relu(hidden)).float()
+        return delta if flow_mask is None else flow_mask + delta
+
+    def _side_by_side(self, frames: Tensor) -> Tensor:
+        """(B*T, C, H, W) -> (B, T*C, H, W), channel index t*C + c."""
+        if frames.shape[0] == self.length:  # B = 1: keep channels last
+            return torch.cat([frames[t : t + 1] for t in range(self.length)], dim=1)
+        return frames.reshape(-1, self.length * frames.shape[1], *frames.shape[2:])
+
+    def _time_major(self, weight: Tensor) -> Tensor:
+        """Reorder a 1x1 weight's inputs from the released c*T + t to t*C + c."""
+        outputs = weight.shape[0]
+        by_frame = weight.reshape(outputs, -1, self.length).transpose(1, 2)
+        return by_frame.reshape(outputs, -1, 1, 1)
+
+
+_LAST = torch.channels_last

@@ -1,0 +1,212 @@
+"""Warping and flow-guided dynamic filtering: the reference every kernel must match.
+
+Flow-masks carry dx, dy (pixels) and a mask logit. Coordinates and masks are computed in float32
+whatever the features' precision: half a float16 step at 640 pixels' width is 0.08 pixels.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vsrdb_cli.errors import ShapeError
+
+
+def backward_warp(source: Tensor, flow: Tensor) -> Tensor:
+    """Read `source` where `flow` points: out[y, x] = source[y + dy, x + dx].
+
+    Args:
+        source: (B, C, H, W), float.
+        flow: (B, 2, H, W), in pixels of `source`; channel 0 is dx (right), 1 is dy (down).
+
+    Returns:
+        (B, C, H, W), dtype of `source`. Bilinear; places outside the image read as 0.
+
+    Raises:
+        ShapeError: `flow` has not the batch, height and width of `source`, or not two channels.
+
+    Source: FMA-Net (CVPR 2024), "Flow-Guided Dynamic Filtering"; corners aligned, as there.
+    """
+    batch, _, height, width = source.shape
+    if flow.shape != (batch, 2, height, width):
+        raise ShapeError(f"flow is {tuple(flow.shape)}, expected {(batch, 2, height, width)}")
+    flow = flow.float()
+    x = torch.arange(width, device=flow.device, dtype=torch.float32)
+    y = torch.arange(height, device=flow.device, dtype=torch.float32)
+    grid_x = (x + flow[:, 0]) * (2 / max(width - 1, 1)) - 1
+    grid_y = (y[:, None] + flow[:, 1]) * (2 / max(height - 1, 1)) - 1
+    if width == 1:  # aligned corners of one pixel: grid_sample reads pixel (g + 1) / 2 * 0 always
+        source, grid_x = F.pad(source, (0, 1)), flow[:, 0] * 2 - 1
+    if height == 1:
+        source, grid_y = F.pad(source, (0, 0, 0, 1)), flow[:, 1] * 2 - 1
+    warped = F.grid_sample(
+        source.float(),
+        torch.stack((grid_x, grid_y), dim=-1),
+        mode="bilinear",
+        padding_mode="zeros",
+        align_corners=True,
+    )
+    return warped.to(source.dtype)
+
+
+def masked_warp(source: Tensor, flow_mask: Tensor) -> Tensor:
+    """Backward warp times sigmoid of the mask logit.
+
+    Args:
+        source: (B, C, H, W).
+        flow_mask: (B, 3, H, W): dx, dy, mask logit.
+
+    Returns:
+        (B, C, H, W), dtype of `source`.
+    """
+    mask = torch.sigmoid(flow_mask[:, 2:3].float()).to(source.dtype)
+    return backward_warp(source, flow_mask[:, 0:2]) * mask
+
+
+def multi_flow_warp(feature: Tensor, flow_mask: Tensor) -> Tensor:
+    """W(F, f): each of n groups of channels follows its own flow and mask.
+
+    Args:
+        feature: (B, C, H, W); its channels are n consecutive groups of C/n.
+        flow_mask: (B, 3n, H, W); n consecutive triples (dx, dy, mask logit).
+
+    Returns:
+        (B, C, H, W), dtype of `feature`.
+
+    Raises:
+        ShapeError: channels do not divide into groups.
+    """
+    batch, channels, height, width = feature.shape
+    groups = flow_mask.shape[1] // 3
+    if flow_mask.shape[1] % 3 or channels % groups:
+        raise ShapeError(f"{channels} channels do not follow {flow_mask.shape[1]}/3 flows")
+    source = feature.reshape(batch * groups, channels // groups, height, width)
+    triples = flow_mask.reshape(batch * groups, 3, height, width)
+    return masked_warp(source, triples).reshape(batch, channels, height, width)
+
+
+def flow_guided_dynamic_filter(
+    frames: Tensor, flow_mask: Tensor, kernel: Tensor, scale: int, kernel_size: int
+) -> Tensor:
+    """Upsampling FGDF: warp and mask the frames, then filter each pixel with its own kernels.
+
+    At each pixel and sub-pixel the T * k^2 weights have their mean removed and 1 / (T * k^2)
+    added; with N = T * k^2, sum((K - mean(K) + 1/N) X) = sum(K X) + (1 - sum(K)) / N * sum(X),
+    which needs no normalised copy of the kernels.
+
+    Args:
+        frames: (B, C, T, H, W), LR frames.
+        flow_mask: (B, 3, T, H, W): dx, dy, mask logit towards each frame.
+        kernel: (B, s^2 k^2, T, H, W); channels in the order vertical sub-pixel, horizontal
+            sub-pixel, vertical tap, horizontal tap; not normalised.
+        scale: s.
+        kernel_size: k, odd.
+
+    Returns:
+        (B, C, s H, s W), dtype of `kernel`; sums are in float32.
+
+    Raises:
+        ShapeError: shapes do not belong together.
+
+    Source: FMA-Net (CVPR 2024), Eq. 6 and Sec. 3.4; NETWORK details proven by golden numbers.
+    """
+    batch, channels, length, height, width = frames.shape
+    taps = kernel_size * kernel_size
+    if flow_mask.shape != (batch, 3, length, height, width):
+        raise ShapeError(f"flow_mask is {tuple(flow_mask.shape)} for frames {tuple(frames.shape)}")
+    if kernel.shape != (batch, scale * scale * taps, length, height, width):
+        raise ShapeError(f"kernel is {tuple(kernel.shape)} for frames {tuple(frames.shape)}")
+    warped = masked_warp(_fold(frames).float(), _fold(flow_mask))
+    return filter_upsampling(
+        warped.reshape(batch, length, channels, height, width).transpose(1, 2),
+        kernel,
+        scale,
+        kernel_size,
+    )
+
+
+def filter_upsampling(warped: Tensor, kernel: Tensor, scale: int, kernel_size: int) -> Tensor:
+    """The filtering half of `flow_guided_dynamic_filter`, for frames already warped and masked.
+
+    Args:
+        warped: (B, C, T, H, W), X'.
+        kernel, scale, kernel_size: as in `flow_guided_dynamic_filter`.
+
+    Returns:
+        (B, C, s H, s W), dtype of `kernel`.
+    """
+    batch, channels, length, height, width = warped.shape
+    taps, subpixels = kernel_size * kernel_size, scale * scale
+    half = kernel_size // 2
+    padded = F.pad(_fold(warped).float(), (half, half, half, half), mode="replicate")
+    # A channel of ones, filtered alike, gives the sum of each kernel.
+    padded = torch.cat((padded, torch.ones_like(padded[:, :1])), dim=1)
+    padded = padded.permute(0, 2, 3, 1).contiguous()
+    patches = torch.stack(
+        [
+            padded[:, dy : dy + height, dx : dx + width]
+            for dy in range(kernel_size)
+            for dx in range(kernel_size)
+        ],
+        dim=3,
+    ).reshape(batch, length, height, width, taps, channels + 1)
+    # One small matrix product a pixel and frame; kernels stored channels last stay where they are.
+    weights = kernel.float().permute(0, 2, 3, 4, 1)
+    weights = weights.reshape(batch, length, height, width, subpixels, taps)
+    filtered = weights[:, 0] @ patches[:, 0]
+    for t in range(1, length):
+        filtered = filtered + weights[:, t] @ patches[:, t]
+    kernel_sum, filtered = filtered[..., channels:], filtered[..., :channels]
+    mean = patches[..., :channels].sum(dim=(1, 4)) / (length * taps)
+    filtered = filtered + (1 - kernel_sum) * mean.unsqueeze(3)
+    # (B, H, W, s1 s2, C) -> (B, C, H s1, W s2)
+    filtered = filtered.reshape(batch, height, width, scale, scale, channels)
+    picture = filtered.permute(0, 5, 1, 3, 2, 4)
+    return picture.reshape(batch, channels, height * scale, width * scale).to(kernel.dtype)
+
+
+def flow_guided_downsampling(
+    frames_hr: Tensor, flow_mask: Tensor, kernel: Tensor, scale: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Downsampling FGDF of Net^D, for training and for pictures of the degradation kernels.
+
+    Args:
+        frames_hr: (B, C, T, s H, s W), sharp frames.
+        flow_mask: (B, 3, T, H, W): LR flow and mask logit towards each frame.
+        kernel: (B, k^2, T, H, W), before softmax; taps vertical then horizontal, k - s even.
+        scale: s.
+
+    Returns:
+        The LR picture (B, C, H, W), and the warped, masked frames and ones
+        ((B, C, T, s H, s W) and (B, 1, T, s H, s W)) it was filtered from.
+
+    Source: FMA-Net (CVPR 2024), Eq. 7; softmax over all taps of all frames, as released.
+    """
+    batch, channels, length, height_hr, width_hr = frames_hr.shape
+    height, width = height_hr // scale, width_hr // scale
+    taps = kernel.shape[1]
+    kernel_size = round(taps**0.5)
+    lr_flow = _fold(flow_mask)
+    flow = F.interpolate(lr_flow[:, 0:2], scale_factor=scale, mode="bilinear", align_corners=False)
+    mask = F.interpolate(
+        torch.sigmoid(lr_flow[:, 2:3]), scale_factor=scale, mode="bilinear", align_corners=False
+    )
+    frames = _fold(frames_hr)
+    ones = torch.ones_like(frames[:, :1])
+    warped = backward_warp(torch.cat((frames, ones), dim=1), flow * scale) * mask
+    half = (kernel_size - scale) // 2
+    padded = F.pad(warped, (half, half, half, half), mode="replicate")
+    columns = F.unfold(padded, kernel_size, stride=scale)
+    columns = columns.reshape(batch, length, channels + 1, taps, height, width)
+    weights = kernel.transpose(1, 2).reshape(batch, length * taps, height, width)
+    weights = weights.softmax(dim=1).reshape(batch, length, 1, taps, height, width)
+    filtered = (columns * weights).sum(dim=(1, 3))
+    picture = filtered[:, :channels] / (filtered[:, channels:] + 1e-8)
+    unfolded = warped.reshape(batch, length, channels + 1, height_hr, width_hr).transpose(1, 2)
+    return picture, unfolded[:, :channels], unfolded[:, channels:]
+
+
+def _fold(clip: Tensor) -> Tensor:
+    """(B, C, T, H, W) -> (B T, C, H, W)."""
+    return clip.transpose(1, 2).flatten(0, 1)

@@ -1,0 +1,40 @@
+"""What is said of losses, and when they are an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from vsrdb_cli.errors import OptionError, VideoError
+from vsrdb_cli.video.info import ReadReport
+
+
+def announce(
+    notices: Sequence[str], on_notice: Callable[[str], None], *, strict: bool = False
+) -> None:
+    """Say before the work what will be changed or dropped.
+
+    Raises:
+        OptionError: there is something, and it is to be strict.
+    """
+    if strict and notices:
+        raise OptionError(
+            f"not everything can be kept: {'; '.join(notices)}",
+            hint="choose an output that keeps it, or leave --strict away",
+        )
+    for notice in notices:
+        on_notice(notice)
+
+
+def judge(report: ReadReport, output: Path, *, strict: bool = False) -> None:
+    """See after the work whether the source was whole; the output is there in either case.
+
+    Raises:
+        VideoError: it was not, and it is to be strict.
+    """
+    found = (*report.damage, *report.changes)
+    if strict and found:
+        raise VideoError(
+            f"{output} is written, but not all of the source is in it: {'; '.join(found)}",
+            hint="look at the output, or leave --strict away to accept it",
+        )

@@ -1,0 +1,70 @@
+"""Writing safetensors files: whole or not at all, and equal contents as equal bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vsrdb_cli.errors import OutputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+SUFFIX = ".safetensors"
+
+
+def check_target(path: Path, *, overwrite: bool) -> None:
+    """Whether a checkpoint may be written at `path`.
+
+    Raises:
+        OutputError: its name, its folder, or what is there already forbids it.
+    """
+    if path.suffix != SUFFIX:
+        raise OutputError(
+            f"{path} does not end in {SUFFIX}, as checkpoints do",
+            hint=f"name the output {path.stem or 'fmanet'}{SUFFIX}",
+        )
+    if not path.parent.is_dir():
+        raise OutputError(
+            f"the folder {path.parent} does not exist", hint=f"mkdir -p '{path.parent}'"
+        )
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder", hint="name a file in it")
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path} exists already", hint="add --overwrite to replace it")
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a safetensors file; it appears under its name only when it is whole.
+
+    Raises:
+        OutputError: the disk is full or the folder not writable.
+    """
+    import safetensors.torch
+
+    data = _in_fixed_order(safetensors.torch.save(tensors, metadata))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror}", hint="choose another output folder"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _in_fixed_order(data: bytes) -> bytes:
+    """The same safetensors file with its metadata sorted.
+
+    safetensors writes them in random order (its issue 584): two runs would give two SHA-256.
+    """
+    length = int.from_bytes(data[:8], "little")
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors start at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text + data[8 + length :]

@@ -1,0 +1,134 @@
+"""The encoders there are, what each takes, and the containers they fit into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """One way to encode.
+
+    Attributes:
+        name: FFmpeg's.
+        containers: file name endings it may be put in.
+        pix_fmts: for 8 bit and for more.
+        largest, smallest: (height, width) it opens at.
+        crf, preset: defaults; None if the encoder has no such thing.
+        crf_option, crf_range: what the encoder calls it; of `--crf`, both ends included.
+        preset_option: what the encoder calls its preset.
+        presets: the allowed ones.
+        fixed: options always given.
+        bits_per_pixel: a low guess of the output's size.
+    """
+
+    name: str
+    containers: tuple[str, ...]
+    pix_fmts: tuple[str, str]
+    crf: int | None = None
+    crf_option: str = "crf"
+    crf_range: tuple[int, int] = (0, 51)
+    preset: str | None = None
+    preset_option: str = "preset"
+    presets: tuple[str, ...] = ()
+    smallest: tuple[int, int] = (4, 4)
+    largest: tuple[int, int] = (16384, 16384)
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    bits_per_pixel: float = 0.05
+
+
+_X26X_PRESETS = (
+    *("ultrafast", "superfast", "veryfast", "faster", "fast"),
+    *("medium", "slow", "slower", "veryslow", "placebo"),
+)
+_ISO = (".mp4", ".m4v", ".mov")
+
+ENCODERS: Mapping[str, Encoder] = {
+    "h264": Encoder(
+        "libx264",
+        (*_ISO, ".mkv"),
+        ("yuv420p", "yuv420p10le"),
+        crf=16,
+        preset="veryfast",
+        presets=_X26X_PRESETS,
+        largest=(8640, 16384),
+    ),
+    "hevc": Encoder(
+        "libx265",
+        (*_ISO, ".mkv"),
+        ("yuv420p", "yuv420p10le"),
+        crf=20,
+        preset="fast",
+        presets=_X26X_PRESETS,
+        smallest=(16, 16),
+        largest=(8640, 16384),
+        # The place of chroma said, since readers of BT.2020 guess another.
+        fixed={"x265-params": "log-level=error:chromaloc=0"},
+    ),
+    # Presets above 8 lose whole frames of sharp, fast-moving content (16 to 22 dB measured).
+    "av1": Encoder(
+        "libsvtav1",
+        (".mp4", ".m4v", ".mkv", ".webm"),
+        ("yuv420p", "yuv420p10le"),
+        crf=20,
+        crf_range=(1, 63),
+        preset="8",
+        presets=tuple(str(p) for p in range(9)),
+        largest=(8704, 16384),
+    ),
+    "vp9": Encoder(
+        "libvpx-vp9",
+        (".webm", ".mkv", ".mp4", ".m4v"),
+        ("yuv420p", "yuv420p"),
+        crf=20,
+        crf_range=(0, 63),
+        preset="5",
+        preset_option="cpu-used",
+        presets=tuple(str(p) for p in range(9)),
+        fixed={"b": "0", "deadline": "good", "row-mt": "1"},
+    ),
+    "prores": Encoder(
+        "prores_ks",
+        (".mov", ".mkv"),
+        ("yuv422p10le", "yuv422p10le"),
+        preset="hq",
+        preset_option="profile",
+        presets=("proxy", "lt", "standard", "hq"),
+        bits_per_pixel=1.0,
+    ),
+    "ffv1": Encoder(
+        "ffv1",
+        (".mkv",),
+        ("yuv444p", "yuv444p10le"),
+        fixed={"level": "3", "slicecrc": "1"},
+        largest=(32767, 32767),
+        bits_per_pixel=2.0,
+    ),
+}
+
+# The same on NVIDIA's encoding hardware, which some of its GPUs lack: never taken untried.
+NVENC: Mapping[str, Encoder] = {
+    codec: Encoder(
+        f"{codec}_nvenc",
+        ENCODERS[codec].containers,
+        ("yuv420p", "yuv420p" if codec == "h264" else "p010le"),
+        crf=19,
+        crf_option="cq",
+        preset="p5",
+        presets=tuple(f"p{p}" for p in range(1, 8)),
+        smallest=(64, 160),
+        largest=(4096, 4096) if codec == "h264" else (8192, 8192),
+        fixed={"rc": "vbr", "b": "0"},
+    )
+    for codec in ("h264", "hevc", "av1")
+}
+
+# What a file name ending means; the codec is the one taken where none is asked for.
+CONTAINERS: Mapping[str, tuple[str, str]] = {
+    ".mp4": ("mp4", "h264"),
+    ".m4v": ("mp4", "h264"),
+    ".mov": ("mov", "h264"),
+    ".mkv": ("matroska", "h264"),
+    ".webm": ("webm", "vp9"),
+}

@@ -1,0 +1,236 @@
+"""What the user asks of the encoder, settled and checked before the work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import av
+from av.error import FFmpegError
+
+from vsrdb_cli.errors import OptionError, OutputError
+from vsrdb_cli.video.codecs import CONTAINERS, ENCODERS, NVENC, Encoder
+from vsrdb_cli.video.colour import bit_depth
+from vsrdb_cli.video.container import reason
+
+if TYPE_CHECKING:
+    from vsrdb_cli.video.hdr import Light
+    from vsrdb_cli.video.info import VideoInfo
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderOptions:
+    """What the user asked for; None is the default of the codec or container.
+
+    Attributes:
+        codec: a key of `ENCODERS`.
+        crf: constant quality, lower is better; each codec has its own scale.
+        preset: speed against size, in the encoder's own words.
+        pix_fmt: FFmpeg's name of the pixel format to encode.
+        extra: further options of the encoder, passed on as they are.
+        threads: of the encoder; 0 lets it decide.
+        hardware: "none", "nvenc", or "auto" for NVENC where it opens.
+    """
+
+    codec: str | None = None
+    crf: int | None = None
+    preset: str | None = None
+    pix_fmt: str | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
+    threads: int = 0
+    hardware: str = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Encoding:
+    """Options made whole and checked against each other, the container and the picture size.
+
+    Attributes:
+        asked: the names among `settings` that the user gave by themselves.
+    """
+
+    codec: str
+    encoder: Encoder
+    pix_fmt: str
+    settings: Mapping[str, str]
+    threads: int
+    height: int
+    width: int
+    asked: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+
+    @property
+    def bit_depth(self) -> int:
+        """Depth of the frames to hand over: 8 or 16."""
+        return 8 if bit_depth(av.VideoFormat(self.pix_fmt)) == 8 else 16
+
+
+def choose(
+    options: EncoderOptions, suffix: str, info: VideoInfo, height: int, width: int
+) -> Encoding:
+    """Settle the encoder for an output of `height` x `width` in a container.
+
+    Raises:
+        OptionError: options that do not fit each other or the container.
+        OutputError: the picture is larger or smaller than the encoder takes.
+    """
+    codec = options.codec or _usual_codec(suffix, info)
+    if codec not in ENCODERS:
+        raise OptionError(f"unknown codec '{codec}'", hint=f"choose one of: {', '.join(ENCODERS)}")
+    encoder = ENCODERS[codec]
+    if suffix not in encoder.containers:
+        fitting = [name for name, e in ENCODERS.items() if suffix in e.containers]
+        raise OptionError(
+            f"{codec} video cannot be put into a {suffix} file",
+            hint=f"name the output {' or '.join(f'*{s}' for s in encoder.containers)},"
+            f" or choose --codec {' or '.join(fitting)}",
+        )
+    encoder = _on_hardware(codec, encoder, options.hardware)
+    _check_size(codec, encoder, height, width)
+    pix_fmt = options.pix_fmt or encoder.pix_fmts[0 if info.bit_depth == 8 else 1]
+    _check_pix_fmt(encoder, pix_fmt)
+    shallow = bit_depth(av.VideoFormat(pix_fmt)) == 8
+    if info.colour.hdr and shallow:
+        raise OptionError(
+            f"HDR video needs 10 bits a colour, {codec} {pix_fmt} has 8",
+            hint="choose --codec hevc or av1 and leave --pix-fmt away, or add --hdr sdr",
+        )
+    notices = []
+    if info.bit_depth > 8 and shallow:
+        notices.append(
+            f"the source has more than 8 bits a colour, {codec} {pix_fmt} has 8:"
+            " finer steps are rounded"
+        )
+    settings = _settings(codec, encoder, options, pix_fmt)
+    if info.light:
+        params = _light_params(encoder.name, info.light)
+        if params is None:
+            notices.append(
+                f"the HDR metadata of display and light is left out: {codec} has no place for it;"
+                " --codec hevc, av1 or h264 keeps it"
+            )
+        else:
+            name, value = params
+            settings[name] = f"{settings[name]}:{value}" if name in settings else value
+    return Encoding(
+        codec,
+        encoder,
+        pix_fmt,
+        settings,
+        options.threads,
+        height,
+        width,
+        tuple(options.extra),
+        tuple(notices),
+    )
+
+
+def _usual_codec(suffix: str, info: VideoInfo) -> str:
+    """What a container holds by default; players expect HDR as HEVC, not as H.264."""
+    codec = CONTAINERS[suffix][1]
+    return "hevc" if codec == "h264" and info.colour.hdr else codec
+
+
+def _on_hardware(codec: str, encoder: Encoder, hardware: str) -> Encoder:
+    if hardware == "none":
+        return encoder
+    if codec not in NVENC:
+        if hardware == "auto":
+            return encoder
+        raise OptionError(
+            f"NVENC does not encode {codec}", hint=f"choose --codec {' or '.join(NVENC)}"
+        )
+    why_not = refusal(NVENC[codec])
+    if why_not is None:
+        return NVENC[codec]
+    if hardware == "auto":
+        return encoder
+    raise OptionError(
+        f"{NVENC[codec].name} does not open here: {why_not}",
+        hint="leave --hardware away to encode on the CPU",
+    )
+
+
+def refusal(encoder: Encoder) -> str | None:
+    """Why an encoder does not open on this machine; None if it does. Tried, not looked up."""
+    context: Any = av.CodecContext.create(encoder.name, "w")
+    context.width, context.height = 256, 256
+    context.pix_fmt = encoder.pix_fmts[0]
+    context.time_base = Fraction(1, 25)
+    context.framerate = Fraction(25)
+    try:
+        context.open()
+    except FFmpegError as error:
+        return reason(error)
+    return None
+
+
+def _light_params(encoder: str, light: Light) -> tuple[str, str] | None:
+    """The option, and its value, by which an encoder is told of HDR metadata."""
+    if encoder == "libx265":
+        params = light.x26x_params(mastering="master-display", content="max-cll")
+        return "x265-params", ":".join(["hdr10=1", "repeat-headers=1", *params])
+    if encoder == "libx264":
+        params = light.x26x_params(mastering="mastering-display", content="cll")
+        return "x264-params", ":".join(params)
+    if encoder == "libsvtav1":
+        return "svtav1-params", ":".join(light.svtav1_params())
+    return None
+
+
+def _check_size(codec: str, encoder: Encoder, height: int, width: int) -> None:
+    largest, smallest = encoder.largest, encoder.smallest
+    if height > largest[0] or width > largest[1]:
+        raise OutputError(
+            f"the output would be {width}x{height}, but {codec} ends at {largest[1]}x{largest[0]}",
+            hint="choose a smaller --scale, or scale the input down first",
+        )
+    if height < smallest[0] or width < smallest[1]:
+        raise OutputError(
+            f"the output would be {width}x{height}, but {codec} needs at least"
+            f" {smallest[1]}x{smallest[0]}",
+            hint="choose --codec ffv1 and a .mkv output",
+        )
+
+
+def _check_pix_fmt(encoder: Encoder, pix_fmt: str) -> None:
+    known = [f.name for f in av.Codec(encoder.name, "w").video_formats or []]
+    if pix_fmt not in known:
+        raise OptionError(
+            f"{encoder.name} has no pixel format '{pix_fmt}'",
+            hint=f"choose one of: {', '.join(known)}",
+        )
+
+
+def _settings(
+    codec: str, encoder: Encoder, options: EncoderOptions, pix_fmt: str
+) -> dict[str, str]:
+    settings = dict(encoder.fixed)
+    crf = encoder.crf if options.crf is None else options.crf
+    if options.crf is not None and encoder.crf is None:
+        raise OptionError(f"{codec} has no --crf", hint="leave --crf away")
+    if crf is not None:
+        low, high = encoder.crf_range
+        if not low <= crf <= high:
+            raise OptionError(
+                f"--crf {crf} is outside the range of {codec}", hint=f"choose {low} to {high}"
+            )
+        settings[encoder.crf_option] = str(crf)
+    preset = encoder.preset if options.preset is None else options.preset
+    if options.preset is not None and options.preset not in encoder.presets:
+        raise OptionError(
+            f"{codec} has no preset '{options.preset}'",
+            hint=f"choose one of: {', '.join(encoder.presets)}"
+            if encoder.presets
+            else "leave --preset away",
+        )
+    if preset is not None:
+        if codec == "av1" and options.preset is None and "10" in pix_fmt and crf and crf < 18:
+            preset = "7"  # preset 8 falls to 33 dB there
+        settings[encoder.preset_option] = preset
+    for name, value in options.extra.items():
+        joined = name in settings and name.endswith("-params")
+        settings[name] = f"{settings[name]}:{value}" if joined else value
+    return settings

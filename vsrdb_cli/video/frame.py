@@ -1,0 +1,98 @@
+"""The picture the pipeline hands on, and what a source and a sink of such pictures can do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, Self
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from types import TracebackType
+
+    from torch import Tensor
+
+    from vsrdb_cli.video.info import ReadReport, VideoInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One picture at its time.
+
+    Attributes:
+        rgb: (3, H, W), RGB order; uint8 with white at 255, or uint16 with white at 65280.
+        pts: when it is shown, in ticks of the source's time base; rises from frame to frame.
+        duration: how long it is shown, in the same ticks; at least 1.
+    """
+
+    rgb: Tensor
+    pts: int
+    duration: int
+
+
+class FrameSource(Protocol):
+    """Where frames come from: a video file or a folder of pictures."""
+
+    @property
+    def info(self) -> VideoInfo:
+        """What is known before the first frame is asked for."""
+
+    @property
+    def report(self) -> ReadReport:
+        """What happened while reading; whole once `frames` has ended."""
+
+    def frames(self, first: int = 0, last: int | None = None) -> Iterator[Frame]:
+        """The frames with index `first` <= i < `last`, lazily, in the order they are shown.
+
+        Where only a part of the source is wanted (`info.cut`), indices and times begin with it and
+        None is its end; indices below 0 and beyond are frames around it, for context.
+
+        Each call starts again at the beginning and skips what comes before `first`, so that
+        indices and times do not depend on where one begins.
+        """
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+class FrameSink(Protocol):
+    """Where frames go. Leaving the context without `commit` leaves nothing behind."""
+
+    @property
+    def bit_depth(self) -> int:
+        """Depth of the frames to write: 8 for uint8 codes, 16 for uint16 ones."""
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What the output cannot hold or holds changed, one line each; known before writing."""
+
+    def write(self, frame: Frame) -> None:
+        """Write one HR frame, with the `pts` and `duration` of the LR frame it came from."""
+
+    def commit(self, frames: int | None = None) -> Path:
+        """Finish, compare the output with its source, and give it its name; returns that.
+
+        Args:
+            frames: how many the source has, where the caller knows it; else those written.
+
+        Raises:
+            OutputError: it is not what it has to be; it is then kept under a name that says so.
+        """
+
+    def abort(self) -> None:
+        """Remove what was written. Does nothing after `commit`."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...

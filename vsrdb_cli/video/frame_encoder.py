@@ -1,0 +1,202 @@
+"""Frames to the packets of one video stream, with the times they are to have."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+from av import logging as av_logging
+from av.codec.context import Flags
+from av.error import FFmpegError
+
+from vsrdb_cli.errors import OptionError, OutputError
+from vsrdb_cli.video.colour import FromRgb, is_rgb
+from vsrdb_cli.video.container import reason
+from vsrdb_cli.video.orientation import set_orientation
+from vsrdb_cli.video.timing import ticks
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+    from vsrdb_cli.video.encoders import Encoding
+    from vsrdb_cli.video.frame import Frame
+    from vsrdb_cli.video.info import VideoInfo
+
+# Between a packet's decode time and its picture; more is garbage, even at one frame a minute.
+LONGEST_DELAY_SECONDS = Fraction(3600)
+PROGRESSIVE = 1  # AV_FIELD_PROGRESSIVE
+# How the encoders' own parameter lists complain; they go on without what they do not know.
+_COMPLAINTS = ("Error parsing option", "Unknown option", "Invalid value")
+
+
+class FrameEncoder:
+    """Frames to packets of one video stream of an open output.
+
+    Args:
+        container: the output; the stream is added to it.
+        info: of the source.
+        encoding: from `choose`.
+    """
+
+    def __init__(self, container: OutputContainer, info: VideoInfo, encoding: Encoding) -> None:
+        self._info = info
+        self._encoding = encoding
+        self.stream = self._add_stream(container)
+        self._from_rgb = FromRgb(encoding.pix_fmt, info.colour)
+        self._durations: dict[int, int] = {}
+        self._last_dts: int | None = None
+        self._first_dts: int | None = None
+        self._first_pts: int | None = None
+        self._end = 0
+        self._longest_delay = ticks(LONGEST_DELAY_SECONDS, info.time_base)
+
+    def _add_stream(self, container: OutputContainer) -> VideoStream:
+        info, encoding = self._info, self._encoding
+        stream: VideoStream = container.add_stream(  # type: ignore[assignment]
+            encoding.encoder.name, rate=info.rate, options=dict(encoding.settings)
+        )
+        context = stream.codec_context
+        context.width, context.height = encoding.width, encoding.height
+        context.pix_fmt = encoding.pix_fmt
+        context.time_base = info.time_base
+        stream.time_base = info.time_base
+        context.thread_count = encoding.threads
+        # Without it packets come back without durations, and the last frame lasts anything.
+        context.flags |= Flags.frame_duration.value
+        if not is_rgb(av.VideoFormat(encoding.pix_fmt)):
+            context.colorspace = info.colour.matrix
+            context.color_range = info.colour.range
+        context.color_primaries = info.colour.primaries
+        context.color_trc = info.colour.transfer
+        context.field_order = PROGRESSIVE
+        if info.sample_aspect_ratio is not None:
+            context.sample_aspect_ratio = info.sample_aspect_ratio
+        tag_for_players(stream, encoding.codec, container)
+        if info.orientation is not None:
+            set_orientation(stream, info.orientation)
+        return stream
+
+    def encode(self, frame: Frame) -> Iterator[Packet[Any]]:
+        """The packets that are ready after one more frame."""
+        encoding = self._encoding
+        if tuple(frame.rgb.shape[1:]) != (encoding.height, encoding.width):
+            raise ValueError(
+                f"frame of {tuple(frame.rgb.shape[1:])} for a video of"
+                f" {(encoding.height, encoding.width)}"
+            )
+        picture = self._from_rgb(frame.rgb)
+        picture.pts, picture.duration = frame.pts, frame.duration
+        picture.time_base = self._info.time_base
+        self._durations[frame.pts] = frame.duration
+        if self._first_pts is None:
+            self._first_pts = frame.pts
+        self._end = frame.pts + frame.duration
+        for packet in self.stream.encode(picture):
+            yield self._mended(packet)
+
+    def finish(self) -> Iterator[Packet[Any]]:
+        """The packets the encoder still holds."""
+        held = [self._mended(packet) for packet in self.stream.encode(None)]
+        if held and self._first_dts is not None and self._first_pts is not None:
+            end_with(held[-1], self._end, self._first_pts, self._first_dts)
+        yield from held
+
+    def _mended(self, packet: Packet[Any]) -> Packet[Any]:
+        pts = packet.pts
+        assert pts is not None
+        # SVT-AV1 ignores durations whatever the flag.
+        packet.duration = self._durations.pop(pts, self._info.frame_ticks)
+        # libx265 gives garbage decode times for one- and two-frame videos.
+        if packet.dts is None or packet.dts > pts or pts - packet.dts > self._longest_delay:
+            packet.dts = pts
+        if self._last_dts is not None and packet.dts <= self._last_dts:
+            packet.dts = self._last_dts + 1
+        if self._first_dts is None:
+            self._first_dts = packet.dts
+        self._last_dts = packet.dts
+        return packet
+
+
+def end_with(packet: Packet[Any], end: int, first_pts: int, first_dts: int) -> None:
+    """Let a track end exactly with its last picture; `packet` is the last one to be muxed.
+
+    mp4 notes two lengths: of decode times, and of what is shown (the latest pts + duration).
+    Players and FFmpeg take the shorter, so the first is to be no less than the second. The last
+    packet need not be the last picture, and its decode time may lag more than the first's did.
+    """
+    assert packet.pts is not None
+    assert packet.dts is not None
+    packet.dts = max(packet.dts, packet.pts - (first_pts - first_dts))
+    packet.duration = max(packet.duration or 1, end - first_pts - (packet.dts - first_dts))
+
+
+def tag_for_players(stream: VideoStream, codec: str, container: OutputContainer) -> None:
+    """Name HEVC as Apple's players want it: they refuse "hev1", which FFmpeg would take."""
+    if codec == "hevc" and container.format.name in ("mp4", "mov"):
+        stream.codec_context.codec_tag = "hvc1"
+
+
+def start(container: OutputContainer, name: str, encoding: Encoding | None = None) -> None:
+    """Open the encoders and write the header, so that what cannot work fails before the work.
+
+    Raises:
+        OutputError: the encoder or the container refused.
+        OptionError: the encoder does not know an option the user gave.
+    """
+    asked = () if encoding is None else encoding.asked
+    # SVT-AV1 prints its settings by itself; 1 leaves errors.
+    os.environ.setdefault("SVT_LOG", "1")
+    try:
+        if asked:
+            complaints = _start_listening(container)
+        else:
+            container.start_encoding()
+            complaints = []
+    except (FFmpegError, ValueError) as error:
+        words = reason(error) if isinstance(error, FFmpegError) else str(error)
+        raise OutputError(
+            f"{name} cannot be written: {words}",
+            hint="check --codec, --pix-fmt and --encoder-option, or try a .mkv output",
+        ) from error
+    finally:
+        leave_real_time()
+    if encoding is None:
+        return
+    context = container.streams.video[0].codec_context
+    unknown = [f"no option '{option}'" for option in context.options if option in asked]
+    if unknown or complaints:
+        raise OptionError(
+            f"{encoding.encoder.name}: {'; '.join(unknown + complaints)}",
+            hint="see what it knows with: ffmpeg -h encoder=" + encoding.encoder.name,
+        )
+
+
+def _start_listening(container: OutputContainer) -> list[str]:
+    """Start, and hear what is only said in FFmpeg's log, which is off otherwise."""
+    level = av_logging.get_level()
+    av_logging.set_level(av_logging.WARNING)
+    try:
+        with av_logging.Capture() as log:
+            container.start_encoding()
+    finally:
+        av_logging.set_level(level)
+    lines = (str(message).strip().rstrip(".") for _, _, message in log)
+    return [line for line in lines if line.startswith(_COMPLAINTS)]
+
+
+def leave_real_time() -> None:
+    """SVT-AV1, opened by root, puts the whole process on real-time priority; take it back."""
+    if sys.platform != "linux":
+        return
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(ProcessLookupError):  # a thread may end while they are listed
+            if os.sched_getscheduler(int(task.name)) == os.SCHED_FIFO:
+                os.sched_setscheduler(int(task.name), os.SCHED_OTHER, os.sched_param(0))

@@ -1,0 +1,110 @@
+"""HDR video: what is done with it, and the light it was made for, as encoders are told it."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import Enum
+from fractions import Fraction
+from typing import TYPE_CHECKING, TypeVar
+
+from av.sidedata.sidedata import Type
+
+from vsrdb_cli.video.sidedata import side_data
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+Item = TypeVar("Item")
+
+# How finely streams tell chromaticities, and luminances in cd/m2 (SMPTE ST 2086).
+CHROMATICITY = Fraction(1, 50_000)
+LUMINANCE = Fraction(1, 10_000)
+_DYNAMIC = {
+    Type.DYNAMIC_HDR_PLUS: "HDR10+",
+    Type.DOVI_RPU_BUFFER: "Dolby Vision",
+    Type.DOVI_METADATA: "Dolby Vision",
+    Type.DYNAMIC_HDR_VIVID: "HDR Vivid",
+}
+
+
+class Hdr(Enum):
+    """What to do with HDR video, which the network has not been trained on."""
+
+    REFUSE = "refuse"
+    KEEP = "keep"  # the signal goes through the network as it is
+    SDR = "sdr"  # converted to BT.709 first
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """Static HDR metadata; all None where the source has none.
+
+    Attributes:
+        primaries: (x, y) of red, green, blue and white of the display it was mastered on.
+        luminance: the least and the most of that display, in cd/m2.
+        content: the brightest pixel and the brightest frame's mean (MaxCLL, MaxFALL), in cd/m2.
+    """
+
+    primaries: tuple[tuple[Fraction, Fraction], ...] | None = None
+    luminance: tuple[Fraction, Fraction] | None = None
+    content: tuple[int, int] | None = None
+
+    def __bool__(self) -> bool:
+        return self != Light()
+
+    def x26x_params(self, *, mastering: str, content: str) -> list[str]:
+        """For x264 and x265, in the units of the bitstream; the names are theirs."""
+        params = []
+        if self.primaries and self.luminance:
+            red, green, blue, white = (
+                f"({round(x / CHROMATICITY)},{round(y / CHROMATICITY)})" for x, y in self.primaries
+            )
+            least, most = (round(value / LUMINANCE) for value in self.luminance)
+            params.append(f"{mastering}=G{green}B{blue}R{red}WP{white}L({most},{least})")
+        if self.content:
+            params.append(f"{content}={self.content[0]},{self.content[1]}")
+        return params
+
+    def svtav1_params(self) -> list[str]:
+        """For SVT-AV1, in decimal units."""
+        params = []
+        if self.primaries and self.luminance:
+            red, green, blue, white = (
+                f"({float(x):.5f},{float(y):.5f})" for x, y in self.primaries
+            )
+            least, most = (f"{float(value):.4f}" for value in self.luminance)
+            display = f"G{green}B{blue}R{red}WP{white}L({most},{least})"
+            params.append(f"mastering-display={display}")
+        if self.content:
+            params.append(f"content-light={self.content[0]},{self.content[1]}")
+        return params
+
+
+def light_of(frame: VideoFrame) -> Light:
+    """What the first frame carries of it."""
+    attached = side_data(frame)
+    primaries = luminance = content = None
+    mastering = attached.get(Type.MASTERING_DISPLAY_METADATA)
+    if mastering is not None:
+        *numbers, has_primaries, has_luminance = struct.unpack_from("<22i", mastering)
+        values = [Fraction(n, d) if d else Fraction(0) for n, d in _pairs(numbers)]
+        if has_primaries:
+            # x and y in turn of red, green, blue and white.
+            primaries = tuple(_pairs(values[:8]))
+        if has_luminance:
+            luminance = values[8], values[9]
+    level = attached.get(Type.CONTENT_LIGHT_LEVEL)
+    if level is not None:
+        most, mean = struct.unpack_from("<2I", level)
+        content = (most, mean) if most or mean else None
+    return Light(primaries, luminance, content)
+
+
+def dynamic_metadata(frame: VideoFrame) -> str | None:
+    """The name of metadata that changes from scene to scene, which no encoder here writes."""
+    return next((_DYNAMIC[kind] for kind in side_data(frame) if kind in _DYNAMIC), None)
+
+
+def _pairs(values: list[Item]) -> list[tuple[Item, Item]]:
+    return list(zip(values[::2], values[1::2], strict=True))

@@ -1,0 +1,233 @@
+"""What is known of a source before its frames are read, and after."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from fractions import Fraction
+from pathlib import Path
+
+from vsrdb_cli.video.colour import Colour
+from vsrdb_cli.video.hdr import Light
+
+
+class Kind(Enum):
+    """What the source is on disk."""
+
+    VIDEO = "video"
+    PICTURES = "pictures"  # a folder of pictures
+    STILL = "still"  # one picture file
+    PIPE = "pipe"  # a stream on stdin, read once
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """One stream beside the main video.
+
+    Attributes:
+        type: video, audio, subtitle, attachment, data or unknown.
+        codec: FFmpeg's name of the codec, whichever decoder reads it; "" if unknown to it.
+        cover: an attached picture, shown as a file's cover and no video.
+        text: subtitles that are text, which can be converted; others are pictures.
+        marks: its dispositions ("default", "forced") by FFmpeg's names.
+        remade: a track of chapters or timecodes, which the output's container writes by itself.
+    """
+
+    index: int
+    type: str
+    codec: str
+    language: str = ""
+    title: str = ""
+    cover: bool = False
+    text: bool = False
+    marks: tuple[str, ...] = ()
+    remade: bool = False
+
+    def __str__(self) -> str:
+        kind = "cover picture" if self.cover else self.type
+        words = [kind, f"#{self.index}", *(w for w in (self.codec, self.language) if w)]
+        return " ".join(words)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The part of a source that is wanted; frames count from its first one, and so does time.
+
+    Attributes:
+        first: its first frame, counted from the source's first one.
+        count: how many frames it has.
+        begin: the time of its first frame on the clock of the whole source, in ticks.
+        seconds: how long it lasts; None if it goes on to the source's end.
+    """
+
+    first: int
+    count: int
+    begin: int
+    seconds: Fraction | None
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """The main video of a source, as it will come out of the reader.
+
+    Attributes:
+        container: FFmpeg's name of the container's format, such as "mov,mp4,m4a,3gp,3g2,mj2".
+        frame_count: a promise of the container, for progress only; None if it makes none.
+        rate: frames per second, on average where the rate varies.
+        time_base: seconds per tick of every `Frame.pts`.
+        end_seconds: when the last frame ends, on our clock, where the container knows exactly.
+        promised_seconds: the same, perhaps rounded; an earlier end means that frames are missing.
+        start_seconds: the source's own clock at our time 0; taken from all streams alike.
+        cut: the part that is wanted, where it is not all.
+        bit_depth: of one colour channel: 8, or more than 8 (frames are then uint16).
+        colour: as to be written, and as read unless `converted_from` says otherwise.
+        converted_from: the HDR colour of the source, where it is made SDR while it is read.
+        light: static metadata of HDR video.
+        sample_aspect_ratio: width of a pixel over its height; None if the file does not say.
+        orientation: the display matrix's upper left part (a, b, c, d) in 1/65536, by which players
+            turn or mirror the picture; None if they do not.
+        interlaced: whether frames may be interlaced, so that each is looked at.
+        transparent: whether it has an alpha channel that is used; it is left out.
+        streams: all but the main video, in the order of the file.
+        metadata: what the file says of itself: title, artist and the like.
+        timecode: the time of day of the first frame, such as 10:00:00:00.
+        pictures: file names, one per frame, where the source is pictures.
+        notices: what the reader changes or leaves out, one line each.
+    """
+
+    path: Path
+    kind: Kind
+    container: str
+    codec: str
+    pix_fmt: str
+    width: int
+    height: int
+    frame_count: int | None
+    rate: Fraction
+    time_base: Fraction
+    start_seconds: Fraction
+    duration_seconds: float | None
+    end_seconds: Fraction | None
+    promised_seconds: Fraction | None
+    bit_depth: int
+    colour: Colour
+    cut: Cut | None = None
+    converted_from: Colour | None = None
+    light: Light = field(default_factory=Light)
+    sample_aspect_ratio: Fraction | None = None
+    orientation: tuple[int, int, int, int] | None = None
+    interlaced: bool = False
+    transparent: bool = False
+    stream_index: int = 0
+    streams: tuple[StreamInfo, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    timecode: str | None = None
+    pictures: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
+
+    @property
+    def frames_before(self) -> int:
+        """How many frames lie before the wanted part, as context."""
+        return self.cut.first if self.cut else 0
+
+    @property
+    def frame_ticks(self) -> int:
+        """The usual length of one frame, in ticks of `time_base`."""
+        return max(1, round(1 / self.rate / self.time_base))
+
+
+@dataclass(slots=True)
+class ReadReport:
+    """What happened while frames were read; grows as they are.
+
+    Attributes:
+        damaged_packets: parts of the video that could not be decoded.
+        damaged_frames: decoded, but not to what they were; often with an older picture in places.
+        read_errors: places of the file that could not be read.
+        missing_seconds: how much earlier than it says the video ends.
+        repaired_times: frames without a time, or with one not after the frame before.
+        clock_restarts: how often the file's clock went back; time goes on without a gap.
+        deinterlaced: frames that were two half pictures of different moments.
+        resized: frames of another size than the first.
+        opaque_again: frames that were transparent in places, where the first was not.
+    """
+
+    frames: int = 0
+    damaged_packets: int = 0
+    damaged_frames: int = 0
+    read_errors: int = 0
+    missing_seconds: float = 0.0
+    repaired_times: int = 0
+    clock_restarts: int = 0
+    deinterlaced: int = 0
+    resized: int = 0
+    opaque_again: int = 0
+
+    @property
+    def damaged(self) -> bool:
+        """Whether anything in the file could not be read as it was written."""
+        return bool(self.damage)
+
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """What could not be read as it was written, one line each."""
+        lines = (
+            (self.read_errors, f"the file cannot be read in {_count(self.read_errors, 'place')}"),
+            (
+                self.damaged_packets,
+                f"{_count(self.damaged_packets, 'frame')} could not be decoded and"
+                f" {'is' if self.damaged_packets == 1 else 'are'} missing",
+            ),
+            (
+                self.damaged_frames,
+                f"{_count(self.damaged_frames, 'frame')} of the source"
+                f" {'is' if self.damaged_frames == 1 else 'are'} damaged and may show what"
+                " does not belong there",
+            ),
+            (
+                self.missing_seconds,
+                f"the video was cut off: it ends {self.missing_seconds:.2f} s before the time"
+                " its file says",
+            ),
+        )
+        return tuple(line for amount, line in lines if amount)
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """What was changed that was not known before, one line each."""
+        lines = (
+            (self.deinterlaced, f"{_count(self.deinterlaced, 'interlaced frame')} deinterlaced"),
+            (
+                self.resized,
+                f"{_count(self.resized, 'frame')} of another size than the first brought to its"
+                " size",
+            ),
+            (
+                self.opaque_again,
+                f"{_count(self.opaque_again, 'frame')} transparent in places made opaque",
+            ),
+        )
+        return tuple(line for amount, line in lines if amount)
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """All of it, one line each."""
+        times = (
+            (
+                self.clock_restarts,
+                f"the clock of the source starts again {_count(self.clock_restarts, 'time')};"
+                " here time goes on",
+            ),
+            (
+                self.repaired_times,
+                f"{_count(self.repaired_times, 'frame')} had no time of"
+                f" {'its' if self.repaired_times == 1 else 'their'} own and got one",
+            ),
+        )
+        mended = tuple(line for amount, line in times if amount)
+        return (*self.damage, *self.changes, *mended)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -1,0 +1,230 @@
+"""Finished segments to one video: a stream copy, with all else of the source beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vsrdb_cli.errors import OutputError
+from vsrdb_cli.video.codecs import ENCODERS
+from vsrdb_cli.video.container import Demuxer, codec_name, main_video, open_input
+from vsrdb_cli.video.frame_encoder import end_with, start, tag_for_players
+from vsrdb_cli.video.info import VideoInfo
+from vsrdb_cli.video.orientation import set_orientation
+from vsrdb_cli.video.output import check_file, check_space, suffix_of
+from vsrdb_cli.video.plan import StreamPlan, plan_streams
+from vsrdb_cli.video.streams import SideStreams
+from vsrdb_cli.video.verify import Expected, first_sounds
+from vsrdb_cli.video.writer import OutputFile, describe_video
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+
+def segment_suffix(codec: str) -> str:
+    """The name ending of a segment's file: .mp4, whose ticks are exact, where the codec fits in.
+
+    Args:
+        codec: a key of `ENCODERS`, as `Encoding.codec`.
+    """
+    containers = ENCODERS[codec].containers
+    return ".mp4" if ".mp4" in containers else containers[0]
+
+
+def join(
+    segments: Sequence[Path],
+    info: VideoInfo,
+    path: Path,
+    *,
+    frames: int | None = None,
+    overwrite: bool = False,
+    on_segment: Callable[[int], None] = lambda _: None,
+) -> Path:
+    """Join segments to the video an unbroken run would have written; nothing is encoded again.
+
+    A segment is a file of a `SegmentWriter` named with `segment_suffix`, committed, written with
+    the frames `first` <= i < `last` of the source and their own `pts` and `duration`, so that its
+    first frame is not at 0 but at its place in the whole. All were written for the same `info`
+    with the same `Encoding` (from `choose` with the *output's* name ending, so that options are
+    checked against where they end up), and together hold every frame once, in order.
+
+    Args:
+        segments: at least one, in order.
+        info: of the source; its other streams are copied from it as `VideoWriter` does.
+        path: a video's file name; it appears when it is whole.
+        frames: how many the source has, where the caller knows it; else those in the segments.
+        overwrite: whether it may replace a file.
+        on_segment: called with the number of segments joined so far.
+
+    Returns:
+        `path`.
+
+    Raises:
+        OutputError: a segment does not fit the others or cannot be read, or the output cannot be
+            written, or does not match the source; the segments are untouched then.
+    """
+    check_file(path, info.path, overwrite=overwrite)
+    check_space(path.parent, sum(segment.stat().st_size for segment in segments))
+    times = _Times([_scan(segment) for segment in segments])
+    suffix = suffix_of(path)
+    plans = plan_streams(info, suffix)
+    file = OutputFile(path, info, plans, overwrite=overwrite)
+    side: SideStreams | None = None
+    try:
+        video = _add_video(file.container, segments[0], info)
+        if not info.pictures:
+            describe_video(video, info, file.container.format.name)
+            side = SideStreams(info, plans, file.container, suffix)
+        start(file.container, path.name)
+        held: Packet[Any] | None = None
+        for number, segment in enumerate(segments, 1):
+            for packet in _packets(segment):
+                times.place(packet)
+                if held is not None:
+                    _mux(file, side, held)
+                packet.stream = video
+                held = packet
+            on_segment(number)
+        assert held is not None
+        end_with(held, times.end, times.first_pts, times.first_dts)
+        _mux(file, side, held)
+        if side is not None:
+            with file.failing():
+                side.finish()
+            side.close()
+        return file.commit(times.expected(frames, info, plans))
+    except BaseException:
+        if side is not None:
+            side.close()
+        file.abort()
+        raise
+
+
+@dataclass(frozen=True, slots=True)
+class _Scan:
+    """What a first pass over a segment tells.
+
+    Attributes:
+        pts: of its packets, in file order, in ticks of `time_base`.
+        end: of the last picture shown.
+        delay: how many pictures decoding runs ahead of showing.
+        extradata: the codec's parameters, which all segments must share.
+    """
+
+    segment: Path
+    time_base: Fraction
+    pts: tuple[int, ...]
+    end: int
+    delay: int
+    extradata: bytes | None
+
+
+def _scan(segment: Path) -> _Scan:
+    with open_input(segment) as source:
+        stream = main_video(source, segment)
+        demuxer = Demuxer(source, stream)
+        packets = [packet for packet in demuxer if packet.size and packet.pts is not None]
+        pts = [packet.pts for packet in packets if packet.pts is not None]
+        if demuxer.errors or not pts:
+            raise OutputError(
+                f"the segment {segment} is damaged", hint="delete it and start the job again"
+            )
+        shown = sorted(pts)
+        rank = {time: place for place, time in enumerate(shown)}
+        early = sum(packet.dts < shown[0] for packet in packets if packet.dts is not None)
+        end = max(
+            (time + (packet.duration or 0)) for time, packet in zip(pts, packets, strict=True)
+        )
+        if stream.duration:  # exact in mp4, whose packets tell the steps of decode times only
+            end = (stream.start_time or 0) + stream.duration
+        assert stream.time_base is not None
+        return _Scan(
+            segment,
+            stream.time_base,
+            tuple(pts),
+            end,
+            max(early, *(place - rank[time] for place, time in enumerate(pts))),
+            stream.codec_context.extradata,
+        )
+
+
+class _Times:
+    """Decode times and durations for packets of all segments, as one encoder would give them.
+
+    Each segment's own encoder began anew, with decode times that reach back into the segment
+    before. Decoding in file order and showing in order of pts, as many pictures behind as any
+    segment needs, is right for all, and what encoders do anyway.
+    """
+
+    def __init__(self, scans: list[_Scan]) -> None:
+        first = scans[0]
+        self._time_base = first.time_base
+        for scan in scans:
+            if (scan.extradata, scan.time_base) != (first.extradata, first.time_base):
+                raise OutputError(
+                    f"the segment {scan.segment} was encoded with other settings than the first",
+                    hint="start the job anew with --restart",
+                )
+        for before, after in pairwise(scans):
+            if min(after.pts) <= max(before.pts):
+                raise OutputError(
+                    f"the segment {after.segment} does not come after {before.segment}",
+                    hint="start the job anew with --restart",
+                )
+        shown = sorted(time for scan in scans for time in scan.pts)
+        self.end = max(scans[-1].end, shown[-1] + 1)
+        self._durations = {a: b - a for a, b in pairwise([*shown, self.end])}
+        delay = min(max(scan.delay for scan in scans), len(shown) - 1)
+        ahead = shown[delay] - shown[0]
+        self._dts = iter([time - ahead for time in shown[:delay]] + shown)
+        self.first_pts, self.first_dts = shown[0], shown[0] - ahead
+
+    def expected(
+        self, frames: int | None, info: VideoInfo, plans: tuple[StreamPlan, ...]
+    ) -> Expected:
+        """What the joined file has to be."""
+        begin, end = (time * self._time_base for time in (self.first_pts, self.end))
+        count = len(self._durations) if frames is None else frames
+        return Expected(count, end - begin, first_sounds(info, plans, begin))
+
+    def place(self, packet: Packet[Any]) -> None:
+        """Set the decode time and duration of the next packet in file order."""
+        assert packet.pts is not None
+        packet.dts = next(self._dts)
+        packet.duration = self._durations[packet.pts]
+
+
+def _add_video(output: OutputContainer, segment: Path, info: VideoInfo) -> VideoStream:
+    with open_input(segment) as source:
+        template = main_video(source, segment)
+        video: VideoStream = output.add_stream_from_template(template, opaque=True)
+        video.time_base = info.time_base
+        video.codec_context.framerate = info.rate
+        video.codec_context.sample_aspect_ratio = info.sample_aspect_ratio or Fraction(0)
+        tag_for_players(video, codec_name(template), output)
+        if info.orientation is not None:
+            set_orientation(video, info.orientation)
+    return video
+
+
+def _packets(segment: Path) -> Iterator[Packet[Any]]:
+    with open_input(segment) as source:
+        for packet in source.demux(main_video(source, segment)):
+            if packet.size and packet.pts is not None:
+                yield packet
+
+
+def _mux(file: OutputFile, side: SideStreams | None, packet: Packet[Any]) -> None:
+    """Write a packet, and what belongs before it of the other streams."""
+    assert packet.pts is not None
+    seconds = packet.pts * packet.time_base
+    file.mux([packet])
+    if side is not None:
+        with file.failing():
+            side.mux_until(seconds)

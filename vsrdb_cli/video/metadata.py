@@ -1,0 +1,138 @@
+"""What a file says of itself and of its streams: titles, languages, chapters, timecodes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import TYPE_CHECKING
+
+from vsrdb_cli.video.timing import ticks
+
+if TYPE_CHECKING:
+    from av.container import InputContainer, OutputContainer
+    from av.stream import Stream
+
+    from vsrdb_cli.video.info import VideoInfo
+
+# Written by the container itself, or of the source's coding; copied, they would be wrong.
+_OWN = {
+    *("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "timecode"),
+    *("_statistics_writing_app", "_statistics_writing_date_utc", "_statistics_tags"),
+    *("bps", "number_of_frames", "number_of_bytes", "vendor_id", "alpha_mode", "rotate"),
+    *("filename", "mimetype"),
+}
+# What players look for in mp4 and mov files; FFmpeg writes either these or, in another way that
+# fewer players read, all keys alike.
+_USUAL = {
+    "mp4": {
+        *("title", "artist", "album_artist", "composer", "album", "date", "comment", "genre"),
+        *("copyright", "grouping", "lyrics", "description", "synopsis", "show", "episode_id"),
+        *("network", "keywords", "episode_sort", "season_number", "media_type", "hd_video"),
+        *("gapless_playback", "compilation", "track", "disc", "location", "creation_time"),
+    },
+    "mov": {
+        *("title", "artist", "album", "date", "comment", "genre", "copyright", "location"),
+        *("creation_time", "make", "model"),
+    },
+}
+# The languages that mov files have numbers for; mp4 and Matroska take any of three letters.
+_MOV_LANGUAGES = (
+    "eng fra ger ita dut sve spa dan por nor heb jpn ara fin gre ice mlt tur chi urd hin tha kor"
+    " lit pol hun est lav per rus iri alb ron ces slk slv yid mac bul ukr bel uzb kaz aze arm geo"
+    " mol kir tgk tuk mon pus kur kas snd tib nep san mar ben asm guj ori mal kan tam tel sin bur"
+    " khm lao vie ind tgl may amh tir orm som swa kin run nya mlg epo wel baq cat lat que grn aym"
+    " tat uig dzo jav"
+)
+# Other codes of the same languages (ISO 639-2 has two for some).
+_MOV_NAMES = {
+    **{"fre": "fra", "deu": "ger", "nld": "dut", "swe": "sve", "nob": "nor", "ell": "gre"},
+    **{"isl": "ice", "zho": "chi", "fas": "per", "sqi": "alb", "rum": "ron", "cze": "ces"},
+    **{"slo": "slk", "mkd": "mac", "hye": "arm", "kat": "geo", "bod": "tib", "mya": "bur"},
+    **{"msa": "may", "cym": "wel", "eus": "baq"},
+}
+# The rates FFmpeg counts timecodes at.
+_TIMECODE_RATES = {24, 25, 30, 48, 50, 60, 100, 120, 150}
+_TIMECODE = re.compile(r"\d\d:\d\d:\d\d[:;.]\d\d")
+
+
+def kept_metadata(container: InputContainer) -> dict[str, str]:
+    """Title, artist and the like of a file."""
+    metadata = {key: value for key, value in container.metadata.items() if key.lower() not in _OWN}
+    if "location" in metadata:  # FFmpeg names a place twice, once with the language of its name
+        metadata = {k: v for k, v in metadata.items() if not k.startswith("location-")}
+    return metadata
+
+
+def unusual_keys(metadata: Mapping[str, str], container_format: str) -> tuple[str, ...]:
+    """What mp4 and mov files hold only in FFmpeg's other way of writing metadata."""
+    usual = _USUAL.get(container_format)
+    return () if usual is None else tuple(k for k in metadata if k.lower() not in usual)
+
+
+def copy_chapters(source: InputContainer, target: OutputContainer, info: VideoInfo) -> None:
+    """The chapters, moved with the clock."""
+    kept = []
+    for chapter in source.chapters():
+        time_base = chapter["time_base"] or Fraction(1)
+        offset = ticks(info.start_seconds, time_base)
+        chapter["start"] = max(0, chapter["start"] - offset)
+        chapter["end"] = max(0, chapter["end"] - offset)
+        if info.cut is not None:
+            if info.cut.seconds is not None:
+                chapter["end"] = min(chapter["end"], ticks(info.cut.seconds, time_base))
+            if chapter["end"] <= chapter["start"]:
+                continue
+        kept.append(chapter)
+    if kept:
+        target.set_chapters(kept)
+
+
+def title_of(stream: Stream) -> str:
+    """What a track is called; FFmpeg has another name for it in mp4 and mov files."""
+    return stream.metadata.get("title") or stream.metadata.get("name", "")
+
+
+def held_language(language: str, container_format: str) -> str | None:
+    """A language as a container writes it; None where it has no place for it."""
+    if container_format != "mov" or language in ("", "und"):
+        return language
+    name = _MOV_NAMES.get(language, language)
+    return name if name in _MOV_LANGUAGES.split() else None
+
+
+def copy_stream_metadata(source: Stream, target: Stream) -> None:
+    """Language, title and dispositions, which the making of a stream leaves out."""
+    for key, value in source.metadata.items():
+        if key.lower() not in _OWN and key != "name":
+            target.metadata[key] = value
+    target.disposition = source.disposition
+    container_format = target.container.format.name
+    language = held_language(source.metadata.get("language", ""), container_format)
+    if language:
+        target.metadata["language"] = language
+    title = title_of(source)
+    if title:
+        target.metadata["title"] = title
+    if container_format not in ("mp4", "mov"):
+        target.metadata.pop("handler_name", None)
+    elif title:  # where most players look for it
+        target.metadata["handler_name"] = title
+
+
+def timecode_of(container: InputContainer, main: Stream) -> str | None:
+    """The time of day of the first frame, from wherever the file has it."""
+    others = [stream.metadata for stream in container.streams if stream.type == "data"]
+    for metadata in (main.metadata, *others, container.metadata):
+        for key, value in metadata.items():
+            if key.lower() == "timecode" and _TIMECODE.fullmatch(value):
+                return value
+    return None
+
+
+def keeps_timecode(timecode: str, rate: Fraction, container_format: str) -> bool:
+    """Whether a container takes it: mp4 and mov count its frames, Matroska copies the words."""
+    if container_format not in ("mp4", "mov"):
+        return True
+    whole = round(rate)
+    return whole in _TIMECODE_RATES and (":" in timecode[8] or whole % 30 == 0)

@@ -1,0 +1,105 @@
+"""Where an output goes: refused early if it cannot, under another name until it is whole."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+from vsrdb_cli.errors import OptionError, OutputError
+from vsrdb_cli.video.codecs import CONTAINERS
+
+MEBIBYTE = 1 << 20
+# Sound, indices, and whatever else one writes beside pictures.
+SPARE_BYTES = 16 * MEBIBYTE
+
+
+def suffix_of(path: Path) -> str:
+    """The output's file name ending, checked.
+
+    Raises:
+        OptionError: no container has it.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in CONTAINERS:
+        raise OptionError(
+            f"{path.name}: no video is written to '{suffix or 'a name without an ending'}'",
+            hint=f"end the output's name with one of: {' '.join(CONTAINERS)}"
+            " (or name a folder, with a / at the end, for PNG pictures)",
+        )
+    return suffix
+
+
+def check_file(path: Path, source: Path, *, overwrite: bool) -> None:
+    """Whether a file may be written at `path`.
+
+    Raises:
+        OutputError: it is the source, exists, or its folder cannot be written to.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder", hint="name a file in it")
+    check_folder(path.parent)
+    if path.exists():
+        if source.exists() and path.samefile(source):
+            raise OutputError(
+                f"{path} is the input itself",
+                hint="name another output; the input is never changed",
+            )
+        if not overwrite:
+            raise OutputError(f"{path} exists already", hint="add --overwrite to replace it")
+
+
+def check_folder(folder: Path) -> None:
+    """Whether files can be made in `folder`.
+
+    Raises:
+        OutputError: it is missing or not writable.
+    """
+    if not folder.is_dir():
+        raise OutputError(f"the folder {folder} does not exist", hint=f"mkdir -p '{folder}'")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"the folder {folder} cannot be written to", hint="choose another output folder"
+        )
+
+
+def check_space(folder: Path, needed_bytes: float) -> None:
+    """Whether a disk has room, by a low estimate.
+
+    Raises:
+        OutputError: it has not.
+    """
+    free = shutil.disk_usage(folder).free
+    needed = int(needed_bytes) + SPARE_BYTES
+    if free < needed:
+        raise OutputError(
+            f"the disk of {folder} has {free // MEBIBYTE} MiB free, but the output needs about"
+            f" {needed // MEBIBYTE} MiB",
+            hint="free some space, or write to another disk",
+        )
+
+
+def temporary_beside(path: Path) -> Path:
+    """A short, hidden, unused name on the same file system."""
+    return path.parent / f".vsrdb-{os.getpid()}-{secrets.token_hex(4)}.part"
+
+
+def put_in_place(temporary: Path, path: Path, *, overwrite: bool) -> None:
+    """Give a finished file or folder its name; a folder of that name is replaced and removed.
+
+    Raises:
+        OutputError: something of that name has come into being meanwhile; the file is kept.
+    """
+    if temporary.is_dir() and path.is_dir():
+        old = temporary_beside(path.absolute())
+        path.rename(old)
+        temporary.rename(path)
+        shutil.rmtree(old)
+        return
+    if not overwrite and path.exists():
+        raise OutputError(
+            f"{path} has come into being while it was written",
+            hint=f"the finished output is kept as {temporary}",
+        )
+    temporary.replace(path)

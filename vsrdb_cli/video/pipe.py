@@ -1,0 +1,220 @@
+"""Uncompressed video through a pipe: y4m on stdin and stdout, read and written once.
+
+y4m holds planes, a size, one frame rate, and a range; no matrix, no times, no sound.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, BinaryIO, Self
+
+import av
+import numpy as np
+from av.error import FFmpegError
+
+from vsrdb_cli.errors import OutputError, VideoError
+from vsrdb_cli.video.colour import BT709, BT2020_NCL, PC, FromRgb, ToRgb, bit_depth, colour_of
+from vsrdb_cli.video.container import reason
+from vsrdb_cli.video.frame import Frame
+from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+
+PIPE = Path("-")
+# What files and messages call it; the input may not become an output under this name either.
+_STDIN = Path("/dev/stdin")
+_FRAME = b"FRAME\n"
+_PIX_FMTS = {8: ("yuv420p", "420mpeg2"), 16: ("yuv420p10le", "420p10 XYSCSS=420P10")}
+
+
+class _Counted:
+    """A stream that can only be read, and how much of it has been."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self._stream = stream
+        self.count = 0
+        self.header = b""
+
+    def read(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self.count += len(data)
+        if b"\n" not in self.header:
+            self.header += data.partition(b"\n")[0] + b"\n"[: b"\n" in data]
+        return data
+
+
+class PipeReader:
+    """The frames of a y4m stream. They can be asked for once, from the first one on.
+
+    Raises:
+        VideoError: the stream is no y4m, holds no frame, or is interlaced.
+    """
+
+    def __init__(self, stream: BinaryIO | None = None) -> None:
+        self.report = ReadReport()
+        self._stream = _Counted(stream or sys.stdin.buffer)
+        try:
+            self._container = av.open(self._stream, "r", format="yuv4mpegpipe")
+            self._decoded = self._container.decode(video=0)
+            first = next(self._decoded)
+        except (FFmpegError, StopIteration) as error:
+            words = reason(error) if isinstance(error, FFmpegError) else "it holds no frame"
+            raise VideoError(
+                f"stdin cannot be read as y4m: {words}",
+                hint="send y4m, for example: ffmpeg -i IN -f yuv4mpegpipe - | vsrdb restore - OUT",
+            ) from error
+        if first.interlaced_frame:
+            raise VideoError(
+                "the video on stdin is interlaced",
+                hint="deinterlace it first, for example with: ffmpeg -i IN -vf bwdif=0 ...",
+            )
+        self._frames: Iterator[VideoFrame] | None = chain([first], self._decoded)
+        self.info = _info(self._container, first)
+
+    def frames(self, first: int = 0, last: int | None = None) -> Iterator[Frame]:
+        """All frames."""
+        frames, self._frames = self._frames, None
+        if first or last is not None or frames is None:
+            raise ValueError("a pipe is read once, from its beginning to its end")
+        to_rgb = ToRgb(self.info.codec, self.info.colour, self.info.bit_depth)
+        size = 0
+        for index, frame in enumerate(frames):
+            size = len(_FRAME) + sum(len(plane) for plane in _planes(frame))
+            self.report.frames = index + 1
+            yield Frame(to_rgb(frame), index, 1)
+        # A stream that stops within a frame ends without a word; what came before it is whole.
+        if self._stream.count > len(self._stream.header) + self.report.frames * size:
+            self.report.read_errors += 1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._container.close()
+
+
+def _info(container: InputContainer, first: VideoFrame) -> VideoInfo:
+    stream = container.streams.video[0]
+    rate = stream.average_rate or Fraction(25)
+    ratio = stream.sample_aspect_ratio
+    return VideoInfo(
+        path=_STDIN,
+        kind=Kind.PIPE,
+        container=container.format.name,
+        # The format names the chroma's site only in 8-bit 4:2:0.
+        codec="rawvideo" if first.format.name in ("yuv420p", "yuvj420p") else "y4m",
+        pix_fmt=first.format.name,
+        width=first.width,
+        height=first.height,
+        frame_count=None,
+        rate=rate,
+        time_base=1 / rate,
+        start_seconds=Fraction(0),
+        duration_seconds=None,
+        end_seconds=None,
+        promised_seconds=None,
+        bit_depth=8 if bit_depth(first.format) == 8 else 16,
+        colour=colour_of(
+            matrix=int(first.colorspace),
+            range_=int(first.color_range),
+            primaries=int(first.color_primaries),
+            transfer=int(first.color_trc),
+            rgb=False,
+            height=first.height,
+            width=first.width,
+        ),
+        sample_aspect_ratio=ratio if ratio and ratio > 0 else None,
+    )
+
+
+class PipeWriter:
+    """Frames to a y4m stream, 4:2:0 in 8 or 10 bit; each is sent as soon as it is there."""
+
+    def __init__(self, info: VideoInfo, scale: int, stream: BinaryIO | None = None) -> None:
+        self.path = PIPE
+        self._info = info
+        self._size = info.height * scale, info.width * scale
+        self._stream = stream or sys.stdout.buffer
+        pix_fmt, name = _PIX_FMTS[info.bit_depth]
+        self._from_rgb = FromRgb(pix_fmt, info.colour)
+        ratio = info.sample_aspect_ratio or Fraction(1)
+        self._header = (
+            f"YUV4MPEG2 W{self._size[1]} H{self._size[0]}"
+            f" F{info.rate.numerator}:{info.rate.denominator} Ip"
+            f" A{ratio.numerator}:{ratio.denominator} C{name}"
+            f" XCOLORRANGE={'FULL' if info.colour.range == PC else 'LIMITED'}\n"
+        ).encode()
+
+    @property
+    def bit_depth(self) -> int:
+        """Depth of the frames to write: 8 for uint8 codes, 16 for uint16 ones."""
+        return self._info.bit_depth
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """What y4m cannot hold, one line each."""
+        info = self._info
+        name = {BT709: "BT.709", BT2020_NCL: "BT.2020"}.get(info.colour.matrix, "BT.601")
+        notices = [f"y4m does not say that these colours are {name}: tell whoever reads it"]
+        if info.kind is Kind.VIDEO:
+            notices.append(f"y4m has no times: all frames are sent as {float(info.rate):g} fps")
+        if info.streams:
+            dropped = ", ".join(str(stream) for stream in info.streams)
+            notices.append(f"dropped, since y4m holds none of it: {dropped}")
+        return tuple(notices)
+
+    def write(self, frame: Frame) -> None:
+        """Send one HR frame.
+
+        Raises:
+            OutputError: whoever reads the pipe has gone.
+        """
+        if tuple(frame.rgb.shape[1:]) != self._size:
+            raise ValueError(f"frame of {tuple(frame.rgb.shape[1:])}, wanted {self._size}")
+        planes = _planes(self._from_rgb(frame.rgb))
+        try:
+            self._stream.write(b"".join((self._header, _FRAME, *planes)))
+            self._stream.flush()
+        except BrokenPipeError as error:
+            raise OutputError(
+                "stdout was closed by whoever read it", hint="see what the next program says"
+            ) from error
+        self._header = b""
+
+    def commit(self, frames: int | None = None) -> Path:  # noqa: ARG002
+        """All is sent."""
+        return self.path
+
+    def abort(self) -> None:
+        """What is sent is sent."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.abort()
+
+
+def _planes(frame: VideoFrame) -> Iterator[bytes]:
+    """The samples of each plane, without what pads its rows."""
+    size = 1 if bit_depth(frame.format) == 8 else 2
+    for plane in frame.planes:
+        rows = np.frombuffer(bytes(plane), np.uint8).reshape(plane.height, plane.line_size)
+        yield rows[:, : plane.width * size].tobytes()

@@ -1,0 +1,245 @@
+"""Look at a video file: its streams, its first frame, its clock, before any work is done."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from av.codec.codec import Properties
+from av.error import FFmpegError
+from av.stream import Discard
+
+from vsrdb_cli.errors import VideoError
+from vsrdb_cli.video.alpha import Transparency, announced
+from vsrdb_cli.video.colour import bit_depth, colour_of, is_rgb
+from vsrdb_cli.video.container import (
+    AV_TIME_BASE,
+    Demuxer,
+    codec_name,
+    is_cover,
+    main_video,
+    open_input,
+)
+from vsrdb_cli.video.hdr import dynamic_metadata, light_of
+from vsrdb_cli.video.info import Kind, StreamInfo, VideoInfo
+from vsrdb_cli.video.interlace import Interlacing, look
+from vsrdb_cli.video.metadata import kept_metadata, timecode_of, title_of
+from vsrdb_cli.video.orientation import Orientation, is_right_angled, orientation_of
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.stream import Stream
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+# More than any real camera; what raw streams and broken headers claim lies far above.
+HIGHEST_RATE = 1000
+USUAL_RATE = Fraction(25)
+_TEXT = cast("int", Properties.TEXT_SUB.value)
+
+
+def probe(path: Path) -> VideoInfo:
+    """What `path` holds, from its headers and its first frame.
+
+    Raises:
+        VideoError: it cannot be opened, has no video, or none of its frames can be decoded.
+    """
+    with open_input(path) as container:
+        stream = main_video(container, path)
+        time_base = stream.time_base
+        assert time_base is not None
+        rate = frame_rate(stream)
+        frame = _first_frame(container, stream)
+        if frame is None:
+            raise VideoError(
+                f"{path} holds not one frame that can be decoded",
+                hint="the file is damaged or was cut off; copy or download it again",
+            )
+        context = stream.codec_context
+        start_seconds = _start(container, stream, frame)
+        interlacing = look(path)
+        orientation = orientation_of(frame)
+        transparent = announced(stream) or Transparency()(frame)
+        return VideoInfo(
+            path=path,
+            kind=Kind.STILL if container.format.name.endswith("_pipe") else Kind.VIDEO,
+            container=container.format.name,
+            codec=codec_name(stream),
+            pix_fmt=frame.format.name,
+            width=frame.width,
+            height=frame.height,
+            frame_count=_frame_count(container, stream, rate),
+            rate=rate,
+            time_base=time_base,
+            start_seconds=start_seconds,
+            duration_seconds=_duration_seconds(container, stream),
+            end_seconds=_end_seconds(container, stream, start_seconds),
+            promised_seconds=_promised_seconds(container, stream, start_seconds),
+            bit_depth=8 if bit_depth(frame.format) == 8 else 16,
+            colour=colour_of(
+                matrix=_said(frame.colorspace, context.colorspace),
+                range_=_said(frame.color_range, context.color_range),
+                primaries=_said(frame.color_primaries, context.color_primaries),
+                transfer=_said(frame.color_trc, context.color_trc),
+                rgb=is_rgb(frame.format),
+                height=frame.height,
+                width=frame.width,
+            ),
+            light=light_of(frame),
+            sample_aspect_ratio=_sample_aspect_ratio(stream),
+            orientation=orientation,
+            interlaced=interlacing.possible,
+            transparent=transparent,
+            stream_index=stream.index,
+            streams=tuple(
+                describe(other) for other in container.streams if other.index != stream.index
+            ),
+            metadata=kept_metadata(container),
+            timecode=timecode_of(container, stream),
+            notices=tuple(
+                _notices(
+                    interlacing,
+                    orientation,
+                    transparent=transparent,
+                    dynamic=dynamic_metadata(frame),
+                )
+            ),
+        )
+
+
+def _notices(
+    interlacing: Interlacing,
+    orientation: Orientation | None,
+    *,
+    transparent: bool,
+    dynamic: str | None,
+) -> Iterator[str]:
+    if interlacing.found:
+        order = "top" if interlacing.top_first > interlacing.bottom_first else "bottom"
+        yield (
+            f"the video is interlaced ({order} field first): each frame is deinterlaced, which"
+            " keeps their number but half of the moments in time"
+        )
+    if transparent:
+        yield "transparency (alpha) is left out: the video becomes opaque"
+    if dynamic:
+        yield f"{dynamic} metadata is left out: no encoder here writes it"
+    if orientation is not None and not is_right_angled(orientation):
+        yield "the file turns its picture by an odd angle, which few players follow; kept as it is"
+
+
+def describe(stream: Stream) -> StreamInfo:
+    """A stream beside the main one."""
+    codec = None if stream.codec_context is None else stream.codec_context.codec
+    timecode = stream.type == "data" and "timecode" in stream.metadata
+    # mp4 and mov keep chapters in a track that FFmpeg reads by itself and then hides.
+    chapters = stream.type == "data" and stream.discard is Discard.all
+    return StreamInfo(
+        index=stream.index,
+        type=stream.type,
+        codec=codec_name(stream),
+        language=stream.metadata.get("language", ""),
+        title=title_of(stream),
+        cover=stream.type == "video" and is_cover(stream),
+        text=codec is not None and stream.type == "subtitle" and bool(codec.properties & _TEXT),
+        marks=tuple(str(mark.name) for mark in stream.disposition),
+        remade=timecode or chapters,
+    )
+
+
+def frame_rate(stream: VideoStream) -> Fraction:
+    """Frames per second: the nominal rate, or the mean where frames do not keep to it."""
+    guessed, average = stream.guessed_rate, stream.average_rate
+    rates = [r for r in (guessed, average) if r and 0 < r <= HIGHEST_RATE]
+    if not rates:
+        return USUAL_RATE
+    if len(rates) == 2 and abs(rates[0] - rates[1]) > rates[1] / 100:
+        return rates[1]
+    return rates[0]
+
+
+def _said(of_frame: int, of_stream: int) -> int:
+    return int(of_frame) if int(of_frame) not in (0, 2) else int(of_stream)
+
+
+def _first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame | None:
+    for packet in Demuxer(container, stream):
+        try:
+            frames = packet.decode()
+        except FFmpegError:
+            continue
+        if frames:
+            return frames[0]
+    return None
+
+
+def _start(container: InputContainer, stream: VideoStream, first: VideoFrame) -> Fraction:
+    """The file's own time to call 0, a whole number of video ticks.
+
+    Streams that start late are moved forward together, so that nothing changes between them.
+    A video that starts before 0 is moved too, since players hide such frames; sound that does
+    so (an encoder's priming samples) is left alone, since containers say so in their own way.
+    """
+    time_base = stream.time_base
+    assert time_base is not None
+    starts = [
+        other.start_time * other.time_base
+        for other in container.streams
+        if other.type in ("video", "audio")
+        and other.start_time is not None
+        and other.time_base is not None
+        and not is_cover(other)
+    ]
+    if first.pts is not None:
+        starts.append(first.pts * time_base)
+    earliest = min(starts, default=Fraction(0))
+    video_hidden = first.pts is not None and first.pts < 0
+    if earliest > 0 or video_hidden:
+        return earliest // time_base * time_base
+    return Fraction(0)
+
+
+def _frame_count(container: InputContainer, stream: VideoStream, rate: Fraction) -> int | None:
+    if stream.frames:
+        return int(stream.frames)
+    seconds = _duration_seconds(container, stream)
+    return None if seconds is None else max(1, round(seconds * rate))
+
+
+def _duration_seconds(container: InputContainer, stream: VideoStream) -> float | None:
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    return container.duration / AV_TIME_BASE if container.duration else None
+
+
+def _end_seconds(
+    container: InputContainer, stream: VideoStream, start_seconds: Fraction
+) -> Fraction | None:
+    """mp4 and mov count ticks; other containers' durations are rounded or estimated."""
+    if not container.format.name.startswith("mov") or not stream.duration:
+        return None
+    assert stream.time_base is not None
+    return ((stream.start_time or 0) + stream.duration) * stream.time_base - start_seconds
+
+
+def _promised_seconds(
+    container: InputContainer, stream: VideoStream, start_seconds: Fraction
+) -> Fraction | None:
+    """When the file says the video ends, on our clock; None where it means all streams together."""
+    end = _end_seconds(container, stream, start_seconds)
+    if end is not None:
+        return end
+    # Matroska, as FFmpeg and mkvmerge write it: hours, minutes and seconds from the file's 0.
+    tag = re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", stream.metadata.get("DURATION", ""))
+    if tag is None:
+        return None
+    hours, minutes, seconds = (Fraction(part) for part in tag.groups())
+    return 3600 * hours + 60 * minutes + seconds - start_seconds
+
+
+def _sample_aspect_ratio(stream: VideoStream) -> Fraction | None:
+    ratio = stream.sample_aspect_ratio
+    return ratio if ratio and ratio > 0 else None

@@ -1,0 +1,228 @@
+"""Read a video: every frame that can be decoded, at its own time, as exact RGB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from av.error import FFmpegError
+
+from vsrdb_cli.errors import VideoError
+from vsrdb_cli.video.alpha import Transparency
+from vsrdb_cli.video.colour import BT2020_NCL, HLG, PQ, SDR, ToRgb
+from vsrdb_cli.video.container import Demuxer, main_video, open_input
+from vsrdb_cli.video.damage import Ffv1Checksums
+from vsrdb_cli.video.frame import Frame, FrameSource
+from vsrdb_cli.video.hdr import Hdr, Light
+from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
+from vsrdb_cli.video.interlace import Deinterlacer
+from vsrdb_cli.video.probe import probe
+from vsrdb_cli.video.timing import Clock, FrameTimes, ticks
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from av.video.frame import VideoFrame
+
+# Containers round a video's end by up to a frame; more is missing.
+CUT_OFF_FRAMES = 2
+
+
+def open_source(
+    path: Path | str, *, rate: Fraction = Fraction(24), hdr: Hdr = Hdr.REFUSE
+) -> FrameSource:
+    """Open a video file, a folder of pictures, a single picture, or "-" for y4m on stdin.
+
+    Args:
+        rate: frames per second of pictures, which have no time of their own.
+        hdr: what to do with HDR video.
+
+    Raises:
+        VideoError: it cannot be read; nothing has been written by then.
+    """
+    from vsrdb_cli.video.images import PictureReader
+    from vsrdb_cli.video.pipe import PIPE, PipeReader
+
+    path = Path(path)
+    if path == PIPE:
+        return PipeReader()
+    if path.is_dir():
+        return PictureReader.of_folder(path, rate)
+    info = probe(path)
+    if info.kind is Kind.STILL:
+        return PictureReader.of_still(path, rate)
+    if info.colour.hdr and hdr is Hdr.REFUSE:
+        raise VideoError(
+            f"{path} is HDR video ({'PQ' if info.colour.transfer == PQ else 'HLG'}), which the"
+            " network has not been trained on",
+            hint="add --hdr sdr (converted to BT.709) or --hdr keep (restored as it is, 10-bit"
+            f" {'BT.2020' if info.colour.matrix == BT2020_NCL else 'HDR'} out)",
+        )
+    if info.colour.hdr and hdr is Hdr.SDR:
+        info = replace(info, colour=SDR, converted_from=info.colour, light=Light())
+    return VideoReader(info)
+
+
+class _Time(NamedTuple):
+    """When a decoded frame is shown, mended; and how long, as it says itself: 0 if it does not."""
+
+    pts: int
+    duration: int
+
+
+class VideoReader:
+    """The frames of a video file's main stream. Memory does not grow with its length.
+
+    Each call of `frames` opens the file anew, in the thread that asks for the first frame.
+    """
+
+    def __init__(self, info: VideoInfo) -> None:
+        self.info = info
+        self.report = ReadReport()
+        self._transparent = Transparency()
+        self._running: list[Generator[Any]] = []
+
+    def frames(self, first: int = 0, last: int | None = None) -> Iterator[Frame]:
+        """The frames with index `first` <= i < `last`; frames before are decoded and skipped."""
+        if last is None and self.info.cut is not None:
+            last = self.info.cut.count
+        running = self._frames(first, last)
+        self._running.append(running)
+        return running
+
+    def _frames(self, first: int, last: int | None) -> Generator[Frame]:
+        self.report = ReadReport()
+        info = self.info
+        to_rgb = ToRgb(
+            info.codec,
+            info.converted_from or info.colour,
+            info.bit_depth,
+            to_sdr=info.converted_from is not None,
+        )
+        waiting: tuple[VideoFrame, _Time] | None = None  # a frame lasts until the next one
+        for index, (decoded, time) in enumerate(self._timed(), -info.frames_before):
+            if waiting is not None:
+                pts = waiting[1].pts
+                yield Frame(to_rgb(waiting[0]), pts, time.pts - pts)
+                waiting = None
+            if last is not None and index >= last:
+                return
+            if index >= first:
+                waiting = (decoded, time)
+            self.report.frames = max(0, index + 1)
+        if waiting is not None:
+            decoded, time = waiting
+            duration = self._last_duration(time)
+            self._look_at_end(time.pts + duration)
+            yield Frame(to_rgb(decoded), time.pts, duration)
+
+    @property
+    def _begin(self) -> int:
+        """Our time of the file's beginning."""
+        return -self.info.cut.begin if self.info.cut else 0
+
+    def with_info(self, info: VideoInfo) -> Self:
+        """A reader of the same file with another part wanted."""
+        return type(self)(info)
+
+    def times(self) -> Iterator[int]:
+        """The `pts` of all frames, which are decoded but not converted; the report is untouched."""
+        report, self.report = self.report, ReadReport()
+        times = FrameTimes(self.info.frame_ticks, self._begin)
+        decoding = self._decode()
+        self._running.append(decoding)
+        try:
+            for decoded in decoding:
+                yield times.mend(decoded.pts, decoded.dts)
+        finally:
+            self.report = report
+
+    def _timed(self) -> Iterator[tuple[VideoFrame, _Time]]:
+        """Progressive frames with their times."""
+        times = FrameTimes(self.info.frame_ticks, self._begin)
+        deinterlacer: Deinterlacer[_Time] | None = Deinterlacer() if self.info.interlaced else None
+        for decoded in self._decode():
+            self._look_at(decoded)
+            time = _Time(times.mend(decoded.pts, decoded.dts), decoded.duration)
+            self.report.repaired_times = times.repaired
+            if deinterlacer is None:
+                yield decoded, time
+            else:
+                yield from deinterlacer.push(decoded, time)
+                self.report.deinterlaced = deinterlacer.count
+        if deinterlacer is not None:
+            yield from deinterlacer.flush()
+            self.report.deinterlaced = deinterlacer.count
+
+    def _last_duration(self, time: _Time) -> int:
+        """How long the last frame is shown: until the stream's end where that is known.
+
+        What the frame itself says is its packet's place in decode order where frames are
+        reordered; a stream that is cut off, or ends before its own frames do, is not asked.
+        """
+        info = self.info
+        if info.end_seconds is not None and self.report.frames == info.frame_count:
+            end = ticks(info.end_seconds, info.time_base)
+            if end > time.pts:
+                return end - time.pts
+        return time.duration or info.frame_ticks
+
+    def _look_at_end(self, end: int) -> None:
+        """Note an end long before the promised one; files are cut off without a word."""
+        promised = self.info.promised_seconds
+        if promised is not None:
+            missing = promised - end * self.info.time_base
+            if missing > CUT_OFF_FRAMES * self.info.frame_ticks * self.info.time_base:
+                self.report.missing_seconds = float(missing)
+
+    def _look_at(self, decoded: VideoFrame) -> None:
+        """Note what is not as it was in the first frame."""
+        info, report = self.info, self.report
+        report.damaged_frames += decoded.is_corrupt
+        report.resized += (decoded.width, decoded.height) != (info.width, info.height)
+        if not info.transparent:
+            report.opaque_again += self._transparent(decoded)
+        if decoded.color_trc in (PQ, HLG) and not (info.converted_from or info.colour).hdr:
+            raise VideoError(
+                f"{info.path} turns into HDR video after {report.frames} frames",
+                hint="cut the file there and restore the parts one by one",
+            )
+
+    def _decode(self) -> Generator[VideoFrame]:
+        info, report = self.info, self.report
+        clock = Clock(info.time_base, info.frame_ticks, info.start_seconds, self._begin)
+        checksums = Ffv1Checksums() if info.codec == "ffv1" else None
+        with open_input(info.path) as container:
+            stream = main_video(container, info.path)
+            demuxer = Demuxer(container, stream)
+            for packet in demuxer:
+                report.read_errors = demuxer.errors
+                if packet.size:
+                    clock.mend(packet)
+                    report.clock_restarts = clock.restarts
+                    if checksums is not None:
+                        report.damaged_frames += checksums.damaged(bytes(packet))
+                try:
+                    decoded = packet.decode()
+                except FFmpegError:
+                    report.damaged_packets += 1
+                    continue
+                yield from decoded
+            report.read_errors = demuxer.errors
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for running in self._running:
+            running.close()
+        self._running.clear()

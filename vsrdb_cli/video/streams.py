@@ -1,0 +1,206 @@
+"""Copying everything a file holds beside its main video, as planned."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from av.error import FFmpegError
+
+from vsrdb_cli.video.container import Demuxer, open_input
+from vsrdb_cli.video.info import VideoInfo
+from vsrdb_cli.video.metadata import copy_chapters, copy_stream_metadata
+from vsrdb_cli.video.plan import COVERS, TEXT_CODECS, Fate, StreamPlan
+from vsrdb_cli.video.subtitles import TextConverter
+from vsrdb_cli.video.timing import Clock, SideClock, shift, ticks
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+    from av.packet import Packet
+    from av.stream import AttachmentStream, Stream
+
+# How far files may keep sound behind the pictures it belongs to.
+READ_ON_SECONDS = 10
+
+
+class SideStreams:
+    """Copies all other streams of a source into an open output, in step with its video.
+
+    Reads the source by itself, so it needs nothing from whoever decodes the video, and serves
+    as well when finished pieces are joined. Used from one thread.
+
+    Args:
+        info: of the source.
+        plans: from `plan_streams`.
+        output: before its header is written; the streams are added to it.
+        suffix: the output's name ending.
+    """
+
+    def __init__(
+        self,
+        info: VideoInfo,
+        plans: tuple[StreamPlan, ...],
+        output: OutputContainer,
+        suffix: str,
+    ) -> None:
+        self._info = info
+        self._output = output
+        self._suffix = suffix
+        self._source = open_input(info.path)
+        self.damaged_packets = 0
+        self._targets: dict[int, Stream] = {}
+        self._converters: dict[int, TextConverter] = {}
+        self._clocks: dict[int, SideClock] = {}
+        self._last_dts: dict[int, int] = {}
+        self._ready: deque[Packet[Any]] = deque()
+        self._covers = 0
+        self._end = info.cut.seconds if info.cut else None
+        copy_chapters(self._source, output, info)
+        for plan in plans:
+            self._add(plan)
+        begin = -info.cut.begin if info.cut else 0
+        self._clock = Clock(info.time_base, info.frame_ticks, info.start_seconds, begin)
+        for index in self._targets:
+            sparse = self._source.streams[index].type != "audio"
+            self._clocks[index] = SideClock(self._clock, sparse=sparse)
+        self._packets = iter(self._read())
+
+    def _add(self, plan: StreamPlan) -> None:
+        source = self._source.streams[plan.stream.index]
+        if plan.fate is Fate.COPY:
+            target = self._output.add_stream_from_template(source, opaque=True)
+            copy_stream_metadata(source, target)
+            self._targets[source.index] = target
+        elif plan.fate is Fate.CONVERT:
+            converter = TextConverter(source, self._output, TEXT_CODECS[self._suffix])  # type: ignore[arg-type]
+            copy_stream_metadata(source, converter.stream)
+            self._converters[source.index] = converter
+            self._targets[source.index] = converter.stream
+        elif plan.fate is Fate.ATTACH and plan.stream.cover:
+            ending, mimetype = COVERS[plan.stream.codec]
+            self._covers += 1
+            name = f"cover_{self._covers}" if self._covers > 1 else "cover"
+            data = _first_packet(self._info, source.index)
+            if data:
+                self._output.add_attachment(f"{name}.{ending}", mimetype, data)
+        elif plan.fate is Fate.ATTACH:
+            attachment: AttachmentStream = source  # type: ignore[assignment]
+            name = attachment.metadata.get("filename", f"attachment-{source.index}")
+            mimetype = attachment.mimetype or "application/octet-stream"
+            self._output.add_attachment(name, mimetype, attachment.data)
+
+    def mux_until(self, seconds: Fraction) -> None:
+        """Write what belongs before a time of the video, so that players find all together."""
+        if not self._targets:
+            return
+        while self._fill() and _seconds(self._ready[0]) <= seconds:
+            self._mux(self._ready.popleft())
+
+    def finish(self) -> None:
+        """Write all that is left; sound may go on after the last picture."""
+        while self._targets and self._fill():
+            self._mux(self._ready.popleft())
+
+    def close(self) -> None:
+        """Close the source."""
+        self._packets = iter(())
+        self._source.close()
+
+    def _fill(self) -> bool:
+        """Have the next packet at hand; False when there is none."""
+        if not self._ready:
+            packet = next(self._packets, None)
+            if packet is None:
+                return False
+            self._ready.append(packet)
+        return True
+
+    def _read(self) -> Iterator[Packet[Any]]:
+        """The packets to copy, on the video's time line."""
+        main = self._source.streams[self._info.stream_index]
+        others = [self._source.streams[index] for index in self._targets]
+        for packet in Demuxer(self._source, main, *others):
+            if not packet.size:
+                continue
+            if self._end is not None and self._clock.now_seconds > self._end + READ_ON_SECONDS:
+                break
+            index = packet.stream.index
+            if index == main.index:
+                restarts = self._clock.restarts
+                self._clock.mend(packet)
+                if self._clock.restarts > restarts:
+                    for clock in self._clocks.values():
+                        yield from clock.release()
+            elif self._is_cover(index):
+                packet.pts = packet.dts = 0
+                yield packet
+            else:
+                yield from self._clocks[index].mend(packet)
+        for clock in self._clocks.values():
+            yield from clock.release(final=True)
+
+    def _is_cover(self, index: int) -> bool:
+        return any(s.index == index and s.cover for s in self._info.streams)
+
+    def _mux(self, packet: Packet[Any]) -> None:
+        index = packet.stream.index
+        if packet.dts is None:
+            packet.dts = packet.pts
+        if not self._is_cover(index) and not self._cut(packet):
+            return
+        try:
+            if index in self._converters:
+                converted = self._converters[index](packet)
+                if converted is None:
+                    return
+                packet = converted
+            self._rise(index, packet)
+            packet.stream = self._targets[index]
+            self._output.mux(packet)
+        except FFmpegError as error:
+            if isinstance(error, OSError):
+                raise
+            self.damaged_packets += 1
+
+    def _cut(self, packet: Packet[Any]) -> bool:
+        """Whether a packet belongs to the wanted part; texts are shortened to lie within it.
+
+        A packet of sound that only begins before it is kept: containers hide what is too much.
+        """
+        if self._info.cut is None or packet.pts is None:
+            return True
+        begin = packet.pts * packet.time_base
+        end = begin + (packet.duration or 0) * packet.time_base
+        if self._end is not None and begin >= self._end:
+            return False
+        if packet.stream.type != "subtitle":
+            return end > 0
+        shown = max(begin, Fraction(0))
+        hidden = end if self._end is None else min(end, self._end)
+        if hidden <= shown:
+            return False
+        packet.pts = packet.dts = ticks(shown, packet.time_base)
+        packet.duration = ticks(hidden - shown, packet.time_base)
+        return True
+
+    def _rise(self, index: int, packet: Packet[Any]) -> None:
+        """A time that does not rise would end the whole file with an error."""
+        last = self._last_dts.get(index)
+        if last is not None and packet.dts is not None and packet.dts <= last:
+            shift(packet, (last + 1 - packet.dts) * packet.time_base)
+        if packet.dts is not None:
+            self._last_dts[index] = packet.dts
+
+
+def _seconds(packet: Packet[Any]) -> Fraction:
+    time = packet.dts if packet.dts is not None else packet.pts
+    return Fraction(0) if time is None else time * packet.time_base
+
+
+def _first_packet(info: VideoInfo, index: int) -> bytes:
+    with open_input(info.path) as source:
+        for packet in source.demux(source.streams[index]):
+            return bytes(packet)
+    return b""

@@ -1,0 +1,185 @@
+"""The clock of a source: one time line, rising from 0, whatever its timestamps do.
+
+The reader and the copier of the other streams open the file separately and must agree on time
+without talking, so every decision here follows from the packets' own numbers in file order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+
+# Going back further than this is a new recording (glued files, restarted or wrapped clocks);
+# less is a slip, mended where it stands.
+RESTART_SECONDS = Fraction(1, 2)
+# Without decode times only presentation times show a restart, and those go back by the length of
+# a B-frame pyramid anyway: no codec reorders over more than 16 frames.
+REORDER_FRAMES = 16
+
+
+def ticks(seconds: Fraction, time_base: Fraction) -> int:
+    """A time as the nearest number of ticks."""
+    return round(seconds / time_base)
+
+
+class Clock:
+    """Puts the main video's packets on one rising time line; others ask it what to add.
+
+    Args:
+        time_base: of the video stream.
+        frame_ticks: the usual length of one frame.
+        start_seconds: the file's own time that becomes 0.
+        begin: our time of the file's beginning, in ticks; before 0 where only a part is wanted.
+    """
+
+    def __init__(
+        self, time_base: Fraction, frame_ticks: int, start_seconds: Fraction, begin: int = 0
+    ) -> None:
+        self._time_base = time_base
+        self._frame_ticks = frame_ticks
+        # Seconds to add to the file's own times, one entry per recording found so far.
+        self.offsets = [-start_seconds]
+        self._last_dts: int | None = None
+        self._last_pts: int | None = None
+        self._end = begin  # of the newest frame, on the mended time line
+
+    @property
+    def restarts(self) -> int:
+        """How often the file's clock went back."""
+        return len(self.offsets) - 1
+
+    @property
+    def now_seconds(self) -> Fraction:
+        """The mended end of what has been seen of the video."""
+        return self._end * self._time_base
+
+    def mend(self, packet: Packet[Any]) -> None:
+        """Move a packet of the main video, the next in file order, onto the time line."""
+        if self._restarts_at(packet):
+            first = packet.pts if packet.pts is not None else packet.dts
+            assert first is not None
+            self.offsets.append((self._end - first) * self._time_base)
+            self._last_dts = self._last_pts = None
+        if packet.dts is not None:
+            self._last_dts = packet.dts
+        if packet.pts is not None:
+            self._last_pts = max(packet.pts, self._last_pts or packet.pts)
+        shift(packet, self.offsets[-1])
+        shown = packet.pts if packet.pts is not None else packet.dts
+        if shown is not None and not packet.is_discard:
+            self._end = max(self._end, shown + (packet.duration or self._frame_ticks))
+
+    def _restarts_at(self, packet: Packet[Any]) -> bool:
+        limit = ticks(RESTART_SECONDS, self._time_base)
+        if packet.dts is not None and self._last_dts is not None:
+            return packet.dts < self._last_dts - limit
+        if packet.pts is not None and self._last_pts is not None:
+            return packet.pts < self._last_pts - limit - REORDER_FRAMES * self._frame_ticks
+        return False
+
+
+def shift(packet: Packet[Any], seconds: Fraction) -> None:
+    """Add a time to both of a packet's times, where it has them."""
+    offset = ticks(seconds, packet.time_base)
+    if packet.pts is not None:
+        packet.pts += offset
+    if packet.dts is not None:
+        packet.dts += offset
+
+
+class SideClock:
+    """The same time line for one of the other streams, whose clock restarts with the video's.
+
+    A side stream's restart may come before the video's in the file; its packets then wait until
+    the video shows how far to move them. Where the video's clock never restarts, neither does
+    the side stream's: its times continue after a while from where they stopped.
+    """
+
+    # How much of a stream may wait for the video to restart too; files interleave more finely.
+    PATIENCE_PACKETS = 512
+
+    def __init__(self, clock: Clock, *, sparse: bool) -> None:
+        self._clock = clock
+        self._sparse = sparse  # subtitles: too few packets to see a restart in them
+        self._recording = 0
+        self._last: int | None = None
+        self._end_seconds = clock.now_seconds
+        self._own_offset: Fraction | None = None
+        self._waiting: list[Packet[Any]] = []
+
+    def mend(self, packet: Packet[Any], *, final: bool = False) -> Iterator[Packet[Any]]:
+        """The packets, in order, whose place on the time line is now known.
+
+        Args:
+            packet: the stream's next one in file order.
+            final: the file has ended, so nothing may wait any more.
+        """
+        self._waiting.append(packet)
+        yield from self.release(final=final or len(self._waiting) > self.PATIENCE_PACKETS)
+
+    def release(self, *, final: bool = False) -> Iterator[Packet[Any]]:
+        """The waiting packets whose place is known by now; all of them when `final`."""
+        while self._waiting:
+            packet = self._waiting[0]
+            time = packet.dts if packet.dts is not None else packet.pts
+            if time is None:
+                del self._waiting[0]  # nothing says when to play it
+                continue
+            if not self._place(time, packet.time_base, final=final):
+                return
+            del self._waiting[0]
+            self._last = time
+            offset = self._own_offset
+            shift(packet, self._clock.offsets[self._recording] if offset is None else offset)
+            mended = packet.dts if packet.dts is not None else packet.pts
+            assert mended is not None
+            end = (mended + (packet.duration or 0)) * packet.time_base
+            self._end_seconds = max(self._end_seconds, end)
+            yield packet
+
+    def _place(self, time: int, time_base: Fraction, *, final: bool) -> bool:
+        if self._sparse:
+            self._recording = self._clock.restarts
+            return True
+        limit = ticks(RESTART_SECONDS, time_base)
+        if self._last is None or time >= self._last - limit:
+            return True
+        if self._clock.restarts > self._recording:
+            self._recording += 1
+            self._own_offset = None
+            return True
+        if final:
+            self._own_offset = self._end_seconds - time * time_base
+            return True
+        return False
+
+
+@dataclass(slots=True)
+class FrameTimes:
+    """Times of decoded frames, in the order shown: filled where missing, always rising.
+
+    Attributes:
+        begin: the time of the first frame, if it has none of its own.
+    """
+
+    frame_ticks: int
+    begin: int = 0
+    last: int | None = None
+    repaired: int = 0
+
+    def mend(self, pts: int | None, dts: int | None) -> int:
+        """The time of the next frame, in ticks."""
+        time = pts if pts is not None else dts
+        if time is None:
+            self.repaired += 1
+            time = self.begin if self.last is None else self.last + self.frame_ticks
+        elif self.last is not None and time <= self.last:
+            self.repaired += 1
+            time = self.last + 1
+        self.last = time
+        return time

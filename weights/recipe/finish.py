@@ -1,0 +1,48 @@
+"""Write a run's EMA weights as a checkpoint: `python -m recipe.finish RUN SETTINGS -o FILE`.
+
+float16 safetensors with the network's configuration, licence and origin, without the heads that
+only training reads.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+from recipe.settings import Settings
+
+from vsrdb_cli.checkpoint import save_checkpoint
+
+
+def finish(run: Path, settings: Settings, target: Path, *, overwrite: bool) -> int:
+    """Write the checkpoint; returns how many steps its run has done."""
+    state = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
+    save_checkpoint(
+        target,
+        state["ema"],
+        settings.network,
+        licence=settings.licence,
+        origin=settings.origin,
+        recipe=f"{settings.revision}, {state['step']} steps",
+        dtype=torch.float16,
+        overwrite=overwrite,
+    )
+    return int(state["step"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("run", type=Path, help="folder with state.pt")
+    parser.add_argument("settings", type=Path, help="the TOML file it was trained with")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="FILE.safetensors")
+    parser.add_argument("--overwrite", action="store_true")
+    args = parser.parse_args()
+    steps = finish(args.run, Settings.read(args.settings), args.out, overwrite=args.overwrite)
+    print(f"{args.out}: EMA after {steps} steps")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""PSNR during training: on rendered windows and on windows of real clips, bicubic beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from recipe.pool import Pool
+from torch import Tensor
+
+CUT_HR = 4  # pixels left out at each side, as in the paper's evaluation
+
+
+@dataclass(frozen=True)
+class Example:
+    """A named set of clips (N, 3, T, H, W) and their sharp centres (N, 3, 4H, 4W), 0..1."""
+
+    name: str
+    clip: Tensor
+    sharp_hr: Tensor
+
+
+def psnr(restored: Tensor, sharp: Tensor) -> float:
+    """Mean PSNR over the batch in dB, of 8-bit RGB pictures, CUT_HR pixels cut off."""
+    cut = slice(CUT_HR, -CUT_HR)
+    restored = (restored.clamp(0, 1) * 255).round() / 255
+    error = (restored - sharp)[..., cut, cut].square().mean(dim=(1, 2, 3))
+    return float((-10 * torch.log10(error.clamp_min(1e-10))).mean())
+
+
+def bicubic(clip: Tensor, scale: int = 4) -> Tensor:
+    """The centre frames, bicubic (Keys, a = -0.5), (B, C, T, H, W) -> (B, C, sH, sW)."""
+    centre = clip[:, :, clip.shape[2] // 2]
+    return F.interpolate(centre, scale_factor=scale, mode="bicubic", antialias=True)
+
+
+def rendered_examples(pool: Pool, count: int) -> list[Example]:
+    """The first `count` windows of a validation pool, as one set."""
+    batch = pool.fixed(count)
+    return [Example("rendered", batch.clip, batch.sharp_hr[:, :, batch.sharp_hr.shape[2] // 2])]
+
+
+def real_examples(folder: Path, per_clip: int, size: tuple[int, int]) -> list[Example]:
+    """Windows of the clips under `folder` (`lr/NAME/*.png` and `gt/NAME/*.png`), cut to `size`.
+
+    `per_clip` windows, evenly spread; the middle `size` (LR height, width) of each.
+    """
+    examples = []
+    for clip in sorted(path for path in (folder / "lr").iterdir() if path.is_dir()):
+        lr_files = sorted(clip.glob("*.png"))
+        gt_files = sorted((folder / "gt" / clip.name).glob("*.png"))
+        centres = np.linspace(1, len(lr_files) - 2, per_clip).round().astype(int)
+        windows = [torch.stack([_read(f) for f in lr_files[c - 1 : c + 2]], 1) for c in centres]
+        sharp = [_read(gt_files[c]) for c in centres]
+        height, width = windows[0].shape[-2:]
+        rows, columns = _middle(height, size[0]), _middle(width, size[1])
+        examples.append(
+            Example(
+                f"{folder.name}/{clip.name}",
+                torch.stack(windows)[..., rows, columns],
+                torch.stack(sharp)[..., _times(rows, 4), _times(columns, 4)],
+            )
+        )
+    return examples
+
+
+def score(network: Callable[[Tensor], Tensor], example: Example) -> tuple[float, float]:
+    """PSNR in dB of the network and of bicubic."""
+    device = next(network.parameters()).device if isinstance(network, torch.nn.Module) else "cpu"
+    # A few at a time: whole sets would take much memory.
+    restored = [network(part.to(device)).float().cpu() for part in example.clip.split(4)]
+    return psnr(torch.cat(restored), example.sharp_hr), psnr(
+        bicubic(example.clip), example.sharp_hr
+    )
+
+
+def _read(file: Path) -> Tensor:
+    picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
+    if picture is None:
+        raise ValueError(f"{file} is not a picture")
+    rgb = np.ascontiguousarray(picture[..., ::-1])
+    return torch.from_numpy(rgb).permute(2, 0, 1).float() / 255
+
+
+def _middle(length: int, wanted: int) -> slice:
+    start = max(length - wanted, 0) // 2
+    return slice(start, min(start + wanted, length))
+
+
+def _times(part: slice, factor: int) -> slice:
+    return slice(part.start * factor, part.stop * factor)
