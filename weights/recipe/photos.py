@@ -61,8 +61,9 @@ class Photos:
         """
         photo = _load(self.files[rng.integers(len(self.files))])
         height, width = photo.shape[:2]
-        # Reduced photos are crisper at the pixel than the originals.
-        zoom = max(rng.uniform(0.5, 1.0), min(side / min(height, width), 1.0))
+        # Reduced photos are crisper at the pixel than the originals, enlarged ones softer, as frames
+        # of most videos are: a network that saw only crisp truth overshoots on those.
+        zoom = max(rng.uniform(0.5, 1.5), min(side / min(height, width), 1.0))
         size = min(round(side / zoom), height, width)
         best, most = photo, -1.0
         for _ in range(3):
@@ -75,7 +76,8 @@ class Photos:
             if most > 8:
                 break
         reduced = round(size * zoom)
-        picture = cv2.resize(best, (reduced, reduced), interpolation=cv2.INTER_AREA)
+        interpolation = cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC
+        picture = cv2.resize(best, (reduced, reduced), interpolation=interpolation)
         if reduced < side:
             pad = side - reduced
             picture = cv2.copyMakeBorder(

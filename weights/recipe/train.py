@@ -27,6 +27,7 @@ from recipe.settings import Settings
 from recipe.validation import Example, real_examples, rendered_examples, score
 from torch import Tensor, nn
 
+from vsrdb_cli.checkpoint import load_checkpoint
 from vsrdb_cli.network.fmanet import FMANet
 
 SAVE_SECONDS = 120
@@ -44,6 +45,7 @@ class Job:
     device: str
     workers: int
     compile: bool
+    start: Path | None = None
 
 
 class Training:
@@ -54,6 +56,8 @@ class Training:
         torch.manual_seed(self.settings.seed)
         network = FMANet(self.settings.network, training_heads=True)
         initialise(network)
+        if job.start is not None:
+            load_start(network, job.start)
         self.network = network.to(job.device)
         self.ema = copy.deepcopy(self.network)
         self.optimizer = torch.optim.Adam(
@@ -113,7 +117,7 @@ class Training:
     def losses(self, batch: Batch, stage: int) -> dict[str, Tensor]:
         """Loss terms of stage 1 (Net^D alone) or 2."""
         network, device = self.network, torch.device(self.job.device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+        with torch.autocast(device.type, torch.bfloat16, enabled=computes_bfloat16(device)):
             found = degrade_clip(network, batch.clip) if stage == 1 else self._restore(batch.clip)
         return total_loss(found, batch, self.settings.losses)
 
@@ -207,6 +211,21 @@ class Training:
             self.train_step(progress)
 
 
+def load_start(network: FMANet, file: Path) -> None:
+    """Put a checkpoint's weights into `network`; its training heads, which none holds, stay."""
+    checkpoint = load_checkpoint(file)
+    if checkpoint.config != network.config:
+        raise ValueError(f"{file} holds another network than the settings describe")
+    missing, unexpected = network.load_state_dict(checkpoint.state, strict=False)
+    assert not unexpected
+    assert all(".a_conv." in name or ".f_conv." in name for name in missing), missing
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether bfloat16 products are fast here: on a GPU, and on CPUs with instructions for them."""
+    return device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
+
+
 def work(rank: int, job: Job) -> None:
     """One worker's process."""
     if job.workers > 1:
@@ -236,6 +255,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder for state and log")
     parser.add_argument("--validation", type=Path, help="rendered windows to validate on")
     parser.add_argument("--real", type=Path, action="append", default=[], help="real clips")
+    parser.add_argument("--start", type=Path, help="checkpoint to start from, instead of bicubic")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=1, help="CPU processes")
     parser.add_argument("--compile", action="store_true", help="torch.compile the network")
@@ -251,6 +271,7 @@ def main() -> None:
         args.device,
         args.workers,
         args.compile,
+        args.start,
     )
     if job.workers == 1:
         work(0, job)
