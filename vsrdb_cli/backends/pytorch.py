@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from vsrdb_cli.backends.allocator import keep_freed_memory
 from vsrdb_cli.backends.runner import Memory, RunnerInfo
 from vsrdb_cli.errors import BackendError
 from vsrdb_cli.network.fmanet import FMANet, FrameFeatures
@@ -38,6 +39,8 @@ class TorchRunner:
         from vsrdb_cli.checkpoint import build_network
 
         self._device = _find_device(device)
+        if self._device.type == "cpu":
+            keep_freed_memory()
         network = build_network(checkpoint).eval().requires_grad_(False)
         network = network.to(self._device)
         self._network, chosen = _in_precision(network, self._device, precision)
