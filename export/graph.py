@@ -120,9 +120,3 @@ class Restorer(nn.Module):
                 )
             )
         return self.network.restore(window)
-
-
-def prepared(network: FMANet, precision: Precision) -> FMANet:
-    """The network as it is traced: in `precision`, with one residual for pictures of any height."""
-    network.restoration_network.strip = None
-    return network.to(getattr(torch, precision))

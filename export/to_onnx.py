@@ -57,7 +57,7 @@ def export_onnx(
         # Beside the place they end in, so that renaming moves no bytes.
         with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as work:
             made = ExportFiles(Path(work), checkpoint.name, checkpoint.sha256, precision)
-            network = graph.prepared(build_network(checkpoint), precision)
+            network = build_network(checkpoint).to(getattr(torch, precision))
             for name in ("encoder", "restorer"):
                 on_step(f"tracing the {name}")
                 _write(_traced(name, network, checkpoint), name, info, made.graph(name))

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vsrdb_cli.network.attention import MultiAttentionBlock, pointwise
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.ops import multi_flow_warp
 
@@ -146,115 +147,6 @@ def feature_extractor(inputs: int, config: FMANetConfig) -> nn.Sequential:
     )
 
 
-class LayerNormWeights(nn.Module):
-    """Weight and, of kind "WithBias", bias of one LayerNorm."""
-
-    def __init__(self, channels: int, kind: str) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(channels))
-        self.bias = nn.Parameter(torch.zeros(channels)) if kind == "WithBias" else None
-
-
-class LayerNorm(nn.Module):
-    """Over the channels of each pixel, statistics in float32, eps 1e-5; (N, C, H, W)."""
-
-    def __init__(self, channels: int, kind: str) -> None:
-        super().__init__()
-        self.body = LayerNormWeights(channels, kind)
-
-    def forward(self, x: Tensor) -> Tensor:
-        pixels = x.permute(0, 2, 3, 1).float()
-        weight = self.body.weight.float()
-        if self.body.bias is not None:
-            bias = self.body.bias.float()
-            y = F.layer_norm(pixels, weight.shape, weight, bias, eps=1e-5)
-        else:
-            variance = pixels.var(dim=-1, keepdim=True, correction=0)
-            y = pixels * torch.rsqrt(variance + 1e-5) * weight
-        return y.to(x.dtype).permute(0, 3, 1, 2)
-
-
-def pointwise(inputs: int, outputs: int, *, bias: bool) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 1, bias=bias)
-
-
-def depthwise(channels: int, *, bias: bool) -> nn.Conv2d:
-    return nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=bias)
-
-
-class TransposedAttention(nn.Module):
-    """Restormer's MDTA with a foreign query: attention between channels, over the whole picture."""
-
-    def __init__(self, config: FMANetConfig) -> None:
-        super().__init__()
-        channels, bias = config.dim, config.bias
-        self.heads = config.num_heads
-        self.temperature = nn.Parameter(torch.ones(self.heads, 1, 1))
-        self.q = pointwise(channels, channels, bias=bias)
-        self.q_dwconv = depthwise(channels, bias=bias)
-        self.kv_conv = pointwise(channels, channels * 2, bias=bias)
-        self.kv_dwconv = depthwise(channels * 2, bias=bias)
-        self.project_out = pointwise(channels, channels, bias=bias)
-
-    def forward(self, x: Tensor, query: Tensor) -> Tensor:
-        """`x`, `query`: (B, C, H, W); keys and values come from `x`."""
-        batch, channels, height, width = x.shape
-        heads = (batch, self.heads, channels // self.heads, height * width)
-        q = self.q_dwconv(self.q(query)).reshape(heads).float()
-        k, v = self.kv_dwconv(self.kv_conv(x)).chunk(2, dim=1)
-        k, v = k.reshape(heads).float(), v.reshape(heads)
-        # Norms and products in float32: sums over H*W overflow float16, and eps would become 0.
-        # Dividing the small product by the norms spares two normalised copies of the picture.
-        q_norm = torch.linalg.vector_norm(q, dim=-1, keepdim=True).clamp_min(1e-12)
-        k_norm = torch.linalg.vector_norm(k, dim=-1).clamp_min(1e-12)
-        logits = (q @ k.transpose(-2, -1)) / (q_norm * k_norm.unsqueeze(-2))
-        weights = (logits * self.temperature.float()).softmax(dim=-1)
-        attended = (weights.to(v.dtype) @ v).reshape(batch, channels, height, width)
-        output: Tensor = self.project_out(attended.contiguous(memory_format=_LAST))
-        return output
-
-
-class GatedFeedForward(nn.Module):
-    """Restormer's GDFN; (B, C, H, W)."""
-
-    def __init__(self, config: FMANetConfig) -> None:
-        super().__init__()
-        hidden = config.ffn_hidden
-        self.project_in = pointwise(config.dim, hidden * 2, bias=config.bias)
-        self.dwconv = depthwise(hidden * 2, bias=config.bias)
-        self.project_out = pointwise(hidden, config.dim, bias=config.bias)
-
-    def forward(self, x: Tensor) -> Tensor:
-        gate, value = self.dwconv(self.project_in(x)).chunk(2, dim=1)
-        output: Tensor = self.project_out(F.gelu(gate) * value)
-        return output
-
-
-class MultiAttentionBlock(nn.Module):
-    """Centre-oriented attention and, in Net^R, degradation-aware attention, each with a GDFN."""
-
-    def __init__(self, config: FMANetConfig, *, degradation_aware: bool) -> None:
-        super().__init__()
-        self.degradation_aware = degradation_aware
-        self.norm1 = LayerNorm(config.dim, config.LayerNorm_type)
-        self.co_attn = TransposedAttention(config)
-        self.norm2 = LayerNorm(config.dim, config.LayerNorm_type)
-        self.ffn1 = GatedFeedForward(config)
-        if degradation_aware:
-            self.norm3 = LayerNorm(config.dim, config.LayerNorm_type)
-            self.da_attn = TransposedAttention(config)
-            self.norm4 = LayerNorm(config.dim, config.LayerNorm_type)
-            self.ffn2 = GatedFeedForward(config)
-
-    def forward(self, warped: Tensor, centre: Tensor, degradation: Tensor | None) -> Tensor:
-        warped = warped + self.co_attn(self.norm1(warped), centre)
-        warped = warped + self.ffn1(self.norm2(warped))
-        if degradation is not None:
-            warped = warped + self.da_attn(self.norm3(warped), degradation)
-            warped = warped + self.ffn2(self.norm4(warped))
-        return warped
-
-
 class FRMABlock(nn.Module):
     """Iterative feature refinement with multi-attention, one step.
 
@@ -317,6 +209,8 @@ class FRMABlock(nn.Module):
         if degradation is not None:
             own = self._side_by_side(self.rdb_KD(degradation))
             degradation = F.conv2d(own, self._time_major(self.conv_KD.weight), self.conv_KD.bias)
+        # Attention works on pixels, all channels of one side by side: the format is kept from here.
+        warped = warped.contiguous(memory_format=_LAST)
         for block in self.multi_attn_block:
             warped = block(warped, centre, degradation)
         return flow_mask, warped

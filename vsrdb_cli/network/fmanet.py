@@ -26,6 +26,7 @@ from vsrdb_cli.network.blocks import (
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.fgdf import fgdf
 from vsrdb_cli.network.ops import filter_upsampling, masked_warp
+from vsrdb_cli.network.strips import Strip, strips
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,6 @@ class ResidualUpsampling(nn.Module):
 class RestorationNetwork(nn.Module):
     """Net^R: the sharp HR centre frame, from the frames and their degradation kernels."""
 
-    # Rows (at twice the LR size) of one strip of the residual: its HR tensors, 90 channels at 16
-    # pixels per LR pixel, are the largest of the network; in strips they stay in the cache. None
-    # computes it whole, as an exported graph with dynamic sizes must.
-    strip: int | None = 32
     a_conv: FrameConvPair
 
     def __init__(self, config: FMANetConfig, *, training_heads: bool) -> None:
@@ -182,27 +179,21 @@ class RestorationNetwork(nn.Module):
         x = leaky_relu(self.res_conv1(warped))
         x = F.pixel_shuffle(leaky_relu(self.upsample.conv1(x)), 2)
         x = x.contiguous(memory_format=torch.channels_last)
-        height = x.shape[2]
-        if self.strip is None or torch.is_grad_enabled() or height <= self.strip:
-            return self._residual_rows(x, None)
-        rows = range(0, height, self.strip)
-        return torch.cat(
-            [self._residual_rows(x, (r, min(r + self.strip, height))) for r in rows], dim=2
-        )
+        parts = [self._residual_rows(x, strip) for strip in strips(x, scale=2)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
 
-    def _residual_rows(self, x: Tensor, rows: tuple[int, int] | None) -> Tensor:
-        """The residual's last part for `rows` of `x` (at twice the LR size), or for all."""
+    def _residual_rows(self, x: Tensor, strip: Strip) -> Tensor:
+        """The residual's last part for a strip of `x` (at twice the LR size)."""
         conv2, conv3 = self.upsample.conv2, self.upsample.conv3
-        if rows is None:
+        if strip.whole:
             y = leaky_relu(F.pixel_shuffle(conv2(x), 2))
             output: Tensor = self.res_conv2(leaky_relu(conv3(y)))
             return output
         # Each step is computed on just the rows the next one reads, with the zeros that a whole
         # picture would have had above its first and below its last row.
-        height = x.shape[2]
-        start, stop = max(rows[0] - 1, 0), min(rows[1] + 1, height)
+        height, start, stop = strip.height, strip.outer.start, strip.outer.stop
         y = leaky_relu(F.pixel_shuffle(_conv_rows(x, conv2, start, stop), 2))
-        offset, start, stop = 2 * start, 2 * rows[0], 2 * rows[1]
+        offset, start, stop = 2 * start, 2 * strip.start, 2 * strip.stop
         above, below = max(start - 1, 0), min(stop + 1, 2 * height)
         y = leaky_relu(_conv_rows(y, conv3, above - offset, below - offset))
         return _conv_rows(y, self.res_conv2, start - above, stop - above)

@@ -61,8 +61,8 @@ class Photos:
         """
         photo = _load(self.files[rng.integers(len(self.files))])
         height, width = photo.shape[:2]
-        # Reduced photos are crisper at the pixel than the originals, enlarged ones softer, as frames
-        # of most videos are: a network that saw only crisp truth overshoots on those.
+        # Reduced photos are crisper at the pixel than the originals, enlarged ones softer, as most
+        # videos' frames are: a network that saw only crisp truth overshoots on those.
         zoom = max(rng.uniform(0.5, 1.5), min(side / min(height, width), 1.0))
         size = min(round(side / zoom), height, width)
         best, most = photo, -1.0

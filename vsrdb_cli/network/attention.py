@@ -1,0 +1,163 @@
+"""Attention between channels and gated feed-forward, from Restormer, as FMA-Net uses them.
+
+All of it is local but for one small matrix of products of channels, so it runs strip by strip.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.network.strips import strips
+
+
+class LayerNormWeights(nn.Module):
+    """Weight and, of kind "WithBias", bias of one LayerNorm."""
+
+    def __init__(self, channels: int, kind: str) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels)) if kind == "WithBias" else None
+
+
+class LayerNorm(nn.Module):
+    """Over the channels of each pixel, statistics in float32, eps 1e-5; (N, C, H, W)."""
+
+    def __init__(self, channels: int, kind: str) -> None:
+        super().__init__()
+        self.body = LayerNormWeights(channels, kind)
+
+    def forward(self, x: Tensor) -> Tensor:
+        pixels = x.permute(0, 2, 3, 1).float()
+        weight = self.body.weight.float()
+        if self.body.bias is not None:
+            bias = self.body.bias.float()
+            y = F.layer_norm(pixels, weight.shape, weight, bias, eps=1e-5)
+        else:
+            variance = pixels.var(dim=-1, keepdim=True, correction=0)
+            y = pixels * torch.rsqrt(variance + 1e-5) * weight
+        return y.to(x.dtype).permute(0, 3, 1, 2)
+
+
+def pointwise(inputs: int, outputs: int, *, bias: bool) -> nn.Conv2d:
+    return nn.Conv2d(inputs, outputs, 1, bias=bias)
+
+
+def depthwise(channels: int, *, bias: bool) -> nn.Conv2d:
+    return nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=bias)
+
+
+class TransposedAttention(nn.Module):
+    """Restormer's MDTA with a foreign query: attention between channels, over the whole picture."""
+
+    def __init__(self, config: FMANetConfig) -> None:
+        super().__init__()
+        channels, bias = config.dim, config.bias
+        self.heads = config.num_heads
+        self.temperature = nn.Parameter(torch.ones(self.heads, 1, 1))
+        self.q = pointwise(channels, channels, bias=bias)
+        self.q_dwconv = depthwise(channels, bias=bias)
+        self.kv_conv = pointwise(channels, channels * 2, bias=bias)
+        self.kv_dwconv = depthwise(channels * 2, bias=bias)
+        self.project_out = pointwise(channels, channels, bias=bias)
+
+    def forward(self, x: Tensor, norm: LayerNorm, query: Tensor) -> Tensor:
+        """`x` plus its attention: (B, C, H, W); keys and values come from norm(x), queries from
+        `query`."""
+        parts = strips(x)
+        values, sums = [], []
+        for strip in parts:
+            q = strip.convolve(self.q(strip.outer_of(query)), self.q_dwconv)
+            k_v = strip.convolve(self.kv_conv(norm(strip.outer_of(x))), self.kv_dwconv)
+            k, v = k_v.chunk(2, dim=1)
+            values.append(v)
+            sums.append(self._products(_pixels(q).float(), _pixels(k).float()))
+        products, q_squares, k_squares = (torch.stack(s).sum(0) for s in zip(*sums, strict=True))
+        mixing = self._mixing(products, q_squares, k_squares).to(x.dtype).transpose(1, 2)
+        mixed = []
+        for strip, v in zip(parts, values, strict=True):
+            y = (_pixels(v) @ mixing).unflatten(1, v.shape[2:]).permute(0, 3, 1, 2)
+            if self.project_out.bias is not None:
+                y = y + self.project_out.bias[:, None, None]
+            mixed.append(strip.of(x) + y)
+        return _joined(mixed)
+
+    def _products(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Pixels (B, P, C), float32 -> q^T k by head (B, heads, C/heads, C/heads), sums of squares.
+
+        In float32: sums over the pixels overflow float16.
+        """
+        by_head = (self.heads, -1)
+        q_heads, k_heads = q.unflatten(2, by_head), k.unflatten(2, by_head)
+        products = q_heads.permute(0, 2, 3, 1) @ k_heads.transpose(1, 2)
+        return products, q.square().sum(dim=1), k.square().sum(dim=1)
+
+    def _mixing(self, products: Tensor, q_squares: Tensor, k_squares: Tensor) -> Tensor:
+        """Attention and the projection after it as one matrix of channels, (B, C, C).
+
+        Dividing the products by the norms spares normalised copies of q and k.
+        """
+        by_head = (self.heads, -1)
+        q_norm = q_squares.sqrt().clamp_min(1e-12).unflatten(1, by_head).unsqueeze(3)
+        k_norm = k_squares.sqrt().clamp_min(1e-12).unflatten(1, by_head).unsqueeze(2)
+        logits = products / (q_norm * k_norm) * self.temperature.float()
+        weights = logits.softmax(dim=-1)
+        projection = self.project_out.weight[:, :, 0, 0].float().unflatten(1, by_head)
+        mixing: Tensor = torch.einsum("ohi,bhij->bohj", projection, weights).flatten(2)
+        return mixing
+
+
+class GatedFeedForward(nn.Module):
+    """Restormer's GDFN."""
+
+    def __init__(self, config: FMANetConfig) -> None:
+        super().__init__()
+        hidden = config.ffn_hidden
+        self.project_in = pointwise(config.dim, hidden * 2, bias=config.bias)
+        self.dwconv = depthwise(hidden * 2, bias=config.bias)
+        self.project_out = pointwise(hidden, config.dim, bias=config.bias)
+
+    def forward(self, x: Tensor, norm: LayerNorm) -> Tensor:
+        """`x` (B, C, H, W) plus the network's answer to norm(x)."""
+        parts = []
+        for strip in strips(x):
+            hidden = self.project_in(norm(strip.outer_of(x)))
+            gate, value = strip.convolve(hidden, self.dwconv).chunk(2, dim=1)
+            parts.append(strip.of(x) + self.project_out(F.gelu(gate) * value))
+        return _joined(parts)
+
+
+class MultiAttentionBlock(nn.Module):
+    """Centre-oriented attention and, in Net^R, degradation-aware attention, each with a GDFN."""
+
+    def __init__(self, config: FMANetConfig, *, degradation_aware: bool) -> None:
+        super().__init__()
+        self.norm1 = LayerNorm(config.dim, config.LayerNorm_type)
+        self.co_attn = TransposedAttention(config)
+        self.norm2 = LayerNorm(config.dim, config.LayerNorm_type)
+        self.ffn1 = GatedFeedForward(config)
+        if degradation_aware:
+            self.norm3 = LayerNorm(config.dim, config.LayerNorm_type)
+            self.da_attn = TransposedAttention(config)
+            self.norm4 = LayerNorm(config.dim, config.LayerNorm_type)
+            self.ffn2 = GatedFeedForward(config)
+
+    def forward(self, warped: Tensor, centre: Tensor, degradation: Tensor | None) -> Tensor:
+        warped = self.co_attn(warped, self.norm1, centre)
+        warped = self.ffn1(warped, self.norm2)
+        if degradation is not None:
+            warped = self.da_attn(warped, self.norm3, degradation)
+            warped = self.ffn2(warped, self.norm4)
+        return warped
+
+
+def _pixels(x: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, H*W, C), without a copy where channels are last."""
+    return x.permute(0, 2, 3, 1).flatten(1, 2)
+
+
+def _joined(rows: list[Tensor]) -> Tensor:
+    """Strips of one picture, top to bottom."""
+    return rows[0] if len(rows) == 1 else torch.cat(rows, dim=2)
