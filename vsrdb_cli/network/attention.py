@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vsrdb_cli.network.config import FMANetConfig
-from vsrdb_cli.network.strips import strips
+from vsrdb_cli.network.strips import Strip, joined, strips
 
 
 class LayerNormWeights(nn.Module):
@@ -69,8 +69,8 @@ class TransposedAttention(nn.Module):
         parts = strips(x)
         values, sums = [], []
         for strip in parts:
-            q = strip.convolve(self.q(strip.outer_of(query)), self.q_dwconv)
-            k_v = strip.convolve(self.kv_conv(norm(strip.outer_of(x))), self.kv_dwconv)
+            q = _depthwise(strip, self.q(strip.outer_of(query)), self.q_dwconv)
+            k_v = _depthwise(strip, self.kv_conv(norm(strip.outer_of(x))), self.kv_dwconv)
             k, v = k_v.chunk(2, dim=1)
             values.append(v)
             sums.append(self._products(_pixels(q).float(), _pixels(k).float()))
@@ -82,7 +82,7 @@ class TransposedAttention(nn.Module):
             if self.project_out.bias is not None:
                 y = y + self.project_out.bias[:, None, None]
             mixed.append(strip.of(x) + y)
-        return _joined(mixed)
+        return joined(mixed)
 
     def _products(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Pixels (B, P, C), float32 -> q^T k by head (B, heads, C/heads, C/heads), sums of squares.
@@ -124,9 +124,9 @@ class GatedFeedForward(nn.Module):
         parts = []
         for strip in strips(x):
             hidden = self.project_in(norm(strip.outer_of(x)))
-            gate, value = strip.convolve(hidden, self.dwconv).chunk(2, dim=1)
+            gate, value = _depthwise(strip, hidden, self.dwconv).chunk(2, dim=1)
             parts.append(strip.of(x) + self.project_out(F.gelu(gate) * value))
-        return _joined(parts)
+        return joined(parts)
 
 
 class MultiAttentionBlock(nn.Module):
@@ -153,11 +153,10 @@ class MultiAttentionBlock(nn.Module):
         return warped
 
 
+def _depthwise(strip: Strip, outer: Tensor, conv: nn.Conv2d) -> Tensor:
+    return strip.convolve(outer, conv.weight, conv.bias, conv.groups)
+
+
 def _pixels(x: Tensor) -> Tensor:
     """(B, C, H, W) -> (B, H*W, C), without a copy where channels are last."""
     return x.permute(0, 2, 3, 1).flatten(1, 2)
-
-
-def _joined(rows: list[Tensor]) -> Tensor:
-    """Strips of one picture, top to bottom."""
-    return rows[0] if len(rows) == 1 else torch.cat(rows, dim=2)

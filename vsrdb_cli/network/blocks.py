@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from vsrdb_cli.network.attention import MultiAttentionBlock, pointwise
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.ops import multi_flow_warp
+from vsrdb_cli.network.strips import joined, strips
 
 
 def leaky_relu(x: Tensor) -> Tensor:
@@ -196,37 +197,46 @@ class FRMABlock(nn.Module):
         Returns:
             The refined flow-mask (B*T, 3n, H, W), float32, and warped feature (B, C, H, W).
         """
-        flow_mask = self._refine_flow(feature, centre, flow_mask)
-        aligned = self._side_by_side(multi_flow_warp(feature, flow_mask))
-        if warped is None:
-            warped = F.conv2d(aligned, self._time_major(self.conv_Fw.weight), self.conv_Fw.bias)
-        else:
-            channels = warped.shape[1]
-            weight = self.conv_Fw.weight
-            warped = F.conv2d(warped, weight[:, :channels], self.conv_Fw.bias) + F.conv2d(
-                aligned, self._time_major(weight[:, channels:])
-            )
+        planes = feature.contiguous()  # sampling reads planes; both warps read the same
+        flow_mask = self._refine_flow(feature, planes, centre, flow_mask)
+        warped = self._align(planes, flow_mask, warped)
         if degradation is not None:
             own = self._side_by_side(self.rdb_KD(degradation))
             degradation = F.conv2d(own, self._time_major(self.conv_KD.weight), self.conv_KD.bias)
-        # Attention works on pixels, all channels of one side by side: the format is kept from here.
-        warped = warped.contiguous(memory_format=_LAST)
         for block in self.multi_attn_block:
             warped = block(warped, centre, degradation)
         return flow_mask, warped
 
-    def _refine_flow(self, feature: Tensor, centre: Tensor, flow_mask: Tensor | None) -> Tensor:
-        inputs = [feature]
-        if flow_mask is not None:
-            inputs = [flow_mask.to(feature.dtype), multi_flow_warp(feature, flow_mask)]
+    def _refine_flow(
+        self, feature: Tensor, planes: Tensor, centre: Tensor, flow_mask: Tensor | None
+    ) -> Tensor:
         first = self.conv_f.first
         channels = centre.shape[1]
         # The centre's share is the same for all T frames: convolved once.
         shared = F.conv2d(centre, first.weight_2d[:, :channels], first.bias, padding=1)
-        own = F.conv2d(torch.cat(inputs, dim=1), first.weight_2d[:, channels:], padding=1)
-        hidden = own + shared.repeat_interleave(self.length, dim=0)
-        delta: Tensor = self.conv_f.second(leaky_relu(hidden)).float()
+        rows = []
+        for strip in strips(feature):
+            own = strip.outer_of(feature)
+            if flow_mask is not None:
+                flows = strip.outer_of(flow_mask)
+                moved = multi_flow_warp(planes, flows, strip.outer_top)
+                own = torch.cat((flows.to(feature.dtype), moved), dim=1)
+            own = strip.convolve(own, first.weight_2d[:, channels:], None)
+            rows.append(leaky_relu(own + strip.of(shared).repeat_interleave(self.length, dim=0)))
+        delta: Tensor = self.conv_f.second(joined(rows)).float()
         return delta if flow_mask is None else flow_mask + delta
+
+    def _align(self, planes: Tensor, flow_mask: Tensor, warped: Tensor | None) -> Tensor:
+        """The frames' features, each along its flow, and the warped feature so far as one."""
+        weight, bias = self.conv_Fw.weight, self.conv_Fw.bias
+        before = 0 if warped is None else warped.shape[1]
+        own, by_frame = weight[:, :before], self._time_major(weight[:, before:])
+        rows = []
+        for strip in strips(planes):
+            moved = multi_flow_warp(planes, strip.of(flow_mask), strip.top)
+            row = F.conv2d(self._side_by_side(moved), by_frame, bias)
+            rows.append(row if warped is None else row + F.conv2d(strip.of(warped), own))
+        return joined(rows)
 
     def _side_by_side(self, frames: Tensor) -> Tensor:
         """(B*T, C, H, W) -> (B, T*C, H, W), channel index t*C + c."""

@@ -26,7 +26,7 @@ from vsrdb_cli.network.blocks import (
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.fgdf import fgdf
 from vsrdb_cli.network.ops import filter_upsampling, masked_warp
-from vsrdb_cli.network.strips import Strip, strips
+from vsrdb_cli.network.strips import Strip, joined, strips
 
 
 @dataclass(frozen=True)
@@ -179,8 +179,7 @@ class RestorationNetwork(nn.Module):
         x = leaky_relu(self.res_conv1(warped))
         x = F.pixel_shuffle(leaky_relu(self.upsample.conv1(x)), 2)
         x = x.contiguous(memory_format=torch.channels_last)
-        parts = [self._residual_rows(x, strip) for strip in strips(x, scale=2)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts, dim=2)
+        return joined([self._residual_rows(x, strip) for strip in strips(x, scale=2)])
 
     def _residual_rows(self, x: Tensor, strip: Strip) -> Tensor:
         """The residual's last part for a strip of `x` (at twice the LR size)."""
@@ -371,7 +370,7 @@ def _conv_in_time(frames: Tensor, conv: nn.Conv3d, length: int) -> Tensor:
             for dt in taps
         ]
         outputs.append(sum(parts[1:], start=parts[0]))
-    return outputs[0] if length == 1 else torch.stack(outputs, dim=1).flatten(0, 1)
+    return _join(outputs)
 
 
 def _conv_rows(x: Tensor, conv: nn.Conv2d, start: int, stop: int) -> Tensor:

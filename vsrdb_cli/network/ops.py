@@ -13,15 +13,17 @@ from torch import Tensor
 from vsrdb_cli.errors import ShapeError
 
 
-def backward_warp(source: Tensor, flow: Tensor) -> Tensor:
+def backward_warp(source: Tensor, flow: Tensor, top: int | None = None) -> Tensor:
     """Read `source` where `flow` points: out[y, x] = source[y + dy, x + dx].
 
     Args:
         source: (B, C, H, W), float.
         flow: (B, 2, H, W), in pixels of `source`; channel 0 is dx (right), 1 is dy (down).
+        top: of a strip (B, 2, h, W) of the flow, the row of its first in the picture.
 
     Returns:
-        (B, C, H, W), dtype of `source`. Bilinear; places outside the image read as 0.
+        (B, C, H, W), or (B, C, h, W) of a strip, dtype of `source`. Bilinear; places outside the
+        image read as 0.
 
     Raises:
         ShapeError: `flow` has not the batch, height and width of `source`, or not two channels.
@@ -29,11 +31,12 @@ def backward_warp(source: Tensor, flow: Tensor) -> Tensor:
     Source: FMA-Net (CVPR 2024), "Flow-Guided Dynamic Filtering"; corners aligned, as there.
     """
     batch, _, height, width = source.shape
-    if flow.shape != (batch, 2, height, width):
+    rows = height if top is None else flow.shape[2]
+    if flow.shape != (batch, 2, rows, width):
         raise ShapeError(f"flow is {tuple(flow.shape)}, expected {(batch, 2, height, width)}")
     flow = flow.float()
     x = torch.arange(width, device=flow.device, dtype=torch.float32)
-    y = torch.arange(height, device=flow.device, dtype=torch.float32)
+    y = torch.arange(rows, device=flow.device, dtype=torch.float32) + (top or 0)
     grid_x = (x + flow[:, 0]) * (2 / max(width - 1, 1)) - 1
     grid_y = (y[:, None] + flow[:, 1]) * (2 / max(height - 1, 1)) - 1
     if width == 1:  # aligned corners of one pixel: grid_sample reads pixel (g + 1) / 2 * 0 always
@@ -50,29 +53,31 @@ def backward_warp(source: Tensor, flow: Tensor) -> Tensor:
     return warped.to(source.dtype)
 
 
-def masked_warp(source: Tensor, flow_mask: Tensor) -> Tensor:
+def masked_warp(source: Tensor, flow_mask: Tensor, top: int | None = None) -> Tensor:
     """Backward warp times sigmoid of the mask logit.
 
     Args:
         source: (B, C, H, W).
         flow_mask: (B, 3, H, W): dx, dy, mask logit.
+        top: as in `backward_warp`.
 
     Returns:
-        (B, C, H, W), dtype of `source`.
+        (B, C, H, W), or (B, C, h, W) of a strip; dtype of `source`.
     """
     mask = torch.sigmoid(flow_mask[:, 2:3].float()).to(source.dtype)
-    return backward_warp(source, flow_mask[:, 0:2]) * mask
+    return backward_warp(source, flow_mask[:, 0:2], top) * mask
 
 
-def multi_flow_warp(feature: Tensor, flow_mask: Tensor) -> Tensor:
+def multi_flow_warp(feature: Tensor, flow_mask: Tensor, top: int | None = None) -> Tensor:
     """W(F, f): each of n groups of channels follows its own flow and mask.
 
     Args:
         feature: (B, C, H, W); its channels are n consecutive groups of C/n.
         flow_mask: (B, 3n, H, W); n consecutive triples (dx, dy, mask logit).
+        top: as in `backward_warp`.
 
     Returns:
-        (B, C, H, W), dtype of `feature`.
+        (B, C, H, W), or (B, C, h, W) of a strip; dtype of `feature`, channels last.
 
     Raises:
         ShapeError: channels do not divide into groups.
@@ -81,9 +86,12 @@ def multi_flow_warp(feature: Tensor, flow_mask: Tensor) -> Tensor:
     groups = flow_mask.shape[1] // 3
     if flow_mask.shape[1] % 3 or channels % groups:
         raise ShapeError(f"{channels} channels do not follow {flow_mask.shape[1]}/3 flows")
+    rows = flow_mask.shape[2]
     source = feature.reshape(batch * groups, channels // groups, height, width)
-    triples = flow_mask.reshape(batch * groups, 3, height, width)
-    return masked_warp(source, triples).reshape(batch, channels, height, width)
+    triples = flow_mask.reshape(batch * groups, 3, rows, width)
+    warped = masked_warp(source, triples, top).reshape(batch, channels, rows, width)
+    # The sampling gives planes; the convolutions it goes to want all channels side by side.
+    return warped.contiguous(memory_format=torch.channels_last)
 
 
 def flow_guided_dynamic_filter(

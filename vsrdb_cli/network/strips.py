@@ -7,11 +7,12 @@ pages are new to the kernel; a strip of them never leaves the cache.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 # Pixels of a strip: few megabytes of a hundred channels, and still enough work for every thread.
 PIXELS = 8192
@@ -29,6 +30,11 @@ class Strip:
     def whole(self) -> bool:
         return self.stop - self.start == self.height
 
+    @property
+    def top(self) -> int | None:
+        """Of a part of the picture, its first row; None of the whole."""
+        return None if self.whole else self.start
+
     def of(self, picture: Tensor) -> Tensor:
         return picture if self.whole else picture[:, :, self.start : self.stop]
 
@@ -37,22 +43,30 @@ class Strip:
         """The rows a 3x3 convolution reads."""
         return slice(max(self.start - 1, 0), min(self.stop + 1, self.height))
 
+    @property
+    def outer_top(self) -> int | None:
+        return None if self.whole else self.outer.start
+
     def outer_of(self, picture: Tensor) -> Tensor:
         return picture if self.whole else picture[:, :, self.outer]
 
-    def convolve(self, outer: Tensor, conv: nn.Conv2d) -> Tensor:
-        """conv 3x3 of the rows `outer` -> rows start..stop.
-
-        Zeros are put around what `conv` reads, beyond the picture alone.
-        """
+    def convolve(
+        self, outer: Tensor, weight: Tensor, bias: Tensor | None, groups: int = 1
+    ) -> Tensor:
+        """conv 3x3 of the rows `outer` -> rows start..stop, with zeros beyond the picture alone."""
         # Padded above and below at either edge of the picture: the row too many, which saw zeros
         # inside the picture, is left out. Padding one side only would cost a copy.
         above, below = self.start == 0, self.stop == self.height
         padding = (int(above or below), 1)
-        rows = F.conv2d(outer, conv.weight, conv.bias, padding=padding, groups=conv.groups)
+        rows = F.conv2d(outer, weight, bias, padding=padding, groups=groups)
         if above == below:
             return rows
         return rows[:, :, :-1] if above else rows[:, :, 1:]
+
+
+def joined(rows: Sequence[Tensor]) -> Tensor:
+    """Strips of one picture, top to bottom."""
+    return rows[0] if len(rows) == 1 else torch.cat(list(rows), dim=2)
 
 
 def strips(picture: Tensor, scale: int = 1) -> list[Strip]:
