@@ -21,7 +21,7 @@ from vsrdb_cli.video.encoders import EncoderOptions
 KILLS = 20
 KILLS_OF_A_JOB = 8  # then it is left to end
 RUNS = 100  # more than are ever needed: see `moment` below
-HANGS_SECONDS = 60
+HANGS_SECONDS = 240
 
 
 class Runs:
