@@ -97,11 +97,26 @@ class Hungry(Counting):
 def test_out_of_memory_takes_smaller_tiles_for_this_and_all_later_frames():
     pictures = [torch.rand(3, 90, 160) for _ in range(4)]
     restorer = Restorer(Hungry(), scale=4, tile=None, scene_cuts=False)
-    restored = [picture for _, picture in restorer.run((p, p) for p in pictures)]
+    restored, sides = [], []
+    for _, picture in restorer.run((p, p) for p in pictures):
+        restored.append(picture)
+        sides.append(restorer.shrunk_to)
     for before, after in zip(pictures, restored, strict=True):
         torch.testing.assert_close(after[:, ::4, ::4], before)
     assert restorer.tile == 70
-    assert len(restorer.notices) == 2  # 160 -> 106 -> 70, each said once
+    assert sides == [70] * 4  # 160 -> 106 -> 70, at the first frame
+
+
+def test_that_memory_ran_out_is_said_once_and_when_it_happens(tmp_path):
+    source = clips.make(tmp_path / "in.mp4", frames=6, height=90, width=160)
+    said = []
+    report = restore_video(
+        source, tmp_path / "out.mp4", NEAREST, runner=Hungry(),
+        on_notice=said.append, on_progress=lambda progress: said.append(progress.frames),
+    )  # fmt: skip
+    assert said == ["memory ran out: from here on in tiles of 70 pixels", *range(1, 7)]
+    assert report.notices == (said[0],)
+    assert report.tile == 70
 
 
 def test_out_of_memory_with_the_smallest_tile_ends_the_run():
@@ -109,8 +124,9 @@ def test_out_of_memory_with_the_smallest_tile_ends_the_run():
         def restore(self, window):
             raise RuntimeError("out of memory")
 
-    with pytest.raises(RuntimeError, match="out of memory"):
+    with pytest.raises(OptionError, match="only pictures of 64 pixels") as error:
         next(restore_frames([torch.rand(3, 90, 160)], Insatiable(), tile=None))
+    assert "vsrdb weights list" in error.value.hint
 
 
 def test_an_error_of_the_network_is_raised_and_not_taken_for_lack_of_memory():

@@ -83,6 +83,8 @@ def test_the_largest_tile_that_fits_into_memory_is_chosen():
     assert choose_tile(runner, 300, 400, whole) == 400
     tile = choose_tile(runner, 300, 400, whole - 1)
     assert SMALLEST_TILE <= tile < 400
+    assert choose_tile(runner, 300, 400, whole + 1000, beside=1000) == 400
+    assert choose_tile(runner, 300, 400, whole + 1000, beside=1001) == tile
 
 
 def test_too_little_memory_for_any_tile_is_said():

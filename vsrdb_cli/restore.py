@@ -16,7 +16,7 @@ from torch import Tensor
 from vsrdb_cli.backends import load_runner
 from vsrdb_cli.backends.runner import Features, Runner, RunnerInfo
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.memory import SHARE, available_bytes, is_out_of_memory
+from vsrdb_cli.memory import SHARE, available_bytes, is_out_of_memory, pipeline_bytes
 from vsrdb_cli.prefetch import Prefetch
 from vsrdb_cli.registry import default_weights
 from vsrdb_cli.scenes import SceneCutDetector
@@ -48,8 +48,9 @@ class RestoreReport:
     """What a run did.
 
     output: the finished file or folder. seconds: from opening the source to the output's rename.
-    tile: side of the tiles in LR pixels, or None for whole pictures. notices: what was noticed on
-    the way, one line each. resumed: frames that an earlier run had finished.
+    tile: side of the tiles in LR pixels, or None for whole pictures. notices: all that was said
+    before and on the way, and what is known at the end, one line each. resumed: frames that an
+    earlier run had finished.
     """
 
     output: Path
@@ -108,18 +109,24 @@ class _Held(Generic[Item]):
 class Restorer:
     """A runner at work on one video: windows, tiles, and the size to fall back to.
 
+    Args:
+        beside: bytes of the computer's memory that are taken beside the network.
+
     Attributes:
         tile: side of the tiles in use, None for whole pictures; set by the first frame.
-        notices: what it had to change on the way, one line each.
+        shrunk_to: side of the tiles since memory ran out, None as long as it never did.
     """
 
-    def __init__(self, runner: Runner, *, scale: int, tile: Tile, scene_cuts: bool) -> None:
+    def __init__(
+        self, runner: Runner, *, scale: int, tile: Tile, scene_cuts: bool, beside: int = 0
+    ) -> None:
         check_scale_and_tile(runner, scale, tile)
         self._runner = self._untiled = runner
         self._scale, self._asked_tile, self._scene_cuts = scale, tile, scene_cuts
+        self._beside = beside
         self._size: tuple[int, int] | None = None
         self.tile: int | None = None
-        self.notices: list[str] = []
+        self.shrunk_to: int | None = None
 
     @property
     def reach(self) -> int:
@@ -175,7 +182,7 @@ class Restorer:
         size = (window[0].picture.shape[1], window[0].picture.shape[2])
         if self._size != size:
             self._size = size
-            self._use_tile(settle_tile(self._untiled, self._asked_tile, *size))
+            self._use_tile(settle_tile(self._untiled, self._asked_tile, *size, beside=self._beside))
         while True:
             try:
                 for held in window:
@@ -183,21 +190,30 @@ class Restorer:
                         held.features = self._runner.encode(held.picture[None])
                 return self._runner.restore([held.features for held in window])
             except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error) or max(self.tile or 0, *size) <= SMALLEST_TILE:
+                if not is_out_of_memory(error):
                     raise
-                smaller = max(SMALLEST_TILE, (self.tile or max(size)) * 2 // 3)
-                if smaller == self.tile:
-                    raise
+                side = self.tile or max(size)
+                smaller = max(SMALLEST_TILE, side * 2 // 3)
+                if smaller >= side:
+                    raise OptionError(
+                        f"memory ran out, though only pictures of {side} pixels were worked on",
+                        hint="close other programs, or use a smaller network: vsrdb weights list",
+                    ) from error
             for held in window:
                 held.features = None
             self._asked_tile = smaller
             self._use_tile(smaller)
-            self.notices.append(f"memory ran out: from here on in tiles of {smaller} pixels")
+            self.shrunk_to = smaller
 
     def _use_tile(self, tile: int | None) -> None:
         assert self._size is not None
         self._runner = tiled(self._untiled, *self._size, tile)
         self.tile = None if self._runner is self._untiled else tile
+
+
+def memory_notice(tile: int) -> str:
+    """What is said when memory ran out."""
+    return f"memory ran out: from here on in tiles of {tile} pixels"
 
 
 def check_scale_and_tile(runner: Runner, scale: int, tile: Tile) -> None:
@@ -215,21 +231,24 @@ def check_scale_and_tile(runner: Runner, scale: int, tile: Tile) -> None:
 
 
 def settle_tile(
-    runner: Runner, asked: Tile, height: int, width: int, *, share: float = 1.0
+    runner: Runner, asked: Tile, height: int, width: int, *, beside: int = 0, share: float = 1.0
 ) -> int | None:
     """The side of the tiles to begin with; "auto" is the largest that fits into free memory.
 
     None where the whole picture does.
 
     Args:
+        beside: bytes of the computer's memory that are taken beside the network.
         share: of the free memory, where several processes work on one device.
 
     Raises:
         OptionError: not even the smallest tiles fit.
     """
     if isinstance(asked, str):
-        budget = int(available_bytes(runner.info.device) * SHARE * share)
-        tile = choose_tile(runner, height, width, budget)
+        device = runner.info.device
+        budget = int(available_bytes(device) * SHARE * share)
+        beside = beside if device == "cpu" else 0
+        tile = choose_tile(runner, height, width, budget, beside=beside)
         return tile if tile < max(height, width) else None
     return asked
 
@@ -341,6 +360,19 @@ def load_for(options: RestoreOptions, size: tuple[int, int] | None) -> Runner:
     )
 
 
+def restorer_for(info: VideoInfo, options: RestoreOptions, runner: Runner, tile: Tile) -> Restorer:
+    """A restorer of a source's frames that leaves room for what happens to them afterwards."""
+    return Restorer(
+        runner,
+        scale=options.scale,
+        tile=tile,
+        scene_cuts=options.scene_cuts,
+        beside=pipeline_bytes(
+            info.height, info.width, scale=options.scale, bit_depth=info.bit_depth
+        ),
+    )
+
+
 def is_long(info: VideoInfo, target: Path, options: RestoreOptions) -> bool:
     """Whether an output is restored in segments: it is long, begun so, or for several devices."""
     if info.kind in (Kind.STILL, Kind.PIPE) or target == PIPE:
@@ -385,6 +417,12 @@ def restore_video(
     """
     options = options or RestoreOptions()
     started = time.monotonic()
+    said: list[str] = []
+
+    def say(notice: str) -> None:
+        said.append(notice)
+        on_notice(notice)
+
     with ExitStack() as stack:
         reader = stack.enter_context(open_for(source, options))
         info = reader.info
@@ -403,23 +441,19 @@ def restore_video(
         sink = stack.enter_context(
             open_sink(target, info, options.scale, options.encoder, overwrite=options.overwrite)
         )
-        announce((*info.notices, *sink.notices), on_notice, strict=options.strict)
-        runner = runner or load_runner(
-            options.weights,
-            backend=options.backend,
-            device=options.device,
-            precision=options.precision,
-            size=(info.height, info.width),
-        )
-        restorer = Restorer(
-            runner, scale=options.scale, tile=options.tile, scene_cuts=options.scene_cuts
-        )
+        announce((*info.notices, *sink.notices), say, strict=options.strict)
+        runner = runner or load_for(options, (info.height, info.width))
+        restorer = restorer_for(info, options, runner, options.tile)
+        shrunk_to: int | None = None
         count = 0
         frames = restored_frames(reader, restorer, sink.bit_depth)
         with Prefetch(frames) as results:
             for frame in results:
                 sink.write(frame)
                 count += 1
+                if restorer.shrunk_to is not None and restorer.shrunk_to != shrunk_to:
+                    shrunk_to = restorer.shrunk_to
+                    say(memory_notice(shrunk_to))
                 on_progress(Progress(count, info.frame_count, time.monotonic() - started))
         # A part's context was read too, beyond the frames it has.
         read = reader.report.frames if info.cut is None else info.cut.count
@@ -433,5 +467,5 @@ def restore_video(
         width_hr=info.width * options.scale,
         runner=runner.info,
         tile=restorer.tile,
-        notices=(*reader.report.notices, *restorer.notices),
+        notices=(*said, *reader.report.notices),
     )

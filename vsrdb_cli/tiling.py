@@ -170,21 +170,25 @@ class TiledRunner:
 SMALLEST_TILE = 64
 
 
-def choose_tile(runner: Runner, height: int, width: int, budget: int) -> int:
+def choose_tile(runner: Runner, height: int, width: int, budget: int, *, beside: int = 0) -> int:
     """The largest tile side, at most the picture's, whose memory fits into `budget` bytes.
+
+    Args:
+        beside: bytes of the budget that all but the network takes.
 
     Raises:
         OptionError: not even the smallest does.
     """
     tile = max(height, width)
     while True:
-        needed = tiled(runner, height, width, tile).memory(height, width).total(runner.length)
+        memory = tiled(runner, height, width, tile).memory(height, width)
+        needed = memory.total(runner.length) + beside
         if needed <= budget:
             return tile
         if tile <= SMALLEST_TILE:
             raise OptionError(
                 f"restoring {width}x{height} needs {needed / 2**30:.1f} GiB even in tiles of "
-                f"{tile} pixels, and {budget / 2**30:.1f} GiB are free",
+                f"{tile} pixels, and only {budget / 2**30:.1f} GiB can be taken",
                 hint="close other programs, or use a smaller network: vsrdb weights list",
             )
         tile = max(SMALLEST_TILE, tile * 7 // 8)

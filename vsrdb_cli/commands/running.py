@@ -32,6 +32,7 @@ def run_one(
     report_file: Path | None,
 ) -> None:
     """Restore one input; ends the program with a status where it fails."""
+    told = _Told(display)
     with display.file(item.source, item.target), _stoppable(item.target, display):
         if skip_existing and is_there(item.target):
             outcome = Outcome(item, Status.SKIPPED)
@@ -41,13 +42,13 @@ def run_one(
                     item.source,
                     item.target,
                     options,
-                    on_notice=display.note,
+                    on_notice=told,
                     on_progress=display.progress,
                 )
                 outcome = Outcome(item, Status.RESTORED, report)
             except VsrdbError as error:
                 outcome = Outcome(item, Status.FAILED, error=error)
-        _show(outcome, display)
+        _show(outcome, display, told)
     if report_file is not None:
         write_report(report_file, [outcome])
     if outcome.status is Status.FAILED:
@@ -63,8 +64,9 @@ def run_many(
     report_file: Path | None,
 ) -> list[Outcome]:
     """Restore many inputs with one network, loaded when the first needs it."""
+    told = _Told(display)
     for notice in batch.notices:
-        display.note(notice)
+        told(notice)
     outcomes: list[Outcome] = []
     with ExitStack() as stack:
         runner: Runner | None = None
@@ -81,14 +83,15 @@ def run_many(
                 options,
                 runner=runner,
                 workers=workers,
-                on_notice=display.note,
+                on_notice=told,
                 on_progress=display.progress,
             )
 
         for item in batch.items:
+            told = _Told(display)
             with display.file(item.source, item.target), _stoppable(item.target, display):
                 outcomes.append(attempt(item, restore, skip_existing=skip_existing))
-                _show(outcomes[-1], display)
+                _show(outcomes[-1], display, told)
             if report_file is not None:
                 write_report(report_file, outcomes)
     counts = Counter(outcome.status.value for outcome in outcomes)
@@ -111,11 +114,24 @@ def table_of(outcomes: list[Outcome]) -> Table:
     return table
 
 
-def _show(outcome: Outcome, display: Display) -> None:
+class _Told:
+    """Shows notices of one input, and knows which it has shown."""
+
+    def __init__(self, display: Display) -> None:
+        self._display = display
+        self._lines: set[str] = set()
+
+    def __call__(self, notice: str) -> None:
+        if notice not in self._lines:
+            self._lines.add(notice)
+            self._display.note(notice)
+
+
+def _show(outcome: Outcome, display: Display, told: _Told) -> None:
     error, report = outcome.error, outcome.report
     if report is not None:
         for notice in report.notices:
-            display.note(notice)
+            told(notice)
         display.done(report)
     elif error is None:
         display.skipped(outcome.item.target)

@@ -9,6 +9,7 @@ from typing import Protocol
 from vsrdb_cli.backends.runner import Runner, RunnerInfo
 from vsrdb_cli.jobs.plan import Segment
 from vsrdb_cli.jobs.segments import Job, restore_segments
+from vsrdb_cli.memory import pipeline_bytes
 from vsrdb_cli.restore import RestoreOptions, check_scale_and_tile, settle_tile
 from vsrdb_cli.video.frame import FrameSource
 
@@ -43,11 +44,8 @@ class Crew(Protocol):
             OptionError: scale or tile cannot be, or the smallest tiles do not fit.
         """
 
-    def restore(self, job: Job, segments: Sequence[Segment], listener: Listener) -> tuple[str, ...]:
+    def restore(self, job: Job, segments: Sequence[Segment], listener: Listener) -> None:
         """Restore segments, finished in whatever order.
-
-        Returns:
-            What had to be changed on the way, one line each.
 
         Raises:
             VsrdbError: what could not be done; finished segments are kept.
@@ -59,7 +57,8 @@ def settled(
 ) -> int | None:
     """One runner's answer to `Crew.settle`; `share` as in `settle_tile`."""
     check_scale_and_tile(runner, options.scale, options.tile)
-    return settle_tile(runner, options.tile, height, width, share=share)
+    beside = pipeline_bytes(height, width, scale=options.scale, bit_depth=16)
+    return settle_tile(runner, options.tile, height, width, beside=beside, share=share)
 
 
 class Alone:
@@ -75,8 +74,8 @@ class Alone:
     def settle(self, options: RestoreOptions, height: int, width: int) -> int | None:
         return settled(self._runner, options, height, width)
 
-    def restore(self, job: Job, segments: Sequence[Segment], listener: Listener) -> tuple[str, ...]:
-        restorer = restore_segments(
+    def restore(self, job: Job, segments: Sequence[Segment], listener: Listener) -> None:
+        restore_segments(
             job,
             segments,
             self._reader,
@@ -85,4 +84,3 @@ class Alone:
             on_tile=listener.on_tile,
             on_done=listener.on_done,
         )
-        return tuple(restorer.notices)

@@ -19,7 +19,14 @@ from vsrdb_cli.jobs.journal import Journal, identity
 from vsrdb_cli.jobs.plan import Segment, make_plan
 from vsrdb_cli.jobs.segments import Job
 from vsrdb_cli.jobs.workers import Workers
-from vsrdb_cli.restore import Progress, RestoreOptions, RestoreReport, load_for, work_folder
+from vsrdb_cli.restore import (
+    Progress,
+    RestoreOptions,
+    RestoreReport,
+    load_for,
+    memory_notice,
+    work_folder,
+)
 from vsrdb_cli.strict import announce, judge
 from vsrdb_cli.video.encoders import EncoderOptions, Encoding, choose
 from vsrdb_cli.video.frame import FrameSource
@@ -52,14 +59,19 @@ def restore_in_segments(
     """
     started = time.monotonic()
     info = reader.info
+    said: list[str] = []
+
+    def say(notice: str) -> None:
+        said.append(notice)
+        on_notice(notice)
+
     check_folder(target.absolute().parent)
     with ExitStack() as stack:
         journal = stack.enter_context(Journal(work_folder(target), restart=options.restart))
         journal.bind({**identity(info.path), **_facts(options), "version of vsrdb": __version__})
-        notices: tuple[str, ...] = ()
-        run = _Run(journal, reader, target, options, on_notice, on_progress)
+        run = _Run(journal, reader, target, options, say, on_progress)
         if journal.is_joined(target):
-            on_notice("an earlier run had finished this output; its work folder is removed")
+            say("an earlier run had finished this output; its work folder is removed")
             resumed = journal.plan.frames
         else:
             run.check_output()
@@ -67,7 +79,7 @@ def restore_in_segments(
                 workers = stack.enter_context(Workers(options, options.devices))
             crew = workers or Alone(runner or load_for(options, (info.height, info.width)), reader)
             run.begin(crew)
-            resumed, notices = run.restore(crew)
+            resumed = run.restore(crew)
             run.join()
         report = RestoreReport(
             output=target,
@@ -77,7 +89,7 @@ def restore_in_segments(
             width_hr=info.width * options.scale,
             runner=journal.runner,
             tile=journal.tile,
-            notices=(*journal.read.notices, *notices),
+            notices=(*said, *journal.read.notices),
             resumed=resumed,
         )
         damage = journal.read
@@ -131,12 +143,8 @@ class _Run:
             )
             journal.change_tile(tile)
 
-    def restore(self, crew: Crew) -> tuple[int, tuple[str, ...]]:
-        """Restore what is not finished.
-
-        Returns:
-            How many frames an earlier run had finished, and notices.
-        """
+    def restore(self, crew: Crew) -> int:
+        """Restore what is not finished; returns how many frames an earlier run had finished."""
         journal, job = self.journal, self._job
         segments = job.plan.segments
         pending = [s for s in segments if not journal.is_finished(s.index, job.path(s))]
@@ -165,19 +173,26 @@ class _Run:
             frames[segment] += 1
             say(segment)
 
+        def on_tile(tile: int) -> None:
+            # Several workers may find out one after another.
+            if journal.tile is None or tile < journal.tile:
+                journal.change_tile(tile)
+                self.on_notice(memory_notice(tile))
+
         def on_lost(segment: Segment) -> None:
             frames.pop(segment, None)
 
         say(None)
         listener = Listener(
             on_frame=on_frame,
-            on_tile=journal.change_tile,
+            on_tile=on_tile,
             on_done=lambda segment: journal.enter(segment.index, job.path(segment)),
             on_lost=on_lost,
             on_notice=self.on_notice,
         )
-        notices = crew.restore(job, pending, listener) if pending else ()
-        return resumed, notices
+        if pending:
+            crew.restore(job, pending, listener)
+        return resumed
 
     def join(self) -> None:
         """Put the segments together and the output in its place."""

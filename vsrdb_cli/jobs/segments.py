@@ -15,7 +15,7 @@ from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.jobs.plan import Plan, Segment
 from vsrdb_cli.prefetch import Prefetch
-from vsrdb_cli.restore import RestoreOptions, Restorer, restored_frames
+from vsrdb_cli.restore import RestoreOptions, restored_frames, restorer_for
 from vsrdb_cli.video.encoders import Encoding
 from vsrdb_cli.video.frame import Frame, FrameSink, FrameSource
 from vsrdb_cli.video.images import PictureWriter
@@ -115,23 +115,18 @@ def restore_segments(
     on_frame: Callable[[Segment], None],
     on_tile: Callable[[int], None],
     on_done: Callable[[Segment], None],
-) -> Restorer:
+) -> None:
     """Restore segments one after another, each into a file that appears when it is whole.
 
     Args:
         segments: asked for the next one as soon as the network is free, in a thread of its own,
             while the frames of the one before are still being encoded.
         on_frame: called after every frame written, in the caller's thread, as the others.
-        on_tile: called with a new side of the tiles, when memory ran out.
+        on_tile: called with the new side of the tiles when memory ran out.
         on_done: called when a segment's file is whole and on the disk.
-
-    Returns:
-        What restored them, for its notices.
     """
     info = reader.info
-    restorer = Restorer(
-        runner, scale=job.options.scale, tile=job.tile, scene_cuts=job.options.scene_cuts
-    )
+    restorer = restorer_for(info, job.options, runner, job.tile)
     forward = ForwardSource(reader, overlap=2 * restorer.reach)
     bit_depth = info.bit_depth if job.encoding is None else job.encoding.bit_depth
 
@@ -155,20 +150,18 @@ def restore_segments(
                     hint="it changed meanwhile; add --restart to begin anew",
                 )
 
-    tile = job.tile
+    shrunk_to: int | None = None
     with Prefetch(results()) as ready:
         for segment, first in ready:
             with job.sink(segment, info) as sink:
                 for _, frame in chain([(segment, first)], islice(ready, segment.count - 1)):
                     sink.write(frame)
+                    if restorer.shrunk_to is not None and restorer.shrunk_to != shrunk_to:
+                        shrunk_to = restorer.shrunk_to
+                        on_tile(shrunk_to)
                     on_frame(segment)
                 _to_disk(sink.commit(segment.count))
-            if restorer.notices and restorer.tile != tile:
-                tile = restorer.tile
-                assert tile is not None
-                on_tile(tile)
             on_done(segment)
-    return restorer
 
 
 def _to_disk(path: Path) -> None:

@@ -61,7 +61,8 @@ def serve(connection: Connection, settings: Settings) -> None:
                     tile = settled(runner, options, height, width, share=settings.share)
                     parent.say("answer", tile)
                 case ("job", job):
-                    parent.say("answer", _work(job, runner, parent))
+                    _work(job, runner, parent)
+                    parent.say("answer")
     except (EOFError, ConnectionError):
         return
     except VsrdbError as error:
@@ -81,8 +82,8 @@ def _load(settings: Settings) -> Runner:
     )
 
 
-def _work(job: Job, runner: Runner, parent: _Parent) -> list[str]:
-    """Restore segments until the parent has no more; returns notices."""
+def _work(job: Job, runner: Runner, parent: _Parent) -> None:
+    """Restore segments until the parent has no more."""
 
     def segments() -> Iterator[Segment]:
         while True:
@@ -93,7 +94,7 @@ def _work(job: Job, runner: Runner, parent: _Parent) -> list[str]:
             yield segment
 
     with open_for(job.source, job.options) as reader:
-        restorer = restore_segments(
+        restore_segments(
             job,
             segments(),
             reader,
@@ -102,4 +103,3 @@ def _work(job: Job, runner: Runner, parent: _Parent) -> list[str]:
             on_tile=lambda tile: parent.say("tile", tile),
             on_done=lambda segment: parent.say("done", segment),
         )
-    return restorer.notices

@@ -147,11 +147,8 @@ class Workers:
             raise
         return min((side for side in sides if side is not None), default=None)
 
-    def restore(self, job: Job, segments: Sequence[Segment], listener: Listener) -> tuple[str, ...]:
+    def restore(self, job: Job, segments: Sequence[Segment], listener: Listener) -> None:
         """Restore segments, finished in whatever order.
-
-        Returns:
-            What the workers had to change on the way, one line each.
 
         Raises:
             VsrdbError: what a worker could not do, or that none is left.
@@ -162,14 +159,12 @@ class Workers:
                 worker.segments, worker.waiting = [], False
                 worker.tell(("job", job))
             self._share_out(deque(segments), listener)
-            notices: dict[str, None] = {}
             for worker in self._workers:
                 worker.tell(None)
-                notices.update(dict.fromkeys(worker.answer()))
+                worker.answer()
         except BaseException:
             self._stop()
             raise
-        return tuple(notices)
 
     def _share_out(self, pending: deque[Segment], listener: Listener) -> None:
         while pending or any(worker.segments for worker in self._workers):
