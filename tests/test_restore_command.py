@@ -107,7 +107,7 @@ def test_interrupted_it_says_what_is_kept_and_ends_with_130(tmp_path):
     said = []
     for line in run.stderr:
         said.append(json.loads(line))
-        if said[-1].get("segment") == 2:
+        if said[-1].get("segment", 0) >= 2:  # not every frame has a line
             run.send_signal(2)
             break
     said += [json.loads(line) for line in run.stderr]
