@@ -458,7 +458,7 @@ def restore_video(
         # A part's context was read too, beyond the frames it has.
         read = reader.report.frames if info.cut is None else info.cut.count
         output = sink.commit(read)
-    judge(reader.report, output, strict=options.strict)
+    judge(reader.report, output, sink.damage, strict=options.strict)
     return RestoreReport(
         output=output,
         frames=count,
@@ -467,5 +467,5 @@ def restore_video(
         width_hr=info.width * options.scale,
         runner=runner.info,
         tile=restorer.tile,
-        notices=(*said, *reader.report.notices),
+        notices=(*said, *reader.report.notices, *sink.damage),
     )

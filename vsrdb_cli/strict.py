@@ -26,13 +26,18 @@ def announce(
         on_notice(notice)
 
 
-def judge(report: ReadReport, output: Path, *, strict: bool = False) -> None:
+def judge(
+    report: ReadReport, output: Path, lost: Sequence[str] = (), *, strict: bool = False
+) -> None:
     """See after the work whether the source was whole; the output is there in either case.
+
+    Args:
+        lost: what of the source's other streams could not be copied, one line each.
 
     Raises:
         VideoError: it was not, and it is to be strict.
     """
-    found = (*report.damage, *report.changes)
+    found = (*report.damage, *lost, *report.changes)
     if strict and found:
         raise VideoError(
             f"{output} is written, but not all of the source is in it: {'; '.join(found)}",

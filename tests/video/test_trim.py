@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from fractions import Fraction
 
 import av
@@ -12,6 +13,7 @@ from restoring import enlarged
 from test_images import sequence
 
 from vsrdb_cli.errors import OptionError
+from vsrdb_cli.restore import RestoreOptions, restore_video
 from vsrdb_cli.trim import busiest, parse_position, trimmed
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.reader import open_source
@@ -127,6 +129,29 @@ def test_sound_subtitles_and_chapters_are_cut_alike(tmp_path, suffix):
         pytest.approx((0.2, 0.4), abs=2e-3),
     ]
     assert chapters == [pytest.approx((0, 0.1), abs=2e-3), pytest.approx((0.1, 0.4), abs=2e-3)]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".webm"])
+@pytest.mark.parametrize("start, end", [(Fraction(1), Fraction(3, 2)), (Fraction(0), None)])
+def test_a_track_without_sound_in_the_part_is_no_fault(tmp_path, suffix, start, end):
+    name = "libopus" if suffix == ".webm" else "aac"
+    source = clips.make(
+        tmp_path / "in.mkv", frames=50, height=48, width=64, audio=(name, name), audio_seconds=0.3
+    )
+    with av.open(str(source)) as whole, av.open(str(tmp_path / "silent.mkv"), "w") as silent:
+        copies = {s.index: silent.add_stream_from_template(s, opaque=True) for s in whole.streams}
+        for packet in whole.demux():
+            if packet.size and packet.stream.index != 2:  # a track that was never filled
+                packet.stream = copies[packet.stream.index]
+                silent.mux(packet)
+    out = tmp_path / f"out{suffix}"
+    options = RestoreOptions(weights="nearest", start=start, end=end)
+    restore_video(tmp_path / "silent.mkv", out, options)
+    with av.open(str(out)) as container:
+        sounds = Counter(p.stream.index for p in container.demux(audio=0)) if (
+            container.streams.audio) else Counter()  # fmt: skip
+    assert (sounds.total() > 10) == (start == 0)
+    assert clips.read(out).numbers == list(range(25 * int(start), 38 if end else 50))
 
 
 def test_the_sample_is_the_part_with_the_most_bytes(tmp_path):

@@ -36,7 +36,7 @@ def test_frames_duration_and_sound_are_compared(finished, suffix, frames, second
 def test_a_missing_sound_track_is_seen(finished):
     expected = Expected(10, Fraction(2, 5), (Fraction(0), Fraction(0)))
     assert list(mismatches(finished / "out.mp4", expected)) == [
-        "it has 1 sound tracks instead of 2"
+        "it has 1 tracks with sound instead of 2"
     ]
 
 

@@ -69,6 +69,7 @@ def restore_in_segments(
     with ExitStack() as stack:
         journal = stack.enter_context(Journal(work_folder(target), restart=options.restart))
         journal.bind({**identity(info.path), **_facts(options), "version of vsrdb": __version__})
+        lost: list[str] = []
         run = _Run(journal, reader, target, options, say, on_progress)
         if journal.is_joined(target):
             say("an earlier run had finished this output; its work folder is removed")
@@ -80,7 +81,7 @@ def restore_in_segments(
             crew = workers or Alone(runner or load_for(options, (info.height, info.width)), reader)
             run.begin(crew)
             resumed = run.restore(crew)
-            run.join()
+            run.join(lost.append)
         report = RestoreReport(
             output=target,
             frames=journal.plan.frames,
@@ -89,12 +90,12 @@ def restore_in_segments(
             width_hr=info.width * options.scale,
             runner=journal.runner,
             tile=journal.tile,
-            notices=(*said, *journal.read.notices),
+            notices=(*said, *journal.read.notices, *lost),
             resumed=resumed,
         )
         damage = journal.read
         journal.remove()
-    judge(damage, target, strict=options.strict)
+    judge(damage, target, lost, strict=options.strict)
     return report
 
 
@@ -194,7 +195,7 @@ class _Run:
             crew.restore(job, pending, listener)
         return resumed
 
-    def join(self) -> None:
+    def join(self, on_damage: Callable[[str], None]) -> None:
         """Put the segments together and the output in its place."""
         journal, job, info = self.journal, self._job, self.reader.info
         paths = [job.path(segment) for segment in job.plan.segments]
@@ -207,7 +208,15 @@ class _Run:
         else:
             path = journal.folder / f"joined{self.target.suffix.lower()}"
             frames = journal.plan.frames
-            joined = join(paths, info, path, frames=frames, overwrite=True, on_segment=on_segment)
+            joined = join(
+                paths,
+                info,
+                path,
+                frames=frames,
+                overwrite=True,
+                on_segment=on_segment,
+                on_damage=on_damage,
+            )
         journal.enter_joined(joined)
         put_in_place(joined, self.target, overwrite=self.options.overwrite)
 

@@ -72,6 +72,10 @@ class FrameSink(Protocol):
     def notices(self) -> tuple[str, ...]:
         """What the output cannot hold or holds changed, one line each; known before writing."""
 
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """What of the source's other streams could not be copied; known after `commit`."""
+
     def write(self, frame: Frame) -> None:
         """Write one HR frame, with the `pts` and `duration` of the LR frame it came from."""
 

@@ -238,6 +238,11 @@ class PictureWriter:
         dropped = ", ".join(str(stream) for stream in self._info.streams)
         return (f"dropped, since pictures hold none of it: {dropped}; a .mkv output keeps it",)
 
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """Nothing beside the pictures is copied."""
+        return ()
+
     def _check(self) -> None:
         if self._single:
             check_file(self.path.absolute(), self._info.path, overwrite=self._overwrite)

@@ -17,7 +17,7 @@ from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.orientation import set_orientation
 from vsrdb_cli.video.output import check_file, check_space, suffix_of
 from vsrdb_cli.video.plan import StreamPlan, plan_streams
-from vsrdb_cli.video.streams import SideStreams
+from vsrdb_cli.video.streams import Copied, SideStreams
 from vsrdb_cli.video.verify import Expected, first_sounds
 from vsrdb_cli.video.writer import OutputFile, describe_video
 
@@ -45,6 +45,7 @@ def join(
     frames: int | None = None,
     overwrite: bool = False,
     on_segment: Callable[[int], None] = lambda _: None,
+    on_damage: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Join segments to the video an unbroken run would have written; nothing is encoded again.
 
@@ -61,6 +62,7 @@ def join(
         frames: how many the source has, where the caller knows it; else those in the segments.
         overwrite: whether it may replace a file.
         on_segment: called with the number of segments joined so far.
+        on_damage: called with what of the other streams could not be copied, one line each.
 
     Returns:
         `path`.
@@ -98,7 +100,10 @@ def join(
             with file.failing():
                 side.finish()
             side.close()
-        return file.commit(times.expected(frames, info, plans))
+            for line in side.damage:
+                on_damage(line)
+        copied = side.copied if side is not None else Copied()
+        return file.commit(times.expected(frames, info, plans, copied))
     except BaseException:
         if side is not None:
             side.close()
@@ -186,12 +191,16 @@ class _Times:
         self.first_pts, self.first_dts = shown[0], shown[0] - ahead
 
     def expected(
-        self, frames: int | None, info: VideoInfo, plans: tuple[StreamPlan, ...]
+        self,
+        frames: int | None,
+        info: VideoInfo,
+        plans: tuple[StreamPlan, ...],
+        copied: Copied,
     ) -> Expected:
         """What the joined file has to be."""
         begin, end = (time * self._time_base for time in (self.first_pts, self.end))
         count = len(self._durations) if frames is None else frames
-        return Expected(count, end - begin, first_sounds(info, plans, begin))
+        return Expected(count, end - begin, first_sounds(info, plans, begin, copied))
 
     def place(self, packet: Packet[Any]) -> None:
         """Set the decode time and duration of the next packet in file order."""

@@ -175,6 +175,11 @@ class PipeWriter:
             notices.append(f"dropped, since y4m holds none of it: {dropped}")
         return tuple(notices)
 
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """Nothing beside the pictures is copied."""
+        return ()
+
     def write(self, frame: Frame) -> None:
         """Send one HR frame.
 

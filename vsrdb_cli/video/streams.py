@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,14 @@ if TYPE_CHECKING:
 READ_ON_SECONDS = 10
 
 
+@dataclass(frozen=True)
+class Copied:
+    """How many packets of each of the source's streams, by index."""
+
+    packets: Counter[int] = field(default_factory=Counter)
+    damaged: Counter[int] = field(default_factory=Counter)
+
+
 class SideStreams:
     """Copies all other streams of a source into an open output, in step with its video.
 
@@ -36,6 +45,9 @@ class SideStreams:
         plans: from `plan_streams`.
         output: before its header is written; the streams are added to it.
         suffix: the output's name ending.
+
+    Attributes:
+        copied: what was written so far, and what could not be.
     """
 
     def __init__(
@@ -49,7 +61,7 @@ class SideStreams:
         self._output = output
         self._suffix = suffix
         self._source = open_input(info.path)
-        self.damaged_packets = 0
+        self.copied = Copied()
         self._targets: dict[int, Stream] = {}
         self._converters: dict[int, TextConverter] = {}
         self._clocks: dict[int, SideClock] = {}
@@ -103,6 +115,16 @@ class SideStreams:
         while self._targets and self._fill():
             self._mux(self._ready.popleft())
 
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """What could not be copied so far, one line for each stream."""
+        streams = {stream.index: stream for stream in self._info.streams}
+        return tuple(
+            f"{count} damaged packet{'s' if count > 1 else ''} of {streams[index]} left out"
+            for index, count in sorted(self.copied.damaged.items())
+            if count
+        )
+
     def close(self) -> None:
         """Close the source."""
         self._packets = iter(())
@@ -138,8 +160,9 @@ class SideStreams:
                 yield packet
             else:
                 yield from self._clocks[index].mend(packet)
-        for clock in self._clocks.values():
+        for index, clock in self._clocks.items():
             yield from clock.release(final=True)
+            self.copied.damaged[index] += clock.timeless
 
     def _is_cover(self, index: int) -> bool:
         return any(s.index == index and s.cover for s in self._info.streams)
@@ -159,10 +182,11 @@ class SideStreams:
             self._rise(index, packet)
             packet.stream = self._targets[index]
             self._output.mux(packet)
+            self.copied.packets[index] += 1
         except FFmpegError as error:
             if isinstance(error, OSError):
                 raise
-            self.damaged_packets += 1
+            self.copied.damaged[index] += 1
 
     def _cut(self, packet: Packet[Any]) -> bool:
         """Whether a packet belongs to the wanted part; texts are shortened to lie within it.

@@ -98,6 +98,9 @@ class SideClock:
     A side stream's restart may come before the video's in the file; its packets then wait until
     the video shows how far to move them. Where the video's clock never restarts, neither does
     the side stream's: its times continue after a while from where they stopped.
+
+    Attributes:
+        timeless: packets left out because nothing says when to play them.
     """
 
     # How much of a stream may wait for the video to restart too; files interleave more finely.
@@ -111,6 +114,7 @@ class SideClock:
         self._end_seconds = clock.now_seconds
         self._own_offset: Fraction | None = None
         self._waiting: list[Packet[Any]] = []
+        self.timeless = 0
 
     def mend(self, packet: Packet[Any], *, final: bool = False) -> Iterator[Packet[Any]]:
         """The packets, in order, whose place on the time line is now known.
@@ -128,7 +132,8 @@ class SideClock:
             packet = self._waiting[0]
             time = packet.dts if packet.dts is not None else packet.pts
             if time is None:
-                del self._waiting[0]  # nothing says when to play it
+                del self._waiting[0]
+                self.timeless += 1
                 continue
             if not self._place(time, packet.time_base, final=final):
                 return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -10,13 +10,15 @@ from pathlib import Path
 from vsrdb_cli.video.container import Demuxer, main_video, open_input
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.plan import Fate, StreamPlan
+from vsrdb_cli.video.streams import Copied
 
 # Matroska and WebM count milliseconds, and a difference of two times has two roundings.
 TOLERANCE_SECONDS = Fraction(2, 1000)
-# How far into a file one looks for the first sound.
+# How far into the source one looks for the first sound.
 FIRST_PACKETS = 5000
 
-# When each sound track begins after the first frame, in seconds; None where it cannot be told.
+# When each sound track that holds any sound begins after the first frame, in seconds; None where
+# it cannot be told.
 Sounds = tuple[Fraction | None, ...]
 
 
@@ -36,9 +38,12 @@ class Expected:
 
 
 def first_sounds(
-    info: VideoInfo, plans: tuple[StreamPlan, ...], first_frame_seconds: Fraction
+    info: VideoInfo, plans: tuple[StreamPlan, ...], first_frame_seconds: Fraction, copied: Copied
 ) -> Sounds:
     """When the sound tracks to be copied begin after the first frame, as the source has it.
+
+    Tracks without a packet to copy are left out: a part may hold no sound of them, and mp4 files
+    then hold no track. One that the source clearly has is expected whatever was copied.
 
     Args:
         first_frame_seconds: of the first frame restored, on the clock of `info`.
@@ -48,7 +53,7 @@ def first_sounds(
         for plan in plans
         if plan.fate is Fate.COPY and plan.stream.type == "audio"
     ]
-    times = dict(_first_times(info.path, wanted))
+    times = dict(_first_times(info.path, wanted, FIRST_PACKETS))
     zero = info.start_seconds + first_frame_seconds
     offsets = [times[index] - zero if index in times else None for index in wanted]
     if info.cut is not None:
@@ -57,7 +62,11 @@ def first_sounds(
         offsets = [
             None if o is None or o < 0 or (end is not None and o >= end) else o for o in offsets
         ]
-    return tuple(offsets)
+    return tuple(
+        offset
+        for index, offset in zip(wanted, offsets, strict=True)
+        if copied.packets[index] or (offset is not None and not copied.damaged[index])
+    )
 
 
 def mismatches(path: Path, expected: Expected) -> Iterator[str]:
@@ -74,33 +83,35 @@ def mismatches(path: Path, expected: Expected) -> Iterator[str]:
         end = max((after for _, after in shown), default=0)
         if video.duration:  # exact in mp4, whose packets tell the steps of decode times only
             end = (video.start_time or 0) + video.duration
-        audio = [stream.index for stream in container.streams.audio]
+        tracks = [stream.index for stream in container.streams.audio]
         first_seconds = first * video.time_base
         seconds = (end - first) * video.time_base
     if len(shown) != expected.frames:
         yield f"it has {len(shown)} frames, the source {expected.frames}"
     if abs(seconds - expected.seconds) > TOLERANCE_SECONDS:
         yield f"it lasts {float(seconds):.3f} s, the source {float(expected.seconds):.3f} s"
-    if len(audio) != len(expected.sounds):
-        yield f"it has {len(audio)} sound tracks instead of {len(expected.sounds)}"
+    # Matroska keeps a track that nothing was written to, mp4 does not.
+    times = [time for _, time in sorted(_first_times(path, tracks))]
+    if len(times) != len(expected.sounds):
+        yield f"it has {len(times)} tracks with sound instead of {len(expected.sounds)}"
         return
-    times: Mapping[int, Fraction] = dict(_first_times(path, audio))
-    for number, (index, wanted) in enumerate(zip(audio, expected.sounds, strict=True), 1):
-        if wanted is None:
-            continue
-        if index not in times:
-            yield f"sound track {number} is empty"
-            continue
-        offset = times[index] - first_seconds
-        if abs(offset - wanted) > TOLERANCE_SECONDS:
+    for number, (time, wanted) in enumerate(zip(times, expected.sounds, strict=True), 1):
+        offset = time - first_seconds
+        if wanted is not None and abs(offset - wanted) > TOLERANCE_SECONDS:
             yield (
                 f"sound track {number} begins {float(offset):.3f} s after the first picture,"
                 f" in the source {float(wanted):.3f} s"
             )
 
 
-def _first_times(path: Path, indices: list[int]) -> Iterator[tuple[int, Fraction]]:
-    """The time of the first packet of each stream, as far as there is one early in the file."""
+def _first_times(
+    path: Path, indices: list[int], within: int | None = None
+) -> Iterator[tuple[int, Fraction]]:
+    """The time of the first packet of each stream, as far as there is one.
+
+    Args:
+        within: how many packets of them all are looked at; None for the whole file.
+    """
     missing = set(indices)
     if not missing:
         return
@@ -111,5 +122,5 @@ def _first_times(path: Path, indices: list[int]) -> Iterator[tuple[int, Fraction
             if index in missing and packet.size and packet.pts is not None:
                 missing.remove(index)
                 yield index, packet.pts * packet.time_base
-            if not missing or number > FIRST_PACKETS:
+            if not missing or (within is not None and number > within):
                 return

@@ -213,6 +213,11 @@ class SegmentWriter:
         """What the output cannot hold or holds changed, one line each."""
         return self._encoding.notices
 
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """What of the source's other streams could not be copied; known after `commit`."""
+        return ()
+
     def _add_streams(self) -> None:
         """Add what goes beside the video, before the header is written."""
 
@@ -279,6 +284,11 @@ class VideoWriter(SegmentWriter):
         said = metadata_notices(self._info, self._plans, container_format)
         return (*super().notices, *dropped, *said)
 
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """What of the source's other streams could not be copied; known after `commit`."""
+        return self._side.damage if self._side is not None else ()
+
     def _add_streams(self) -> None:
         if self._info.kind is not Kind.VIDEO:
             return
@@ -302,7 +312,7 @@ class VideoWriter(SegmentWriter):
                 self._side.finish()
             self._side.close()
             begin = self._first_pts * self._info.time_base
-            sounds = first_sounds(self._info, self._plans, begin)
+            sounds = first_sounds(self._info, self._plans, begin, self._side.copied)
         return self._file.commit(self._expected(frames, sounds))
 
     def abort(self) -> None:
