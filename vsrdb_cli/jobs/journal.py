@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,6 +19,7 @@ from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.jobs.plan import Plan
 from vsrdb_cli.video.info import ReadReport
+from vsrdb_cli.video.output import writing
 
 # How much of a file's beginning and of its end says that it is still the same one.
 _SAMPLE_BYTES = 1 << 20
@@ -101,7 +103,7 @@ class Journal:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if not self.begun:
+        if not self._file.exists():
             shutil.rmtree(self.folder)
         self._release()
 
@@ -218,11 +220,12 @@ class Journal:
     def _write(self) -> None:
         """Replace the journal in one step, on the disk before anything relies on it."""
         temporary = self.folder / f".vsrdb-{os.getpid()}.part"
-        with temporary.open("w", encoding="utf-8") as file:
-            json.dump(asdict(self._record), file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(self._file)
+        with writing(self._file):
+            with temporary.open("w", encoding="utf-8") as file:
+                json.dump(asdict(self._record), file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(self._file)
 
     def _clear(self) -> None:
         for entry in self.folder.iterdir():
@@ -252,9 +255,10 @@ class Journal:
             if self._lock_file.exists() and os.path.samestat(
                 os.fstat(handle), self._lock_file.stat()
             ):
-                os.ftruncate(handle, 0)
-                os.write(handle, str(os.getpid()).encode())
                 self._lock = handle
+                with suppress(OSError):  # who holds it is only said, and the disk may be full
+                    os.ftruncate(handle, 0)
+                    os.write(handle, str(os.getpid()).encode())
                 return
             os.close(handle)
 

@@ -19,6 +19,7 @@ from vsrdb_cli.errors import OptionError, OutputError
 from vsrdb_cli.video.colour import FromRgb, is_rgb
 from vsrdb_cli.video.container import reason
 from vsrdb_cli.video.orientation import set_orientation
+from vsrdb_cli.video.output import DISK_HINT
 from vsrdb_cli.video.timing import ticks
 
 if TYPE_CHECKING:
@@ -162,9 +163,10 @@ def start(container: OutputContainer, name: str, encoding: Encoding | None = Non
             complaints = []
     except (FFmpegError, ValueError) as error:
         words = reason(error) if isinstance(error, FFmpegError) else str(error)
+        hint = "check --codec, --pix-fmt and --encoder-option, or try a .mkv output"
         raise OutputError(
             f"{name} cannot be written: {words}",
-            hint="check --codec, --pix-fmt and --encoder-option, or try a .mkv output",
+            hint=DISK_HINT if isinstance(error, OSError) else hint,
         ) from error
     finally:
         leave_real_time()

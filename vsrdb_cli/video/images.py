@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
@@ -26,7 +25,9 @@ from vsrdb_cli.video.output import (
     check_folder,
     check_space,
     put_in_place,
+    remove,
     temporary_beside,
+    writing,
 )
 from vsrdb_cli.video.probe import probe
 
@@ -281,13 +282,8 @@ class PictureWriter:
         picture.pts = self._written
         data = b"".join(bytes(packet) for packet in self._encoder.encode(picture))
         file = self._temporary if self._single else self._temporary / self._name(frame)
-        try:
+        with writing(self.path):
             file.write_bytes(data)
-        except OSError as error:
-            raise OutputError(
-                f"{self.path} cannot be written: {error.strerror}",
-                hint="check the free space of the disk, then start again",
-            ) from error
         self._written += 1
 
     def _name(self, frame: Frame) -> str:
@@ -313,10 +309,7 @@ class PictureWriter:
         """Remove what was written; nothing after `commit`."""
         if self._open:
             self._open = False
-            if self._single:
-                self._temporary.unlink(missing_ok=True)
-            else:
-                shutil.rmtree(self._temporary, ignore_errors=True)
+            remove(self._temporary)
 
     def __enter__(self) -> Self:
         return self

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import platform
 import secrets
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 from vsrdb_cli.errors import OptionError, OutputError
 from vsrdb_cli.video.codecs import CONTAINERS
@@ -13,6 +19,7 @@ from vsrdb_cli.video.codecs import CONTAINERS
 MEBIBYTE = 1 << 20
 # Sound, indices, and whatever else one writes beside pictures.
 SPARE_BYTES = 16 * MEBIBYTE
+DISK_HINT = "check the free space of the disk and how large its files may be, then start again"
 
 
 def suffix_of(path: Path) -> str:
@@ -80,9 +87,42 @@ def check_space(folder: Path, needed_bytes: float) -> None:
         )
 
 
+@contextmanager
+def writing(path: Path | str) -> Iterator[None]:
+    """Errors of the disk, in words.
+
+    Raises:
+        OutputError: the disk is full, or takes no more for another reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror or error}", hint=DISK_HINT
+        ) from error
+
+
 def temporary_beside(path: Path) -> Path:
-    """A short, hidden, unused name on the same file system."""
-    return path.parent / f".vsrdb-{os.getpid()}-{secrets.token_hex(4)}.part"
+    """A short, hidden, unused name on the same file system.
+
+    What a killed run of this machine has left there for the same `path` is removed.
+    """
+    # The machine is part of the name, since another's processes cannot be seen from here.
+    key = hashlib.sha256(f"{platform.node()}/{path.name}".encode(errors="surrogateescape"))
+    begin = f".vsrdb-{key.hexdigest()[:8]}"
+    for left in path.parent.glob(f"{begin}-*.part"):
+        process = left.name.split("-")[2]
+        if process.isdigit() and not psutil.pid_exists(int(process)):
+            remove(left)
+    return path.parent / f"{begin}-{os.getpid()}-{secrets.token_hex(4)}.part"
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, whether it is there or not."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def put_in_place(temporary: Path, path: Path, *, overwrite: bool) -> None:

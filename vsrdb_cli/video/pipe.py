@@ -22,6 +22,7 @@ from vsrdb_cli.video.colour import BT709, BT2020_NCL, PC, FromRgb, ToRgb, bit_de
 from vsrdb_cli.video.container import reason
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
+from vsrdb_cli.video.output import writing
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -184,18 +185,19 @@ class PipeWriter:
         """Send one HR frame.
 
         Raises:
-            OutputError: whoever reads the pipe has gone.
+            OutputError: whoever reads the pipe has gone, or the disk it leads to is full.
         """
         if tuple(frame.rgb.shape[1:]) != self._size:
             raise ValueError(f"frame of {tuple(frame.rgb.shape[1:])}, wanted {self._size}")
         planes = _planes(self._from_rgb(frame.rgb))
-        try:
-            self._stream.write(b"".join((self._header, _FRAME, *planes)))
-            self._stream.flush()
-        except BrokenPipeError as error:
-            raise OutputError(
-                "stdout was closed by whoever read it", hint="see what the next program says"
-            ) from error
+        with writing("stdout"):
+            try:
+                self._stream.write(b"".join((self._header, _FRAME, *planes)))
+                self._stream.flush()
+            except BrokenPipeError as error:
+                raise OutputError(
+                    "stdout was closed by whoever read it", hint="see what the next program says"
+                ) from error
         self._header = b""
 
     def commit(self, frames: int | None = None) -> Path:  # noqa: ARG002

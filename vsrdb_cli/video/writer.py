@@ -20,6 +20,7 @@ from vsrdb_cli.video.frame_encoder import FrameEncoder, start
 from vsrdb_cli.video.info import Kind, VideoInfo
 from vsrdb_cli.video.metadata import copy_stream_metadata, keeps_timecode, unusual_keys
 from vsrdb_cli.video.output import (
+    DISK_HINT,
     check_file,
     check_space,
     put_in_place,
@@ -140,7 +141,7 @@ class OutputFile:
         """An error of writing, in words."""
         return OutputError(
             f"{self.path} cannot be written: {reason(error)}",
-            hint="check the free space of the disk, then start again",
+            hint=DISK_HINT,
         )
 
     def commit(self, expected: Expected) -> Path:
