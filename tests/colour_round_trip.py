@@ -1,20 +1,27 @@
 """How exactly colours survive the way through vsrdb with a network that changes nothing.
 
-Each case is a lossless clip, written losslessly again: at its own size, where chroma can be
-compared sample by sample, and enlarged four times with nearest neighbours, where luma and the
-colours of patches can. In 8-bit codes. Run it from the folder `tests`; it prints a table.
+Each case is a lossless clip, written losslessly again: at its own size, where chroma is compared
+sample by sample; and enlarged four times with nearest neighbours, where luma and the colours of
+patches are, and the chroma of every pixel as players enlarge it: the mean of the pixels that each
+pixel became. Errors are bias / rms / largest, in 8-bit codes.
+
+Run it from the folder `tests`; it prints a table.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import av
 import clips
 import numpy as np
+from av.video.reformatter import Interpolation, VideoReformatter
+
+from vsrdb_cli.video.filters import FilterChain
 
 sys.path.insert(0, str(Path(__file__).parent / "video"))
 from restoring import restore_nearest
@@ -64,10 +71,14 @@ class Error:
 
 @dataclass(frozen=True)
 class Result:
-    """patches: the largest error of a patch's mean colour in RGB, and of its mean over all."""
+    """patches: the largest error of a patch's mean colour in RGB, and of its mean over all.
+
+    chroma: of samples, at the source's size; chroma_x4: of pixels, enlarged four times.
+    """
 
     luma: Error
     chroma: Error
+    chroma_x4: Error
     patch_largest: float
     rgb_bias: float
 
@@ -80,32 +91,53 @@ def measure(case: Case, folder: Path) -> Result:
         matrix=case.matrix, range=1 + case.full, pix_fmt=case.pix_fmt, tagged=case.tagged,
         soft=case.soft,
     )  # fmt: skip
-    _, chroma, _ = _compared(source, folder / "out.mkv", case, scale=1)
-    luma, _, patches = _compared(source, folder / "out.mkv", case, scale=4)
+    _restore(source, folder / "out.mkv", case, scale=1)
+    _, chroma = _differences(source, folder / "out.mkv", _samples)
+    _restore(source, folder / "out.mkv", case, scale=4)
+    luma, shown = _differences(source, folder / "out.mkv", _shown)
+    with av.open(str(folder / "out.mkv")) as after:
+        patches = [_patches(frame, case) - clips.PATCHES for frame in after.decode(video=0)]
     return Result(
         Error.of(luma),
         Error.of(chroma),
+        Error.of(shown),
         float(abs(np.concatenate(patches)).max()),
         float(np.concatenate(patches).mean()),
     )
 
 
-def _compared(
-    source: Path, target: Path, case: Case, *, scale: int
-) -> tuple[list[np.ndarray], list[np.ndarray], list[np.ndarray]]:
-    """Differences of luma, chroma and patches, frame by frame."""
+def _restore(source: Path, target: Path, case: Case, *, scale: int) -> None:
     restore_nearest(source, target, scale=scale, overwrite=True, codec="ffv1", pix_fmt=case.pix_fmt)
-    luma, chroma, patches = [], [], []
+
+
+def _differences(
+    source: Path, target: Path, planes_of: Callable[[av.VideoFrame], list[np.ndarray]]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Of luma and of chroma, frame by frame, in 8-bit codes."""
+    luma, chroma = [], []
     with av.open(str(source)) as before, av.open(str(target)) as after:
         for was, now in zip(before.decode(video=0), after.decode(video=0), strict=True):
-            step = 1 << (was.format.components[0].bits - 8)
-            planes = zip(clips.planes_of(was), clips.planes_of(now), strict=True)
-            for number, (a, b) in enumerate(planes):
+            for number, (a, b) in enumerate(zip(planes_of(was), planes_of(now), strict=True)):
                 # The mean of the block that each sample became.
+                scale = b.shape[0] // a.shape[0]
                 block = b.reshape(a.shape[0], scale, a.shape[1], scale).mean((1, 3))
-                (chroma if number else luma).append((block - a) / step)
-            patches.append(_patches(now, case) - np.array(clips.PATCHES))
-    return luma, chroma, patches
+                (chroma if number else luma).append(block - a)
+    return luma, chroma
+
+
+def _samples(frame: av.VideoFrame) -> list[np.ndarray]:
+    """The planes, in 8-bit codes."""
+    step = 1 << (frame.format.components[0].bits - 8)
+    return [plane / step for plane in clips.planes_of(frame)]
+
+
+def _shown(frame: av.VideoFrame) -> list[np.ndarray]:
+    """The planes with a chroma sample for every pixel, as FFmpeg enlarges them."""
+    (left,) = FilterChain(("setparams", "chroma_location=left")).push(frame)
+    exact = Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INP
+    return _samples(
+        VideoReformatter().reformat(left, format="yuv444p16le", interpolation=exact, threads=1)
+    )
 
 
 def _patches(frame: av.VideoFrame, case: Case) -> np.ndarray:
@@ -118,14 +150,14 @@ def _patches(frame: av.VideoFrame, case: Case) -> np.ndarray:
 
 
 def main() -> None:
-    print("| case | RGB bias | patches max | Y bias / rms / max | UV bias / rms / max |")
-    print("|---|---|---|---|---|")
+    print("| case | RGB bias | patches max | Y | UV | UV of x4 |")
+    print("|---|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as folder:
         for case in CASES:
             result = measure(case, Path(folder))
             planes = (
                 f"{e.bias:.2f} / {e.rms:.3f} / {e.largest:.1f}"
-                for e in (result.luma, result.chroma)
+                for e in (result.luma, result.chroma, result.chroma_x4)
             )
             bias, largest = result.rgb_bias, result.patch_largest
             print(f"| {case.name} | {bias:.2f} | {largest:.2f} | {' | '.join(planes)} |")

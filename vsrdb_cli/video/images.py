@@ -15,8 +15,9 @@ import av
 from av.error import FFmpegError
 
 from vsrdb_cli.errors import OutputError, VideoError
-from vsrdb_cli.video.colour import BT709, TV, Colour, FromRgb, ToRgb
+from vsrdb_cli.video.colour import BT709, TV, Colour
 from vsrdb_cli.video.container import main_video, open_input, reason
+from vsrdb_cli.video.conversion import FromRgb, ToRgb
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
 from vsrdb_cli.video.orientation import orientation_of, upright, upright_size
