@@ -7,6 +7,7 @@ With JSON, every line on stderr is one object. All have `event` and `file` (the 
     plan    frame, frames: a long video is looked through
     frame   frame, frames, fps, eta_seconds, segment, segments; at most ten a second
     join    frame, frames: of segments, not frames
+    measure frame, frames: restored on trial, by --dry-run
     done    output, frame, frames, fps, seconds, width, height, bytes
     skipped output: it is there already
     error   message, hint
@@ -31,7 +32,12 @@ if TYPE_CHECKING:
     from vsrdb_cli.restore import Progress, RestoreReport
 
 _SHORTEST_SECONDS = 0.1
-_PHASES = {"plan": "looking for scene cuts", "restore": "restoring", "join": "joining"}
+_PHASES = {
+    "plan": "looking for scene cuts",
+    "restore": "restoring",
+    "join": "joining",
+    "measure": "measuring",
+}
 
 
 class Display(Protocol):

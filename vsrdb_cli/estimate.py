@@ -2,68 +2,84 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from vsrdb_cli.backends.builtin import BuiltinRunner
-from vsrdb_cli.backends.runner import Runner
+from vsrdb_cli.backends.runner import Memory, Runner
+from vsrdb_cli.errors import OptionError
+from vsrdb_cli.jobs.run import finished_frames
 from vsrdb_cli.memory import available_bytes, pipeline_bytes
 from vsrdb_cli.restore import (
+    Progress,
     RestoreOptions,
     Restorer,
     is_long,
     load_for,
     open_for,
     restored_frames,
+    restorer_for,
 )
+from vsrdb_cli.samples import Output, measure_pictures, measure_video
+from vsrdb_cli.strict import announce
 from vsrdb_cli.tiling import tiled
-from vsrdb_cli.video.container import main_video, open_input
 from vsrdb_cli.video.encoders import EncoderOptions, Encoding, choose
-from vsrdb_cli.video.frame import Frame, FrameSource
-from vsrdb_cli.video.info import VideoInfo
-from vsrdb_cli.video.join import segment_suffix
-from vsrdb_cli.video.plan import Fate, plan_streams
-from vsrdb_cli.video.writer import SegmentWriter, VideoWriter, open_sink
+from vsrdb_cli.video.frame import Frame, FrameSink, FrameSource
+from vsrdb_cli.video.images import PictureWriter
+from vsrdb_cli.video.info import Kind, VideoInfo
+from vsrdb_cli.video.pipe import PIPE
+from vsrdb_cli.video.plan import Fate, StreamPlan, plan_streams
+from vsrdb_cli.video.writer import open_sink
 
-# Frames restored to measure the network, and frames merely enlarged to measure all else.
-RESTORED, ENLARGED = 2, 24
-# libx264 and its like put a picture of its own into a video at least this often.
-_KEY_FRAMES = 250
+# Frames restored; the second one's time counts, since the first also warms the network.
+RESTORED = 2
+_MATRICES = {0: "RGB", 1: "BT.709", 4: "FCC", 5: "BT.601", 6: "BT.601", 9: "BT.2020"}
 
 
 @dataclass(frozen=True)
 class Estimate:
     """What is known of a run before it.
 
-    frames: None where the source does not say. tile: None for whole pictures. network_bytes: on
-    the network's device; pipeline_bytes: on the CPU. free_bytes: on the network's device.
-    load_seconds: of the network. seconds, output_bytes: of the whole run; None where the frames
-    are not known, or for a size that was not measured. copied, converted, dropped: the other
-    streams. segments: whether the run can be stopped and gone on with.
+    container, codec, pix_fmt, matrix: of the input. frames: a promise of the container, None where
+    it makes none. finished: of these, those an earlier run has finished. tile: None for whole
+    pictures. processes: that work at once. network_bytes: on the network's device; other_bytes: on
+    the CPU; both of one process. free_bytes, free_disk_bytes: on the network's device, and where
+    the output goes. load_seconds: until the network is there. seconds: of what is left of the run;
+    output_bytes: of the whole; None where the frames are not known. copied, converted, dropped:
+    streams beside the video. in_segments: whether the run can be stopped and gone on with.
     """
 
     source: Path
     output: Path
     container: str
     codec: str
+    pix_fmt: str
+    matrix: str
     width: int
     height: int
     rate: float
     frames: int | None
     duration_seconds: float | None
-    colour: str
+    finished: int
     width_hr: int
     height_hr: int
     encoder: str
-    runner: str
+    weights: str
+    backend: str
+    device: str
+    precision: str
     tile: int | None
+    processes: int
     network_bytes: int
-    pipeline_bytes: int
+    other_bytes: int
     free_bytes: int
+    free_disk_bytes: int
     load_seconds: float
     seconds_per_frame: float
     seconds: float | None
@@ -72,167 +88,187 @@ class Estimate:
     converted: tuple[str, ...]
     dropped: tuple[str, ...]
     notices: tuple[str, ...]
-    segments: bool
+    in_segments: bool
+
+    @property
+    def fits(self) -> bool:
+        """Whether the memory it takes is free."""
+        other = self.other_bytes if self.device == "cpu" else 0
+        return self.processes * (self.network_bytes + other) <= self.free_bytes
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return asdict(self) | {"source": str(self.source), "output": str(self.output)}
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """How some frames were encoded: bytes of the first, of each other, and seconds for each."""
-
-    first: int
-    other: float
-    seconds: float
-
-    def total(self, frames: int, key_frames: float) -> float:
-        return self.first * key_frames + self.other * (frames - key_frames)
-
-
 def estimate_run(
-    source: Path, target: Path, options: RestoreOptions, runner: Runner | None = None
+    source: Path,
+    target: Path,
+    options: RestoreOptions,
+    *,
+    runner: Runner | None = None,
+    new_folders: bool = False,
+    on_progress: Callable[[Progress], None] = lambda progress: None,  # noqa: ARG005
 ) -> Estimate:
-    """Measure two restored frames and some enlarged ones; the output's folder stays as it is.
+    """Restore two frames, encode some that are merely enlarged, and leave nothing behind.
+
+    Args:
+        source, target, options, runner: as `vsrdb_cli.restore.restore_video` takes them.
+        new_folders: whether the output's folder will be made, where it is missing.
+        on_progress: called after each frame that is restored.
 
     Raises:
         VsrdbError: what the run itself would refuse.
     """
-    with open_for(source, options) as reader:
+    if source == PIPE:
+        raise OptionError(
+            "a stream on stdin can be read only once, so nothing can be tried on it",
+            hint="name a file for --dry-run, or leave --dry-run away",
+        )
+    with open_for(source, options) as reader, _place(target, new_folders=new_folders) as place:
         info = reader.info
+        size = info.height * options.scale, info.width * options.scale
         with open_sink(
-            target, info, options.scale, options.encoder, overwrite=options.overwrite
+            place, info, options.scale, options.encoder, overwrite=options.overwrite
         ) as sink:
             notices = (*info.notices, *sink.notices)
-            bit_depth = sink.bit_depth
-            video = isinstance(sink, VideoWriter)
-        started = time.monotonic()
-        runner = runner or load_for(options, (info.height, info.width))
-        load_seconds = time.monotonic() - started
-        restorer = Restorer(
-            runner, scale=options.scale, tile=options.tile, scene_cuts=options.scene_cuts
-        )
-        restored, network_seconds = _restore_some(reader, restorer, bit_depth)
-        size = info.height * options.scale, info.width * options.scale
-        encoding = None
-        output_bytes, other_seconds = None, 0.0
-        if video:
-            encoding = choose(
-                options.encoder or EncoderOptions(), target.suffix.lower(), info, *size
-            )
-            output_bytes, other_seconds = _measure_encoding(reader, restored, encoding, options)
-        memory = tiled(runner, info.height, info.width, restorer.tile).memory(
-            info.height, info.width
-        )
-        # On the CPU the network and the rest take the same cores; else the slower of them counts.
+            bit_depth, encoding, plans = _of_sink(sink, place, info, options, size)
+        announce(notices, list[str]().append, strict=options.strict)
+        devices = options.devices or (options.device,)
+        first = replace(options, device=devices[0])
+        load_seconds = 0.0
+        if runner is None:
+            started = time.monotonic()
+            runner = load_for(first, (info.height, info.width))
+            load_seconds = time.monotonic() - started
+        free_bytes = available_bytes(runner.info.device)
+        long = is_long(info, target, options)
+        finished = finished_frames(reader, target, options, encoding, runner.info) if long else 0
+        restorer = restorer_for(info, options, runner, options.tile)
+        restored, network_seconds = _restore_some(reader, restorer, bit_depth, on_progress)
+        output = _output(reader, restored, encoding, plans, options, target=target)
+        network_seconds /= len(set(devices))
+        # On the CPU the network and the rest share the cores; else the slower of them counts.
+        others = output.read_seconds + output.write_seconds
         on_cpu = runner.info.device == "cpu"
-        per_frame = (
-            network_seconds + other_seconds if on_cpu else max(network_seconds, other_seconds)
-        )
-        fates = _fates(info, target) if video else {}
+        seconds = network_seconds + others if on_cpu else max(network_seconds, others)
+        if long:  # looked through once before
+            seconds += output.read_seconds
+        left = None if info.frame_count is None else max(0, info.frame_count - finished)
         return Estimate(
             source=source,
             output=target,
             container=info.container,
             codec=info.codec,
+            pix_fmt=info.pix_fmt,
+            matrix=_MATRICES.get(info.colour.matrix, f"matrix {info.colour.matrix} of H.273"),
             width=info.width,
             height=info.height,
             rate=float(info.rate),
             frames=info.frame_count,
             duration_seconds=info.duration_seconds,
-            colour=f"{info.pix_fmt}, matrix {info.colour.matrix} of H.273",
+            finished=finished,
             width_hr=size[1],
             height_hr=size[0],
-            encoder=_words(encoding),
-            runner=str(runner.info),
+            encoder=_words(encoding, target),
+            weights=runner.info.weights,
+            backend=runner.info.backend,
+            device=runner.info.device,
+            precision=runner.info.precision,
             tile=restorer.tile,
-            network_bytes=memory.total(runner.length),
-            pipeline_bytes=pipeline_bytes(
+            processes=len(devices),
+            network_bytes=_memory(runner, info, restorer).total(runner.length),
+            other_bytes=pipeline_bytes(
                 info.height, info.width, scale=options.scale, bit_depth=bit_depth
             ),
-            free_bytes=available_bytes(runner.info.device),
+            free_bytes=free_bytes,
+            free_disk_bytes=shutil.disk_usage(place.absolute().parent).free,
             load_seconds=load_seconds,
-            seconds_per_frame=per_frame,
-            seconds=None
-            if info.frame_count is None
-            else load_seconds + per_frame * info.frame_count,
-            output_bytes=output_bytes,
-            copied=fates.get(Fate.COPY, ()) + fates.get(Fate.ATTACH, ()),
-            converted=fates.get(Fate.CONVERT, ()) + fates.get(Fate.REMAKE, ()),
-            dropped=fates.get(Fate.DROP, ()),
+            seconds_per_frame=seconds,
+            seconds=None if left is None else load_seconds + seconds * left,
+            output_bytes=output.size,
+            copied=_streams(plans, Fate.COPY, Fate.ATTACH),
+            converted=_streams(plans, Fate.CONVERT, Fate.REMAKE),
+            dropped=_streams(plans, Fate.DROP),
             notices=notices,
-            segments=is_long(info, target, options),
+            in_segments=long,
         )
 
 
-def _fates(info: VideoInfo, target: Path) -> dict[Fate, tuple[str, ...]]:
-    fates: dict[Fate, tuple[str, ...]] = {}
-    for plan in plan_streams(info, target.suffix.lower()):
-        fates[plan.fate] = (*fates.get(plan.fate, ()), str(plan.stream))
-    return fates
+@contextmanager
+def _place(target: Path, *, new_folders: bool) -> Iterator[Path]:
+    """Where the output is opened on trial: itself, or its like where its folder is not there."""
+    if not new_folders or target.absolute().parent.is_dir():
+        yield target
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder) / target.name
 
 
-def _words(encoding: Encoding | None) -> str:
-    if encoding is None:
-        return "PNG pictures"
-    settings = " ".join(f"{name} {value}" for name, value in encoding.settings.items())
-    return f"{encoding.encoder.name} {encoding.pix_fmt} {settings}".strip()
+def _of_sink(
+    sink: FrameSink, place: Path, info: VideoInfo, options: RestoreOptions, size: tuple[int, int]
+) -> tuple[int, Encoding | None, tuple[StreamPlan, ...]]:
+    """Depth of its frames, its encoder where it is a video, and what becomes of the streams."""
+    if place == PIPE or isinstance(sink, PictureWriter):
+        plans = tuple(StreamPlan(stream, Fate.DROP) for stream in info.streams)
+        return sink.bit_depth, None, plans
+    suffix = place.suffix.lower()
+    encoding = choose(options.encoder or EncoderOptions(), suffix, info, *size)
+    plans = plan_streams(info, suffix) if info.kind is Kind.VIDEO else ()
+    return sink.bit_depth, encoding, plans
 
 
 def _restore_some(
-    reader: FrameSource, restorer: Restorer, bit_depth: int
+    reader: FrameSource,
+    restorer: Restorer,
+    bit_depth: int,
+    on_progress: Callable[[Progress], None],
 ) -> tuple[list[Frame], float]:
-    """The first frames restored, and the seconds of the last: the first also warms the network."""
+    """The first frames restored, and the seconds of the last."""
     frames = restored_frames(reader, restorer, bit_depth, last=RESTORED)
     restored, times = [], [time.monotonic()]
     for frame in frames:
         restored.append(frame)
         times.append(time.monotonic())
+        elapsed = times[-1] - times[0]
+        on_progress(Progress(len(restored), RESTORED, elapsed, phase="measure"))
     return restored, [after - before for before, after in pairwise(times)][-1]
 
 
-def _measure_encoding(
-    reader: FrameSource, restored: list[Frame], encoding: Encoding, options: RestoreOptions
-) -> tuple[int | None, float]:
-    """Bytes of the whole output, where its frames are known, and seconds of all but the network.
-
-    Frames merely enlarged are encoded in number; how much more detail the restored ones cost is
-    seen in the few there are.
-    """
-    info = reader.info
-    bicubic = Restorer(
-        BuiltinRunner("bicubic"), scale=options.scale, tile=None, scene_cuts=options.scene_cuts
-    )
-    enlarged = list(restored_frames(reader, bicubic, encoding.bit_depth, last=ENLARGED))
-    started = time.monotonic()
-    read = sum(1 for _ in reader.frames(0, ENLARGED))
-    read_seconds = (time.monotonic() - started) / max(read, 1)
-    many = _encode(enlarged, info, encoding)
-    few = _encode(enlarged[: len(restored)], info, encoding)
-    sharp = _encode(restored, info, encoding)
-    seconds = read_seconds + many.seconds
-    if info.frame_count is None:
-        return None, seconds
-    detail = sharp.total(len(restored), 1) / few.total(len(restored), 1)
-    parts = 1.0
-    if info.duration_seconds is not None:
-        parts = max(1.0, info.duration_seconds / options.segment_seconds)
-    key_frames = min(max(parts, info.frame_count / _KEY_FRAMES), info.frame_count)
-    return round(detail * many.total(info.frame_count, key_frames)), seconds
+def _output(
+    reader: FrameSource,
+    restored: list[Frame],
+    encoding: Encoding | None,
+    plans: tuple[StreamPlan, ...],
+    options: RestoreOptions,
+    *,
+    target: Path,
+) -> Output:
+    if encoding is not None:
+        return measure_video(
+            reader,
+            restored,
+            encoding,
+            plans,
+            scale=options.scale,
+            segment_seconds=options.segment_seconds,
+        )
+    if target == PIPE:
+        return Output(None, 0.0, 0.0)
+    return measure_pictures(reader, restored, scale=options.scale)
 
 
-def _encode(frames: list[Frame], info: VideoInfo, encoding: Encoding) -> _Sample:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"sample{segment_suffix(encoding.codec)}"
-        started = time.monotonic()
-        with SegmentWriter(path, info, encoding) as writer:
-            for frame in frames:
-                writer.write(frame)
-            writer.commit()
-        seconds = (time.monotonic() - started) / len(frames)
-        with open_input(path) as container:
-            stream = main_video(container, path)
-            sizes = [packet.size for packet in container.demux(stream) if packet.size]
-    other = sum(sizes[1:]) / (len(sizes) - 1) if len(sizes) > 1 else float(sizes[0])
-    return _Sample(sizes[0], other, seconds)
+def _memory(runner: Runner, info: VideoInfo, restorer: Restorer) -> Memory:
+    used = tiled(runner, info.height, info.width, restorer.tile)
+    return used.memory(info.height, info.width)
+
+
+def _streams(plans: tuple[StreamPlan, ...], *fates: Fate) -> tuple[str, ...]:
+    return tuple(str(plan.stream) for plan in plans if plan.fate in fates)
+
+
+def _words(encoding: Encoding | None, target: Path) -> str:
+    if encoding is None:
+        return "y4m" if target == PIPE else "png"
+    settings = (f"{name} {value}" for name, value in encoding.settings.items())
+    return " ".join([encoding.encoder.name, encoding.pix_fmt, *settings])

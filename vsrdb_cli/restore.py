@@ -291,7 +291,7 @@ class Progress:
 
     resumed: how many of the frames an earlier run had finished. segment: the one a frame belongs
     to, counted from 0, of so many segments; None where the job is not divided. phase: "plan" while
-    a long job is looked through, "restore", or "join".
+    a long job is looked through, "restore", "join", or "measure" while a run is estimated.
     """
 
     frames: int

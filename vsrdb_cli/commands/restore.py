@@ -183,6 +183,12 @@ class DevicesType(click.ParamType[tuple[str, ...]]):
 )
 @click.option("--quiet", is_flag=True, help="Say nothing but errors.")
 @click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Tell what the run would take and do, having restored two frames; write nothing.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Of --dry-run: one JSON object on stdout.")
+@click.option(
     "--config",
     type=click.Path(path_type=Path),
     callback=read_config,
@@ -201,6 +207,8 @@ def restore(
     skip_existing: bool,
     container: str | None,
     report: Path | None,
+    dry_run: bool,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Restore SOURCES and write them, four times as large, to TARGET.
@@ -226,8 +234,12 @@ def restore(
     """
     from vsrdb_cli.commands.running import FAILED, run_many, run_one, table_of
     from vsrdb_cli.display import Bar, JsonLines
-    from vsrdb_cli.inputs import Item, find, is_batch
+    from vsrdb_cli.inputs import Batch, Item, find, is_batch
 
+    if as_json and not dry_run:
+        raise click.UsageError("--json is for --dry-run; see --report and --progress json")
+    if dry_run and report:
+        raise click.UsageError("--report and --dry-run exclude each other; see --json")
     if quiet and progress == "json":
         raise click.UsageError("--quiet and --progress json exclude each other")
     if options["devices"] and options["device"] != "auto":
@@ -235,19 +247,35 @@ def restore(
     display: Display = JsonLines() if progress == "json" else Bar(quiet=quiet)
     settings = _options(**options)
     try:
-        if not is_batch(sources, recursive=recursive, pattern=pattern):
+        several = is_batch(sources, recursive=recursive, pattern=pattern)
+        if not several:
             if container:
                 raise click.UsageError("--container is for several inputs; name the output so")
             item = Item(sources[0], target)
-            run_one(item, settings, display, skip_existing=skip_existing, report_file=report)
-            return
-        batch = find(
-            sources,
-            target,
-            recursive=recursive,
-            pattern=pattern,
-            suffix=container and f".{container}",
-        )
+            if not dry_run:
+                run_one(item, settings, display, skip_existing=skip_existing, report_file=report)
+                return
+            batch = Batch([item])
+        else:
+            batch = find(
+                sources,
+                target,
+                recursive=recursive,
+                pattern=pattern,
+                suffix=container and f".{container}",
+            )
+        if dry_run:
+            from vsrdb_cli.commands.estimating import estimate_all
+
+            status = estimate_all(
+                batch,
+                settings,
+                display,
+                skip_existing=skip_existing,
+                new_folders=several,
+                as_json=as_json,
+            )
+            sys.exit(status)
         outcomes = run_many(
             batch, settings, display, skip_existing=skip_existing, report_file=report
         )

@@ -68,7 +68,7 @@ def restore_in_segments(
     check_folder(target.absolute().parent)
     with ExitStack() as stack:
         journal = stack.enter_context(Journal(work_folder(target), restart=options.restart))
-        journal.bind({**identity(info.path), **_facts(options), "version of vsrdb": __version__})
+        journal.bind(_facts_of_job(reader, options))
         lost: list[str] = []
         run = _Run(journal, reader, target, options, say, on_progress)
         if journal.is_joined(target):
@@ -97,6 +97,35 @@ def restore_in_segments(
         journal.remove()
     judge(damage, target, lost, strict=options.strict)
     return report
+
+
+def finished_frames(
+    reader: FrameSource,
+    target: Path,
+    options: RestoreOptions,
+    encoding: Encoding | None,
+    runner: RunnerInfo,
+) -> int:
+    """How many frames an earlier run of the same job has finished.
+
+    Raises:
+        OutputError: the run would be refused: another process works on it, or it is another job.
+    """
+    if options.restart or not work_folder(target).exists():
+        return 0
+    with Journal(work_folder(target)) as journal:
+        journal.bind(_facts_of_job(reader, options))
+        if not journal.begun:
+            return 0
+        journal.bind(_facts_of_runner(runner))
+        if journal.is_joined(target):
+            return journal.plan.frames
+        job = Job(reader.info.path, journal.folder, options, encoding, journal.plan, journal.tile)
+        return sum(
+            segment.count
+            for segment in job.plan.segments
+            if journal.is_finished(segment.index, job.path(segment))
+        )
 
 
 @dataclass
@@ -251,13 +280,14 @@ def join_pictures(segments: list[Path], target: Path, *, named: bool) -> Path:
     return target
 
 
-def _facts(options: RestoreOptions) -> dict[str, str]:
-    """What the frames depend on of the options, as text by the options' names."""
+def _facts_of_job(reader: FrameSource, options: RestoreOptions) -> dict[str, str]:
+    """What the frames depend on, but for the network, as text by names a user knows."""
     values = {name: v for name, v in vars(options).items() if name not in _NOT_BOUND}
     values.update(asdict(options.encoder or EncoderOptions()))
-    return {
+    texts = {
         name.replace("_", "-"): json.dumps(value, default=str) for name, value in values.items()
     }
+    return {**identity(reader.info.path), **texts, "version of vsrdb": __version__}
 
 
 def _facts_of_runner(info: RunnerInfo) -> dict[str, str]:
