@@ -44,6 +44,22 @@ def times_of(path: Path) -> list[Fraction]:
     return [t - times[0] for t in times] if times else []
 
 
+def first_frame(path: Path) -> av.VideoFrame:
+    with av.open(f"file:{path}") as source:
+        return next(source.decode(source.streams.best("video")))
+
+
+def matrix_of(path: Path) -> int:
+    return int(first_frame(path).colorspace)
+
+
+def patches_as_bt601(path: Path) -> np.ndarray:
+    luma, *chroma = clips.planes_of(first_frame(path))
+    full = [np.kron(c, np.ones((2, 2)))[: luma.shape[0], : luma.shape[1]] for c in chroma]
+    rgb = clips.to_rgb(np.stack([luma, *full]), 6, full=False, depth=8)
+    return clips.patches_in(np.clip(rgb, 0, 255))
+
+
 def compare(source: Path, out: Path, fact: dict, frames: int) -> list[str]:
     wrong = []
     seen = clips.read(out) if frames and fact.get("size", [160])[0] > 16 else None
@@ -56,7 +72,10 @@ def compare(source: Path, out: Path, fact: dict, frames: int) -> list[str]:
         first = fact.get("first_index", 0)
         if seen.numbers != list(range(first, first + frames)):
             wrong.append(f"order {seen.numbers}")
-        error = np.abs(clips.patches_in(seen.images[0]) - clips.PATCHES).max()
+        # What leaves its colours open and is not known otherwise is to look as players show it.
+        untagged = fact["expect"] == "policy" and fact.get("alpha") and matrix_of(source) == 2
+        wanted = patches_as_bt601(source) if untagged else clips.PATCHES
+        error = np.abs(clips.patches_in(seen.images[0]) - wanted).max()
         limit = 400 if fact.get("hdr") else 3
         if error > limit and source.suffix != ".gif" and "interlaced" not in fact:
             wrong.append(f"patches off by {error:.1f}")
@@ -134,7 +153,7 @@ def main() -> None:
                 options = RestoreOptions(weights="nearest", encoder=EncoderOptions(crf=8))
                 try:
                     report = restore_video(corpus / name, out, options, on_notice=notices.append)
-                    notices += report.notices
+                    notices = list(report.notices)
                     wrong = compare(corpus / name, out, fact, report.frames)
                     what = f"{report.frames} frames"
                     if fact["expect"] == "refuse":

@@ -441,7 +441,7 @@ def restore_video(
         sink = stack.enter_context(
             open_sink(target, info, options.scale, options.encoder, overwrite=options.overwrite)
         )
-        announce((*info.notices, *sink.notices), say, strict=options.strict)
+        announce((*info.notices, *sink.notices), say, assumed=info.assumed, strict=options.strict)
         runner = runner or load_for(options, (info.height, info.width))
         restorer = restorer_for(info, options, runner, options.tile)
         shrunk_to: int | None = None

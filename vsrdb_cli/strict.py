@@ -10,9 +10,17 @@ from vsrdb_cli.video.info import ReadReport
 
 
 def announce(
-    notices: Sequence[str], on_notice: Callable[[str], None], *, strict: bool = False
+    notices: Sequence[str],
+    on_notice: Callable[[str], None],
+    *,
+    assumed: Sequence[str] = (),
+    strict: bool = False,
 ) -> None:
     """Say before the work what will be changed or dropped.
+
+    Args:
+        notices: one line for each thing.
+        assumed: what the source leaves open, and what it is taken for; no error under `strict`.
 
     Raises:
         OptionError: there is something, and it is to be strict.
@@ -22,7 +30,7 @@ def announce(
             f"not everything can be kept: {'; '.join(notices)}",
             hint="choose an output that keeps it, or leave --strict away",
         )
-    for notice in notices:
+    for notice in (*notices, *assumed):
         on_notice(notice)
 
 

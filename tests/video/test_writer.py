@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 from fractions import Fraction
 from pathlib import Path
@@ -9,9 +10,12 @@ import clips
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 from restoring import enlarged, restore_nearest
 
+from vsrdb_cli.cli import main
 from vsrdb_cli.errors import OptionError, OutputError
+from vsrdb_cli.restore import RestoreOptions, restore_video
 from vsrdb_cli.video.codecs import ENCODERS, NVENC
 from vsrdb_cli.video.encoders import EncoderOptions, refusal
 from vsrdb_cli.video.frame import Frame
@@ -81,6 +85,18 @@ def test_colours_and_their_tags_survive(tmp_path, matrix, full):
     assert stream["chroma_location"] == "left"
     error = clips.patches_in(clips.read(out).images[0]) - clips.PATCHES
     assert np.abs(error).max() <= 3
+
+
+def test_what_untagged_colours_are_taken_for_is_said_and_no_error_under_strict(tmp_path):
+    source = clips.make(tmp_path / "in.mp4", frames=2, height=48, width=64, tagged=False, matrix=6)
+    report = restore_video(
+        source, tmp_path / "out.mp4", RestoreOptions(weights="nearest", strict=True)
+    )
+    assert [line for line in report.notices if "taken for BT.601" in line]
+    tagged = restore_video(
+        tmp_path / "out.mp4", tmp_path / "again.mkv", RestoreOptions(weights="nearest")
+    )
+    assert not tagged.notices
 
 
 def test_small_untagged_video_is_tagged_so_that_it_keeps_its_colours_when_large(tmp_path):
@@ -200,6 +216,20 @@ def test_options_of_the_encoder_are_passed_on(tmp_path):
     with av.open(str(tmp_path / "out.mp4")) as container:
         keys = [packet.is_keyframe for packet in container.demux(video=0) if packet.size]
     assert keys == [True, False] * 5
+
+
+def test_hardware_asked_for_on_the_command_line_is_refused_in_one_line(tmp_path):
+    if refusal(NVENC["hevc"]) is None:
+        pytest.skip("NVENC opens here")
+    source = clips.make(tmp_path / "in.mp4", frames=2, height=48, width=64)
+    out = tmp_path / "out.mp4"
+    command = ["restore", "--weights", "nearest", "--hardware", "nvenc", "--codec", "hevc"]
+    done = CliRunner().invoke(main, [*command, str(source), str(out)])
+    assert done.exit_code == 1
+    assert re.fullmatch(
+        "error: hevc_nvenc does not open here: .+\nhint: leave --hardware away.+\n", done.stderr
+    )
+    assert not out.exists()
 
 
 def test_hardware_is_used_only_where_it_opens(tmp_path):

@@ -141,6 +141,13 @@ class DevicesType(click.ParamType[tuple[str, ...]]):
     help="A further option of the encoder; may be given again.",
 )
 @click.option(
+    "--hardware",
+    type=click.Choice(["none", "auto", "nvenc"]),
+    default="none",
+    show_default=True,
+    help="Encode on the GPU's own encoder, an error where it does not open; auto: where it does.",
+)
+@click.option(
     "--hdr",
     type=click.Choice(["refuse", "keep", "sdr"]),
     default="refuse",
@@ -302,6 +309,7 @@ def _options(
     preset: str | None,
     pix_fmt: str | None,
     encoder_options: tuple[str, ...],
+    hardware: str,
     hdr: str,
     start: str | None,
     end: str | None,
@@ -330,6 +338,7 @@ def _options(
             preset=preset,
             pix_fmt=pix_fmt,
             extra=dict(_key_and_value(option) for option in encoder_options),
+            hardware=hardware,
         ),
         hdr=Hdr(hdr),
         start=_position("--start", start),

@@ -148,7 +148,7 @@ class _Run:
             self.target, info, options.scale, options.encoder, overwrite=options.overwrite
         ) as sink:
             notices = (*info.notices, *sink.notices)
-            announce(notices, self.on_notice, strict=options.strict)
+            announce(notices, self.on_notice, assumed=info.assumed, strict=options.strict)
             if not isinstance(sink, PictureWriter):
                 size = info.height * options.scale, info.width * options.scale
                 encoder = options.encoder or EncoderOptions()

@@ -100,6 +100,11 @@ def is_rgb(pixel_format: VideoFormat) -> bool:
     return pixel_format.is_rgb or pixel_format.has_palette
 
 
+def is_grey(pixel_format: VideoFormat) -> bool:
+    """Whether there is luma and no chroma; alpha may be beside it."""
+    return pixel_format.name.startswith(("gray", "ya8", "ya16"))
+
+
 def bit_depth(pixel_format: VideoFormat) -> int:
     """Bits of the deepest colour channel."""
     if pixel_format.has_palette:

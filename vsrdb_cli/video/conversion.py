@@ -24,6 +24,7 @@ from vsrdb_cli.video.colour import (
     WHITE_16,
     Colour,
     bit_depth,
+    is_grey,
     is_rgb,
     to_planes,
     white_16,
@@ -41,7 +42,6 @@ EXACT = (
     | Interpolation.FULL_CHR_H_INP
 )
 
-_GRAY = ("gray", "ya8", "ya16")
 _PLANAR_YUV = re.compile(r"yuvj?(420|422|444)p(10le|12le)?")
 # Decoders of these leave a frame's chroma site open, and swscale then takes the centre.
 _UNSITED_CODECS = {"vp8", "vp9", "av1", "ffv1", "y4m"}
@@ -82,7 +82,7 @@ class ToRgb:
         """(3, H, W), uint8 (white 255) or uint16 (white 65280); the memory is its own."""
         source_format = frame.format
         range_ = frame.color_range or self._colour.range
-        if source_format.name.startswith(_GRAY):
+        if is_grey(source_format):
             return self._grey(frame, range_)
         if is_rgb(source_format):
             range_ = PC

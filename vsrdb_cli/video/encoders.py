@@ -155,7 +155,10 @@ def _on_hardware(codec: str, encoder: Encoder, hardware: str) -> Encoder:
 
 def refusal(encoder: Encoder) -> str | None:
     """Why an encoder does not open on this machine; None if it does. Tried, not looked up."""
-    context: Any = av.CodecContext.create(encoder.name, "w")
+    try:
+        context: Any = av.CodecContext.create(encoder.name, "w")
+    except ValueError:
+        return "this FFmpeg was built without it"
     context.width, context.height = 256, 256
     context.pix_fmt = encoder.pix_fmts[0]
     context.time_base = Fraction(1, 25)

@@ -151,6 +151,7 @@ def _info(path: Path, kind: Kind, files: list[Path], rate: Fraction) -> VideoInf
         interlaced=False,
         pictures=tuple(file.name for file in files),
         notices=(_OPAQUE,) if first.transparent else (),
+        assumed=(),
     )
 
 

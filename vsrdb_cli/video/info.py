@@ -94,6 +94,7 @@ class VideoInfo:
         timecode: the time of day of the first frame, such as 10:00:00:00.
         pictures: file names, one per frame, where the source is pictures.
         notices: what the reader changes or leaves out, one line each.
+        assumed: what the file leaves open, and what it is taken for, one line each.
     """
 
     path: Path
@@ -125,6 +126,7 @@ class VideoInfo:
     timecode: str | None = None
     pictures: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = ()
 
     @property
     def frames_before(self) -> int:

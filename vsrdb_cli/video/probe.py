@@ -14,7 +14,7 @@ from av.stream import Discard
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.alpha import Transparency, announced
-from vsrdb_cli.video.colour import bit_depth, colour_of, is_rgb
+from vsrdb_cli.video.colour import BT709, UNSPECIFIED, Colour, bit_depth, colour_of, is_grey, is_rgb
 from vsrdb_cli.video.container import (
     AV_TIME_BASE,
     Demuxer,
@@ -63,6 +63,16 @@ def probe(path: Path) -> VideoInfo:
         interlacing = look(path)
         orientation = orientation_of(frame)
         transparent = announced(stream) or Transparency()(frame)
+        matrix = _said(frame.colorspace, context.colorspace)
+        colour = colour_of(
+            matrix=matrix,
+            range_=_said(frame.color_range, context.color_range),
+            primaries=_said(frame.color_primaries, context.color_primaries),
+            transfer=_said(frame.color_trc, context.color_trc),
+            rgb=is_rgb(frame.format),
+            height=frame.height,
+            width=frame.width,
+        )
         return VideoInfo(
             path=path,
             kind=Kind.STILL if container.format.name.endswith("_pipe") else Kind.VIDEO,
@@ -79,15 +89,7 @@ def probe(path: Path) -> VideoInfo:
             end_seconds=_end_seconds(container, stream, start_seconds),
             promised_seconds=_promised_seconds(container, stream, start_seconds),
             bit_depth=8 if bit_depth(frame.format) == 8 else 16,
-            colour=colour_of(
-                matrix=_said(frame.colorspace, context.colorspace),
-                range_=_said(frame.color_range, context.color_range),
-                primaries=_said(frame.color_primaries, context.color_primaries),
-                transfer=_said(frame.color_trc, context.color_trc),
-                rgb=is_rgb(frame.format),
-                height=frame.height,
-                width=frame.width,
-            ),
+            colour=colour,
             light=light_of(frame),
             sample_aspect_ratio=_sample_aspect_ratio(stream),
             orientation=orientation,
@@ -107,6 +109,7 @@ def probe(path: Path) -> VideoInfo:
                     dynamic=dynamic_metadata(frame),
                 )
             ),
+            assumed=_assumed(frame, matrix, colour),
         )
 
 
@@ -129,6 +132,16 @@ def _notices(
         yield f"{dynamic} metadata is left out: no encoder here writes it"
     if orientation is not None and not is_right_angled(orientation):
         yield "the file turns its picture by an odd angle, which few players follow; kept as it is"
+
+
+def _assumed(frame: VideoFrame, matrix: int, colour: Colour) -> tuple[str, ...]:
+    if matrix not in (0, UNSPECIFIED) or is_rgb(frame.format) or is_grey(frame.format):
+        return ()
+    name = "BT.709" if colour.matrix == BT709 else "BT.601"
+    return (
+        f"the file does not say what its colours mean: they are taken for {name}, as players do"
+        " for a picture of this size",
+    )
 
 
 def describe(stream: Stream) -> StreamInfo:
