@@ -202,6 +202,8 @@ def frame_of(image: np.ndarray, clip: Clip) -> av.VideoFrame:
         return av.VideoFrame.from_ndarray(image, "rgb24")
     if names == "gbrp":
         return av.VideoFrame.from_ndarray(image, "gbrp")
+    if names == "rgb8":
+        return av.VideoFrame.from_ndarray(image, "rgb24").reformat(format="rgb8")
     depth = frame.format.components[0].bits
     luma, *chroma = to_yuv(image, clip.matrix, full=clip.range == 2, depth=depth)
     planes = [luma]

@@ -140,6 +140,30 @@ def test_odd_sizes_are_restored_whole(tmp_path, pix_fmt):
     assert seen.numbers == [0, 1]
 
 
+@pytest.mark.parametrize("pix_fmt, full", [
+    ("yuv420p", False), ("yuv420p", True), ("yuv420p10le", False), ("yuv422p", False),
+])  # fmt: skip
+@pytest.mark.parametrize("height, width", [(35, 49), (36, 49), (35, 48)])
+def test_odd_sizes_may_stay_odd(tmp_path, height, width, pix_fmt, full):
+    source = clips.make(
+        tmp_path / "in.mkv", frames=2, height=height, width=width, pix_fmt=pix_fmt,
+        range=1 + full, **LOSSLESS,
+    )  # fmt: skip
+    out = tmp_path / "out.mkv"
+    restore_nearest(source, out, scale=1, codec="ffv1", pix_fmt=pix_fmt)
+    for was, now in zip(frames_of(source), frames_of(out), strict=True):
+        assert (now.width, now.height) == (width, height)
+        was, now = clips.planes_of(was), clips.planes_of(now)  # noqa: PLW2901
+        assert all(a.shape == b.shape for a, b in zip(was, now, strict=True))
+        assert np.abs(was[0].astype(int) - now[0]).mean() < 0.1
+        assert np.abs(was[1].astype(int) - now[1]).mean() < 1
+
+
+def frames_of(path):
+    with av.open(str(path)) as container:
+        return list(container.decode(video=0))
+
+
 def combs(image):
     """How many pixels lie above or below both of their neighbours by much, line after line."""
     steps = np.diff(image[..., 1].astype(int), axis=0)

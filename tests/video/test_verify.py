@@ -33,6 +33,17 @@ def test_frames_duration_and_sound_are_compared(finished, suffix, frames, second
     assert list(mismatches(finished / f"out{suffix}", expected)) == words
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".mov"])
+@pytest.mark.parametrize("frames", [1, 2])
+def test_sound_may_last_much_longer_than_the_pictures(tmp_path, frames, suffix):
+    name = "libopus" if suffix == ".webm" else "aac"
+    source = clips.make(
+        tmp_path / "in.mkv", frames=frames, height=48, width=64, audio=(name,), audio_seconds=2
+    )
+    restore_nearest(source, tmp_path / f"out{suffix}")
+    assert clips.read(tmp_path / f"out{suffix}").numbers == list(range(frames))
+
+
 def test_a_missing_sound_track_is_seen(finished):
     expected = Expected(10, Fraction(2, 5), (Fraction(0), Fraction(0)))
     assert list(mismatches(finished / "out.mp4", expected)) == [

@@ -192,6 +192,15 @@ def test_what_cannot_be_written_is_refused_before_anything_is(tmp_path, name, op
     assert (source.read_bytes(), sorted(p.name for p in tmp_path.iterdir())) == before
 
 
+def test_sizes_at_which_x265_breaks_the_process_are_refused(tmp_path):
+    source = clips.make(tmp_path / "in.mp4", frames=2, height=64, width=48)
+    with (
+        open_source(source) as reader,
+        pytest.raises(OutputError, match="48x64, but hevc needs at least 64x64"),
+    ):
+        open_sink(tmp_path / "out.mp4", reader.info, 1, EncoderOptions(codec="hevc"))
+
+
 def test_a_picture_beyond_the_encoder_is_refused(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=1, width=4098, height=16)
     with open_source(source) as frames, pytest.raises(OutputError, match="16392x64, but h264 ends"):

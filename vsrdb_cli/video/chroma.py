@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import av
 import torch
+import torch.nn.functional as F
 from torch.utils.dlpack import from_dlpack
 
 from vsrdb_cli.video.colour import PC, bit_depth
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 # the cubic filter with a = -0.6; where a sample lies on the first of its two pixels, and between.
 _UNDO_LEFT = (1.2700, -0.2107, 0.1019, -0.0262)
 _UNDO_MIDDLE = (1.2986, -0.2333, 0.1135, -0.0295)
+# Padding knows no unsigned numbers of 16 bits.
+_SIGNED = {torch.uint8: torch.int8, torch.uint16: torch.int16}
 _WIDTH, _HEIGHT = 2, 1  # the axes of (planes, height, width)
 
 
@@ -49,7 +52,19 @@ def rounded(deep: VideoFrame, pix_fmt: str, range_: int) -> VideoFrame:
         planes = _filtered(planes, _UNDO_MIDDLE, _HEIGHT)
     codes = planes.add_(1 << (bits - 1)).round_().clamp_(0, top).to(kind)
     bright = luma.to(torch.float32).mul_(scale).round_().clamp_(0, top).to(kind)
-    return av.VideoFrame.from_dlpack((bright, *codes), format=pix_fmt)
+    return _frame((bright, *codes), pix_fmt)
+
+
+def _frame(planes: Sequence[Tensor], pix_fmt: str) -> VideoFrame:
+    height, width = planes[0].shape
+    if height % 2 == width % 2 == 0:
+        return av.VideoFrame.from_dlpack(tuple(planes), format=pix_fmt)
+    # PyAV shares no planes of odd sizes: they are copied.
+    frame = av.VideoFrame(width, height, pix_fmt)
+    for target, codes in zip(frame.planes, planes, strict=True):
+        row = target.line_size // codes.itemsize
+        target.update(F.pad(codes.view(_SIGNED[codes.dtype]), (0, row - codes.shape[1])).numpy())
+    return frame
 
 
 def _filtered(planes: Tensor, half: Sequence[float], axis: int) -> Tensor:

@@ -61,7 +61,8 @@ ENCODERS: Mapping[str, Encoder] = {
         crf=20,
         preset="fast",
         presets=_X26X_PRESETS,
-        smallest=(16, 16),
+        # Between 32 and 64 pixels it writes beyond its memory (x265 216), and may end the process.
+        smallest=(64, 64),
         largest=(8640, 16384),
         # The place of chroma said, since readers of BT.2020 guess another.
         fixed={"x265-params": "log-level=error:chromaloc=0"},

@@ -146,7 +146,8 @@ def _scan(segment: Path) -> _Scan:
         end = max(
             (time + (packet.duration or 0)) for time, packet in zip(pts, packets, strict=True)
         )
-        if stream.duration:  # exact in mp4, whose packets tell the steps of decode times only
+        # Exact in mp4, whose packets tell the steps of decode times only; elsewhere a guess.
+        if stream.duration and source.format.name.startswith("mov"):
             end = (stream.start_time or 0) + stream.duration
         assert stream.time_base is not None
         return _Scan(

@@ -81,7 +81,9 @@ def mismatches(path: Path, expected: Expected) -> Iterator[str]:
         ]
         first = min((pts for pts, _ in shown), default=0)
         end = max((after for _, after in shown), default=0)
-        if video.duration:  # exact in mp4, whose packets tell the steps of decode times only
+        # Exact in mp4, whose packets tell the steps of decode times only; elsewhere a guess, which
+        # for a single picture may be the length of the sound.
+        if video.duration and container.format.name.startswith("mov"):
             end = (video.start_time or 0) + video.duration
         tracks = [stream.index for stream in container.streams.audio]
         first_seconds = first * video.time_base
