@@ -78,7 +78,7 @@ class TransposedAttention(nn.Module):
         mixing = self._mixing(products, q_squares, k_squares).to(x.dtype).transpose(1, 2)
         mixed = []
         for strip, v in zip(parts, values, strict=True):
-            y = (_pixels(v) @ mixing).unflatten(1, v.shape[2:]).permute(0, 3, 1, 2)
+            y = torch.unflatten(_pixels(v) @ mixing, 1, v.shape[2:]).permute(0, 3, 1, 2)
             if self.project_out.bias is not None:
                 y = y + self.project_out.bias[:, None, None]
             mixed.append(strip.of(x) + y)
@@ -90,7 +90,7 @@ class TransposedAttention(nn.Module):
         In float32: sums over the pixels overflow float16.
         """
         by_head = (self.heads, -1)
-        q_heads, k_heads = q.unflatten(2, by_head), k.unflatten(2, by_head)
+        q_heads, k_heads = torch.unflatten(q, 2, by_head), torch.unflatten(k, 2, by_head)
         products = q_heads.permute(0, 2, 3, 1) @ k_heads.transpose(1, 2)
         return products, q.square().sum(dim=1), k.square().sum(dim=1)
 
@@ -100,11 +100,11 @@ class TransposedAttention(nn.Module):
         Dividing the products by the norms spares normalised copies of q and k.
         """
         by_head = (self.heads, -1)
-        q_norm = q_squares.sqrt().clamp_min(1e-12).unflatten(1, by_head).unsqueeze(3)
-        k_norm = k_squares.sqrt().clamp_min(1e-12).unflatten(1, by_head).unsqueeze(2)
+        q_norm = torch.unflatten(q_squares.sqrt().clamp_min(1e-12), 1, by_head).unsqueeze(3)
+        k_norm = torch.unflatten(k_squares.sqrt().clamp_min(1e-12), 1, by_head).unsqueeze(2)
         logits = products / (q_norm * k_norm) * self.temperature.float()
         weights = logits.softmax(dim=-1)
-        projection = self.project_out.weight[:, :, 0, 0].float().unflatten(1, by_head)
+        projection = torch.unflatten(self.project_out.weight[:, :, 0, 0].float(), 1, by_head)
         mixing: Tensor = torch.einsum("ohi,bhij->bohj", projection, weights).flatten(2)
         return mixing
 

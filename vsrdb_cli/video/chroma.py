@@ -63,7 +63,8 @@ def _frame(planes: Sequence[Tensor], pix_fmt: str) -> VideoFrame:
     frame = av.VideoFrame(width, height, pix_fmt)
     for target, codes in zip(frame.planes, planes, strict=True):
         row = target.line_size // codes.itemsize
-        target.update(F.pad(codes.view(_SIGNED[codes.dtype]), (0, row - codes.shape[1])).numpy())
+        padded = F.pad(codes.view(_SIGNED[codes.dtype]), (0, row - codes.shape[1]))
+        target.update(padded.numpy().tobytes())
     return frame
 
 
