@@ -48,7 +48,7 @@ def plot(curves: dict[str, list[int]], title: str, path: Path) -> None:
     axes = figure.subplots()
     for way, curve in curves.items():
         axes.plot(range(1, len(curve) + 1), [size / MIB for size in curve], label=way, linewidth=1)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.3 * max(map(max, curves.values())) / MIB)
     axes.set_xlabel("frame")
     axes.set_ylabel("resident memory, MiB")
     axes.set_title(title, fontsize="medium")
