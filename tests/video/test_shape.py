@@ -1,4 +1,5 @@
 import struct
+import subprocess
 from fractions import Fraction
 
 import av
@@ -185,6 +186,24 @@ def test_interlaced_video_is_deinterlaced_whatever_its_flags_say(tmp_path, field
     assert [frame.pts for frame in frames] == [40 * i for i in range(8)]
     assert [frame.duration for frame in frames] == [40] * 8
     assert max(combs(image) for image in images) < 20
+
+
+def pattern_clip(path, *options):
+    """A progressive clip of FFmpeg's own, full of fine lines that move."""
+    pattern = "testsrc2=size=160x90:rate=25:duration=1"
+    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", pattern, *options, str(path)]
+    subprocess.run(command, check=True)
+    return path
+
+
+def test_fine_patterns_that_move_are_not_taken_for_interlacing(tmp_path):
+    assert not look(pattern_clip(tmp_path / "in.mp4", "-pix_fmt", "yuv420p")).possible
+
+
+def test_a_palette_is_read(tmp_path):
+    source = pattern_clip(tmp_path / "in.avi", "-pix_fmt", "pal8", "-c:v", "rawvideo")
+    restore_nearest(source, tmp_path / "out.mp4", scale=1)
+    assert len(clips.read(tmp_path / "out.mp4").numbers) == 25
 
 
 def test_progressive_video_flagged_as_interlaced_is_left_as_it_is(tmp_path):

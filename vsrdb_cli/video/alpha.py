@@ -20,11 +20,13 @@ class Transparency:
 
     def __init__(self) -> None:
         self._alpha = FilterChain(("alphaextract", ""))
+        self._alpha_of_palette = FilterChain(("format", "rgba"), ("alphaextract", ""))
 
     def __call__(self, frame: VideoFrame) -> bool:
         if not has_alpha(frame.format):
             return False
-        (alpha,) = self._alpha.push(frame)
+        chain = self._alpha_of_palette if frame.format.has_palette else self._alpha
+        (alpha,) = chain.push(frame)
         opaque = (1 << alpha.format.components[0].bits) - 1
         return int(from_dlpack(alpha.planes[0]).to(torch.int32).min()) < opaque
 

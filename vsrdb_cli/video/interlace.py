@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
+    from torch import Tensor
 
 # Where to look, as parts of the file's length, and at how many frames of each place: a film may
 # begin with a still title, in which nothing tells the fields apart.
@@ -29,6 +31,9 @@ FEWEST_COMBED = 3
 # the picture. Real pictures hold stripes as fine, but not where idet sees two moments in time.
 COMB_STEP = 12
 COMB_SHARE = 2e-4
+FEWEST_LINES = 5
+# How much more one way of weaving combs than the other, where fields are of different moments.
+CLEARLY = 1.5
 # What the filters work in without a conversion.
 _PLANAR = ("yuv4", "yuvj4")
 _FLAGGED = range(2, 6)  # AV_FIELD_TT to AV_FIELD_BT
@@ -44,12 +49,17 @@ class Interlacing:
     Attributes:
         flagged: the file says it is interlaced.
         top_first, bottom_first, progressive: frames seen to be so; a still picture is none.
+        top_woven, bottom_woven: frames whose later field fits the next frame's earlier one, which
+            is what makes interlaced video; of so many `moving` ones.
     """
 
     flagged: bool
     top_first: int
     bottom_first: int
     progressive: int
+    top_woven: int
+    bottom_woven: int
+    moving: int
 
     @property
     def found(self) -> bool:
@@ -57,7 +67,10 @@ class Interlacing:
         combed = self.top_first + self.bottom_first
         # Video has one order of its fields; what seems to have both is something else.
         one_order = min(self.top_first, self.bottom_first) * 10 <= combed
-        return combed >= FEWEST_COMBED and combed * 4 >= self.progressive and one_order
+        # Fine patterns that move look combed too, but weave with the next frame as badly both ways.
+        less, more = sorted((self.top_woven, self.bottom_woven))
+        woven = more * 4 >= max(self.moving, 1) and less * 4 <= more
+        return combed >= FEWEST_COMBED and combed * 4 >= self.progressive and one_order and woven
 
     @property
     def possible(self) -> bool:
@@ -86,7 +99,16 @@ def look(path: Path) -> Interlacing:
             chain = FilterChain(("idet", ""))
             looked_at = [done for frame in frames for done in chain.push(frame)] + chain.flush()
             verdicts.update(map(_verdict, looked_at, frames))
-    return Interlacing(flagged, verdicts["tff"], verdicts["bff"], verdicts["progressive"])
+            verdicts.update(_weave(*pair) for pair in pairwise(map(_lines, frames)))
+    return Interlacing(
+        flagged,
+        verdicts["tff"],
+        verdicts["bff"],
+        verdicts["progressive"],
+        verdicts["top woven"],
+        verdicts["bottom woven"],
+        verdicts["top woven"] + verdicts["bottom woven"] + verdicts["woven alike"],
+    )
 
 
 def _some_frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
@@ -114,15 +136,45 @@ def _verdict(looked_at: VideoFrame, frame: VideoFrame) -> str:
 
 def is_combed(frame: VideoFrame) -> bool:
     """Whether a planar YUV frame shows a comb anywhere."""
-    lines = from_dlpack(frame.planes[0]).to(torch.int32)
+    lines = _lines(frame)
+    return int(_combs(lines).sum()) > COMB_SHARE * lines.numel()
+
+
+def _lines(frame: VideoFrame) -> Tensor:
+    """Luma, in 8-bit codes."""
+    luma = from_dlpack(frame.planes[0]).to(torch.int32)
+    return luma >> (frame.format.components[0].bits - 8)
+
+
+def _combs(lines: Tensor) -> Tensor:
+    """Where five lines go up and down, (H - 4, W), by the middle one."""
+    if len(lines) < FEWEST_LINES:
+        return torch.zeros(0, lines.shape[1], dtype=torch.bool)
     steps = lines[1:] - lines[:-1]
-    threshold = COMB_STEP << (frame.format.components[0].bits - 8)
     # Every other step turned over: a comb then goes one way.
     steps[1::2] *= -1
-    combs = 0
-    for way in (steps > threshold, steps < -threshold):
-        combs += int((way[:-3] & way[1:-2] & way[2:-1] & way[3:]).sum()) if len(way) > 3 else 0
-    return combs > COMB_SHARE * lines.numel()
+    up, down = (
+        way[:-3] & way[1:-2] & way[2:-1] & way[3:]
+        for way in (steps > COMB_STEP, steps < -COMB_STEP)
+    )
+    return up | down
+
+
+def _weave(lines: Tensor, following: Tensor) -> str:
+    """Which fields of two frames show neighbouring moments: those that comb less, woven anew."""
+    if lines.shape != following.shape or len(lines) < FEWEST_LINES:
+        return "still"
+    moved = (lines - following).abs() > COMB_STEP
+    moved = moved[1:-3] | moved[2:-2] | moved[3:-1]
+    top, bottom = lines.clone(), lines.clone()
+    top[::2] = following[::2]  # with the next frame's upper field, which comes first
+    bottom[1::2] = following[1::2]
+    combs_top, combs_bottom = (int((_combs(woven) & moved).sum()) for woven in (top, bottom))
+    if not combs_top + combs_bottom:
+        return "still"
+    if combs_bottom > combs_top * CLEARLY:
+        return "top woven"
+    return "bottom woven" if combs_top > combs_bottom * CLEARLY else "woven alike"
 
 
 class Deinterlacer(Generic[Item]):

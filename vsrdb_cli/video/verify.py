@@ -62,8 +62,11 @@ def first_sounds(
         offsets = [
             None if o is None or o < 0 or (end is not None and o >= end) else o for o in offsets
         ]
+    # Of sound before the first picture mp4 says how much is hidden; of a single packet that would
+    # be all, and it begins with the picture.
+    single = {index for index in wanted if copied.packets[index] == 1}
     return tuple(
-        offset
+        None if index in single and offset is not None and offset < 0 else offset
         for index, offset in zip(wanted, offsets, strict=True)
         if copied.packets[index] or (offset is not None and not copied.damaged[index])
     )
