@@ -68,6 +68,10 @@ class TorchRunner:
         return estimate_memory(self._network, height, width)
 
 
+# What is freed and kept for the next tensors never fits them exactly.
+_GAPS = 1.08
+
+
 def estimate_memory(network: FMANet, height: int, width: int) -> Memory:
     """What restoring pictures of this size takes, from the tensors alive at each step's widest.
 
@@ -89,7 +93,9 @@ def estimate_memory(network: FMANet, height: int, width: int) -> Memory:
     return Memory(
         weights=sum(parameter.numel() for parameter in network.parameters()) * size,
         features=pixels * features * size,
-        work=pixels * (length * features * size + max(degradation, filtering) + outputs),
+        work=round(
+            pixels * (length * features * size + max(degradation, filtering) + outputs) * _GAPS
+        ),
     )
 
 
