@@ -40,6 +40,14 @@ class Sizes:
         low, high = self.smallest, self.largest
         return low[0] <= height <= high[0] and low[1] <= width <= high[1]
 
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The options of `vsrdb export` that ask for these sizes."""
+        names = zip(
+            ("--min", "--size", "--max"), (self.smallest, self.best, self.largest), strict=True
+        )
+        return tuple(word for name, size in names for word in (name, _wxh(size)))
+
     def __str__(self) -> str:
         return f"{_wxh(self.smallest)}..{_wxh(self.best)}..{_wxh(self.largest)}"
 
@@ -113,8 +121,8 @@ def engine_path(sidecar: Path, graph: str) -> Path:
     return sidecar.with_name(f"{sidecar.stem}-{graph}.engine")
 
 
-def load_engine(sidecar: Path, place: Place) -> Engine:
-    """Read a sidecar and check that it fits `place` and its files.
+def load_engine(sidecar: Path, files: ExportFiles, place: Place) -> Engine:
+    """Read a sidecar of `files` and check that it fits them, `place` and the engine beside it.
 
     Raises:
         BackendError: it was built elsewhere, by another version, or the files are not its own.
@@ -123,14 +131,12 @@ def load_engine(sidecar: Path, place: Place) -> Engine:
         values = json.loads(sidecar.read_text(encoding="utf-8"))
         sizes = {name: tuple(size) for name, size in values.pop("sizes").items()}
         engine = Engine(place=Place(**values.pop("place")), sizes=Sizes(**sizes), **values)
-    except (OSError, ValueError, TypeError, KeyError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise BackendError(
-            f"{sidecar} describes no engine: {error}", hint="build it again: vsrdb export"
+            f"{sidecar} describes no engine: {error}",
+            hint=f"build it again: {files.command(place.flavour)}",
         ) from error
-    again = (
-        f"vsrdb export --weights {engine.weights} --format {place.flavour}"
-        f" --size {_wxh(engine.sizes.best)}" + " --fp16" * (engine.precision == "float16")
-    )
+    again = files.command(place.flavour, *engine.sizes.options)
     if engine.revision != REVISION:
         raise BackendError(
             f"{sidecar} is of another version of vsrdb (revision {engine.revision}, wanted"
@@ -142,20 +148,29 @@ def load_engine(sidecar: Path, place: Place) -> Engine:
             f"{sidecar} was built for {_where(engine.place)}, but this is {_where(place)}",
             hint=f"build it here: {again}",
         )
+    if (engine.sha256, engine.precision) != (files.sha256, files.precision):
+        raise BackendError(
+            f"{sidecar} was made of {engine.weights} ({engine.sha256[:12]}) in {engine.precision},"
+            f" not of {files.weights} ({files.sha256[:12]}) in {files.precision}",
+            hint=f"build it again: {again}",
+        )
     for graph in GRAPHS:
         path = engine_path(sidecar, graph)
         found = file_sha256(path)
-        if found != engine.engine_sha256[graph]:
+        if found != engine.engine_sha256.get(graph):
             raise BackendError(
-                f"{path} is damaged: its SHA-256 starts {found[:12]}, expected"
-                f" {engine.engine_sha256[graph][:12]}",
+                f"{path} is damaged: its SHA-256 starts {found[:12] or '(no file)'}, expected"
+                f" {engine.engine_sha256.get(graph, '(none)')[:12]}",
                 hint=f"build it again: {again}",
             )
     return engine
 
 
-def find_engine(files: ExportFiles, place: Place) -> Engine:
-    """The engine of these files for `place`; of several, the one for the largest pictures.
+def find_engine(files: ExportFiles, place: Place, size: Size | None = None) -> Engine:
+    """The engine of these files for `place`.
+
+    Of several, the one for the smallest pictures that takes `size`; if none does, or no size is
+    given, the one for the largest (pictures beyond it are restored in tiles).
 
     Raises:
         BackendError: there is none, or the only ones there do not fit.
@@ -165,18 +180,18 @@ def find_engine(files: ExportFiles, place: Place) -> Engine:
     fitting = []
     for sidecar in sidecars:
         try:
-            fitting.append(load_engine(sidecar, place))
+            fitting.append(load_engine(sidecar, files, place))
         except BackendError as error:
             refused = error
     if fitting:
-        return max(fitting, key=lambda e: e.sizes.largest[0] * e.sizes.largest[1])
+        taking = [e for e in fitting if size is not None and e.sizes.cover(*size)]
+        return min(taking, key=_area) if taking else max(fitting, key=_area)
     if refused is not None:
         raise refused
     raise BackendError(
         f"there is no {place.flavour} engine of '{files.weights}' in {files.precision} in"
         f" {files.folder}",
-        hint=f"build it: vsrdb export --weights {files.weights} --format {place.flavour}"
-        + " --fp16" * (files.precision == "float16"),
+        hint=f"build it: {files.command(place.flavour)}",
     )
 
 
@@ -186,6 +201,11 @@ def file_sha256(path: Path) -> str:
         return ""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _area(engine: Engine) -> int:
+    height, width = engine.sizes.largest
+    return height * width
 
 
 def _wxh(size: Size) -> str:

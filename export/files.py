@@ -7,8 +7,15 @@ One checkpoint in one precision is a stem, `fmanet-xs-3d8cd56ca6a5-float32`; its
 from __future__ import annotations
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vsrdb_cli.registry import bundled_models
+
+if TYPE_CHECKING:
+    from vsrdb_cli.checkpoint import Checkpoint
 
 GRAPHS = ("encoder", "restorer")
 
@@ -23,12 +30,22 @@ def default_folder() -> Path:
 
 @dataclass(frozen=True)
 class ExportFiles:
-    """The files of one checkpoint in one precision."""
+    """The files of one checkpoint in one precision.
+
+    origin: what the checkpoint was loaded by, a name or a path; "" is its name.
+    """
 
     folder: Path
     weights: str
     sha256: str
     precision: str
+    origin: str = ""
+
+    @classmethod
+    def of(cls, checkpoint: Checkpoint, folder: Path, precision: str) -> ExportFiles:
+        bundled = any(model.path == checkpoint.path for model in bundled_models())
+        origin = checkpoint.name if bundled else str(checkpoint.path)
+        return cls(folder, checkpoint.name, checkpoint.sha256, precision, origin)
 
     @property
     def stem(self) -> str:
@@ -41,6 +58,12 @@ class ExportFiles:
     @property
     def graphs(self) -> tuple[Path, ...]:
         return tuple(self.graph(name) for name in GRAPHS)
+
+    def command(self, kind: str, *options: str) -> str:
+        """The command that writes these files, or engines of them: `kind` is its --format."""
+        half = ("--fp16",) if self.precision == "float16" else ()
+        parts = ("vsrdb", "export", "--weights", self.origin or self.weights, "--format", kind)
+        return shlex.join((*parts, *half, *options))
 
     def complete(self) -> bool:
         return all(path.is_file() for path in self.graphs)

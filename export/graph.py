@@ -62,18 +62,19 @@ class GraphInfo:
         }
 
     @classmethod
-    def from_metadata(cls, metadata: Mapping[str, str], origin: str) -> GraphInfo:
+    def from_metadata(cls, metadata: Mapping[str, str], origin: str, again: str) -> GraphInfo:
         """Read what `to_metadata` wrote.
 
         Raises:
-            BackendError: the file was not exported by this revision of vsrdb; names `origin`.
+            BackendError: the file `origin` was not exported by this revision of vsrdb, which the
+                command `again` does.
         """
         found = metadata.get("format"), metadata.get("revision"), metadata.get("channel_order")
         wanted = ("vsrdb-graph", str(REVISION), "rgb")
         if found != wanted:
             raise BackendError(
                 f"{origin} is no graph of this version of vsrdb: {found}, expected {wanted}",
-                hint="write it again: vsrdb export",
+                hint=f"write it again: {again}",
             )
         return cls(
             metadata["weights"],

@@ -51,12 +51,12 @@ def export_onnx(
     from vsrdb_cli.backends.pytorch import TorchRunner
 
     info = graph.GraphInfo(checkpoint.name, checkpoint.sha256, checkpoint.config, precision)
-    files = ExportFiles(folder, checkpoint.name, checkpoint.sha256, precision)
+    files = ExportFiles.of(checkpoint, folder, precision)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Beside the place they end in, so that renaming moves no bytes.
         with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as work:
-            made = ExportFiles(Path(work), checkpoint.name, checkpoint.sha256, precision)
+            made = ExportFiles.of(checkpoint, Path(work), precision)
             network = build_network(checkpoint).to(getattr(torch, precision))
             for name in ("encoder", "restorer"):
                 on_step(f"tracing the {name}")

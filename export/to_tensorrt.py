@@ -46,7 +46,7 @@ def find_place(flavour: str, device: str = "cuda") -> Place:
     if flavour == "tensorrt" and not torch.cuda.is_available():
         raise BackendError(
             "TensorRT needs an NVIDIA GPU, and torch finds none here",
-            hint="on a machine with one: vsrdb export --format tensorrt",
+            hint="use a machine with one",
         )
     module = import_library(flavour)
     if flavour == "tensorrt-rtx":
@@ -62,7 +62,7 @@ def import_library(flavour: str) -> Any:
         return importlib.import_module(FLAVOURS[flavour])
     except ImportError as error:  # also a missing libnvinfer.so
         raise BackendError(
-            f"the backend {flavour} was asked for, but its package does not load: {error}",
+            f"{flavour} is not there, or does not load: {error}",
             hint=f"pip install 'vsrdb[{flavour}]'",
         ) from None
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from vsrdb_cli.backends import load_runner
+from vsrdb_cli.backends import fitting_engine, load_runner
 from vsrdb_cli.backends.runner import Features, Runner, RunnerInfo
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.memory import SHARE, available_bytes, is_out_of_memory, pipeline_bytes
@@ -21,7 +21,7 @@ from vsrdb_cli.prefetch import Prefetch
 from vsrdb_cli.registry import default_weights
 from vsrdb_cli.scenes import SceneCutDetector
 from vsrdb_cli.strict import announce, judge
-from vsrdb_cli.tiling import SMALLEST_TILE, choose_tile, tiled
+from vsrdb_cli.tiling import SMALLEST_TILE, Tiling, choose_tile, tiled
 from vsrdb_cli.trim import Position, trimmed
 from vsrdb_cli.video.colour import to_float, to_planes
 from vsrdb_cli.video.encoders import EncoderOptions
@@ -349,8 +349,23 @@ def open_for(source: Path, options: RestoreOptions) -> FrameSource:
     return trimmed(whole, start=options.start, end=options.end, sample=options.sample)
 
 
-def load_for(options: RestoreOptions, size: tuple[int, int] | None) -> Runner:
-    """The runner the options name, for pictures of `size` (height, width) where that is known."""
+def load_for(
+    options: RestoreOptions, size: tuple[int, int] | None, spare: Runner | None = None
+) -> Runner:
+    """The runner the options name.
+
+    Args:
+        size: (height, width) of the video, where it is known; an engine may be for its tiles alone.
+        spare: loaded already of the same options, without a size; taken unless an engine fits.
+    """
+    if size is not None and isinstance(options.tile, int) and options.tile >= SMALLEST_TILE:
+        size = Tiling.of(*size, options.tile).tile_size
+    if spare is not None:
+        if options.backend != "auto" or size is None:
+            return spare
+        where = options.device, options.precision
+        fitting = fitting_engine(options.weights, device=where[0], precision=where[1], size=size)
+        return fitting or spare
     return load_runner(
         options.weights,
         backend=options.backend,
@@ -393,6 +408,7 @@ def restore_video(
     options: RestoreOptions | None = None,
     *,
     runner: Runner | None = None,
+    spare: Runner | None = None,
     workers: Workers | None = None,
     on_notice: Callable[[str], None] = lambda notice: None,  # noqa: ARG005
     on_progress: Callable[[Progress], None] = lambda progress: None,  # noqa: ARG005
@@ -408,6 +424,7 @@ def restore_video(
         target: a video's file name, or a folder for pictures; not there yet, unless `overwrite`.
         options: see `RestoreOptions`.
         runner: loaded already (`options.weights`, backend, device and precision are then not read).
+        spare: loaded already for videos of any size; taken unless an engine fits this one's.
         workers: running already, for several videos; else started for `options.devices`.
         on_notice: called before the work with one line for all that is changed or dropped.
         on_progress: called after every frame; both in the caller's thread.
@@ -434,6 +451,7 @@ def restore_video(
                 target,
                 options,
                 runner=runner,
+                spare=spare,
                 workers=workers,
                 on_notice=on_notice,
                 on_progress=on_progress,
@@ -442,7 +460,7 @@ def restore_video(
             open_sink(target, info, options.scale, options.encoder, overwrite=options.overwrite)
         )
         announce((*info.notices, *sink.notices), say, assumed=info.assumed, strict=options.strict)
-        runner = runner or load_for(options, (info.height, info.width))
+        runner = runner or load_for(options, (info.height, info.width), spare)
         restorer = restorer_for(info, options, runner, options.tile)
         shrunk_to: int | None = None
         count = 0

@@ -8,9 +8,20 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+import vsrdb_cli.restore as restoring
 from vsrdb_cli.backends import load_runner
 from vsrdb_cli.cli import main
 from vsrdb_cli.errors import BackendError
+
+
+def clip(path, width, height):
+    with av.open(path, "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = width, height, "bgr0"
+        shape = (4, height, width, 3)
+        for picture in np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
 
 
 @pytest.fixture
@@ -30,11 +41,12 @@ def test_export_writes_both_graphs_and_ends_with_files_sizes_and_agreement(check
     names = sorted(path.name for path in tmp_path.iterdir())
     stem = f"small-{checkpoint.sha256[:12]}-float32"
     assert names == [f"{stem}-encoder.onnx", f"{stem}-restorer.onnx"]
-    lines = done.stdout.splitlines()
-    assert [line.split("  ")[0] for line in lines[:2]] == [str(tmp_path / n) for n in names]
-    assert "differs from torch in float32 by at most" in lines[2]
+    (last,) = done.stdout.splitlines()
+    assert all(f"{tmp_path / name} (" in last for name in names)
+    assert "ONNX Runtime within " in last and "at 23x17, 48x31, 37x45" in last
     if not torch.cuda.is_available():
-        assert "vsrdb export --format tensorrt" in done.stderr
+        command = f"vsrdb export --weights {checkpoint.path} --format tensorrt --min 32x32"
+        assert f"then run: {command} --size 320x180 --max 320x180" in done.stderr
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
@@ -58,13 +70,7 @@ def test_restoring_a_video_through_onnx_runtime_is_torchs_within_a_code(
     checkpoint, exports, tmp_path
 ):
     source = tmp_path / "in.mkv"
-    with av.open(source, "w") as container:
-        stream = container.add_stream("ffv1", rate=25)
-        stream.width, stream.height, stream.pix_fmt = 32, 24, "bgr0"
-        pictures = np.random.default_rng(0).integers(0, 255, (4, 24, 32, 3), dtype=np.uint8)
-        for picture in pictures:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        container.mux(stream.encode())
+    clip(source, 32, 24)
     restored = []
     for backend in ("torch", "onnxruntime"):
         target = tmp_path / f"{backend}.mkv"
@@ -107,6 +113,41 @@ def test_a_backend_of_another_name_and_one_for_a_network_without_parameters(chec
         load_runner(str(checkpoint.path), backend="tflite")
     with pytest.raises(BackendError, match="runs in torch, not onnxruntime"):
         load_runner("bicubic", backend="onnxruntime")
+
+
+def test_bfloat16_of_files_that_have_none_is_refused(checkpoint, exports):
+    with pytest.raises(BackendError, match="no bfloat16 in onnxruntime"):
+        load_runner(str(checkpoint.path), backend="onnxruntime", precision="bfloat16")
+
+
+@pytest.mark.parametrize("kind", ["short", "segments", "batch", "tiles"])
+def test_auto_asks_for_an_engine_of_the_size_to_come(tmp_path, monkeypatch, kind):
+    asked = []
+    real = restoring.load_runner
+
+    def load(weights, *, size=None, **options):
+        asked.append(size)
+        return real(weights, **options)
+
+    def fitting(weights, *, size, **options):
+        asked.append(size)
+
+    monkeypatch.setattr(restoring, "load_runner", load)
+    monkeypatch.setattr(restoring, "fitting_engine", fitting)
+    source = tmp_path / "in" / "a.mkv"
+    source.parent.mkdir()
+    clip(source, 96, 72)
+    arguments = {
+        "short": [source, tmp_path / "a.mkv"],
+        "segments": [source, tmp_path / "a.mkv", "--segment-seconds", "0.08"],
+        "batch": [source.parent, tmp_path / "out"],
+        "tiles": [source, tmp_path / "a.mkv", "--tile", "80"],
+    }[kind]
+    done = CliRunner().invoke(
+        main, ["restore", *map(str, arguments), "--weights", "nearest", "--codec", "ffv1"]
+    )
+    assert done.exit_code == 0, done.output
+    assert asked[-1] == ((72, 72) if kind == "tiles" else (72, 96))
 
 
 def test_auto_on_the_cpu_is_torch_and_says_so(checkpoint, exports):

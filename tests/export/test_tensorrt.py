@@ -107,7 +107,7 @@ def test_a_build_that_fails_in_its_process_is_one_error_and_leaves_nothing(
 @pytest.fixture
 def sidecar(checkpoint, tmp_path):
     """An engine of two made-up files, and where its sidecar lies."""
-    files = ExportFiles(tmp_path, checkpoint.name, checkpoint.sha256, "float16")
+    files = ExportFiles.of(checkpoint, tmp_path, "float16")
     path = engines.sidecar_path(files, PLACE, SIZES)
     hashes = {}
     for graph in ("encoder", "restorer"):
@@ -121,7 +121,7 @@ def sidecar(checkpoint, tmp_path):
 
 def test_an_engine_is_found_where_it_fits(sidecar):
     files, made, path = sidecar
-    assert find_engine(files, PLACE) == made == load_engine(path, PLACE)
+    assert find_engine(files, PLACE) == made == load_engine(path, files, PLACE)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_foreign_engine_is_refused_with_the_command_that_rebuilds_it(sidecar, 
     files, _, _ = sidecar
     with pytest.raises(BackendError, match=r"was built for tensorrt 11\.4\.0 on NVIDIA H200") as no:
         find_engine(files, dataclasses.replace(PLACE, **elsewhere))
-    assert "--format tensorrt --size 32x18 --fp16" in no.value.hint
+    assert "--format tensorrt --fp16 --min 16x16 --size 32x18 --max 64x36" in no.value.hint
 
 
 def test_a_damaged_engine_and_one_of_another_revision_are_refused(sidecar):

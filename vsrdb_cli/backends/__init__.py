@@ -33,7 +33,8 @@ def load_runner(
     Args:
         backend: one of BACKENDS. "auto" is, on a GPU, an engine built for it and for `size`, or
             else torch; on the CPU torch, the faster one there (tests/benchmarks/backends.py).
-        size: (height, width) of the pictures to come; without it no engine is taken unasked.
+        size: (height, width) of the pictures or tiles to come; without it no engine is taken
+            unasked.
 
     Raises:
         CheckpointError: unknown, damaged or foreign weights.
@@ -50,44 +51,79 @@ def load_runner(
                 hint="leave --backend away, or name weights with parameters",
             )
         return BuiltinRunner(weights)
+    if precision == "bfloat16" and backend not in ("auto", "torch"):
+        raise BackendError(
+            f"there is no bfloat16 in {backend}, files for it are float32 or float16",
+            hint="use --precision float16, float32 or auto, or --backend torch",
+        )
     from vsrdb_cli.backends.pytorch import TorchRunner
     from vsrdb_cli.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(weights)
     if backend == "onnxruntime":
-        return _onnxruntime(checkpoint, weights, device, precision)
+        return _onnxruntime(checkpoint, device, precision)
     if backend in ENGINES:
-        return _engine(checkpoint, backend, device, precision)
+        return _engine(checkpoint, backend, device, precision, size)
     if backend == "auto" and size is not None:
-        engine = _fitting_engine(checkpoint, device, precision, size)
+        engine = fitting_engine(weights, device=device, precision=precision, size=size)
         if engine is not None:
             return engine
     return TorchRunner(checkpoint, device, precision)
 
 
-def _onnxruntime(checkpoint: Checkpoint, weights: str, device: str, precision: str) -> Runner:
+def _onnxruntime(checkpoint: Checkpoint, device: str, precision: str) -> Runner:
     from vsrdb_cli.backends.ort import OrtRunner, available, require_onnxruntime
     from vsrdb_cli.export.files import ExportFiles, default_folder
 
     if device == "auto":
         device = "cuda" if available("cuda") else "cpu"
     require_onnxruntime(device)
-    wanted = [precision] if precision != "auto" else ["float16", "float32"]
+    wanted = _precisions(precision)
     if precision == "auto" and device == "cpu":
-        wanted = ["float32"]  # there it computes float16 in float32, with conversions around
+        wanted = ("float32",)  # there it computes float16 in float32, with conversions around
     folder = default_folder()
     for name in wanted:
-        files = ExportFiles(folder, checkpoint.name, checkpoint.sha256, name)
+        files = ExportFiles.of(checkpoint, folder, name)
         if files.complete():
             return OrtRunner(files, device)
     raise BackendError(
         f"there are no ONNX files of '{checkpoint.name}' in {wanted[-1]} in {folder}",
-        hint=f"write them: vsrdb export --weights {weights} --format onnx"
-        + " --fp16" * (wanted[-1] == "float16"),
+        hint=f"write them: {files.command('onnx')}",
     )
 
 
-def _engine(checkpoint: Checkpoint, flavour: str, device: str, precision: str) -> TrtRunner:
+def fitting_engine(
+    weights: str, *, device: str, precision: str, size: tuple[int, int]
+) -> Runner | None:
+    """The engine for this GPU that takes pictures of `size` (height, width), if there is one.
+
+    What is in the way of one is no error here: nobody asked for it.
+    """
+    import torch
+
+    if weights in METHODS or device == "cpu" or not torch.cuda.is_available():
+        return None
+    from vsrdb_cli.checkpoint import load_checkpoint
+
+    checkpoint = load_checkpoint(weights)
+    for flavour in ENGINES:
+        for name in _precisions(precision):
+            try:
+                runner = _engine(checkpoint, flavour, device, name, size)
+            except BackendError:
+                continue
+            if runner.takes(*size):
+                return runner
+    return None
+
+
+def _engine(
+    checkpoint: Checkpoint,
+    flavour: str,
+    device: str,
+    precision: str,
+    size: tuple[int, int] | None,
+) -> TrtRunner:
     from vsrdb_cli.backends.trt import TrtRunner, require_gpu
     from vsrdb_cli.export.engine import find_engine
     from vsrdb_cli.export.files import ExportFiles, default_folder
@@ -97,33 +133,20 @@ def _engine(checkpoint: Checkpoint, flavour: str, device: str, precision: str) -
     device = "cuda" if device == "auto" else device
     place = find_place(flavour, device)
     refused: BackendError | None = None
-    for name in [precision] if precision != "auto" else ["float16", "float32"]:
-        files = ExportFiles(default_folder(), checkpoint.name, checkpoint.sha256, name)
+    for name in _precisions(precision):
+        files = ExportFiles.of(checkpoint, default_folder(), name)
         try:
-            engine = find_engine(files, place)
+            engine = find_engine(files, place, size)
         except BackendError as error:
             refused = refused or error
             continue
-        runner = TrtRunner(engine, files.folder, device)
+        runner = TrtRunner(engine, files, device)
         proven(engine, runner, checkpoint, files.folder)
         return runner
     assert refused is not None
     raise refused
 
 
-def _fitting_engine(
-    checkpoint: Checkpoint, device: str, precision: str, size: tuple[int, int]
-) -> Runner | None:
-    """An engine for this GPU and size, if there is one; what is in its way is no error here."""
-    import torch
-
-    if device == "cpu" or not torch.cuda.is_available():
-        return None
-    for flavour in ENGINES:
-        try:
-            runner = _engine(checkpoint, flavour, device, precision)
-        except BackendError:
-            continue
-        if runner.takes(*size):
-            return runner
-    return None
+def _precisions(asked: str) -> tuple[str, ...]:
+    """What exported files are looked for in, the faster first."""
+    return ("float16", "float32") if asked == "auto" else (asked,)

@@ -47,13 +47,14 @@ class OrtRunner:
         self._index = int(index or 0)
         self._encoder, self._restorer = (self._session(str(path)) for path in files.graphs)
         for path, session in zip(files.graphs, (self._encoder, self._restorer), strict=True):
-            graph = GraphInfo.from_metadata(session.get_modelmeta().custom_metadata_map, str(path))
+            said = session.get_modelmeta().custom_metadata_map
+            graph = GraphInfo.from_metadata(said, str(path), files.command("onnx"))
             if (graph.sha256, graph.precision) != (files.sha256, files.precision):
                 raise BackendError(
                     f"{path} was made of {graph.weights} ({graph.sha256[:12]}) in"
                     f" {graph.precision}, not of {files.weights} ({files.sha256[:12]}) in"
                     f" {files.precision}",
-                    hint=f"write it again: vsrdb export --weights {files.weights} --format onnx",
+                    hint=f"write it again: {files.command('onnx')}",
                 )
         self._config = graph.config
         self._bytes = sum(path.stat().st_size for path in files.graphs)

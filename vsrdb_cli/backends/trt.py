@@ -14,6 +14,7 @@ from vsrdb_cli.backends.runner import Memory, RunnerInfo
 from vsrdb_cli.errors import BackendError
 from vsrdb_cli.export import engine as engines
 from vsrdb_cli.export.engine import Engine
+from vsrdb_cli.export.files import ExportFiles
 from vsrdb_cli.export.graph import CENTRE, ENCODED, FEATURES, PICTURE, RESTORED
 from vsrdb_cli.export.to_tensorrt import import_library
 
@@ -32,17 +33,17 @@ class TrtRunner:
 
     Args:
         engine: a sidecar already found to fit this place.
-        folder: where it and its files lie.
+        files: what it was built of; it lies beside them.
         device: "cuda" or "cuda:N".
 
     Raises:
         BackendError: there is no GPU, or TensorRT does not take the engine.
     """
 
-    def __init__(self, engine: Engine, folder: Path, device: str) -> None:
+    def __init__(self, engine: Engine, files: ExportFiles, device: str) -> None:
         require_gpu(engine.place.flavour)
         self._device = torch.device(device)
-        self._engine = engine
+        self._engine, self._files = engine, files
         trt = import_library(engine.place.flavour)
         if engine.place.flavour == "tensorrt":
             from vsrdb_cli.export.plugin import register_plugin
@@ -50,7 +51,7 @@ class TrtRunner:
             register_plugin(trt)
         with torch.cuda.device(self._device):
             self._runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
-            sidecar = engine.path(folder)
+            sidecar = engine.path(files.folder)
             self._graphs = {
                 name: self._deserialised(engines.engine_path(sidecar, name))
                 for name in engine.engine_sha256
@@ -122,9 +123,10 @@ class TrtRunner:
     def _deserialised(self, path: Path) -> Any:
         graph = self._runtime.deserialize_cuda_engine(path.read_bytes())
         if graph is None:
+            place, sizes = self._engine.place, self._engine.sizes
             raise BackendError(
                 f"{self._engine.place.flavour} does not take {path}",
-                hint=f"build it again: vsrdb export --format {self._engine.place.flavour}",
+                hint=f"build it again: {self._files.command(place.flavour, *sizes.options)}",
             )
         return graph
 
@@ -134,7 +136,7 @@ class TrtRunner:
             raise BackendError(
                 f"this engine takes pictures of {sizes} pixels, not {width}x{height}",
                 hint=f"work in tiles (--tile {min(sizes.largest)}), or build for this size: "
-                f"vsrdb export --format {self._engine.place.flavour} --size {width}x{height}",
+                + self._files.command(self._engine.place.flavour, "--size", f"{width}x{height}"),
             )
 
 

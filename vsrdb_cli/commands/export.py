@@ -11,7 +11,9 @@ import click
 from vsrdb_cli import console
 
 if TYPE_CHECKING:
-    from vsrdb_cli.export.engine import Engine
+    from vsrdb_cli.checkpoint import Checkpoint
+    from vsrdb_cli.export.engine import Place, Sizes
+    from vsrdb_cli.export.files import ExportFiles
     from vsrdb_cli.export.graph import Precision
 
 FORMATS = ("onnx", "tensorrt", "tensorrt-rtx")
@@ -92,48 +94,52 @@ def export(
 
     started = time.monotonic()
     sizes = make_sizes(size, smallest, largest)
+    checkpoint = load_checkpoint(weights or default_weights())
+    precision: Precision = "float16" if fp16 else "float32"
+    files = ExportFiles.of(checkpoint, folder or default_folder(), precision)
     place = None
     if kind != "onnx":
         # Before the long work: whether the engine can be built here at all.
         try:
             place = find_place(kind or "tensorrt")
         except BackendError as error:
+            command = files.command(kind or "tensorrt", *sizes.options)
             if kind is not None:
-                raise
-            console.say(f"no engine: {error}; {error.hint}")
-    checkpoint = load_checkpoint(weights or default_weights())
-    precision: Precision = "float16" if fp16 else "float32"
-    files = ExportFiles(folder or default_folder(), checkpoint.name, checkpoint.sha256, precision)
+                raise BackendError(str(error), hint=f"{error.hint}, then run: {command}") from None
+            console.say(f"no engine: {error}; {error.hint}, then run: {command}")
     agreements = export_onnx(checkpoint, files.folder, precision, on_step=console.say)
-    for path in files.graphs:
-        console.result(f"{path}  {console.human_bytes(path.stat().st_size)}")
-    console.result(
-        f"ONNX Runtime differs from torch in float32 by at most, {precision}: "
-        + ", ".join(str(agreement) for agreement in agreements)
-    )
+    worst = max(agreements, key=lambda agreement: agreement.max_error)
+    where = ", ".join(f"{agreement.width}x{agreement.height}" for agreement in agreements)
+    done = [
+        *map(_file, files.graphs),
+        f"ONNX Runtime within {worst.max_error:.1e} of torch float32 ({worst.psnr:.0f} dB)"
+        f" at {where}",
+    ]
     if place is not None:
-        _engines(checkpoint, files, place, sizes)
-    console.say(f"exported {checkpoint.name} in {time.monotonic() - started:.0f} s")
+        done += _engine(checkpoint, files, place, sizes)
+    seconds = time.monotonic() - started
+    console.result(f"{checkpoint.name} in {precision}, {seconds:.0f} s: {'; '.join(done)}")
 
 
-def _engines(checkpoint: Any, files: Any, place: Any, sizes: Any) -> None:
+def _engine(checkpoint: Checkpoint, files: ExportFiles, place: Place, sizes: Sizes) -> list[str]:
+    """Build an engine; its files with their sizes, and its agreement with torch."""
     import torch
 
     from vsrdb_cli.export.engine import engine_path
     from vsrdb_cli.export.files import GRAPHS
     from vsrdb_cli.export.to_tensorrt import build_engine, proven
 
-    engine: Engine = build_engine(files, checkpoint.config, place, sizes, on_step=console.say)
-    for graph in GRAPHS:
-        path = engine_path(engine.path(files.folder), graph)
-        console.result(f"{path}  {console.human_bytes(path.stat().st_size)}")
+    engine = build_engine(files, checkpoint.config, place, sizes, on_step=console.say)
+    done = [_file(engine_path(engine.path(files.folder), graph)) for graph in GRAPHS]
     if not torch.cuda.is_available():
-        console.result("the engine's agreement with torch is measured where it first runs")
-        return
+        return [*done, "the engine is compared with torch where it first runs"]
     from vsrdb_cli.backends.trt import TrtRunner
 
     console.say("comparing the engine with torch")
-    runner = TrtRunner(engine, files.folder, "cuda")
-    measured = proven(engine, runner, checkpoint, files.folder).agreement
-    text = ", ".join(f"{size}: {error:.1e}" for size, error in measured.items())
-    console.result(f"the engine differs from torch in float32 by at most {text}")
+    measured = proven(engine, TrtRunner(engine, files, "cuda"), checkpoint, files.folder).agreement
+    where = ", ".join(measured)
+    return [*done, f"the engine within {max(measured.values()):.1e} of torch float32 at {where}"]
+
+
+def _file(path: Path) -> str:
+    return f"{path} ({console.human_bytes(path.stat().st_size)})"

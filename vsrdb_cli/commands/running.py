@@ -81,7 +81,7 @@ def run_many(
                 item.source,
                 item.target,
                 options,
-                runner=runner,
+                spare=runner,
                 workers=workers,
                 on_notice=told,
                 on_progress=display.progress,

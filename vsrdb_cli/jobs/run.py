@@ -49,6 +49,7 @@ def restore_in_segments(
     options: RestoreOptions,
     *,
     runner: Runner | None,
+    spare: Runner | None,
     workers: Workers | None,
     on_notice: Callable[[str], None],
     on_progress: Callable[[Progress], None],
@@ -78,7 +79,8 @@ def restore_in_segments(
             run.check_output()
             if options.devices and workers is None:
                 workers = stack.enter_context(Workers(options, options.devices))
-            crew = workers or Alone(runner or load_for(options, (info.height, info.width)), reader)
+            size = info.height, info.width
+            crew = workers or Alone(runner or load_for(options, size, spare), reader)
             run.begin(crew)
             resumed = run.restore(crew)
             run.join(lost.append)
