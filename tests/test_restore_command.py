@@ -135,15 +135,15 @@ def test_a_video_goes_through_pipes_between_two_ffmpeg(tmp_path, source):
 
 def test_a_configuration_file_gives_options_and_the_command_line_wins(tmp_path, source):
     config = tmp_path / "vsrdb.toml"
-    config.write_text('scale = 2\ncodec = "hevc"\nno-scene-cut = true\nsegment-seconds = 0.4\n')
+    config.write_text('scale = 3\ncodec = "hevc"\nno-scene-cut = true\nsegment-seconds = 0.4\n')
     done = vsrdb(source, tmp_path / "out.mp4", "--config", config)
     assert done.exit_code == 0
     with av.open(str(tmp_path / "out.mp4")) as container:
         assert container.streams.video[0].codec_context.name == "hevc"
-        assert container.streams.video[0].width == 64
-    assert vsrdb(source, tmp_path / "3.mp4", "--config", config, "--scale", "3").exit_code == 0
-    with av.open(str(tmp_path / "3.mp4")) as container:
         assert container.streams.video[0].width == 96
+    assert vsrdb(source, tmp_path / "4.mp4", "--config", config, "--scale", "4").exit_code == 0
+    with av.open(str(tmp_path / "4.mp4")) as container:
+        assert container.streams.video[0].width == 128
 
 
 @pytest.mark.parametrize("text, says", [
