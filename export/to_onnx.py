@@ -52,6 +52,7 @@ def export_onnx(
 
     info = graph.GraphInfo(checkpoint.name, checkpoint.sha256, checkpoint.config, precision)
     files = ExportFiles.of(checkpoint, folder, precision)
+    is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Beside the place they end in, so that renaming moves no bytes.
@@ -70,6 +71,9 @@ def export_onnx(
                 source.replace(target)
     except OSError as error:
         raise OutputError(f"{folder} cannot be written to: {error.strerror or error}") from error
+    finally:
+        if is_new and folder.exists() and not any(folder.iterdir()):
+            folder.rmdir()  # nothing came of it
     return agreements
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import psutil
 import torch
 
+from vsrdb_cli.backends.allocator import kept_bytes
 from vsrdb_cli.prefetch import DEPTH
 
 # Of what is free, the share a run may plan with; the rest is for decoding, encoding and others.
@@ -16,17 +17,21 @@ _CGROUP = Path("/sys/fs/cgroup")
 
 
 def available_bytes(device: str) -> int:
-    """Free bytes on `device` ("cpu", "cuda:0"); on the CPU within this container's limit too."""
+    """Free bytes on `device` ("cpu", "cuda:0"); on the CPU within this container's limit too.
+
+    What this process has freed and kept counts as free.
+    """
     if device.startswith("cuda"):
         free, _ = torch.cuda.mem_get_info(torch.device(device))
         return int(free)
-    free = int(psutil.virtual_memory().available)
+    kept = kept_bytes()
+    free = int(psutil.virtual_memory().available) + kept
     try:
         limit = int((_CGROUP / "memory.max").read_text())
         used = int((_CGROUP / "memory.current").read_text())
     except (OSError, ValueError):  # no container, or one without a limit ("max")
         return free
-    return min(free, max(limit - used, 0))
+    return min(free, max(limit - used, 0) + kept)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
