@@ -15,6 +15,13 @@ SHARE = 0.75
 
 _CGROUP = Path("/sys/fs/cgroup")
 
+# In words of torch, CUDA and ONNX Runtime; oneDNN, which finds no room for its scratchpad, says no
+# more than what it could not create.
+_SAID = (
+    *("can't allocate memory", "out of memory", "bad_alloc"),
+    *("could not create a primitive", "could not create a memory object"),
+)
+
 
 def available_bytes(device: str) -> int:
     """Free bytes on `device` ("cpu", "cuda:0"); on the CPU within this container's limit too.
@@ -39,9 +46,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     words = str(error).lower()
-    return isinstance(error, RuntimeError) and any(
-        phrase in words for phrase in ("can't allocate memory", "out of memory", "bad_alloc")
-    )
+    return isinstance(error, RuntimeError) and any(phrase in words for phrase in _SAID)
 
 
 # Of the output, what libx264 holds at its default preset: pictures it looks ahead at, and those
