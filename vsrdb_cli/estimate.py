@@ -16,6 +16,7 @@ from vsrdb_cli.backends.runner import Memory, Runner
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.jobs.run import finished_frames
 from vsrdb_cli.memory import available_bytes, pipeline_bytes
+from vsrdb_cli.prefetch import Prefetch
 from vsrdb_cli.restore import (
     Progress,
     RestoreOptions,
@@ -227,11 +228,13 @@ def _restore_some(
     """The first frames restored, and the seconds of the last."""
     frames = restored_frames(reader, restorer, bit_depth, last=RESTORED)
     restored, times = [], [time.monotonic()]
-    for frame in frames:
-        restored.append(frame)
-        times.append(time.monotonic())
-        elapsed = times[-1] - times[0]
-        on_progress(Progress(len(restored), RESTORED, elapsed, phase="measure"))
+    # In a thread of its own, as in a run: the network is slower there than in the first thread.
+    with Prefetch(frames) as arriving:
+        for frame in arriving:
+            restored.append(frame)
+            times.append(time.monotonic())
+            elapsed = times[-1] - times[0]
+            on_progress(Progress(len(restored), RESTORED, elapsed, phase="measure"))
     return restored, [after - before for before, after in pairwise(times)][-1]
 
 
