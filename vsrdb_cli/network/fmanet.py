@@ -184,18 +184,13 @@ class RestorationNetwork(nn.Module):
     def _residual_rows(self, x: Tensor, strip: Strip) -> Tensor:
         """The residual's last part for a strip of `x` (at twice the LR size)."""
         conv2, conv3 = self.upsample.conv2, self.upsample.conv3
-        if strip.whole:
-            y = leaky_relu(F.pixel_shuffle(conv2(x), 2))
-            output: Tensor = self.res_conv2(leaky_relu(conv3(y)))
-            return output
         # Each step is computed on just the rows the next one reads, with the zeros that a whole
         # picture would have had above its first and below its last row.
-        height, start, stop = strip.height, strip.outer.start, strip.outer.stop
-        y = leaky_relu(F.pixel_shuffle(_conv_rows(x, conv2, start, stop), 2))
-        offset, start, stop = 2 * start, 2 * strip.start, 2 * strip.stop
-        above, below = max(start - 1, 0), min(stop + 1, 2 * height)
-        y = leaky_relu(_conv_rows(y, conv3, above - offset, below - offset))
-        return _conv_rows(y, self.res_conv2, start - above, stop - above)
+        outer, hr = strip.outer, Strip(2 * strip.start, 2 * strip.stop, 2 * strip.height)
+        y = leaky_relu(F.pixel_shuffle(_conv_rows(x, conv2, outer.start, outer.stop), 2))
+        offset, around = 2 * outer.start, hr.outer
+        y = leaky_relu(_conv_rows(y, conv3, around.start - offset, around.stop - offset))
+        return _conv_rows(y, self.res_conv2, hr.start - around.start, hr.stop - around.start)
 
 
 class FMANet(nn.Module):
@@ -375,12 +370,8 @@ def _conv_in_time(frames: Tensor, conv: nn.Conv3d, length: int) -> Tensor:
 
 def _conv_rows(x: Tensor, conv: nn.Conv2d, start: int, stop: int) -> Tensor:
     """conv 3x3 for rows start..stop of `x`; rows outside `x` are zeros."""
-    height = x.shape[2]
-    rows = x[:, :, max(start - 1, 0) : min(stop + 1, height)]
-    above, below = int(start == 0), int(stop == height)
-    if above or below:
-        rows = F.pad(rows, (0, 0, above, below))
-    return F.conv2d(rows, conv.weight, conv.bias, padding=(0, 1))
+    strip = Strip(start, stop, x.shape[2])
+    return strip.convolve(strip.outer_of(x), conv.weight, conv.bias)
 
 
 __all__ = ["FMANet", "FMANetConfig", "FrameConv", "FrameFeatures", "Restoration"]

@@ -41,6 +41,8 @@ class Strip:
     @property
     def outer(self) -> slice:
         """The rows a 3x3 convolution reads."""
+        if self.whole:
+            return slice(0, self.height)
         return slice(max(self.start - 1, 0), min(self.stop + 1, self.height))
 
     @property
