@@ -65,7 +65,7 @@ def load_runner(
     if backend in ENGINES:
         return _engine(checkpoint, backend, device, precision, size)
     if backend == "auto" and size is not None:
-        engine = fitting_engine(weights, device=device, precision=precision, size=size)
+        engine = _fitting_engine(checkpoint, device, precision, size)
         if engine is not None:
             return engine
     return TorchRunner(checkpoint, device, precision)
@@ -99,13 +99,24 @@ def fitting_engine(
 
     What is in the way of one is no error here: nobody asked for it.
     """
-    import torch
-
-    if weights in METHODS or device == "cpu" or not torch.cuda.is_available():
+    if weights in METHODS or not _may_fit(device):
         return None
     from vsrdb_cli.checkpoint import load_checkpoint
 
-    checkpoint = load_checkpoint(weights)
+    return _fitting_engine(load_checkpoint(weights), device, precision, size)
+
+
+def _may_fit(device: str) -> bool:
+    import torch
+
+    return device != "cpu" and torch.cuda.is_available()
+
+
+def _fitting_engine(
+    checkpoint: Checkpoint, device: str, precision: str, size: tuple[int, int]
+) -> TrtRunner | None:
+    if not _may_fit(device):
+        return None
     for flavour in ENGINES:
         for name in _precisions(precision):
             try:

@@ -149,9 +149,13 @@ def _native_low_precision(device: torch.device) -> str | None:
     """The lower precision this device computes in faster than float32, if any."""
     if device.type == "cuda":
         return "float16"
+    return "bfloat16" if cpu_computes_bfloat16() else None
+
+
+def cpu_computes_bfloat16() -> bool:
+    """Whether this CPU has instructions for bfloat16."""
     flags = torch.backends.cpu.get_cpu_capability()
-    fast = "AMX" in flags or torch.cpu._is_avx512_bf16_supported()
-    return "bfloat16" if fast else None
+    return "AMX" in flags or torch.cpu._is_avx512_bf16_supported()
 
 
 def _copy(network: FMANet) -> FMANet:

@@ -27,6 +27,7 @@ from recipe.settings import Settings
 from recipe.validation import Example, real_examples, rendered_examples, score
 from torch import Tensor, nn
 
+from vsrdb_cli.backends.pytorch import cpu_computes_bfloat16
 from vsrdb_cli.checkpoint import load_checkpoint
 from vsrdb_cli.network.fmanet import FMANet
 
@@ -117,7 +118,8 @@ class Training:
     def losses(self, batch: Batch, stage: int) -> dict[str, Tensor]:
         """Loss terms of stage 1 (Net^D alone) or 2."""
         network, device = self.network, torch.device(self.job.device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=computes_bfloat16(device)):
+        low = device.type == "cuda" or cpu_computes_bfloat16()
+        with torch.autocast(device.type, torch.bfloat16, enabled=low):
             found = degrade_clip(network, batch.clip) if stage == 1 else self._restore(batch.clip)
         return total_loss(found, batch, self.settings.losses)
 
@@ -219,11 +221,6 @@ def load_start(network: FMANet, file: Path) -> None:
     missing, unexpected = network.load_state_dict(checkpoint.state, strict=False)
     assert not unexpected
     assert all(".a_conv." in name or ".f_conv." in name for name in missing), missing
-
-
-def computes_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 products are fast here: on a GPU, and on CPUs with instructions for them."""
-    return device.type == "cuda" or torch.cpu._is_avx512_bf16_supported()
 
 
 def work(rank: int, job: Job) -> None:
