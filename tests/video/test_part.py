@@ -13,10 +13,10 @@ from restoring import enlarged, open_sink
 from test_images import sequence
 
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.options import RestoreOptions, read_position
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.part import busiest, read_position, trimmed
+from vsrdb_cli.video.part import busiest, trimmed
 from vsrdb_cli.video.reader import open_source
 
 
