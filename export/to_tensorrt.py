@@ -23,8 +23,8 @@ from vsrdb_cli.backends import engine_files as engines
 from vsrdb_cli.backends import parity
 from vsrdb_cli.backends.engine_files import FLAVOURS, Engine, Place, Sizes
 from vsrdb_cli.backends.exported_files import GRAPHS, ExportFiles
+from vsrdb_cli.backends.graphs import CENTRE, FEATURES, PICTURE, restorer_inputs
 from vsrdb_cli.errors import BackendError
-from vsrdb_cli.export.graph import CENTRE, FEATURES, PICTURE, restorer_inputs
 from vsrdb_cli.export.to_onnx import OnStep
 from vsrdb_cli.network.config import FMANetConfig
 
@@ -158,7 +158,7 @@ def parse_network(trt: Any, logger: Any, job: Mapping[str, Any]) -> tuple[Any, A
             GridSample differently: either would give wrong pictures without a word.
     """
     if job["plugins"]:
-        from vsrdb_cli.export.plugin import register_plugin
+        from vsrdb_cli.backends.plugin import register_plugin
 
         register_plugin(trt)
     builder = trt.Builder(logger)

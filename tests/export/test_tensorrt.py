@@ -27,7 +27,7 @@ def test_the_plugin_registers_and_is_made_from_its_fields():
     trt = pytest.importorskip("tensorrt_lean")
     import numpy as np
 
-    from vsrdb_cli.export.plugin import register_plugin
+    from vsrdb_cli.backends.plugin import register_plugin
 
     register_plugin(trt)
     register_plugin(trt)  # a second time is no error
@@ -88,7 +88,7 @@ def test_a_parser_that_takes_the_function_for_the_plugin_is_caught(exported, mon
     from vsrdb_cli.export import to_tensorrt
 
     files, _ = exported["float32"]
-    monkeypatch.setattr("vsrdb_cli.export.plugin.register_plugin", lambda _: None)
+    monkeypatch.setattr("vsrdb_cli.backends.plugin.register_plugin", lambda _: None)
     job = {"graph": str(files.graph("restorer")), "plugins": 1}
     with pytest.raises(ValueError, match="0 plugin layers after parsing, expected 1"):
         to_tensorrt.parse_network(trt, trt.Logger(trt.Logger.ERROR), job)

@@ -41,7 +41,7 @@ class OrtRunner:
     """
 
     def __init__(self, files: ExportFiles, device: str) -> None:
-        from vsrdb_cli.export.graph import GraphInfo
+        from vsrdb_cli.backends.graphs import GraphInfo
 
         self._kind, _, index = device.partition(":")
         self._index = int(index or 0)
@@ -72,22 +72,22 @@ class OrtRunner:
     def encode(self, picture: Tensor) -> OrtFeatures:
         import onnxruntime
 
-        from vsrdb_cli.export import graph
+        from vsrdb_cli.backends import graphs
 
         held = onnxruntime.OrtValue.ortvalue_from_numpy(
             picture.contiguous().numpy(), self._kind, self._index
         )
-        centre, features = self._run(self._encoder, {graph.PICTURE: held}, graph.ENCODED)
+        centre, features = self._run(self._encoder, {graphs.PICTURE: held}, graphs.ENCODED)
         return OrtFeatures(held, centre, features)
 
     def restore(self, window: Sequence[OrtFeatures]) -> Tensor:
-        from vsrdb_cli.export import graph
+        from vsrdb_cli.backends import graphs
 
-        inputs = {graph.CENTRE: window[len(window) // 2].centre}
+        inputs = {graphs.CENTRE: window[len(window) // 2].centre}
         for t, frame in enumerate(window):
-            inputs[f"{graph.PICTURE}_{t}"] = frame.picture
-            inputs[f"{graph.FEATURES}_{t}"] = frame.features
-        (restored,) = self._run(self._restorer, inputs, [graph.RESTORED])
+            inputs[f"{graphs.PICTURE}_{t}"] = frame.picture
+            inputs[f"{graphs.FEATURES}_{t}"] = frame.features
+        (restored,) = self._run(self._restorer, inputs, [graphs.RESTORED])
         return torch.from_numpy(restored.numpy())
 
     def memory(self, height: int, width: int) -> Memory:

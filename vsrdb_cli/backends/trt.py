@@ -13,9 +13,9 @@ from torch import Tensor
 from vsrdb_cli.backends import engine_files as engines
 from vsrdb_cli.backends.engine_files import Engine
 from vsrdb_cli.backends.exported_files import ExportFiles
+from vsrdb_cli.backends.graphs import CENTRE, ENCODED, FEATURES, PICTURE, RESTORED
 from vsrdb_cli.backends.runner import Memory, RunnerInfo
 from vsrdb_cli.errors import BackendError
-from vsrdb_cli.export.graph import CENTRE, ENCODED, FEATURES, PICTURE, RESTORED
 from vsrdb_cli.export.to_tensorrt import import_library
 
 
@@ -46,7 +46,7 @@ class TrtRunner:
         self._engine, self._files = engine, files
         trt = import_library(engine.place.flavour)
         if engine.place.flavour == "tensorrt":
-            from vsrdb_cli.export.plugin import register_plugin
+            from vsrdb_cli.backends.plugin import register_plugin
 
             register_plugin(trt)
         with torch.cuda.device(self._device):

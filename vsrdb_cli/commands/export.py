@@ -13,8 +13,8 @@ from vsrdb_cli.commands import console
 if TYPE_CHECKING:
     from vsrdb_cli.backends.engine_files import Place, Sizes
     from vsrdb_cli.backends.exported_files import ExportFiles
+    from vsrdb_cli.backends.graphs import Precision
     from vsrdb_cli.checkpoints.checkpoint import Checkpoint
-    from vsrdb_cli.export.graph import Precision
 
 FORMATS = ("onnx", "tensorrt", "tensorrt-rtx")
 
