@@ -19,7 +19,7 @@ from vsrdb_cli.backends import graphs, parity
 from vsrdb_cli.backends.exported_files import ExportFiles
 from vsrdb_cli.checkpoints.checkpoint import Checkpoint, build_network
 from vsrdb_cli.errors import BackendError, OutputError
-from vsrdb_cli.export import fgdf_node
+from vsrdb_cli.export import fgdf_node, steps
 
 # The parsers of TensorRT before 10.15 or so, and ONNX Runtime's GridSample, know opset 18 well;
 # from 20 on "bilinear" is spelled "linear", which several TensorRT versions take for nearest.
@@ -102,11 +102,11 @@ def _traced(name: str, network: Any, checkpoint: Checkpoint) -> Any:
         return torch.zeros(1, levels * config.dim, *size, dtype=network.dtype)
 
     if name == "encoder":
-        return _onnx(graphs.Encoder(network), (picture(),), [graphs.PICTURE], graphs.ENCODED)
+        return _onnx(steps.Encoder(network), (picture(),), [graphs.PICTURE], graphs.ENCODED)
     frames = [(picture(), features(2 * config.num_FRMA)) for _ in range(config.num_seq)]
     inputs = (features(2), *(tensor for frame in frames for tensor in frame))
     names = graphs.restorer_inputs(config.num_seq)
-    return _onnx(graphs.Restorer(network), inputs, names, [graphs.RESTORED])
+    return _onnx(steps.Restorer(network), inputs, names, [graphs.RESTORED])
 
 
 def _onnx(

@@ -18,8 +18,6 @@ from vsrdb_cli.backends.exported_files import GRAPHS, ExportFiles
 from vsrdb_cli.backends.graphs import REVISION
 from vsrdb_cli.errors import BackendError, OptionError
 
-FLAVOURS = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}  # -> module
-
 Size = tuple[int, int]  # (height, width)
 
 

@@ -1,8 +1,8 @@
 """The operator `vsrdb::fgdf`: flow-guided dynamic filtering, upsampling, as one step.
 
 Restoring and exporting go through it, so that every runtime can bring its own kernel: Triton on
-CUDA (`fgdf_triton`), an ONNX node with a function as its body and a TensorRT plugin
-(`vsrdb_cli.export`). `ops.flow_guided_dynamic_filter` runs on the CPU and is the reference
+CUDA (`fgdf_triton`), an ONNX node with a function as its body (`vsrdb_cli.export`) and a TensorRT
+plugin (`vsrdb_cli.backends`). `ops.flow_guided_dynamic_filter` runs on the CPU and is the reference
 all of them must match; training, which needs what lies between, calls its two halves instead.
 
 Tensors are frame-major, (B, T, C, H, W), as the network holds them: nothing is moved.
