@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from vsrdb_cli.cli import main
-from vsrdb_cli.restore import work_folder
+from vsrdb_cli.jobs.run import work_folder
 
 PROGRAM = [sys.executable, "-c", "from vsrdb_cli.cli import main; main()", "restore"]
 ROOT = Path(__file__).parents[2]

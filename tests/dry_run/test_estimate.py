@@ -14,9 +14,10 @@ from vsrdb_cli.cli import main
 from vsrdb_cli.dry_run.estimate import estimate_run
 from vsrdb_cli.errors import OptionError, OutputError, VsrdbError
 from vsrdb_cli.jobs.journal import Journal
+from vsrdb_cli.jobs.run import work_folder
+from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.pipeline.memory import SHARE, pipeline_bytes
-from vsrdb_cli.restore import RestoreOptions, restore_video, work_folder
-from vsrdb_cli.video.encoders import EncoderOptions
+from vsrdb_cli.restore import restore_video
 
 NEAREST = RestoreOptions(weights="nearest")
 PARTS = replace(NEAREST, segment_seconds=0.4)  # of 25 frames a second: 10
@@ -162,7 +163,7 @@ def test_what_an_earlier_run_finished_is_not_counted_again(tmp_path, source):
 
 
 @pytest.mark.parametrize("options", [
-    replace(NEAREST, weights="no-such"), replace(NEAREST, scale=9), replace(NEAREST, tile=10),
+    replace(NEAREST, weights="no-such"),
     replace(NEAREST, encoder=EncoderOptions(codec="ffv1")), replace(NEAREST, backend="tensorrt"),
 ])  # fmt: skip
 def test_what_the_run_would_refuse_is_refused(tmp_path, source, options):

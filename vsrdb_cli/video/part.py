@@ -2,38 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from fractions import Fraction
 
 from vsrdb_cli.errors import OptionError
+from vsrdb_cli.options import Position
 from vsrdb_cli.video.container import Demuxer, main_video, open_input
 from vsrdb_cli.video.frame import FrameSource
 from vsrdb_cli.video.images import PictureReader
 from vsrdb_cli.video.info import Cut, VideoInfo
 from vsrdb_cli.video.reader import VideoReader
 from vsrdb_cli.video.timing import Clock
-
-# A place in a video: seconds, or the number of a frame, counted from 0.
-Position = Fraction | int
-
-_TIME = re.compile(r"(?:(?:(\d+):)?([0-5]?\d):)?(\d+(?:\.\d+)?)s?")
-_FRAME = re.compile(r"(\d+)f")
-
-
-def parse_position(text: str) -> Position:
-    """ "90", "90.5s", "1:30" and "0:01:30" are times, "2250f" is a frame.
-
-    Raises:
-        ValueError: it is none of these.
-    """
-    if frame := _FRAME.fullmatch(text):
-        return int(frame[1])
-    time = _TIME.fullmatch(text)
-    if time is None:
-        raise ValueError(f"'{text}' is neither a time (90.5 or 0:01:30.5) nor a frame (2250f)")
-    hours, minutes, seconds = (Fraction(part or 0) for part in time.groups())
-    return 3600 * hours + 60 * minutes + seconds
 
 
 def trimmed(

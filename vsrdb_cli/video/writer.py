@@ -12,22 +12,14 @@ import av
 from av.error import FFmpegError
 
 from vsrdb_cli.errors import OutputError
-from vsrdb_cli.files import (
-    DISK_HINT,
-    check_file,
-    check_space,
-    put_in_place,
-    suffix_of,
-    temporary_beside,
-)
+from vsrdb_cli.files import DISK_HINT, put_in_place, suffix_of, temporary_beside
 from vsrdb_cli.video.codecs import CONTAINERS
 from vsrdb_cli.video.container import open_input, reason, url
-from vsrdb_cli.video.encoders import EncoderOptions, Encoding, choose
-from vsrdb_cli.video.frame import Frame, FrameSink
+from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.frame_encoder import FrameEncoder, start
 from vsrdb_cli.video.info import Kind, VideoInfo
 from vsrdb_cli.video.metadata import copy_stream_metadata, keeps_timecode, unusual_keys
-from vsrdb_cli.video.stream_fates import StreamPlan, has_cover, plan_streams
+from vsrdb_cli.video.stream_fates import StreamPlan, has_cover
 from vsrdb_cli.video.streams import SideStreams
 from vsrdb_cli.video.verify import Expected, Sounds, first_sounds, mismatches
 
@@ -36,35 +28,9 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
+    from vsrdb_cli.video.encoders import Encoding
+
 LARGEST_TIMESCALE = 2**31 - 1
-
-
-def open_sink(
-    path: Path | str,
-    info: VideoInfo,
-    scale: int,
-    options: EncoderOptions | None = None,
-    *,
-    overwrite: bool = False,
-) -> FrameSink:
-    """Open an output for the frames of a source, `scale` times as large.
-
-    A name with a video's ending gives a video; a folder (a name without an ending, or with a /
-    at its end) or a name ending in .png gives pictures; "-" is y4m on stdout.
-
-    Raises:
-        OutputError, OptionError: it cannot be written as asked; nothing has been written then.
-    """
-    from vsrdb_cli.video.images import PictureWriter
-    from vsrdb_cli.video.pipe import PIPE, PipeWriter
-
-    if Path(path) == PIPE:
-        return PipeWriter(info, scale)
-    folder = str(path).endswith("/")
-    path = Path(path)
-    if folder or path.is_dir() or path.suffix in ("", ".png"):
-        return PictureWriter(path, info, scale, overwrite=overwrite)
-    return VideoWriter(path, info, scale, options or EncoderOptions(), overwrite=overwrite)
 
 
 def describe_video(stream: VideoStream, info: VideoInfo, container_format: str) -> None:
@@ -205,16 +171,6 @@ class SegmentWriter:
             raise
 
     @property
-    def bit_depth(self) -> int:
-        """Depth of the frames to write: 8 for uint8 codes, 16 for uint16 ones."""
-        return self._encoding.bit_depth
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """What the output cannot hold or holds changed, one line each."""
-        return self._encoding.notices
-
-    @property
     def damage(self) -> tuple[str, ...]:
         """What of the source's other streams could not be copied; known after `commit`."""
         return ()
@@ -262,28 +218,14 @@ class VideoWriter(SegmentWriter):
         self,
         path: Path,
         info: VideoInfo,
-        scale: int,
-        options: EncoderOptions,
+        encoding: Encoding,
+        plans: tuple[StreamPlan, ...] = (),
         *,
         overwrite: bool = False,
     ) -> None:
-        suffix = suffix_of(path)
-        height, width = info.height * scale, info.width * scale
-        encoding = choose(options, suffix, info, height, width)
-        check_file(path, info.path, overwrite=overwrite)
-        pixels = height * width * (info.frame_count or 1)
-        check_space(path.parent, pixels * encoding.encoder.bits_per_pixel / 8)
-        self._plans = plan_streams(info, suffix)
+        self._plans = plans
         self._side: SideStreams | None = None
-        super().__init__(path, info, encoding, self._plans, overwrite=overwrite)
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """What the output cannot hold or holds changed, one line each."""
-        dropped = (plan.notice for plan in self._plans if plan.notice)
-        container_format = CONTAINERS[suffix_of(self._file.path)][0]
-        said = metadata_notices(self._info, self._plans, container_format)
-        return (*super().notices, *dropped, *said)
+        super().__init__(path, info, encoding, plans, overwrite=overwrite)
 
     @property
     def damage(self) -> tuple[str, ...]:
