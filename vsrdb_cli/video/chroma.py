@@ -7,73 +7,107 @@ leaves with the samples it came with, and what players make of any other is near
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
-import torch
-import torch.nn.functional as F
-from torch.utils.dlpack import from_dlpack
+import numpy as np
+from numpy.typing import NDArray
 
 from vsrdb_cli.video.colour import PC, bit_depth
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
-    from torch import Tensor
+    from av.video.plane import VideoPlane
 
-# A symmetric filter's middle and one side: the inverse, within 3 %, of enlarging and halving by
-# the cubic filter with a = -0.6; where a sample lies on the first of its two pixels, and between.
-_UNDO_LEFT = (1.2700, -0.2107, 0.1019, -0.0262)
-_UNDO_MIDDLE = (1.2986, -0.2333, 0.1135, -0.0295)
-# Padding knows no unsigned numbers of 16 bits.
-_SIGNED = {torch.uint8: torch.int8, torch.uint16: torch.int16}
-_WIDTH, _HEIGHT = 2, 1  # the axes of (planes, height, width)
+Samples = NDArray[Any]
+Filter = NDArray[np.float32]
+
+# Symmetric filters: the inverse, within 3 %, of enlarging and halving by the cubic filter with
+# a = -0.6; where a sample lies on the first of its two pixels, and between.
+_UNDO_LEFT = np.array((-0.0262, 0.1019, -0.2107, 1.27, -0.2107, 0.1019, -0.0262), np.float32)
+_UNDO_MIDDLE = np.array((-0.0295, 0.1135, -0.2333, 1.2986, -0.2333, 0.1135, -0.0295), np.float32)
+_REACH = len(_UNDO_LEFT) // 2
+_AS_IT_IS = np.ones(1, np.float32)
+# As many as stay in a core's own cache from one step to the next.
+_ROWS = 96
 
 
 def rounded(deep: VideoFrame, pix_fmt: str, range_: int) -> VideoFrame:
     """Planar YUV of 16 bits as the nearest codes of fewer.
 
     Full-range chroma comes out of swscale cut off instead of rounded when it makes fewer itself.
+    Computed by numpy, in the calling thread alone: the network needs the other cores.
 
     Args:
         deep: in "yuv420p16le" or the like, chroma at the left, made by swscale.
         pix_fmt: of the same subsampling.
         range_: of the colour.
     """
-    bits = bit_depth(av.VideoFormat(pix_fmt))
-    top, kind = (1 << bits) - 1, torch.uint8 if bits == 8 else torch.uint16
-    # From 16 bits full range counts to 65535, the other ends in zeros.
-    scale = top / 0xFFFF if range_ == PC else 1 / (1 << (16 - bits))
-    luma, *chroma = (from_dlpack(plane) for plane in deep.planes)
-    planes = torch.stack([plane.to(torch.float32) for plane in chroma]).sub_(1 << 15).mul_(scale)
-    if planes.shape[_WIDTH] < luma.shape[1]:
-        planes = _filtered(planes, _UNDO_LEFT, _WIDTH)
-    if planes.shape[_HEIGHT] < luma.shape[0]:
-        planes = _filtered(planes, _UNDO_MIDDLE, _HEIGHT)
-    codes = planes.add_(1 << (bits - 1)).round_().clamp_(0, top).to(kind)
-    bright = luma.to(torch.float32).mul_(scale).round_().clamp_(0, top).to(kind)
-    return _frame((bright, *codes), pix_fmt)
-
-
-def _frame(planes: Sequence[Tensor], pix_fmt: str) -> VideoFrame:
-    height, width = planes[0].shape
-    if height % 2 == width % 2 == 0:
-        return av.VideoFrame.from_dlpack(tuple(planes), format=pix_fmt)
-    # PyAV shares no planes of odd sizes: they are copied.
-    frame = av.VideoFrame(width, height, pix_fmt)
-    for target, codes in zip(frame.planes, planes, strict=True):
-        row = target.line_size // codes.itemsize
-        padded = F.pad(codes.view(_SIGNED[codes.dtype]), (0, row - codes.shape[1]))
-        target.update(padded.numpy().tobytes())
+    frame = av.VideoFrame(deep.width, deep.height, pix_fmt)
+    bits = bit_depth(frame.format)
+    luma, *chroma = (_samples(plane, 16) for plane in deep.planes)
+    bright, *codes = (_samples(plane, bits) for plane in frame.planes)
+    _round_luma(luma, bright, bits, full=range_ == PC)
+    across = _UNDO_LEFT if chroma[0].shape[1] < luma.shape[1] else _AS_IT_IS
+    down = _UNDO_MIDDLE if chroma[0].shape[0] < luma.shape[0] else _AS_IT_IS
+    for plane, target in zip(chroma, codes, strict=True):
+        _round_chroma(plane, target, bits, across, down, full=range_ == PC)
     return frame
 
 
-def _filtered(planes: Tensor, half: Sequence[float], axis: int) -> Tensor:
-    """Through a symmetric filter along an axis; what lies outside is as at the edge."""
-    size, reach = planes.shape[axis], len(half) - 1
-    wide = planes.index_select(axis, torch.arange(-reach, size + reach).clamp_(0, size - 1))
-    result = wide.narrow(axis, reach, size) * half[0]
-    for distance in range(1, reach + 1):
-        for place in (reach - distance, reach + distance):
-            result.add_(wide.narrow(axis, place, size), alpha=half[distance])
+def _samples(plane: VideoPlane, bits: int) -> Samples:
+    """A plane's memory, (height, width), without what pads its rows."""
+    kind = np.dtype(np.uint8 if bits == 8 else np.uint16)
+    memory: Any = plane
+    rows: Samples = np.frombuffer(memory, kind).reshape(
+        plane.height, plane.line_size // kind.itemsize
+    )
+    return rows[:, : plane.width]
+
+
+def _round_luma(deep: Samples, target: Samples, bits: int, *, full: bool) -> None:
+    shift = np.uint16(16 - bits)
+    half = np.uint16(1 << (15 - bits))
+    for begin in range(0, len(deep), _ROWS):
+        codes = deep[begin : begin + _ROWS]
+        if full:
+            # 65535 is white: a part in 2**bits too much for shifting.
+            codes = codes - (codes >> np.uint16(bits))
+        target[begin : begin + _ROWS] = (codes + half) >> shift
+
+
+def _round_chroma(
+    deep: Samples, target: Samples, bits: int, across: Filter, down: Filter, *, full: bool
+) -> None:
+    top = (1 << bits) - 1
+    # In 16 bits full range counts to 65535, the other ends in zeros.
+    scale = np.float32(top / 0xFFFF if full else 1 / (1 << (16 - bits)))
+    grey = np.float32((1 << (bits - 1)) - (1 << 15) * scale)
+    height, width = deep.shape
+    for begin in range(0, height, _ROWS):
+        end = min(begin + _ROWS, height)
+        # What lies outside is as at the edge. Filters run along the rows as one, and what they
+        # mix between two rows stays in the margins.
+        rows = np.arange(begin - _REACH, end + _REACH).clip(0, height - 1)
+        wide = np.empty((len(rows), width + 2 * _REACH), np.float32)
+        wide[:, _REACH:-_REACH] = deep[rows]
+        wide[:, :_REACH] = wide[:, _REACH, None]
+        wide[:, -_REACH:] = wide[:, -_REACH - 1, None]
+        mixed = np.correlate(wide.ravel(), across * scale, "same").reshape(wide.shape)
+        mixed = _filtered_down(mixed, down)
+        mixed += grey
+        np.rint(mixed, out=mixed)
+        target[begin:end] = mixed.clip(0, top, out=mixed)[:, _REACH:-_REACH]
+
+
+def _filtered_down(rows: Samples, kernel: Filter) -> Samples:
+    """Through a symmetric filter from row to row, `_REACH` rows fewer at either end."""
+    count = len(rows) - 2 * _REACH
+    middle = len(kernel) // 2
+    result: Samples = rows[_REACH : _REACH + count] * kernel[middle]
+    for distance in range(1, middle + 1):
+        above, below = _REACH - distance, _REACH + distance
+        pair = rows[above : above + count] + rows[below : below + count]
+        pair *= kernel[middle + distance]
+        result += pair
     return result
