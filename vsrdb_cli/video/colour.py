@@ -139,7 +139,7 @@ def to_planes(rgb: Tensor, depth: int) -> Tensor:
     white, kind = (WHITE_8, np.uint8) if depth == 8 else (WHITE_16, np.uint16)
     values = rgb.to(torch.float32).numpy(force=True)
     codes = np.empty(values.shape, kind)
-    # Row by row of a picture that a core's own cache does not hold; in one thread, see `rounded`.
+    # In strips, since a core's own cache does not hold a picture; numpy starts no threads.
     for begin in range(0, values.shape[1], _ROWS):
         part = values[:, begin : begin + _ROWS] * np.float32(white)
         codes[:, begin : begin + _ROWS] = np.rint(part.clip(0, white, out=part), out=part)
