@@ -26,12 +26,13 @@ from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
 from vsrdb_cli.checkpoints.registry import bundled_models, default_weights
 from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.pipeline.memory import available_bytes
-from vsrdb_cli.video.codecs import CONTAINERS, ENCODERS, NVENC
+from vsrdb_cli.video.codecs import ENCODERS, NVENC
 from vsrdb_cli.video.colour import BT709, TV, Colour
+from vsrdb_cli.video.containers import suffixes_for
 from vsrdb_cli.video.encoders import EncoderOptions, choose
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import Kind, VideoInfo
-from vsrdb_cli.video.writer import SegmentWriter
+from vsrdb_cli.video.writer import VideoOnlyWriter
 
 # Packages whose versions matter; the distributions' names.
 _PACKAGES = (
@@ -170,13 +171,13 @@ def _encoders() -> Iterator[Finding]:
 
 def _encode(codec: str, info: VideoInfo, *, hardware: str = "none") -> str:
     """Write a few frames and have them compared with what was sent."""
-    suffix = next(s for s in CONTAINERS if s in ENCODERS[codec].containers)
+    suffix = suffixes_for(codec)[0]
     size = info.height, info.width
     encoding = choose(EncoderOptions(codec=codec, hardware=hardware), suffix, info, *size)
     started = time.monotonic()
     with (
         tempfile.TemporaryDirectory() as folder,
-        SegmentWriter(Path(folder) / f"try{suffix}", info, encoding) as writer,
+        VideoOnlyWriter(Path(folder) / f"try{suffix}", info, encoding) as writer,
     ):
         dtype = torch.uint8 if writer.bit_depth == 8 else torch.uint16
         for index in range(_FRAMES):

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from vsrdb_cli.errors import OptionError, OutputError
-from vsrdb_cli.video.codecs import CONTAINERS
+from vsrdb_cli.video.containers import CONTAINERS
 
 MEBIBYTE = 1 << 20
 # Sound, indices, and whatever else one writes beside pictures.

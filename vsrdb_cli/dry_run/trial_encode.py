@@ -17,7 +17,7 @@ from vsrdb_cli.video.images import PictureWriter
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.join import segment_suffix
 from vsrdb_cli.video.stream_fates import Fate, StreamPlan
-from vsrdb_cli.video.writer import SegmentWriter
+from vsrdb_cli.video.writer import VideoOnlyWriter
 
 # Frames merely enlarged, since restoring so many would take too long.
 ENLARGED = 24
@@ -125,7 +125,7 @@ def _encoded(
     """(Stands alone, bytes) of each packet, and seconds for each frame."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"sample{segment_suffix(encoding.codec)}"
-        with SegmentWriter(path, info, encoding) as writer:
+        with VideoOnlyWriter(path, info, encoding) as writer:
             seconds = _write(frames, writer)
         with open_input(path) as container:
             packets = container.demux(main_video(container, path))

@@ -21,7 +21,7 @@ from vsrdb_cli.video.frame import Frame, FrameSink, FrameSource
 from vsrdb_cli.video.images import PictureWriter
 from vsrdb_cli.video.info import ReadReport, VideoInfo
 from vsrdb_cli.video.join import segment_suffix
-from vsrdb_cli.video.writer import SegmentWriter
+from vsrdb_cli.video.writer import VideoOnlyWriter
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Job:
         if self.encoding is None:
             part = replace(info, frame_count=segment.count)
             return PictureWriter(self.path(segment), part, self.options.scale, overwrite=True)
-        return SegmentWriter(self.path(segment), info, self.encoding, overwrite=True)
+        return VideoOnlyWriter(self.path(segment), info, self.encoding, overwrite=True)
 
 
 class ForwardSource:

@@ -11,9 +11,10 @@ import av
 from av.error import FFmpegError
 
 from vsrdb_cli.errors import OptionError, OutputError
-from vsrdb_cli.video.codecs import CONTAINERS, ENCODERS, NVENC, Encoder
+from vsrdb_cli.video.codecs import ENCODERS, NVENC, Encoder
 from vsrdb_cli.video.colour import bit_depth
 from vsrdb_cli.video.container import reason
+from vsrdb_cli.video.containers import CONTAINERS, suffixes_for
 
 if TYPE_CHECKING:
     from vsrdb_cli.video.hdr import Light
@@ -80,11 +81,11 @@ def choose(
     if codec not in ENCODERS:
         raise OptionError(f"unknown codec '{codec}'", hint=f"choose one of: {', '.join(ENCODERS)}")
     encoder = ENCODERS[codec]
-    if suffix not in encoder.containers:
-        fitting = [name for name, e in ENCODERS.items() if suffix in e.containers]
+    if codec not in CONTAINERS[suffix].video:
+        fitting = CONTAINERS[suffix].video
         raise OptionError(
             f"{codec} video cannot be put into a {suffix} file",
-            hint=f"name the output {' or '.join(f'*{s}' for s in encoder.containers)},"
+            hint=f"name the output {' or '.join(f'*{s}' for s in suffixes_for(codec))},"
             f" or choose --codec {' or '.join(fitting)}",
         )
     encoder = _on_hardware(codec, encoder, options.hardware)
@@ -129,7 +130,7 @@ def choose(
 
 def _usual_codec(suffix: str, info: VideoInfo) -> str:
     """What a container holds by default; players expect HDR as HEVC, not as H.264."""
-    codec = CONTAINERS[suffix][1]
+    codec = CONTAINERS[suffix].video[0]
     return "hevc" if codec == "h264" and info.colour.hdr else codec
 
 
