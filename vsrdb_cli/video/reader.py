@@ -121,11 +121,6 @@ class VideoReader:
             self._look_at_end(time.pts + duration)
             yield Frame(to_rgb(decoded), time.pts, duration)
 
-    @property
-    def _begin(self) -> int:
-        """Our time of the file's beginning."""
-        return -self.info.cut.begin if self.info.cut else 0
-
     def with_info(self, info: VideoInfo) -> Self:
         """A reader of the same file with another part wanted."""
         return type(self)(info)
@@ -133,7 +128,7 @@ class VideoReader:
     def times(self) -> Iterator[int]:
         """The `pts` of all frames, which are decoded but not converted; the report is untouched."""
         report, self.report = self.report, ReadReport()
-        times = FrameTimes(self.info.frame_ticks, self._begin)
+        times = FrameTimes(self.info.timeline)
         decoding = self._decode()
         self._running.append(decoding)
         try:
@@ -142,9 +137,24 @@ class VideoReader:
         finally:
             self.report = report
 
+    def sizes(self) -> list[tuple[Fraction, int]]:
+        """When each frame is shown, in seconds, and the bytes of its packet; in file order."""
+        info = self.info
+        clock = Clock(info.timeline)
+        sizes: list[tuple[Fraction, int]] = []
+        with open_input(info.path) as container:
+            for packet in Demuxer(container, main_video(container, info.path)):
+                if packet.size:
+                    clock.mend(packet)
+                    time = packet.pts if packet.pts is not None else packet.dts
+                    if time is None:  # a raw stream
+                        time = len(sizes) * info.frame_ticks
+                    sizes.append((time * info.time_base, packet.size))
+        return sizes
+
     def _timed(self) -> Iterator[tuple[VideoFrame, _Time]]:
         """Progressive frames with their times."""
-        times = FrameTimes(self.info.frame_ticks, self._begin)
+        times = FrameTimes(self.info.timeline)
         deinterlacer: Deinterlacer[_Time] | None = Deinterlacer() if self.info.interlaced else None
         for decoded in self._decode():
             self._look_at(decoded)
@@ -195,7 +205,7 @@ class VideoReader:
 
     def _decode(self) -> Generator[VideoFrame]:
         info, report = self.info, self.report
-        clock = Clock(info.time_base, info.frame_ticks, info.start_seconds, self._begin)
+        clock = Clock(info.timeline)
         checksums = Ffv1Checksums() if info.codec == "ffv1" else None
         with open_input(info.path) as container:
             stream = main_video(container, info.path)

@@ -70,8 +70,7 @@ class SideStreams:
         copy_chapters(self._source, output, info)
         for plan in plans:
             self._add(plan)
-        begin = -info.cut.begin if info.cut else 0
-        self._clock = Clock(info.time_base, info.frame_ticks, info.start_seconds, begin)
+        self._clock = Clock(info.timeline)
         for index in self._targets:
             sparse = self._source.streams[index].type != "audio"
             self._clocks[index] = SideClock(self._clock, sparse=sparse)
