@@ -33,7 +33,7 @@ def suffix_of(path: Path) -> str:
         raise OptionError(
             f"{path.name}: no video is written to '{suffix or 'a name without an ending'}'",
             hint=f"end the output's name with one of: {' '.join(CONTAINERS)}"
-            " (or name a folder, with a / at the end, for PNG pictures)",
+            " (or a folder, with a / at the end, for pictures)",
         )
     return suffix
 

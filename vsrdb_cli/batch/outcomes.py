@@ -16,6 +16,7 @@ from vsrdb_cli.batch.inputs import Item
 from vsrdb_cli.errors import OutputError, VsrdbError
 from vsrdb_cli.files import temporary_beside
 from vsrdb_cli.restore import RestoreReport
+from vsrdb_cli.video.images import WRITTEN
 
 
 class Status(Enum):
@@ -102,4 +103,8 @@ def write_report(path: Path, outcomes: Sequence[Outcome]) -> None:
 
 def is_there(target: Path) -> bool:
     """Whether an output is there; a folder may also be there for the sake of what is in it."""
-    return any(target.glob("*.png")) if target.is_dir() else target.exists()
+    return (
+        any(f.suffix.lower() in WRITTEN for f in target.iterdir())
+        if target.is_dir()
+        else target.exists()
+    )

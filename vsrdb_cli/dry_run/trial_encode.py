@@ -10,12 +10,12 @@ from pathlib import Path
 
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.restore import Restorer, restored_frames
-from vsrdb_cli.video.container import Demuxer, main_video, open_input
 from vsrdb_cli.video.encoders import Encoding
 from vsrdb_cli.video.frame import Frame, FrameSink, FrameSource
 from vsrdb_cli.video.images import PictureWriter
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.join import segment_suffix
+from vsrdb_cli.video.packets import packets_of
 from vsrdb_cli.video.stream_fates import Fate, StreamPlan
 from vsrdb_cli.video.writer import VideoOnlyWriter
 
@@ -127,9 +127,7 @@ def _encoded(
         path = Path(folder) / f"sample{segment_suffix(encoding.codec)}"
         with VideoOnlyWriter(path, info, encoding) as writer:
             seconds = _write(frames, writer)
-        with open_input(path) as container:
-            packets = container.demux(main_video(container, path))
-            return [(packet.is_keyframe, packet.size) for packet in packets if packet.size], seconds
+        return packets_of(path)[0], seconds
 
 
 def _bytes_of(frames: Iterable[Frame], info: VideoInfo, encoding: Encoding) -> int:
@@ -151,16 +149,7 @@ def _source_packets(info: VideoInfo, plans: Sequence[StreamPlan]) -> tuple[int, 
     if info.pictures:
         return 0, _Packets(1.0, 1.0)
     along = {plan.stream.index for plan in plans if plan.fate is not Fate.DROP}
-    sides, sizes = 0, []
-    with open_input(info.path) as container:
-        video = main_video(container, info.path)
-        others = [s for s in container.streams if s.index in along and s.type != "attachment"]
-        for packet in Demuxer(container, video, *others):
-            if packet.stream.index == video.index:
-                if packet.size:
-                    sizes.append((packet.is_keyframe, packet.size))
-            else:
-                sides += packet.size
+    sizes, sides = packets_of(info.path, along)
     total = len(sizes)
     if info.cut is not None:
         sizes = sizes[info.cut.first : info.cut.first + info.cut.count]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -31,7 +29,7 @@ from vsrdb_cli.restore import (
 from vsrdb_cli.strict import announce, judge
 from vsrdb_cli.video.encoders import EncoderOptions, Encoding, choose
 from vsrdb_cli.video.frame import FrameSource
-from vsrdb_cli.video.images import PictureWriter, natural_order
+from vsrdb_cli.video.images import PictureWriter, join_pictures
 from vsrdb_cli.video.join import join
 from vsrdb_cli.video.writer import open_sink
 
@@ -259,27 +257,6 @@ class _Run:
 
     def _say(self, phase: str, done: int, total: int | None) -> None:
         self.on_progress(Progress(done, total, time.monotonic() - self.started, phase=phase))
-
-
-def join_pictures(segments: list[Path], target: Path, *, named: bool) -> Path:
-    """All pictures of all segments in one new folder, counted through unless they have names.
-
-    They are linked, so that the segments stay whole, or copied where the disk has no links.
-    """
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir()
-    pictures = [
-        picture
-        for segment in segments
-        for picture in sorted(segment.iterdir(), key=lambda file: natural_order(file.name))
-    ]
-    for number, picture in enumerate(pictures, 1):
-        name = picture.name if named else f"frame_{number:06d}.png"
-        try:
-            os.link(picture, target / name)
-        except OSError:
-            shutil.copy2(picture, target / name)
-    return target
 
 
 def _facts_of_job(reader: FrameSource, options: RestoreOptions) -> dict[str, str]:

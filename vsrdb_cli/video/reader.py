@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from av.error import FFmpegError
 
-from vsrdb_cli.errors import VideoError
+from vsrdb_cli.errors import OptionError, VideoError
 from vsrdb_cli.video.alpha import Transparency
 from vsrdb_cli.video.colour import BT2020_NCL, HLG, PQ, SDR
 from vsrdb_cli.video.container import Demuxer, main_video, open_input
@@ -34,28 +34,31 @@ CUT_OFF_FRAMES = 2
 
 
 def open_source(
-    path: Path | str, *, rate: Fraction = Fraction(24), hdr: Hdr = Hdr.REFUSE
+    path: Path | str, *, rate: Fraction | None = None, hdr: Hdr = Hdr.REFUSE
 ) -> FrameSource:
     """Open a video file, a folder of pictures, a single picture, or "-" for y4m on stdin.
 
     Args:
-        rate: frames per second of pictures, which have no time of their own.
+        rate: frames per second of pictures, which have no times of their own; else 24.
         hdr: what to do with HDR video.
 
     Raises:
         VideoError: it cannot be read; nothing has been written by then.
+        OptionError: a rate is given for what has times of its own.
     """
-    from vsrdb_cli.video.images import PictureReader
+    from vsrdb_cli.video.picture_reader import PictureReader
     from vsrdb_cli.video.pipe import PIPE, PipeReader
 
     path = Path(path)
     if path == PIPE:
+        _refuse_rate(rate, "stdin")
         return PipeReader()
     if path.is_dir():
         return PictureReader.of_folder(path, rate)
     info = probe(path)
     if info.kind is Kind.STILL:
         return PictureReader.of_still(path, rate)
+    _refuse_rate(rate, str(path))
     if info.colour.hdr and hdr is Hdr.REFUSE:
         raise VideoError(
             f"{path} is HDR video ({'PQ' if info.colour.transfer == PQ else 'HLG'}), which the"
@@ -66,6 +69,14 @@ def open_source(
     if info.colour.hdr and hdr is Hdr.SDR:
         info = replace(info, colour=SDR, converted_from=info.colour, light=Light())
     return VideoReader(info)
+
+
+def _refuse_rate(rate: Fraction | None, name: str) -> None:
+    if rate is not None:
+        raise OptionError(
+            f"{name} is a video, whose frames have times of their own",
+            hint="omit --fps, which is for folders of pictures",
+        )
 
 
 class _Time(NamedTuple):

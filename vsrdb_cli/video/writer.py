@@ -26,19 +26,19 @@ def open_sink(
     """Open an output for the frames of a source, `scale` times as large.
 
     A name with a video's ending gives a video; a folder (a name without an ending, or with a /
-    at its end) or a name ending in .png gives pictures; "-" is y4m on stdout.
+    at its end) or a picture's ending gives pictures; "-" is y4m on stdout.
 
     Raises:
         OutputError, OptionError: it cannot be written as asked; nothing has been written then.
     """
-    from vsrdb_cli.video.images import PictureWriter
+    from vsrdb_cli.video.images import WRITTEN, PictureWriter
     from vsrdb_cli.video.pipe import PIPE, PipeWriter
 
     if Path(path) == PIPE:
         return PipeWriter(info, scale)
     folder = str(path).endswith("/")
     path = Path(path)
-    if folder or path.is_dir() or path.suffix in ("", ".png"):
+    if folder or path.is_dir() or path.suffix.lower() in ("", *WRITTEN):
         return PictureWriter(path, info, scale, overwrite=overwrite)
     return VideoWriter(path, info, scale, options or EncoderOptions(), overwrite=overwrite)
 
