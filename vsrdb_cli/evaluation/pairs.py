@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.video.codecs import CONTAINERS
+from vsrdb_cli.video.containers import CONTAINERS
 from vsrdb_cli.video.images import SUFFIXES, natural_order
 
 

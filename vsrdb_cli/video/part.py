@@ -7,12 +7,8 @@ from fractions import Fraction
 
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.options import Position
-from vsrdb_cli.video.container import Demuxer, main_video, open_input
-from vsrdb_cli.video.frame import FrameSource
-from vsrdb_cli.video.images import PictureReader
-from vsrdb_cli.video.info import Cut, VideoInfo
-from vsrdb_cli.video.reader import VideoReader
-from vsrdb_cli.video.timing import Clock
+from vsrdb_cli.video.frame import FrameSource, SeekableSource
+from vsrdb_cli.video.info import Cut
 
 
 def trimmed(
@@ -34,7 +30,7 @@ def trimmed(
     """
     if start is None and end is None and sample is None:
         return source
-    if not isinstance(source, VideoReader | PictureReader):
+    if not isinstance(source, SeekableSource):
         raise OptionError(
             "only files can be cut, not a stream on stdin", hint="cut it before it gets here"
         )
@@ -69,9 +65,7 @@ def _later(end: Fraction | None, begin: Fraction, cut: Cut) -> Fraction | None:
     return None if end is None or cut.seconds is not None else end - begin
 
 
-def _find(
-    source: VideoReader | PictureReader, start: Position, end: Position | None
-) -> tuple[Cut, int]:
+def _find(source: SeekableSource, start: Position, end: Position | None) -> tuple[Cut, int]:
     """The part between two places, and the time of its end in ticks of the whole source."""
     time_base = source.info.time_base
     first = begin = after = last_pts = None
@@ -110,15 +104,13 @@ def _words(position: Position | None) -> str:
     return f"{float(position or 0):.3f} s"
 
 
-def busiest(source: VideoReader | PictureReader, seconds: Fraction) -> Fraction:
+def busiest(source: SeekableSource, seconds: Fraction) -> Fraction:
     """When the part of a length begins that its encoder spent the most bytes on.
 
     Much motion and fine detail cost an encoder most, and are what a try should show. Takes no
     decoding, however long the video. Of pictures it is the size of the files.
     """
-    info = source.info
-    sizes = source.sizes() if isinstance(source, PictureReader) else _packet_sizes(info)
-    sizes.sort()
+    sizes = sorted(source.sizes())
     best, best_bytes, inside = Fraction(0), -1, 0
     following = 0
     for index, (begin, _) in enumerate(sizes):
@@ -131,17 +123,3 @@ def busiest(source: VideoReader | PictureReader, seconds: Fraction) -> Fraction:
         if following == len(sizes):
             break
     return best
-
-
-def _packet_sizes(info: VideoInfo) -> list[tuple[Fraction, int]]:
-    clock = Clock(info.time_base, info.frame_ticks, info.start_seconds)
-    sizes: list[tuple[Fraction, int]] = []
-    with open_input(info.path) as container:
-        for packet in Demuxer(container, main_video(container, info.path)):
-            if packet.size:
-                clock.mend(packet)
-                time = packet.pts if packet.pts is not None else packet.dts
-                if time is None:  # a raw stream
-                    time = len(sizes) * info.frame_ticks
-                sizes.append((time * info.time_base, packet.size))
-    return sizes
