@@ -80,10 +80,14 @@ def _find(source: SeekableSource, start: Position, end: Position | None) -> tupl
             break
     if first is None or begin is None or last_pts is None or (after and after[0] <= first):
         length = float((last_pts or 0) * time_base)
-        where = f"up to {_words(end)}" if first is not None else f"after {_words(start)}"
+        where = (
+            f"up to {position_words(end)}"
+            if first is not None
+            else f"after {position_words(start)}"
+        )
         raise OptionError(
-            f"{source.info.path} has no frames there: from {_words(start)} "
-            + (f"to {_words(end)}" if end is not None else "on"),
+            f"{source.info.path} has no frames there: from {position_words(start)} "
+            + (f"to {position_words(end)}" if end is not None else "on"),
             hint=f"nothing is left {where}; the last frame seen is at {length:.3f} s"
             f" (frame {count - 1})",
         )
@@ -98,7 +102,8 @@ def _reached(position: Position, index: int, seconds: Fraction) -> bool:
     return index >= position if isinstance(position, int) else seconds >= position
 
 
-def _words(position: Position | None) -> str:
+def position_words(position: Position | None) -> str:
+    """A position as a message says it; None is the beginning."""
     if isinstance(position, int):
         return f"frame {position}"
     return f"{float(position or 0):.3f} s"
