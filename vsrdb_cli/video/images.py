@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-import av
 from av.error import FFmpegError
 
 from vsrdb_cli.errors import OutputError, VideoError
@@ -30,10 +29,10 @@ from vsrdb_cli.video.conversion import FromRgb, ToRgb
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
 from vsrdb_cli.video.orientation import orientation_of, upright, upright_size
+from vsrdb_cli.video.png import png_encoder
 from vsrdb_cli.video.probe import probe
 
 if TYPE_CHECKING:
-    from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
@@ -220,7 +219,7 @@ class PictureWriter:
         size = upright_size(*self._size, info.orientation)
         pixels = size[0] * size[1] * (info.frame_count or 1)
         check_space(path.absolute().parent, pixels * _BITS_PER_PIXEL[info.bit_depth] / 8)
-        self._encoder = _png_encoder(*size, info.bit_depth)
+        self._encoder = png_encoder(*size, info.bit_depth)
         self._from_rgb = FromRgb(str(self._encoder.pix_fmt), info.colour)
         self._written = 0
         self._temporary = temporary_beside(path.absolute())
@@ -323,11 +322,3 @@ class PictureWriter:
         traceback: TracebackType | None,
     ) -> None:
         self.abort()
-
-
-def _png_encoder(height: int, width: int, bit_depth: int) -> VideoCodecContext:
-    encoder = av.CodecContext.create("png", "w")
-    encoder.width, encoder.height = width, height
-    encoder.pix_fmt = "rgb24" if bit_depth == 8 else "rgb48be"
-    encoder.time_base = Fraction(1, 25)  # asked for, and of no meaning in a picture
-    return encoder
