@@ -47,7 +47,7 @@ def moments(
 
     Args:
         length: T, frames of one window.
-        at: the first one; None is the middle of the second that its encoder spent most bytes on.
+        at: the first one; None is amid the second that its encoder spent most bytes on.
 
     Raises:
         OptionError: the source has no frame there, or is a stream.
@@ -57,20 +57,20 @@ def moments(
             "only files can be looked into, not a stream on stdin", hint="write it to a file first"
         )
     if at is None:
-        middle = busiest(source, _BUSY_SECONDS) + _BUSY_SECONDS / 2
-        length_seconds = Fraction(source.info.duration_seconds or 0)
-        at = middle if middle < length_seconds else Fraction(0)
+        begin = busiest(source, _BUSY_SECONDS)
+        last = Fraction(source.info.duration_seconds or 0) - 1 / source.info.rate
+        at = begin + max(Fraction(0), min(_BUSY_SECONDS, last - begin)) / 2
     first = index_of(source, at)
     detector = SceneCutDetector()
     # The detector knows a cut by the motion before it, so it begins some frames earlier.
-    begin = max(0, first - length)
-    frames = source.frames(begin, first + count + length // 2)
+    earliest = max(0, first - length)
+    frames = source.frames(earliest, first + count + length // 2)
     pictures = (
-        (index, frame.pts, to_float(frame.rgb)) for index, frame in enumerate(frames, begin)
+        (index, frame.pts, to_float(frame.rgb)) for index, frame in enumerate(frames, earliest)
     )
     windows = sliding_windows(pictures, length, lambda item: detector(item[2]))
     time_base = source.info.time_base
-    for window in islice(windows, first - begin, first - begin + count):
+    for window in islice(windows, first - earliest, first - earliest + count):
         index, pts, _ = window[length // 2]
         wanted = range(index - length // 2, index + length // 2 + 1)
         yield Moment(
