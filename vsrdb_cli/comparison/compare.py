@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch.nn.functional as F
 
 from vsrdb_cli import __version__
-from vsrdb_cli.comparison.alignment import Timeline, align, timeline
+from vsrdb_cli.comparison.alignment import Timestamps, align
 from vsrdb_cli.comparison.curves import Curves, MostDifferent, check_measurable
 from vsrdb_cli.comparison.layout import BITS, Layout, Size
 from vsrdb_cli.comparison.page import check_page, page_of, save_page
@@ -22,9 +22,9 @@ from vsrdb_cli.comparison.stacked_video import StackedVideo, most_bytes
 from vsrdb_cli.comparison.versions import Version, check_versions, open_versions
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.evaluation.pairs import picked
+from vsrdb_cli.options import Hdr, Position
 from vsrdb_cli.video.colour import to_float, to_planes
-from vsrdb_cli.video.hdr import Hdr
-from vsrdb_cli.video.part import Position, busiest, position_words
+from vsrdb_cli.video.part import busiest, position_words
 from vsrdb_cli.video.webp import LARGEST, lossless_webp
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def _shown(
 ) -> tuple[dict[str, list[int]], list[str]]:
     """For every version, which of its frames stand side by side; and what is to be said of it."""
     main = versions["after"]
-    times = timeline(main.source)
+    times = timestamps(main.source)
     notices: list[str] = []
     if start is None and end is None and count is None and times.seconds > LONG_SECONDS:
         start = busiest(main.source, SHOWN_SECONDS)
@@ -133,7 +133,7 @@ def _shown(
     picks = {"after": tuple[int | None, ...](range(len(times.starts)))}
     for name in versions.keys() - {"after"}:
         other = versions[name].source
-        picks[name], said = align(other, timeline(other), main.source, times)
+        picks[name], said = align(other, timestamps(other), main.source, times)
         notices += said
     places = _part(times, start, end, count)
     places = [place for place in places if all(pick[place] is not None for pick in picks.values())]
@@ -147,7 +147,7 @@ def _shown(
 
 
 def _part(
-    times: Timeline, start: Position | None, end: Position | None, count: int | None
+    times: Timestamps, start: Position | None, end: Position | None, count: int | None
 ) -> list[int]:
     """The frames from `start` on, before `end`, and `count` of them."""
 
@@ -173,7 +173,7 @@ def _part(
     return wanted[:count]
 
 
-def _check_length(main: Version, times: Timeline, count: int) -> None:
+def _check_length(main: Version, times: Timestamps, count: int) -> None:
     size = most_bytes(main.size, float(count * times.frame_seconds))
     if count < 1 << BITS and (count <= ALL_EXACT or size <= LARGEST_PAGE):
         return

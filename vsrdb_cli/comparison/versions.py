@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from vsrdb_cli.comparison.layout import Size
 from vsrdb_cli.errors import OptionError, VideoError
-from vsrdb_cli.video.hdr import Hdr
-from vsrdb_cli.video.images import PictureReader
+from vsrdb_cli.options import Hdr
+from vsrdb_cli.video.frame import SeekableSource
 from vsrdb_cli.video.info import Kind
 from vsrdb_cli.video.orientation import upright, upright_size
 from vsrdb_cli.video.part import trimmed
 from vsrdb_cli.video.pipe import PIPE
-from vsrdb_cli.video.reader import VideoReader, open_source
+from vsrdb_cli.video.reader import open_source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +29,7 @@ ROUNDING_PIXELS = 1
 class Version:
     """One of the videos or folders compared."""
 
-    source: VideoReader | PictureReader
+    source: SeekableSource
 
     @property
     def name(self) -> str:
@@ -89,7 +89,7 @@ def open_versions(
         source = stack.enter_context(open_source(path, hdr=Hdr.SDR))
         if part is not None and name == "before":
             source = trimmed(source, start=part.start, end=part.stop)
-        assert isinstance(source, VideoReader | PictureReader)
+        assert isinstance(source, SeekableSource)
         versions[name] = Version(source)
     bright = [version.name for version in versions.values() if version.hdr]
     if not bright:

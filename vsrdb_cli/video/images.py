@@ -119,7 +119,7 @@ class PictureWriter:
         self._suffix = asked.lower() if asked.lower() in WRITTEN else ".png"
         self._size = info.height * scale, info.width * scale
         size = upright_size(*self._size, info.orientation)
-        self._encoder = _encoder(WRITTEN[self._suffix], *size, info.bit_depth)
+        self._encoder = picture_encoder(WRITTEN[self._suffix], *size, info.bit_depth)
         self._from_rgb = FromRgb(str(self._encoder.pix_fmt), info.colour)
         self._written = 0
         self._temporary = temporary_beside(path.absolute())
@@ -183,9 +183,10 @@ class PictureWriter:
         self.abort()
 
 
-def _encoder(
+def picture_encoder(
     picture_format: PictureFormat, height: int, width: int, bit_depth: int
 ) -> VideoCodecContext:
+    """An encoder of RGB pictures with 8 or 16 bits a channel; one packet a picture."""
     encoder: VideoCodecContext = av.CodecContext.create(picture_format.codec, "w")  # type: ignore[assignment]
     encoder.width, encoder.height = width, height
     encoder.pix_fmt = picture_format.pix_fmts[bit_depth > 8]

@@ -60,6 +60,23 @@ def trimmed(
     return source.with_info(cut_info)
 
 
+def index_of(source: SeekableSource, position: Position) -> int:
+    """The index of the first frame at or after a place; decodes no further than to there.
+
+    Raises:
+        OptionError: there is none.
+    """
+    index, pts = -1, 0
+    for index, pts in enumerate(source.times()):
+        if _reached(position, index, pts * source.info.time_base):
+            return index
+    last = float(pts * source.info.time_base)
+    raise OptionError(
+        f"{source.info.path} has no frame at {position_words(position)}",
+        hint=f"its last one is frame {index}, at {last:.3f} s; frames count from 0",
+    )
+
+
 def _later(end: Fraction | None, begin: Fraction, cut: Cut) -> Fraction | None:
     """The end of the source on the clock of the part; None where the part ends before."""
     return None if end is None or cut.seconds is not None else end - begin
