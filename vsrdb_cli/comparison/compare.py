@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch.nn.functional as F
 
 from vsrdb_cli import __version__
-from vsrdb_cli.comparison.alignment import Timestamps, align
+from vsrdb_cli.comparison.alignment import Timestamps, align, timestamps
 from vsrdb_cli.comparison.curves import Curves, MostDifferent, check_measurable
 from vsrdb_cli.comparison.layout import BITS, Layout, Size
 from vsrdb_cli.comparison.page import check_page, page_of, save_page
