@@ -23,9 +23,8 @@ def checkpoint(tmp_path_factory):
     return load_checkpoint(str(path))
 
 
-def test_float32_is_not_rounded_to_tf32(checkpoint, monkeypatch):
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
-    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", True)
+def test_float32_is_not_rounded_to_tf32(checkpoint):
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
     TorchRunner(checkpoint, "cpu", "float32")
     assert not torch.backends.cudnn.allow_tf32
     assert not torch.backends.cuda.matmul.allow_tf32
