@@ -124,7 +124,7 @@ def sidecar(checkpoint, tmp_path):
     for graph in ("encoder", "restorer"):
         engines.engine_path(path, graph).write_bytes(graph.encode())
         hashes[graph] = engines.file_sha256(engines.engine_path(path, graph))
-    config = {"num_seq": 3}
+    config = checkpoint.config.to_dict()
     made = Engine(PLACE, files.weights, files.sha256, "float16", config, SIZES, hashes)
     made.save(tmp_path)
     return files, made, path

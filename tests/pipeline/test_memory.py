@@ -29,8 +29,18 @@ def test_what_was_freed_and_kept_counts_as_free(monkeypatch, tmp_path):
     assert memory.available_bytes("cpu") == 5 * MIB
 
 
+def test_what_torch_keeps_of_freed_tensors_counts_as_free_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda gpu: (3 * MIB, 80 * MIB))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda gpu: 50 * MIB)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda gpu: 10 * MIB)
+    assert memory.available_bytes("cuda:0") == 43 * MIB
+
+
 @pytest.mark.parametrize("words, ran_out", [
     ("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate", True),
+    ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+    ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", True),
+    ("GET was unable to find an engine to execute this computation", True),
     ("CUDA out of memory. Tried to allocate 2 GiB", True), ("could not create a primitive", True),
     ("mat1 and mat2 shapes cannot be multiplied", False),
 ])  # fmt: skip

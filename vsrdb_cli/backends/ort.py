@@ -12,6 +12,7 @@ from torch import Tensor
 from vsrdb_cli.backends import graphs
 from vsrdb_cli.backends.runner import Memory, RunnerInfo
 from vsrdb_cli.errors import BackendError
+from vsrdb_cli.network.memory import feature_bytes, kernel_count
 
 if TYPE_CHECKING:
     from vsrdb_cli.backends.exported_files import ExportFiles
@@ -164,13 +165,8 @@ def estimate_memory(
     as convolved, in the filter's layout, and multiplied. Five times fits what was measured: 24.8 kB
     a pixel for fmanet-xs at 160x90, 27.5 kB estimated.
     """
-    channels, length = config.dim, config.num_seq
-    kernels = length * (config.scale * config.us_kernel_size) ** 2
-    held = 2 * (config.num_FRMA + 1) * channels * size + config.in_channels * 4
-    upsampling = 2 * config.scale**2 * channels * size
+    held = feature_bytes(config, size)
+    upsampling = 2 * config.scale**2 * config.dim * size
+    work = config.num_seq * held + max(5 * kernel_count(config) * 4, upsampling)
     pixels = height * width
-    return Memory(
-        weights=2 * weights,
-        features=pixels * held,
-        work=pixels * (length * held + max(5 * kernels * 4, upsampling)),
-    )
+    return Memory(weights=2 * weights, features=pixels * held, work=pixels * work)

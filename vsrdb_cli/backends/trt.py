@@ -20,6 +20,8 @@ from vsrdb_cli.backends.pytorch import TorchRunner
 from vsrdb_cli.backends.runner import Memory, Runner, RunnerInfo
 from vsrdb_cli.backends.tensorrt_library import import_library, require_gpu
 from vsrdb_cli.errors import BackendError
+from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.network.memory import feature_bytes
 
 if TYPE_CHECKING:
     from vsrdb_cli.checkpoints.checkpoint import Checkpoint
@@ -53,6 +55,7 @@ class TrtRunner:
         trt = import_library(engine.place.flavour)
         if engine.place.flavour == "tensorrt":
             register_plugin(trt)
+        self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         with torch.cuda.device(self._device):
             self._runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
             sidecar = engine.path(files.folder)
@@ -92,17 +95,19 @@ class TrtRunner:
         return TrtFeatures(held, *(outputs[name] for name in ENCODED))
 
     def restore(self, window: Sequence[TrtFeatures]) -> Tensor:
+        return self.restore_on_device(window).cpu()
+
+    def restore_on_device(self, window: Sequence[TrtFeatures]) -> Tensor:
         inputs = {CENTRE: window[len(window) // 2].centre}
         for t, frame in enumerate(window):
             inputs[f"{PICTURE}_{t}"] = frame.picture
             inputs[f"{FEATURES}_{t}"] = frame.features
-        return self._run("restorer", inputs)[RESTORED].cpu()
+        return self._run("restorer", inputs)[RESTORED]
 
     def memory(self, height: int, width: int) -> Memory:
         # A context is allocated once, for the largest picture of the profile.
-        config = self._engine.config
-        size = 4 if self._engine.precision == "float32" else 2
-        held = 2 * (config["num_FRMA"] + 1) * config["dim"] * size + 4 * config["in_channels"]
+        config = FMANetConfig.from_dict(self._engine.config)
+        held = feature_bytes(config, 4 if self._engine.precision == "float32" else 2)
         contexts = sum(graph.device_memory_size_v2 for graph in self._graphs.values())
         output = 2 * 4 * 3 * self.scale**2
         return Memory(
@@ -114,14 +119,24 @@ class TrtRunner:
         for key, tensor in inputs.items():
             context.set_input_shape(key, tuple(tensor.shape))
             context.set_tensor_address(key, tensor.data_ptr())
-        outputs = {}
-        for key in ENCODED if name == "encoder" else [RESTORED]:
-            shape = tuple(context.get_tensor_shape(key))
-            outputs[key] = torch.empty(shape, dtype=self._dtypes[key], device=self._device)
-            context.set_tensor_address(key, outputs[key].data_ptr())
-        with torch.cuda.device(self._device):
-            if not context.execute_async_v3(torch.cuda.current_stream().cuda_stream):
-                raise RuntimeError(f"{self._engine.place.flavour} failed to run the {name}")
+        # A stream of its own: on the default one TensorRT waits for the device at every call. What
+        # goes in is made before it begins and, since the caller's stream waits, not freed before
+        # it ends; likewise what comes out.
+        callers = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(callers)
+        with torch.cuda.stream(self._stream):
+            outputs = {}
+            for key in ENCODED if name == "encoder" else [RESTORED]:
+                shape = tuple(context.get_tensor_shape(key))
+                outputs[key] = torch.empty(shape, dtype=self._dtypes[key], device=self._device)
+                context.set_tensor_address(key, outputs[key].data_ptr())
+            done = context.execute_async_v3(self._stream.cuda_stream)
+        callers.wait_stream(self._stream)
+        if not done:
+            raise BackendError(
+                f"{self._engine.place.flavour} failed to run the {name}",
+                hint="the lines above say why; use --backend torch",
+            )
         return outputs
 
     def _deserialised(self, path: Path) -> Any:

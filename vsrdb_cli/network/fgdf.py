@@ -81,8 +81,9 @@ _compiles = [True]
 
 
 def _reference(frames: Tensor, flow_mask: Tensor, kernel: Tensor, scale: int, ksize: int) -> Tensor:
-    clips = (tensor.transpose(1, 2) for tensor in (frames, flow_mask, kernel))
-    return flow_guided_dynamic_filter(*clips, scale, ksize).contiguous()
+    return flow_guided_dynamic_filter(
+        frames.transpose(1, 2), flow_mask.transpose(1, 2), kernel.transpose(1, 2), scale, ksize
+    ).contiguous()
 
 
 def _check_shapes(

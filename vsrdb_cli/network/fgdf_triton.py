@@ -123,7 +123,8 @@ def launch(
     if channels != 3 or scale & (scale - 1):
         raise ValueError(f"{channels} channels at scale {scale}; written for 3, scale 2^n")
     grid = (triton.cdiv(width, PIXELS), height, batch)
-    with torch.cuda.device_of(kernel):  # Triton launches on the current one, whatever its operands
+    # Triton launches on the current device, wherever its operands are.
+    with torch.cuda.device_of(kernel):  # type: ignore[no-untyped-call]
         fgdf_kernel[grid](
             frames,
             flow_mask,

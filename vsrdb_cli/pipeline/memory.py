@@ -18,11 +18,12 @@ SHARE = 0.75
 
 _CGROUP = Path("/sys/fs/cgroup")
 
-# In words of torch, CUDA and ONNX Runtime; oneDNN, which finds no room for its scratchpad, says no
-# more than what it could not create.
+# In words of torch, CUDA and ONNX Runtime; oneDNN and cuDNN, which find no room for their
+# scratchpads, say no more than what they could not create or find.
 _SAID = (
-    *("can't allocate memory", "out of memory", "bad_alloc"),
+    *("can't allocate memory", "out of memory", "bad_alloc", "status_alloc_failed"),
     *("could not create a primitive", "could not create a memory object"),
+    "unable to find an engine",
 )
 
 
@@ -32,8 +33,11 @@ def available_bytes(device: str) -> int:
     What this process has freed and kept counts as free.
     """
     if device.startswith("cuda"):
-        free, _ = torch.cuda.mem_get_info(torch.device(device))
-        return int(free)
+        gpu = torch.device(device)
+        free, _ = torch.cuda.mem_get_info(gpu)
+        # What torch keeps of freed tensors: the driver counts it as taken.
+        kept = torch.cuda.memory_reserved(gpu) - torch.cuda.memory_allocated(gpu)
+        return int(free) + kept
     kept = kept_bytes()
     free = int(psutil.virtual_memory().available) + kept
     try:
