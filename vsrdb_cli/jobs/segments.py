@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from typing import Self
 
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.errors import VideoError
+from vsrdb_cli.files import flush_to_disk
 from vsrdb_cli.jobs.division import Plan, Segment
 from vsrdb_cli.pipeline.prefetch import Prefetch
 from vsrdb_cli.restore import RestoreOptions, restored_frames, restorer_for
@@ -160,15 +160,5 @@ def restore_segments(
                         shrunk_to = restorer.shrunk_to
                         on_tile(shrunk_to)
                     on_frame(segment)
-                _to_disk(sink.commit(segment.count))
+                flush_to_disk(sink.commit(segment.count))
             on_done(segment)
-
-
-def _to_disk(path: Path) -> None:
-    """Wait until a finished file would survive a power cut, before the journal relies on it."""
-    for file in path.iterdir() if path.is_dir() else (path,):
-        handle = os.open(file, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

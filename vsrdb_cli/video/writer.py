@@ -6,7 +6,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from vsrdb_cli.files import check_file, check_space, suffix_of
+from vsrdb_cli.files import check_file, check_space
+from vsrdb_cli.video.containers import suffix_of
 from vsrdb_cli.video.encoders import EncoderOptions, Encoding, choose
 from vsrdb_cli.video.frame import Frame, FrameSink
 from vsrdb_cli.video.frame_encoder import FrameEncoder, start
