@@ -7,7 +7,8 @@ from restoring import enlarged, restore_nearest
 from test_writer import VARIABLE, ffprobe, sound
 
 from vsrdb_cli.errors import OutputError
-from vsrdb_cli.video.encoders import EncoderOptions, choose
+from vsrdb_cli.options import EncoderOptions
+from vsrdb_cli.video.encoders import choose
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.join import join, segment_suffix
 from vsrdb_cli.video.reader import open_source

@@ -59,10 +59,6 @@ def _blocks(size: int, scale: int) -> tuple[tuple[slice, slice, Tensor], ...]:
 
 
 METHODS: dict[str, Callable[[Tensor, int], Tensor]] = {"nearest": nearest, "bicubic": bicubic}
-SUMMARIES = {
-    "nearest": "every pixel repeated; proves everything around the network",
-    "bicubic": "ordinary enlargement, to compare with",
-}
 
 
 class BuiltinRunner:

@@ -81,14 +81,6 @@ class FrameSink(Protocol):
     """Where frames go. Leaving the context without `commit` leaves nothing behind."""
 
     @property
-    def bit_depth(self) -> int:
-        """Depth of the frames to write: 8 for uint8 codes, 16 for uint16 ones."""
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """What the output cannot hold or holds changed, one line each; known before writing."""
-
-    @property
     def damage(self) -> tuple[str, ...]:
         """What of the source's other streams could not be copied; known after `commit`."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -145,6 +146,17 @@ def tag_for_players(stream: VideoStream, codec: str, container: OutputContainer)
     """Name HEVC as Apple's players want it: they refuse "hev1", which FFmpeg would take."""
     if codec == "hevc" and container_of(container).iso:
         stream.codec_context.codec_tag = "hvc1"
+
+
+def check_asked(encoding: Encoding, info: VideoInfo, container_format: str) -> None:
+    """Whether an encoder takes the options the user gave by name, which only itself can tell.
+
+    Raises:
+        OptionError, OutputError: it does not.
+    """
+    with av.open(io.BytesIO(), "w", format=container_format) as container:
+        FrameEncoder(container, info, encoding)
+        start(container, encoding.encoder.name, encoding)
 
 
 def start(container: OutputContainer, name: str, encoding: Encoding | None = None) -> None:

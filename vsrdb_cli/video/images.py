@@ -57,6 +57,51 @@ def natural_order(name: str) -> list[tuple[int, str]]:
     return [(int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", name) if p]
 
 
+def check_pictures(path: Path, info: VideoInfo, scale: int, *, overwrite: bool) -> None:
+    """Whether pictures may be written to `path`, a folder or a single file.
+
+    Raises:
+        OutputError: it is the source, is taken, is one picture for many, or the disk is full.
+    """
+    if _is_single(path):
+        check_file(path.absolute(), info.path, overwrite=overwrite)
+        if info.frame_count != 1:
+            raise _too_many(path)
+    else:
+        _check_pictures_folder(path, info.path, overwrite=overwrite)
+    pixels = info.height * info.width * scale**2 * (info.frame_count or 1)
+    check_space(path.absolute().parent, pixels * _BITS_PER_PIXEL[info.bit_depth] / 8)
+
+
+def _is_single(path: Path) -> bool:
+    return path.suffix.lower() in WRITTEN and not path.is_dir()
+
+
+def _too_many(path: Path) -> OutputError:
+    return OutputError(
+        f"{path} is one picture, but the input has more",
+        hint=f"name a folder: {path.with_suffix('')}",
+    )
+
+
+def _check_pictures_folder(path: Path, source: Path, *, overwrite: bool) -> None:
+    check_folder(path.absolute().parent)
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise OutputError(f"{path} is a file, no folder", hint="name another folder")
+    if path.samefile(source):
+        raise OutputError(f"{path} is the input itself", hint="name another folder")
+    others = [file for file in path.iterdir() if file.suffix.lower() not in WRITTEN]
+    if others or (not overwrite and any(path.iterdir())):
+        raise OutputError(
+            f"the folder {path} is not empty",
+            hint="name a new folder"
+            if others
+            else "add --overwrite to replace the pictures in it, or name a new folder",
+        )
+
+
 class PictureWriter:
     """Frames to picture files: a folder of them, or a single file for a single frame.
 
@@ -69,15 +114,12 @@ class PictureWriter:
         self.path = path
         self._info = info
         self._overwrite = overwrite
-        self._single = path.suffix.lower() in WRITTEN and not path.is_dir()
+        self._single = _is_single(path)
         asked = path.suffix if self._single else Path(next(iter(info.pictures), "")).suffix
         self._suffix = asked.lower() if asked.lower() in WRITTEN else ".png"
-        self._check()
         self._size = info.height * scale, info.width * scale
         size = upright_size(*self._size, info.orientation)
-        pixels = size[0] * size[1] * (info.frame_count or 1)
-        check_space(path.absolute().parent, pixels * _BITS_PER_PIXEL[info.bit_depth] / 8)
-        self._encoder = _encoder(WRITTEN[self._suffix], *size, info.bit_depth)
+        self._encoder = picture_encoder(WRITTEN[self._suffix], *size, info.bit_depth)
         self._from_rgb = FromRgb(str(self._encoder.pix_fmt), info.colour)
         self._written = 0
         self._temporary = temporary_beside(path.absolute())
@@ -86,57 +128,16 @@ class PictureWriter:
             self._temporary.mkdir()
 
     @property
-    def bit_depth(self) -> int:
-        """Depth of the frames to write: 8 for uint8 codes, 16 for uint16 ones."""
-        return self._info.bit_depth
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """What the output cannot hold, one line each."""
-        if not self._info.streams:
-            return ()
-        dropped = ", ".join(str(stream) for stream in self._info.streams)
-        return (f"dropped, since pictures hold none of it: {dropped}; a .mkv output keeps it",)
-
-    @property
     def damage(self) -> tuple[str, ...]:
         """Nothing beside the pictures is copied."""
         return ()
-
-    def _check(self) -> None:
-        if self._single:
-            check_file(self.path.absolute(), self._info.path, overwrite=self._overwrite)
-            if self._info.frame_count != 1:
-                raise OutputError(
-                    f"{self.path} is one picture, but the input has more",
-                    hint=f"name a folder: {self.path.with_suffix('')}",
-                )
-            return
-        check_folder(self.path.absolute().parent)
-        if not self.path.exists():
-            return
-        if not self.path.is_dir():
-            raise OutputError(f"{self.path} is a file, no folder", hint="name another folder")
-        if self.path.samefile(self._info.path):
-            raise OutputError(f"{self.path} is the input itself", hint="name another folder")
-        others = [file for file in self.path.iterdir() if file.suffix.lower() not in WRITTEN]
-        if others or (not self._overwrite and any(self.path.iterdir())):
-            raise OutputError(
-                f"the folder {self.path} is not empty",
-                hint="name a new folder"
-                if others
-                else "add --overwrite to replace the pictures in it, or name a new folder",
-            )
 
     def write(self, frame: Frame) -> None:
         """Write one HR frame as a file."""
         if tuple(frame.rgb.shape[1:]) != self._size:
             raise ValueError(f"frame of {tuple(frame.rgb.shape[1:])}, wanted {self._size}")
         if self._single and self._written:
-            raise OutputError(
-                f"{self.path} is one picture, but the input has more",
-                hint=f"name a folder: {self.path.with_suffix('')}",
-            )
+            raise _too_many(self.path)
         picture = self._from_rgb(upright(frame.rgb, self._info.orientation))
         picture.pts = self._written
         data = b"".join(bytes(packet) for packet in self._encoder.encode(picture))
@@ -182,9 +183,10 @@ class PictureWriter:
         self.abort()
 
 
-def _encoder(
+def picture_encoder(
     picture_format: PictureFormat, height: int, width: int, bit_depth: int
 ) -> VideoCodecContext:
+    """An encoder of RGB pictures with 8 or 16 bits a channel; one packet a picture."""
     encoder: VideoCodecContext = av.CodecContext.create(picture_format.codec, "w")  # type: ignore[assignment]
     encoder.width, encoder.height = width, height
     encoder.pix_fmt = picture_format.pix_fmts[bit_depth > 8]

@@ -43,7 +43,6 @@ class Muxer:
 
     Attributes:
         container: FFmpeg's.
-        notices: what it cannot hold of the source, one line each.
     """
 
     def __init__(
@@ -61,7 +60,6 @@ class Muxer:
         self._kind = CONTAINERS[suffix_of(path)]
         self._side: SideStreams | None = None
         self._temporary = temporary_beside(path)
-        self.notices = () if plans is None else tuple(_notices(info, plans, self._kind))
         settings = {}
         if unusual_keys(info.metadata, self._kind) and not has_cover(plans or ()):
             settings["movflags"] = "use_metadata_tags"
@@ -161,7 +159,10 @@ class Muxer:
         return OutputError(f"{self.path} cannot be written: {reason(error)}", hint=DISK_HINT)
 
 
-def _notices(info: VideoInfo, plans: tuple[StreamPlan, ...], kind: Container) -> Iterator[str]:
+def muxing_notices(
+    info: VideoInfo, plans: tuple[StreamPlan, ...], kind: Container
+) -> Iterator[str]:
+    """What a container cannot hold of the source, one line each."""
     yield from (plan.notice for plan in plans if plan.notice)
     if info.timecode and not keeps_timecode(info.timecode, info.rate, kind):
         yield (

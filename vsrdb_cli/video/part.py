@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from fractions import Fraction
 
 from vsrdb_cli.errors import OptionError
+from vsrdb_cli.options import Position
 from vsrdb_cli.video.frame import FrameSource, SeekableSource
 from vsrdb_cli.video.info import Cut
-
-# A place in a video: seconds, or the number of a frame, counted from 0.
-Position = Fraction | int
-
-_TIME = re.compile(r"(?:(?:(\d+):)?([0-5]?\d):)?(\d+(?:\.\d+)?)s?")
-_FRAME = re.compile(r"(\d+)f")
-
-
-def parse_position(text: str) -> Position:
-    """ "90", "90.5s", "1:30" and "0:01:30" are times, "2250f" is a frame.
-
-    Raises:
-        ValueError: it is none of these.
-    """
-    if frame := _FRAME.fullmatch(text):
-        return int(frame[1])
-    time = _TIME.fullmatch(text)
-    if time is None:
-        raise ValueError(f"'{text}' is neither a time (90.5 or 0:01:30.5) nor a frame (2250f)")
-    hours, minutes, seconds = (Fraction(part or 0) for part in time.groups())
-    return 3600 * hours + 60 * minutes + seconds
 
 
 def trimmed(
@@ -81,6 +60,23 @@ def trimmed(
     return source.with_info(cut_info)
 
 
+def index_of(source: SeekableSource, position: Position) -> int:
+    """The index of the first frame at or after a place; decodes no further than to there.
+
+    Raises:
+        OptionError: there is none.
+    """
+    index, pts = -1, 0
+    for index, pts in enumerate(source.times()):
+        if _reached(position, index, pts * source.info.time_base):
+            return index
+    last = float(pts * source.info.time_base)
+    raise OptionError(
+        f"{source.info.path} has no frame at {position_words(position)}",
+        hint=f"its last one is frame {index}, at {last:.3f} s; frames count from 0",
+    )
+
+
 def _later(end: Fraction | None, begin: Fraction, cut: Cut) -> Fraction | None:
     """The end of the source on the clock of the part; None where the part ends before."""
     return None if end is None or cut.seconds is not None else end - begin
@@ -101,10 +97,14 @@ def _find(source: SeekableSource, start: Position, end: Position | None) -> tupl
             break
     if first is None or begin is None or last_pts is None or (after and after[0] <= first):
         length = float((last_pts or 0) * time_base)
-        where = f"up to {_words(end)}" if first is not None else f"after {_words(start)}"
+        where = (
+            f"up to {position_words(end)}"
+            if first is not None
+            else f"after {position_words(start)}"
+        )
         raise OptionError(
-            f"{source.info.path} has no frames there: from {_words(start)} "
-            + (f"to {_words(end)}" if end is not None else "on"),
+            f"{source.info.path} has no frames there: from {position_words(start)} "
+            + (f"to {position_words(end)}" if end is not None else "on"),
             hint=f"nothing is left {where}; the last frame seen is at {length:.3f} s"
             f" (frame {count - 1})",
         )
@@ -119,7 +119,8 @@ def _reached(position: Position, index: int, seconds: Fraction) -> bool:
     return index >= position if isinstance(position, int) else seconds >= position
 
 
-def _words(position: Position | None) -> str:
+def position_words(position: Position | None) -> str:
+    """A position as a message says it; None is the beginning."""
     if isinstance(position, int):
         return f"frame {position}"
     return f"{float(position or 0):.3f} s"

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 from av.error import FFmpegError
 
 from vsrdb_cli.errors import OptionError, VideoError
+from vsrdb_cli.options import Hdr
 from vsrdb_cli.video.alpha import Transparency
 from vsrdb_cli.video.colour import BT2020_NCL, HLG, PQ, SDR
 from vsrdb_cli.video.container import Demuxer, main_video, open_input
 from vsrdb_cli.video.conversion import ToRgb
 from vsrdb_cli.video.damage import Ffv1Checksums
 from vsrdb_cli.video.frame import Frame, FrameSource
-from vsrdb_cli.video.hdr import Hdr, Light
+from vsrdb_cli.video.hdr import Light
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
 from vsrdb_cli.video.interlace import Deinterlacer
 from vsrdb_cli.video.probe import probe

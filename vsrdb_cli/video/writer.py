@@ -6,42 +6,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from vsrdb_cli.files import check_file, check_space
-from vsrdb_cli.video.containers import suffix_of
-from vsrdb_cli.video.encoders import EncoderOptions, Encoding, choose
-from vsrdb_cli.video.frame import Frame, FrameSink
+from vsrdb_cli.video.encoders import Encoding
+from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.frame_encoder import FrameEncoder, start
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.muxer import Muxer
-from vsrdb_cli.video.stream_fates import StreamPlan, plan_streams
-
-
-def open_sink(
-    path: Path | str,
-    info: VideoInfo,
-    scale: int,
-    options: EncoderOptions | None = None,
-    *,
-    overwrite: bool = False,
-) -> FrameSink:
-    """Open an output for the frames of a source, `scale` times as large.
-
-    A name with a video's ending gives a video; a folder (a name without an ending, or with a /
-    at its end) or a picture's ending gives pictures; "-" is y4m on stdout.
-
-    Raises:
-        OutputError, OptionError: it cannot be written as asked; nothing has been written then.
-    """
-    from vsrdb_cli.video.images import WRITTEN, PictureWriter
-    from vsrdb_cli.video.pipe import PIPE, PipeWriter
-
-    if Path(path) == PIPE:
-        return PipeWriter(info, scale)
-    folder = str(path).endswith("/")
-    path = Path(path)
-    if folder or path.is_dir() or path.suffix.lower() in ("", *WRITTEN):
-        return PictureWriter(path, info, scale, overwrite=overwrite)
-    return VideoWriter(path, info, scale, options or EncoderOptions(), overwrite=overwrite)
+from vsrdb_cli.video.stream_fates import StreamPlan
 
 
 class _Writer:
@@ -70,16 +40,6 @@ class _Writer:
         except BaseException:
             self.abort()
             raise
-
-    @property
-    def bit_depth(self) -> int:
-        """Depth of the frames to write: 8 for uint8 codes, 16 for uint16 ones."""
-        return self._encoding.bit_depth
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """What the output cannot hold or holds changed, one line each."""
-        return (*self._encoding.notices, *self._muxer.notices)
 
     @property
     def damage(self) -> tuple[str, ...]:
@@ -133,15 +93,9 @@ class VideoWriter(_Writer):
         self,
         path: Path,
         info: VideoInfo,
-        scale: int,
-        options: EncoderOptions,
+        encoding: Encoding,
+        plans: tuple[StreamPlan, ...],
         *,
         overwrite: bool = False,
     ) -> None:
-        suffix = suffix_of(path)
-        height, width = info.height * scale, info.width * scale
-        encoding = choose(options, suffix, info, height, width)
-        check_file(path, info.path, overwrite=overwrite)
-        pixels = height * width * (info.frame_count or 1)
-        check_space(path.parent, pixels * encoding.encoder.bits_per_pixel / 8)
-        super().__init__(path, info, encoding, plan_streams(info, suffix), overwrite=overwrite)
+        super().__init__(path, info, encoding, plans, overwrite=overwrite)
