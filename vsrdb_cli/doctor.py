@@ -95,7 +95,8 @@ def _versions() -> Iterator[Finding]:
 
 
 def _devices() -> Iterator[Finding]:
-    cores = len(os.sched_getaffinity(0))
+    counted = getattr(os, "sched_getaffinity", None)  # not everywhere
+    cores = len(counted(0)) if counted else os.cpu_count()
     yield Finding(
         "device",
         "cpu",

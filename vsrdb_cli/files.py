@@ -13,29 +13,12 @@ from pathlib import Path
 
 import psutil
 
-from vsrdb_cli.errors import OptionError, OutputError
-from vsrdb_cli.video.containers import CONTAINERS
+from vsrdb_cli.errors import OutputError
 
 MEBIBYTE = 1 << 20
 # Sound, indices, and whatever else one writes beside pictures.
 SPARE_BYTES = 16 * MEBIBYTE
 DISK_HINT = "check the free space of the disk and how large its files may be, then start again"
-
-
-def suffix_of(path: Path) -> str:
-    """The output's file name ending, checked.
-
-    Raises:
-        OptionError: no container has it.
-    """
-    suffix = path.suffix.lower()
-    if suffix not in CONTAINERS:
-        raise OptionError(
-            f"{path.name}: no video is written to '{suffix or 'a name without an ending'}'",
-            hint=f"end the output's name with one of: {' '.join(CONTAINERS)}"
-            " (or a folder, with a / at the end, for pictures)",
-        )
-    return suffix
 
 
 def check_file(path: Path, source: Path, *, overwrite: bool) -> None:
@@ -115,6 +98,34 @@ def temporary_beside(path: Path) -> Path:
         if process.isdigit() and not psutil.pid_exists(int(process)):
             remove(left)
     return path.parent / f"{begin}-{os.getpid()}-{secrets.token_hex(4)}.part"
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A name to write a file to, which becomes `path` when the block ends well; else it is removed.
+
+    A file of that name is replaced. The new one is on the disk by then, so that a power cut leaves
+    either.
+
+    Raises:
+        OutputError: the disk is full, or takes no more for another reason.
+    """
+    with writing(path):
+        temporary = temporary_beside(path.absolute())
+        try:
+            yield temporary
+            flush_to_disk(temporary)
+            temporary.replace(path)
+        except BaseException:
+            remove(temporary)
+            raise
+
+
+def flush_to_disk(path: Path) -> None:
+    """Wait until a file, or the files in a folder, would survive a power cut."""
+    for file in path.iterdir() if path.is_dir() else (path,):
+        with file.open("rb+") as handle:  # to be written to, or Windows does not flush it
+            os.fsync(handle.fileno())
 
 
 def remove(path: Path) -> None:

@@ -42,7 +42,7 @@ def test_a_stopped_run_keeps_its_finished_segments_and_nothing_half(source, targ
     stopped(source, target)
     assert sorted(segments_in(target)) == ["segment-00000.mp4", "segment-00001.mp4"]
     assert {file.name for file in work_folder(target).iterdir()} == {
-        *("journal.json", "lock", "segment-00000.mp4", "segment-00001.mp4"),
+        *("holder", "journal.json", "lock", "segment-00000.mp4", "segment-00001.mp4"),
     }
     assert clips.read(work_folder(target) / "segment-00001.mp4").numbers == list(range(10, 20))
 

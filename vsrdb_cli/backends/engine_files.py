@@ -17,6 +17,7 @@ from typing import Any
 from vsrdb_cli.backends.exported_files import GRAPHS, ExportFiles
 from vsrdb_cli.backends.graphs import REVISION
 from vsrdb_cli.errors import BackendError, OptionError
+from vsrdb_cli.files import whole
 
 Size = tuple[int, int]  # (height, width)
 
@@ -101,10 +102,8 @@ class Engine:
 
     def save(self, folder: Path) -> None:
         text = json.dumps(asdict(self), indent=2)
-        path = self.path(folder)
-        part = path.with_suffix(".part")
-        part.write_text(text + "\n", encoding="utf-8")
-        part.replace(path)
+        with whole(self.path(folder)) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def sidecar_path(files: ExportFiles, place: Place, sizes: Sizes) -> Path:

@@ -13,8 +13,8 @@ from typing import Any
 
 from vsrdb_cli import __version__
 from vsrdb_cli.batch.inputs import Item
-from vsrdb_cli.errors import OutputError, VsrdbError
-from vsrdb_cli.files import temporary_beside
+from vsrdb_cli.errors import VsrdbError
+from vsrdb_cli.files import whole
 from vsrdb_cli.jobs.report import RestoreReport
 from vsrdb_cli.video.images import WRITTEN
 
@@ -98,14 +98,8 @@ def write_report(path: Path, outcomes: Sequence[Outcome]) -> None:
         **{status.value: counts[status.value] for status in Status},
         "inputs": [outcome.to_json() for outcome in outcomes],
     }
-    temporary = temporary_beside(path.absolute())
-    try:
+    with whole(path) as temporary:
         temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"the report {path} cannot be written: {error.strerror}", hint="name another file"
-        ) from error
 
 
 def is_there(target: Path) -> bool:

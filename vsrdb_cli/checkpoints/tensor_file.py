@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsrdb_cli.errors import OutputError
+from vsrdb_cli.files import whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,16 +45,8 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     import safetensors.torch
 
     data = _in_fixed_order(safetensors.torch.save(tensors, metadata))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with whole(path) as temporary:
         temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror}", hint="choose another output folder"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _in_fixed_order(data: bytes) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Self
 
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.errors import VideoError
+from vsrdb_cli.files import flush_to_disk
 from vsrdb_cli.jobs.division import Division, Segment
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.frames import restore_range, restorer_for
@@ -149,7 +149,7 @@ def restore_segments(
                 if segment.count is None:
                     sink.commit(_frames_read(reader))
                 else:
-                    _to_disk(sink.commit(segment.count))
+                    flush_to_disk(sink.commit(segment.count))
             tell(partial(listener.on_done, segment, sink.damage))
 
     with WriteBehind(write) as behind:
@@ -185,13 +185,3 @@ def _check_count(job: Job, segment: Segment, count: int) -> None:
             " when it was looked through",
             hint="it changed meanwhile; add --restart to begin anew",
         )
-
-
-def _to_disk(path: Path) -> None:
-    """Wait until a finished file would survive a power cut, before the journal relies on it."""
-    for file in path.iterdir() if path.is_dir() else (path,):
-        handle = os.open(file, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -210,9 +210,10 @@ def _start_listening(container: OutputContainer) -> list[str]:
 
 def leave_real_time() -> None:
     """SVT-AV1, opened by root, puts the whole process on real-time priority; take it back."""
-    if sys.platform != "linux":
+    tasks = Path("/proc/self/task")
+    if sys.platform != "linux" or not tasks.is_dir():
         return
-    for task in Path("/proc/self/task").iterdir():
+    for task in tasks.iterdir():
         with suppress(ProcessLookupError):  # a thread may end while they are listed
             if os.sched_getscheduler(int(task.name)) == os.SCHED_FIFO:
                 os.sched_setscheduler(int(task.name), os.SCHED_OTHER, os.sched_param(0))

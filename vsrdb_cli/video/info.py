@@ -138,7 +138,7 @@ class VideoInfo:
             raise ValueError(f"frames of {self.bit_depth} bits; they are of 8 or 16")
         if self.frame_count is not None and self.frame_count < 0:
             raise ValueError(f"{self.frame_count} frames")
-        if self.pictures and len(self.pictures) != self.frame_count:
+        if self.pictures and (self.frame_count is None or self.frame_count > len(self.pictures)):
             raise ValueError(f"{len(self.pictures)} names for {self.frame_count} pictures")
 
     @property
