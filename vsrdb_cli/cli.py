@@ -13,6 +13,7 @@ from vsrdb_cli.commands.completion import completion
 from vsrdb_cli.commands.doctor import doctor
 from vsrdb_cli.commands.evaluate import evaluate
 from vsrdb_cli.commands.export import export
+from vsrdb_cli.commands.inspect import inspect
 from vsrdb_cli.commands.restore import restore
 from vsrdb_cli.commands.weights import weights
 from vsrdb_cli.errors import VsrdbError
@@ -41,6 +42,7 @@ def main() -> None:
 main.add_command(restore)
 main.add_command(weights)
 main.add_command(compare)
+main.add_command(inspect)
 main.add_command(evaluate)
 main.add_command(export)
 main.add_command(doctor)

@@ -174,7 +174,7 @@ def test_start_end_and_frames_choose_the_part():
         (["--start", "9:00"], "no frames there: from 540.000 s on"),
         (["--start", "8f", "--end", "8f"], "from frame 8 to frame 8"),
         (["--start", "18f", "--frames", "3"], "has 2 frames from frame 18 on, fewer than 3"),
-        (["--start", "soon"], "neither a time"),
+        (["--start", "soon"], "write a time"),
     ],
 )
 def test_frames_beyond_the_end_are_refused(options, words):

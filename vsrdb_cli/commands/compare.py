@@ -60,7 +60,7 @@ def compare(
     vsrdb compare in.mp4 restored.mp4 sharp.mp4 -o page.html --start 0:10 --end 0:20
     """
     from vsrdb_cli.comparison.compare import write_page
-    from vsrdb_cli.video.hdr import Hdr
+    from vsrdb_cli.options import Hdr
 
     page = page or Path(after.absolute().with_suffix(".html").name)
     with console.progress(f"{before.name} and {after.name} → {page.name}") as on_frame:

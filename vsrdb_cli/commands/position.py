@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from vsrdb_cli.errors import OptionError
 
 if TYPE_CHECKING:
-    from vsrdb_cli.video.part import Position
+    from vsrdb_cli.options import Position
 
 
 def position(option: str, text: str | None) -> Position | None:
@@ -16,10 +16,10 @@ def position(option: str, text: str | None) -> Position | None:
     Raises:
         OptionError: it is neither a time nor a frame.
     """
-    from vsrdb_cli.video.part import parse_position
+    from vsrdb_cli.options import read_position
 
     try:
-        return None if text is None else parse_position(text)
+        return None if text is None else read_position(text)
     except ValueError as error:
         raise OptionError(
             f"{option}: {error}", hint=f"write {option} 0:01:30 or {option} 2250f"

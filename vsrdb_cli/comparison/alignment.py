@@ -19,9 +19,7 @@ from vsrdb_cli.video.info import Kind, VideoInfo
 from vsrdb_cli.video.orientation import upright
 
 if TYPE_CHECKING:
-    from vsrdb_cli.video.frame import FrameSource
-    from vsrdb_cli.video.images import PictureReader
-    from vsrdb_cli.video.reader import VideoReader
+    from vsrdb_cli.video.frame import FrameSource, SeekableSource
 
 # What frames show is compared in thumbnails of this height and width, in 8-bit codes: blur and
 # size make no difference there, another moment does.
@@ -36,7 +34,7 @@ Picks = tuple[int | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Timeline:
+class Timestamps:
     """When the frames of a source are shown.
 
     Attributes:
@@ -68,7 +66,7 @@ class Timeline:
         return bisect_right(self.starts, seconds) - 1
 
 
-def timeline(source: VideoReader | PictureReader) -> Timeline:
+def timestamps(source: SeekableSource) -> Timestamps:
     """Read the times of all frames of a source, or of the part of it that is wanted.
 
     Raises:
@@ -79,7 +77,7 @@ def timeline(source: VideoReader | PictureReader) -> Timeline:
     if not times:
         raise VideoError(f"{info.path} holds no frames", hint="give a video or pictures")
     base = info.time_base
-    return Timeline(
+    return Timestamps(
         info.path.name or str(info.path),
         tuple((pts - times[0]) * base for pts in times),
         1 / info.rate,
@@ -98,7 +96,7 @@ def _wanted(times: Iterable[int], info: VideoInfo) -> Iterator[int]:
 
 
 def align(
-    other: FrameSource, other_times: Timeline, main: FrameSource, main_times: Timeline
+    other: FrameSource, other_times: Timestamps, main: FrameSource, main_times: Timestamps
 ) -> tuple[Picks, tuple[str, ...]]:
     """For every frame of `main` the frame of `other` beside it, and what is to be said of it.
 
@@ -144,7 +142,7 @@ def align(
 
 
 def _equal_counts(
-    other: Timeline, main: Timeline, rates: str, *, timed: bool, same_rate: bool
+    other: Timestamps, main: Timestamps, rates: str, *, timed: bool, same_rate: bool
 ) -> Iterator[str]:
     if not timed:
         return
@@ -159,21 +157,21 @@ def _equal_counts(
         )
 
 
-def _moved(offset: Fraction, other: Timeline, main: Timeline) -> str:
+def _moved(offset: Fraction, other: Timestamps, main: Timestamps) -> str:
     if not offset:
         return "beginning together"
     late, early = (main, other) if offset > 0 else (other, main)
     return f"{late.name} beginning {float(abs(offset)):.3f} s into {early.name}"
 
 
-def _by_time(other: Timeline, main: Timeline, offset: Fraction) -> Picks:
+def _by_time(other: Timestamps, main: Timestamps, offset: Fraction) -> Picks:
     # In the middle of a frame rounded times do not matter.
     middle = main.frame_seconds / 2
     return tuple(other.at(start + middle + offset) for start in main.starts)
 
 
 def _offset(
-    other: FrameSource, other_times: Timeline, main: FrameSource, main_times: Timeline
+    other: FrameSource, other_times: Timestamps, main: FrameSource, main_times: Timestamps
 ) -> Fraction | None:
     """How long after `other` the main one begins, as their thumbnails have it; None if unsure."""
     if main_times.seconds > other_times.seconds:  # the shorter one is looked for in the longer

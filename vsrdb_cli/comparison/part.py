@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 
-from vsrdb_cli.comparison.alignment import Timeline, align, timeline
+from vsrdb_cli.comparison.alignment import Timestamps, align, timestamps
 from vsrdb_cli.comparison.layout import BITS
 from vsrdb_cli.comparison.stacked_video import most_bytes
 from vsrdb_cli.comparison.versions import Version
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.video.part import Position, busiest, position_words
+from vsrdb_cli.options import Position
+from vsrdb_cli.video.part import busiest, position_words
 
 # Of a video longer than this, where no part is named, the busiest part is shown.
 LONG_SECONDS, SHOWN_SECONDS = Fraction(20), Fraction(10)
@@ -32,7 +33,7 @@ def frames_shown(
         VideoError: nothing tells which frames belong together.
     """
     main = versions["after"]
-    times = timeline(main.source)
+    times = timestamps(main.source)
     notices: list[str] = []
     if start is None and end is None and count is None and times.seconds > LONG_SECONDS:
         start = busiest(main.source, SHOWN_SECONDS)
@@ -44,7 +45,7 @@ def frames_shown(
     picks = {"after": tuple[int | None, ...](range(len(times.starts)))}
     for name in versions.keys() - {"after"}:
         other = versions[name].source
-        picks[name], said = align(other, timeline(other), main.source, times)
+        picks[name], said = align(other, timestamps(other), main.source, times)
         notices += said
     places = _part(times, start, end, count)
     places = [place for place in places if all(pick[place] is not None for pick in picks.values())]
@@ -58,7 +59,7 @@ def frames_shown(
 
 
 def _part(
-    times: Timeline, start: Position | None, end: Position | None, count: int | None
+    times: Timestamps, start: Position | None, end: Position | None, count: int | None
 ) -> list[int]:
     """The frames from `start` on, before `end`, and `count` of them."""
 
@@ -84,7 +85,7 @@ def _part(
     return wanted[:count]
 
 
-def _check_length(main: Version, times: Timeline, count: int) -> None:
+def _check_length(main: Version, times: Timestamps, count: int) -> None:
     size = most_bytes(main.size, float(count * times.frame_seconds))
     if count < 1 << BITS and (count <= ALL_EXACT or size <= LARGEST_PAGE):
         return

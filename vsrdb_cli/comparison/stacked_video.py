@@ -10,12 +10,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from vsrdb_cli.comparison.layout import Layout, Size
+from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.colour import SDR, to_float
-from vsrdb_cli.video.encoders import EncoderOptions, choose
+from vsrdb_cli.video.encoders import choose
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.hdr import Light
 from vsrdb_cli.video.reader import open_source
-from vsrdb_cli.video.writer import SegmentWriter
+from vsrdb_cli.video.writer import VideoOnlyWriter
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,7 +82,7 @@ class StackedVideo:
             metadata={},
         )
         encoding = choose(options, path.suffix, plain, layout.height, layout.width)
-        self._writer = SegmentWriter(path, plain, encoding)
+        self._writer = VideoOnlyWriter(path, plain, encoding)
 
     def write(self, stacked: Tensor, shown: Frame) -> None:
         """One more stacked picture, at the time of a frame."""

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
 
+from vsrdb_cli.backends.builtin import bicubic
 from vsrdb_cli.comparison.layout import Size
 from vsrdb_cli.errors import VideoError
+from vsrdb_cli.options import Hdr
 from vsrdb_cli.video.colour import to_float, to_planes
-from vsrdb_cli.video.hdr import Hdr
-from vsrdb_cli.video.images import PictureReader
+from vsrdb_cli.video.frame import SeekableSource
 from vsrdb_cli.video.info import Kind
 from vsrdb_cli.video.orientation import upright, upright_size
 from vsrdb_cli.video.part import trimmed
-from vsrdb_cli.video.reader import VideoReader, open_source
+from vsrdb_cli.video.reader import open_source
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +32,7 @@ ROUNDING_PIXELS = 1
 class Version:
     """One of the videos or folders compared."""
 
-    source: VideoReader | PictureReader
+    source: SeekableSource
 
     @property
     def name(self) -> str:
@@ -87,7 +88,7 @@ def open_versions(
         source = stack.enter_context(open_source(path, hdr=Hdr.SDR))
         if part is not None and name == "before":
             source = trimmed(source, start=part.start, end=part.stop)
-        assert isinstance(source, VideoReader | PictureReader)
+        assert isinstance(source, SeekableSource)
         versions[name] = Version(source)
     bright = [version.name for version in versions.values() if version.hdr]
     if not bright:
@@ -135,8 +136,14 @@ def check_versions(versions: Mapping[str, Version]) -> Size | None:
 
 
 def enlarged(rgb: Tensor, size: Size) -> Tensor:
-    """(3, h, w) codes to (3, *size) 8-bit codes, as `backends.builtin.bicubic` does it."""
+    """(3, h, w) codes to (3, *size) 8-bit codes, by `vsrdb_cli.backends.builtin.bicubic`.
+
+    By the same kernel where the size is no whole multiple.
+    """
     picture = to_float(rgb)[None]
+    scale = size[0] // rgb.shape[1]
+    if size == (scale * rgb.shape[1], scale * rgb.shape[2]):
+        return to_planes(bicubic(picture, scale)[0], 8)
     return to_planes(F.interpolate(picture, size=size, mode="bicubic", antialias=True)[0], 8)
 
 
