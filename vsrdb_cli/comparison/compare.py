@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # Of more frames than ALL_EXACT those that differ most are lossless, in so many bytes a pixel of the
 # picture; the rest is compressed as video.
-EXACT_BYTES = 3.5
+EXACT_BYTES = 4.5
 LARGEST_ON_PHONES = 36_864 * 16**2  # pixels of H.264's level 5.1
 
 
