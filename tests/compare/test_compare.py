@@ -174,7 +174,7 @@ def test_start_end_and_frames_choose_the_part():
         (["--start", "9:00"], "no frames there: from 540.000 s on"),
         (["--start", "8f", "--end", "8f"], "from frame 8 to frame 8"),
         (["--start", "18f", "--frames", "3"], "has 2 frames from frame 18 on, fewer than 3"),
-        (["--start", "soon"], "neither a time"),
+        (["--start", "soon"], "write a time"),
     ],
 )
 def test_frames_beyond_the_end_are_refused(options, words):
@@ -358,11 +358,19 @@ def test_hdr_is_compared_as_sdr_where_that_is_asked_for_and_beside_hdr():
 
 
 def test_a_stream_is_refused():
-    assert "not a stream" in refusal("-", "-")
+    assert "no stream" in refusal("-", "-")
+
+
+def test_of_a_video_too_large_for_phones_that_is_said(monkeypatch):
+    monkeypatch.setattr("vsrdb_cli.comparison.compare.LARGEST_ON_PHONES", 1)
+    video(Path("a.mkv"), np.zeros((9, 32, 32, 3), np.uint8))
+    data = compared("a.mkv", "a.mkv")
+    assert "phones may not" in data["said"]
+    assert data["fidelity"] == 100, "black comes through unchanged"
 
 
 def test_a_page_too_long_for_a_browser_is_refused(monkeypatch):
-    monkeypatch.setattr("vsrdb_cli.comparison.compare.LARGEST_PAGE", 1000)
+    monkeypatch.setattr("vsrdb_cli.comparison.part.LARGEST_PAGE", 1000)
     video(Path("a.mkv"), numbered(20)), video(Path("b.mkv"), numbered(20))
     assert "more than browsers open well" in refusal("a.mkv", "b.mkv", "--start", "0")
 

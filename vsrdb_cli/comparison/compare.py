@@ -6,25 +6,21 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-import torch.nn.functional as F
-
 from vsrdb_cli import __version__
-from vsrdb_cli.comparison.alignment import Timestamps, align, timestamps
 from vsrdb_cli.comparison.curves import Curves, MostDifferent, check_measurable
-from vsrdb_cli.comparison.layout import BITS, Layout, Size
+from vsrdb_cli.comparison.layout import Layout, Size
 from vsrdb_cli.comparison.page import check_page, page_of, save_page
-from vsrdb_cli.comparison.stacked_video import StackedVideo, most_bytes
-from vsrdb_cli.comparison.versions import Version, check_versions, open_versions
+from vsrdb_cli.comparison.part import ALL_EXACT, frames_shown
+from vsrdb_cli.comparison.stacked_video import StackedVideo
+from vsrdb_cli.comparison.versions import Version, check_versions, enlarged, open_versions
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.evaluation.pairs import picked
 from vsrdb_cli.options import Hdr, Position
 from vsrdb_cli.video.colour import to_float, to_planes
-from vsrdb_cli.video.part import busiest, position_words
 from vsrdb_cli.video.webp import LARGEST, lossless_webp
 
 if TYPE_CHECKING:
@@ -32,12 +28,10 @@ if TYPE_CHECKING:
 
     from vsrdb_cli.video.frame import Frame
 
-# So few frames are kept as lossless pictures, all of them. Of more, those that differ most are, in
-# so many bytes a pixel of the picture; the others are compressed as video.
-ALL_EXACT, EXACT_BYTES = 8, 3.5
-# Of a video longer than this, where no part is named, the busiest part is shown.
-LONG_SECONDS, SHOWN_SECONDS = Fraction(20), Fraction(10)
-LARGEST_PAGE = 300_000_000  # bytes; browsers hold a page in memory several times
+# Of more frames than ALL_EXACT those that differ most are lossless, in so many bytes a pixel of the
+# picture; the rest is compressed as video.
+EXACT_BYTES = 4.5
+LARGEST_ON_PHONES = 36_864 * 16**2  # pixels of H.264's level 5.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +91,7 @@ def write_page(
         lr = check_versions(versions)
         if truth:
             check_measurable(versions["after"].size)
-        shown, said = _shown(versions, start, end, frames)
+        shown, said = frames_shown(versions, start, end, frames)
         comparison = _Comparison(versions, shown, lr)
         with TemporaryDirectory(prefix="vsrdb-") as folder:
             video = comparison.read(Path(folder), on_progress)
@@ -113,74 +107,6 @@ def write_page(
         len(comparison.exact),
         comparison.fidelity,
         tuple(notices),
-    )
-
-
-def _shown(
-    versions: Mapping[str, Version], start: Position | None, end: Position | None, count: int | None
-) -> tuple[dict[str, list[int]], list[str]]:
-    """For every version, which of its frames stand side by side; and what is to be said of it."""
-    main = versions["after"]
-    times = timestamps(main.source)
-    notices: list[str] = []
-    if start is None and end is None and count is None and times.seconds > LONG_SECONDS:
-        start = busiest(main.source, SHOWN_SECONDS)
-        end = start + SHOWN_SECONDS
-        notices.append(
-            f"{times.name} lasts {float(times.seconds):.1f} s: the page shows its busiest"
-            f" {SHOWN_SECONDS} s, from {position_words(start)} on; --start and --end choose others"
-        )
-    picks = {"after": tuple[int | None, ...](range(len(times.starts)))}
-    for name in versions.keys() - {"after"}:
-        other = versions[name].source
-        picks[name], said = align(other, timestamps(other), main.source, times)
-        notices += said
-    places = _part(times, start, end, count)
-    places = [place for place in places if all(pick[place] is not None for pick in picks.values())]
-    if not places:
-        raise OptionError(
-            f"the videos have no frame in common from {position_words(start)} on",
-            hint="choose another part with --start and --end",
-        )
-    _check_length(main, times, len(places))
-    return {name: [pick[p] or 0 for p in places] for name, pick in picks.items()}, notices
-
-
-def _part(
-    times: Timestamps, start: Position | None, end: Position | None, count: int | None
-) -> list[int]:
-    """The frames from `start` on, before `end`, and `count` of them."""
-
-    def reached(position: Position | None, index: int) -> bool:
-        if isinstance(position, int):
-            return index >= position
-        return position is not None and times.starts[index] >= position
-
-    indices = range(len(times.starts))
-    wanted = [i for i in indices if (start is None or reached(start, i)) and not reached(end, i)]
-    last = f"the last frame is at {float(times.starts[-1]):.3f} s (frame {len(times.starts) - 1})"
-    if not wanted:
-        until = "on" if end is None else f"to {position_words(end)}"
-        raise OptionError(
-            f"{times.name} has no frames there: from {position_words(start)} {until}", hint=last
-        )
-    if count is not None and count > len(wanted):
-        raise OptionError(
-            f"{times.name} has {len(wanted)} frames from {position_words(start)} on,"
-            f" fewer than {count}",
-            hint=f"--frames {len(wanted)}; {last}",
-        )
-    return wanted[:count]
-
-
-def _check_length(main: Version, times: Timestamps, count: int) -> None:
-    size = most_bytes(main.size, float(count * times.frame_seconds))
-    if count < 1 << BITS and (count <= ALL_EXACT or size <= LARGEST_PAGE):
-        return
-    raise OptionError(
-        f"a page of {count} frames of {main.size[1]}x{main.size[0]} would take up to"
-        f" {size / 1e6:.0f} MB, more than browsers open well",
-        hint="choose a part: --start 0:10 --end 0:20, or --frames 300",
     )
 
 
@@ -261,15 +187,19 @@ class _Comparison:
         pictures = {name: self._versions[name].upright(f.rgb) for name, f in frames.items()}
         if self._lr is not None:
             pictures["lr"] = pictures["before"]
-            pictures["before"] = _enlarged(pictures["before"], self._size)
+            pictures["before"] = enlarged(pictures["before"], self._size)
         self._curves.add(pictures["before"], pictures["after"], pictures.get("truth"))
         return self._layout.stack(
             {n: to_planes(to_float(p), 8) for n, p in pictures.items()}, number
         )
 
     def notices(self) -> list[str]:
-        """What was odd about the sources, one line each."""
-        return [line for version in self._versions.values() for line in version.notices()]
+        """What was odd about the sources, and may be about the page, one line each."""
+        lines = [line for version in self._versions.values() for line in version.notices()]
+        width, height = self._layout.width, self._layout.height
+        if self.fidelity is not None and width * height > LARGEST_ON_PHONES:
+            lines.append(f"the page's video is {width}x{height}, which phones may not play")
+        return lines
 
     def data(self) -> dict[str, Any]:
         """What the page's script reads."""
@@ -292,9 +222,3 @@ class _Comparison:
             "detail": self._layout.most_different_place(next(iter(self._most.values()))),
             "fidelity": self.fidelity,
         }
-
-
-def _enlarged(rgb: Tensor, size: Size) -> Tensor:
-    """(3, h, w) codes to (3, *size) 8-bit codes, as `backends.builtin.bicubic` does it."""
-    picture = to_float(rgb)[None]
-    return to_planes(F.interpolate(picture, size=size, mode="bicubic", antialias=True)[0], 8)

@@ -199,7 +199,7 @@ for (const version of versions) {
 
 function paneSide() {
   const sideBySide = matchMedia("(max-width: 900px)").matches;
-  if (!sideBySide) return versions.length > 2 ? 190 : 264;
+  if (!sideBySide) return versions.length > 2 ? 160 : 240;
   return Math.floor((Math.min(document.body.clientWidth, 640) - 44 - 10 * (versions.length - 1)) / versions.length);
 }
 

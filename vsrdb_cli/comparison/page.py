@@ -13,6 +13,7 @@ from typing import Any
 
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.files import check_file, put_in_place, temporary_beside, writing
+from vsrdb_cli.video.pipe import PIPE
 
 SUFFIXES = (".html", ".htm")
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
@@ -22,13 +23,18 @@ def check_page(path: Path, sources: list[Path], *, overwrite: bool) -> None:
     """Whether a page can be written to `path`, before the work that leads to it.
 
     Raises:
-        OptionError: its name does not end as a page's does.
+        OptionError: its name does not end as a page's does, or a source is a stream.
         OutputError: it is a source, exists, or its folder cannot be written to.
     """
     if path.suffix.lower() not in SUFFIXES:
         raise OptionError(
             f"{path.name}: no page is written to '{path.suffix or 'a name without an ending'}'",
             hint=f"end the page's name with {' or '.join(SUFFIXES)}",
+        )
+    if PIPE in sources:
+        raise OptionError(
+            "only files can be compared, no stream on stdin or stdout",
+            hint="save it as a file first",
         )
     for source in sources:
         check_file(path.absolute(), source, overwrite=overwrite)
@@ -66,7 +72,8 @@ def save_page(document: str, path: Path, *, overwrite: bool) -> None:
     temporary = temporary_beside(path.absolute())
     try:
         with writing(path):
-            temporary.write_text(document, "utf-8")
+            # File names may hold bytes that are no text.
+            temporary.write_text(document, "utf-8", errors="replace")
         put_in_place(temporary, path, overwrite=overwrite)
     finally:
         temporary.unlink(missing_ok=True)

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch.nn.functional as F
+
+from vsrdb_cli.backends.builtin import bicubic
 from vsrdb_cli.comparison.layout import Size
-from vsrdb_cli.errors import OptionError, VideoError
+from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import Hdr
+from vsrdb_cli.video.colour import to_float, to_planes
 from vsrdb_cli.video.frame import SeekableSource
 from vsrdb_cli.video.info import Kind
 from vsrdb_cli.video.orientation import upright, upright_size
 from vsrdb_cli.video.part import trimmed
-from vsrdb_cli.video.pipe import PIPE
 from vsrdb_cli.video.reader import open_source
 
 if TYPE_CHECKING:
@@ -81,10 +84,6 @@ def open_versions(
     """
     versions = {}
     for name, path in paths.items():
-        if path == PIPE:
-            raise OptionError(
-                "only files can be compared, not a stream on stdin", hint="save it as a file first"
-            )
         # Screens that show pages are SDR, so that HDR is converted in any case.
         source = stack.enter_context(open_source(path, hdr=Hdr.SDR))
         if part is not None and name == "before":
@@ -134,6 +133,18 @@ def check_versions(versions: Mapping[str, Version]) -> Size | None:
             hint="cut both to the same part of the picture",
         )
     return before.size
+
+
+def enlarged(rgb: Tensor, size: Size) -> Tensor:
+    """(3, h, w) codes to (3, *size) 8-bit codes, by `vsrdb_cli.backends.builtin.bicubic`.
+
+    By the same kernel where the size is no whole multiple.
+    """
+    picture = to_float(rgb)[None]
+    scale = size[0] // rgb.shape[1]
+    if size == (scale * rgb.shape[1], scale * rgb.shape[2]):
+        return to_planes(bicubic(picture, scale)[0], 8)
+    return to_planes(F.interpolate(picture, size=size, mode="bicubic", antialias=True)[0], 8)
 
 
 def _words(size: Size) -> str:
