@@ -58,11 +58,17 @@ class WriteBehind(Generic[Item]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if error is not None:
-            self._abandoned.set()
-            # An interrupted program waits for what is half written to be removed, but not forever.
-            self._thread.join(_GRACE_SECONDS if isinstance(error, KeyboardInterrupt) else None)
-            return
+        if error is None:
+            try:
+                self._finish()
+            except BaseException as stopped:
+                self._abandon(stopped)
+                raise
+        else:
+            self._abandon(error)
+
+    def _finish(self) -> None:
+        """Wait until all is consumed, hearing on."""
         self._put(None)
         while self._thread.is_alive():
             self._thread.join(_POLL_SECONDS)
@@ -70,6 +76,11 @@ class WriteBehind(Generic[Item]):
         self._hear()
         if self._error is not None:
             raise self._error
+
+    def _abandon(self, error: BaseException) -> None:
+        self._abandoned.set()
+        # An interrupted program waits for what is half written to be removed, but not forever.
+        self._thread.join(_GRACE_SECONDS if isinstance(error, KeyboardInterrupt) else None)
 
     def put(self, item: Item) -> None:
         """Hand over one item, waiting for room, and hear what the consumer has told."""
