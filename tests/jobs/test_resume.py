@@ -72,8 +72,9 @@ def test_a_run_stopped_before_its_first_segment_goes_on_too(source, target):
 
 
 @pytest.mark.parametrize("change, says", [
-    ({"scale": 2}, 'scale was 4, is 2'),
-    ({"encoder": EncoderOptions(crf=30)}, 'crf was null, is 30'),
+    ({"scale": 2}, "scale was 4, is 2"),
+    ({"strength": 0.5}, "strength was 1.0, is 0.5"),
+    ({"encoder": EncoderOptions(crf=30)}, "crf was null, is 30"),
     ({"weights": "bicubic"}, "weights was nearest, is bicubic"),
     ({"segment_seconds": 0.2}, "segment-seconds was 0.4, is 0.2"),
 ])  # fmt: skip
