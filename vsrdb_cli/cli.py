@@ -8,10 +8,12 @@ import click
 
 from vsrdb_cli import __version__
 from vsrdb_cli.commands import console
+from vsrdb_cli.commands.compare import compare
 from vsrdb_cli.commands.completion import completion
 from vsrdb_cli.commands.doctor import doctor
 from vsrdb_cli.commands.evaluate import evaluate
 from vsrdb_cli.commands.export import export
+from vsrdb_cli.commands.inspect import inspect
 from vsrdb_cli.commands.restore import restore
 from vsrdb_cli.commands.weights import weights
 from vsrdb_cli.errors import VsrdbError
@@ -39,6 +41,8 @@ def main() -> None:
 
 main.add_command(restore)
 main.add_command(weights)
+main.add_command(compare)
+main.add_command(inspect)
 main.add_command(evaluate)
 main.add_command(export)
 main.add_command(doctor)

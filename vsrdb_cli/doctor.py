@@ -27,8 +27,9 @@ from vsrdb_cli.checkpoints.registry import bundled_models, default_weights
 from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.pipeline.memory import available_bytes
-from vsrdb_cli.video.codecs import CONTAINERS, ENCODERS, NVENC
+from vsrdb_cli.video.codecs import ENCODERS, NVENC
 from vsrdb_cli.video.colour import BT709, TV, Colour
+from vsrdb_cli.video.containers import suffixes_for
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import Kind, VideoInfo
 from vsrdb_cli.video.output import settle_output
@@ -170,7 +171,7 @@ def _encoders() -> Iterator[Finding]:
 
 def _encode(codec: str, info: VideoInfo, *, hardware: str = "none") -> str:
     """Write a few frames and have them compared with what was sent."""
-    suffix = next(s for s in CONTAINERS if s in ENCODERS[codec].containers)
+    suffix = suffixes_for(codec)[0]
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"try{suffix}"

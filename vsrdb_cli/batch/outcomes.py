@@ -16,6 +16,7 @@ from vsrdb_cli.batch.inputs import Item
 from vsrdb_cli.errors import OutputError, VsrdbError
 from vsrdb_cli.files import temporary_beside
 from vsrdb_cli.jobs.report import RestoreReport
+from vsrdb_cli.video.images import WRITTEN
 
 
 class Status(Enum):
@@ -109,4 +110,6 @@ def write_report(path: Path, outcomes: Sequence[Outcome]) -> None:
 
 def is_there(target: Path) -> bool:
     """Whether an output is there; a folder may also be there for the sake of what is in it."""
-    return any(target.glob("*.png")) if target.is_dir() else target.exists()
+    if target.is_dir():
+        return any(file.suffix.lower() in WRITTEN for file in target.iterdir())
+    return target.exists()

@@ -47,15 +47,21 @@ class Restoration:
     """Everything a window gives; training heads are None where the network has none.
 
     output: (B, 3, 4H, 4W), unclamped. warped_x: (B, 3, T, H, W), X'. kernel_d:
-    (B, k_d^2, T, H, W), K^D before normalisation. flow_mask_d: (B*T, 3n, H, W), f^{D,M}.
-    image_flow_mask_x, image_flow_mask_y: (B, 3, T, H, W). sharp_d, sharp_r: (B, 3, T, H, W).
+    (B, k_d^2, T, H, W), K^D before normalisation. kernel_r: (B, s^2 k_r^2, T, H, W), K^R likewise.
+    flow_mask_d, flow_mask_r: (B*T, 3n, H, W), f^{D,M} and f^{R,M}. image_flow_mask_x,
+    image_flow_mask_y: (B, 3, T, H, W). filtered, residual: (B, 3, 4H, 4W), whose sum is the output.
+    sharp_d, sharp_r: (B, 3, T, H, W).
     """
 
     output: Tensor
     warped_x: Tensor
     kernel_d: Tensor
+    kernel_r: Tensor
     flow_mask_d: Tensor
+    flow_mask_r: Tensor
     image_flow_mask_x: Tensor
+    filtered: Tensor
+    residual: Tensor
     image_flow_mask_y: Tensor | None = None
     sharp_d: Tensor | None = None
     sharp_r: Tensor | None = None
@@ -228,7 +234,7 @@ class FMANet(nn.Module):
         """Features of T frames -> the sharp centre frame, (B, 3, 4H, 4W), float32, unclamped."""
         net_r, length = self.restoration_network, self.config.num_seq
         frames = _joined(window, length)
-        _, _, image_flow_mask, warped = self._analyse(frames)
+        _, _, _, image_flow_mask, warped = self._analyse(frames)
         filtered: Tensor = fgdf(
             _by_clip(frames.picture, length),
             _by_clip(image_flow_mask, length),
@@ -252,12 +258,11 @@ class FMANet(nn.Module):
         """`frames`: features of whole windows, batch index b*T + t."""
         net_d, net_r = self.degradation_learning_network, self.restoration_network
         length = self.config.num_seq
-        flow_mask_d, kernel_d, image_flow_mask, warped = self._analyse(frames)
+        flow_mask_d, kernel_d, flow_mask_r, image_flow_mask, warped = self._analyse(frames)
         warped_x = _unfold(masked_warp(frames.picture.float(), image_flow_mask), length)
-        filtered = filter_upsampling(
-            warped_x, _unfold(net_r.kernels(warped), length), net_r.scale, net_r.kernel_size
-        )
-        output = filtered.float() + net_r.residual(warped).float()
+        kernel_r = _unfold(net_r.kernels(warped), length)
+        filtered = filter_upsampling(warped_x, kernel_r, net_r.scale, net_r.kernel_size).float()
+        residual = net_r.residual(warped).float()
         heads: dict[str, Tensor] = {}
         if self.training_heads:
             heads = {
@@ -266,20 +271,25 @@ class FMANet(nn.Module):
                 "sharp_r": _unfold(net_r.a_conv(frames.restoration[-1]), length),
             }
         return Restoration(
-            output,
+            filtered + residual,
             warped_x,
             _unfold(kernel_d, length),
+            kernel_r,
             flow_mask_d,
+            flow_mask_r,
             _unfold(image_flow_mask, length),
+            filtered,
+            residual,
             **heads,
         )
 
-    def _analyse(self, frames: FrameFeatures) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Windows -> f^{D,M}, K^D, f^X (each with batch index b*T + t) and F_w^{R,M}."""
+    def _analyse(self, frames: FrameFeatures) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Windows -> f^{D,M}, K^D, f^{R,M}, f^X (batch index b*T + t each) and F_w^{R,M}."""
         net_r = self.restoration_network
         flow_mask_d, kernel_d = self.degradation_learning_network(frames.degradation)
         flow_mask, warped = net_r.refine(frames.restoration, flow_mask_d, kernel_d)
-        return flow_mask_d, kernel_d, net_r.image_flow_mask(frames.picture, flow_mask), warped
+        image_flow_mask = net_r.image_flow_mask(frames.picture, flow_mask)
+        return flow_mask_d, kernel_d, flow_mask, image_flow_mask, warped
 
 
 def _refinements(initial: Tensor, blocks: nn.ModuleList) -> tuple[Tensor, ...]:

@@ -99,7 +99,7 @@ class Restorer:
             size_hr = (height * self._scale, width * self._scale)
             if restored.shape[2:] != size_hr:
                 restored = F.interpolate(restored, size=size_hr, mode="bicubic", antialias=True)
-            yield centre.item, restored[0].clamp(0, 1)
+            yield centre.item, restored[0].clamp_(0, 1)
 
     def _held(
         self,

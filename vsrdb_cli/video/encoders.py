@@ -12,9 +12,10 @@ from av.error import FFmpegError
 
 from vsrdb_cli.errors import OptionError, OutputError
 from vsrdb_cli.options import EncoderOptions
-from vsrdb_cli.video.codecs import CONTAINERS, ENCODERS, NVENC, Encoder
+from vsrdb_cli.video.codecs import ENCODERS, NVENC, Encoder
 from vsrdb_cli.video.colour import bit_depth
 from vsrdb_cli.video.container import reason
+from vsrdb_cli.video.containers import CONTAINERS, suffixes_for
 
 if TYPE_CHECKING:
     from vsrdb_cli.video.hdr import Light
@@ -56,11 +57,11 @@ def choose(
     """
     codec = options.codec or _usual_codec(suffix, info)
     encoder = ENCODERS[codec]
-    if suffix not in encoder.containers:
-        fitting = [name for name, e in ENCODERS.items() if suffix in e.containers]
+    if codec not in CONTAINERS[suffix].video:
+        fitting = CONTAINERS[suffix].video
         raise OptionError(
             f"{codec} video cannot be put into a {suffix} file",
-            hint=f"name the output {' or '.join(f'*{s}' for s in encoder.containers)},"
+            hint=f"name the output {' or '.join(f'*{s}' for s in suffixes_for(codec))},"
             f" or choose --codec {' or '.join(fitting)}",
         )
     encoder = _on_hardware(codec, encoder, options.hardware)
@@ -105,7 +106,7 @@ def choose(
 
 def _usual_codec(suffix: str, info: VideoInfo) -> str:
     """What a container holds by default; players expect HDR as HEVC, not as H.264."""
-    codec = CONTAINERS[suffix][1]
+    codec = CONTAINERS[suffix].video[0]
     return "hevc" if codec == "h264" and info.colour.hdr else codec
 
 

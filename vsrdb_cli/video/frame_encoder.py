@@ -20,6 +20,7 @@ from vsrdb_cli.errors import OptionError, OutputError
 from vsrdb_cli.files import DISK_HINT
 from vsrdb_cli.video.colour import is_rgb
 from vsrdb_cli.video.container import reason
+from vsrdb_cli.video.containers import container_of
 from vsrdb_cli.video.conversion import FromRgb
 from vsrdb_cli.video.orientation import set_orientation
 from vsrdb_cli.video.timing import ticks
@@ -143,7 +144,7 @@ def end_with(packet: Packet[Any], end: int, first_pts: int, first_dts: int) -> N
 
 def tag_for_players(stream: VideoStream, codec: str, container: OutputContainer) -> None:
     """Name HEVC as Apple's players want it: they refuse "hev1", which FFmpeg would take."""
-    if codec == "hevc" and container.format.name in ("mp4", "mov"):
+    if codec == "hevc" and container_of(container).iso:
         stream.codec_context.codec_tag = "hvc1"
 
 
