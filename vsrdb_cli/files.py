@@ -13,29 +13,12 @@ from pathlib import Path
 
 import psutil
 
-from vsrdb_cli.errors import OptionError, OutputError
-from vsrdb_cli.video.containers import CONTAINERS
+from vsrdb_cli.errors import OutputError
 
 MEBIBYTE = 1 << 20
 # Sound, indices, and whatever else one writes beside pictures.
 SPARE_BYTES = 16 * MEBIBYTE
 DISK_HINT = "check the free space of the disk and how large its files may be, then start again"
-
-
-def suffix_of(path: Path) -> str:
-    """The output's file name ending, checked.
-
-    Raises:
-        OptionError: no container has it.
-    """
-    suffix = path.suffix.lower()
-    if suffix not in CONTAINERS:
-        raise OptionError(
-            f"{path.name}: no video is written to '{suffix or 'a name without an ending'}'",
-            hint=f"end the output's name with one of: {' '.join(CONTAINERS)}"
-            " (or a folder, with a / at the end, for pictures)",
-        )
-    return suffix
 
 
 def check_file(path: Path, source: Path, *, overwrite: bool) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from vsrdb_cli.errors import OptionError
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -126,3 +129,19 @@ def suffixes_for(codec: str) -> tuple[str, ...]:
 def container_of(output: OutputContainer) -> Container:
     """What an open output is."""
     return next(c for c in CONTAINERS.values() if c.format == output.format.name)
+
+
+def suffix_of(path: Path) -> str:
+    """The output's file name ending, checked.
+
+    Raises:
+        OptionError: no container has it.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in CONTAINERS:
+        raise OptionError(
+            f"{path.name}: no video is written to '{suffix or 'a name without an ending'}'",
+            hint=f"end the output's name with one of: {' '.join(CONTAINERS)}"
+            " (or a folder, with a / at the end, for pictures)",
+        )
+    return suffix

@@ -12,9 +12,9 @@ import av
 from av.error import FFmpegError
 
 from vsrdb_cli.errors import OutputError
-from vsrdb_cli.files import DISK_HINT, put_in_place, suffix_of, temporary_beside
+from vsrdb_cli.files import DISK_HINT, put_in_place, temporary_beside
 from vsrdb_cli.video.container import open_input, reason, url
-from vsrdb_cli.video.containers import CONTAINERS, Container
+from vsrdb_cli.video.containers import CONTAINERS, Container, suffix_of
 from vsrdb_cli.video.info import Kind, VideoInfo
 from vsrdb_cli.video.metadata import copy_stream_metadata, keeps_timecode, unusual_keys
 from vsrdb_cli.video.stream_fates import StreamPlan, has_cover

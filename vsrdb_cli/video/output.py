@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vsrdb_cli.files import check_file, check_space, suffix_of
+from vsrdb_cli.files import check_file, check_space
 from vsrdb_cli.options import EncoderOptions
-from vsrdb_cli.video.containers import CONTAINERS
+from vsrdb_cli.video.containers import CONTAINERS, suffix_of
 from vsrdb_cli.video.encoders import Encoding, choose
 from vsrdb_cli.video.frame import FrameSink
 from vsrdb_cli.video.frame_encoder import check_asked
