@@ -27,7 +27,7 @@ def target(tmp_path):
     return tmp_path / "out.mp4"
 
 
-def stopped(source, target, after=23, options=OPTIONS):
+def stopped(source, target, after=21, options=OPTIONS):
     """Start a job and stop it, by default in its third segment."""
     with pytest.raises(StoppedError):
         Watch(stop_after=after).restore(source, target, options)

@@ -76,6 +76,13 @@ def test_what_was_given_is_not_changed():
     assert (floats == 1.2).all()
 
 
+def test_what_comes_out_is_the_callers_to_change():
+    network = load_runner("fmanet-xs", precision="float32")
+    for picture in (torch.rand(3, 16, 16), np.zeros((16, 16, 3), np.float32)):
+        (after,) = restore_frames([picture], network)
+        after *= 2
+
+
 def test_a_batch_is_iterated_over():
     assert [p.shape for p in restore_frames(torch.rand(2, 3, 4, 5), NEAREST)] == [(3, 16, 20)] * 2
     frames = np.zeros((2, 4, 5, 3), np.uint8)

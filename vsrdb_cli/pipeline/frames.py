@@ -7,7 +7,7 @@ from itertools import chain
 
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.options import RestoreOptions, Tile
-from vsrdb_cli.pipeline.memory import settle_tile
+from vsrdb_cli.pipeline.memory import network_budget, settle_tile
 from vsrdb_cli.pipeline.pictures import Picture, read_pictures
 from vsrdb_cli.pipeline.prefetch import Prefetch
 from vsrdb_cli.pipeline.restorer import Restorer
@@ -44,8 +44,9 @@ def restore_frames(
     first = next(arriving, None)
     if first is None:
         return
-    side = settle_tile(runner, options, (first.rgb.shape[1], first.rgb.shape[2]), bit_depth=16)
-    restorer = restorer_for(runner, options, side)
+    size = first.rgb.shape[1], first.rgb.shape[2]
+    side = settle_tile(runner, options, size, bit_depth=16)
+    restorer = restorer_for(runner, options, side, size, bit_depth=16)
     for read, restored in restorer.run((read, read.rgb) for read in chain([first], arriving)):
         yield read.give_back(restored)
 
@@ -54,12 +55,21 @@ def restorer_for(
     runner: Runner,
     options: RestoreOptions,
     tile: int | None,
+    size: tuple[int, int],
+    *,
+    bit_depth: int,
+    share: float = 1.0,
     on_shrink: Callable[[int], None] = lambda tile: None,  # noqa: ARG005
 ) -> Restorer:
-    """A restorer that works as the options say, in tiles of the side that was settled."""
+    """A restorer that works as the options say, in tiles of the side that was settled.
+
+    Args:
+        size, bit_depth, share: as `settle_tile` got them.
+    """
     return Restorer(
         runner,
         tile=tile,
+        budget=network_budget(runner.info.device, options, size, bit_depth=bit_depth, share=share),
         scale=options.scale,
         strength=options.strength,
         scene_cuts=options.scene_cuts,

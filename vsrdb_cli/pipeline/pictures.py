@@ -146,7 +146,10 @@ def _to_rgb(picture: Tensor, name: str) -> Tensor:
 
 
 def _to_dtype(rgb: Tensor, dtype: torch.dtype) -> Tensor:
-    return to_planes(rgb, 8) if dtype == torch.uint8 else rgb.to(dtype)
+    if dtype == torch.uint8:
+        return to_planes(rgb, 8)
+    # A tensor of inference mode could not be changed in place by whoever gets it.
+    return rgb.to(dtype, copy=rgb.is_inference())
 
 
 def _wrong_dtype(picture: Any, name: str) -> OptionError:
