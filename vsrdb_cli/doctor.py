@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import av
 import psutil
 import torch
 
@@ -29,6 +28,7 @@ from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.pipeline.memory import available_bytes
 from vsrdb_cli.video.codecs import ENCODERS, NVENC
 from vsrdb_cli.video.colour import BT709, TV, Colour
+from vsrdb_cli.video.container import library_versions
 from vsrdb_cli.video.containers import suffixes_for
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import Kind, VideoInfo
@@ -89,7 +89,7 @@ def _versions() -> Iterator[Finding]:
         except importlib.metadata.PackageNotFoundError:
             continue
     libraries = ", ".join(
-        f"{name} {'.'.join(map(str, number))}" for name, number in av.library_versions.items()
+        f"{name} {'.'.join(map(str, number))}" for name, number in library_versions().items()
     )
     yield version("ffmpeg", libraries)
 

@@ -27,7 +27,7 @@ def target(tmp_path):
     return tmp_path / "out.mp4"
 
 
-def stopped(source, target, after=23, options=OPTIONS):
+def stopped(source, target, after=21, options=OPTIONS):
     """Start a job and stop it, by default in its third segment."""
     with pytest.raises(StoppedError):
         Watch(stop_after=after).restore(source, target, options)
@@ -72,8 +72,9 @@ def test_a_run_stopped_before_its_first_segment_goes_on_too(source, target):
 
 
 @pytest.mark.parametrize("change, says", [
-    ({"scale": 2}, 'scale was 4, is 2'),
-    ({"encoder": EncoderOptions(crf=30)}, 'crf was null, is 30'),
+    ({"scale": 2}, "scale was 4, is 2"),
+    ({"strength": 0.5}, "strength was 1.0, is 0.5"),
+    ({"encoder": EncoderOptions(crf=30)}, "crf was null, is 30"),
     ({"weights": "bicubic"}, "weights was nearest, is bicubic"),
     ({"segment_seconds": 0.2}, "segment-seconds was 0.4, is 0.2"),
 ])  # fmt: skip

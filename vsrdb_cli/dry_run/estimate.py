@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -21,7 +21,12 @@ from vsrdb_cli.jobs.report import Progress, losses
 from vsrdb_cli.jobs.run import finished_frames, is_divided
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.frames import restore_range, restorer_for
-from vsrdb_cli.pipeline.memory import available_bytes, pipeline_bytes
+from vsrdb_cli.pipeline.memory import (
+    available_bytes,
+    network_budget,
+    pipeline_bytes,
+    settle_tile,
+)
 from vsrdb_cli.pipeline.restorer import Restorer
 from vsrdb_cli.pipeline.tiling import tile_in_use, tiled
 from vsrdb_cli.video.frame import Frame, FrameSource
@@ -151,14 +156,16 @@ def estimate_run(
         devices = options.devices or (options.device,)
         started = time.monotonic()
         crew = crew or Alone(replace(options, device=devices[0], devices=()))
-        runner = crew.runner
         size = info.height, info.width
-        tile = crew.prepare(options, size, output.bit_depth)
+        crew.prepare(options, size, output.bit_depth)
+        runner = crew.runner
         load_seconds = time.monotonic() - started
-        loads = _loads(runner, devices, output, options.scale, tile)
+        processes = Counter(runner.info.device if d == devices[0] else d for d in devices)
+        tile = _settle_tile(runner, options, output, processes)
+        loads = _loads(runner, options, output, processes, tile)
         divided = is_divided(info, target, options)
         finished = finished_frames(reader, target, options, output, runner.info) if divided else 0
-        restorer = restorer_for(runner, options, tile)
+        restorer = restorer_for(runner, options, tile, size, bit_depth=output.bit_depth)
         restored, network_seconds = _restore_some(reader, restorer, output.bit_depth, on_progress)
         trial = measure(
             output, reader, restored, scale=options.scale, segment_seconds=options.segment_seconds
@@ -216,18 +223,36 @@ def _place(target: Path, *, new_folders: bool) -> Iterator[Path]:
         yield Path(folder) / target.name
 
 
+def _settle_tile(
+    runner: Runner, options: RestoreOptions, output: Output, processes: Mapping[str, int]
+) -> int | None:
+    """The tile that fits everywhere, as the processes on all devices would settle it."""
+    size = output.info.height, output.info.width
+    sides = [
+        settle_tile(
+            runner, options, size, bit_depth=output.bit_depth, share=1 / count, device=device
+        )
+        for device, count in processes.items()
+    ]
+    return min((side for side in sides if side is not None), default=None)
+
+
 def _loads(
-    runner: Runner, devices: tuple[str, ...], output: Output, scale: int, tile: int | None
+    runner: Runner,
+    options: RestoreOptions,
+    output: Output,
+    processes: Mapping[str, int],
+    tile: int | None,
 ) -> tuple[Load, ...]:
     """What each device is to hold. The network is taken to need as much on one as on another."""
-    size = output.info.height, output.info.width
-    network = tiled(runner, *size, tile).memory(*size).total(runner.length)
-    other = pipeline_bytes(*size, scale=scale, bit_depth=output.bit_depth)
-    names = [runner.info.device if name == devices[0] else name for name in devices]
-    return tuple(
-        Load(name, count, network, other, available_bytes(name))
-        for name, count in Counter(names).items()
-    )
+    size, bit_depth = (output.info.height, output.info.width), output.bit_depth
+    other = pipeline_bytes(*size, scale=options.scale, bit_depth=bit_depth)
+    loads = []
+    for device, count in processes.items():
+        budget = network_budget(device, options, size, bit_depth=bit_depth, share=1 / count)
+        network = tiled(runner, *size, tile, budget).memory(*size).total(runner.length)
+        loads.append(Load(device, count, network, other, available_bytes(device)))
+    return tuple(loads)
 
 
 def _restore_some(

@@ -50,7 +50,7 @@ def serve(connection: Connection, settings: Settings) -> None:
                     tile = settle_tile(runner, options, size, bit_depth=bit_depth, share=share)
                     say("answer", tile)
                 case ("job", job):
-                    _work(job, runner, connection.recv, say)
+                    _work(job, runner, settings.share, connection.recv, say)
                     say("answer")
     except (EOFError, ConnectionError):
         return
@@ -72,7 +72,11 @@ def _load(settings: Settings) -> Runner:
 
 
 def _work(
-    job: Job, runner: Runner, hear: Callable[[], Any], say: Callable[[str, Any], None]
+    job: Job,
+    runner: Runner,
+    share: float,
+    hear: Callable[[], Any],
+    say: Callable[[str, Any], None],
 ) -> None:
     """Restore segments until the parent has no more."""
 
@@ -92,4 +96,4 @@ def _work(
         on_notice=partial(say, "notice"),
     )
     with open_for(job.source, job.options) as reader:
-        restore_segments(job, segments(), reader, runner, listener)
+        restore_segments(job, segments(), reader, runner, listener, share=share)

@@ -125,14 +125,27 @@ def restore_segments(
     reader: FrameSource,
     runner: Runner,
     listener: Listener,
+    *,
+    share: float = 1.0,
 ) -> None:
     """Restore segments one after another, each into a file that appears when it is whole.
 
     The network works in the caller's thread, which owns torch's threads; reading and writing each
     have one of their own. The next segment is asked for as soon as the network is free, while the
     frames of the one before are still being encoded.
+
+    Args:
+        share: of the device's free memory that is this process's.
     """
-    restorer = restorer_for(runner, job.options, job.tile, listener.on_tile)
+    restorer = restorer_for(
+        runner,
+        job.options,
+        job.tile,
+        (reader.info.height, reader.info.width),
+        bit_depth=job.output.bit_depth,
+        share=share,
+        on_shrink=listener.on_tile,
+    )
     source: FrameSource = reader
     if job.division is not None:
         source = ForwardSource(reader, overlap=2 * restorer.reach)

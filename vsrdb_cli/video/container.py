@@ -25,6 +25,11 @@ AV_TIME_BASE = 1_000_000  # ticks a second of a container's own times
 READ_ERRORS_IN_A_ROW = 16
 
 
+def library_versions() -> dict[str, tuple[int, int, int]]:
+    """FFmpeg's libraries by name, with their versions."""
+    return dict(av.library_versions)
+
+
 def url(path: Path) -> str:
     """A name FFmpeg takes for a file, whatever colons or percent signs are in it."""
     return f"file:{path.absolute()}"

@@ -1,0 +1,3 @@
+from vsrdb_cli.cli import main
+
+main()
