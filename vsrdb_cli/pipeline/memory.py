@@ -90,7 +90,7 @@ def settle_tile(
         share: of the free memory, where several processes work on one device.
 
     Raises:
-        OptionError: not even the smallest tiles fit.
+        ResourceError: not even the smallest tiles fit.
     """
     if not isinstance(options.tile, str):
         return options.tile

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vsrdb_cli.backends.builtin import bicubic
 from vsrdb_cli.backends.runner import Features, Runner
-from vsrdb_cli.errors import OptionError
+from vsrdb_cli.errors import OptionError, ResourceError
 from vsrdb_cli.options import SMALLEST_TILE
 from vsrdb_cli.pipeline.memory import is_out_of_memory
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
@@ -143,7 +143,7 @@ class Restorer:
                 side = self.tile or max(size)
                 smaller = max(SMALLEST_TILE, side * 2 // 3)
                 if smaller >= side:
-                    raise OptionError(
+                    raise ResourceError(
                         f"memory ran out, though only pictures of {side} pixels were worked on",
                         hint="close other programs, or use a smaller network: vsrdb weights list",
                     ) from error

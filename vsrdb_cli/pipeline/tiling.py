@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vsrdb_cli.backends.runner import Features, Memory, Runner, RunnerInfo
-from vsrdb_cli.errors import OptionError
+from vsrdb_cli.errors import ResourceError
 from vsrdb_cli.options import SMALLEST_TILE
 
 # Pixels fed around what is kept. FMA-Net's attention sees the whole picture it is given, so no
@@ -175,7 +175,7 @@ def choose_tile(runner: Runner, height: int, width: int, budget: int, *, beside:
         beside: bytes of the budget that all but the network takes.
 
     Raises:
-        OptionError: not even the smallest does.
+        ResourceError: not even the smallest does.
     """
     tile = max(height, width)
     while True:
@@ -184,7 +184,7 @@ def choose_tile(runner: Runner, height: int, width: int, budget: int, *, beside:
         if needed <= budget:
             return tile
         if tile <= SMALLEST_TILE:
-            raise OptionError(
+            raise ResourceError(
                 f"restoring {width}x{height} needs {needed / 2**30:.1f} GiB even in tiles of "
                 f"{tile} pixels, and only {budget / 2**30:.1f} GiB can be taken",
                 hint="close other programs, or use a smaller network: vsrdb weights list",

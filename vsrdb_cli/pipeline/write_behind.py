@@ -59,17 +59,24 @@ class WriteBehind(Generic[Item]):
         traceback: TracebackType | None,
     ) -> None:
         if error is not None:
-            self._abandoned.set()
-            # An interrupted program waits for what is half written to be removed, but not forever.
-            self._thread.join(_GRACE_SECONDS if isinstance(error, KeyboardInterrupt) else None)
+            self._abandon(error)
             return
-        self._put(None)
-        while self._thread.is_alive():
-            self._thread.join(_POLL_SECONDS)
+        try:
+            self._put(None)
+            while self._thread.is_alive():
+                self._thread.join(_POLL_SECONDS)
+                self._hear()
             self._hear()
-        self._hear()
+        except BaseException as late:
+            self._abandon(late)
+            raise
         if self._error is not None:
             raise self._error
+
+    def _abandon(self, error: BaseException) -> None:
+        self._abandoned.set()
+        # An interrupted program waits for what is half written to be removed, but not forever.
+        self._thread.join(_GRACE_SECONDS if isinstance(error, KeyboardInterrupt) else None)
 
     def put(self, item: Item) -> None:
         """Hand over one item, waiting for room, and hear what the consumer has told."""
