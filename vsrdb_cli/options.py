@@ -135,8 +135,8 @@ def read_position(value: str | float | Position) -> Position:
 
 def read_seconds(value: str | float | Fraction) -> Fraction:
     """A length of time, more than nothing."""
-    seconds = read_position(str(value))
-    if isinstance(seconds, int) or not seconds:
+    seconds = value if isinstance(value, Fraction) else read_position(str(value))
+    if isinstance(seconds, int) or seconds <= 0:
         raise ValueError("write a length of time, such as 3s")
     return seconds
 

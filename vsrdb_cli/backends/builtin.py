@@ -29,10 +29,6 @@ def bicubic(picture: Tensor, scale: int) -> Tensor:
 
 
 METHODS: dict[str, Callable[[Tensor, int], Tensor]] = {"nearest": nearest, "bicubic": bicubic}
-SUMMARIES = {
-    "nearest": "every pixel repeated; proves everything around the network",
-    "bicubic": "ordinary enlargement, to compare with",
-}
 
 
 class BuiltinRunner:
