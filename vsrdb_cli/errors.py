@@ -1,7 +1,7 @@
 """Errors a user can put right: what was wrong, and the step that helps.
 
-The command prints message and hint and ends with a status (`commands/statuses.py`). A broken promise between our own
-functions is a `ValueError` instead, and its traceback is shown.
+The command prints message and hint and ends with a status (`commands/statuses.py`). A broken
+promise between our own functions is a `ValueError` instead, and its traceback is shown.
 """
 
 from __future__ import annotations

@@ -333,12 +333,13 @@ class RestoreOptions(_Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         start, end = self.start, self.end
-        if isinstance(start, int) == isinstance(end, int):  # two times, or two frames
-            if start is not None and end is not None and end <= start:
-                raise OptionError(
-                    f"--end {_written(end)} is not after --start {_written(start)}",
-                    hint="both count from the beginning of the video",
-                )
+        if start is None or end is None or isinstance(start, int) != isinstance(end, int):
+            return  # a time and a frame are compared once the video is open
+        if end <= start:
+            raise OptionError(
+                f"--end {_written(end)} is not after --start {_written(start)}",
+                hint="both count from the beginning of the video",
+            )
 
     @classmethod
     def of(cls, **values: Any) -> RestoreOptions:

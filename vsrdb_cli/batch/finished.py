@@ -1,4 +1,4 @@
-"""What a batch has finished, kept in its output folder until all of it is: a stopped one goes on."""
+"""What a batch has finished, kept in its output folder until all is: a stopped one goes on."""
 
 from __future__ import annotations
 

@@ -134,7 +134,9 @@ def _print(answer: _Answer) -> None:
     estimate = answer.estimate
     if estimate is None:
         if answer.error is None:
-            console.result(f"{answer.item.source}\n  skipped    {answer.item.target}: {answer.reason}")
+            console.result(
+                f"{answer.item.source}\n  skipped    {answer.item.target}: {answer.reason}"
+            )
         return
     console.result(str(estimate.source))
     for name, text in _lines(estimate):
@@ -142,7 +144,7 @@ def _print(answer: _Answer) -> None:
 
 
 def _lines(e: Estimate) -> list[tuple[str, str]]:
-    frames = "an unknown number of frames" if e.frames is None else count(e.frames, 'frame')
+    frames = "an unknown number of frames" if e.frames is None else count(e.frames, "frame")
     length = "" if e.duration_seconds is None else f", {e.duration_seconds:.2f} s"
     tiles = "whole pictures" if e.tile is None else f"tiles of {e.tile} pixels"
     per_frame = f"{e.seconds_per_frame:.2f} s a frame, {e.load_seconds:.1f} s to load"
@@ -163,7 +165,9 @@ def _lines(e: Estimate) -> list[tuple[str, str]]:
     if e.output_bytes is not None and e.output_bytes > e.free_disk_bytes:
         lines.append(("warning", "the disk will be full before the end"))
     if e.finished:
-        lines.append(("resume", f"{count(e.finished, 'frame')} finished already; the time is for the rest"))
+        lines.append(
+            ("resume", f"{count(e.finished, 'frame')} finished already; the time is for the rest")
+        )
     elif e.in_segments:
         lines.append(("resume", "in segments; if it is stopped, the same command continues"))
     fates = (("copied", e.copied), ("converted", e.converted), ("dropped", e.dropped))

@@ -113,7 +113,13 @@ class _Restore(click.Command):
 
 @click.command(cls=_Restore)
 @click.argument("paths", nargs=-1, metavar="SOURCE... TARGET", type=click.Path())
-@click.option("-o", "--output", metavar="TARGET", type=click.Path(), help="Another way to name it.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="TARGET",
+    type=click.Path(),
+    help="TARGET as an option; every other name is then a source.",
+)
 @restore_options
 @click.option("--recursive", is_flag=True, help="Also restore what is in a folder's folders.")
 @click.option(
@@ -208,8 +214,10 @@ def restore(
       129, 130, 143  ended by SIGHUP, Ctrl-C or SIGTERM
     """
     if quiet and (verbose or progress == "json"):
-        raise OptionError(f"--quiet and {'--verbose' if verbose else '--progress json'} exclude"
-                          " each other", hint="omit one of them")
+        raise OptionError(
+            f"--quiet and {'--verbose' if verbose else '--progress json'} exclude each other",
+            hint="omit one of them",
+        )
     shown = display.choose(progress=progress, quiet=quiet, verbose=verbose, log_file=log_file)
     rows = progress == "bar" and not quiet
     restoration: Restoration | None = None
@@ -338,9 +346,7 @@ def _paths(
                 hint=f"download it first: curl -O '{text}'",
             )
     if not paths:
-        raise OptionError(
-            "SOURCE and TARGET are missing", hint="vsrdb restore in.mp4 out.mp4"
-        )
+        raise OptionError("SOURCE and TARGET are missing", hint="vsrdb restore in.mp4 out.mp4")
     if output is None:
         *named, output = paths
         if not named:

@@ -174,7 +174,9 @@ class _Work:
 
     def end(self) -> None:
         if self._workload is not None:
-            self._workload.finish(self._item, share=self._share - self._begun, seconds=self._seconds)
+            self._workload.finish(
+                self._item, share=self._share - self._begun, seconds=self._seconds
+            )
 
 
 class _Told:

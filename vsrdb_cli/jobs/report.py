@@ -52,9 +52,9 @@ class Progress:
 
     seconds: of restoring; the time it took to start does not count.
     resumed: how many of the frames an earlier run had finished. segment: the one a frame belongs
-    to, counted from 0, of so many segments; None where the job is not divided. phase: "plan" while
-    a long job is looked through, "load" before the network is, "restore", "join", or "measure" while
-    a run is estimated.
+    to, counted from 0, of so many segments; None where the job is not divided. phase: "load"
+    before the network is there, "plan" while a long job is looked through, "restore", "join", or
+    "measure" while a run is estimated.
     """
 
     frames: int
