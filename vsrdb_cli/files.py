@@ -54,6 +54,26 @@ def check_folder(folder: Path) -> None:
         )
 
 
+def check_writable(path: Path) -> None:
+    """Whether a file beside the output, such as a report, can be written; it may be there.
+
+    Raises:
+        OutputError: it is a folder, or its folder is missing or cannot be written to.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder", hint="name a file in it")
+    check_folder(path.absolute().parent)
+    if path.exists() and not os.access(path, os.W_OK):
+        raise OutputError(f"{path} cannot be written to", hint="name another file")
+
+
+def is_there(target: Path) -> bool:
+    """Whether an output is there; a folder may also be there for the sake of what is in it."""
+    if target.is_dir():
+        return any(file.suffix.lower() in (".png", ".tif", ".tiff") for file in target.iterdir())
+    return target.exists()
+
+
 def check_space(folder: Path, needed_bytes: float) -> None:
     """Whether a disk has room, by a low estimate.
 

@@ -16,6 +16,7 @@ from typing import Any
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.dry_run.trial_encode import measure
 from vsrdb_cli.errors import OptionError
+from vsrdb_cli.files import is_there
 from vsrdb_cli.jobs.crew import Alone
 from vsrdb_cli.jobs.report import Progress, losses
 from vsrdb_cli.jobs.run import finished_frames, is_divided
@@ -149,11 +150,12 @@ def estimate_run(
         )
     with open_for(source, options) as reader, _place(target, new_folders=new_folders) as place:
         info = reader.info
-        output = settle_output(
-            place, info, options.scale, options.encoder, overwrite=options.overwrite
-        )
+        output = settle_output(place, info, options.scale, options.encoder, overwrite=True)
         notices = losses(info, output, strict=options.strict)
+        if is_there(target) and not options.overwrite:
+            notices = (*notices, f"{target} exists already: the run needs --overwrite")
         devices = options.devices or (options.device,)
+        on_progress(Progress(0, None, phase="load"))
         started = time.monotonic()
         crew = crew or Alone(replace(options, device=devices[0], devices=()))
         size = info.height, info.width

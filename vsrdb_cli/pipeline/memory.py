@@ -147,7 +147,7 @@ def settle_tile(
         device: where, if not on the runner's own.
 
     Raises:
-        OptionError: not even the smallest tiles fit.
+        ResourceError: not even the smallest tiles fit.
     """
     if not isinstance(options.tile, str):
         return options.tile

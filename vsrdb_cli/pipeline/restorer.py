@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vsrdb_cli.backends.builtin import bicubic
 from vsrdb_cli.backends.runner import Features, Runner
-from vsrdb_cli.errors import OptionError
+from vsrdb_cli.errors import OptionError, ResourceError
 from vsrdb_cli.pipeline.memory import is_out_of_memory
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
 from vsrdb_cli.pipeline.tiling import SMALLEST_USEFUL, TiledRunner, tiled
@@ -156,7 +156,7 @@ class Restorer:
         side = self.tile or max(size)
         smaller = max(SMALLEST_USEFUL, side * 2 // 3)
         if smaller >= side:
-            raise OptionError(
+            raise ResourceError(
                 f"memory ran out, though only pictures of {side} pixels were worked on, and smaller"
                 " ones would save nothing",
                 hint="close other programs, choose a smaller --scale, or use a smaller network:"

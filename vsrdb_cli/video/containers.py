@@ -126,22 +126,6 @@ def suffixes_for(codec: str) -> tuple[str, ...]:
     return tuple(suffix for suffix, container in CONTAINERS.items() if codec in container.video)
 
 
-def suffix_of(path: Path) -> str:
-    """The output's file name ending, checked.
-
-    Raises:
-        OptionError: no container has it.
-    """
-    suffix = path.suffix.lower()
-    if suffix not in CONTAINERS:
-        raise OptionError(
-            f"{path.name}: no video is written to '{suffix or 'a name without an ending'}'",
-            hint=f"end the output's name with one of: {' '.join(CONTAINERS)}"
-            " (or a folder, with a / at the end, for pictures)",
-        )
-    return suffix
-
-
 def container_of(output: OutputContainer) -> Container:
     """What an open output is."""
     return next(c for c in CONTAINERS.values() if c.format == output.format.name)

@@ -11,6 +11,7 @@ from pathlib import Path
 from vsrdb_cli.video.colour import Colour
 from vsrdb_cli.video.hdr import Light
 from vsrdb_cli.video.timing import Timeline
+from vsrdb_cli.words import count
 
 
 class Kind(Enum):
@@ -194,15 +195,15 @@ class ReadReport:
     def damage(self) -> tuple[str, ...]:
         """What could not be read as it was written, one line each."""
         lines = (
-            (self.read_errors, f"the file cannot be read in {_count(self.read_errors, 'place')}"),
+            (self.read_errors, f"the file cannot be read in {count(self.read_errors, 'place')}"),
             (
                 self.damaged_packets,
-                f"{_count(self.damaged_packets, 'frame')} could not be decoded and"
+                f"{count(self.damaged_packets, 'frame')} could not be decoded and"
                 f" {'is' if self.damaged_packets == 1 else 'are'} missing",
             ),
             (
                 self.damaged_frames,
-                f"{_count(self.damaged_frames, 'frame')} of the source"
+                f"{count(self.damaged_frames, 'frame')} of the source"
                 f" {'is' if self.damaged_frames == 1 else 'are'} damaged and may show what"
                 " does not belong there",
             ),
@@ -218,15 +219,15 @@ class ReadReport:
     def changes(self) -> tuple[str, ...]:
         """What was changed that was not known before, one line each."""
         lines = (
-            (self.deinterlaced, f"{_count(self.deinterlaced, 'interlaced frame')} deinterlaced"),
+            (self.deinterlaced, f"{count(self.deinterlaced, 'interlaced frame')} deinterlaced"),
             (
                 self.resized,
-                f"{_count(self.resized, 'frame')} of another size than the first brought to its"
+                f"{count(self.resized, 'frame')} of another size than the first brought to its"
                 " size",
             ),
             (
                 self.opaque_again,
-                f"{_count(self.opaque_again, 'frame')} transparent in places made opaque",
+                f"{count(self.opaque_again, 'frame')} transparent in places made opaque",
             ),
         )
         return tuple(line for amount, line in lines if amount)
@@ -237,18 +238,14 @@ class ReadReport:
         times = (
             (
                 self.clock_restarts,
-                f"the clock of the source starts again {_count(self.clock_restarts, 'time')};"
+                f"the clock of the source starts again {count(self.clock_restarts, 'time')};"
                 " here time goes on",
             ),
             (
                 self.repaired_times,
-                f"{_count(self.repaired_times, 'frame')} had no time of"
+                f"{count(self.repaired_times, 'frame')} had no time of"
                 f" {'its' if self.repaired_times == 1 else 'their'} own and got one",
             ),
         )
         mended = tuple(line for amount, line in times if amount)
         return (*self.damage, *self.changes, *mended)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
