@@ -30,28 +30,55 @@ class LossWeights:
 
 
 @dataclass(frozen=True)
-class Degradation:
-    """What stage 1 learns, named as in `Restoration`."""
+class Motion:
+    """What stage 1 learns.
 
-    kernel_d: Tensor
-    image_flow_mask_y: Tensor
-    sharp_d: Tensor
+    flows: of every FRMA block of Net^D, (B*T, n, 2, H, W). flow_y: f^Y's, (B*T, 2, H, W).
+    Both in LR pixels.
+    """
+
+    flows: list[Tensor]
+    flow_y: Tensor
 
 
-def degrade_clip(network: FMANet, clip: Tensor) -> Degradation:
-    """Net^D alone with its training heads, on a clip (B, 3, T, H, W)."""
+def motion_of_clip(network: FMANet, clip: Tensor) -> Motion:
+    """The flows of Net^D and nothing else, on a clip (B, 3, T, H, W)."""
     net_d, length = network.degradation_learning_network, network.config.num_seq
     pictures = clip.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
     features = net_d.encode(pictures)
-    flow_mask, kernel = net_d(features)
-    parts = (kernel, net_d.f_conv(flow_mask), net_d.a_conv(features[-1]))
-    return Degradation(*(part.unflatten(0, (-1, length)).transpose(1, 2) for part in parts))
+    centre = features[0][length // 2 :: length]
+    flow_mask, flows = None, []
+    for feature, block in zip(features[1:], net_d.FRMA_blocks, strict=True):
+        # A flow is refined from the one before and from features of single frames: the warped
+        # feature, its attention and all that follows need not be computed.
+        flow_mask = block._refine_flow(feature, feature.contiguous(), centre, flow_mask)
+        flows.append(flow_mask.unflatten(1, (-1, 3))[:, :, :2])
+    return Motion(flows, net_d.f_conv(flow_mask)[:, :2])
+
+
+def motion_loss(found: Motion, batch: Batch) -> dict[str, Tensor]:
+    """End-point errors in LR pixels; the blocks' count half, as what f^Y is made from."""
+    length = batch.clip.shape[2]
+    neighbours = [t for t in range(length) if t != length // 2]
+    truth = batch.flow.transpose(1, 2)  # (B, 2, 2, H, W): frame, then (dx, dy)
+    blocks = [
+        end_point_error(f.unflatten(0, (-1, length))[:, neighbours], truth[:, :, None])
+        for f in found.flows
+    ]
+    flow_y = end_point_error(found.flow_y.unflatten(0, (-1, length))[:, neighbours], truth)
+    flow_blocks = torch.stack(blocks).sum()
+    return {"flow_blocks": flow_blocks, "flow_y": flow_y, "total": flow_blocks / 2 + flow_y}
+
+
+def end_point_error(flow: Tensor, truth: Tensor) -> Tensor:
+    """Mean length of the difference, in pixels; (dx, dy) stand third from the end."""
+    return ((flow - truth).square().sum(dim=-3) + 1e-6).sqrt().mean()
 
 
 def total_loss(
-    found: Restoration | Degradation, batch: Batch, weights: LossWeights
+    found: Restoration, batch: Batch, weights: LossWeights
 ) -> dict[str, Tensor]:
-    """Loss terms by name; "total" is their weighted sum. Of a `Degradation`, Eq. 8; else 9."""
+    """Loss terms by name; "total" is their weighted sum (Eq. 9)."""
     clip, sharp_hr = batch.clip, batch.sharp_hr
     length, scale = clip.shape[2], sharp_hr.shape[-1] // clip.shape[-1]
     centre = length // 2

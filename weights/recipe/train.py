@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from recipe.initial import initialise
-from recipe.losses import degrade_clip, total_loss
+from recipe.initial import PICTURE_MASK_LOGIT, hand_flows_on, initialise
+from recipe.losses import motion_loss, motion_of_clip, total_loss
 from recipe.pool import Batch, Pool
 from recipe.settings import Settings
 from recipe.validation import Example, real_examples, rendered_examples, score
@@ -59,6 +59,9 @@ class Training:
         initialise(network)
         if job.start is not None:
             load_start(network, job.start)
+            if self.settings.stage_1 > 0:
+                # What handed on no flow for want of one has forgotten how.
+                hand_flows_on(network, PICTURE_MASK_LOGIT)
         self.network = network.to(job.device)
         self.ema = copy.deepcopy(self.network)
         self.optimizer = torch.optim.Adam(
@@ -116,11 +119,13 @@ class Training:
             self.sums[name] = self.sums.get(name, 0.0) + value.item()
 
     def losses(self, batch: Batch, stage: int) -> dict[str, Tensor]:
-        """Loss terms of stage 1 (Net^D alone) or 2."""
+        """Loss terms of stage 1 (Net^D's flows alone) or 2 (everything)."""
         network, device = self.network, torch.device(self.job.device)
         low = device.type == "cuda" or cpu_computes_bfloat16()
         with torch.autocast(device.type, torch.bfloat16, enabled=low):
-            found = degrade_clip(network, batch.clip) if stage == 1 else self._restore(batch.clip)
+            if stage == 1:
+                return motion_loss(motion_of_clip(network, batch.clip), batch)
+            found = self._restore(batch.clip)
         return total_loss(found, batch, self.settings.losses)
 
     def _restore(self, clip: Tensor) -> Any:
