@@ -15,10 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vsrdb_cli.checkpoint import Checkpoint, build_network
+from vsrdb_cli.backends import parity
+from vsrdb_cli.backends.exported_files import ExportFiles
+from vsrdb_cli.checkpoints.checkpoint import Checkpoint, build_network
 from vsrdb_cli.errors import BackendError, OutputError
-from vsrdb_cli.export import fgdf_node, graph, parity
-from vsrdb_cli.export.files import ExportFiles
+from vsrdb_cli.export import fgdf_node, graph
 
 # The parsers of TensorRT before 10.15 or so, and ONNX Runtime's GridSample, know opset 18 well;
 # from 20 on "bilinear" is spelled "linear", which several TensorRT versions take for nearest.

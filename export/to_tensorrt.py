@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from vsrdb_cli.backends import engine_files as engines
+from vsrdb_cli.backends import parity
+from vsrdb_cli.backends.engine_files import FLAVOURS, Engine, Place, Sizes
+from vsrdb_cli.backends.exported_files import GRAPHS, ExportFiles
 from vsrdb_cli.errors import BackendError
-from vsrdb_cli.export import engine as engines
-from vsrdb_cli.export import parity
-from vsrdb_cli.export.engine import FLAVOURS, Engine, Place, Sizes
-from vsrdb_cli.export.files import GRAPHS, ExportFiles
 from vsrdb_cli.export.graph import CENTRE, FEATURES, PICTURE, restorer_inputs
 from vsrdb_cli.export.to_onnx import OnStep
 from vsrdb_cli.network.config import FMANetConfig
 
 if TYPE_CHECKING:
     from vsrdb_cli.backends.runner import Runner
-    from vsrdb_cli.checkpoint import Checkpoint
+    from vsrdb_cli.checkpoints.checkpoint import Checkpoint
 
 # What TensorRT-RTX builds for ahead of time: GeForce and RTX cards from Ampere on.
 RTX_CAPABILITIES = ("SM86", "SM89", "SM120")

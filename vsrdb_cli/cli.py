@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from vsrdb_cli import __version__, console
+from vsrdb_cli import __version__
+from vsrdb_cli.commands import console
 from vsrdb_cli.commands.completion import completion
 from vsrdb_cli.commands.doctor import doctor
 from vsrdb_cli.commands.evaluate import evaluate

@@ -22,10 +22,10 @@ import torch
 
 from vsrdb_cli import __version__
 from vsrdb_cli.backends import ENGINES, load_runner
-from vsrdb_cli.checkpoint import load_checkpoint
+from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
+from vsrdb_cli.checkpoints.registry import bundled_models, default_weights
 from vsrdb_cli.errors import VsrdbError
-from vsrdb_cli.memory import available_bytes
-from vsrdb_cli.registry import bundled_models, default_weights
+from vsrdb_cli.pipeline.memory import available_bytes
 from vsrdb_cli.video.codecs import CONTAINERS, ENCODERS, NVENC
 from vsrdb_cli.video.colour import BT709, TV, Colour
 from vsrdb_cli.video.encoders import EncoderOptions, choose

@@ -15,26 +15,26 @@ from torch import Tensor
 
 from vsrdb_cli.backends import fitting_engine, load_runner
 from vsrdb_cli.backends.runner import Features, Runner, RunnerInfo
+from vsrdb_cli.checkpoints.registry import default_weights
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.memory import SHARE, available_bytes, is_out_of_memory, pipeline_bytes
-from vsrdb_cli.prefetch import Prefetch
-from vsrdb_cli.registry import default_weights
-from vsrdb_cli.scenes import SceneCutDetector
+from vsrdb_cli.pipeline.memory import SHARE, available_bytes, is_out_of_memory, pipeline_bytes
+from vsrdb_cli.pipeline.prefetch import Prefetch
+from vsrdb_cli.pipeline.scenes import SceneCutDetector
+from vsrdb_cli.pipeline.tiling import SMALLEST_TILE, Tiling, choose_tile, tiled
+from vsrdb_cli.pipeline.windows import sliding_windows
 from vsrdb_cli.strict import announce, judge
-from vsrdb_cli.tiling import SMALLEST_TILE, Tiling, choose_tile, tiled
-from vsrdb_cli.trim import Position, trimmed
 from vsrdb_cli.video.colour import to_float, to_planes
 from vsrdb_cli.video.encoders import EncoderOptions
 from vsrdb_cli.video.frame import Frame, FrameSource
 from vsrdb_cli.video.hdr import Hdr
 from vsrdb_cli.video.info import Kind, VideoInfo
+from vsrdb_cli.video.part import Position, trimmed
 from vsrdb_cli.video.pipe import PIPE
 from vsrdb_cli.video.reader import open_source
 from vsrdb_cli.video.writer import open_sink
-from vsrdb_cli.window import sliding_windows
 
 if TYPE_CHECKING:
-    from vsrdb_cli.jobs.workers import Workers
+    from vsrdb_cli.jobs.processes import Workers
 
 Item = TypeVar("Item")
 
@@ -262,7 +262,7 @@ class RestoreOptions:
     segment_seconds: a longer video is restored in segments of about this length, see
     `vsrdb_cli.jobs`. restart: throw away what an unfinished run has left. devices: one worker
     process on each; none: `device`, in this process. hdr: what to do with HDR video. start, end,
-    sample: the part that is restored, see `vsrdb_cli.trim.trimmed`. strict: whatever would be
+    sample: the part that is restored, see `vsrdb_cli.video.part.trimmed`. strict: whatever would be
     changed, dropped or is damaged is an error; before the work where it can be known before.
     """
 

@@ -16,11 +16,10 @@ import time
 
 import torch
 
-from vsrdb_cli.backends import load_runner
+from vsrdb_cli.backends import load_runner, parity
 from vsrdb_cli.backends.runner import Runner
+from vsrdb_cli.checkpoints.registry import default_weights
 from vsrdb_cli.errors import VsrdbError
-from vsrdb_cli.export import parity
-from vsrdb_cli.registry import default_weights
 
 WANTED = [
     ("torch", "float32"),

@@ -30,10 +30,10 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
     import torch
 
     from vsrdb_cli.backends import load_runner
-    from vsrdb_cli.checkpoint import save_checkpoint
-    from vsrdb_cli.memory import pipeline_bytes
+    from vsrdb_cli.checkpoints.checkpoint import save_checkpoint
     from vsrdb_cli.network.config import FMANetConfig
     from vsrdb_cli.network.fmanet import FMANet
+    from vsrdb_cli.pipeline.memory import pipeline_bytes
     from vsrdb_cli.restore import RestoreOptions, restore_video
 
     (size,) = arguments.size

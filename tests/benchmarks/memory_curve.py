@@ -25,7 +25,7 @@ def measure(arguments: argparse.Namespace, segment_seconds: float, folder: Path)
     import clips
     import psutil
 
-    from vsrdb_cli.registry import default_weights
+    from vsrdb_cli.checkpoints.registry import default_weights
     from vsrdb_cli.restore import RestoreOptions, restore_video
 
     width, height = map(int, arguments.size.split("x"))

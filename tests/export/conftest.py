@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from vsrdb_cli.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from vsrdb_cli.export.files import ExportFiles
-from vsrdb_cli.export.parity import Agreement
+from vsrdb_cli.backends.exported_files import ExportFiles
+from vsrdb_cli.backends.parity import Agreement
+from vsrdb_cli.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from vsrdb_cli.export.to_onnx import export_onnx
 from vsrdb_cli.network.fmanet import FMANet, FMANetConfig
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from vsrdb_cli.backends import parity
+from vsrdb_cli.backends.exported_files import ExportFiles
 from vsrdb_cli.backends.pytorch import TorchRunner
 from vsrdb_cli.errors import BackendError
-from vsrdb_cli.export import parity
-from vsrdb_cli.export.files import ExportFiles
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

@@ -6,11 +6,18 @@ import json
 import pytest
 import torch
 
+from vsrdb_cli.backends import engine_files as engines
 from vsrdb_cli.backends import load_runner
+from vsrdb_cli.backends.engine_files import (
+    Engine,
+    Place,
+    Sizes,
+    find_engine,
+    load_engine,
+    make_sizes,
+)
+from vsrdb_cli.backends.exported_files import ExportFiles
 from vsrdb_cli.errors import BackendError, OptionError
-from vsrdb_cli.export import engine as engines
-from vsrdb_cli.export.engine import Engine, Place, Sizes, find_engine, load_engine, make_sizes
-from vsrdb_cli.export.files import ExportFiles
 
 PLACE = Place("tensorrt", "11.4.0", "NVIDIA H200", "9.0")
 SIZES = Sizes((16, 16), (18, 32), (36, 64))

@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from plain_fmanet import PlainFMANet
 
-from vsrdb_cli.export import parity
+from vsrdb_cli.backends import parity
 from vsrdb_cli.network.fgdf import fgdf
 from vsrdb_cli.network.fmanet import FMANet, FMANetConfig
 from vsrdb_cli.network.ops import flow_guided_dynamic_filter

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from vsrdb_cli.checkpoint import save_checkpoint
+from vsrdb_cli.checkpoints.checkpoint import save_checkpoint
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.fmanet import FMANet
 

@@ -10,7 +10,7 @@ from long_jobs import OPTIONS
 
 from vsrdb_cli.backends import load_runner
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.jobs.plan import Plan, make_plan
+from vsrdb_cli.jobs.division import Plan, make_plan
 from vsrdb_cli.jobs.segments import ForwardSource, Job, restore_segments
 from vsrdb_cli.restore import RestoreOptions, Restorer, restore_video, restored_frames
 from vsrdb_cli.video.encoders import EncoderOptions

@@ -18,7 +18,7 @@ from recipe.settings import Patches, Settings
 from recipe.train import Job, Training
 from recipe.validation import bicubic, psnr
 
-from vsrdb_cli.checkpoint import build_network, load_checkpoint
+from vsrdb_cli.checkpoints.checkpoint import build_network, load_checkpoint
 from vsrdb_cli.network.fmanet import FMANet, FMANetConfig
 
 WEIGHTS = Path(__file__).parents[2] / "weights"

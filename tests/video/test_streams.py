@@ -6,8 +6,8 @@ from restoring import restore_nearest
 from test_join import restore_in_segments
 from test_writer import ffprobe, sound
 
-from vsrdb_cli.video.plan import Fate, plan_streams
 from vsrdb_cli.video.probe import probe
+from vsrdb_cli.video.stream_fates import Fate, plan_streams
 
 
 def kinds(path):

@@ -14,7 +14,7 @@ from vsrdb_cli.errors import BackendError
 
 if TYPE_CHECKING:
     from vsrdb_cli.backends.trt import TrtRunner
-    from vsrdb_cli.checkpoint import Checkpoint
+    from vsrdb_cli.checkpoints.checkpoint import Checkpoint
 
 ENGINES = ("tensorrt", "tensorrt-rtx")
 BACKENDS = ("auto", "torch", "onnxruntime", *ENGINES)
@@ -57,7 +57,7 @@ def load_runner(
             hint="use --precision float16, float32 or auto, or --backend torch",
         )
     from vsrdb_cli.backends.pytorch import TorchRunner
-    from vsrdb_cli.checkpoint import load_checkpoint
+    from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(weights)
     if backend == "onnxruntime":
@@ -72,8 +72,8 @@ def load_runner(
 
 
 def _onnxruntime(checkpoint: Checkpoint, device: str, precision: str) -> Runner:
+    from vsrdb_cli.backends.exported_files import ExportFiles, default_folder
     from vsrdb_cli.backends.ort import OrtRunner, available, require_onnxruntime
-    from vsrdb_cli.export.files import ExportFiles, default_folder
 
     if device == "auto":
         device = "cuda" if available("cuda") else "cpu"
@@ -101,7 +101,7 @@ def fitting_engine(
     """
     if weights in METHODS or not _may_fit(device):
         return None
-    from vsrdb_cli.checkpoint import load_checkpoint
+    from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
 
     return _fitting_engine(load_checkpoint(weights), device, precision, size)
 
@@ -135,9 +135,9 @@ def _engine(
     precision: str,
     size: tuple[int, int] | None,
 ) -> TrtRunner:
+    from vsrdb_cli.backends.engine_files import find_engine
+    from vsrdb_cli.backends.exported_files import ExportFiles, default_folder
     from vsrdb_cli.backends.trt import TrtRunner, require_gpu
-    from vsrdb_cli.export.engine import find_engine
-    from vsrdb_cli.export.files import ExportFiles, default_folder
     from vsrdb_cli.export.to_tensorrt import find_place, proven
 
     require_gpu(flavour)  # before anything of TensorRT is loaded: it crashes without one

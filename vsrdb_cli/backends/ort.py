@@ -13,7 +13,7 @@ from vsrdb_cli.backends.runner import Memory, RunnerInfo
 from vsrdb_cli.errors import BackendError
 
 if TYPE_CHECKING:
-    from vsrdb_cli.export.files import ExportFiles
+    from vsrdb_cli.backends.exported_files import ExportFiles
     from vsrdb_cli.network.config import FMANetConfig
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}

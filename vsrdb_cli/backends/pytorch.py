@@ -14,7 +14,7 @@ from vsrdb_cli.errors import BackendError
 from vsrdb_cli.network.fmanet import FMANet, FrameFeatures
 
 if TYPE_CHECKING:
-    from vsrdb_cli.checkpoint import Checkpoint
+    from vsrdb_cli.checkpoints.checkpoint import Checkpoint
 
 PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
@@ -36,7 +36,7 @@ class TorchRunner:
     """
 
     def __init__(self, checkpoint: Checkpoint, device: str, precision: str) -> None:
-        from vsrdb_cli.checkpoint import build_network
+        from vsrdb_cli.checkpoints.checkpoint import build_network
 
         self._device = _find_device(device)
         if self._device.type == "cpu":

@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vsrdb_cli.backends import engine_files as engines
+from vsrdb_cli.backends.engine_files import Engine
+from vsrdb_cli.backends.exported_files import ExportFiles
 from vsrdb_cli.backends.runner import Memory, RunnerInfo
 from vsrdb_cli.errors import BackendError
-from vsrdb_cli.export import engine as engines
-from vsrdb_cli.export.engine import Engine
-from vsrdb_cli.export.files import ExportFiles
 from vsrdb_cli.export.graph import CENTRE, ENCODED, FEATURES, PICTURE, RESTORED
 from vsrdb_cli.export.to_tensorrt import import_library
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from vsrdb_cli import console
+from vsrdb_cli.commands import console
 
 _VARIABLE = "_VSRDB_COMPLETE"
 

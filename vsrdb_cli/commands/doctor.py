@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from vsrdb_cli import console
+from vsrdb_cli.commands import console
 
 
 @click.command()

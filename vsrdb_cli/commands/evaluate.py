@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vsrdb_cli import console
+from vsrdb_cli.commands import console
 from vsrdb_cli.errors import OptionError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from vsrdb_cli.evaluation import Evaluation, Score
+    from vsrdb_cli.evaluation.scores import Evaluation, Score
 
 PATH = click.Path(path_type=Path)
 _TABLE_9_WIDTH = 141  # with three numbers to a line
@@ -65,11 +65,11 @@ def evaluate(
     vsrdb evaluate restored/ sharp/ --json > scores.json
     vsrdb evaluate restored/ --reds4 REDS/val/val_sharp
     """
-    from vsrdb_cli.clips import find_clips
-    from vsrdb_cli.evaluation import END_FRAMES
-    from vsrdb_cli.evaluation import evaluate as score
-    from vsrdb_cli.plot import check_plot, plot_scores
-    from vsrdb_cli.reds4 import not_comparable, paper_as_json, reds4_clips
+    from vsrdb_cli.evaluation.pairs import find_clips
+    from vsrdb_cli.evaluation.plot import check_plot, plot_scores
+    from vsrdb_cli.evaluation.reds4 import not_comparable, paper_as_json, reds4_clips
+    from vsrdb_cli.evaluation.scores import END_FRAMES
+    from vsrdb_cli.evaluation.scores import evaluate as score
 
     truth = _truth(ground_truth, reds4)
     if baseline and lr is None:
@@ -160,7 +160,7 @@ def _table_9(evaluation: Evaluation) -> Table:
     """The paper's layout: methods down, clips across, PSNR / SSIM / tOF in one cell."""
     from rich.table import Table
 
-    from vsrdb_cli.reds4 import TABLE_9
+    from vsrdb_cli.evaluation.reds4 import TABLE_9
 
     narrow = console.results.is_terminal and console.results.width < _TABLE_9_WIDTH
     table = Table(

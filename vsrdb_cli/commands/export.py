@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vsrdb_cli import console
+from vsrdb_cli.commands import console
 
 if TYPE_CHECKING:
-    from vsrdb_cli.checkpoint import Checkpoint
-    from vsrdb_cli.export.engine import Place, Sizes
-    from vsrdb_cli.export.files import ExportFiles
+    from vsrdb_cli.backends.engine_files import Place, Sizes
+    from vsrdb_cli.backends.exported_files import ExportFiles
+    from vsrdb_cli.checkpoints.checkpoint import Checkpoint
     from vsrdb_cli.export.graph import Precision
 
 FORMATS = ("onnx", "tensorrt", "tensorrt-rtx")
@@ -84,13 +84,13 @@ def export(
     vsrdb export                                       # ONNX, and an engine where that is possible
     vsrdb export --format tensorrt --fp16 --size 640x360
     """
-    from vsrdb_cli.checkpoint import load_checkpoint
+    from vsrdb_cli.backends.engine_files import make_sizes
+    from vsrdb_cli.backends.exported_files import ExportFiles, default_folder
+    from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
+    from vsrdb_cli.checkpoints.registry import default_weights
     from vsrdb_cli.errors import BackendError
-    from vsrdb_cli.export.engine import make_sizes
-    from vsrdb_cli.export.files import ExportFiles, default_folder
     from vsrdb_cli.export.to_onnx import export_onnx
     from vsrdb_cli.export.to_tensorrt import find_place
-    from vsrdb_cli.registry import default_weights
 
     started = time.monotonic()
     sizes = make_sizes(size, smallest, largest)
@@ -125,8 +125,8 @@ def _engine(checkpoint: Checkpoint, files: ExportFiles, place: Place, sizes: Siz
     """Build an engine; its files with their sizes, and its agreement with torch."""
     import torch
 
-    from vsrdb_cli.export.engine import engine_path
-    from vsrdb_cli.export.files import GRAPHS
+    from vsrdb_cli.backends.engine_files import engine_path
+    from vsrdb_cli.backends.exported_files import GRAPHS
     from vsrdb_cli.export.to_tensorrt import build_engine, proven
 
     engine = build_engine(files, checkpoint.config, place, sizes, on_step=console.say)

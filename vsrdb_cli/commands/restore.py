@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vsrdb_cli import console
+from vsrdb_cli.checkpoints.registry import default_weights
+from vsrdb_cli.commands import console
 from vsrdb_cli.commands.config import read_config
 from vsrdb_cli.errors import OptionError, VsrdbError
-from vsrdb_cli.registry import default_weights
 
 if TYPE_CHECKING:
     from fractions import Fraction
 
-    from vsrdb_cli.display import Display
+    from vsrdb_cli.commands.display import Display
     from vsrdb_cli.restore import RestoreOptions
-    from vsrdb_cli.trim import Position
+    from vsrdb_cli.video.part import Position
 
 
 class TileType(click.ParamType[int | str | None]):
@@ -239,9 +239,9 @@ def restore(
     Ends with 0 if all is restored, 1 if something is not, 2 if these options cannot be, 130 if
     interrupted.
     """
-    from vsrdb_cli.commands.running import FAILED, run_many, run_one, table_of
-    from vsrdb_cli.display import Bar, JsonLines
-    from vsrdb_cli.inputs import Batch, Item, find, is_batch
+    from vsrdb_cli.batch.inputs import Batch, Item, find, is_batch
+    from vsrdb_cli.commands.display import Bar, JsonLines
+    from vsrdb_cli.commands.restore_many import FAILED, run_many, run_one, table_of
 
     if as_json and not dry_run:
         raise click.UsageError("--json is for --dry-run; see --report and --progress json")
@@ -272,7 +272,7 @@ def restore(
                 suffix=container and f".{container}",
             )
         if dry_run:
-            from vsrdb_cli.commands.estimating import estimate_all
+            from vsrdb_cli.commands.dry_run import estimate_all
 
             status = estimate_all(
                 batch,
@@ -353,7 +353,7 @@ def _options(
 
 
 def _position(name: str, text: str | None) -> Position | None:
-    from vsrdb_cli.trim import parse_position
+    from vsrdb_cli.video.part import parse_position
 
     try:
         return None if text is None else parse_position(text)

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from vsrdb_cli import console
+from vsrdb_cli.commands import console
 from vsrdb_cli.errors import VsrdbError
 
 if TYPE_CHECKING:
-    from vsrdb_cli.checkpoint import Checkpoint
+    from vsrdb_cli.checkpoints.checkpoint import Checkpoint
 
 
 @click.group()
@@ -36,7 +36,7 @@ def import_(sources: tuple[Path, ...], output: Path, overwrite: bool) -> None:
     SOURCES are model_D_best.pt and model_R_best.pt in any order, or one folder or zip archive
     that holds them.
     """
-    from vsrdb_cli.upstream import NOTICE, import_released
+    from vsrdb_cli.checkpoints.released import NOTICE, import_released
 
     checkpoint = import_released(sources, output, overwrite=overwrite)
     console.result(f"{output}: FMA-Net with {checkpoint.parameters:,} parameters, x4, RGB")
@@ -51,8 +51,8 @@ def list_() -> None:
     from rich.text import Text
 
     from vsrdb_cli.backends.builtin import SUMMARIES
-    from vsrdb_cli.checkpoint import load_checkpoint
-    from vsrdb_cli.registry import bundled_models
+    from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
+    from vsrdb_cli.checkpoints.registry import bundled_models
 
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("name", no_wrap=True)
@@ -90,7 +90,7 @@ def list_() -> None:
 def info(name_or_path: str) -> None:
     """Describe a checkpoint: configuration, terms, origin, SHA-256."""
     from vsrdb_cli.backends.builtin import SUMMARIES
-    from vsrdb_cli.checkpoint import load_checkpoint
+    from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
 
     if name_or_path in SUMMARIES:
         facts = {

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from vsrdb_cli.backends.runner import Runner, RunnerInfo
-from vsrdb_cli.jobs.plan import Segment
+from vsrdb_cli.jobs.division import Segment
 from vsrdb_cli.jobs.segments import Job, restore_segments
-from vsrdb_cli.memory import pipeline_bytes
+from vsrdb_cli.pipeline.memory import pipeline_bytes
 from vsrdb_cli.restore import RestoreOptions, check_scale_and_tile, settle_tile
 from vsrdb_cli.video.frame import FrameSource
 

@@ -17,9 +17,9 @@ from typing import Any, Self
 
 from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.errors import OutputError
-from vsrdb_cli.jobs.plan import Plan
+from vsrdb_cli.files import writing
+from vsrdb_cli.jobs.division import Plan
 from vsrdb_cli.video.info import ReadReport
-from vsrdb_cli.video.output import writing
 
 # How much of a file's beginning and of its end says that it is still the same one.
 _SAMPLE_BYTES = 1 << 20

@@ -14,11 +14,12 @@ from pathlib import Path
 
 from vsrdb_cli import __version__
 from vsrdb_cli.backends.runner import Runner, RunnerInfo
+from vsrdb_cli.files import check_folder, put_in_place
 from vsrdb_cli.jobs.crew import Alone, Crew, Listener
+from vsrdb_cli.jobs.division import Segment, make_plan
 from vsrdb_cli.jobs.journal import Journal, identity
-from vsrdb_cli.jobs.plan import Segment, make_plan
+from vsrdb_cli.jobs.processes import Workers
 from vsrdb_cli.jobs.segments import Job
-from vsrdb_cli.jobs.workers import Workers
 from vsrdb_cli.restore import (
     Progress,
     RestoreOptions,
@@ -32,7 +33,6 @@ from vsrdb_cli.video.encoders import EncoderOptions, Encoding, choose
 from vsrdb_cli.video.frame import FrameSource
 from vsrdb_cli.video.images import PictureWriter, natural_order
 from vsrdb_cli.video.join import join
-from vsrdb_cli.video.output import check_folder, put_in_place
 from vsrdb_cli.video.writer import open_sink
 
 # Options on which the frames do not depend; what weights, backend and precision come to is bound

@@ -13,8 +13,8 @@ from typing import Self
 
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.jobs.plan import Plan, Segment
-from vsrdb_cli.prefetch import Prefetch
+from vsrdb_cli.jobs.division import Plan, Segment
+from vsrdb_cli.pipeline.prefetch import Prefetch
 from vsrdb_cli.restore import RestoreOptions, restored_frames, restorer_for
 from vsrdb_cli.video.encoders import Encoding
 from vsrdb_cli.video.frame import Frame, FrameSink, FrameSource

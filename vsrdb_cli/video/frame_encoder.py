@@ -16,11 +16,11 @@ from av.codec.context import Flags
 from av.error import FFmpegError
 
 from vsrdb_cli.errors import OptionError, OutputError
+from vsrdb_cli.files import DISK_HINT
 from vsrdb_cli.video.colour import is_rgb
 from vsrdb_cli.video.container import reason
 from vsrdb_cli.video.conversion import FromRgb
 from vsrdb_cli.video.orientation import set_orientation
-from vsrdb_cli.video.output import DISK_HINT
 from vsrdb_cli.video.timing import ticks
 
 if TYPE_CHECKING:

@@ -15,13 +15,7 @@ import av
 from av.error import FFmpegError
 
 from vsrdb_cli.errors import OutputError, VideoError
-from vsrdb_cli.video.colour import BT709, TV, Colour
-from vsrdb_cli.video.container import main_video, open_input, reason
-from vsrdb_cli.video.conversion import FromRgb, ToRgb
-from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
-from vsrdb_cli.video.orientation import orientation_of, upright, upright_size
-from vsrdb_cli.video.output import (
+from vsrdb_cli.files import (
     check_file,
     check_folder,
     check_space,
@@ -30,6 +24,12 @@ from vsrdb_cli.video.output import (
     temporary_beside,
     writing,
 )
+from vsrdb_cli.video.colour import BT709, TV, Colour
+from vsrdb_cli.video.container import main_video, open_input, reason
+from vsrdb_cli.video.conversion import FromRgb, ToRgb
+from vsrdb_cli.video.frame import Frame
+from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
+from vsrdb_cli.video.orientation import orientation_of, upright, upright_size
 from vsrdb_cli.video.probe import probe
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsrdb_cli.errors import OutputError
+from vsrdb_cli.files import check_file, check_space, suffix_of
 from vsrdb_cli.video.codecs import ENCODERS
 from vsrdb_cli.video.container import Demuxer, codec_name, main_video, open_input
 from vsrdb_cli.video.frame_encoder import end_with, start, tag_for_players
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.orientation import set_orientation
-from vsrdb_cli.video.output import check_file, check_space, suffix_of
-from vsrdb_cli.video.plan import StreamPlan, plan_streams
+from vsrdb_cli.video.stream_fates import StreamPlan, plan_streams
 from vsrdb_cli.video.streams import Copied, SideStreams
 from vsrdb_cli.video.verify import Expected, first_sounds
 from vsrdb_cli.video.writer import OutputFile, describe_video

@@ -18,12 +18,12 @@ import numpy as np
 from av.error import FFmpegError
 
 from vsrdb_cli.errors import OutputError, VideoError
+from vsrdb_cli.files import writing
 from vsrdb_cli.video.colour import BT709, BT2020_NCL, PC, bit_depth, colour_of
 from vsrdb_cli.video.container import reason
 from vsrdb_cli.video.conversion import FromRgb, ToRgb
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
-from vsrdb_cli.video.output import writing
 
 if TYPE_CHECKING:
     from av.container import InputContainer

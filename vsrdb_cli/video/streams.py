@@ -13,7 +13,7 @@ from av.error import FFmpegError
 from vsrdb_cli.video.container import Demuxer, open_input
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.metadata import copy_chapters, copy_stream_metadata
-from vsrdb_cli.video.plan import COVERS, TEXT_CODECS, Fate, StreamPlan
+from vsrdb_cli.video.stream_fates import COVERS, TEXT_CODECS, Fate, StreamPlan
 from vsrdb_cli.video.subtitles import TextConverter
 from vsrdb_cli.video.timing import Clock, SideClock, shift, ticks
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vsrdb_cli.video.container import Demuxer, main_video, open_input
 from vsrdb_cli.video.info import VideoInfo
-from vsrdb_cli.video.plan import Fate, StreamPlan
+from vsrdb_cli.video.stream_fates import Fate, StreamPlan
 from vsrdb_cli.video.streams import Copied
 
 # Matroska and WebM count milliseconds, and a difference of two times has two roundings.

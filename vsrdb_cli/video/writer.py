@@ -12,14 +12,7 @@ import av
 from av.error import FFmpegError
 
 from vsrdb_cli.errors import OutputError
-from vsrdb_cli.video.codecs import CONTAINERS
-from vsrdb_cli.video.container import open_input, reason, url
-from vsrdb_cli.video.encoders import EncoderOptions, Encoding, choose
-from vsrdb_cli.video.frame import Frame, FrameSink
-from vsrdb_cli.video.frame_encoder import FrameEncoder, start
-from vsrdb_cli.video.info import Kind, VideoInfo
-from vsrdb_cli.video.metadata import copy_stream_metadata, keeps_timecode, unusual_keys
-from vsrdb_cli.video.output import (
+from vsrdb_cli.files import (
     DISK_HINT,
     check_file,
     check_space,
@@ -27,7 +20,14 @@ from vsrdb_cli.video.output import (
     suffix_of,
     temporary_beside,
 )
-from vsrdb_cli.video.plan import StreamPlan, has_cover, plan_streams
+from vsrdb_cli.video.codecs import CONTAINERS
+from vsrdb_cli.video.container import open_input, reason, url
+from vsrdb_cli.video.encoders import EncoderOptions, Encoding, choose
+from vsrdb_cli.video.frame import Frame, FrameSink
+from vsrdb_cli.video.frame_encoder import FrameEncoder, start
+from vsrdb_cli.video.info import Kind, VideoInfo
+from vsrdb_cli.video.metadata import copy_stream_metadata, keeps_timecode, unusual_keys
+from vsrdb_cli.video.stream_fates import StreamPlan, has_cover, plan_streams
 from vsrdb_cli.video.streams import SideStreams
 from vsrdb_cli.video.verify import Expected, Sounds, first_sounds, mismatches
 

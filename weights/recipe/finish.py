@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 from recipe.settings import Settings
 
-from vsrdb_cli.checkpoint import save_checkpoint
+from vsrdb_cli.checkpoints.checkpoint import save_checkpoint
 
 
 def finish(run: Path, settings: Settings, target: Path, *, overwrite: bool) -> int:

@@ -28,7 +28,7 @@ from recipe.validation import Example, real_examples, rendered_examples, score
 from torch import Tensor, nn
 
 from vsrdb_cli.backends.pytorch import cpu_computes_bfloat16
-from vsrdb_cli.checkpoint import load_checkpoint
+from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
 from vsrdb_cli.network.fmanet import FMANet
 
 SAVE_SECONDS = 120

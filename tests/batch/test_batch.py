@@ -1,0 +1,270 @@
+"""Folders and several inputs: every good one restored, every bad one told, nothing overwritten."""
+
+import json
+import shutil
+from pathlib import Path
+
+import av
+import clips
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from vsrdb_cli import restore as restoring
+from vsrdb_cli.batch.inputs import find, is_batch
+from vsrdb_cli.cli import main
+from vsrdb_cli.errors import OptionError
+
+
+def vsrdb(*arguments):
+    command = ["restore", "--weights", "nearest", *map(str, arguments)]
+    return CliRunner().invoke(main, command, catch_exceptions=False)
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory):
+    return clips.make(tmp_path_factory.mktemp("clip") / "clip.mp4", frames=3, height=24, width=32)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "in").mkdir()
+    return tmp_path / "in"
+
+
+def put(clip, *paths):
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(clip, path)
+
+
+def put_pictures(folder, count=2):
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        image = av.VideoFrame.from_ndarray(clips.picture(number, 24, 32), "rgb24")
+        image.to_image().save(folder / f"{number}.png")
+
+
+def tree(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def found(batch, root):
+    return [str(item.target.relative_to(root)) for item in batch.items]
+
+
+def test_a_folder_of_8_clips_with_2_bad_ones_gives_6_and_tells_of_2(tmp_path, folder, clip):
+    put(clip, *(folder / f"{n}.mp4" for n in range(6)))
+    (folder / "cut.mp4").write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
+    (folder / "empty.mov").touch()
+    done = vsrdb(folder, tmp_path / "out", "--report", tmp_path / "report.json")
+    assert done.exit_code == 1
+    assert tree(tmp_path / "out") == [f"{n}.mp4" for n in range(6)]
+    for n in range(6):
+        assert len(clips.read(tmp_path / "out" / f"{n}.mp4").images) == 3
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["restored"], report["failed"], report["skipped"]) == (6, 2, 0)
+    errors = {Path(i["source"]).name: i["error"] for i in report["inputs"] if i["error"]}
+    assert set(errors) == {"cut.mp4", "empty.mov"}
+    assert "is empty (0 bytes)" in errors["empty.mov"]
+    rows = [line for line in done.stdout.splitlines() if "restored" in line or "failed" in line]
+    assert len(rows) == 8
+    assert sum("failed" in row for row in rows) == 2
+
+
+def test_the_network_is_loaded_once(tmp_path, folder, clip, monkeypatch):
+    loaded = []
+    load = restoring.load_runner
+
+    def counting(*arguments, **options):
+        loaded.append(arguments)
+        return load(*arguments, **options)
+
+    monkeypatch.setattr(restoring, "load_runner", counting)
+    put(clip, folder / "a.mp4", folder / "b.mp4")
+    assert vsrdb(folder, tmp_path / "out").exit_code == 0
+    assert len(loaded) == 1
+
+
+def test_the_tree_is_mirrored_and_only_when_asked(tmp_path, folder, clip):
+    put(clip, folder / "a.mp4", folder / "x" / "b.mov", folder / "x" / "y" / "c.mkv")
+    put_pictures(folder / "shots")
+    assert found(find([folder], tmp_path / "out"), tmp_path / "out") == ["a.mp4"]
+    flat = vsrdb(folder, tmp_path / "flat")
+    assert flat.exit_code == 0
+    assert tree(tmp_path / "flat") == ["a.mp4"]
+    assert "2 folders" in flat.stderr
+    deep = vsrdb(folder, tmp_path / "deep", "--recursive")
+    assert deep.exit_code == 0
+    assert tree(tmp_path / "deep") == [
+        *("a.mp4", "shots/0.png", "shots/1.png", "x/b.mov", "x/y/c.mkv"),
+    ]
+
+
+def test_several_inputs_go_into_one_folder_a_folder_under_its_name(tmp_path, folder, clip):
+    put(clip, tmp_path / "one.mp4", tmp_path / "two.avi", folder / "three.mp4")
+    put_pictures(tmp_path / "shots")
+    done = vsrdb(
+        tmp_path / "one.mp4", tmp_path / "two.avi", folder, tmp_path / "shots", tmp_path / "out"
+    )
+    assert done.exit_code == 0
+    assert tree(tmp_path / "out") == [
+        *("in/three.mp4", "one.mp4", "shots/0.png", "shots/1.png", "two.mkv"),
+    ]
+
+
+def test_several_inputs_need_a_folder(tmp_path, clip):
+    done = vsrdb(clip, clip, tmp_path / "out.mp4")
+    assert done.exit_code == 1
+    assert "is no folder, and there are several inputs" in done.stderr
+
+
+def test_a_pattern_and_a_container_choose(tmp_path, folder, clip):
+    put(clip, folder / "a.mp4", folder / "b.mp4", folder / "b.dat", folder / "notes.txt")
+    batch = find([folder], tmp_path / "out", pattern="b*", suffix=".mkv")
+    assert [item.source.name for item in batch.items] == ["b.dat", "b.mp4"]
+    assert found(batch, tmp_path / "out") == ["b.mkv", "b.mkv"]
+    assert all("would be the output of" in str(item.problem) for item in batch.items)
+    assert find([folder], tmp_path / "out").notices == [f"2 other files in {folder} are left aside"]
+
+
+def test_skip_existing_leaves_what_is_there_and_without_it_that_is_a_failure(
+    tmp_path, folder, clip
+):
+    put(clip, folder / "a.mp4", folder / "b.mp4")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.mp4").write_text("mine")
+    again = vsrdb(folder, tmp_path / "out")
+    assert again.exit_code == 1
+    assert "exists already" in again.stderr
+    skipping = vsrdb(folder, tmp_path / "out", "--skip-existing")
+    assert skipping.exit_code == 0
+    assert "skipped" in skipping.stdout
+    assert (tmp_path / "out" / "a.mp4").read_text() == "mine"
+    assert vsrdb(clip, tmp_path / "out" / "a.mp4", "--skip-existing").exit_code == 0
+    assert (tmp_path / "out" / "a.mp4").read_text() == "mine"
+
+
+def test_a_folder_of_pictures_is_a_sequence_and_of_videos_a_batch(tmp_path, folder, clip):
+    put_pictures(folder)
+    assert not is_batch([folder], recursive=False, pattern=None)
+    put(clip, tmp_path / "videos" / "a.mp4")
+    assert is_batch([tmp_path / "videos"], recursive=False, pattern=None)
+    assert vsrdb(folder, tmp_path / "out.mp4").exit_code == 0
+    assert len(clips.read(tmp_path / "out.mp4").images) == 2
+
+
+def test_a_mixture_is_refused_and_told_how_to_say_it(tmp_path, folder, clip):
+    put_pictures(folder)
+    put(clip, folder / "a.mp4")
+    done = vsrdb(folder, tmp_path / "out")
+    assert done.exit_code == 1
+    assert "both videos (1) and pictures (2)" in done.stderr
+    assert "--pattern '*.mp4'" in done.stderr
+    assert vsrdb(folder, tmp_path / "out", "--pattern", "*.mp4").exit_code == 0
+    assert tree(tmp_path / "out") == ["a.mp4"]
+    assert vsrdb(folder, tmp_path / "frames", "--pattern", "*.png").exit_code == 0
+    assert tree(tmp_path / "frames") == ["0.png", "1.png"]
+    with pytest.raises(OptionError, match="only 1 of the 2 pictures"):
+        is_batch([folder], recursive=False, pattern="0.png")
+
+
+def test_a_mixture_deep_in_a_tree_fails_alone(tmp_path, folder, clip):
+    put(clip, folder / "good" / "a.mp4", folder / "mixed" / "b.mp4")
+    put_pictures(folder / "mixed")
+    assert vsrdb(folder, tmp_path / "out", "--recursive").exit_code == 1
+    assert tree(tmp_path / "out") == ["good/a.mp4"]
+
+
+def test_an_empty_folder_and_options_without_a_folder_are_refused(tmp_path, folder, clip):
+    done = vsrdb(folder, tmp_path / "out")
+    assert done.exit_code == 1
+    assert "no videos in" in done.stderr
+    assert "--recursive is for folders" in vsrdb(clip, tmp_path / "o.mp4", "--recursive").stderr
+    assert vsrdb(clip, tmp_path / "o.mp4", "--container", "mkv").exit_code == 2
+
+
+def test_links_out_of_the_folder_are_not_followed(tmp_path, folder, clip):
+    put(clip, folder / "a.mp4", tmp_path / "elsewhere" / "secret.mp4")
+    (folder / "out.mp4").symlink_to(tmp_path / "elsewhere" / "secret.mp4")
+    (folder / "outside").symlink_to(tmp_path / "elsewhere")
+    (folder / "inside.mp4").symlink_to(folder / "a.mp4")
+    (folder / "loop").symlink_to(folder)
+    batch = find([folder], tmp_path / "out", recursive=True)
+    assert [item.source.name for item in batch.items] == ["a.mp4", "inside.mp4"]
+    assert sum("links out of the folder" in notice for notice in batch.notices) == 2
+
+
+def test_an_output_inside_the_input_is_no_input_of_the_next_run(tmp_path, folder, clip):
+    put(clip, folder / "a.mp4")
+    for _ in range(2):
+        done = vsrdb(folder, folder / "restored", "--recursive", "--skip-existing")
+        assert done.exit_code == 0
+    assert tree(folder) == ["a.mp4", "restored/a.mp4"]
+
+
+@pytest.mark.parametrize("where", ["same", "link", "other-name"])
+def test_no_input_is_ever_overwritten(tmp_path, folder, clip, where):
+    put(clip, folder / "a.mp4")
+    before = (folder / "a.mp4").read_bytes()
+    target = {"same": folder, "link": tmp_path / "link", "other-name": tmp_path / "in" / "."}[where]
+    if where == "link":
+        target.symlink_to(folder)
+    done = vsrdb(folder, target, "--overwrite")
+    assert done.exit_code == 1
+    assert "is the input itself" in done.stderr
+    (tmp_path / "c").mkdir()
+    shutil.copy(clip, tmp_path / "c" / "a.mp4")
+    crossing = vsrdb(folder / "a.mp4", tmp_path / "c" / "a.mp4", tmp_path / "c", "--overwrite")
+    assert crossing.exit_code == 1
+    assert (folder / "a.mp4").read_bytes() == before
+    assert (tmp_path / "c" / "a.mp4").read_bytes() == before
+
+
+def test_two_inputs_with_one_output_both_fail_and_neither_is_written(tmp_path, clip):
+    put(clip, tmp_path / "a" / "x.mp4", tmp_path / "b" / "x.mp4", tmp_path / "c.mp4")
+    done = vsrdb(
+        tmp_path / "a" / "x.mp4", tmp_path / "b" / "x.mp4", tmp_path / "c.mp4", tmp_path / "out"
+    )
+    assert done.exit_code == 1
+    assert tree(tmp_path / "out") == ["c.mp4"]
+
+
+def test_even_an_error_of_our_own_does_not_stop_the_others(tmp_path, folder, clip, monkeypatch):
+    from vsrdb_cli.commands import restore_many as running
+
+    real = running.restore_video
+
+    def broken(source, *arguments, **options):
+        if source.name == "a.mp4":
+            raise ZeroDivisionError("a fault")
+        return real(source, *arguments, **options)
+
+    monkeypatch.setattr(running, "restore_video", broken)
+    put(clip, folder / "a.mp4", folder / "b.mp4")
+    done = vsrdb(folder, tmp_path / "out", "--report", tmp_path / "report.json")
+    assert done.exit_code == 1
+    assert tree(tmp_path / "out") == ["b.mp4"]
+    (first, _) = json.loads((tmp_path / "report.json").read_text())["inputs"]
+    assert "ZeroDivisionError" in first["details"]
+
+
+def test_an_interrupted_batch_goes_on_where_it_stopped(tmp_path, folder):
+    for name in ("a", "b"):
+        clips.make(folder / f"{name}.mp4", frames=26, height=24, width=32)
+    partial = restoring.RestoreOptions(weights="nearest", segment_seconds=0.4)
+    (tmp_path / "out").mkdir()
+
+    def stop(progress):
+        if progress.phase == "restore" and progress.frames == 23:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        restoring.restore_video(
+            folder / "b.mp4", tmp_path / "out" / "b.mp4", partial, on_progress=stop
+        )
+    done = vsrdb(folder, tmp_path / "out", "--segment-seconds", "0.4")
+    assert done.exit_code == 0
+    assert "going on where an earlier run stopped" in done.stderr
+    assert tree(tmp_path / "out") == ["a.mp4", "b.mp4"]
+    assert np.array_equal(clips.read(tmp_path / "out" / "b.mp4").numbers, range(26))

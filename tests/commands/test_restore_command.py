@@ -1,0 +1,180 @@
+"""`vsrdb restore` for other programs: JSON lines, exit statuses, pipes, a configuration file."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import av
+import clips
+import pytest
+from click.testing import CliRunner
+
+from vsrdb_cli.cli import main
+from vsrdb_cli.restore import work_folder
+
+PROGRAM = [sys.executable, "-c", "from vsrdb_cli.cli import main; main()", "restore"]
+ROOT = Path(__file__).parents[2]
+
+
+def vsrdb(*arguments):
+    command = ["restore", "--weights", "nearest", *map(str, arguments)]
+    return CliRunner().invoke(main, command, catch_exceptions=False)
+
+
+def events(done):
+    return [json.loads(line) for line in done.stderr.splitlines()]
+
+
+@pytest.fixture
+def source(tmp_path):
+    return clips.make(tmp_path / "in.mp4", frames=26, height=24, width=32)
+
+
+def test_json_lines_tell_of_the_whole_run(tmp_path, source):
+    done = vsrdb(source, tmp_path / "out.mp4", "--progress", "json", "--segment-seconds", "0.4")
+    told = events(done)
+    assert done.exit_code == 0
+    assert done.stdout == ""
+    assert told[0] == {"event": "start", "file": str(source), "output": str(tmp_path / "out.mp4")}
+    kinds = [event["event"] for event in told]
+    assert {"plan", "frame", "join"} < set(kinds)
+    assert all(event["file"] == str(source) for event in told)
+    last = [event for event in told if event["event"] == "frame"][-1]
+    assert (last["frame"], last["frames"], last["eta_seconds"]) == (26, 26, 0)
+    assert last["fps"] > 0
+    assert last["segment"] == last["segments"] - 1
+    assert told[-1] == told[-1] | {"event": "done", "frame": 26, "width": 128, "height": 96}
+    assert told[-1]["bytes"] == (tmp_path / "out.mp4").stat().st_size
+
+
+def test_json_lines_tell_of_a_short_run_too(tmp_path, source):
+    told = events(vsrdb(source, tmp_path / "out.mp4", "--progress", "json"))
+    frames = [event for event in told if event["event"] == "frame"]
+    assert frames[-1]["frame"] == 26
+    assert frames[-1]["segment"] is None
+    assert [f["frame"] for f in frames] == sorted({f["frame"] for f in frames})
+
+
+def test_an_error_is_a_json_line_with_its_hint_and_status_1(tmp_path, source):
+    (tmp_path / "out.mp4").touch()
+    done = vsrdb(source, tmp_path / "out.mp4", "--progress", "json")
+    (error,) = [event for event in events(done) if event["event"] == "error"]
+    assert done.exit_code == 1
+    assert error["message"].endswith("exists already")
+    assert "--overwrite" in error["hint"]
+
+
+def test_a_batch_tells_of_every_file_and_of_its_end(tmp_path, source):
+    (tmp_path / "bad.mp4").write_text("no video")
+    done = vsrdb(source, tmp_path / "bad.mp4", tmp_path / "out", "--progress", "json")
+    told = events(done)
+    assert done.exit_code == 1
+    assert {e["file"] for e in told} == {str(source), str(tmp_path / "bad.mp4"), None}
+    assert told[-1] == {"event": "end", "file": None, "restored": 1, "skipped": 0, "failed": 1}
+
+
+def test_quiet_says_nothing_but_errors(tmp_path, source):
+    done = vsrdb(source, tmp_path / "out.mp4", "--quiet")
+    assert (done.stdout, done.stderr, done.exit_code) == ("", "", 0)
+    again = vsrdb(source, tmp_path / "out.mp4", "--quiet")
+    assert again.stderr.startswith("error: ")
+    assert vsrdb(source, tmp_path / "o.mp4", "--quiet", "--progress", "json").exit_code == 2
+
+
+@pytest.mark.parametrize("arguments, status", [
+    (["--crf", "99"], 2), (["--no-such-option"], 2), (["--devices", "cpu,,"], 2),
+    (["--devices", "cpu", "--device", "cpu"], 2), (["--weights", "no-such"], 1),
+    (["--tile", "10"], 1), (["--codec", "prores"], 1), ([], 0),
+])  # fmt: skip
+def test_exit_statuses(tmp_path, source, arguments, status):
+    assert vsrdb(source, tmp_path / "out.mp4", *arguments).exit_code == status
+    assert (tmp_path / "out.mp4").exists() == (status == 0)
+
+
+def test_interrupted_it_says_what_is_kept_and_ends_with_130(tmp_path):
+    source = clips.make(tmp_path / "in.mp4", frames=500, height=90, width=160)
+    target = tmp_path / "out.mp4"
+    run = subprocess.Popen(
+        [*PROGRAM, source, target, "--weights", "bicubic", "--segment-seconds", "0.4",
+         "--preset", "slower", "--progress", "json"],
+        stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        # A shell's background job ignores Ctrl-C, and its children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    )  # fmt: skip
+    assert run.stderr is not None
+    said = []
+    for line in run.stderr:
+        said.append(json.loads(line))
+        if said[-1].get("segment", 0) >= 2:  # not every frame has a line
+            run.send_signal(2)
+            break
+    said += [json.loads(line) for line in run.stderr]
+    assert run.wait(30) == 130
+    assert str(work_folder(target)) in said[-1]["text"]
+    assert not target.exists()
+    assert (work_folder(target) / "segment-00000.mp4").exists()
+
+
+def test_a_video_goes_through_pipes_between_two_ffmpeg(tmp_path, source):
+    out = tmp_path / "out.mkv"
+    decode = f"ffmpeg -v error -i {source} -f yuv4mpegpipe -"
+    encode = f"ffmpeg -v error -i - -c:v ffv1 {out}"
+    program = " ".join(f"'{part}'" for part in PROGRAM)
+    done = subprocess.run(
+        f"{decode} | {program} - - --weights nearest --quiet | {encode}",
+        shell=True, check=True, capture_output=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert done.stderr == ""
+    with av.open(str(out)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert [clips.number_in(frame) for frame in frames] == list(range(26))
+    assert frames[0].shape == (96, 128, 3)
+
+
+def test_a_configuration_file_gives_options_and_the_command_line_wins(tmp_path, source):
+    config = tmp_path / "vsrdb.toml"
+    config.write_text('scale = 3\ncodec = "hevc"\nno-scene-cut = true\nsegment-seconds = 0.4\n')
+    done = vsrdb(source, tmp_path / "out.mp4", "--config", config)
+    assert done.exit_code == 0
+    with av.open(str(tmp_path / "out.mp4")) as container:
+        assert container.streams.video[0].codec_context.name == "hevc"
+        assert container.streams.video[0].width == 96
+    assert vsrdb(source, tmp_path / "4.mp4", "--config", config, "--scale", "4").exit_code == 0
+    with av.open(str(tmp_path / "4.mp4")) as container:
+        assert container.streams.video[0].width == 128
+
+
+@pytest.mark.parametrize("text, says", [
+    ("scal = 2", "there is no option 'scal'"), ("quiet = 1", "quiet is 1, expected true or false"),
+    ("scale = [2]", "scale is .2., expected one value"), ("scale = ", "is no TOML"),
+    ("scale = true", "scale is True, expected a value"), ("target = 'x'", "no option 'target'"),
+    ("config = 'x'", "no option 'config'"),
+])  # fmt: skip
+def test_what_a_configuration_file_cannot_mean_is_an_error(tmp_path, source, text, says):
+    config = tmp_path / "vsrdb.toml"
+    config.write_text(text)
+    done = vsrdb(source, tmp_path / "out.mp4", "--config", config)
+    assert done.exit_code == 1
+    assert says.replace(".2.", "[2]") in done.stderr
+    assert not (tmp_path / "out.mp4").exists()
+
+
+def test_a_value_out_of_range_in_the_file_is_the_options_own_error(tmp_path, source):
+    config = tmp_path / "vsrdb.toml"
+    config.write_text("scale = 9")
+    done = vsrdb(source, tmp_path / "out.mp4", "--config", config)
+    assert done.exit_code == 2
+    assert "--scale" in done.stderr
+    assert (
+        "did you mean 'scale'?"
+        in vsrdb(source, tmp_path / "out.mp4", "--config", _file(tmp_path, "scal = 2")).stderr
+    )
+    assert "cannot be read" in vsrdb(source, "x.mp4", "--config", tmp_path / "none.toml").stderr
+
+
+def _file(folder, text):
+    path = folder / "other.toml"
+    path.write_text(text)
+    return path

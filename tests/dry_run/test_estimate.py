@@ -1,0 +1,235 @@
+"""`vsrdb restore --dry-run` tells beforehand what a run then takes and does, and writes nothing."""
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import clips
+import pytest
+from click.testing import CliRunner
+
+from vsrdb_cli import restore as restoring
+from vsrdb_cli.backends.builtin import BuiltinRunner
+from vsrdb_cli.cli import main
+from vsrdb_cli.dry_run.estimate import estimate_run
+from vsrdb_cli.errors import OptionError, OutputError, VsrdbError
+from vsrdb_cli.jobs.journal import Journal
+from vsrdb_cli.pipeline.memory import SHARE, pipeline_bytes
+from vsrdb_cli.restore import RestoreOptions, restore_video, work_folder
+from vsrdb_cli.video.encoders import EncoderOptions
+
+NEAREST = RestoreOptions(weights="nearest")
+PARTS = replace(NEAREST, segment_seconds=0.4)  # of 25 frames a second: 10
+
+
+def vsrdb(*arguments):
+    command = ["restore", "--weights", "nearest", "--dry-run", *map(str, arguments)]
+    return CliRunner().invoke(main, command, catch_exceptions=False)
+
+
+def told(done):
+    return json.loads(done.stdout)
+
+
+@pytest.fixture
+def source(tmp_path):
+    """26 frames, three segments of `PARTS`, with a sound track."""
+    return clips.make(tmp_path / "in.mp4", frames=26, audio=("aac",), audio_seconds=1)
+
+
+def names(folder):
+    return sorted(file.name for file in folder.rglob("*"))
+
+
+def test_it_tells_of_input_network_and_output_and_writes_nothing(tmp_path, source):
+    before = names(tmp_path)
+    done = vsrdb(source, tmp_path / "out.mp4", "--codec", "hevc", "--crf", "30")
+    assert done.exit_code == 0
+    assert names(tmp_path) == before
+    lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines()[1:])
+    assert lines["input"].startswith("160x90, 25 fps, 26 frames, 1.04 s, h264 yuv420p BT.709, mov,")
+    assert "out.mp4: 640x360, libx265 yuv420p" in lines["output"]
+    assert "crf 30" in lines["output"]
+    assert lines["network"] == "nearest · torch cpu float32, whole pictures"
+    assert lines["memory"].endswith("are free")
+    assert lines["time"].startswith("about ")
+    assert lines["size"].startswith("about ")
+    assert lines["copied"] == "audio #1 aac und"
+    assert "dropped" not in lines
+
+
+def test_as_json_it_tells_the_same_in_numbers(tmp_path, source):
+    values = told(vsrdb(source, tmp_path / "out.mp4", "--json"))
+    (item,) = values["inputs"]
+    assert item["status"] == "estimated"
+    assert (item["frames"], item["width_hr"], item["height_hr"]) == (26, 640, 360)
+    assert item["network_bytes"] > 90 * 160 * 3 * 4
+    assert item["free_bytes"] > item["network_bytes"] + item["other_bytes"]
+    assert values["seconds"] == item["seconds"] > 26 * item["seconds_per_frame"] * 0.99
+    assert values["output_bytes"] == item["output_bytes"]
+    assert item["copied"] == ["audio #1 aac und"]
+
+
+@pytest.mark.parametrize("frames, codec", [(8, "h264"), (80, "h264"), (80, "ffv1")])
+def test_the_size_it_tells_is_near_to_what_the_run_writes(tmp_path, frames, codec):
+    source = clips.make(
+        tmp_path / "in.mkv", frames=frames, audio=("flac",), audio_seconds=frames / 25
+    )
+    options = replace(NEAREST, encoder=EncoderOptions(codec=codec))
+    estimate = estimate_run(source, tmp_path / "out.mkv", options)
+    restore_video(source, tmp_path / "out.mkv", options)
+    written = (tmp_path / "out.mkv").stat().st_size
+    assert estimate.output_bytes == pytest.approx(written, rel=0.3)
+
+
+def test_of_pictures_the_size_is_told_too(tmp_path, source):
+    estimate = estimate_run(source, tmp_path / "pictures", NEAREST)
+    restore_video(source, tmp_path / "pictures", NEAREST)
+    written = sum(file.stat().st_size for file in (tmp_path / "pictures").iterdir())
+    assert estimate.output_bytes == pytest.approx(written, rel=0.1)
+    assert estimate.encoder == "png"
+    assert estimate.dropped == ("audio #1 aac und",)
+
+
+def test_a_busier_rest_is_seen_in_the_sources_own_packets(tmp_path, monkeypatch):
+    calm, plain = clips.picture(0), clips.picture
+
+    def picture(number, height, width):
+        busy = plain(number, height, width)
+        return calm if number < 30 else busy
+
+    monkeypatch.setattr(clips, "picture", picture)
+    options = {"crf": "8", "bf": "0", "g": "1000", "sc_threshold": "0"}
+    source = clips.make(tmp_path / "in.mp4", frames=90, options=options)
+    estimate = estimate_run(source, tmp_path / "out.mp4", NEAREST)
+    start = estimate_run(source, tmp_path / "out.mp4", replace(NEAREST, end=30))
+    restore_video(source, tmp_path / "out.mp4", NEAREST)
+    written = (tmp_path / "out.mp4").stat().st_size
+    assert estimate.output_bytes > 2 * start.output_bytes
+    assert written / 3 < estimate.output_bytes < 3 * written
+
+
+def test_what_becomes_of_streams_is_told(tmp_path, source):
+    item = told(vsrdb(source, tmp_path / "out.webm", "--json"))["inputs"][0]
+    assert item["dropped"] == ["audio #1 aac und"]
+    assert any("a .mp4 or .mkv output keeps it" in notice for notice in item["notices"])
+    strict = vsrdb(source, tmp_path / "out.webm", "--strict")
+    assert strict.exit_code == 1
+    assert "not everything can be kept" in strict.stderr
+
+
+def test_the_tiles_are_those_of_the_run(tmp_path, monkeypatch):
+    source = clips.make(tmp_path / "in.mp4", frames=3, height=180, width=320)
+    whole = BuiltinRunner("nearest").memory(180, 320).total(3)
+    free = (pipeline_bytes(180, 320, scale=4, bit_depth=8) + whole) / SHARE
+    monkeypatch.setattr(restoring, "available_bytes", lambda device: free - 1)
+    estimate = estimate_run(source, tmp_path / "out.mp4", NEAREST)
+    assert 64 <= estimate.tile < 320
+    assert restore_video(source, tmp_path / "out.mp4", NEAREST).tile == estimate.tile
+
+
+def test_that_memory_or_disk_will_not_do_is_told(tmp_path, source, monkeypatch):
+    from vsrdb_cli.dry_run import estimate
+
+    monkeypatch.setattr(estimate, "available_bytes", lambda device: 1 << 20)
+    full = SimpleNamespace(disk_usage=lambda folder: SimpleNamespace(free=1000))
+    monkeypatch.setattr(estimate, "shutil", full)
+    done = vsrdb(source, tmp_path / "out.mp4", "--tile", "none")
+    assert "memory will run out" in done.stdout
+    assert "the disk will be full" in done.stdout
+
+
+def test_what_an_earlier_run_finished_is_not_counted_again(tmp_path, source):
+    target = tmp_path / "out.mp4"
+    fresh = estimate_run(source, target, PARTS)
+
+    def stop(progress):
+        if progress.phase == "restore" and progress.frames == 23:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        restore_video(source, target, PARTS, on_progress=stop)
+    before = names(work_folder(target))
+    again = estimate_run(source, target, PARTS)
+    assert (fresh.finished, again.finished) == (0, 20)
+    assert again.seconds == pytest.approx(again.load_seconds + 6 * again.seconds_per_frame)
+    assert names(work_folder(target)) == before
+    assert estimate_run(source, target, replace(PARTS, restart=True)).finished == 0
+    with pytest.raises(OutputError, match="scale was 4, is 2"):
+        estimate_run(source, target, replace(PARTS, scale=2))
+    with Journal(work_folder(target)), pytest.raises(OutputError, match="another vsrdb"):
+        estimate_run(source, target, PARTS)
+
+
+@pytest.mark.parametrize("options", [
+    replace(NEAREST, weights="no-such"), replace(NEAREST, scale=9), replace(NEAREST, tile=10),
+    replace(NEAREST, encoder=EncoderOptions(codec="ffv1")), replace(NEAREST, backend="tensorrt"),
+])  # fmt: skip
+def test_what_the_run_would_refuse_is_refused(tmp_path, source, options):
+    with pytest.raises(VsrdbError) as estimated:
+        estimate_run(source, tmp_path / "out.mp4", options)
+    with pytest.raises(VsrdbError) as ran:
+        restore_video(source, tmp_path / "out.mp4", options)
+    assert str(estimated.value) == str(ran.value)
+    assert names(tmp_path) == ["in.mp4"]
+
+
+def test_an_output_that_is_there_and_a_missing_folder_are_refused_as_ever(tmp_path, source):
+    (tmp_path / "out.mp4").touch()
+    assert "exists already" in vsrdb(source, tmp_path / "out.mp4").stderr
+    assert vsrdb(source, tmp_path / "out.mp4", "--overwrite").exit_code == 0
+    missing = vsrdb(source, tmp_path / "none" / "out.mp4")
+    assert missing.exit_code == 1
+    assert "does not exist" in missing.stderr
+
+
+def test_of_many_inputs_each_and_the_whole_are_told(tmp_path, source):
+    folder = tmp_path / "videos"
+    (folder / "deep").mkdir(parents=True)
+    for name in ("a.mp4", "deep/b.mp4", "there.mp4"):
+        (folder / name).write_bytes(source.read_bytes())
+    (folder / "bad.mp4").write_text("no video")
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "there.mp4").touch()
+    arguments = (folder, out, "--recursive", "--skip-existing")
+    done = vsrdb(*arguments, "--json")
+    assert done.exit_code == 1
+    assert names(out) == ["there.mp4"]
+    items = {item["source"].removeprefix(f"{folder}/"): item for item in told(done)["inputs"]}
+    assert {name: item["status"] for name, item in items.items()} == {
+        "a.mp4": "estimated", "deep/b.mp4": "estimated", "there.mp4": "skipped", "bad.mp4": "failed"
+    }  # fmt: skip
+    sizes = [items[name]["output_bytes"] for name in ("a.mp4", "deep/b.mp4")]
+    assert told(done)["output_bytes"] == sum(sizes)
+    assert "cannot be read as a video" in items["bad.mp4"]["error"]
+    assert items["bad.mp4"]["hint"]
+    text = vsrdb(*arguments).stdout
+    assert text.count("  network ") == 2
+    assert "is there" in text
+    assert text.splitlines()[-1].startswith("all of them  about ")
+
+
+def test_for_several_devices_each_process_is_told(tmp_path, source):
+    estimate = estimate_run(source, tmp_path / "out.mp4", replace(NEAREST, devices=("cpu", "cpu")))
+    assert estimate.processes == 2
+    assert estimate.in_segments
+    done = vsrdb(source, tmp_path / "out.mp4", "--devices", "cpu,cpu")
+    assert "2 processes, each" in done.stdout
+
+
+def test_what_cannot_be_tried_is_refused(tmp_path, source):
+    done = vsrdb("-", tmp_path / "out.mp4")
+    assert done.exit_code == 1
+    assert "can be read only once" in done.stderr
+    with pytest.raises(OptionError):
+        estimate_run(restoring.PIPE, tmp_path / "out.mp4", NEAREST)
+    assert vsrdb(source, tmp_path / "o.mp4", "--report", tmp_path / "r.json").exit_code == 2
+    command = ["restore", str(source), str(tmp_path / "o.mp4"), "--json"]
+    assert CliRunner().invoke(main, command).exit_code == 2
+
+
+def test_a_stream_on_stdout_has_no_size_and_nothing_is_sent(source):
+    done = vsrdb(source, "-", "--json")
+    (item,) = told(done)["inputs"]
+    assert (item["encoder"], item["output_bytes"]) == ("y4m", None)

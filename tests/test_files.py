@@ -1,0 +1,175 @@
+"""Whatever goes wrong with the output: the source is untouched, no half file has the final name."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import stat
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import clips
+import pytest
+
+from vsrdb_cli.errors import OutputError
+from vsrdb_cli.files import temporary_beside
+from vsrdb_cli.restore import RestoreOptions, restore_video, work_folder
+from vsrdb_cli.video.pipe import PipeWriter
+from vsrdb_cli.video.reader import open_source
+
+ROOT = Path(__file__).parents[1]
+PROGRAM = [sys.executable, "-c", "from vsrdb_cli.cli import main; main()", "restore"]
+NOBODY = 65534
+
+
+@pytest.fixture
+def source(tmp_path):
+    folder = tmp_path / "source"
+    folder.mkdir()
+    return clips.make(folder / "in.mp4", frames=20, audio=("aac",))
+
+
+@pytest.fixture
+def output(tmp_path):
+    folder = tmp_path / "output"
+    folder.mkdir()
+    return folder
+
+
+@contextmanager
+def largest_file(limit):
+    """No file of ours may grow beyond so many bytes, as if the disk were full then."""
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+
+
+def restore(source, target, **options):
+    restore_video(source, target, RestoreOptions(weights="nearest", **options))
+
+
+# Before the header, with the first pictures, and with the index at the end.
+@pytest.mark.parametrize("limit", [0, 500, 2000])
+@pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.webm", "pictures", "y4m"])
+def test_a_full_disk_ends_the_run_in_one_line_and_leaves_nothing(source, output, name, limit):
+    before = source.read_bytes()
+    with (
+        largest_file(limit),
+        pytest.raises(OutputError, match=r"cannot be written: .+") as caught,
+    ):
+        if name == "y4m":
+            file = (output.parent / "stdout").open("wb")
+            with open_source(source) as reader, PipeWriter(reader.info, 1, file) as sink:
+                for frame in reader.frames():
+                    sink.write(frame)
+        else:
+            restore(source, output / name)
+    assert "\n" not in str(caught.value)
+    assert "free space" in caught.value.hint
+    assert not list(output.iterdir())
+    assert source.read_bytes() == before
+
+
+@pytest.mark.parametrize("limit, begun", [(100, False), (3000, True), (12000, True)])
+def test_a_full_disk_keeps_what_is_finished_of_a_long_video(source, output, limit, begun):
+    out = output / "out.mkv"
+    with largest_file(limit), pytest.raises(OutputError, match=r"cannot be written: .+"):
+        restore(source, out, segment_seconds=0.2)
+    assert work_folder(out).exists() == begun
+    assert not out.exists()
+    restore(source, out, segment_seconds=0.2)
+    assert clips.read(out).numbers == list(range(20))
+    assert [path.name for path in output.iterdir()] == ["out.mkv"]
+
+
+def test_a_full_disk_leaves_the_output_that_was_there(source, output):
+    out = output / "out.mp4"
+    out.write_bytes(b"precious")
+    with largest_file(500), pytest.raises(OutputError):
+        restore(source, out, overwrite=True)
+    assert [path.read_bytes() for path in output.iterdir()] == [b"precious"]
+
+
+@pytest.mark.parametrize("name", ["in.mp4", "link.mp4", "hard.mp4"])
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_the_source_is_never_an_output(source, name, overwrite):
+    before = source.read_bytes()
+    (source.parent / "link.mp4").symlink_to(source)
+    os.link(source, source.parent / "hard.mp4")
+    with pytest.raises(OutputError, match="is the input itself"):
+        restore(source, source.parent / name, overwrite=overwrite)
+    assert source.read_bytes() == before
+    assert len(list(source.parent.iterdir())) == 3
+
+
+@contextmanager
+def as_nobody():
+    """Without the superuser's right to write everywhere, where we have it."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.setresuid(NOBODY, NOBODY, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+@pytest.mark.parametrize("segment_seconds", [10, 0.2])
+@pytest.mark.parametrize("name", ["out.mp4", "pictures"])
+def test_a_folder_that_may_not_be_written_to_is_refused(source, output, name, segment_seconds):
+    restore(source, source.parent / name, segment_seconds=segment_seconds)  # all is imported now
+    for folder in (source.parent, *output.parents[:3]):
+        folder.chmod(0o755)
+    output.chmod(0o555)
+    with as_nobody(), pytest.raises(OutputError) as caught:
+        restore(source, output / name, segment_seconds=segment_seconds)
+    assert str(caught.value) == f"the folder {output} cannot be written to"
+    assert caught.value.hint == "choose another output folder"
+    assert not list(output.iterdir())
+
+
+def test_killed_it_leaves_no_file_of_that_name_and_the_next_run_sweeps_up(source, output):
+    before = source.read_bytes()
+    out = output / "out.mkv"
+    command = [*PROGRAM, "--weights", "nearest", "--preset", "veryslow", source, out]
+    process = subprocess.Popen(command, cwd=ROOT)
+    while not list(output.glob(".vsrdb-*.part")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    left = list(output.iterdir())
+    assert [path.suffix for path in left] == [".part"]
+    assert source.read_bytes() == before
+    restore(source, output / "other.mkv")  # another output: not its business
+    assert left[0].exists()
+    restore(source, out)
+    assert sorted(path.name for path in output.iterdir()) == ["other.mkv", "out.mkv"]
+
+
+def test_what_a_living_process_writes_is_left_alone(output):
+    mine = temporary_beside(output / "out.mp4")
+    mine.write_bytes(b"half")
+    pictures = Path(str(mine).replace(f"-{os.getpid()}-", "-999999999-"))
+    pictures.mkdir()  # of a process that there cannot be
+    temporary_beside(output / "out.mp4")
+    assert list(output.iterdir()) == [mine]
+
+
+@pytest.mark.parametrize("name", ["new.mp4", "pictures"])
+def test_an_output_has_the_permissions_of_any_new_file(source, output, name):
+    mask = os.umask(0o027)
+    try:
+        restore(source, output / name)
+    finally:
+        os.umask(mask)
+    mode = stat.S_IMODE((output / name).stat().st_mode)
+    assert mode == (0o750 if name == "pictures" else 0o640)

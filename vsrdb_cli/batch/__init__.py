@@ -1,0 +1,1 @@
+"""Several inputs: which they are, and what became of each."""

@@ -1,0 +1,1 @@
+"""Weights on disk: bundled, imported, proven by their SHA-256."""

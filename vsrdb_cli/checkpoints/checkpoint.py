@@ -1,0 +1,299 @@
+"""Checkpoints: a name or a path becomes proven weights and the configuration they are for.
+
+A checkpoint is a safetensors file with float16 or float32 parameters in the released checkpoints'
+naming, for RGB pictures, and this metadata (all of it text): `format` "vsrdb", `architecture`
+"fmanet", `config` (JSON, FMANetConfig's names), `scale`, `channel_order` "rgb", `licence`,
+`origin`, and `recipe`, the revision of the recipe that trained it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vsrdb_cli.checkpoints.architecture import in_short, infer_config, is_head, mismatches
+from vsrdb_cli.checkpoints.registry import BundledModel, bundled_models, known_names
+from vsrdb_cli.checkpoints.tensor_file import SUFFIX, check_target, write_tensors
+from vsrdb_cli.errors import CheckpointError
+from vsrdb_cli.network.config import FMANetConfig
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from vsrdb_cli.network.fmanet import FMANet
+
+ARCHITECTURE = "fmanet"
+CHANNEL_ORDER = "rgb"
+IMPORT_HINT = (
+    "make a checkpoint of a released pair with:"
+    " vsrdb weights import model_D_best.pt model_R_best.pt -o fmanet.safetensors"
+)
+_OTHER_HINT = "the file is damaged or another network's; use a bundled one: vsrdb weights list"
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """Weights, proven and ready to build a network of.
+
+    name: the bundled one, or the file's without its ending. sha256: of the file, in full.
+    state: float32 parameters by their released names, without training-only heads.
+    channel_order, licence, origin, recipe: as recorded in the file, "" where they are not.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    config: FMANetConfig
+    state: Mapping[str, Tensor]
+    channel_order: str
+    licence: str
+    origin: str
+    recipe: str
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the network has."""
+        return sum(tensor.numel() for tensor in self.state.values())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was assumed because the file does not say, one line each."""
+        if self.channel_order:
+            return ()
+        return (f"{self.path} does not record its channel order; taken as RGB",)
+
+
+def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
+    """Read a bundled checkpoint, whose SHA-256 must be the registered one, or a file.
+
+    Raises:
+        CheckpointError: the name is unknown, or the file is missing, damaged, another model's or
+            no FMA-Net.
+    """
+    for model in bundled_models():
+        if str(name_or_path) == model.name:
+            return _load_bundled(model)
+    path = Path(name_or_path)
+    bare = path.name == str(name_or_path) and path.suffix != SUFFIX
+    if bare and not os.path.exists(name_or_path):  # noqa: PTH110 - Path raises for long names
+        raise _unknown(path.name)
+    return load_file(path)
+
+
+def load_file(path: Path) -> Checkpoint:
+    """Read a safetensors file; its configuration comes from its metadata or its shapes.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or no FMA-Net for RGB pictures.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    sha256 = _sha256(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - the handle is no mapping
+            config = _read_config(path, metadata, shapes)
+            state = {name: file.get_tensor(name) for name in shapes if not is_head(name)}
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{path} is not a whole safetensors file: {error}",
+            hint=IMPORT_HINT
+            if path.suffix in {".pt", ".pth", ".zip"}
+            else "the file is damaged or of another kind; fetch or copy it again",
+        ) from error
+    return Checkpoint(
+        name=path.stem,
+        path=path,
+        sha256=sha256,
+        config=config,
+        state=numbers(state, path),
+        channel_order=metadata.get("channel_order", ""),
+        licence=metadata.get("licence", ""),
+        origin=metadata.get("origin", ""),
+        recipe=metadata.get("recipe", ""),
+    )
+
+
+def build_network(checkpoint: Checkpoint) -> FMANet:
+    """The checkpoint's network, ready for inference: on the CPU, float32, eval mode, no gradients.
+
+    The checkpoint's tensors are copied: what is done to the network does not change it.
+    """
+    from vsrdb_cli.network.fmanet import FMANet
+
+    network = FMANet(checkpoint.config)
+    network.load_state_dict(checkpoint.state, strict=True)
+    return network.eval().requires_grad_(False)
+
+
+def save_checkpoint(
+    path: Path,
+    state: Mapping[str, Tensor],
+    config: FMANetConfig,
+    *,
+    licence: str,
+    origin: str,
+    recipe: str = "",
+    dtype: torch.dtype | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write a checkpoint; it appears under its name only when it is whole.
+
+    Equal arguments give equal bytes, hence the same SHA-256.
+
+    Args:
+        state: parameters by their released names, for RGB; training-only heads are left out.
+        licence, origin, recipe: recorded in the file; the terms of use, where the weights come
+            from, and the revision of the recipe that trained them.
+        dtype: torch.float16 to halve the file; None stores float32.
+
+    Raises:
+        CheckpointError: the parameters are not those of `config`, or not finite in `dtype`.
+        OutputError: the file cannot be written as asked.
+    """
+    import torch
+
+    check_target(path, overwrite=overwrite)
+    differences = mismatches({name: tuple(t.shape) for name, t in state.items()}, config)
+    if differences:
+        raise CheckpointError(f"not the parameters of this network: {in_short(differences)}")
+    stored = {
+        name: tensor.detach().cpu().to(dtype or torch.float32).contiguous()
+        for name, tensor in state.items()
+        if not is_head(name)
+    }
+    numbers(stored, path)
+    metadata = {
+        "format": "vsrdb",
+        "architecture": ARCHITECTURE,
+        "config": json.dumps(config.to_dict(), sort_keys=True),
+        "scale": str(config.scale),
+        "channel_order": CHANNEL_ORDER,
+        "licence": licence,
+        "origin": origin,
+        "recipe": recipe,
+    }
+    write_tensors(path, stored, metadata)
+
+
+def numbers(state: Mapping[str, Tensor], path: Path | str) -> dict[str, Tensor]:
+    """The parameters in float32.
+
+    Raises:
+        CheckpointError: a parameter holds something other than finite floating-point numbers.
+    """
+    for name, tensor in state.items():
+        if not tensor.is_floating_point():
+            raise CheckpointError(
+                f"{path}: {name} is {tensor.dtype}, expected floating point", hint=_OTHER_HINT
+            )
+    floats = {name: tensor.float() for name, tensor in state.items()}
+    broken = [name for name, tensor in floats.items() if not tensor.isfinite().all()]
+    if broken:
+        raise CheckpointError(
+            f"{path}: numbers that are infinite or not a number in {in_short(broken)}",
+            hint="the training that made it went astray; use another checkpoint",
+        )
+    return floats
+
+
+def _load_bundled(model: BundledModel) -> Checkpoint:
+    found = _sha256(model.path)
+    if found != model.sha256:
+        raise CheckpointError(
+            f"{model.path} is not '{model.name}': its SHA-256 starts {found[:12]},"
+            f" expected {model.sha256[:12]}",
+            hint="the file is damaged or another model's; install vsrdb again",
+        )
+    return replace(load_file(model.path), name=model.name)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{path} does not exist", hint="the names of bundled weights: vsrdb weights list"
+        ) from None
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be read: {error.strerror}", hint=_OTHER_HINT
+        ) from error
+
+
+def _read_config(
+    path: Path, metadata: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]
+) -> FMANetConfig:
+    """What the shapes say, with the metadata not contradicting it."""
+    wanted = {"architecture": ARCHITECTURE, "channel_order": CHANNEL_ORDER}
+    for key, value in wanted.items():
+        if metadata.get(key, value) != value:
+            raise CheckpointError(
+                f"{path} is for {key.replace('_', ' ')} '{metadata[key]}', expected '{value}'",
+                hint=IMPORT_HINT,
+            )
+    try:
+        config = infer_config(shapes)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} holds no whole FMA-Net: {error}", hint=_OTHER_HINT) from None
+    recorded = metadata.get("config")
+    if recorded is not None:
+        config = _agreed(path, recorded, config)
+    if metadata.get("scale", str(config.scale)) != str(config.scale):
+        raise CheckpointError(
+            f"{path} is for scale {metadata['scale']}, its shapes for {config.scale}",
+            hint="use another checkpoint; this one was not written by vsrdb",
+        )
+    differences = mismatches(shapes, config)
+    if differences:
+        raise CheckpointError(
+            f"{path} holds no whole FMA-Net: {in_short(differences)}", hint=_OTHER_HINT
+        )
+    return config
+
+
+def _agreed(path: Path, recorded: str, inferred: FMANetConfig) -> FMANetConfig:
+    """The recorded configuration, if the shapes do not contradict it."""
+    try:
+        config = FMANetConfig.from_dict(json.loads(recorded))
+        if config.ffn_hidden == inferred.ffn_hidden:
+            # Several factors give one hidden size; the recorded one is as good as the inferred.
+            inferred = replace(inferred, ffn_expansion_factor=config.ffn_expansion_factor)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise CheckpointError(
+            f"{path} records no configuration of FMA-Net: {error}",
+            hint="use another checkpoint; this one was not written by vsrdb",
+        ) from error
+    differences = [
+        f"{name} {getattr(config, name)}, its shapes {getattr(inferred, name)}"
+        for name in (field.name for field in fields(FMANetConfig))
+        if getattr(config, name) != getattr(inferred, name)
+    ]
+    if differences:
+        raise CheckpointError(
+            f"{path} contradicts itself: its metadata say {in_short(differences)}",
+            hint="use another checkpoint; this one was not written by vsrdb",
+        )
+    return config
+
+
+def _unknown(name: str) -> CheckpointError:
+    from vsrdb_cli.backends.builtin import METHODS
+
+    if name in METHODS:
+        return CheckpointError(
+            f"'{name}' is a network without parameters, there is no checkpoint of it",
+            hint="name weights with parameters; see: vsrdb weights list",
+        )
+    return CheckpointError(
+        f"no weights are called '{name}'; known are {', '.join(known_names())}",
+        hint=f"name one of these or a {SUFFIX} file, or {IMPORT_HINT}",
+    )

@@ -1,0 +1,184 @@
+"""What `vsrdb restore --dry-run` prints: what each run would take, do and leave out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from vsrdb_cli import __version__
+from vsrdb_cli.backends.runner import Runner
+from vsrdb_cli.batch.inputs import Batch, Item
+from vsrdb_cli.batch.outcomes import is_there
+from vsrdb_cli.commands import console
+from vsrdb_cli.commands.display import Display
+from vsrdb_cli.commands.restore_many import FAILED
+from vsrdb_cli.dry_run.estimate import Estimate, estimate_run
+from vsrdb_cli.errors import VsrdbError
+from vsrdb_cli.restore import RestoreOptions, load_for
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """What is said of one input; neither an estimate nor an error where it would be skipped."""
+
+    item: Item
+    estimate: Estimate | None = None
+    error: VsrdbError | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        values: dict[str, Any] = {
+            "source": str(self.item.source),
+            "output": str(self.item.target),
+            "status": "skipped",
+        }
+        if self.estimate is not None:
+            return values | {"status": "estimated"} | self.estimate.to_json()
+        if self.error is not None:
+            return values | {
+                "status": "failed",
+                "error": str(self.error),
+                "hint": self.error.hint,
+            }
+        return values
+
+
+def estimate_all(
+    batch: Batch,
+    options: RestoreOptions,
+    display: Display,
+    *,
+    skip_existing: bool,
+    new_folders: bool,
+    as_json: bool,
+) -> int:
+    """Estimate the runs of all inputs, with one network; returns the exit status.
+
+    Args:
+        new_folders: whether folders of outputs will be made, where they are missing.
+    """
+    for notice in batch.notices:
+        display.note(notice)
+    several = len(batch.items) > 1
+    runner = load_for(options, None) if several and not options.devices else None
+    answers = []
+    for item in batch.items:
+        answers.append(
+            _answer(
+                item,
+                options,
+                display,
+                runner,
+                skip_existing=skip_existing,
+                new_folders=new_folders,
+            )
+        )
+        if not as_json:
+            _print(answers[-1])
+    seconds = _sum([a.estimate.seconds for a in answers if a.estimate])
+    output_bytes = _sum([a.estimate.output_bytes for a in answers if a.estimate])
+    if as_json:
+        values = {
+            "version": __version__,
+            "seconds": seconds,
+            "output_bytes": output_bytes,
+            "inputs": [answer.to_json() for answer in answers],
+        }
+        console.result(json.dumps(values))
+    elif several:
+        console.result(f"all of them  {_time(seconds)}, {_size(output_bytes)}")
+    return FAILED if any(answer.error for answer in answers) else 0
+
+
+def _answer(
+    item: Item,
+    options: RestoreOptions,
+    display: Display,
+    runner: Runner | None,
+    *,
+    skip_existing: bool,
+    new_folders: bool,
+) -> _Answer:
+    if skip_existing and is_there(item.target):
+        return _Answer(item)
+    with display.file(item.source, item.target):
+        try:
+            if item.problem is not None:
+                raise item.problem
+            estimate = estimate_run(
+                item.source,
+                item.target,
+                options,
+                runner=runner,
+                new_folders=new_folders,
+                on_progress=display.progress,
+            )
+        except VsrdbError as error:
+            display.error(str(error), error.hint)
+            return _Answer(item, error=error)
+    return _Answer(item, estimate)
+
+
+def _print(answer: _Answer) -> None:
+    estimate = answer.estimate
+    if estimate is None:
+        if answer.error is None:
+            console.result(f"{answer.item.source}\n  skipped    {answer.item.target} is there")
+        return
+    console.result(str(estimate.source))
+    for name, text in _lines(estimate):
+        console.result(f"  {name:10} {text}")
+
+
+def _lines(e: Estimate) -> list[tuple[str, str]]:
+    frames = "an unknown number of frames" if e.frames is None else f"{e.frames} frames"
+    length = "" if e.duration_seconds is None else f", {e.duration_seconds:.2f} s"
+    tiles = "whole pictures" if e.tile is None else f"tiles of {e.tile} pixels"
+    times = f"{e.processes} processes, each " if e.processes > 1 else ""
+    free = f"{console.human_bytes(e.free_bytes)} are free"
+    per_frame = f"{e.seconds_per_frame:.2f} s a frame, {e.load_seconds:.1f} s to load"
+    lines = [
+        (
+            "input",
+            f"{e.width}x{e.height}, {e.rate:.6g} fps, {frames}{length}, {e.codec} {e.pix_fmt}"
+            f" {e.matrix}, {e.container}",
+        ),
+        ("output", f"{e.output}: {e.width_hr}x{e.height_hr}, {e.encoder}"),
+        ("network", f"{e.weights} · {e.backend} {e.device} {e.precision}, {tiles}"),
+        (
+            "memory",
+            f"{times}{console.human_bytes(e.network_bytes)} for the network,"
+            f" {console.human_bytes(e.other_bytes)} for all else; {free}",
+        ),
+        ("time", f"{_time(e.seconds)}: {per_frame}"),
+        ("size", f"{_size(e.output_bytes)}; {console.human_bytes(e.free_disk_bytes)} are free"),
+    ]
+    if not e.fits:
+        lines.append(("warning", "memory will run out; leave --tile away, or choose smaller tiles"))
+    if e.output_bytes is not None and e.output_bytes > e.free_disk_bytes:
+        lines.append(("warning", "the disk will be full before the end"))
+    if e.finished:
+        lines.append(("resume", f"{e.finished} frames are finished; the time is that of the rest"))
+    elif e.in_segments:
+        lines.append(("resume", "in segments: stopped, the same command goes on"))
+    fates = (("copied", e.copied), ("converted", e.converted), ("dropped", e.dropped))
+    lines += [(name, ", ".join(streams)) for name, streams in fates if streams]
+    return lines + [("note", notice) for notice in e.notices]
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return "unknown, since the number of frames is"
+    if seconds < 60:
+        return f"about {seconds:.0f} s"
+    return f"about {timedelta(seconds=round(seconds))}"
+
+
+def _size(count: int | None) -> str:
+    return "unknown" if count is None else f"about {console.human_bytes(count)}"
+
+
+def _sum(values: list[Any]) -> Any:
+    """None where one is unknown."""
+    return None if any(value is None for value in values) else sum(values)

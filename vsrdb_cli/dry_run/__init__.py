@@ -1,0 +1,1 @@
+"""What a run would take, do and leave out, found out without doing it."""

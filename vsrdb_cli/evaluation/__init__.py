@@ -1,0 +1,1 @@
+"""How near a restored video is to the truth."""

@@ -1,0 +1,246 @@
+"""Several devices: one process each, all taking the next segment of the same job."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from types import TracebackType
+from typing import Any, Self
+
+from vsrdb_cli.backends.runner import RunnerInfo
+from vsrdb_cli.errors import BackendError, OptionError
+from vsrdb_cli.jobs.crew import Listener
+from vsrdb_cli.jobs.division import Segment
+from vsrdb_cli.jobs.process_worker import Settings, serve
+from vsrdb_cli.jobs.segments import Job
+from vsrdb_cli.restore import RestoreOptions
+
+# How long a process gets to end by itself.
+_GRACE_SECONDS = 5.0
+
+
+@dataclass(eq=False)
+class _Worker:
+    """Our end of one process.
+
+    segments: what it works on; two where it still encodes one while restoring the next.
+    waiting: it has asked for a segment and not got one yet.
+    """
+
+    settings: Settings
+    process: BaseProcess
+    connection: Connection
+    info: RunnerInfo | None = None
+    segments: list[Segment] = field(default_factory=list)
+    waiting: bool = False
+
+    def answer(self) -> Any:
+        """What it has been asked for.
+
+        Raises:
+            VsrdbError: what it could not do.
+        """
+        while True:
+            match self.hear():
+                case ("answer", value):
+                    return value
+                case ("failed", error):
+                    raise error
+                case ("broke", reason):
+                    raise BackendError(
+                        f"the worker on {self.settings.device} ended: {reason}",
+                        hint="leave this device out of --devices",
+                    )
+
+    def tell(self, message: Any) -> None:
+        """Send, if it still lives; if not, `hear` says so."""
+        with suppress(ConnectionError):
+            self.connection.send(message)
+
+    def hear(self) -> tuple[str, Any]:
+        """Its next message; "broke" when the process is gone."""
+        try:
+            kind, value = self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join(_GRACE_SECONDS)
+            return "broke", f"exit status {self.process.exitcode}"
+        return kind, value
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.join(_GRACE_SECONDS)
+        if self.process.is_alive():
+            self.process.kill()
+        self.connection.close()
+
+
+class Workers:
+    """Processes that restore segments, one for each device named.
+
+    A context manager: entering loads the network everywhere, leaving ends the processes. Serves
+    one job after another; workers that died, and all after a failure, are started anew for the
+    next one.
+
+    Raises:
+        VsrdbError: a device, backend or checkpoint cannot be had, or the devices would compute
+            differently.
+    """
+
+    def __init__(self, options: RestoreOptions, devices: Sequence[str]) -> None:
+        alike = {device: list(devices).count(device) for device in devices}
+        cores = os.cpu_count() or 1
+        self._settings = [
+            Settings(
+                options.weights,
+                options.backend,
+                device,
+                options.precision,
+                share=1 / alike[device],
+                threads=max(1, cores // alike[device]) if alike[device] > 1 else None,
+            )
+            for device in devices
+        ]
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> Self:
+        self._start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._stop()
+
+    @property
+    def info(self) -> RunnerInfo:
+        """What runs; its device names those of all workers."""
+        infos = [worker.info for worker in self._workers if worker.info is not None]
+        return replace(infos[0], device=",".join(info.device for info in infos))
+
+    @property
+    def process_ids(self) -> tuple[int, ...]:
+        """Of the workers alive."""
+        return tuple(w.process.pid for w in self._workers if w.process.pid is not None)
+
+    def settle(self, options: RestoreOptions, height: int, width: int) -> int | None:
+        """The side of tiles that fits into memory everywhere, as `Restorer` takes it.
+
+        Raises:
+            OptionError: scale or tile cannot be, or the smallest tiles do not fit.
+        """
+        self._start()
+        for worker in self._workers:
+            worker.tell(("settle", (options, height, width)))
+        try:
+            sides = [worker.answer() for worker in self._workers]
+        except BaseException:
+            self._stop()
+            raise
+        return min((side for side in sides if side is not None), default=None)
+
+    def restore(self, job: Job, segments: Sequence[Segment], listener: Listener) -> None:
+        """Restore segments, finished in whatever order.
+
+        Raises:
+            VsrdbError: what a worker could not do, or that none is left.
+        """
+        self._start()
+        try:
+            for worker in self._workers:
+                worker.segments, worker.waiting = [], False
+                worker.tell(("job", job))
+            self._share_out(deque(segments), listener)
+            for worker in self._workers:
+                worker.tell(None)
+                worker.answer()
+        except BaseException:
+            self._stop()
+            raise
+
+    def _share_out(self, pending: deque[Segment], listener: Listener) -> None:
+        while pending or any(worker.segments for worker in self._workers):
+            for worker in self._workers:
+                if worker.waiting and pending:
+                    worker.segments.append(pending.popleft())
+                    worker.waiting = False
+                    worker.tell(worker.segments[-1])
+            by_connection = {worker.connection: worker for worker in self._workers}
+            for connection in wait(list(by_connection)):
+                worker = by_connection[connection]  # type: ignore[index]
+                match worker.hear():
+                    case ("next", _):
+                        worker.waiting = True
+                    case ("frame", segment):
+                        listener.on_frame(segment)
+                    case ("done", segment):
+                        worker.segments.remove(segment)
+                        listener.on_done(segment)
+                    case ("tile", tile):
+                        listener.on_tile(tile)
+                    case ("failed", error):
+                        raise error
+                    case ("broke", reason):
+                        self._bury(worker, reason, listener)
+                        pending.extendleft(reversed(worker.segments))
+
+    def _bury(self, worker: _Worker, reason: str, listener: Listener) -> None:
+        """Do without a worker that died."""
+        worker.stop()
+        self._workers.remove(worker)
+        died = f"the worker on {worker.settings.device} died ({reason})"
+        if not self._workers:
+            raise BackendError(
+                f"{died}, and there is no other",
+                hint="finished segments are kept; start the same command again to go on",
+            )
+        listener.on_notice(f"{died}; another takes over what it was working on")
+        for segment in worker.segments:
+            listener.on_lost(segment)
+
+    def _start(self) -> None:
+        """Start what is not running; nothing where all are."""
+        running = [worker.settings for worker in self._workers]
+        missing = list(self._settings)
+        for settings in running:
+            missing.remove(settings)
+        # Not forked: neither torch's threads nor CUDA survive that.
+        context = multiprocessing.get_context("spawn")
+        try:
+            for settings in missing:
+                ours, theirs = context.Pipe()
+                process = context.Process(target=serve, args=(theirs, settings), daemon=True)
+                process.start()
+                theirs.close()
+                self._workers.append(_Worker(settings, process, ours))
+            for worker in self._workers:
+                if worker.info is None:
+                    worker.info = worker.answer()
+            self._check_alike()
+        except BaseException:
+            self._stop()
+            raise
+
+    def _check_alike(self) -> None:
+        infos = [worker.info for worker in self._workers if worker.info is not None]
+        for info in infos[1:]:
+            for name in ("backend", "precision"):
+                first, other = getattr(infos[0], name), getattr(info, name)
+                if first != other:
+                    raise OptionError(
+                        f"{infos[0].device} would compute with {first}, {info.device} with {other}",
+                        hint=f"choose one for all: --{name} {first}",
+                    )
+
+    def _stop(self) -> None:
+        for worker in self._workers:
+            worker.stop()
+        self._workers.clear()

@@ -1,0 +1,1 @@
+"""A frame's way: windows over shots, tiles, the network, and what that takes of memory."""
