@@ -17,7 +17,9 @@ import pytest
 
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.files import temporary_beside
-from vsrdb_cli.restore import RestoreOptions, restore_video, work_folder
+from vsrdb_cli.jobs.run import work_folder
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.pipe import PipeWriter
 from vsrdb_cli.video.reader import open_source
 

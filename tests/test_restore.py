@@ -12,7 +12,10 @@ import torch
 from vsrdb_cli.backends import load_runner
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.errors import BackendError, CheckpointError, OptionError, VsrdbError
-from vsrdb_cli.restore import RestoreOptions, Restorer, restore_frames, restore_video
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.pipeline.frames import restore_frames
+from vsrdb_cli.pipeline.restorer import Restorer
+from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.colour import to_float
 from vsrdb_cli.video.reader import open_source
 
@@ -96,15 +99,13 @@ class Hungry(Counting):
 
 def test_out_of_memory_takes_smaller_tiles_for_this_and_all_later_frames():
     pictures = [torch.rand(3, 90, 160) for _ in range(4)]
-    restorer = Restorer(Hungry(), scale=4, tile=None, scene_cuts=False)
-    restored, sides = [], []
-    for _, picture in restorer.run((p, p) for p in pictures):
-        restored.append(picture)
-        sides.append(restorer.shrunk_to)
+    sides = []
+    restorer = Restorer(Hungry(), tile=None, scene_cuts=False, on_shrink=sides.append)
+    restored = [picture for _, picture in restorer.run((p, p) for p in pictures)]
     for before, after in zip(pictures, restored, strict=True):
         torch.testing.assert_close(after[:, ::4, ::4], before)
     assert restorer.tile == 70
-    assert sides == [70] * 4  # 160 -> 106 -> 70, at the first frame
+    assert sides == [70]  # 160 -> 106 -> 70, at the first frame
 
 
 def test_that_memory_ran_out_is_said_once_and_when_it_happens(tmp_path):

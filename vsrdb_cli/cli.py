@@ -8,6 +8,7 @@ import click
 
 from vsrdb_cli import __version__
 from vsrdb_cli.commands import console
+from vsrdb_cli.commands.compare import compare
 from vsrdb_cli.commands.completion import completion
 from vsrdb_cli.commands.doctor import doctor
 from vsrdb_cli.commands.evaluate import evaluate
@@ -39,6 +40,7 @@ def main() -> None:
 
 main.add_command(restore)
 main.add_command(weights)
+main.add_command(compare)
 main.add_command(evaluate)
 main.add_command(export)
 main.add_command(doctor)

@@ -25,13 +25,14 @@ from vsrdb_cli.backends import ENGINES, load_runner
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
 from vsrdb_cli.checkpoints.registry import bundled_models, default_weights
 from vsrdb_cli.errors import VsrdbError
+from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.pipeline.memory import available_bytes
-from vsrdb_cli.video.codecs import CONTAINERS, ENCODERS, NVENC
+from vsrdb_cli.video.codecs import ENCODERS, NVENC
 from vsrdb_cli.video.colour import BT709, TV, Colour
-from vsrdb_cli.video.encoders import EncoderOptions, choose
+from vsrdb_cli.video.containers import suffixes_for
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import Kind, VideoInfo
-from vsrdb_cli.video.writer import SegmentWriter
+from vsrdb_cli.video.output import settle_output
 
 # Packages whose versions matter; the distributions' names.
 _PACKAGES = (
@@ -170,21 +171,19 @@ def _encoders() -> Iterator[Finding]:
 
 def _encode(codec: str, info: VideoInfo, *, hardware: str = "none") -> str:
     """Write a few frames and have them compared with what was sent."""
-    suffix = next(s for s in CONTAINERS if s in ENCODERS[codec].containers)
-    size = info.height, info.width
-    encoding = choose(EncoderOptions(codec=codec, hardware=hardware), suffix, info, *size)
+    suffix = suffixes_for(codec)[0]
     started = time.monotonic()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        SegmentWriter(Path(folder) / f"try{suffix}", info, encoding) as writer,
-    ):
-        dtype = torch.uint8 if writer.bit_depth == 8 else torch.uint16
-        for index in range(_FRAMES):
-            rgb = torch.full((3, *size), 40 * (index + 1)).to(dtype)
-            writer.write(Frame(rgb, index, 1))
-        writer.commit(_FRAMES)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"try{suffix}"
+        output = settle_output(path, info, 1, EncoderOptions(codec=codec, hardware=hardware))
+        dtype = torch.uint8 if output.bit_depth == 8 else torch.uint16
+        with output.open() as writer:
+            for index in range(_FRAMES):
+                rgb = torch.full((3, info.height, info.width), 40 * (index + 1)).to(dtype)
+                writer.write(Frame(rgb, index, 1))
+            writer.commit(_FRAMES)
     seconds = time.monotonic() - started
-    return f"{encoding.encoder.name}, {suffix}, {_FRAMES} frames in {seconds:.2f} s"
+    return f"{output.description.split()[0]}, {suffix}, {_FRAMES} frames in {seconds:.2f} s"
 
 
 def _plain_video() -> VideoInfo:

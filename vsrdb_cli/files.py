@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from vsrdb_cli.errors import OptionError, OutputError
-from vsrdb_cli.video.codecs import CONTAINERS
+from vsrdb_cli.video.containers import CONTAINERS
 
 MEBIBYTE = 1 << 20
 # Sound, indices, and whatever else one writes beside pictures.
@@ -33,7 +33,7 @@ def suffix_of(path: Path) -> str:
         raise OptionError(
             f"{path.name}: no video is written to '{suffix or 'a name without an ending'}'",
             hint=f"end the output's name with one of: {' '.join(CONTAINERS)}"
-            " (or name a folder, with a / at the end, for PNG pictures)",
+            " (or a folder, with a / at the end, for pictures)",
         )
     return suffix
 

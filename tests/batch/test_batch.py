@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from vsrdb_cli import restore as restoring
 from vsrdb_cli.batch.inputs import find, is_batch
 from vsrdb_cli.cli import main
 from vsrdb_cli.errors import OptionError
+from vsrdb_cli.jobs import crew as crews
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.restore import restore_video
 
 
 def vsrdb(*arguments):
@@ -74,13 +76,13 @@ def test_a_folder_of_8_clips_with_2_bad_ones_gives_6_and_tells_of_2(tmp_path, fo
 
 def test_the_network_is_loaded_once(tmp_path, folder, clip, monkeypatch):
     loaded = []
-    load = restoring.load_runner
+    load = crews.load_runner
 
     def counting(*arguments, **options):
         loaded.append(arguments)
         return load(*arguments, **options)
 
-    monkeypatch.setattr(restoring, "load_runner", counting)
+    monkeypatch.setattr(crews, "load_runner", counting)
     put(clip, folder / "a.mp4", folder / "b.mp4")
     assert vsrdb(folder, tmp_path / "out").exit_code == 0
     assert len(loaded) == 1
@@ -252,7 +254,7 @@ def test_even_an_error_of_our_own_does_not_stop_the_others(tmp_path, folder, cli
 def test_an_interrupted_batch_goes_on_where_it_stopped(tmp_path, folder):
     for name in ("a", "b"):
         clips.make(folder / f"{name}.mp4", frames=26, height=24, width=32)
-    partial = restoring.RestoreOptions(weights="nearest", segment_seconds=0.4)
+    partial = RestoreOptions(weights="nearest", segment_seconds=0.4)
     (tmp_path / "out").mkdir()
 
     def stop(progress):
@@ -260,9 +262,7 @@ def test_an_interrupted_batch_goes_on_where_it_stopped(tmp_path, folder):
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        restoring.restore_video(
-            folder / "b.mp4", tmp_path / "out" / "b.mp4", partial, on_progress=stop
-        )
+        restore_video(folder / "b.mp4", tmp_path / "out" / "b.mp4", partial, on_progress=stop)
     done = vsrdb(folder, tmp_path / "out", "--segment-seconds", "0.4")
     assert done.exit_code == 0
     assert "going on where an earlier run stopped" in done.stderr

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from vsrdb_cli.cli import main
-from vsrdb_cli.restore import work_folder
+from vsrdb_cli.jobs.run import work_folder
 
 PROGRAM = [sys.executable, "-c", "from vsrdb_cli.cli import main; main()", "restore"]
 ROOT = Path(__file__).parents[2]
@@ -86,7 +86,7 @@ def test_quiet_says_nothing_but_errors(tmp_path, source):
 @pytest.mark.parametrize("arguments, status", [
     (["--crf", "99"], 2), (["--no-such-option"], 2), (["--devices", "cpu,,"], 2),
     (["--devices", "cpu", "--device", "cpu"], 2), (["--weights", "no-such"], 1),
-    (["--tile", "10"], 1), (["--codec", "prores"], 1), ([], 0),
+    (["--tile", "10"], 2), (["--codec", "prores"], 1), ([], 0),
 ])  # fmt: skip
 def test_exit_statuses(tmp_path, source, arguments, status):
     assert vsrdb(source, tmp_path / "out.mp4", *arguments).exit_code == status

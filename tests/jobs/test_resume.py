@@ -11,8 +11,9 @@ from long_jobs import OPTIONS, StoppedError, Watch
 
 from vsrdb_cli.errors import OutputError, VsrdbError
 from vsrdb_cli.jobs.journal import Journal
-from vsrdb_cli.restore import restore_video, work_folder
-from vsrdb_cli.video.encoders import EncoderOptions
+from vsrdb_cli.jobs.run import work_folder
+from vsrdb_cli.options import EncoderOptions
+from vsrdb_cli.restore import restore_video
 
 
 @pytest.fixture
@@ -172,7 +173,8 @@ def test_a_run_killed_just_before_its_folder_was_removed_needs_only_that(source,
 
 
 @pytest.mark.parametrize("options", [
-    replace(OPTIONS, weights="no-such-weights"), replace(OPTIONS, scale=9),
+    replace(OPTIONS, weights="no-such-weights"),
+    replace(OPTIONS, encoder=EncoderOptions(pix_fmt="no")),
     replace(OPTIONS, encoder=EncoderOptions(codec="ffv1")),
 ])  # fmt: skip
 def test_what_fails_before_the_work_leaves_no_folder(source, target, options):

@@ -7,7 +7,8 @@ import clips
 import pytest
 
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.restore import RestoreOptions, restore_video
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.restore import restore_video
 
 SYNC = b"\xff\xf1"  # of an ADTS header, which tells where a packet of AAC begins
 

@@ -4,15 +4,13 @@ import av
 import clips
 import numpy as np
 import pytest
-from restoring import enlarged
+from restoring import enlarged, open_sink
 from test_writer import ffprobe
 
 from vsrdb_cli.errors import OptionError, VideoError
-from vsrdb_cli.video.encoders import EncoderOptions
+from vsrdb_cli.options import EncoderOptions, Hdr
 from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.hdr import Hdr
 from vsrdb_cli.video.reader import open_source
-from vsrdb_cli.video.writer import open_sink
 
 MASTERING = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
 

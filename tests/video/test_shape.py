@@ -10,7 +10,8 @@ from restoring import restore_nearest
 from test_images import load, save
 from test_writer import ffprobe
 
-from vsrdb_cli.restore import RestoreOptions, restore_video
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.interlace import look
 from vsrdb_cli.video.reader import open_source
 

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from restoring import enlarged, restore_nearest
+from restoring import enlarged, open_sink, restore_nearest
 
 from vsrdb_cli.cli import main
 from vsrdb_cli.errors import OptionError, OutputError
-from vsrdb_cli.restore import RestoreOptions, restore_video
+from vsrdb_cli.options import EncoderOptions, RestoreOptions
+from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.codecs import ENCODERS, NVENC
-from vsrdb_cli.video.encoders import EncoderOptions, refusal
+from vsrdb_cli.video.encoders import refusal
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.reader import open_source
-from vsrdb_cli.video.writer import open_sink
 
 VARIABLE = (0, 3003, 6006, 30000, 33003, 90000)
 

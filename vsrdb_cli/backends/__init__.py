@@ -137,8 +137,8 @@ def _engine(
 ) -> TrtRunner:
     from vsrdb_cli.backends.engine_files import find_engine
     from vsrdb_cli.backends.exported_files import ExportFiles, default_folder
-    from vsrdb_cli.backends.trt import TrtRunner, require_gpu
-    from vsrdb_cli.export.to_tensorrt import find_place, proven
+    from vsrdb_cli.backends.tensorrt_library import find_place, require_gpu
+    from vsrdb_cli.backends.trt import TrtRunner, proven
 
     require_gpu(flavour)  # before anything of TensorRT is loaded: it crashes without one
     device = "cuda" if device == "auto" else device

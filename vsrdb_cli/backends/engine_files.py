@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from vsrdb_cli.backends.exported_files import GRAPHS, ExportFiles
+from vsrdb_cli.backends.graphs import REVISION
 from vsrdb_cli.errors import BackendError, OptionError
-from vsrdb_cli.export.graph import REVISION
-
-FLAVOURS = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}  # -> module
 
 Size = tuple[int, int]  # (height, width)
 

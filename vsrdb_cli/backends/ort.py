@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from vsrdb_cli.backends import graphs
 from vsrdb_cli.backends.runner import Memory, RunnerInfo
 from vsrdb_cli.errors import BackendError
 
@@ -41,14 +42,12 @@ class OrtRunner:
     """
 
     def __init__(self, files: ExportFiles, device: str) -> None:
-        from vsrdb_cli.export.graph import GraphInfo
-
         self._kind, _, index = device.partition(":")
         self._index = int(index or 0)
         self._encoder, self._restorer = (self._session(str(path)) for path in files.graphs)
         for path, session in zip(files.graphs, (self._encoder, self._restorer), strict=True):
             said = session.get_modelmeta().custom_metadata_map
-            graph = GraphInfo.from_metadata(said, str(path), files.command("onnx"))
+            graph = graphs.GraphInfo.from_metadata(said, str(path), files.command("onnx"))
             if (graph.sha256, graph.precision) != (files.sha256, files.precision):
                 raise BackendError(
                     f"{path} was made of {graph.weights} ({graph.sha256[:12]}) in"
@@ -72,22 +71,18 @@ class OrtRunner:
     def encode(self, picture: Tensor) -> OrtFeatures:
         import onnxruntime
 
-        from vsrdb_cli.export import graph
-
         held = onnxruntime.OrtValue.ortvalue_from_numpy(
             picture.contiguous().numpy(), self._kind, self._index
         )
-        centre, features = self._run(self._encoder, {graph.PICTURE: held}, graph.ENCODED)
+        centre, features = self._run(self._encoder, {graphs.PICTURE: held}, graphs.ENCODED)
         return OrtFeatures(held, centre, features)
 
     def restore(self, window: Sequence[OrtFeatures]) -> Tensor:
-        from vsrdb_cli.export import graph
-
-        inputs = {graph.CENTRE: window[len(window) // 2].centre}
+        inputs = {graphs.CENTRE: window[len(window) // 2].centre}
         for t, frame in enumerate(window):
-            inputs[f"{graph.PICTURE}_{t}"] = frame.picture
-            inputs[f"{graph.FEATURES}_{t}"] = frame.features
-        (restored,) = self._run(self._restorer, inputs, [graph.RESTORED])
+            inputs[f"{graphs.PICTURE}_{t}"] = frame.picture
+            inputs[f"{graphs.FEATURES}_{t}"] = frame.features
+        (restored,) = self._run(self._restorer, inputs, [graphs.RESTORED])
         return torch.from_numpy(restored.numpy())
 
     def memory(self, height: int, width: int) -> Memory:

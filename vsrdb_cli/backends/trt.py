@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from vsrdb_cli.backends import engine_files as engines
+from vsrdb_cli.backends import parity
 from vsrdb_cli.backends.engine_files import Engine
 from vsrdb_cli.backends.exported_files import ExportFiles
-from vsrdb_cli.backends.runner import Memory, RunnerInfo
+from vsrdb_cli.backends.graphs import CENTRE, ENCODED, FEATURES, PICTURE, RESTORED
+from vsrdb_cli.backends.plugin import register_plugin
+from vsrdb_cli.backends.pytorch import TorchRunner
+from vsrdb_cli.backends.runner import Memory, Runner, RunnerInfo
+from vsrdb_cli.backends.tensorrt_library import import_library, require_gpu
 from vsrdb_cli.errors import BackendError
-from vsrdb_cli.export.graph import CENTRE, ENCODED, FEATURES, PICTURE, RESTORED
-from vsrdb_cli.export.to_tensorrt import import_library
+
+if TYPE_CHECKING:
+    from vsrdb_cli.checkpoints.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -46,8 +52,6 @@ class TrtRunner:
         self._engine, self._files = engine, files
         trt = import_library(engine.place.flavour)
         if engine.place.flavour == "tensorrt":
-            from vsrdb_cli.export.plugin import register_plugin
-
             register_plugin(trt)
         with torch.cuda.device(self._device):
             self._runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
@@ -140,13 +144,23 @@ class TrtRunner:
             )
 
 
-def require_gpu(flavour: str) -> None:
-    """Raise BackendError where torch finds no GPU: their runtimes crash without one."""
-    if not torch.cuda.is_available():
-        raise BackendError(
-            f"the backend {flavour} needs an NVIDIA GPU, and torch {torch.__version__} finds none",
-            hint="on this machine use --backend torch or onnxruntime",
-        )
+def proven(engine: Engine, runner: Runner, checkpoint: Checkpoint, folder: Path) -> Engine:
+    """The engine with its measured agreement with torch in float32, measured once where it runs.
+
+    Raises:
+        BackendError: it computes something else; it is not to be used.
+    """
+    if engine.agreement:
+        return engine
+    # Small and of no round number: the difference does not grow with the picture.
+    low, high = engine.sizes.smallest, engine.sizes.largest
+    sizes = {(min(low[0] + n, high[0]), min(low[1] + 2 * n, high[1])) for n in (0, 5, 13)}
+    agreements = parity.compare(TorchRunner(checkpoint, "cpu", "float32"), runner, sorted(sizes))
+    parity.require(agreements, engine.precision, f"the {engine.place.flavour} engine")
+    measured = {f"{a.width}x{a.height}": a.max_error for a in agreements}
+    engine = replace(engine, agreement=measured)
+    engine.save(folder)
+    return engine
 
 
 def _outputs(trt: Any, graph: Any) -> list[str]:

@@ -10,7 +10,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from vsrdb_cli.errors import OptionError, OutputError, VsrdbError
-from vsrdb_cli.video.codecs import CONTAINERS
+from vsrdb_cli.video.containers import CONTAINERS
 from vsrdb_cli.video.images import SUFFIXES as PICTURE_SUFFIXES
 
 # What is taken for a video by its name; any other file needs a --pattern that it matches.

@@ -15,7 +15,8 @@ from vsrdb_cli import __version__
 from vsrdb_cli.batch.inputs import Item
 from vsrdb_cli.errors import OutputError, VsrdbError
 from vsrdb_cli.files import temporary_beside
-from vsrdb_cli.restore import RestoreReport
+from vsrdb_cli.jobs.report import RestoreReport
+from vsrdb_cli.video.images import WRITTEN
 
 
 class Status(Enum):
@@ -48,6 +49,7 @@ class Outcome:
             "height": report and report.height_hr,
             "seconds": report and round(report.seconds, 3),
             "runner": report and str(report.runner),
+            "strength": report and report.strength,
             "notices": list(report.notices) if report else [],
             "error": None if error is None else str(error),
             "hint": error.hint if isinstance(error, VsrdbError) else None,
@@ -56,20 +58,26 @@ class Outcome:
 
 
 def attempt(
-    item: Item, restore: Callable[[Item], RestoreReport], *, skip_existing: bool = False
+    item: Item,
+    restore: Callable[[Item], RestoreReport],
+    *,
+    skip_existing: bool = False,
+    new_folders: bool = False,
 ) -> Outcome:
-    """Restore one of many; whatever fails becomes its outcome, so that the others go on.
+    """Restore one input; whatever fails becomes its outcome, so that others go on.
 
     Args:
         restore: one item, as `restore_video` does.
         skip_existing: an output that is there already is skipped, and no failure.
+        new_folders: whether the output's folder is made, where it is missing.
     """
     if item.problem is not None:
         return Outcome(item, Status.FAILED, error=item.problem)
     if skip_existing and is_there(item.target):
         return Outcome(item, Status.SKIPPED)
     try:
-        item.target.parent.mkdir(parents=True, exist_ok=True)
+        if new_folders:
+            item.target.parent.mkdir(parents=True, exist_ok=True)
         return Outcome(item, Status.RESTORED, restore(item))
     except VsrdbError as error:
         return Outcome(item, Status.FAILED, error=error)
@@ -102,4 +110,6 @@ def write_report(path: Path, outcomes: Sequence[Outcome]) -> None:
 
 def is_there(target: Path) -> bool:
     """Whether an output is there; a folder may also be there for the sake of what is in it."""
-    return any(target.glob("*.png")) if target.is_dir() else target.exists()
+    if target.is_dir():
+        return any(file.suffix.lower() in WRITTEN for file in target.iterdir())
+    return target.exists()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsrdb_cli.checkpoints.architecture import in_short, infer_config, is_head, mismatches
-from vsrdb_cli.checkpoints.registry import BundledModel, bundled_models, known_names
+from vsrdb_cli.checkpoints.registry import METHODS, BundledModel, bundled_models, known_names
 from vsrdb_cli.checkpoints.tensor_file import SUFFIX, check_target, write_tensors
 from vsrdb_cli.errors import CheckpointError
 from vsrdb_cli.network.config import FMANetConfig
@@ -286,8 +286,6 @@ def _agreed(path: Path, recorded: str, inferred: FMANetConfig) -> FMANetConfig:
 
 
 def _unknown(name: str) -> CheckpointError:
-    from vsrdb_cli.backends.builtin import METHODS
-
     if name in METHODS:
         return CheckpointError(
             f"'{name}' is a network without parameters, there is no checkpoint of it",

@@ -29,7 +29,7 @@ from vsrdb_cli.commands import console
 from vsrdb_cli.errors import VsrdbError
 
 if TYPE_CHECKING:
-    from vsrdb_cli.restore import Progress, RestoreReport
+    from vsrdb_cli.jobs.report import Progress, RestoreReport
 
 _SHORTEST_SECONDS = 0.1
 _PHASES = {

@@ -8,15 +8,15 @@ from datetime import timedelta
 from typing import Any
 
 from vsrdb_cli import __version__
-from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.batch.inputs import Batch, Item
 from vsrdb_cli.batch.outcomes import is_there
 from vsrdb_cli.commands import console
 from vsrdb_cli.commands.display import Display
 from vsrdb_cli.commands.restore_many import FAILED
-from vsrdb_cli.dry_run.estimate import Estimate, estimate_run
+from vsrdb_cli.dry_run.estimate import Estimate, Load, estimate_run
 from vsrdb_cli.errors import VsrdbError
-from vsrdb_cli.restore import RestoreOptions, load_for
+from vsrdb_cli.jobs.crew import Alone
+from vsrdb_cli.options import RestoreOptions
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def estimate_all(
     for notice in batch.notices:
         display.note(notice)
     several = len(batch.items) > 1
-    runner = load_for(options, None) if several and not options.devices else None
+    crew = Alone(options) if several and not options.devices else None
     answers = []
     for item in batch.items:
         answers.append(
@@ -69,7 +69,7 @@ def estimate_all(
                 item,
                 options,
                 display,
-                runner,
+                crew,
                 skip_existing=skip_existing,
                 new_folders=new_folders,
             )
@@ -95,7 +95,7 @@ def _answer(
     item: Item,
     options: RestoreOptions,
     display: Display,
-    runner: Runner | None,
+    crew: Alone | None,
     *,
     skip_existing: bool,
     new_folders: bool,
@@ -110,7 +110,7 @@ def _answer(
                 item.source,
                 item.target,
                 options,
-                runner=runner,
+                crew=crew,
                 new_folders=new_folders,
                 on_progress=display.progress,
             )
@@ -135,8 +135,6 @@ def _lines(e: Estimate) -> list[tuple[str, str]]:
     frames = "an unknown number of frames" if e.frames is None else f"{e.frames} frames"
     length = "" if e.duration_seconds is None else f", {e.duration_seconds:.2f} s"
     tiles = "whole pictures" if e.tile is None else f"tiles of {e.tile} pixels"
-    times = f"{e.processes} processes, each " if e.processes > 1 else ""
-    free = f"{console.human_bytes(e.free_bytes)} are free"
     per_frame = f"{e.seconds_per_frame:.2f} s a frame, {e.load_seconds:.1f} s to load"
     lines = [
         (
@@ -146,16 +144,12 @@ def _lines(e: Estimate) -> list[tuple[str, str]]:
         ),
         ("output", f"{e.output}: {e.width_hr}x{e.height_hr}, {e.encoder}"),
         ("network", f"{e.weights} · {e.backend} {e.device} {e.precision}, {tiles}"),
-        (
-            "memory",
-            f"{times}{console.human_bytes(e.network_bytes)} for the network,"
-            f" {console.human_bytes(e.other_bytes)} for all else; {free}",
-        ),
+        *(("memory", _memory(load, several=len(e.loads) > 1)) for load in e.loads),
         ("time", f"{_time(e.seconds)}: {per_frame}"),
         ("size", f"{_size(e.output_bytes)}; {console.human_bytes(e.free_disk_bytes)} are free"),
     ]
     if not e.fits:
-        lines.append(("warning", "memory will run out; leave --tile away, or choose smaller tiles"))
+        lines.append(("warning", "memory will run out; omit --tile, or choose smaller tiles"))
     if e.output_bytes is not None and e.output_bytes > e.free_disk_bytes:
         lines.append(("warning", "the disk will be full before the end"))
     if e.finished:
@@ -165,6 +159,16 @@ def _lines(e: Estimate) -> list[tuple[str, str]]:
     fates = (("copied", e.copied), ("converted", e.converted), ("dropped", e.dropped))
     lines += [(name, ", ".join(streams)) for name, streams in fates if streams]
     return lines + [("note", notice) for notice in e.notices]
+
+
+def _memory(load: Load, *, several: bool) -> str:
+    where = f"{load.device}: " if several else ""
+    times = f"{load.processes} processes, each " if load.processes > 1 else ""
+    return (
+        f"{where}{times}{console.human_bytes(load.network_bytes)} for the network,"
+        f" {console.human_bytes(load.other_bytes)} for all else;"
+        f" {console.human_bytes(load.free_bytes)} are free"
+    )
 
 
 def _time(seconds: float | None) -> str:

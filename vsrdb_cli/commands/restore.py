@@ -3,171 +3,85 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from dataclasses import MISSING, Field
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from vsrdb_cli.checkpoints.registry import default_weights
 from vsrdb_cli.commands import console
 from vsrdb_cli.commands.config import read_config
-from vsrdb_cli.errors import OptionError, VsrdbError
+from vsrdb_cli.errors import VsrdbError
+from vsrdb_cli.options import Option, RestoreOptions, declared_options, flag_of
 
 if TYPE_CHECKING:
-    from fractions import Fraction
-
     from vsrdb_cli.commands.display import Display
-    from vsrdb_cli.restore import RestoreOptions
-    from vsrdb_cli.video.part import Position
 
 
-class TileType(click.ParamType[int | str | None]):
-    """auto, none, or a side in pixels."""
+class Read(click.ParamType[Any]):
+    """A value read by an option's own rule."""
 
-    name = "auto|none|SIZE"
+    def __init__(self, declared: Option) -> None:
+        self.name = declared.metavar or "TEXT"
+        self._read = declared.read
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | str | None:
-        if value in ("auto", "none") or isinstance(value, int):
-            return None if value == "none" else value
-        if not str(value).isdigit():
-            self.fail(f"'{value}' is neither auto, none nor a number of pixels", param, ctx)
-        return int(value)
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        assert self._read is not None
+        try:
+            return self._read(value)
+        except ValueError as error:
+            self.fail(f"'{value}' is not possible: {error}", param, ctx)
 
 
-class DevicesType(click.ParamType[tuple[str, ...]]):
-    """Names of devices, with commas between them."""
+def restore_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command all options of a restoration."""
+    for entry in reversed(list(declared_options())):
+        command = _click_option(entry)(command)
+    return command
 
-    name = "cuda:0,cuda:1"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        if isinstance(value, tuple):
-            return value
-        devices = tuple(name.strip() for name in str(value).split(","))
-        if not all(devices) or "auto" in devices:
-            self.fail(f"'{value}' is no list of devices, such as cuda:0,cuda:1", param, ctx)
-        return devices
+def _click_option(entry: Field[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    declared: Option = entry.metadata["option"]
+    names = (f"--{flag_of(entry)}", entry.name)
+    text = declared.help
+    if declared.shown_default:
+        text += f"  [default: {declared.shown_default}]"
+    kind: Any = None
+    if isinstance(entry.default, bool):
+        return click.option(*names, is_flag=True, default=False, help=text)
+    if declared.choices:
+        kind = click.Choice(declared.choices)
+    elif entry.name == "extra":
+        return click.option(*names, multiple=True, metavar=declared.metavar, help=text)
+    elif declared.read is not None:
+        kind = Read(declared)
+    elif declared.between is not None:
+        low, high = declared.between
+        whole = "int" in str(entry.type)
+        kind = click.IntRange(int(low), int(high)) if whole else click.FloatRange(low, high)
+    default = _default(entry)
+    return click.option(
+        *names,
+        type=kind,
+        default=default,
+        show_default=default not in (None, ()),
+        metavar=declared.metavar,
+        hidden=declared.hidden,
+        help=text,
+    )
+
+
+def _default(entry: Field[Any]) -> Any:
+    value = entry.default if entry.default_factory is MISSING else entry.default_factory()
+    return value.value if isinstance(value, Enum) else value
 
 
 @click.command()
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.argument("target", type=click.Path(path_type=Path))
-@click.option(
-    "--scale",
-    type=click.IntRange(1, 4),
-    default=4,
-    show_default=True,
-    help="Output size over input size. The network always works at 4; below that its "
-    "result is downsampled (1: deblurring alone).",
-)
-@click.option(
-    "--weights",
-    default=default_weights(),
-    show_default=True,
-    metavar="NAME|PATH",
-    help="What restores: a name from `vsrdb weights list` or a .safetensors file; "
-    "`bicubic` and `nearest` only enlarge.",
-)
-@click.option(
-    "--tile",
-    type=TileType(),
-    default="auto",
-    show_default=True,
-    help="Side of the tiles the picture is worked in, in input pixels; auto takes the "
-    "whole picture if it fits into memory.",
-)
-@click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    metavar="auto|cpu|cuda[:N]",
-    help="Where the network runs.",
-)
-@click.option(
-    "--backend",
-    default="auto",
-    show_default=True,
-    type=click.Choice(["auto", "torch", "onnxruntime", "tensorrt", "tensorrt-rtx"]),
-    help="What computes; all but torch run files written by `vsrdb export`.",
-)
-@click.option(
-    "--precision",
-    default="auto",
-    show_default=True,
-    type=click.Choice(["auto", "float32", "float16", "bfloat16"]),
-    help="Auto takes a lower precision only where it is faster and agrees with float32.",
-)
-@click.option(
-    "--no-scene-cut",
-    is_flag=True,
-    help="Let windows of neighbouring frames reach across scene cuts.",
-)
-@click.option(
-    "--codec",
-    type=click.Choice(["h264", "hevc", "av1", "vp9", "prores", "ffv1"]),
-    help="Video codec of the output.  [default: what suits its ending; h264 in mp4]",
-)
-@click.option(
-    "--crf",
-    type=click.IntRange(0, 63),
-    help="Quality of the encoder; lower is better and larger.  [default: 16 for h264]",
-)
-@click.option(
-    "--preset", help="Speed of the encoder, in its own words.  [default: veryfast for h264]"
-)
-@click.option(
-    "--devices",
-    type=DevicesType(),
-    default=(),
-    help="Restore on several devices at once, each with a process of its own; the same result.",
-)
-@click.option("--start", metavar="TIME|FRAME", help="Restore from here on: 90.5, 0:01:30 or 2250f.")
-@click.option("--end", metavar="TIME|FRAME", help="Restore up to here, this not included.")
-@click.option("--sample", metavar="SECONDS", help="Restore so long a part of the busiest, to try.")
-@click.option(
-    "--strict",
-    is_flag=True,
-    help="Make an error of whatever would be changed, dropped or is damaged.",
-)
-@click.option("--pix-fmt", help="Pixel format to encode, by FFmpeg's name, such as yuv444p10le.")
-@click.option(
-    "--encoder-option",
-    "encoder_options",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="A further option of the encoder; may be given again.",
-)
-@click.option(
-    "--hardware",
-    type=click.Choice(["none", "auto", "nvenc"]),
-    default="none",
-    show_default=True,
-    help="Encode on the GPU's own encoder, an error where it does not open; auto: where it does.",
-)
-@click.option(
-    "--hdr",
-    type=click.Choice(["refuse", "keep", "sdr"]),
-    default="refuse",
-    show_default=True,
-    help="HDR video: keep it (10 bit, BT.2020, its light metadata) or convert it to BT.709; the "
-    "network has seen neither.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace an output that is there.")
-@click.option(
-    "--restart",
-    is_flag=True,
-    help="Throw away the finished segments of a run that was stopped, instead of going on.",
-)
-@click.option(
-    "--segment-seconds",
-    type=click.FloatRange(min=0, min_open=True),
-    default=10.0,
-    hidden=True,
-    help="Length of the segments in which longer videos are restored.",
-)
+@restore_options
 @click.option("--recursive", is_flag=True, help="Of a folder: take the folders in it as well.")
 @click.option("--pattern", metavar="'*.mp4'", help="Of a folder: take only files named so.")
 @click.option(
@@ -241,7 +155,7 @@ def restore(
     """
     from vsrdb_cli.batch.inputs import Batch, Item, find, is_batch
     from vsrdb_cli.commands.display import Bar, JsonLines
-    from vsrdb_cli.commands.restore_many import FAILED, run_many, run_one, table_of
+    from vsrdb_cli.commands.restore_many import FAILED, counts_of, restore_all, table_of
 
     if as_json and not dry_run:
         raise click.UsageError("--json is for --dry-run; see --report and --progress json")
@@ -252,25 +166,16 @@ def restore(
     if options["devices"] and options["device"] != "auto":
         raise click.UsageError("--device and --devices exclude each other")
     display: Display = JsonLines() if progress == "json" else Bar(quiet=quiet)
-    settings = _options(**options)
     try:
+        settings = options_of(options)
         several = is_batch(sources, recursive=recursive, pattern=pattern)
-        if not several:
-            if container:
-                raise click.UsageError("--container is for several inputs; name the output so")
-            item = Item(sources[0], target)
-            if not dry_run:
-                run_one(item, settings, display, skip_existing=skip_existing, report_file=report)
-                return
-            batch = Batch([item])
+        if several:
+            suffix = container and f".{container}"
+            batch = find(sources, target, recursive=recursive, pattern=pattern, suffix=suffix)
+        elif container:
+            raise click.UsageError("--container is for several inputs; name the output instead")
         else:
-            batch = find(
-                sources,
-                target,
-                recursive=recursive,
-                pattern=pattern,
-                suffix=container and f".{container}",
-            )
+            batch = Batch([Item(sources[0], target)])
         if dry_run:
             from vsrdb_cli.commands.dry_run import estimate_all
 
@@ -283,97 +188,28 @@ def restore(
                 as_json=as_json,
             )
             sys.exit(status)
-        outcomes = run_many(
-            batch, settings, display, skip_existing=skip_existing, report_file=report
+        outcomes = restore_all(
+            batch,
+            settings,
+            display,
+            skip_existing=skip_existing,
+            new_folders=several,
+            report_file=report,
         )
     except VsrdbError as error:
         display.error(str(error), error.hint)
         sys.exit(FAILED)
-    if progress == "bar" and not quiet:
-        console.show(table_of(outcomes))
+    if several:
+        display.end(counts_of(outcomes))
+        if progress == "bar" and not quiet:
+            console.show(table_of(outcomes))
     if any(outcome.error is not None for outcome in outcomes):
         sys.exit(FAILED)
 
 
-def _options(
-    *,
-    scale: int,
-    weights: str,
-    tile: int | str | None,
-    device: str,
-    backend: str,
-    precision: str,
-    no_scene_cut: bool,
-    codec: str | None,
-    crf: int | None,
-    preset: str | None,
-    pix_fmt: str | None,
-    encoder_options: tuple[str, ...],
-    hardware: str,
-    hdr: str,
-    start: str | None,
-    end: str | None,
-    sample: str | None,
-    strict: bool,
-    overwrite: bool,
-    restart: bool,
-    segment_seconds: float,
-    devices: tuple[str, ...],
-) -> RestoreOptions:
-    from vsrdb_cli.restore import RestoreOptions
-    from vsrdb_cli.video.encoders import EncoderOptions
-    from vsrdb_cli.video.hdr import Hdr
-
-    return RestoreOptions(
-        scale=scale,
-        weights=weights,
-        tile=tile,
-        device=device,
-        backend=backend,
-        precision=precision,
-        scene_cuts=not no_scene_cut,
-        encoder=EncoderOptions(
-            codec=codec,
-            crf=crf,
-            preset=preset,
-            pix_fmt=pix_fmt,
-            extra=dict(_key_and_value(option) for option in encoder_options),
-            hardware=hardware,
-        ),
-        hdr=Hdr(hdr),
-        start=_position("--start", start),
-        end=_position("--end", end),
-        sample=_seconds("--sample", sample),
-        strict=strict,
-        overwrite=overwrite,
-        restart=restart,
-        segment_seconds=segment_seconds,
-        devices=devices,
-    )
-
-
-def _position(name: str, text: str | None) -> Position | None:
-    from vsrdb_cli.video.part import parse_position
-
-    try:
-        return None if text is None else parse_position(text)
-    except ValueError as error:
-        raise OptionError(
-            f"{name}: {error}", hint=f"write {name} 0:01:30 or {name} 2250f"
-        ) from None
-
-
-def _seconds(name: str, text: str | None) -> Fraction | None:
-    position = _position(name, text)
-    if isinstance(position, int) or position == 0:
-        raise OptionError(f"{name} {text} is no length of time", hint=f"write {name} 3s")
-    return position
-
-
-def _key_and_value(option: str) -> tuple[str, str]:
-    key, equals, value = option.partition("=")
-    if not equals or not key:
-        raise OptionError(
-            f"--encoder-option {option} has no value", hint="write --encoder-option KEY=VALUE"
-        )
-    return key, value
+def options_of(values: dict[str, Any]) -> RestoreOptions:
+    """What the command line says; flags that turn something off are turned round."""
+    for entry in declared_options():
+        if entry.default is True:
+            values[entry.name] = not values[entry.name]
+    return RestoreOptions.of(**values)

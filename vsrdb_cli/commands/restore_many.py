@@ -6,83 +6,50 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.table import Table
 
-from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.batch.inputs import Batch, Item
-from vsrdb_cli.batch.outcomes import Outcome, Status, attempt, is_there, write_report
+from vsrdb_cli.batch.outcomes import Outcome, Status, attempt, write_report
 from vsrdb_cli.commands.display import Display
 from vsrdb_cli.errors import VsrdbError
-from vsrdb_cli.jobs.processes import Workers
-from vsrdb_cli.restore import RestoreOptions, RestoreReport, load_for, restore_video, work_folder
+from vsrdb_cli.jobs.report import RestoreReport
+from vsrdb_cli.jobs.run import work_folder
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.restore import crew_for, restore_video
 
 # Exit statuses; 2 is click's, for a command line it cannot take.
 FAILED, INTERRUPTED = 1, 130
 
 
-def run_one(
-    item: Item,
-    options: RestoreOptions,
-    display: Display,
-    *,
-    skip_existing: bool,
-    report_file: Path | None,
-) -> None:
-    """Restore one input; ends the program with a status where it fails."""
-    told = _Told(display)
-    with display.file(item.source, item.target), _stoppable(item.target, display):
-        if skip_existing and is_there(item.target):
-            outcome = Outcome(item, Status.SKIPPED)
-        else:
-            try:
-                report = restore_video(
-                    item.source,
-                    item.target,
-                    options,
-                    on_notice=told,
-                    on_progress=display.progress,
-                )
-                outcome = Outcome(item, Status.RESTORED, report)
-            except VsrdbError as error:
-                outcome = Outcome(item, Status.FAILED, error=error)
-        _show(outcome, display, told)
-    if report_file is not None:
-        write_report(report_file, [outcome])
-    if outcome.status is Status.FAILED:
-        sys.exit(FAILED)
-
-
-def run_many(
+def restore_all(
     batch: Batch,
     options: RestoreOptions,
     display: Display,
     *,
     skip_existing: bool,
+    new_folders: bool,
     report_file: Path | None,
 ) -> list[Outcome]:
-    """Restore many inputs with one network, loaded when the first needs it."""
+    """Restore one input or many with one network, loaded when the first needs it.
+
+    Args:
+        new_folders: whether folders of outputs are made, where they are missing.
+    """
     told = _Told(display)
     for notice in batch.notices:
         told(notice)
     outcomes: list[Outcome] = []
-    with ExitStack() as stack:
-        runner: Runner | None = None
-        workers: Workers | None = None
-        if options.devices:
-            workers = stack.enter_context(Workers(options, options.devices))
-        else:
-            runner = load_for(options, None)
+    with crew_for(options) as crew:
 
         def restore(item: Item) -> RestoreReport:
             return restore_video(
                 item.source,
                 item.target,
                 options,
-                spare=runner,
-                workers=workers,
+                crew=crew,
                 on_notice=told,
                 on_progress=display.progress,
             )
@@ -90,13 +57,19 @@ def run_many(
         for item in batch.items:
             told = _Told(display)
             with display.file(item.source, item.target), _stoppable(item.target, display):
-                outcomes.append(attempt(item, restore, skip_existing=skip_existing))
+                outcomes.append(
+                    attempt(item, restore, skip_existing=skip_existing, new_folders=new_folders)
+                )
                 _show(outcomes[-1], display, told)
             if report_file is not None:
                 write_report(report_file, outcomes)
-    counts = Counter(outcome.status.value for outcome in outcomes)
-    display.end({status.value: counts[status.value] for status in Status})
     return outcomes
+
+
+def counts_of(outcomes: list[Outcome]) -> dict[str, int]:
+    """How many inputs had which outcome."""
+    counts = Counter(outcome.status.value for outcome in outcomes)
+    return {status.value: counts[status.value] for status in Status}
 
 
 def table_of(outcomes: list[Outcome]) -> Table:
@@ -140,7 +113,7 @@ def _show(outcome: Outcome, display: Display, told: _Told) -> None:
     else:
         display.error(
             f"{outcome.item.source}: {type(error).__name__}: {error}",
-            "this is a fault of vsrdb; please report it with the details of --report",
+            f"this is a bug in vsrdb; please report it with these lines:\n{outcome.details}",
         )
 
 

@@ -18,7 +18,7 @@ from typing import Any, Self
 from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.files import writing
-from vsrdb_cli.jobs.division import Plan
+from vsrdb_cli.jobs.division import Division
 from vsrdb_cli.video.info import ReadReport
 
 # How much of a file's beginning and of its end says that it is still the same one.
@@ -113,10 +113,10 @@ class Journal:
         return self._record.plan is not None
 
     @property
-    def plan(self) -> Plan:
+    def division(self) -> Division:
         """How the job is divided; there is one once it has begun."""
         assert self._record.plan is not None
-        return Plan.from_json(self._record.plan)
+        return Division.from_json(self._record.plan)
 
     @property
     def tile(self) -> int | None:
@@ -153,9 +153,11 @@ class Journal:
             )
         self._record.bound.update(facts)
 
-    def begin(self, plan: Plan, tile: int | None, read: ReadReport, runner: RunnerInfo) -> None:
-        """Enter the plan, the side of the tiles, what the first pass noticed, and what runs."""
-        self._record.plan, self._record.tile = plan.to_json(), tile
+    def begin(
+        self, division: Division, tile: int | None, read: ReadReport, runner: RunnerInfo
+    ) -> None:
+        """Enter the division, the side of the tiles, what the first pass noticed, and what runs."""
+        self._record.plan, self._record.tile = division.to_json(), tile
         self._record.read, self._record.runner = asdict(read), asdict(runner)
         self._write()
 

@@ -8,7 +8,10 @@ import psutil
 import torch
 
 from vsrdb_cli.backends.allocator import kept_bytes
+from vsrdb_cli.backends.runner import Runner
+from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.prefetch import DEPTH
+from vsrdb_cli.pipeline.tiling import choose_tile
 
 # Of what is free, the share a run may plan with; the rest is for decoding, encoding and others.
 SHARE = 0.75
@@ -67,3 +70,34 @@ def pipeline_bytes(height: int, width: int, *, scale: int, bit_depth: int) -> in
     queued = (lr + hr) * (DEPTH + 2) * colours  # in a queue, and at either end of it
     windows = lr * 3 * 3 * 4  # the frames of a window in float32
     return queued + windows + hr * _ENCODER_BYTES_PER_PIXEL + _FIXED_BYTES
+
+
+def settle_tile(
+    runner: Runner,
+    options: RestoreOptions,
+    size: tuple[int, int],
+    *,
+    bit_depth: int,
+    share: float = 1.0,
+) -> int | None:
+    """The side of the tiles a video is restored in; None for whole pictures.
+
+    The only answer there is, whoever asks: what a run does and what a dry run says of it.
+
+    Args:
+        size: (height, width) of the video.
+        bit_depth: of the output's frames.
+        share: of the free memory, where several processes work on one device.
+
+    Raises:
+        OptionError: not even the smallest tiles fit.
+    """
+    if not isinstance(options.tile, str):
+        return options.tile
+    device = runner.info.device
+    budget = int(available_bytes(device) * SHARE * share)
+    beside = 0
+    if device == "cpu":
+        beside = pipeline_bytes(*size, scale=options.scale, bit_depth=bit_depth)
+    tile = choose_tile(runner, *size, budget, beside=beside)
+    return tile if tile < max(size) else None

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vsrdb_cli.backends.runner import Features, Memory, Runner, RunnerInfo
 from vsrdb_cli.errors import OptionError
+from vsrdb_cli.options import SMALLEST_TILE
 
 # Pixels fed around what is kept. FMA-Net's attention sees the whole picture it is given, so no
 # context makes tiles exact; beyond 16 pixels the difference no longer falls (README, "Tiles").
@@ -167,9 +168,6 @@ class TiledRunner:
         return Memory(one.weights, one.features * self.tiling.count, one.work + joined)
 
 
-SMALLEST_TILE = 64
-
-
 def choose_tile(runner: Runner, height: int, width: int, budget: int, *, beside: int = 0) -> int:
     """The largest tile side, at most the picture's, whose memory fits into `budget` bytes.
 
@@ -196,6 +194,12 @@ def choose_tile(runner: Runner, height: int, width: int, budget: int, *, beside:
 
 def tiled(runner: Runner, height: int, width: int, tile: int | None) -> Runner:
     """`runner` in tiles of at most `tile`, or as it is where the picture is no larger."""
-    if tile is None or tile >= max(height, width):
+    if tile_in_use(height, width, tile) is None:
         return runner
+    assert tile is not None
     return TiledRunner(runner, Tiling.of(height, width, tile))
+
+
+def tile_in_use(height: int, width: int, tile: int | None) -> int | None:
+    """The side of the tiles a picture is really cut into; None where it is no larger than one."""
+    return None if tile is None or tile >= max(height, width) else tile

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -11,36 +11,15 @@ import av
 from av.error import FFmpegError
 
 from vsrdb_cli.errors import OptionError, OutputError
-from vsrdb_cli.video.codecs import CONTAINERS, ENCODERS, NVENC, Encoder
+from vsrdb_cli.options import EncoderOptions
+from vsrdb_cli.video.codecs import ENCODERS, NVENC, Encoder
 from vsrdb_cli.video.colour import bit_depth
 from vsrdb_cli.video.container import reason
+from vsrdb_cli.video.containers import CONTAINERS, suffixes_for
 
 if TYPE_CHECKING:
     from vsrdb_cli.video.hdr import Light
     from vsrdb_cli.video.info import VideoInfo
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderOptions:
-    """What the user asked for; None is the default of the codec or container.
-
-    Attributes:
-        codec: a key of `ENCODERS`.
-        crf: constant quality, lower is better; each codec has its own scale.
-        preset: speed against size, in the encoder's own words.
-        pix_fmt: FFmpeg's name of the pixel format to encode.
-        extra: further options of the encoder, passed on as they are.
-        threads: of the encoder; 0 lets it decide.
-        hardware: "none", "nvenc", or "auto" for NVENC where it opens.
-    """
-
-    codec: str | None = None
-    crf: int | None = None
-    preset: str | None = None
-    pix_fmt: str | None = None
-    extra: Mapping[str, str] = field(default_factory=dict)
-    threads: int = 0
-    hardware: str = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +56,12 @@ def choose(
         OutputError: the picture is larger or smaller than the encoder takes.
     """
     codec = options.codec or _usual_codec(suffix, info)
-    if codec not in ENCODERS:
-        raise OptionError(f"unknown codec '{codec}'", hint=f"choose one of: {', '.join(ENCODERS)}")
     encoder = ENCODERS[codec]
-    if suffix not in encoder.containers:
-        fitting = [name for name, e in ENCODERS.items() if suffix in e.containers]
+    if codec not in CONTAINERS[suffix].video:
+        fitting = CONTAINERS[suffix].video
         raise OptionError(
             f"{codec} video cannot be put into a {suffix} file",
-            hint=f"name the output {' or '.join(f'*{s}' for s in encoder.containers)},"
+            hint=f"name the output {' or '.join(f'*{s}' for s in suffixes_for(codec))},"
             f" or choose --codec {' or '.join(fitting)}",
         )
     encoder = _on_hardware(codec, encoder, options.hardware)
@@ -129,7 +106,7 @@ def choose(
 
 def _usual_codec(suffix: str, info: VideoInfo) -> str:
     """What a container holds by default; players expect HDR as HEVC, not as H.264."""
-    codec = CONTAINERS[suffix][1]
+    codec = CONTAINERS[suffix].video[0]
     return "hevc" if codec == "h264" and info.colour.hdr else codec
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vsrdb_cli.video.colour import Colour
 from vsrdb_cli.video.hdr import Light
+from vsrdb_cli.video.timing import Timeline
 
 
 class Kind(Enum):
@@ -80,7 +81,7 @@ class VideoInfo:
         promised_seconds: the same, perhaps rounded; an earlier end means that frames are missing.
         start_seconds: the source's own clock at our time 0; taken from all streams alike.
         cut: the part that is wanted, where it is not all.
-        bit_depth: of one colour channel: 8, or more than 8 (frames are then uint16).
+        bit_depth: of the frames: 8 (uint8), or 16 (uint16) for more than 8 bits a colour.
         colour: as to be written, and as read unless `converted_from` says otherwise.
         converted_from: the HDR colour of the source, where it is made SDR while it is read.
         light: static metadata of HDR video.
@@ -128,6 +129,18 @@ class VideoInfo:
     notices: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if min(self.width, self.height) < 1:
+            raise ValueError(f"a picture of {self.width}x{self.height}")
+        if min(self.rate, self.time_base) <= 0:
+            raise ValueError(f"{self.rate} frames a second, {self.time_base} seconds a tick")
+        if self.bit_depth not in (8, 16):
+            raise ValueError(f"frames of {self.bit_depth} bits; they are of 8 or 16")
+        if self.frame_count is not None and self.frame_count < 0:
+            raise ValueError(f"{self.frame_count} frames")
+        if self.pictures and len(self.pictures) != self.frame_count:
+            raise ValueError(f"{len(self.pictures)} names for {self.frame_count} pictures")
+
     @property
     def frames_before(self) -> int:
         """How many frames lie before the wanted part, as context."""
@@ -137,6 +150,12 @@ class VideoInfo:
     def frame_ticks(self) -> int:
         """The usual length of one frame, in ticks of `time_base`."""
         return max(1, round(1 / self.rate / self.time_base))
+
+    @property
+    def timeline(self) -> Timeline:
+        """How time counts for all who read the file."""
+        begin = -self.cut.begin if self.cut else 0
+        return Timeline(self.time_base, self.frame_ticks, self.start_seconds, begin)
 
 
 @dataclass(slots=True)
