@@ -13,6 +13,7 @@ import io
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import cv2
@@ -199,7 +200,7 @@ def degrade(rng: np.random.Generator, frames: list[Array]) -> list[NDArray[np.ui
     return [to_bytes(f) for f in frames]
 
 
-def render_window(rng: np.random.Generator, photos: Photos, size: int) -> Window:
+def render_window(rng: np.random.Generator, photos: Photos, size: int) -> Window[NDArray[Any]]:
     """One window of `size` LR pixels: three blurry LR frames, three sharp HR frames, true flow."""
     layers = random_scene(rng, photos, size * SCALE)
     exposure = float(rng.uniform(0.25, 1.0))
