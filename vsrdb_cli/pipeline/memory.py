@@ -10,7 +10,7 @@ import torch
 
 from vsrdb_cli.backends.allocator import kept_bytes
 from vsrdb_cli.backends.runner import Runner
-from vsrdb_cli.errors import OptionError
+from vsrdb_cli.errors import ResourceError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.prefetch import DEPTH
 from vsrdb_cli.pipeline.tiling import choose_tile, least_memory
@@ -169,7 +169,7 @@ def _too_little(
     *,
     bit_depth: int,
     on_cpu: bool,
-) -> OptionError:
+) -> ResourceError:
     """What is said where no tiles fit."""
     side, needed = least_memory(runner, *size)
     beside = {s: pipeline_bytes(*size, scale=s, bit_depth=bit_depth) for s in range(1, 5)}
@@ -180,7 +180,7 @@ def _too_little(
         hint = f"--scale {fitting[-1]} fits; or close other programs"
     height, width = size
     takes, free = (needed + here) / 2**30, (budget + here) / 2**30
-    return OptionError(
+    return ResourceError(
         f"restoring {width}x{height} takes {takes:.1f} GiB even in tiles of {side} pixels, which"
         f" take least, and only {free:.1f} GiB can be taken",
         hint=hint,
