@@ -126,7 +126,7 @@ def test_pictures_are_taken_for_24_a_second_and_that_is_said(tmp_path):
     source = sequence(tmp_path / "in")
     with open_source(source) as frames:
         assert frames.info.rate == 24
-        assert "taken for 24 fps" in frames.info.assumed[0]
+        assert "taken to be 24 frames a second" in frames.info.assumed[0]
     with open_source(source, rate=Fraction(30000, 1001)) as frames:
         assert frames.info.rate == Fraction(30000, 1001)
         assert frames.info.assumed == ()

@@ -61,7 +61,9 @@ class PictureReader:
         _check_numbers(files)
         info = _info(folder, Kind.PICTURES, files, rate or USUAL_RATE)
         if rate is None:
-            assumed = f"pictures have no times of their own: they are taken for {USUAL_RATE} fps"
+            assumed = (
+                f"the pictures are taken to be {USUAL_RATE} frames a second; --fps changes that"
+            )
             info = replace(info, assumed=(assumed,))
         _check_sizes(files, info)
         left = len(visible) - len(files)

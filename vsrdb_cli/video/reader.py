@@ -75,8 +75,8 @@ def open_source(
 def _refuse_rate(rate: Fraction | None, name: str) -> None:
     if rate is not None:
         raise OptionError(
-            f"{name} is a video, whose frames have times of their own",
-            hint="omit --fps, which is for folders of pictures",
+            f"--fps is for pictures, and {name} is a video, whose frames have times of their own",
+            hint="omit --fps",
         )
 
 
