@@ -121,7 +121,7 @@ class ForwardSource:
 
 def restore_segments(
     job: Job,
-    segments: Iterable[Segment],
+    segments: Iterable[Segment | None],
     reader: FrameSource,
     runner: Runner,
     listener: Listener,
@@ -135,6 +135,7 @@ def restore_segments(
     frames of the one before are still being encoded.
 
     Args:
+        segments: None among them means that there is no next one yet.
         share: of the device's free memory that is this process's.
     """
     restorer = restorer_for(
@@ -167,6 +168,9 @@ def restore_segments(
 
     with WriteBehind(write) as behind:
         for segment in segments:
+            if segment is None:
+                behind.hear()
+                continue
             count = 0
             for frame in restore_range(
                 source,

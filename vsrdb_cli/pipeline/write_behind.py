@@ -73,7 +73,7 @@ class WriteBehind(Generic[Item]):
         while self._thread.is_alive():
             with suppress(Empty):
                 self._told.get(timeout=_POLL_SECONDS)()
-        self._hear()
+        self.hear()
         if self._error is not None:
             raise self._error
 
@@ -85,7 +85,12 @@ class WriteBehind(Generic[Item]):
     def put(self, item: Item) -> None:
         """Hand over one item, waiting for room, and hear what the consumer has told."""
         self._put((item,))
-        self._hear()
+        self.hear()
+
+    def hear(self) -> None:
+        """Call what the consumer has told, for a caller who waits for something else."""
+        while not self._told.empty():
+            self._told.get()()
 
     def _put(self, entry: tuple[Item] | None) -> None:
         while self._thread.is_alive():
@@ -94,13 +99,9 @@ class WriteBehind(Generic[Item]):
             except Full:
                 continue
             return
-        self._hear()
+        self.hear()
         if self._error is not None:
             raise self._error
-
-    def _hear(self) -> None:
-        while not self._told.empty():
-            self._told.get()()
 
     def _items(self) -> Iterator[Item]:
         while True:
