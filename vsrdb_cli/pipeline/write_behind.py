@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from queue import Empty, Full, Queue, SimpleQueue
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -71,8 +70,11 @@ class WriteBehind(Generic[Item]):
         """Wait until all is consumed, hearing on."""
         self._put(None)
         while self._thread.is_alive():
-            with suppress(Empty):
-                self._told.get(timeout=_POLL_SECONDS)()
+            try:
+                told = self._told.get(timeout=_POLL_SECONDS)
+            except Empty:
+                continue
+            told()
         self.hear()
         if self._error is not None:
             raise self._error
