@@ -30,7 +30,7 @@ def sample(entry):
         return math.ceil(declared.between[0])
     if declared.read is None:
         return "text"
-    for text in ("96", "key=value"):
+    for text in ("96", "cuda:1", "key=value"):
         try:
             declared.read((text,) if entry.name == "extra" else text)
         except ValueError:

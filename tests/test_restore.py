@@ -11,7 +11,13 @@ import torch
 
 from vsrdb_cli.backends import load_runner
 from vsrdb_cli.backends.builtin import BuiltinRunner
-from vsrdb_cli.errors import BackendError, CheckpointError, OptionError, VsrdbError
+from vsrdb_cli.errors import (
+    BackendError,
+    CheckpointError,
+    OptionError,
+    ResourceError,
+    VsrdbError,
+)
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.frames import restore_frames
 from vsrdb_cli.pipeline.restorer import Restorer
@@ -140,7 +146,8 @@ def test_that_memory_ran_out_is_said_once_and_when_it_happens(tmp_path):
     said = []
     report = restore_video(
         source, tmp_path / "out.mp4", NEAREST, runner=Hungry(),
-        on_notice=said.append, on_progress=lambda progress: said.append(progress.frames),
+        on_notice=said.append,
+        on_progress=lambda p: p.phase == "restore" and p.frames and said.append(p.frames),
     )  # fmt: skip
     assert said == ["memory ran out: from here on in tiles of 106 pixels", *range(1, 7)]
     assert report.notices == (said[0],)
@@ -152,7 +159,7 @@ def test_out_of_memory_with_the_smallest_tile_ends_the_run():
         def restore(self, window):
             raise RuntimeError("out of memory")
 
-    with pytest.raises(OptionError, match="only pictures of 96 pixels") as error:
+    with pytest.raises(ResourceError, match="only pictures of 96 pixels") as error:
         next(restore_frames([torch.rand(3, 90, 160)], Insatiable(), tile=None))
     assert "vsrdb weights list" in error.value.hint
 
@@ -184,9 +191,11 @@ def test_progress_is_told_after_every_frame_in_the_callers_thread(tmp_path):
     told = []
     restore_video(
         source, tmp_path / "out.mp4", NEAREST,
-        on_progress=lambda p: told.append((p.frames, threading.current_thread())),
+        on_progress=lambda p: told.append((p.phase, p.frames, threading.current_thread())),
     )  # fmt: skip
-    assert told == [(n, threading.current_thread()) for n in range(1, 7)]
+    here = threading.current_thread()
+    assert told[0] == ("load", 0, here)
+    assert told[-6:] == [("restore", n, here) for n in range(1, 7)]
 
 
 def test_an_interrupted_run_leaves_nothing(tmp_path):

@@ -176,9 +176,11 @@ def test_what_the_run_would_refuse_is_refused(tmp_path, source, options):
     assert names(tmp_path) == ["in.mp4"]
 
 
-def test_an_output_that_is_there_and_a_missing_folder_are_refused_as_ever(tmp_path, source):
+def test_an_output_that_is_there_is_noted_and_a_missing_folder_refused(tmp_path, source):
     (tmp_path / "out.mp4").touch()
-    assert "exists already" in vsrdb(source, tmp_path / "out.mp4").stderr
+    there = vsrdb(source, tmp_path / "out.mp4")
+    assert there.exit_code == 0
+    assert "exists already: the run needs --overwrite" in there.stdout
     assert vsrdb(source, tmp_path / "out.mp4", "--overwrite").exit_code == 0
     missing = vsrdb(source, tmp_path / "none" / "out.mp4")
     assert missing.exit_code == 1
@@ -208,8 +210,8 @@ def test_of_many_inputs_each_and_the_whole_are_told(tmp_path, source):
     assert items["bad.mp4"]["hint"]
     text = vsrdb(*arguments).stdout
     assert text.count("  network ") == 2
-    assert "is there" in text
-    assert text.splitlines()[-1].startswith("all of them  about ")
+    assert "  skipped    " in text
+    assert "about" in text.splitlines()[-1]
 
 
 def test_for_several_devices_each_process_is_told(tmp_path, source):
@@ -222,7 +224,7 @@ def test_for_several_devices_each_process_is_told(tmp_path, source):
 
 def test_what_cannot_be_tried_is_refused(tmp_path, source):
     done = vsrdb("-", tmp_path / "out.mp4")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "can be read only once" in done.stderr
     with pytest.raises(OptionError):
         estimate_run(PIPE, tmp_path / "out.mp4", NEAREST)

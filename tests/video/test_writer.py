@@ -234,9 +234,10 @@ def test_hardware_asked_for_on_the_command_line_is_refused_in_one_line(tmp_path)
     out = tmp_path / "out.mp4"
     command = ["restore", "--weights", "nearest", "--hardware", "nvenc", "--codec", "hevc"]
     done = CliRunner().invoke(main, [*command, str(source), str(out)])
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert re.fullmatch(
-        "error: hevc_nvenc does not open here: .+\nhint: leave --hardware away.+\n", done.stderr
+        ".+ -> .+\nerror: hevc_nvenc does not open here: .+\nhint: leave --hardware away.+\n",
+        done.stderr,
     )
     assert not out.exists()
 
