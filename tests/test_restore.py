@@ -149,7 +149,7 @@ def test_that_memory_ran_out_is_said_once_and_when_it_happens(tmp_path):
         on_notice=said.append,
         on_progress=lambda p: p.phase == "restore" and p.frames and said.append(p.frames),
     )  # fmt: skip
-    assert said == ["memory ran out: from here on in tiles of 106 pixels", *range(1, 7)]
+    assert said == ["memory ran out: continuing in tiles of 106 pixels", *range(1, 7)]
     assert report.notices == (said[0],)
     assert report.tile == 106
 

@@ -121,9 +121,7 @@ def _devices() -> Iterator[Finding]:
             "cuda",
             State.PROBLEM if seen else State.ABSENT,
             f"torch {torch.__version__} finds no GPU" + (", but there is one" if seen else ""),
-            "install a CUDA build of torch, and a driver that is new enough for it"
-            if seen
-            else None,
+            "install a CUDA build of torch, and a matching driver" if seen else None,
         )
 
 
@@ -145,7 +143,7 @@ def _backends() -> Iterator[Finding]:
             features = runner.encode(torch.rand(1, 3, 64, 80))
             restored = runner.restore([features] * runner.length)
             if not restored.isfinite().all():
-                raise VsrdbError("it computes numbers that are none", hint="use --backend torch")
+                raise VsrdbError("its results are not finite", hint="use --backend torch")
         return f"{runner.info}, loaded and run in {time.monotonic() - started:.1f} s"
 
     devices = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]

@@ -28,13 +28,13 @@ def check_file(path: Path, source: Path, *, overwrite: bool) -> None:
         OutputError: it is the source, exists, or its folder cannot be written to.
     """
     if path.is_dir():
-        raise OutputError(f"{path} is a folder", hint="name a file in it")
+        raise OutputError(f"{path} is a folder", hint="give a file name in it")
     check_folder(path.parent)
     if path.exists():
         if source.exists() and path.samefile(source):
             raise OutputError(
                 f"{path} is the input itself",
-                hint="name another output; the input is never changed",
+                hint="choose another output; the input is never changed",
             )
         if not overwrite:
             raise OutputError(f"{path} exists already", hint="add --overwrite to replace it")
@@ -61,10 +61,10 @@ def check_writable(path: Path) -> None:
         OutputError: it is a folder, or its folder is missing or cannot be written to.
     """
     if path.is_dir():
-        raise OutputError(f"{path} is a folder", hint="name a file in it")
+        raise OutputError(f"{path} is a folder", hint="give a file name in it")
     check_folder(path.absolute().parent)
     if path.exists() and not os.access(path, os.W_OK):
-        raise OutputError(f"{path} cannot be written to", hint="name another file")
+        raise OutputError(f"{path} cannot be written to", hint="choose another file")
 
 
 def is_there(target: Path) -> bool:
@@ -170,7 +170,7 @@ def put_in_place(temporary: Path, path: Path, *, overwrite: bool) -> None:
         return
     if not overwrite and path.exists():
         raise OutputError(
-            f"{path} has come into being while it was written",
+            f"{path} was created by another program meanwhile",
             hint=f"the finished output is kept as {temporary}",
         )
     temporary.replace(path)

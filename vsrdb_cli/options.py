@@ -38,7 +38,7 @@ _FRAME = re.compile(r"(\d+)f")
 
 
 class Hdr(Enum):
-    """What to do with HDR video, which the network has not been trained on."""
+    """What to do with HDR video, which the network was not trained on."""
 
     REFUSE = "refuse"
     KEEP = "keep"  # the signal goes through the network as it is

@@ -129,7 +129,7 @@ def test_a_pattern_and_a_container_choose(tmp_path, folder, clip):
     batch = find([folder], tmp_path / "out", names=Names(("b*",)), suffix=".mkv")
     assert [item.source.name for item in batch.items] == ["b.dat", "b.mp4"]
     assert found(batch, tmp_path / "out") == ["b.dat.mkv", "b.mp4.mkv"]
-    assert find([folder], tmp_path / "out").notices == [f"2 other files in {folder} left aside"]
+    assert find([folder], tmp_path / "out").notices == [f"2 other files in {folder} skipped"]
 
 
 def test_patterns_and_exclusions_add_up(tmp_path, folder, clip):
@@ -182,8 +182,8 @@ def test_pictures_among_videos_are_left_aside_and_said(tmp_path, folder, clip):
     put_pictures(folder / "deep", count=1)
     done = vsrdb(folder, tmp_path / "out", "--recursive")
     assert done.exit_code == 0
-    assert f"2 pictures among the videos in {folder} left aside" in done.stderr
-    assert f"1 picture among the videos in {folder / 'deep'} left aside" in done.stderr
+    assert f"2 pictures among the videos in {folder} skipped" in done.stderr
+    assert f"1 picture among the videos in {folder / 'deep'} skipped" in done.stderr
     assert tree(tmp_path / "out") == ["a.mp4", "deep/b.mp4"]
     assert vsrdb(folder, tmp_path / "frames", "--pattern", "*.png").exit_code == 0
     assert tree(tmp_path / "frames") == ["0.png", "1.png"]

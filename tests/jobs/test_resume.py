@@ -211,7 +211,7 @@ def test_smaller_tiles_after_a_lack_of_memory_are_entered_for_the_segments_to_co
         watch.restore(source, target, runner=Hungry("nearest"))
     journal = json.loads((work_folder(target) / "journal.json").read_text())
     assert journal["tile"] == 106
-    assert sum("memory ran out: from here on in tiles of 106" in n for n in watch.notices) == 1
+    assert sum("memory ran out: continuing in tiles of 106" in n for n in watch.notices) == 1
     report = Watch().restore(source, target, runner=Hungry("nearest"))
     assert (report.tile, report.resumed) == (106, 10)
     assert not any("memory ran out" in notice for notice in report.notices)

@@ -100,7 +100,7 @@ def test_sound_subtitles_and_chapters_are_cut_alike(tmp_path, suffix):
     source = full_clips.make(tmp_path / "in.mkv", audio=("aac",), timecode="10:00:00:00")
     out = tmp_path / f"out{suffix}"
     with trimmed(open_source(source), start=Fraction(2, 5), end=Fraction(4, 5)) as part:
-        assert "timecode is left out" in part.info.notices[0]
+        assert "timecode is dropped" in part.info.notices[0]
         with open_sink(out, part.info, 4) as sink:
             for frame in part.frames():
                 sink.write(Frame(enlarged(frame.rgb, 4), frame.pts, frame.duration))

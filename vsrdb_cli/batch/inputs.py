@@ -84,7 +84,7 @@ def find(
     """The inputs that sources stand for, and their outputs in the folder `target`.
 
     A folder's tree is mirrored; a folder of pictures is one input. Links that lead out of a folder
-    are left aside, as are hidden files and `target` itself.
+    are skipped, as are hidden files and `target` itself.
 
     Args:
         recursive: into folders of a folder as well.
@@ -103,7 +103,7 @@ def find(
         )
     if suffix is not None and suffix not in CONTAINERS:
         raise OptionError(
-            f"no video is written to {suffix} files", hint=f"choose one of: {' '.join(CONTAINERS)}"
+            f"vsrdb does not write {suffix} files", hint=f"choose one of: {' '.join(CONTAINERS)}"
         )
     batch = Batch()
     for source in sources:
@@ -114,7 +114,7 @@ def find(
         if inside.exists() and inside.samefile(source):
             raise OutputError(
                 f"{inside} is the input itself",
-                hint="name another folder; inputs are never changed",
+                hint="choose another folder; inputs are never changed",
             )
         search = _Search(source, inside, target, recursive, names, suffix)
         search.add_to(batch)
@@ -222,18 +222,18 @@ def _unreadable(folder: Path, error: OSError) -> VideoError:
 
 def _left_aside(folder: Path, found: _Folder, *, recursive: bool) -> Iterator[str]:
     for link in found.links_out:
-        yield f"{link} is left aside: it links out of the folder, to {os.path.realpath(link)}"
+        yield f"{link} is skipped: it links to a place outside the folder, {os.path.realpath(link)}"
     if found.covers:
         suffix = found.covers[0].suffix
         yield (
             f"{count(len(found.covers), 'picture')} among the videos in {folder}"
-            f" left aside; --pattern '*{suffix}' takes pictures instead"
+            f" skipped; --pattern '*{suffix}' takes pictures instead"
         )
     if found.others:
-        yield f"{count(found.others, 'other file')} in {folder} left aside"
+        yield f"{count(found.others, 'other file')} in {folder} skipped"
     if found.folders and not recursive:
         number = count(len(found.folders), "folder")
-        yield f"{number} in {folder} left aside; --recursive takes them"
+        yield f"{number} in {folder} skipped; --recursive includes them"
 
 
 def _output_name(source: Path, suffix: str | None) -> str:

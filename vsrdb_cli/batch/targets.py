@@ -21,7 +21,7 @@ class Item:
 
 @dataclass
 class Batch:
-    """Inputs in order. notices: what was left aside, one line each."""
+    """Inputs in order. notices: what was skipped, one line each."""
 
     items: list[Item] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
@@ -61,13 +61,13 @@ def check_targets(batch: Batch) -> None:
         problem: VsrdbError | None = None
         if real in inputs:
             problem = OutputError(
-                f"{item.target} is an input itself ({inputs[real]})",
-                hint="name another output folder; inputs are never changed",
+                f"{item.target} is also an input ({inputs[real]})",
+                hint="choose another output folder; inputs are never changed",
             )
         elif len(same[real]) > 1:
             others = ", ".join(str(s) for s in same[real] if s != item.source)
             problem = OutputError(
-                f"{item.target} would be the output of {others} too",
+                f"{item.target} would also be the output of {others}",
                 hint="rename one of them, or restore them into different folders",
             )
         if problem is not None:

@@ -31,7 +31,7 @@ def check_target(path: Path, *, overwrite: bool) -> None:
             f"the folder {path.parent} does not exist", hint=f"mkdir -p '{path.parent}'"
         )
     if path.is_dir():
-        raise OutputError(f"{path} is a folder", hint="name a file in it")
+        raise OutputError(f"{path} is a folder", hint="give a file name in it")
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists already", hint="add --overwrite to replace it")
 

@@ -141,7 +141,7 @@ class LogFile(LogLines):
         except OSError as error:
             raise OutputError(
                 f"the log file {path} cannot be written: {error.strerror}",
-                hint="name another file",
+                hint="choose another file",
             ) from error
 
     def error(self, message: str, hint: str | None) -> None:

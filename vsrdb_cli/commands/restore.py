@@ -177,6 +177,7 @@ class _Restore(click.Command):
 @click.pass_context
 def restore(
     context: click.Context,
+    /,
     paths: tuple[str, ...],
     *,
     output: str | None,
@@ -374,7 +375,7 @@ def _check_report(report: Path, batch: Batch) -> None:
     for item in batch.items:
         if real in (os.path.realpath(item.source), os.path.realpath(item.target)):
             raise OptionError(
-                f"the report {report} would replace an input or output", hint="name another file"
+                f"the report {report} would replace an input or output", hint="choose another file"
             )
 
 

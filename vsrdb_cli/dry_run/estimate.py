@@ -145,8 +145,8 @@ def estimate_run(
     """
     if source == PIPE:
         raise OptionError(
-            "a stream on stdin can be read only once, so nothing can be tried on it",
-            hint="name a file for --dry-run, or omit --dry-run",
+            "stdin can be read only once, so a dry run is not possible",
+            hint="give a file, or omit --dry-run",
         )
     with open_for(source, options) as reader, _place(target, new_folders=new_folders) as place:
         info = reader.info

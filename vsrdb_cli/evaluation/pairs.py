@@ -54,7 +54,7 @@ def find_clips(restored: Path, truth: Path, lr: Path | None = None) -> list[Clip
             if missing:
                 raise VideoError(
                     f"{root} has no clip '{missing[0]}', which {other_root} has",
-                    hint="give folders that hold the same clips under the same names",
+                    hint="give folders with the same clips under the same names",
                 )
     return [
         Clip(name, *(paths[name] for paths in members))
@@ -70,7 +70,8 @@ def _members(root: Path) -> dict[str, Path]:
     """The clips of a root, by name."""
     if not root.is_dir():
         raise VideoError(
-            f"{root} is no folder of clips", hint="give roots of clips, or single clips, alike"
+            f"{root} is not a folder of clips",
+            hint="give two folders of clips, or two single clips",
         )
     members: dict[str, Path] = {}
     for path in filter(_is_visible, root.iterdir()):
@@ -89,7 +90,7 @@ def _members(root: Path) -> dict[str, Path]:
     if not members:
         raise VideoError(
             f"the folder {root} holds neither pictures ({', '.join(SUFFIXES)}) nor clips",
-            hint="give a video, a folder of pictures, or a folder of such",
+            hint="give a video, a folder of pictures, or a folder of these",
         )
     return members
 

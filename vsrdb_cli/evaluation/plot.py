@@ -24,7 +24,7 @@ def check_plot(path: Path, sources: list[Path]) -> None:
     """
     if path.suffix.lower() not in FORMATS:
         raise OptionError(
-            f"no plot is written to '{path.suffix or 'a name without an ending'}'",
+            f"cannot write a plot to '{path.suffix or 'a name without an ending'}'",
             hint=f"end the plot's name with one of: {' '.join(FORMATS)}",
         )
     for source in sources:

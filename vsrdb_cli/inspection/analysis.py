@@ -204,7 +204,7 @@ def largest_tile(
         if tile <= SMALLEST_TILE:
             raise OptionError(
                 f"looking into {width}x{height} takes {needed / 2**30:.1f} GiB even in tiles of"
-                f" {tile} pixels, and only {budget / 2**30:.1f} GiB can be taken",
+                f" {tile} pixels, and only {budget / 2**30:.1f} GiB is available",
                 hint="close other programs, or make the video smaller first",
             )
         tile = max(SMALLEST_TILE, tile * 7 // 8)

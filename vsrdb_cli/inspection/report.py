@@ -125,7 +125,7 @@ def _check_target(source: Path, target: Path, *, is_page: bool, overwrite: bool)
         )
     check_folder(target.absolute().parent)
     if target.is_file():
-        raise OutputError(f"{target} is a file, no folder", hint="name another folder")
+        raise OutputError(f"{target} is a file, not a folder", hint="choose another folder")
     if target.exists() and any(target.iterdir()):
         ours = (target / README).exists()
         if not (overwrite and ours):
@@ -133,7 +133,7 @@ def _check_target(source: Path, target: Path, *, is_page: bool, overwrite: bool)
                 f"the folder {target} is not empty",
                 hint="add --overwrite to replace what an earlier look left there"
                 if ours
-                else "name a new folder",
+                else "choose a new folder",
             )
 
 

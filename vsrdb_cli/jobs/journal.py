@@ -145,9 +145,9 @@ class Journal:
         if changed:
             segments = len(self._record.finished)
             raise OutputError(
-                f"{self.folder} holds {segments} finished segments of another job: "
+                f"{self.folder} holds {segments} finished segments from a different run: "
                 + "; ".join(changed),
-                hint="start as before to go on from there, or add --restart to throw them away",
+                hint="use the same options to continue it, or add --restart to start over",
             )
         self._record.bound.update(facts)
 
@@ -218,8 +218,8 @@ class Journal:
             self._record = _Record(**values)
         except (TypeError, KeyError, ValueError) as error:
             raise OutputError(
-                f"{self._file} is no journal of this version: {error}",
-                hint="add --restart to begin the job anew",
+                f"{self._file} is not a journal of this version: {error}",
+                hint="add --restart to start over",
             ) from error
 
     def _write(self) -> None:
@@ -246,7 +246,7 @@ class Journal:
                 ) from None
             except OSError as error:
                 raise OutputError(
-                    f"the work folder {self.folder} cannot be made: {error.strerror}",
+                    f"the work folder {self.folder} cannot be created: {error.strerror}",
                     hint="choose another output folder",
                 ) from error
         with suppress(OSError):  # who holds it is only said, and the disk may be full

@@ -93,7 +93,7 @@ class Record:
 
     def say_shrunk(self, tile: int) -> None:
         """That memory ran out."""
-        self.say(f"memory ran out: from here on in tiles of {tile} pixels")
+        self.say(f"memory ran out: continuing in tiles of {tile} pixels")
 
     def ready(self) -> None:
         """The network is there: from now on time counts for the frames per second."""
@@ -162,8 +162,8 @@ def losses(info: VideoInfo, output: Output, *, strict: bool) -> tuple[str, ...]:
     notices = (*info.notices, *output.notices)
     if strict and notices:
         raise OutputError(
-            f"not everything can be kept: {'; '.join(notices)}",
-            hint="choose an output that keeps it, or omit --strict",
+            f"the output cannot keep everything: {'; '.join(notices)}",
+            hint="choose another output format, or omit --strict",
         )
     return notices
 
@@ -177,6 +177,6 @@ def require_whole(output: Path, read: ReadReport, lost: Sequence[str]) -> None:
     found = (*read.damage, *lost, *read.changes)
     if found:
         raise VideoError(
-            f"{output} is written, but not all of the source is in it: {'; '.join(found)}",
-            hint="look at the output, or omit --strict to accept it",
+            f"{output} is written, but parts of the source are missing: {'; '.join(found)}",
+            hint="check the output, or omit --strict to accept it",
         )

@@ -92,7 +92,7 @@ def restore_in_segments(
         journal.bind(_facts_of_job(reader, options))
         lost: list[str] = []
         if journal.is_joined(target):
-            record.say("an earlier run had finished this output; its work folder is removed")
+            record.say("an earlier run finished this output; removing its work folder")
             resumed = journal.division.frames
         else:
             run = _Run(reader, target, options, crew, record)
@@ -183,7 +183,7 @@ class _Run:
             journal.begin(division, tile, self.reader.report, crew.info)
         elif tile is not None and (journal.tile is None or tile < journal.tile):
             self.record.say(
-                f"less memory is free than before: from here on in tiles of {tile} pixels"
+                f"less memory is free than before: continuing in tiles of {tile} pixels"
             )
             journal.change_tile(tile)
         return _job(self.reader, options, output, journal)
@@ -197,7 +197,7 @@ class _Run:
         resumed = frames.total()
         if resumed:
             self.record.say(
-                f"going on where an earlier run stopped: {len(finished)} of"
+                f"continuing an interrupted run: {len(finished)} of"
                 f" {count(len(segments), 'segment')} ({resumed} of {count(total, 'frame')})"
                 " are finished"
             )

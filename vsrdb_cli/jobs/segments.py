@@ -194,11 +194,11 @@ def _frames_read(reader: FrameSource) -> int:
 def _check_count(job: Job, segment: Segment, count: int) -> None:
     if segment.count is None:
         if not count:
-            raise VideoError(f"{job.source} gave no frames", hint="check it with ffprobe")
+            raise VideoError(f"{job.source} has no frames", hint="check it with ffprobe")
     elif count != segment.count:
         assert job.division is not None
         raise VideoError(
             f"{job.source} gave {segment.first + count} frames, but {job.division.bounds[-1]}"
             " when it was looked through",
-            hint="it changed meanwhile; add --restart to begin anew",
+            hint="the file has changed; add --restart to start over",
         )

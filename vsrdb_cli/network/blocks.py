@@ -108,7 +108,7 @@ class ResidualDenseBlock(nn.Module):
             if index + 1 < len(layers):
                 # Split, not sliced: a slice's gradient is as large as the whole, mostly zeros.
                 rest = pending.shape[1] - self.growth
-                own, later = pending.split((self.growth, rest), dim=1)
+                own, later = torch.split(pending, [self.growth, rest], dim=1)
             piece = leaky_relu(own.contiguous(memory_format=_LAST))
             pieces.append(piece)
             if later is not None:

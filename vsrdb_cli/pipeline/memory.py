@@ -182,6 +182,6 @@ def _too_little(
     takes, free = (needed + here) / 2**30, (budget + here) / 2**30
     return ResourceError(
         f"restoring {width}x{height} takes {takes:.1f} GiB even in tiles of {side} pixels, which"
-        f" take least, and only {free:.1f} GiB can be taken",
+        f" take least, and only {free:.1f} GiB is available",
         hint=hint,
     )

@@ -157,7 +157,7 @@ class Restorer:
         smaller = max(SMALLEST_USEFUL, side * 2 // 3)
         if smaller >= side:
             raise ResourceError(
-                f"memory ran out, though only pictures of {side} pixels were worked on, and smaller"
+                f"memory ran out even in tiles of {side} pixels, and smaller"
                 " ones would save nothing",
                 hint="close other programs, choose a smaller --scale, or use a smaller network:"
                 " vsrdb weights list",

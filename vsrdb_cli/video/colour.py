@@ -86,7 +86,7 @@ def colour_of(
     if matrix == BT2020_CL or matrix not in COMPANIONS:
         raise VideoError(
             f"the colour matrix of the video is number {matrix} of H.273, which cannot be read",
-            hint="convert it to BT.709 first, for example with: ffmpeg -i IN -vf colorspace=bt709",
+            hint="convert it to BT.709 first, for example: ffmpeg -i IN -vf colorspace=bt709",
         )
     usual_primaries, usual_transfer = COMPANIONS[matrix]
     return Colour(

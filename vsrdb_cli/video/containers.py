@@ -141,7 +141,7 @@ def suffix_of(path: Path) -> str:
     if suffix not in CONTAINERS:
         raise OptionError(
             f"{path.name}: no video is written to '{suffix or 'a name without an ending'}'",
-            hint=f"end the output's name with one of: {' '.join(CONTAINERS)}"
+            hint=f"end the output's name in one of: {' '.join(CONTAINERS)}"
             " (or a folder, with a / at the end, for pictures)",
         )
     return suffix

@@ -191,7 +191,7 @@ def start(container: OutputContainer, name: str, encoding: Encoding | None = Non
     if unknown or complaints:
         raise OptionError(
             f"{encoding.encoder.name}: {'; '.join(unknown + complaints)}",
-            hint="see what it knows with: ffmpeg -h encoder=" + encoding.encoder.name,
+            hint="list its options with: ffmpeg -h encoder=" + encoding.encoder.name,
         )
 
 

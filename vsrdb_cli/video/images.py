@@ -80,7 +80,7 @@ def _is_single(path: Path) -> bool:
 def _too_many(path: Path) -> OutputError:
     return OutputError(
         f"{path} is one picture, but the input has more",
-        hint=f"name a folder: {path.with_suffix('')}",
+        hint=f"give a folder: {path.with_suffix('')}",
     )
 
 
@@ -89,16 +89,16 @@ def _check_pictures_folder(path: Path, source: Path, *, overwrite: bool) -> None
     if not path.exists():
         return
     if not path.is_dir():
-        raise OutputError(f"{path} is a file, no folder", hint="name another folder")
+        raise OutputError(f"{path} is a file, not a folder", hint="choose another folder")
     if path.samefile(source):
-        raise OutputError(f"{path} is the input itself", hint="name another folder")
+        raise OutputError(f"{path} is the input itself", hint="choose another folder")
     others = [file for file in path.iterdir() if file.suffix.lower() not in WRITTEN]
     if others or (not overwrite and any(path.iterdir())):
         raise OutputError(
             f"the folder {path} is not empty",
-            hint="name a new folder"
+            hint="choose a new folder"
             if others
-            else "add --overwrite to replace the pictures in it, or name a new folder",
+            else "add --overwrite to replace the pictures in it, or choose a new folder",
         )
 
 
@@ -160,7 +160,7 @@ class PictureWriter:
             raise OutputError(
                 f"{self.path.name} does not match its source: it has {self._written} pictures,"
                 f" the source {frames}",
-                hint=f"what there is is kept as {kept}; please report this with the source",
+                hint=f"it is kept as {kept}; please report this with the source",
             )
         put_in_place(self._temporary, self.path, overwrite=self._overwrite)
         return self.path

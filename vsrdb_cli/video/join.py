@@ -125,7 +125,7 @@ def _scan(segment: Path) -> _Scan:
         pts = [packet.pts for packet in packets if packet.pts is not None]
         if demuxer.errors or not pts:
             raise OutputError(
-                f"the segment {segment} is damaged", hint="delete it and start the job again"
+                f"the segment {segment} is damaged", hint="delete it and run the command again"
             )
         shown = sorted(pts)
         rank = {time: place for place, time in enumerate(shown)}
@@ -162,13 +162,13 @@ class _Times:
             if (scan.extradata, scan.time_base) != (first.extradata, first.time_base):
                 raise OutputError(
                     f"the segment {scan.segment} was encoded with other settings than the first",
-                    hint="start the job anew with --restart",
+                    hint="start over with --restart",
                 )
         for before, after in pairwise(scans):
             if min(after.pts) <= max(before.pts):
                 raise OutputError(
                     f"the segment {after.segment} does not come after {before.segment}",
-                    hint="start the job anew with --restart",
+                    hint="start over with --restart",
                 )
         shown = sorted(time for scan in scans for time in scan.pts)
         self.end = max(scans[-1].end, shown[-1] + 1)

@@ -166,12 +166,12 @@ def muxing_notices(
     yield from (plan.notice for plan in plans if plan.notice)
     if info.timecode and not keeps_timecode(info.timecode, info.rate, kind):
         yield (
-            f"the timecode {info.timecode} is dropped: {kind.format} files have none at"
+            f"the timecode {info.timecode} is dropped: {kind.format} files cannot hold one at"
             f" {float(info.rate):.6g} frames a second; a .mkv output keeps it"
         )
     unusual = unusual_keys(info.metadata, kind)
     if unusual and has_cover(plans):
         yield (
-            f"metadata is dropped ({', '.join(unusual)}): {kind.format} files do not hold it"
+            f"metadata is dropped ({', '.join(unusual)}): {kind.format} files cannot hold it"
             " together with a cover picture; a .mkv output keeps it"
         )

@@ -191,7 +191,7 @@ class PicturesOutput(Output):
         if not self.info.streams:
             return ()
         dropped = ", ".join(str(stream) for stream in self.info.streams)
-        return (f"dropped, since pictures hold none of it: {dropped}; a .mkv output keeps it",)
+        return (f"dropped, because pictures cannot hold it: {dropped}; a .mkv output keeps it",)
 
     @property
     def description(self) -> str:

@@ -32,19 +32,20 @@ def trimmed(
         return source
     if not isinstance(source, SeekableSource):
         raise OptionError(
-            "only files can be cut, not a stream on stdin", hint="cut it before it gets here"
+            "--start, --end and --sample need a file, not stdin",
+            hint="trim it before it is piped in",
         )
     if sample is not None:
         if start is not None or end is not None:
             raise OptionError(
-                "--sample chooses its part by itself", hint="leave --start and --end away"
+                "--sample cannot be combined with --start or --end", hint="omit --start and --end"
             )
         start = busiest(source, sample)
         end = start + sample
     cut, end_pts = _find(source, start or 0, end)
     info = source.info
     begin_seconds = cut.begin * info.time_base
-    lost = ("the timecode is left out of a part of the video",) if info.timecode else ()
+    lost = ("the timecode is dropped, because only a part is restored",) if info.timecode else ()
     cut_info = replace(
         info,
         cut=cut,

@@ -31,7 +31,7 @@ USUAL_RATE = Fraction(24)
 _LITERAL_NAME = {"pattern_type": "none"}
 # Pictures are sRGB whatever they were stored as; a video made of them is plain BT.709.
 _PICTURE_COLOUR = Colour(BT709, TV, 1, 1)
-_OPAQUE = "transparency (alpha) is left out: the pictures become opaque"
+_OPAQUE = "transparency (alpha) is dropped: the pictures become opaque"
 
 
 class PictureReader:
@@ -69,7 +69,7 @@ class PictureReader:
         left = len(visible) - len(files)
         if left:
             others = f"{left} other files" if left > 1 else "one other file"
-            notice = f"{others} in {folder} left aside"
+            notice = f"{others} in {folder} skipped"
             info = replace(info, notices=(*info.notices, notice))
         return cls(info, files)
 
@@ -170,7 +170,7 @@ def _check_numbers(files: list[Path]) -> None:
         if after != before + 1:
             raise VideoError(
                 f"pictures are missing: after number {before} comes {file.name}",
-                hint="add the missing pictures or number the rest without a gap",
+                hint="add the missing pictures, or renumber the rest without a gap",
             )
 
 
@@ -187,7 +187,7 @@ def _check_sizes(files: list[Path], info: VideoInfo) -> None:
 def _other_size(file: Path, width: int, height: int, info: VideoInfo) -> VideoError:
     return VideoError(
         f"{file} is {width}x{height}, but the first picture is {info.width}x{info.height}",
-        hint="bring all pictures of the folder to one size",
+        hint="resize all pictures in the folder to one size",
     )
 
 
@@ -198,6 +198,6 @@ def _decode(file: Path) -> VideoFrame:
                 return frame
         except FFmpegError as error:
             raise VideoError(
-                f"{file} is damaged: {reason(error)}", hint="copy it again or make it anew"
+                f"{file} is damaged: {reason(error)}", hint="copy or create it again"
             ) from error
-    raise VideoError(f"{file} holds no picture", hint="copy it again or make it anew")
+    raise VideoError(f"{file} contains no picture", hint="copy or create it again")

@@ -212,7 +212,7 @@ class VideoReader:
         if decoded.color_trc in (PQ, HLG) and not (info.converted_from or info.colour).hdr:
             raise VideoError(
                 f"{info.path} turns into HDR video after {report.frames} frames",
-                hint="cut the file there and restore the parts one by one",
+                hint="split the file there and restore the parts separately",
             )
 
     def _decode(self) -> Generator[VideoFrame]:

@@ -81,7 +81,7 @@ def _plan(stream: StreamInfo, suffix: str, source: InputContainer) -> StreamPlan
     if stream.remade:
         return StreamPlan(stream, Fate.REMAKE)
     if stream.type == "video" and not stream.cover:
-        return StreamPlan(stream, Fate.DROP, f"{stream} is dropped: one video is restored")
+        return StreamPlan(stream, Fate.DROP, f"{stream} is dropped: only one video is restored")
     attached = stream.type == "attachment" or (stream.cover and stream.codec in COVERS)
     if attached and CONTAINERS[suffix].attachments:
         return StreamPlan(stream, Fate.ATTACH)
@@ -91,13 +91,13 @@ def _plan(stream: StreamInfo, suffix: str, source: InputContainer) -> StreamPlan
         codec = CONTAINERS[suffix].text
         notice = None
         if stream.codec in _STYLED:
-            notice = f"{stream} becomes {codec}, which holds little of its styling"
+            notice = f"{stream} becomes {codec}, which keeps little of its styling"
             if suffix != ".mkv":
                 notice += "; a .mkv output keeps it"
         return StreamPlan(stream, Fate.CONVERT, notice)
     keepers = [s for s in WIDE if s != suffix and _keeps(stream, s, source)]
     if not keepers:
-        notice = f"{stream} is dropped: no output container holds it"
+        notice = f"{stream} is dropped: no output format can hold it"
     else:
         notice = (
             f"{stream} is dropped: {suffix} files do not hold it;"

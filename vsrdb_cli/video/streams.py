@@ -118,7 +118,7 @@ class SideStreams:
         """What could not be copied so far, one line for each stream."""
         streams = {stream.index: stream for stream in self._info.streams}
         return tuple(
-            f"{count} damaged packet{'s' if count > 1 else ''} of {streams[index]} left out"
+            f"{count} damaged packet{'s' if count > 1 else ''} of {streams[index]} dropped"
             for index, count in sorted(self.copied.damaged.items())
             if count
         )
