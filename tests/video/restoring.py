@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import torch
@@ -57,3 +58,10 @@ def restore_in_segments(source, folder, target, ends, **options):
                     sink.write(Frame(enlarged(frame.rgb, 4), frame.pts, frame.duration))
                 sink.commit()
     return join(segments, info, target), segments
+
+
+def y4m_of(path, *options):
+    """What ffmpeg sends."""
+    command = ["ffmpeg", "-v", "error", "-i", str(path), *options]
+    command += ["-strict", "-1", "-f", "yuv4mpegpipe", "-"]
+    return subprocess.run(command, check=True, capture_output=True).stdout
