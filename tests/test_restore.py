@@ -254,7 +254,7 @@ def test_the_bundled_model_in_bfloat16_agrees_with_float32():
 
 
 def test_the_bundled_model_is_nearer_to_the_truth_than_bicubic_on_a_blurred_clip():
-    """The demo is the truth; the input is a moving average of three of its frames, a quarter as large."""
+    """The demo is the truth; its frames, averaged three by three and shrunk, are the input."""
     with open_source(DEMO) as reader:
         frames = [to_float(frame.rgb)[:, :96, 20:180] for frame in reader.frames(0, 9)]
     blurred = [torch.stack(frames[i : i + 3]).mean(0) for i in (0, 3, 6)]
