@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vsrdb_cli.commands import console, display, interrupts
+from vsrdb_cli.commands import console, displays, interrupts
 from vsrdb_cli.commands.config import read_config
+from vsrdb_cli.commands.display import Display
 from vsrdb_cli.commands.statuses import status_of
 from vsrdb_cli.errors import OptionError, VsrdbError
 from vsrdb_cli.options import Option, RestoreOptions, declared_options, flag_of
@@ -219,7 +220,7 @@ def restore(
             f"--quiet and {'--verbose' if verbose else '--progress json'} exclude each other",
             hint="omit one of them",
         )
-    shown = display.choose(progress=progress, quiet=quiet, verbose=verbose, log_file=log_file)
+    shown = displays.choose(progress=progress, quiet=quiet, verbose=verbose, log_file=log_file)
     rows = progress == "bar" and not quiet
     restoration: Restoration | None = None
     try:
@@ -290,7 +291,7 @@ class _Job:
         if self._report is not None:
             _check_report(self._report, self._batch)
 
-    def estimate(self, shown: display.Display) -> tuple[dict[str, int], int]:
+    def estimate(self, shown: Display) -> tuple[dict[str, int], int]:
         """The dry run: how many inputs had which outcome, and the exit status."""
         from vsrdb_cli.commands.dry_run import estimate_all
 
@@ -304,7 +305,7 @@ class _Job:
             as_json=self._as_json,
         )
 
-    def restoration(self, shown: display.Display) -> Restoration:
+    def restoration(self, shown: Display) -> Restoration:
         """The real run."""
         from vsrdb_cli.commands.restore_many import Restoration
 
@@ -379,9 +380,7 @@ def _check_report(report: Path, batch: Batch) -> None:
             )
 
 
-def _say_stopped(
-    stop: KeyboardInterrupt, shown: display.Display, restoration: Restoration | None
-) -> None:
+def _say_stopped(stop: KeyboardInterrupt, shown: Display, restoration: Restoration | None) -> None:
     """What is kept of a run that a signal has ended."""
     name = signal.Signals(getattr(stop, "number", signal.SIGINT)).name
     if restoration is None:
