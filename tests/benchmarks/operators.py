@@ -1,6 +1,6 @@
 """Operators and bytes of the paper's model on a GPU, counted on the meta device.
 
-    python tests/benchmarks/operators.py [--size 320x180] [--precision float16]
+python tests/benchmarks/operators.py [--size 320x180] [--precision float16]
 """
 
 from __future__ import annotations

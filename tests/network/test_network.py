@@ -103,6 +103,49 @@ def test_encode_once_and_restore_equal_the_whole_forward():
     torch.testing.assert_close(network.restore(window), network(clip), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("height, width", [(1, 1), (1, 7), (6, 1), (2, 3), (13, 18)])
+@pytest.mark.parametrize("config", CONFIGURATIONS.values(), ids=CONFIGURATIONS.keys())
+@torch.inference_mode()
+def test_a_prepared_network_restores_the_same_at_the_borders_too(config, height, width):
+    network = network_of(config)
+    clip = torch.rand(2, 3, config.num_seq, height, width)
+    window = [network.encode(clip[:, :, t]) for t in range(config.num_seq)]
+    expected = network.restore(window)
+    network.prepare()
+    tolerance = OUTPUT_TOLERANCE * max(1.0, expected.abs().max().item())
+    window = [network.encode(clip[:, :, t]) for t in range(config.num_seq)]
+    for _ in range(2):
+        torch.testing.assert_close(network.restore(window), expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("case", CASES)
+@torch.inference_mode()
+def test_a_prepared_network_equals_the_golden_numbers(case):
+    expected = golden(case)
+    network = FMANet(expected.config)
+    network.load_state_dict(expected.state(), strict=False)
+    clip = expected.arrays["input"]
+    network.prepare()
+    window = [network.encode(clip[:, :, t]) for t in range(expected.config.num_seq)]
+    torch.testing.assert_close(
+        network.restore(window), expected.arrays["output"], rtol=0, atol=OUTPUT_TOLERANCE
+    )
+
+
+@torch.inference_mode()
+def test_new_weights_are_seen_by_a_prepared_network():
+    network = network_of(TINY).prepare()
+    picture = torch.rand(1, 3, 8, 9)
+    network.restore([network.encode(picture)] * 3)
+    state = {name: tensor * 0.9 for name, tensor in network.state_dict().items()}
+    network.load_state_dict(state)
+    other = FMANet(TINY).eval()
+    other.load_state_dict(state)
+    torch.testing.assert_close(
+        network.restore([network.encode(picture)] * 3), other.restore([other.encode(picture)] * 3)
+    )
+
+
 @torch.inference_mode()
 def test_two_clips_in_a_batch_do_not_mix():
     network = network_of(TINY)

@@ -46,6 +46,7 @@ class TorchRunner:
         network = build_network(checkpoint).eval().requires_grad_(False)
         network = network.to(self._device)
         self._network, chosen = _in_precision(network, self._device, precision)
+        self._network.prepare()
         self.info = RunnerInfo(
             checkpoint.name, checkpoint.sha256, "torch", str(self._device), chosen
         )
