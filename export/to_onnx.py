@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vsrdb_cli.backends import graphs, parity
+from vsrdb_cli.backends import graphs, parity, plugin
 from vsrdb_cli.backends.exported_files import ExportFiles
 from vsrdb_cli.checkpoints.checkpoint import Checkpoint, build_network
 from vsrdb_cli.errors import BackendError, OutputError
@@ -137,11 +137,11 @@ def _write(model: Any, name: str, info: graphs.GraphInfo, path: Path) -> None:
     import onnx
     from onnx import helper
 
-    if any(node.domain == fgdf_node.DOMAIN for node in model.graph.node):
+    if any(node.domain == plugin.DOMAIN for node in model.graph.node):
         # Only now, so that the exporter's optimiser cannot dissolve the node into it.
         model.functions.append(fgdf_node.body())
-        if all(opset.domain != fgdf_node.DOMAIN for opset in model.opset_import):
-            model.opset_import.append(helper.make_opsetid(fgdf_node.DOMAIN, int(fgdf_node.VERSION)))
+        if all(opset.domain != plugin.DOMAIN for opset in model.opset_import):
+            model.opset_import.append(helper.make_opsetid(plugin.DOMAIN, int(plugin.VERSION)))
     del model.metadata_props[:]
     helper.set_model_props(model, {**info.to_metadata(), "graph": name})
     for node in model.graph.node:  # where in the source a node came from: half of the file

@@ -87,8 +87,8 @@ def _build_apart(job: Mapping[str, Any]) -> None:
     if done.returncode:
         lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         raise BackendError(
-            f"{job['flavour']} did not build {Path(job['graph']).name}"
-            f" (status {done.returncode}): {lines[-1] if lines else 'it said nothing'}"
+            f"{job['flavour']} failed to build {Path(job['graph']).name}"
+            f" (status {done.returncode}): {lines[-1] if lines else 'no output'}"
         )
 
 
@@ -140,7 +140,7 @@ def _build(job: Mapping[str, Any]) -> None:
         config.clear_flag(trt.BuilderFlag.TF32)
     built = builder.build_serialized_network(network, config)
     if built is None:
-        raise ValueError("the builder refused the network; the lines above say why")
+        raise ValueError("TensorRT refused the network; see the lines above")
     Path(job["target"]).write_bytes(built)
 
 

@@ -1,4 +1,4 @@
-"""Operators a GPU would launch and bytes they would move, counted without one on the meta device."""
+"""How many operators a computation is, and what it moves in memory, told on the meta device."""
 
 from __future__ import annotations
 

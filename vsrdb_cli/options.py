@@ -27,11 +27,18 @@ Position = Fraction | int
 SMALLEST_TILE = 64
 
 _TIME = re.compile(r"(?:(?:(\d+):)?([0-5]?\d):)?(\d+(?:\.\d+)?)s?")
+_DEVICE = re.compile(r"auto|cpu|(cuda|mps)(:\d+)?")
+_HIGHEST_RATE = 1000
+_NTSC = {
+    "23.976": Fraction(24000, 1001),
+    "29.97": Fraction(30000, 1001),
+    "59.94": Fraction(60000, 1001),
+}
 _FRAME = re.compile(r"(\d+)f")
 
 
 class Hdr(Enum):
-    """What to do with HDR video, which the network has not been trained on."""
+    """What to do with HDR video, which the network was not trained on."""
 
     REFUSE = "refuse"
     KEEP = "keep"  # the signal goes through the network as it is
@@ -88,7 +95,25 @@ def read_devices(value: str | tuple[str, ...]) -> tuple[str, ...]:
     devices = tuple(name.strip() for name in named)
     if not all(devices) or "auto" in devices:
         raise ValueError("name each device, as in cuda:0,cuda:1")
-    return devices
+    return tuple(read_device(name) for name in devices)
+
+
+def read_device(value: str) -> str:
+    """ "auto" or a device's name."""
+    if not _DEVICE.fullmatch(str(value)):
+        raise ValueError("use auto, cpu, cuda, cuda:0 (the first GPU) or mps")
+    return str(value)
+
+
+def read_rate(value: str | float | Fraction) -> Fraction:
+    """ "25", "23.976" or "24000/1001"; the decimal names of NTSC's rates are taken for them."""
+    try:
+        rate = Fraction(str(value))
+    except (ValueError, ZeroDivisionError):
+        rate = Fraction(0)
+    if not 0 < rate <= _HIGHEST_RATE:
+        raise ValueError(f"write frames per second up to {_HIGHEST_RATE}, as 25 or 24000/1001")
+    return _NTSC.get(str(value), rate)
 
 
 def read_position(value: str | float | Position) -> Position:
@@ -110,8 +135,8 @@ def read_position(value: str | float | Position) -> Position:
 
 def read_seconds(value: str | float | Fraction) -> Fraction:
     """A length of time, more than nothing."""
-    seconds = read_position(str(value))
-    if isinstance(seconds, int) or not seconds:
+    seconds = value if isinstance(value, Fraction) else read_position(str(value))
+    if isinstance(seconds, int) or seconds <= 0:
         raise ValueError("write a length of time, such as 3s")
     return seconds
 
@@ -228,7 +253,11 @@ class RestoreOptions(_Options):
         metavar="auto|none|SIZE",
     )
     device: str = option(
-        "auto", "Where the network runs.", metavar="auto|cpu|cuda[:N]|mps", frames=False
+        "auto",
+        "Where the network runs.",
+        read=read_device,
+        metavar="auto|cpu|cuda[:N]|mps",
+        frames=False,
     )
     devices: tuple[str, ...] = option(
         (),
@@ -262,6 +291,14 @@ class RestoreOptions(_Options):
         read=Hdr,
         choices=tuple(h.value for h in Hdr),
     )
+    fps: Fraction | None = option(
+        None,
+        "Frames per second of a folder of pictures, which have no times of their own: 25, 23.976 "
+        "or 24000/1001.",
+        read=read_rate,
+        metavar="RATE",
+        shown_default="24",
+    )
     start: Position | None = option(
         None,
         "Start here: 90.5, 0:01:30 or 2250f (a frame number).",
@@ -293,6 +330,17 @@ class RestoreOptions(_Options):
         hidden=True,
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        start, end = self.start, self.end
+        if start is None or end is None or isinstance(start, int) != isinstance(end, int):
+            return  # a time and a frame are compared once the video is open
+        if end <= start:
+            raise OptionError(
+                f"--end {_written(end)} is not after --start {_written(start)}",
+                hint="both count from the beginning of the video",
+            )
+
     @classmethod
     def of(cls, **values: Any) -> RestoreOptions:
         """From values by the names of all fields, the encoder's among them."""
@@ -309,6 +357,10 @@ class RestoreOptions(_Options):
             for entry in _declared(type(holder))
             if entry.metadata["option"].frames
         }
+
+
+def _written(position: Position) -> str:
+    return f"{position}f" if isinstance(position, int) else f"{float(position):g}"
 
 
 def declared_options() -> Iterator[Field[Any]]:

@@ -24,6 +24,7 @@ def restore_video(
     crew: Crew | None = None,
     on_notice: OnNotice = lambda notice: None,  # noqa: ARG005
     on_progress: OnProgress = lambda progress: None,  # noqa: ARG005
+    on_detail: OnNotice = lambda detail: None,  # noqa: ARG005
 ) -> RestoreReport:
     """Restore a video file or folder of pictures and write it, larger, to `target`.
 
@@ -38,13 +39,15 @@ def restore_video(
         runner: loaded already (`options.weights`, backend, device and precision are then not read).
         crew: from `crew_for`, for several videos; else made for this one.
         on_notice: called before the work with one line for all that is changed or dropped.
-        on_progress: called after every frame; both in the caller's thread.
+        on_progress: called after every frame.
+        on_detail: called with one line for what only a curious user wants to know; all three in
+            the caller's thread.
 
     Raises:
         VsrdbError: whatever a user can put right, before any work where it can be known before.
     """
     options = options or RestoreOptions()
-    record = Record(on_notice, on_progress)
+    record = Record(on_notice, on_progress, on_detail)
     with ExitStack() as stack:
         reader = stack.enter_context(open_for(Path(source), options))
         divided = is_divided(reader.info, Path(target), options)

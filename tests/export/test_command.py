@@ -147,7 +147,7 @@ def test_auto_asks_for_an_engine_of_the_size_to_come(tmp_path, monkeypatch, kind
         main, ["restore", *map(str, arguments), "--weights", "nearest", "--codec", "ffv1"]
     )
     assert done.exit_code == 0, done.output
-    assert asked[-1] == ((72, 72) if kind == "tiles" else (72, 96))
+    assert asked[0] == ((72, 72) if kind == "tiles" else (72, 96))  # an engine; then torch
 
 
 def test_auto_on_the_cpu_is_torch_and_says_so(checkpoint, exports):

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from vsrdb_cli.backends import plugin
 from vsrdb_cli.network import fgdf as operator
 from vsrdb_cli.network.fgdf import fgdf
 from vsrdb_cli.network.ops import flow_guided_dynamic_filter
@@ -71,7 +72,7 @@ def test_the_function_in_the_onnx_file_equals_the_reference(shape):
     ksize = shape[-1]
     tensors = dict(zip(("frames", "flow_mask", "kernel"), operands(*shape), strict=True))
     node = helper.make_node(
-        fgdf_node.NAME, list(tensors), ["picture"], domain="vsrdb", scale=4, ksize=ksize
+        plugin.NAME, list(tensors), ["picture"], domain="vsrdb", scale=4, ksize=ksize
     )
     values = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, list(tensor.shape))

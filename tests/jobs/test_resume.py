@@ -27,7 +27,7 @@ def target(tmp_path):
     return tmp_path / "out.mp4"
 
 
-def stopped(source, target, after=23, options=OPTIONS):
+def stopped(source, target, after=21, options=OPTIONS):
     """Start a job and stop it, by default in its third segment."""
     with pytest.raises(StoppedError):
         Watch(stop_after=after).restore(source, target, options)
@@ -42,7 +42,7 @@ def test_a_stopped_run_keeps_its_finished_segments_and_nothing_half(source, targ
     stopped(source, target)
     assert sorted(segments_in(target)) == ["segment-00000.mp4", "segment-00001.mp4"]
     assert {file.name for file in work_folder(target).iterdir()} == {
-        *("journal.json", "lock", "segment-00000.mp4", "segment-00001.mp4"),
+        *("holder", "journal.json", "lock", "segment-00000.mp4", "segment-00001.mp4"),
     }
     assert clips.read(work_folder(target) / "segment-00001.mp4").numbers == list(range(10, 20))
 
@@ -72,8 +72,9 @@ def test_a_run_stopped_before_its_first_segment_goes_on_too(source, target):
 
 
 @pytest.mark.parametrize("change, says", [
-    ({"scale": 2}, 'scale was 4, is 2'),
-    ({"encoder": EncoderOptions(crf=30)}, 'crf was null, is 30'),
+    ({"scale": 2}, "scale was 4, is 2"),
+    ({"strength": 0.5}, "strength was 1.0, is 0.5"),
+    ({"encoder": EncoderOptions(crf=30)}, "crf was null, is 30"),
     ({"weights": "bicubic"}, "weights was nearest, is bicubic"),
     ({"segment_seconds": 0.2}, "segment-seconds was 0.4, is 0.2"),
 ])  # fmt: skip
@@ -210,7 +211,7 @@ def test_smaller_tiles_after_a_lack_of_memory_are_entered_for_the_segments_to_co
         watch.restore(source, target, runner=Hungry("nearest"))
     journal = json.loads((work_folder(target) / "journal.json").read_text())
     assert journal["tile"] == 106
-    assert sum("memory ran out: from here on in tiles of 106" in n for n in watch.notices) == 1
+    assert sum("memory ran out: continuing in tiles of 106" in n for n in watch.notices) == 1
     report = Watch().restore(source, target, runner=Hungry("nearest"))
     assert (report.tile, report.resumed) == (106, 10)
     assert not any("memory ran out" in notice for notice in report.notices)

@@ -74,7 +74,13 @@ def in_segments(reader, options, folder, monkeypatch):
 
 def at_once(reader, options):
     runner = load_runner(options.weights, precision="float32")
-    restorer = restorer_for(runner, options, options.tile)
+    restorer = restorer_for(
+        runner,
+        options,
+        options.tile,
+        (reader.info.height, reader.info.width),
+        bit_depth=reader.info.bit_depth,
+    )
     return list(restore_range(reader, restorer, reader.info.bit_depth))
 
 

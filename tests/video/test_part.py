@@ -13,10 +13,10 @@ from restoring import enlarged, open_sink
 from test_images import sequence
 
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.options import RestoreOptions, read_position
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.part import busiest, read_position, trimmed
+from vsrdb_cli.video.part import busiest, trimmed
 from vsrdb_cli.video.reader import open_source
 
 
@@ -31,7 +31,7 @@ def test_places_are_times_or_frames(text, position):
 
 @pytest.mark.parametrize("text", ["", "-3", "1:75:00", "3 s", "f", "1e3", "12:34:56:07"])
 def test_what_is_neither_is_refused(text):
-    with pytest.raises(ValueError, match="neither a time"):
+    with pytest.raises(ValueError, match="write a time"):
         read_position(text)
 
 
@@ -100,7 +100,7 @@ def test_sound_subtitles_and_chapters_are_cut_alike(tmp_path, suffix):
     source = full_clips.make(tmp_path / "in.mkv", audio=("aac",), timecode="10:00:00:00")
     out = tmp_path / f"out{suffix}"
     with trimmed(open_source(source), start=Fraction(2, 5), end=Fraction(4, 5)) as part:
-        assert "timecode is left out" in part.info.notices[0]
+        assert "timecode is dropped" in part.info.notices[0]
         with open_sink(out, part.info, 4) as sink:
             for frame in part.frames():
                 sink.write(Frame(enlarged(frame.rgb, 4), frame.pts, frame.duration))

@@ -261,7 +261,7 @@ def test_transparency_is_left_out_and_said(tmp_path, name, codec, pix_fmt):
     source = moving_with_alpha(tmp_path / name, codec, pix_fmt)
     with open_source(source) as reader:
         assert reader.info.transparent
-        assert "transparency (alpha) is left out" in reader.info.notices[0]
+        assert "transparency (alpha) is dropped" in reader.info.notices[0]
     restore_nearest(source, tmp_path / "out.mp4")
     assert clips.read(tmp_path / "out.mp4").numbers == list(range(4))
 

@@ -47,13 +47,13 @@ def load_runner(
     if weights in METHODS:
         if backend not in ("auto", "torch"):
             raise BackendError(
-                f"'{weights}' is a network without parameters and runs in torch, not {backend}",
+                f"'{weights}' has no parameters, so it runs in torch, not {backend}",
                 hint="omit --backend, or name weights with parameters",
             )
         return BuiltinRunner(weights)
     if precision == "bfloat16" and backend not in ("auto", "torch"):
         raise BackendError(
-            f"there is no bfloat16 in {backend}, files for it are float32 or float16",
+            f"{backend} has no bfloat16; its files are float32 or float16",
             hint="use --precision float16, float32 or auto, or --backend torch",
         )
     from vsrdb_cli.backends.pytorch import TorchRunner
@@ -87,8 +87,8 @@ def _onnxruntime(checkpoint: Checkpoint, device: str, precision: str) -> Runner:
         if files.complete():
             return OrtRunner(files, device)
     raise BackendError(
-        f"there are no ONNX files of '{checkpoint.name}' in {wanted[-1]} in {folder}",
-        hint=f"write them: {files.command('onnx')}",
+        f"no ONNX files found for '{checkpoint.name}' in {wanted[-1]} in {folder}",
+        hint=f"export them: {files.command('onnx')}",
     )
 
 

@@ -69,8 +69,8 @@ class GraphInfo:
         wanted = ("vsrdb-graph", str(REVISION), "rgb")
         if found != wanted:
             raise BackendError(
-                f"{origin} is no graph of this version of vsrdb: {found}, expected {wanted}",
-                hint=f"write it again: {again}",
+                f"{origin} was not made by this version of vsrdb: {found}, expected {wanted}",
+                hint=f"export it again: {again}",
             )
         return cls(
             metadata["weights"],

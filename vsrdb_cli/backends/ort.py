@@ -54,7 +54,7 @@ class OrtRunner:
                     f"{path} was made of {graph.weights} ({graph.sha256[:12]}) in"
                     f" {graph.precision}, not of {files.weights} ({files.sha256[:12]}) in"
                     f" {files.precision}",
-                    hint=f"write it again: {files.command('onnx')}",
+                    hint=f"export it again: {files.command('onnx')}",
                 )
         self._config = graph.config
         self._bytes = sum(path.stat().st_size for path in files.graphs)
@@ -140,7 +140,7 @@ def require_onnxruntime(device: str) -> None:
     """Raise BackendError, naming what to install, unless ONNX Runtime runs on `device`."""
     if not available("cpu"):
         raise BackendError(
-            "the backend onnxruntime was asked for, but ONNX Runtime is not installed",
+            "--backend onnxruntime needs ONNX Runtime, which is not installed",
             hint="pip install 'vsrdb[export]', or 'vsrdb[gpu]' on a machine with a GPU",
         )
     kind, _, index = device.partition(":")
@@ -150,7 +150,7 @@ def require_onnxruntime(device: str) -> None:
         )
     if not available(kind):
         raise BackendError(
-            f"'{device}' was asked for, but ONNX Runtime has no GPU here",
+            f"ONNX Runtime finds no GPU for '{device}'",
             hint="use --device cpu; with an NVIDIA GPU: pip uninstall onnxruntime"
             " && pip install 'vsrdb[gpu]'",
         )

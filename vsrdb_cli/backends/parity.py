@@ -84,7 +84,7 @@ def require(agreements: Sequence[Agreement], precision: str, what: str) -> None:
         raise BackendError(
             f"{what} differs from torch by {worst.max_error:.1e} at {worst.width}x{worst.height},"
             f" more than the {TOLERANCE[precision]:.0e} allowed in {precision}; nothing was kept",
-            hint="use float32, or torch itself: vsrdb restore --backend torch"
+            hint="use float32, or torch: vsrdb restore --backend torch"
             if precision != "float32"
-            else "use torch itself (vsrdb restore --backend torch) and report this",
+            else "use torch (vsrdb restore --backend torch) and report this",
         )

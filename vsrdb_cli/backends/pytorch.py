@@ -104,17 +104,17 @@ def _find_device(name: str) -> torch.device:
     if device.type == "cuda":
         if not torch.cuda.is_available():
             raise BackendError(
-                f"'{name}' was asked for, but torch {torch.__version__} finds no CUDA GPU",
-                hint="use --device cpu, or install a CUDA build of torch and a driver",
+                f"torch {torch.__version__} finds no CUDA GPU for '{name}'",
+                hint="use --device cpu, or install a CUDA build of torch and a GPU driver",
             )
         if (device.index or 0) >= torch.cuda.device_count():
             raise BackendError(
-                f"'{name}' was asked for, but there are {torch.cuda.device_count()} GPUs",
-                hint="GPUs are counted from cuda:0",
+                f"there is no '{name}': this machine has {torch.cuda.device_count()} GPUs",
+                hint="the first GPU is cuda:0",
             )
     elif device.type != "cpu":
         raise BackendError(
-            f"'{name}' is no device vsrdb runs on", hint="use --device auto, cpu, cuda or cuda:0"
+            f"vsrdb does not run on '{name}'", hint="use --device auto, cpu, cuda or cuda:0"
         )
     return device
 
@@ -123,8 +123,8 @@ def _in_precision(network: FMANet, device: torch.device, name: str) -> tuple[FMA
     if name != "auto":
         if name == "float16" and device.type == "cpu":
             raise BackendError(
-                "float16 is slow and not proven on the CPU",
-                hint="use --precision float32, or bfloat16 on a CPU that computes in it",
+                "float16 is slow and untested on the CPU",
+                hint="use --precision float32, or bfloat16 on a CPU that supports it",
             )
         return network.to(PRECISIONS[name]), name
     low = _native_low_precision(device)

@@ -22,7 +22,7 @@ def find_place(flavour: str, device: str = "cuda") -> Place:
     """
     if flavour == "tensorrt" and not torch.cuda.is_available():
         raise BackendError(
-            "TensorRT needs an NVIDIA GPU, and torch finds none here",
+            "TensorRT needs an NVIDIA GPU, and torch finds none",
             hint="use a machine with one",
         )
     module = import_library(flavour)
@@ -39,7 +39,7 @@ def import_library(flavour: str) -> Any:
         return importlib.import_module(MODULES[flavour])
     except ImportError as error:  # also a missing libnvinfer.so
         raise BackendError(
-            f"{flavour} is not there, or does not load: {error}",
+            f"{flavour} is not installed, or does not load: {error}",
             hint=f"pip install 'vsrdb[{flavour}]'",
         ) from None
 

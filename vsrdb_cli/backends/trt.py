@@ -144,8 +144,8 @@ class TrtRunner:
         if graph is None:
             place, sizes = self._engine.place, self._engine.sizes
             raise BackendError(
-                f"{self._engine.place.flavour} does not take {path}",
-                hint=f"build it again: {self._files.command(place.flavour, *sizes.options)}",
+                f"{self._engine.place.flavour} cannot load {path}",
+                hint=f"rebuild it: {self._files.command(place.flavour, *sizes.options)}",
             )
         return graph
 
@@ -153,8 +153,8 @@ class TrtRunner:
         sizes = self._engine.sizes
         if not self.takes(height, width):
             raise BackendError(
-                f"this engine takes pictures of {sizes} pixels, not {width}x{height}",
-                hint=f"work in tiles (--tile {min(sizes.largest)}), or build for this size: "
+                f"this engine handles pictures of {sizes} pixels, not {width}x{height}",
+                hint=f"work in tiles (--tile {min(sizes.largest)}), or build one for this size: "
                 + self._files.command(self._engine.place.flavour, "--size", f"{width}x{height}"),
             )
 

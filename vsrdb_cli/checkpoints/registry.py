@@ -9,8 +9,8 @@ from pathlib import Path
 
 # Networks without parameters, which `--weights` takes like a checkpoint, and what each is for.
 METHODS = {
-    "nearest": "every pixel repeated; proves everything around the network",
-    "bicubic": "ordinary enlargement, to compare with",
+    "nearest": "repeats every pixel; for testing everything but the network",
+    "bicubic": "ordinary enlargement, for comparison",
 }
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import MISSING, Field
 from enum import Enum
 from pathlib import Path
@@ -11,13 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vsrdb_cli.commands import console
+from vsrdb_cli.commands import console, display, interrupts
 from vsrdb_cli.commands.config import read_config
-from vsrdb_cli.errors import VsrdbError
+from vsrdb_cli.commands.statuses import status_of
+from vsrdb_cli.errors import OptionError, VsrdbError
 from vsrdb_cli.options import Option, RestoreOptions, declared_options, flag_of
 
 if TYPE_CHECKING:
-    from vsrdb_cli.commands.display import Display
+    from vsrdb_cli.batch.finished import Finished
+    from vsrdb_cli.batch.outcomes import Outcome
+    from vsrdb_cli.batch.targets import Batch
+    from vsrdb_cli.commands.restore_many import Restoration
+
+_ADDRESS = re.compile(r"\w[\w+.-]+://")
+_PIPE = "-"
 
 
 class Read(click.ParamType[Any]):
@@ -78,133 +88,320 @@ def _default(entry: Field[Any]) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
-@click.command()
-@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.argument("target", type=click.Path(path_type=Path))
-@restore_options
-@click.option("--recursive", is_flag=True, help="Of a folder: take the folders in it as well.")
-@click.option("--pattern", metavar="'*.mp4'", help="Of a folder: take only files named so.")
+class _Restore(click.Command):
+    """Says what to do about names that begin with a dash."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        given = list(args)
+        options = given[: given.index("--")] if "--" in given else given
+        for text in options:
+            if text.startswith("-o") and len(text) > 2:
+                raise OptionError(
+                    f"{text} could be a file or the option -o",
+                    hint=f"write -o {text[2:]}, or ./{text} for a file of that name",
+                )
+        try:
+            return super().parse_args(context, args)
+        except click.NoSuchOption:
+            for text in options:
+                if text.startswith("-") and Path(text).exists():
+                    raise OptionError(
+                        f"{text} begins like an option", hint=f"name the file ./{text}"
+                    ) from None
+            raise
+
+
+@click.command(cls=_Restore)
+@click.argument("paths", nargs=-1, metavar="SOURCE... TARGET", type=click.Path())
 @click.option(
-    "--skip-existing", is_flag=True, help="Of several inputs: leave those that have an output."
+    "-o",
+    "--output",
+    metavar="TARGET",
+    type=click.Path(),
+    help="TARGET as an option; every other name is then a source.",
 )
+@restore_options
+@click.option("--recursive", is_flag=True, help="Also restore what is in a folder's folders.")
+@click.option(
+    "--pattern",
+    "patterns",
+    multiple=True,
+    metavar="'*.mp4'",
+    help="In folders, only files matching this; can be repeated.",
+)
+@click.option(
+    "--exclude",
+    "excluded",
+    multiple=True,
+    metavar="'*.part'",
+    help="In folders, no files or folders matching this; can be repeated.",
+)
+@click.option("--skip-existing", is_flag=True, help="Skip inputs whose output exists already.")
 @click.option(
     "--container",
     type=click.Choice(["mp4", "m4v", "mov", "mkv", "webm"]),
-    help="Of several inputs: what to write.  [default: what the input is, or mkv]",
+    help="With several inputs, the kind of file to write.  [default: the input's, or mkv]",
 )
 @click.option(
-    "--report", type=click.Path(path_type=Path), help="Write what became of each input, as JSON."
+    "--report", type=click.Path(path_type=Path), help="Write the outcome of each input, as JSON."
 )
 @click.option(
     "--progress",
     type=click.Choice(["bar", "json"]),
     default="bar",
     show_default=True,
-    help="json: one object a line on stderr, for other programs.",
+    help="json prints one object a line on stderr, for other programs. bar prints plain lines "
+    "where stderr is not a terminal.",
 )
-@click.option("--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("--quiet", is_flag=True, help="Print errors and damage only.")
+@click.option("-v", "--verbose", is_flag=True, help="Print more: network, tiles, segments.")
+@click.option(
+    "--log-file",
+    type=click.Path(path_type=Path),
+    help="Append everything that is said, with the time, to this file.",
+)
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Tell what the run would take and do, having restored two frames; write nothing.",
+    help="Restore two frames, say what the whole run would take and do, and write nothing.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Of --dry-run: one JSON object on stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print --dry-run as one JSON object.")
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
     callback=read_config,
     is_eager=True,
     expose_value=False,
-    help="A TOML file of options by these names; the command line wins.",
+    help="Read options from a TOML file, by these names; the command line wins.",
 )
+@click.pass_context
 def restore(
-    sources: tuple[Path, ...],
-    target: Path,
+    context: click.Context,
+    /,
+    paths: tuple[str, ...],
     *,
+    output: str | None,
     quiet: bool,
+    verbose: bool,
+    log_file: Path | None,
     progress: str,
-    recursive: bool,
-    pattern: str | None,
-    skip_existing: bool,
-    container: str | None,
-    report: Path | None,
-    dry_run: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Restore SOURCES and write them, four times as large, to TARGET.
+    """Restore SOURCE and write it, four times as large, to TARGET.
 
-    A source is a video or a folder of PNG or JPEG pictures; TARGET a video (.mp4, .mov, .mkv,
-    .webm) or a folder, which gets PNG pictures. Sound and everything else that was in the file
-    comes along; frames keep their times. "-" is a y4m stream on stdin or stdout.
+    SOURCE is a video or a folder of pictures; TARGET is a video (.mp4, .mov, .mkv, .webm) or a
+    folder, which gets PNG pictures. Sound and everything else in the file comes along; frames keep
+    their times. "-" is a y4m stream on stdin or stdout.
 
     Several sources, or a folder of videos, are restored one after another into the folder TARGET;
     one that fails does not stop the others.
 
-    A long video is restored in segments. Stopped, by whatever, the same command goes on after the
-    last finished one.
+    Long videos are restored in segments. If a run is stopped, however that happens, the same
+    command continues after the last finished segment, and after the last finished file.
 
     \b
     vsrdb restore in.mp4 out.mp4
     vsrdb restore in.mp4 out.mkv --codec hevc --crf 18
     vsrdb restore frames/ restored/
-    vsrdb restore videos/ restored/ --recursive --skip-existing
+    vsrdb restore videos/ restored/ --recursive --exclude '*.part'
 
-    Ends with 0 if all is restored, 1 if something is not, 2 if these options cannot be, 130 if
-    interrupted.
+    \b
+    Exit status:
+      0  everything was restored
+      1  something could not be restored
+      2  the options are not possible
+      3  restored, but a source is damaged and not all of it could be read
+      129, 130, 143  ended by SIGHUP, Ctrl-C or SIGTERM
     """
-    from vsrdb_cli.batch.inputs import Batch, Item, find, is_batch
-    from vsrdb_cli.commands.display import Bar, JsonLines
-    from vsrdb_cli.commands.restore_many import FAILED, counts_of, restore_all, table_of
-
-    if as_json and not dry_run:
-        raise click.UsageError("--json is for --dry-run; see --report and --progress json")
-    if dry_run and report:
-        raise click.UsageError("--report and --dry-run exclude each other; see --json")
-    if quiet and progress == "json":
-        raise click.UsageError("--quiet and --progress json exclude each other")
-    if options["devices"] and options["device"] != "auto":
-        raise click.UsageError("--device and --devices exclude each other")
-    display: Display = JsonLines() if progress == "json" else Bar(quiet=quiet)
-    try:
-        settings = options_of(options)
-        several = is_batch(sources, recursive=recursive, pattern=pattern)
-        if several:
-            suffix = container and f".{container}"
-            batch = find(sources, target, recursive=recursive, pattern=pattern, suffix=suffix)
-        elif container:
-            raise click.UsageError("--container is for several inputs; name the output instead")
-        else:
-            batch = Batch([Item(sources[0], target)])
-        if dry_run:
-            from vsrdb_cli.commands.dry_run import estimate_all
-
-            status = estimate_all(
-                batch,
-                settings,
-                display,
-                skip_existing=skip_existing,
-                new_folders=several,
-                as_json=as_json,
-            )
-            sys.exit(status)
-        outcomes = restore_all(
-            batch,
-            settings,
-            display,
-            skip_existing=skip_existing,
-            new_folders=several,
-            report_file=report,
+    if quiet and (verbose or progress == "json"):
+        raise OptionError(
+            f"--quiet and {'--verbose' if verbose else '--progress json'} exclude each other",
+            hint="omit one of them",
         )
+    shown = display.choose(progress=progress, quiet=quiet, verbose=verbose, log_file=log_file)
+    rows = progress == "bar" and not quiet
+    restoration: Restoration | None = None
+    try:
+        shown.starting()
+        sources, target = _paths(context, paths, output)
+        job = _Job(sources, target, options, as_json=as_json)
+        if job.dry_run:
+            counts, status = job.estimate(shown)
+            shown.end(counts, status, None)
+            sys.exit(status)
+        restoration = job.restoration(shown)
+        restoration.run()
     except VsrdbError as error:
-        display.error(str(error), error.hint)
-        sys.exit(FAILED)
-    if several:
-        display.end(counts_of(outcomes))
-        if progress == "bar" and not quiet:
-            console.show(table_of(outcomes))
-    if any(outcome.error is not None for outcome in outcomes):
-        sys.exit(FAILED)
+        status = status_of(error)
+        shown.error(str(error), error.hint)
+        shown.end({}, status, None)
+        sys.exit(status)
+    except KeyboardInterrupt as stop:
+        _say_stopped(stop, shown, restoration)
+        interrupts.leave(stop)
+    if rows and job.several:
+        for outcome in restoration.outcomes:
+            console.result(_row(outcome))
+    shown.end(restoration.counts, restoration.status, restoration.seconds)
+    sys.exit(restoration.status)
+
+
+class _Job:
+    """What the command line asks for, checked as far as that goes before the work.
+
+    Raises:
+        VsrdbError: it cannot be.
+    """
+
+    def __init__(
+        self, sources: list[Path], target: Path, options: dict[str, Any], *, as_json: bool
+    ) -> None:
+        from vsrdb_cli.batch.inputs import Names, find, is_batch
+        from vsrdb_cli.batch.targets import Batch, Item
+
+        self.dry_run: bool = options.pop("dry_run")
+        self._as_json = as_json
+        self._report: Path | None = options.pop("report")
+        self._skip_existing: bool = options.pop("skip_existing")
+        container, recursive = options.pop("container"), options.pop("recursive")
+        names = Names(options.pop("patterns"), options.pop("excluded"))
+        if as_json and not self.dry_run:
+            raise OptionError(
+                "--json is for --dry-run", hint="use --report FILE or --progress json"
+            )
+        if self.dry_run and self._report:
+            raise OptionError("--report and --dry-run exclude each other", hint="use --json")
+        if options["devices"] and options["device"] != "auto":
+            raise OptionError("--device and --devices exclude each other", hint="omit one of them")
+        self._options = options_of(options)
+        self._target = target
+        self.several = is_batch(sources, recursive=recursive, names=names)
+        if container and not self.several:
+            raise OptionError(
+                "--container is for several inputs", hint="end the output's name as you want it"
+            )
+        self._batch: Batch
+        if self.several:
+            suffix = container and f".{container}"
+            self._batch = find(sources, target, recursive=recursive, names=names, suffix=suffix)
+        else:
+            self._batch = Batch([Item(sources[0], target)])
+        if self._report is not None:
+            _check_report(self._report, self._batch)
+
+    def estimate(self, shown: display.Display) -> tuple[dict[str, int], int]:
+        """The dry run: how many inputs had which outcome, and the exit status."""
+        from vsrdb_cli.commands.dry_run import estimate_all
+
+        return estimate_all(
+            self._batch,
+            self._options,
+            shown,
+            skip_existing=self._skip_existing,
+            finished=self._finished(),
+            new_folders=self.several,
+            as_json=self._as_json,
+        )
+
+    def restoration(self, shown: display.Display) -> Restoration:
+        """The real run."""
+        from vsrdb_cli.commands.restore_many import Restoration
+
+        return Restoration(
+            self._batch,
+            self._options,
+            shown,
+            skip_existing=self._skip_existing,
+            new_folders=self.several,
+            report_file=self._report,
+            finished=self._finished(),
+        )
+
+    def _finished(self) -> Finished | None:
+        from vsrdb_cli.batch.finished import Finished
+
+        if not self.several:
+            return None
+        return Finished(self._target, self._options, restart=self._options.restart)
+
+
+def _paths(
+    context: click.Context, paths: Sequence[str], output: str | None
+) -> tuple[list[Path], Path]:
+    """Sources and target, as far as their names alone can be right.
+
+    Raises:
+        OptionError: they cannot.
+    """
+    known = {name for option in context.command.params for name in option.opts}
+    for text in paths:
+        if text.partition("=")[0] in known:
+            raise OptionError(
+                f"{text} stands after --, where everything is a file",
+                hint="put options before the --",
+            )
+        if _ADDRESS.match(text):
+            raise OptionError(
+                f"{text} is an address, and vsrdb only reads and writes files",
+                hint=f"download it first: curl -O '{text}'",
+            )
+    if not paths:
+        raise OptionError("SOURCE and TARGET are missing", hint="vsrdb restore in.mp4 out.mp4")
+    if output is None:
+        *named, output = paths
+        if not named:
+            raise OptionError("TARGET is missing", hint=f"vsrdb restore '{output}' restored.mp4")
+    else:
+        named = list(paths)
+    if _PIPE in named and sys.stdin.isatty():
+        raise OptionError(
+            "stdin is a terminal, and a video is expected there",
+            hint="ffmpeg -i IN -f yuv4mpegpipe - | vsrdb restore - OUT",
+        )
+    if output == _PIPE and sys.stdout.isatty():
+        raise OptionError(
+            "stdout is a terminal, which cannot show a video",
+            hint="vsrdb restore IN - | ffmpeg -i - OUT",
+        )
+    return [Path(name) for name in named], Path(output)
+
+
+def _check_report(report: Path, batch: Batch) -> None:
+    from vsrdb_cli.files import check_writable
+
+    check_writable(report)
+    real = os.path.realpath(report)
+    for item in batch.items:
+        if real in (os.path.realpath(item.source), os.path.realpath(item.target)):
+            raise OptionError(
+                f"the report {report} would replace an input or output", hint="choose another file"
+            )
+
+
+def _say_stopped(
+    stop: KeyboardInterrupt, shown: display.Display, restoration: Restoration | None
+) -> None:
+    """What is kept of a run that a signal has ended."""
+    name = signal.Signals(getattr(stop, "number", signal.SIGINT)).name
+    if restoration is None:
+        shown.interrupted("stopped; nothing was written", name)
+        shown.end({}, status_of(stop), None)
+        return
+    try:
+        restoration.write_report()
+    except VsrdbError as error:
+        shown.error(str(error), error.hint)
+    shown.interrupted(restoration.what_is_kept(), name)
+    shown.end(restoration.counts, status_of(stop), restoration.seconds)
+
+
+def _row(outcome: Outcome) -> str:
+    """What became of an input, in one line."""
+    item, error = outcome.item, outcome.error
+    if error is not None:
+        return f"{outcome.status.value:9} {item.source}: {error}"
+    return f"{outcome.status.value:9} {item.source} -> {item.target}"
 
 
 def options_of(values: dict[str, Any]) -> RestoreOptions:

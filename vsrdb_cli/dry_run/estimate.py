@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -16,12 +16,18 @@ from typing import Any
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.dry_run.trial_encode import measure
 from vsrdb_cli.errors import OptionError
+from vsrdb_cli.files import is_there
 from vsrdb_cli.jobs.crew import Alone
 from vsrdb_cli.jobs.report import Progress, losses
 from vsrdb_cli.jobs.run import finished_frames, is_divided
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.frames import restore_range, restorer_for
-from vsrdb_cli.pipeline.memory import available_bytes, pipeline_bytes
+from vsrdb_cli.pipeline.memory import (
+    available_bytes,
+    network_budget,
+    pipeline_bytes,
+    settle_tile,
+)
 from vsrdb_cli.pipeline.restorer import Restorer
 from vsrdb_cli.pipeline.tiling import tile_in_use, tiled
 from vsrdb_cli.video.frame import Frame, FrameSource
@@ -139,26 +145,29 @@ def estimate_run(
     """
     if source == PIPE:
         raise OptionError(
-            "a stream on stdin can be read only once, so nothing can be tried on it",
-            hint="name a file for --dry-run, or omit --dry-run",
+            "stdin can be read only once, so a dry run is not possible",
+            hint="give a file, or omit --dry-run",
         )
     with open_for(source, options) as reader, _place(target, new_folders=new_folders) as place:
         info = reader.info
-        output = settle_output(
-            place, info, options.scale, options.encoder, overwrite=options.overwrite
-        )
+        output = settle_output(place, info, options.scale, options.encoder, overwrite=True)
         notices = losses(info, output, strict=options.strict)
+        if is_there(target) and not options.overwrite:
+            notices = (*notices, f"{target} exists already: the run needs --overwrite")
         devices = options.devices or (options.device,)
+        on_progress(Progress(0, None, phase="load"))
         started = time.monotonic()
         crew = crew or Alone(replace(options, device=devices[0], devices=()))
-        runner = crew.runner
         size = info.height, info.width
-        tile = crew.prepare(options, size, output.bit_depth)
+        crew.prepare(options, size, output.bit_depth)
+        runner = crew.runner
         load_seconds = time.monotonic() - started
-        loads = _loads(runner, devices, output, options.scale, tile)
+        processes = Counter(runner.info.device if d == devices[0] else d for d in devices)
+        tile = _settle_tile(runner, options, output, processes)
+        loads = _loads(runner, options, output, processes, tile)
         divided = is_divided(info, target, options)
         finished = finished_frames(reader, target, options, output, runner.info) if divided else 0
-        restorer = restorer_for(runner, options, tile)
+        restorer = restorer_for(runner, options, tile, size, bit_depth=output.bit_depth)
         restored, network_seconds = _restore_some(reader, restorer, output.bit_depth, on_progress)
         trial = measure(
             output, reader, restored, scale=options.scale, segment_seconds=options.segment_seconds
@@ -216,18 +225,36 @@ def _place(target: Path, *, new_folders: bool) -> Iterator[Path]:
         yield Path(folder) / target.name
 
 
+def _settle_tile(
+    runner: Runner, options: RestoreOptions, output: Output, processes: Mapping[str, int]
+) -> int | None:
+    """The tile that fits everywhere, as the processes on all devices would settle it."""
+    size = output.info.height, output.info.width
+    sides = [
+        settle_tile(
+            runner, options, size, bit_depth=output.bit_depth, share=1 / count, device=device
+        )
+        for device, count in processes.items()
+    ]
+    return min((side for side in sides if side is not None), default=None)
+
+
 def _loads(
-    runner: Runner, devices: tuple[str, ...], output: Output, scale: int, tile: int | None
+    runner: Runner,
+    options: RestoreOptions,
+    output: Output,
+    processes: Mapping[str, int],
+    tile: int | None,
 ) -> tuple[Load, ...]:
     """What each device is to hold. The network is taken to need as much on one as on another."""
-    size = output.info.height, output.info.width
-    network = tiled(runner, *size, tile).memory(*size).total(runner.length)
-    other = pipeline_bytes(*size, scale=scale, bit_depth=output.bit_depth)
-    names = [runner.info.device if name == devices[0] else name for name in devices]
-    return tuple(
-        Load(name, count, network, other, available_bytes(name))
-        for name, count in Counter(names).items()
-    )
+    size, bit_depth = (output.info.height, output.info.width), output.bit_depth
+    other = pipeline_bytes(*size, scale=options.scale, bit_depth=bit_depth)
+    loads = []
+    for device, count in processes.items():
+        budget = network_budget(device, options, size, bit_depth=bit_depth, share=1 / count)
+        network = tiled(runner, *size, tile, budget).memory(*size).total(runner.length)
+        loads.append(Load(device, count, network, other, available_bytes(device)))
+    return tuple(loads)
 
 
 def _restore_some(

@@ -11,10 +11,10 @@ from pathlib import Path
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.pipeline.frames import restore_range
 from vsrdb_cli.pipeline.restorer import Restorer
-from vsrdb_cli.video.container import Demuxer, main_video, open_input
 from vsrdb_cli.video.frame import Frame, FrameSink, FrameSource
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.output import FileOutput, Output, PicturesOutput
+from vsrdb_cli.video.packets import packets_of
 from vsrdb_cli.video.stream_fates import Fate, StreamPlan
 
 # Frames merely enlarged, since restoring so many would take too long.
@@ -134,15 +134,15 @@ def _write(frames: Iterable[Frame], sink: FrameSink) -> float:
     return (seconds + time.monotonic() - started) / count
 
 
-def _encoded(frames: Iterable[Frame], output: FileOutput) -> tuple[list[tuple[bool, int]], float]:
+def _encoded(
+    frames: Iterable[Frame], output: FileOutput
+) -> tuple[Sequence[tuple[bool, int]], float]:
     """(Stands alone, bytes) of each packet, and seconds for each frame."""
     with tempfile.TemporaryDirectory() as folder:
         path = output.segment(Path(folder), 0)
         with output.open_segment(path, 0) as writer:
             seconds = _write(frames, writer)
-        with open_input(path) as container:
-            packets = container.demux(main_video(container, path))
-            return [(packet.is_keyframe, packet.size) for packet in packets if packet.size], seconds
+        return packets_of(path)[0], seconds
 
 
 def _bytes_of(frames: Iterable[Frame], output: FileOutput) -> int:
@@ -164,16 +164,7 @@ def _source_packets(info: VideoInfo, plans: Sequence[StreamPlan]) -> tuple[int, 
     if info.pictures:
         return 0, _Packets(1.0, 1.0)
     along = {plan.stream.index for plan in plans if plan.fate is not Fate.DROP}
-    sides, sizes = 0, []
-    with open_input(info.path) as container:
-        video = main_video(container, info.path)
-        others = [s for s in container.streams if s.index in along and s.type != "attachment"]
-        for packet in Demuxer(container, video, *others):
-            if packet.stream.index == video.index:
-                if packet.size:
-                    sizes.append((packet.is_keyframe, packet.size))
-            else:
-                sides += packet.size
+    sizes, sides = packets_of(info.path, along)
     total = len(sizes)
     if info.cut is not None:
         sizes = sizes[info.cut.first : info.cut.first + info.cut.count]

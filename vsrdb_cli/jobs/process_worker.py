@@ -19,6 +19,9 @@ from vsrdb_cli.jobs.segments import Job, Listener, restore_segments
 from vsrdb_cli.pipeline.memory import settle_tile
 from vsrdb_cli.video.open import open_for
 
+# How often a worker that waits for a segment looks what the one before has come to.
+_POLL_SECONDS = 0.05
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -50,7 +53,7 @@ def serve(connection: Connection, settings: Settings) -> None:
                     tile = settle_tile(runner, options, size, bit_depth=bit_depth, share=share)
                     say("answer", tile)
                 case ("job", job):
-                    _work(job, runner, connection.recv, say)
+                    _work(job, runner, settings.share, connection, say)
                     say("answer")
     except (EOFError, ConnectionError):
         return
@@ -72,14 +75,21 @@ def _load(settings: Settings) -> Runner:
 
 
 def _work(
-    job: Job, runner: Runner, hear: Callable[[], Any], say: Callable[[str, Any], None]
+    job: Job,
+    runner: Runner,
+    share: float,
+    connection: Connection,
+    say: Callable[[str, Any], None],
 ) -> None:
     """Restore segments until the parent has no more."""
 
-    def segments() -> Iterator[Segment]:
+    def segments() -> Iterator[Segment | None]:
         while True:
             say("next", None)
-            segment = hear()
+            # There may be no next one until the parent has heard what is written behind us.
+            while not connection.poll(_POLL_SECONDS):
+                yield None
+            segment = connection.recv()
             if segment is None:
                 return
             yield segment
@@ -92,4 +102,4 @@ def _work(
         on_notice=partial(say, "notice"),
     )
     with open_for(job.source, job.options) as reader:
-        restore_segments(job, segments(), reader, runner, listener)
+        restore_segments(job, segments(), reader, runner, listener, share=share)

@@ -55,7 +55,7 @@ class _Worker:
                 case ("broke", reason):
                     raise BackendError(
                         f"the worker on {self.settings.device} ended: {reason}",
-                        hint="leave this device out of --devices",
+                        hint="remove this device from --devices",
                     )
 
     def tell(self, message: Any) -> None:
@@ -194,10 +194,10 @@ class Processes:
         died = f"the worker on {worker.settings.device} died ({reason})"
         if not self._workers:
             raise BackendError(
-                f"{died}, and there is no other",
-                hint="finished segments are kept; start the same command again to go on",
+                f"{died}, and it was the last one",
+                hint="finished segments are kept; run the same command again to continue",
             )
-        listener.on_notice(f"{died}; another takes over what it was working on")
+        listener.on_notice(f"{died}; another worker takes over its segments")
         for segment in worker.segments:
             listener.on_lost(segment)
 
@@ -231,8 +231,8 @@ class Processes:
                 first, other = getattr(infos[0], name), getattr(info, name)
                 if first != other:
                     raise OptionError(
-                        f"{infos[0].device} would compute with {first}, {info.device} with {other}",
-                        hint=f"choose one for all: --{name} {first}",
+                        f"{infos[0].device} would use {first}, but {info.device} {other}",
+                        hint=f"choose one for both: --{name} {first}",
                     )
 
     def _stop(self) -> None:

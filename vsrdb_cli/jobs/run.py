@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +21,7 @@ from vsrdb_cli.video.frame import FrameSource
 from vsrdb_cli.video.info import Kind, VideoInfo
 from vsrdb_cli.video.output import Output, settle_output
 from vsrdb_cli.video.pipe import PIPE
+from vsrdb_cli.words import count
 
 
 def is_divided(info: VideoInfo, target: Path, options: RestoreOptions) -> bool:
@@ -45,16 +45,15 @@ def restore_at_once(
     run = _Run(reader, target, options, crew, record)
     output = run.settle()
     size = reader.info.height, reader.info.width
-    job = Job(reader.info.path, options, output, crew.prepare(options, size, output.bit_depth))
+    job = Job(reader.info.path, options, output, run.prepare(output))
     lost: list[str] = []
     tile, frames = job.tile, 0
+    record.ready()
 
     def on_frame(segment: Segment) -> None:  # noqa: ARG001
         nonlocal frames
         frames += 1
-        record.progress(
-            Progress(frames, reader.info.frame_count, time.monotonic() - record.started)
-        )
+        record.progress(Progress(frames, reader.info.frame_count, record.restoring_seconds))
 
     def on_tile(side: int) -> None:
         nonlocal tile
@@ -68,6 +67,7 @@ def restore_at_once(
         on_lost=lambda segment: None,  # noqa: ARG005
         on_notice=record.say,
     )
+    record.progress(Progress(0, reader.info.frame_count))
     crew.restore(job, [WHOLE], reader, listener)
     if options.strict:
         require_whole(output.path, reader.report, lost)
@@ -92,7 +92,7 @@ def restore_in_segments(
         journal.bind(_facts_of_job(reader, options))
         lost: list[str] = []
         if journal.is_joined(target):
-            record.say("an earlier run had finished this output; its work folder is removed")
+            record.say("an earlier run finished this output; removing its work folder")
             resumed = journal.division.frames
         else:
             run = _Run(reader, target, options, crew, record)
@@ -158,10 +158,20 @@ class _Run:
         self.record.announce(info, output, strict=options.strict)
         return output
 
+    def prepare(self, output: Output) -> int | None:
+        """Have the network there; the side of the tiles."""
+        info = self.reader.info
+        self.record.say_loading()
+        tile = self.crew.prepare(self.options, (info.height, info.width), output.bit_depth)
+        self.record.detail(f"encoder: {output.description}")
+        tiles = "whole pictures" if tile is None else f"tiles of {tile} pixels"
+        self.record.detail(f"network: {self.crew.info}, {tiles}")
+        return tile
+
     def begin(self, journal: Journal, output: Output) -> Job:
         """Look the source through and enter the plan, or take over what an earlier run entered."""
         options, info, crew = self.options, self.reader.info, self.crew
-        tile = crew.prepare(options, (info.height, info.width), output.bit_depth)
+        tile = self.prepare(output)
         journal.bind(_facts_of_runner(crew.info))
         if not journal.begun:
             division = divide_source(
@@ -173,7 +183,7 @@ class _Run:
             journal.begin(division, tile, self.reader.report, crew.info)
         elif tile is not None and (journal.tile is None or tile < journal.tile):
             self.record.say(
-                f"less memory is free than before: from here on in tiles of {tile} pixels"
+                f"less memory is free than before: continuing in tiles of {tile} pixels"
             )
             journal.change_tile(tile)
         return _job(self.reader, options, output, journal)
@@ -187,17 +197,18 @@ class _Run:
         resumed = frames.total()
         if resumed:
             self.record.say(
-                f"going on where an earlier run stopped: {len(finished)} of"
-                f" {len(segments)} segments ({resumed} of {total} frames) are finished"
+                f"continuing an interrupted run: {len(finished)} of"
+                f" {count(len(segments), 'segment')} ({resumed} of {count(total, 'frame')})"
+                " are finished"
             )
-        started = time.monotonic()
+        self.record.ready()
 
         def say(segment: Segment | None) -> None:
             self.record.progress(
                 Progress(
                     frames.total(),
                     total,
-                    time.monotonic() - started,
+                    self.record.restoring_seconds,
                     resumed=resumed,
                     segment=None if segment is None else segment.index,
                     segments=len(segments),
@@ -214,6 +225,10 @@ class _Run:
                 journal.change_tile(tile)
                 self.record.say_shrunk(tile)
 
+        def on_done(segment: Segment, lost: tuple[str, ...]) -> None:  # noqa: ARG001
+            journal.enter(segment.index, job.path(segment))
+            self.record.detail(f"segment {segment.index + 1} of {len(segments)} is finished")
+
         def on_lost(segment: Segment) -> None:
             frames.pop(segment, None)
 
@@ -221,7 +236,7 @@ class _Run:
         listener = Listener(
             on_frame=on_frame,
             on_tile=on_tile,
-            on_done=lambda segment, lost: journal.enter(segment.index, job.path(segment)),  # noqa: ARG005
+            on_done=on_done,
             on_lost=on_lost,
             on_notice=self.record.say,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Self
 
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.errors import VideoError
+from vsrdb_cli.files import flush_to_disk
 from vsrdb_cli.jobs.division import Division, Segment
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.frames import restore_range, restorer_for
@@ -121,18 +121,32 @@ class ForwardSource:
 
 def restore_segments(
     job: Job,
-    segments: Iterable[Segment],
+    segments: Iterable[Segment | None],
     reader: FrameSource,
     runner: Runner,
     listener: Listener,
+    *,
+    share: float = 1.0,
 ) -> None:
     """Restore segments one after another, each into a file that appears when it is whole.
 
     The network works in the caller's thread, which owns torch's threads; reading and writing each
     have one of their own. The next segment is asked for as soon as the network is free, while the
     frames of the one before are still being encoded.
+
+    Args:
+        segments: None among them means that there is no next one yet.
+        share: of the device's free memory that is this process's.
     """
-    restorer = restorer_for(runner, job.options, job.tile, listener.on_tile)
+    restorer = restorer_for(
+        runner,
+        job.options,
+        job.tile,
+        (reader.info.height, reader.info.width),
+        bit_depth=job.output.bit_depth,
+        share=share,
+        on_shrink=listener.on_tile,
+    )
     source: FrameSource = reader
     if job.division is not None:
         source = ForwardSource(reader, overlap=2 * restorer.reach)
@@ -149,11 +163,14 @@ def restore_segments(
                 if segment.count is None:
                     sink.commit(_frames_read(reader))
                 else:
-                    _to_disk(sink.commit(segment.count))
+                    flush_to_disk(sink.commit(segment.count))
             tell(partial(listener.on_done, segment, sink.damage))
 
     with WriteBehind(write) as behind:
         for segment in segments:
+            if segment is None:
+                behind.hear()
+                continue
             count = 0
             for frame in restore_range(
                 source,
@@ -177,21 +194,11 @@ def _frames_read(reader: FrameSource) -> int:
 def _check_count(job: Job, segment: Segment, count: int) -> None:
     if segment.count is None:
         if not count:
-            raise VideoError(f"{job.source} gave no frames", hint="check it with ffprobe")
+            raise VideoError(f"{job.source} has no frames", hint="check it with ffprobe")
     elif count != segment.count:
         assert job.division is not None
         raise VideoError(
             f"{job.source} gave {segment.first + count} frames, but {job.division.bounds[-1]}"
             " when it was looked through",
-            hint="it changed meanwhile; add --restart to begin anew",
+            hint="the file has changed; add --restart to start over",
         )
-
-
-def _to_disk(path: Path) -> None:
-    """Wait until a finished file would survive a power cut, before the journal relies on it."""
-    for file in path.iterdir() if path.is_dir() else (path,):
-        handle = os.open(file, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -73,7 +73,7 @@ class FusedKernels:
             outputs.append(F.conv2d(torch.cat(frames, dim=1), weight, bias, padding=2))
         clip_out = torch.stack(outputs, dim=1)
         for (axis, far), (near, bias, read) in zip(_BORDERS, self.borders, strict=True):
-            # Above and below, K^D outside reaches one pixel beyond the corners; beside, it does not.
+            # Above and below, K^D outside reaches beyond the corners; beside, it does not.
             along, between = (2, 0) if axis == 2 else (1, 1)
             border = slice(-1, None) if far else slice(1)
             pixels = hidden[:, :, border] if axis == 2 else hidden[:, :, :, border]

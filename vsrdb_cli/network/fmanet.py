@@ -49,15 +49,21 @@ class Restoration:
     """Everything a window gives; training heads are None where the network has none.
 
     output: (B, 3, 4H, 4W), unclamped. warped_x: (B, 3, T, H, W), X'. kernel_d:
-    (B, k_d^2, T, H, W), K^D before normalisation. flow_mask_d: (B*T, 3n, H, W), f^{D,M}.
-    image_flow_mask_x, image_flow_mask_y: (B, 3, T, H, W). sharp_d, sharp_r: (B, 3, T, H, W).
+    (B, k_d^2, T, H, W), K^D before normalisation. kernel_r: (B, s^2 k_r^2, T, H, W), K^R likewise.
+    flow_mask_d, flow_mask_r: (B*T, 3n, H, W), f^{D,M} and f^{R,M}. image_flow_mask_x,
+    image_flow_mask_y: (B, 3, T, H, W). filtered, residual: (B, 3, 4H, 4W), whose sum is the output.
+    sharp_d, sharp_r: (B, 3, T, H, W).
     """
 
     output: Tensor
     warped_x: Tensor
     kernel_d: Tensor
+    kernel_r: Tensor
     flow_mask_d: Tensor
+    flow_mask_r: Tensor
     image_flow_mask_x: Tensor
+    filtered: Tensor
+    residual: Tensor
     image_flow_mask_y: Tensor | None = None
     sharp_d: Tensor | None = None
     sharp_r: Tensor | None = None
@@ -283,13 +289,12 @@ class FMANet(nn.Module):
         flow_mask_d, hidden = net_d(frames.degradation)
         kernel_d = net_d.kernels(hidden)
         read_kernels = net_r.read_kernels(kernel_d)
-        flow_mask, warped = net_r.refine(frames.restoration, flow_mask_d, read_kernels)
-        image_flow_mask = net_r.image_flow_mask(frames.picture, flow_mask)
+        flow_mask_r, warped = net_r.refine(frames.restoration, flow_mask_d, read_kernels)
+        image_flow_mask = net_r.image_flow_mask(frames.picture, flow_mask_r)
         warped_x = _unfold(masked_warp(frames.picture.float(), image_flow_mask), length)
-        filtered = filter_upsampling(
-            warped_x, _unfold(net_r.kernels(warped), length), net_r.scale, net_r.kernel_size
-        )
-        output = filtered.float() + net_r.residual(warped).float()
+        kernel_r = _unfold(net_r.kernels(warped), length)
+        filtered = filter_upsampling(warped_x, kernel_r, net_r.scale, net_r.kernel_size).float()
+        residual = net_r.residual(warped).float()
         heads: dict[str, Tensor] = {}
         if self.training_heads:
             heads = {
@@ -298,11 +303,15 @@ class FMANet(nn.Module):
                 "sharp_r": _unfold(net_r.a_conv(frames.restoration[-1]), length),
             }
         return Restoration(
-            output,
+            filtered + residual,
             warped_x,
             _unfold(kernel_d, length),
+            kernel_r,
             flow_mask_d,
+            flow_mask_r,
             _unfold(image_flow_mask, length),
+            filtered,
+            residual,
             **heads,
         )
 
@@ -387,18 +396,17 @@ def _by_clip(frames: Tensor, length: int) -> Tensor:
 
 def _conv_in_time(frames: Tensor, conv: nn.Conv3d, length: int) -> Tensor:
     """conv 3x3x3, zero padding in time too, on (B*T, C, H, W)."""
-    clip = _by_clip(frames, length)
+    pictures = _by_clip(frames, length).unbind(1)
     outputs = []
     for t in range(length):
-        frames_and_taps = frames_read(t, length)
         parts = [
             F.conv2d(
-                clip[:, source],
+                pictures[source],
                 conv.weight[:, :, dt],
                 conv.bias if dt == 1 else None,
                 padding=1,
             )
-            for source, dt in frames_and_taps
+            for source, dt in frames_read(t, length)
         ]
         outputs.append(sum(parts[1:], start=parts[0]))
     return _join(outputs)

@@ -6,6 +6,8 @@ whatever the features' precision: half a float16 step at 640 pixels' width is 0.
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -164,9 +166,8 @@ def filter_upsampling(warped: Tensor, kernel: Tensor, scale: int, kernel_size: i
     weights = kernel.float().permute(0, 2, 3, 4, 1)
     weights = weights.reshape(batch, length, height, width, subpixels, taps)
     with float32_island(kernel):
-        filtered = weights[:, 0] @ patches[:, 0]
-        for t in range(1, length):
-            filtered = filtered + weights[:, t] @ patches[:, t]
+        products = (w @ p for w, p in zip(weights.unbind(1), patches.unbind(1), strict=True))
+        filtered = functools.reduce(torch.add, products)
     kernel_sum, filtered = filtered[..., channels:], filtered[..., :channels]
     mean = patches[..., :channels].sum(dim=(1, 4)) / (length * taps)
     filtered = filtered + (1 - kernel_sum) * mean.unsqueeze(3)

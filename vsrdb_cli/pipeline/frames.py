@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterable, Iterator
 from itertools import chain
 
-from torch import Tensor
-
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.options import RestoreOptions, Tile
-from vsrdb_cli.pipeline.memory import settle_tile
+from vsrdb_cli.pipeline.memory import network_budget, settle_tile
+from vsrdb_cli.pipeline.pictures import Picture, read_pictures
 from vsrdb_cli.pipeline.prefetch import Prefetch
 from vsrdb_cli.pipeline.restorer import Restorer
 from vsrdb_cli.video.colour import to_float, to_planes
@@ -17,48 +16,60 @@ from vsrdb_cli.video.frame import Frame, FrameSource
 
 
 def restore_frames(
-    pictures: Iterable[Tensor],
+    pictures: Iterable[Picture],
     runner: Runner,
     *,
     scale: int = 4,
     strength: float = 1.0,
     tile: Tile = "auto",
     scene_cuts: bool = True,
-) -> Iterator[Tensor]:
+) -> Iterator[Picture]:
     """Restore pictures in order, lazily; memory does not grow with their number.
 
     Args:
-        pictures: (3, H, W) each, all of one size, RGB float32, 0 to 1.
+        pictures: torch tensors (3, H, W), numpy arrays (H, W, 3), or PIL images of mode RGB, all of
+            one size: RGB, uint8, or float from 0 to 1 (a little beyond is clamped).
         runner: from `load_runner`.
         scale, strength, tile, scene_cuts: as in `RestoreOptions`.
 
     Yields:
-        (3, scale H, scale W), RGB float32, 0 to 1, one for every picture.
+        One picture for every picture, `scale` times as large, of the kind, number type and device
+        of the one that was given; float ones from 0 to 1.
 
     Raises:
-        OptionError: an option is not possible.
+        OptionError: an option is not possible, or something is not such a picture; says which.
     """
     options = RestoreOptions(scale=scale, strength=strength, tile=tile, scene_cuts=scene_cuts)
-    arriving = iter(pictures)
+    arriving = read_pictures(pictures)
     first = next(arriving, None)
     if first is None:
         return
-    side = settle_tile(runner, options, (first.shape[1], first.shape[2]), bit_depth=16)
-    restorer = restorer_for(runner, options, side)
-    for _, restored in restorer.run((picture, picture) for picture in chain([first], arriving)):
-        yield restored
+    size = first.rgb.shape[1], first.rgb.shape[2]
+    side = settle_tile(runner, options, size, bit_depth=16)
+    restorer = restorer_for(runner, options, side, size, bit_depth=16)
+    for read, restored in restorer.run((read, read.rgb) for read in chain([first], arriving)):
+        yield read.give_back(restored)
 
 
 def restorer_for(
     runner: Runner,
     options: RestoreOptions,
     tile: int | None,
+    size: tuple[int, int],
+    *,
+    bit_depth: int,
+    share: float = 1.0,
     on_shrink: Callable[[int], None] = lambda tile: None,  # noqa: ARG005
 ) -> Restorer:
-    """A restorer that works as the options say, in tiles of the side that was settled."""
+    """A restorer that works as the options say, in tiles of the side that was settled.
+
+    Args:
+        size, bit_depth, share: as `settle_tile` got them.
+    """
     return Restorer(
         runner,
         tile=tile,
+        budget=network_budget(runner.info.device, options, size, bit_depth=bit_depth, share=share),
         scale=options.scale,
         strength=options.strength,
         scene_cuts=options.scene_cuts,

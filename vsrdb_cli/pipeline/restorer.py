@@ -12,11 +12,10 @@ from torch import Tensor
 
 from vsrdb_cli.backends.builtin import bicubic
 from vsrdb_cli.backends.runner import Features, Runner
-from vsrdb_cli.errors import OptionError
-from vsrdb_cli.options import SMALLEST_TILE
+from vsrdb_cli.errors import OptionError, ResourceError
 from vsrdb_cli.pipeline.memory import is_out_of_memory
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
-from vsrdb_cli.pipeline.tiling import tiled
+from vsrdb_cli.pipeline.tiling import SMALLEST_USEFUL, TiledRunner, tiled
 from vsrdb_cli.pipeline.windows import sliding_windows
 
 Item = TypeVar("Item")
@@ -38,6 +37,7 @@ class Restorer:
     Args:
         tile: side of the tiles in LR pixels; None for whole pictures.
         scale: 1 to the runner's; below it the result is scaled down, antialiased.
+        budget: bytes the network may take; the features of all tiles are held where they fit.
         strength: of the restored picture, against its bicubic enlargement; 0 to 1.
         on_shrink: called with the new side when memory runs out and tiles get smaller.
 
@@ -50,6 +50,7 @@ class Restorer:
         runner: Runner,
         *,
         tile: int | None,
+        budget: float = float("inf"),
         scale: int = 4,
         strength: float = 1.0,
         scene_cuts: bool = True,
@@ -62,7 +63,7 @@ class Restorer:
         self._runner = self._untiled = runner
         self._scale, self._strength, self._scene_cuts = scale, strength, scene_cuts
         self._on_shrink = on_shrink
-        self._side = tile
+        self._side, self._budget = tile, budget
         self._size: tuple[int, int] | None = None
         self.tile: int | None = None
 
@@ -99,7 +100,9 @@ class Restorer:
             size_hr = (height * self._scale, width * self._scale)
             if restored.shape[2:] != size_hr:
                 restored = F.interpolate(restored, size=size_hr, mode="bicubic", antialias=True)
-            yield centre.item, restored[0].clamp(0, 1)
+            with torch.inference_mode():  # in place: what a network gives was made in that mode
+                restored.clamp_(0, 1)
+            yield centre.item, restored[0]
 
     def _held(
         self,
@@ -140,19 +143,28 @@ class Restorer:
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
-                side = self.tile or max(size)
-                smaller = max(SMALLEST_TILE, side * 2 // 3)
-                if smaller >= side:
-                    raise OptionError(
-                        f"memory ran out, though only pictures of {side} pixels were worked on",
-                        hint="close other programs, or use a smaller network: vsrdb weights list",
-                    ) from error
+                self._take_less(size, error)
             for held in window:
                 held.features = None
-            self._side = smaller
             self._use_tile()
+
+    def _take_less(self, size: tuple[int, int], error: Exception) -> None:
+        """Hold fewer features, which changes no pixel; where none are held, take smaller tiles."""
+        if isinstance(self._runner, TiledRunner) and self._runner.hold:
+            self._budget = 0
+            return
+        side = self.tile or max(size)
+        smaller = max(SMALLEST_USEFUL, side * 2 // 3)
+        if smaller >= side:
+            raise ResourceError(
+                f"memory ran out even in tiles of {side} pixels, and smaller"
+                " ones would save nothing",
+                hint="close other programs, choose a smaller --scale, or use a smaller network:"
+                " vsrdb weights list",
+            ) from error
+        self._side = smaller
 
     def _use_tile(self) -> None:
         assert self._size is not None
-        self._runner = tiled(self._untiled, *self._size, self._side)
+        self._runner = tiled(self._untiled, *self._size, self._side, self._budget)
         self.tile = None if self._runner is self._untiled else self._side

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
-from queue import Empty, Full, Queue
+from queue import Empty, Full, Queue, SimpleQueue
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
@@ -42,7 +41,7 @@ class WriteBehind(Generic[Item]):
     ) -> None:
         self._consume = consume
         self._queue: Queue[tuple[Item] | None] = Queue(depth)
-        self._told: deque[Callable[[], None]] = deque()
+        self._told: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._abandoned = threading.Event()
         self._error: BaseException | None = None
         # A daemon, so that a thread deep in an encoder does not hold up an interrupted program.
@@ -58,23 +57,42 @@ class WriteBehind(Generic[Item]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if error is not None:
-            self._abandoned.set()
-            # An interrupted program waits for what is half written to be removed, but not forever.
-            self._thread.join(_GRACE_SECONDS if isinstance(error, KeyboardInterrupt) else None)
-            return
+        if error is None:
+            try:
+                self._finish()
+            except BaseException as stopped:
+                self._abandon(stopped)
+                raise
+        else:
+            self._abandon(error)
+
+    def _finish(self) -> None:
+        """Wait until all is consumed, hearing on."""
         self._put(None)
         while self._thread.is_alive():
-            self._thread.join(_POLL_SECONDS)
-            self._hear()
-        self._hear()
+            try:
+                told = self._told.get(timeout=_POLL_SECONDS)
+            except Empty:
+                continue
+            told()
+        self.hear()
         if self._error is not None:
             raise self._error
+
+    def _abandon(self, error: BaseException) -> None:
+        self._abandoned.set()
+        # An interrupted program waits for what is half written to be removed, but not forever.
+        self._thread.join(_GRACE_SECONDS if isinstance(error, KeyboardInterrupt) else None)
 
     def put(self, item: Item) -> None:
         """Hand over one item, waiting for room, and hear what the consumer has told."""
         self._put((item,))
-        self._hear()
+        self.hear()
+
+    def hear(self) -> None:
+        """Call what the consumer has told, for a caller who waits for something else."""
+        while not self._told.empty():
+            self._told.get()()
 
     def _put(self, entry: tuple[Item] | None) -> None:
         while self._thread.is_alive():
@@ -83,13 +101,9 @@ class WriteBehind(Generic[Item]):
             except Full:
                 continue
             return
-        self._hear()
+        self.hear()
         if self._error is not None:
             raise self._error
-
-    def _hear(self) -> None:
-        while self._told:
-            self._told.popleft()()
 
     def _items(self) -> Iterator[Item]:
         while True:
@@ -105,7 +119,7 @@ class WriteBehind(Generic[Item]):
 
     def _work(self) -> None:
         try:
-            self._consume(self._items(), self._told.append)
+            self._consume(self._items(), self._told.put)
         except _Abandoned:
             pass
         except BaseException as error:  # handed over whole, to be raised in the caller's thread

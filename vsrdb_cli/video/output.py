@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vsrdb_cli.files import check_file, check_space, suffix_of
+from vsrdb_cli.files import check_file, check_space
 from vsrdb_cli.options import EncoderOptions
-from vsrdb_cli.video.codecs import CONTAINERS
+from vsrdb_cli.video.containers import CONTAINERS, suffix_of
 from vsrdb_cli.video.encoders import Encoding, choose
 from vsrdb_cli.video.frame import FrameSink
 from vsrdb_cli.video.frame_encoder import check_asked
-from vsrdb_cli.video.images import PictureWriter, check_pictures, natural_order
+from vsrdb_cli.video.images import WRITTEN, PictureWriter, check_pictures, join_pictures
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.join import join, segment_suffix
+from vsrdb_cli.video.muxer import muxing_notices
 from vsrdb_cli.video.pipe import PIPE, PipeWriter, y4m_notices
 from vsrdb_cli.video.stream_fates import Fate, StreamPlan, plan_streams
-from vsrdb_cli.video.writer import SegmentWriter, VideoWriter, metadata_notices
+from vsrdb_cli.video.writer import VideoOnlyWriter, VideoWriter
 
 OnCount = Callable[[int], None]
 OnLine = Callable[[str], None]
@@ -93,7 +92,7 @@ def settle_output(
     """Settle an output for the frames of a source, `scale` times as large; nothing is written.
 
     A name with a video's ending gives a video; a folder (a name without an ending, or with a /
-    at its end) or a name ending in .png gives pictures; "-" is y4m on stdout.
+    at its end) or a picture's ending gives pictures; "-" is y4m on stdout.
 
     Raises:
         OutputError, OptionError: it cannot be written as asked.
@@ -102,7 +101,7 @@ def settle_output(
         return StreamOutput(info, scale)
     folder = str(path).endswith("/")
     path = Path(path)
-    if folder or path.is_dir() or path.suffix in ("", ".png"):
+    if folder or path.is_dir() or path.suffix.lower() in ("", *WRITTEN):
         check_pictures(path, info, scale, overwrite=overwrite)
         return PicturesOutput(path, info, scale, overwrite)
     options = options or EncoderOptions()
@@ -113,7 +112,7 @@ def settle_output(
     pixels = height * width * (info.frame_count or 1)
     check_space(path.parent, pixels * encoding.encoder.bits_per_pixel / 8)
     if encoding.asked:
-        check_asked(encoding, info, CONTAINERS[suffix][0])
+        check_asked(encoding, info, CONTAINERS[suffix].format)
     return FileOutput(path, info, scale, options, encoding, plan_streams(info, suffix), overwrite)
 
 
@@ -131,10 +130,8 @@ class FileOutput(Output):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        dropped = (plan.notice for plan in self.plans if plan.notice)
-        container = CONTAINERS[suffix_of(self.path)][0]
-        said = metadata_notices(self.info, self.plans, container)
-        return (*self.encoding.notices, *dropped, *said)
+        container = CONTAINERS[suffix_of(self.path)]
+        return (*self.encoding.notices, *muxing_notices(self.info, self.plans, container))
 
     @property
     def bit_depth(self) -> int:
@@ -158,7 +155,7 @@ class FileOutput(Output):
         return folder / f"segment-{index:05d}{segment_suffix(self.encoding.codec)}"
 
     def open_segment(self, path: Path, frames: int) -> FrameSink:  # noqa: ARG002
-        return SegmentWriter(path, self.info, self.encoding, overwrite=True)
+        return VideoOnlyWriter(path, self.info, self.encoding, overwrite=True)
 
     def join(
         self,
@@ -194,7 +191,7 @@ class PicturesOutput(Output):
         if not self.info.streams:
             return ()
         dropped = ", ".join(str(stream) for stream in self.info.streams)
-        return (f"dropped, since pictures hold none of it: {dropped}; a .mkv output keeps it",)
+        return (f"dropped, because pictures cannot hold it: {dropped}; a .mkv output keeps it",)
 
     @property
     def description(self) -> str:
@@ -219,23 +216,8 @@ class PicturesOutput(Output):
         on_segment: OnCount,
         on_damage: OnLine,  # noqa: ARG002
     ) -> Path:
-        """All pictures in one new folder, counted through unless they have names of their own.
-
-        They are linked, so that the segments stay whole, or copied where the disk has no links.
-        """
-        joined = folder / "joined"
-        shutil.rmtree(joined, ignore_errors=True)
-        joined.mkdir()
-        number = 0
-        for count, segment in enumerate(segments, 1):
-            for picture in sorted(segment.iterdir(), key=lambda file: natural_order(file.name)):
-                number += 1
-                name = picture.name if self.info.pictures else f"frame_{number:06d}.png"
-                try:
-                    os.link(picture, joined / name)
-                except OSError:
-                    shutil.copy2(picture, joined / name)
-            on_segment(count)
+        joined = join_pictures(segments, folder / "joined", named=bool(self.info.pictures))
+        on_segment(len(segments))
         return joined
 
 

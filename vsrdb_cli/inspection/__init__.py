@@ -1,0 +1,1 @@
+"""What FMA-Net saw in a frame and what it made of it, as pictures, a page, or arrays."""

@@ -1,0 +1,81 @@
+"""The moments to look at: frames of a source with the neighbours the network sees beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from vsrdb_cli.errors import OptionError
+from vsrdb_cli.options import Position
+from vsrdb_cli.pipeline.scenes import SceneCutDetector
+from vsrdb_cli.pipeline.windows import sliding_windows
+from vsrdb_cli.video.colour import to_float
+from vsrdb_cli.video.frame import SeekableSource
+from vsrdb_cli.video.part import busiest, index_of
+
+if TYPE_CHECKING:
+    from vsrdb_cli.video.frame import FrameSource
+
+# The part of a video that is searched for its busiest, where no time is given.
+_BUSY_SECONDS = Fraction(1)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One frame and its window.
+
+    index: of the centre frame, from 0. seconds: when it is shown. clip: (1, 3, T, H, W), RGB
+    float32, 0 to 1. mirrored: which of the T frames stand in for one beyond the shot's end.
+    """
+
+    index: int
+    seconds: float
+    clip: Tensor
+    mirrored: tuple[bool, ...]
+
+
+def moments(
+    source: FrameSource, length: int, *, at: Position | None = None, count: int = 1
+) -> Iterator[Moment]:
+    """`count` moments in a row (fewer at the source's end), as a restoration of it all sees them.
+
+    Args:
+        length: T, frames of one window.
+        at: the first one; None is amid the second that its encoder spent most bytes on.
+
+    Raises:
+        OptionError: the source has no frame there, or is a stream.
+    """
+    if not isinstance(source, SeekableSource):
+        raise OptionError(
+            "only files can be looked into, not a stream on stdin", hint="write it to a file first"
+        )
+    if at is None:
+        begin = busiest(source, _BUSY_SECONDS)
+        last = Fraction(source.info.duration_seconds or 0) - 1 / source.info.rate
+        at = begin + max(Fraction(0), min(_BUSY_SECONDS, last - begin)) / 2
+    first = index_of(source, at)
+    detector = SceneCutDetector()
+    # The detector knows a cut by the motion before it, so it begins some frames earlier.
+    earliest = max(0, first - length)
+    frames = source.frames(earliest, first + count + length // 2)
+    pictures = (
+        (index, frame.pts, to_float(frame.rgb)) for index, frame in enumerate(frames, earliest)
+    )
+    windows = sliding_windows(pictures, length, lambda item: detector(item[2]))
+    time_base = source.info.time_base
+    for window in islice(windows, first - earliest, first - earliest + count):
+        index, pts, _ = window[length // 2]
+        wanted = range(index - length // 2, index + length // 2 + 1)
+        yield Moment(
+            index,
+            float(pts * time_base),
+            torch.stack([picture for _, _, picture in window], dim=1)[None],
+            tuple(held[0] != place for held, place in zip(window, wanted, strict=True)),
+        )

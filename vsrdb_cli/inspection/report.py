@@ -1,0 +1,198 @@
+"""From a source to a folder of pictures or a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vsrdb_cli.checkpoints.checkpoint import build_network, load_checkpoint
+from vsrdb_cli.errors import OptionError, OutputError
+from vsrdb_cli.files import (
+    check_file,
+    check_folder,
+    put_in_place,
+    remove,
+    temporary_beside,
+    writing,
+)
+from vsrdb_cli.inspection.analysis import Inspection, bytes_beside, inspect_clip, largest_tile
+from vsrdb_cli.inspection.figures import captions, figures
+from vsrdb_cli.inspection.moments import Moment, moments
+from vsrdb_cli.inspection.overview import can_draw, write_overview
+from vsrdb_cli.inspection.page import describe, grid_for_page, page
+from vsrdb_cli.inspection.raw import __doc__ as raw_format
+from vsrdb_cli.inspection.raw import write_raw
+from vsrdb_cli.options import Hdr
+from vsrdb_cli.video.png import encode_png
+from vsrdb_cli.video.reader import open_source
+
+if TYPE_CHECKING:
+    from vsrdb_cli.options import Position
+
+PAGE_SUFFIXES = (".html", ".htm")
+README = "README.txt"
+
+
+@dataclass(frozen=True)
+class InspectOptions:
+    """What to look at, and how.
+
+    weights: a bundled name or a .safetensors path. at: the first frame; None is the busiest.
+    frames: how many in a row. every: kernels of every so many rows and columns; None is as dense
+    as a page can hold. tile: side in LR pixels, None for whole pictures, "auto" for what fits into
+    memory. raw: the arrays, too.
+    """
+
+    weights: str
+    at: Position | None = None
+    frames: int = 1
+    every: int | None = None
+    tile: int | str | None = "auto"
+    raw: bool = False
+    hdr: Hdr = Hdr.REFUSE
+    overwrite: bool = False
+
+
+@dataclass(frozen=True)
+class InspectReport:
+    """What was written, and what is to be known of it, one line each."""
+
+    output: Path
+    arrays: tuple[Path, ...]
+    looked_at: tuple[str, ...]
+    notices: tuple[str, ...]
+
+
+def inspect_source(
+    source: Path,
+    target: Path,
+    options: InspectOptions,
+    *,
+    on_frame: Callable[[int, int], None] = lambda _done, _total: None,
+) -> InspectReport:
+    """Look into frames of a source; `target` is a folder, or a page if it ends in .html.
+
+    Raises:
+        VideoError: the source cannot be read.
+        CheckpointError: no network has that name.
+        OptionError: the source has no such frame, or is a stream.
+        OutputError: the target cannot be written.
+    """
+    is_page = target.suffix.lower() in PAGE_SUFFIXES
+    _check_target(source, target, is_page=is_page, overwrite=options.overwrite)
+    checkpoint = load_checkpoint(options.weights)
+    network = build_network(checkpoint)
+    config = network.config
+    with open_source(source, hdr=options.hdr) as opened:
+        height, width = opened.info.height, opened.info.width
+        every = options.every or grid_for_page(config, height, width, options.frames)
+        tile = options.tile
+        if isinstance(tile, str):
+            beside = bytes_beside(network, height, width, every) * options.frames
+            tile = largest_tile(network, height, width, beside=beside)
+        seen = []
+        chosen = moments(opened, config.num_seq, at=options.at, count=options.frames)
+        for moment in chosen:
+            seen.append((moment, inspect_clip(network, moment.clip, every=every, tile=tile)))
+            on_frame(len(seen), options.frames)
+    notices = [*checkpoint.notes, *opened.info.notices, *opened.report.notices]
+    if len(seen) < options.frames:
+        notices.append(f"{source} ends after {len(seen)} of the {options.frames} frames asked for")
+    name = f"{checkpoint.name} ({checkpoint.parameters:,} parameters)"
+    if every > 1 and options.raw:
+        notices.append(
+            f"the arrays hold the kernels of every {every} rows and columns; see --kernels-every"
+        )
+    write = _write_page if is_page else _write_folder
+    if not is_page and not can_draw():
+        notices.append("no overview.png, which needs matplotlib: pip install 'vsrdb[evaluate]'")
+    arrays = write(source, target, name, seen, options)
+    return InspectReport(
+        target, tuple(arrays), tuple(describe(*one) for one in seen), tuple(notices)
+    )
+
+
+def _check_target(source: Path, target: Path, *, is_page: bool, overwrite: bool) -> None:
+    if is_page:
+        check_file(target.absolute(), source, overwrite=overwrite)
+        return
+    if target.suffix and not target.is_dir():
+        raise OptionError(
+            f"{target.name}: neither a folder nor a page is named so",
+            hint="end the name with .html for a page, or name a folder for pictures",
+        )
+    check_folder(target.absolute().parent)
+    if target.is_file():
+        raise OutputError(f"{target} is a file, not a folder", hint="choose another folder")
+    if target.exists() and any(target.iterdir()):
+        ours = (target / README).exists()
+        if not (overwrite and ours):
+            raise OutputError(
+                f"the folder {target} is not empty",
+                hint="add --overwrite to replace what an earlier look left there"
+                if ours
+                else "choose a new folder",
+            )
+
+
+def _write_page(
+    source: Path,
+    target: Path,
+    network: str,
+    seen: list[tuple[Moment, Inspection]],
+    options: InspectOptions,
+) -> Iterable[Path]:
+    temporary = temporary_beside(target.absolute())
+    arrays = []
+    try:
+        with writing(target):
+            temporary.write_text(page(f"What FMA-Net saw in {source.name}", network, seen))
+        for moment, found in seen if options.raw else ():
+            arrays.append(target.with_name(f"{target.stem}_{moment.index:06d}.npz"))
+            with writing(arrays[-1]):
+                write_raw(arrays[-1], moment, found)
+        put_in_place(temporary, target, overwrite=options.overwrite)
+    finally:
+        remove(temporary)
+    return arrays
+
+
+def _write_folder(
+    source: Path,
+    target: Path,
+    network: str,
+    seen: list[tuple[Moment, Inspection]],
+    options: InspectOptions,
+) -> Iterable[Path]:
+    temporary = temporary_beside(target.absolute())
+    arrays = []
+    lines = [f"What FMA-Net saw in {source.name} ({network})"]
+    try:
+        with writing(target):
+            temporary.mkdir()
+            for moment, found in seen:
+                begin = f"{moment.index:06d}_" if options.frames > 1 else ""
+                lines += ["", describe(moment, found)]
+                texts = captions(found)
+                for number, figure in enumerate(figures(found)):
+                    name = f"{begin}{number:02d}_{figure.name}.png"
+                    (temporary / name).write_bytes(encode_png(figure.picture))
+                    if figure.group in texts:
+                        lines += ["", ": ".join(texts.pop(figure.group))]
+                    lines.append(f"  {name}: {figure.title}")
+                if can_draw():
+                    heading = f"{source.name}, {describe(moment, found)} · {network}"
+                    write_overview(temporary / f"{begin}overview.png", heading, found)
+                if options.raw:
+                    name = f"{begin}arrays.npz"
+                    write_raw(temporary / name, moment, found)
+                    arrays.append(target / name)
+            if options.raw:
+                lines += ["", str(raw_format)]
+            (temporary / README).write_text("\n".join(lines).rstrip() + "\n")
+        put_in_place(temporary, target, overwrite=True)
+    finally:
+        remove(temporary)
+    return arrays
