@@ -132,17 +132,29 @@ def test_a_prepared_network_equals_the_golden_numbers(case):
     )
 
 
-@torch.inference_mode()
-def test_new_weights_are_seen_by_a_prepared_network():
-    network = network_of(TINY).prepare()
-    picture = torch.rand(1, 3, 8, 9)
-    network.restore([network.encode(picture)] * 3)
-    state = {name: tensor * 0.9 for name, tensor in network.state_dict().items()}
-    network.load_state_dict(state)
+def trained(network):
+    network.train()
+    for parameter in network.parameters():
+        parameter.mul_(0.9)
+    return network.eval()
+
+
+def loaded(network):
+    network.load_state_dict({name: 0.9 * tensor for name, tensor in network.state_dict().items()})
+    return network
+
+
+@pytest.mark.parametrize("changed", [trained, loaded])
+@torch.no_grad()
+def test_a_prepared_network_restores_with_the_weights_it_has_now(changed):
+    network, frames = network_of(TINY).prepare(), torch.rand(3, 1, 3, 8, 9)
+    network.restore([network.encode(frame) for frame in frames])
+    network = changed(network)
     other = FMANet(TINY).eval()
-    other.load_state_dict(state)
+    other.load_state_dict(network.state_dict())
     torch.testing.assert_close(
-        network.restore([network.encode(picture)] * 3), other.restore([other.encode(picture)] * 3)
+        network.restore([network.encode(frame) for frame in frames]),
+        other.restore([other.encode(frame) for frame in frames]),
     )
 
 

@@ -230,9 +230,14 @@ class FMANet(nn.Module):
         self.restoration_network = RestorationNetwork(config, training_heads=training_heads)
 
     def prepare(self) -> FMANet:
-        """Make once what is made of weights alone; any change of them undoes it."""
+        """Make once what is made of weights alone; new ones, another dtype or training undo it."""
         prepare(self.eval().requires_grad_(False))
         return self
+
+    def train(self, mode: bool = True) -> FMANet:
+        if mode:
+            forget(self)
+        return super().train(mode)
 
     def _apply(self, *arguments: Any, **options: Any) -> Any:
         forget(self)
