@@ -25,10 +25,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from plain_fmanet import PlainFMANet
 
 from vsrdb_cli.backends.allocator import keep_freed_memory
+from vsrdb_cli.bench.network import operations
 from vsrdb_cli.network.fmanet import FMANet, FMANetConfig
-
-# Of the paper's model with reused features, K^D's convolutions fused: 0.88 T at 320x180.
-MACS_PER_PIXEL = 15.3e6
 
 
 def fastest(function, repeats: int) -> float:
@@ -85,7 +83,7 @@ def main() -> None:
     encode = fastest(lambda: low.encode(clip[:, :, 0]), arguments.repeats)
     restore = fastest(lambda: low.restore(window), arguments.repeats)
     ours = encode + restore
-    floor = 2 * MACS_PER_PIXEL * height * width / rate
+    floor = operations(config, height, width) / rate
     print(
         f"ours: {ours:.2f} s a frame (encode {encode:.2f}, restore {restore:.2f}, "
         f"without the fusion {unfused:.2f}); "

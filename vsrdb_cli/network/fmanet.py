@@ -241,7 +241,7 @@ class FMANet(nn.Module):
 
     def _apply(self, *arguments: Any, **options: Any) -> Any:
         forget(self)
-        return super()._apply(*arguments, **options)
+        return super()._apply(*arguments, **options)  # type: ignore[no-untyped-call]
 
     def load_state_dict(self, *arguments: Any, **options: Any) -> Any:
         forget(self)
