@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from vsrdb_cli.errors import OutputError
+from vsrdb_cli.errors import OptionError, OutputError
 
 MEBIBYTE = 1 << 20
 # Sound, indices, and whatever else one writes beside pictures.
@@ -58,13 +58,16 @@ def check_writable(path: Path) -> None:
     """Whether a file beside the output, such as a report, can be written; it may be there.
 
     Raises:
-        OutputError: it is a folder, or its folder is missing or cannot be written to.
+        OptionError: it is a folder, or its folder is missing or cannot be written to.
     """
     if path.is_dir():
-        raise OutputError(f"{path} is a folder", hint="give a file name in it")
-    check_folder(path.absolute().parent)
+        raise OptionError(f"{path} is a folder", hint="give a file name in it")
+    try:
+        check_folder(path.absolute().parent)
+    except OutputError as error:
+        raise OptionError(str(error), hint=error.hint) from error
     if path.exists() and not os.access(path, os.W_OK):
-        raise OutputError(f"{path} cannot be written to", hint="choose another file")
+        raise OptionError(f"{path} cannot be written to", hint="choose another file")
 
 
 def is_there(target: Path) -> bool:

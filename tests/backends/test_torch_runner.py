@@ -1,9 +1,11 @@
 """The torch runner, where a GPU's ways can be shown without one."""
 
+import dataclasses
+
 import pytest
 import torch
 
-from vsrdb_cli.backends import parity, pytorch
+from vsrdb_cli.backends import parity, precision
 from vsrdb_cli.backends.pytorch import TorchRunner
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from vsrdb_cli.network import fgdf
@@ -31,11 +33,33 @@ def test_float32_is_not_rounded_to_tf32(checkpoint):
 
 
 @pytest.fixture
-def low(monkeypatch):
-    monkeypatch.setattr(pytorch, "_native_low_precision", lambda _: "bfloat16")
+def low(monkeypatch, tmp_path):
+    """A CPU that computes in bfloat16, and a cache of its own."""
+    monkeypatch.setattr(precision, "native_low_precision", lambda _: "bfloat16")
+    monkeypatch.setattr(precision, "user_cache_path", lambda *_, **__: tmp_path / "cache")
+    return tmp_path / "cache"
 
 
 def test_a_lower_precision_that_agrees_is_chosen(checkpoint, low):
+    assert TorchRunner(checkpoint, "cpu", "auto").info.precision == "bfloat16"
+
+
+def test_the_question_is_asked_once_for_these_weights(checkpoint, low, monkeypatch):
+    asked = []
+    monkeypatch.setattr(parity, "psnr", lambda error: asked.append(error) or 60.0)
+    for _ in range(2):
+        assert TorchRunner(checkpoint, "cpu", "auto").info.precision == "bfloat16"
+    assert len(asked) == 1
+    TorchRunner(dataclasses.replace(checkpoint, sha256="another"), "cpu", "auto")
+    assert len(asked) == 2
+
+
+@pytest.mark.parametrize("spoilt", ["no JSON", "[]", "a folder"])
+def test_a_memory_that_cannot_be_used_is_as_none(checkpoint, low, spoilt):
+    file = low / "precision.json"
+    file.mkdir(parents=True) if spoilt == "a folder" else file.parent.mkdir()
+    if spoilt != "a folder":
+        file.write_text(spoilt)
     assert TorchRunner(checkpoint, "cpu", "auto").info.precision == "bfloat16"
 
 

@@ -582,6 +582,28 @@ def test_the_command_fails_with_one_error_and_one_hint(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_imported_without_a_path_it_has_a_name_like_a_bundled_one(
+    pair: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VSRDB_WEIGHTS", str(tmp_path / "kept"))
+    outcome = CliRunner().invoke(main, ["weights", "import", *map(str, pair), "--name", "released"])
+    assert outcome.exit_code == 0, outcome.output
+    kept = tmp_path / "kept" / "released.safetensors"
+    assert outcome.stdout.startswith(f"{kept}: FMA-Net with ")
+    assert "--weights released\n" in outcome.stderr
+    assert load_checkpoint("released").path == kept
+    assert load_checkpoint("released").name == "released"
+    assert "released" in CliRunner().invoke(main, ["weights", "list"]).stdout
+    assert "released" in CliRunner().invoke(main, ["weights", "info", "unknown"]).stderr
+
+
+@pytest.mark.parametrize("name", ["fmanet-xs", "bicubic", "", "a/b", "..", "-x"])
+def test_a_name_that_is_taken_or_none_is_refused(pair: tuple[Path, Path], name: str) -> None:
+    outcome = CliRunner().invoke(main, ["weights", "import", *map(str, pair), "--name", name])
+    assert outcome.exit_code == 2
+    assert outcome.stderr.startswith(f"error: '{name}' ")
+
+
 @pytest.mark.slow
 def test_a_pair_of_the_paper_s_size_is_imported(tmp_path: Path) -> None:
     paper = golden("paper_24x20")

@@ -94,7 +94,7 @@ def test_quiet_says_nothing_but_errors(tmp_path, source):
     (["--tile", "10"], 2), (["--codec", "prores"], 2), (["--start", "1m"], 2),
     (["--device", "gpu"], 2), (["--preset", "quick"], 2), (["--crf", "60"], 2),
     (["--config", "none.toml"], 2), (["--start", "0.5", "--end", "0.2"], 2), (["--fps", "25"], 2),
-    (["--start", "1h"], 2), (["--report", "no/folder/r.json"], 1), ([], 0),
+    (["--start", "1h"], 2), (["--report", "no/folder/r.json"], 2), ([], 0),
 ])  # fmt: skip
 def test_exit_statuses(tmp_path, source, arguments, status):
     assert vsrdb(source, tmp_path / "out.mp4", *arguments).exit_code == status

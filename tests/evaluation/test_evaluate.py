@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import weakref
@@ -91,6 +92,16 @@ def of(found: dict, method: str, clip: str, metric: str) -> list[float | None]:
 
 
 # What is compared
+
+
+def test_a_summary_has_the_means_and_nothing_of_single_frames():
+    both = pictures("restored", RESTORED), pictures("truth", TRUTH)
+    whole, summary = scores(*both), scores(*both, "--summary")
+    (clip,) = summary["methods"]["restored"]["clips"].values()
+    assert clip == {"mean": whole["methods"]["restored"]["clips"]["truth"]["mean"]}
+    assert summary["methods"]["restored"]["mean"] == whole["methods"]["restored"]["mean"]
+    cells = re.findall(r"^│ +(\w+) │", run(*both, "--summary").stdout, re.MULTILINE)
+    assert cells == ["mean"]
 
 
 def test_the_first_and_last_frame_are_left_out_as_in_the_paper():

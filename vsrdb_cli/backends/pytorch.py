@@ -8,17 +8,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from vsrdb_cli.backends import parity
 from vsrdb_cli.backends.allocator import keep_freed_memory
+from vsrdb_cli.backends.precision import in_precision
 from vsrdb_cli.backends.runner import Memory, RunnerInfo
+from vsrdb_cli.backends.waiting import wait_asleep
 from vsrdb_cli.errors import BackendError
 from vsrdb_cli.network.fmanet import FMANet, FrameFeatures
 from vsrdb_cli.network.memory import feature_bytes, restoring_bytes
 
 if TYPE_CHECKING:
     from vsrdb_cli.checkpoints.checkpoint import Checkpoint
-
-PRECISIONS = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 class TorchRunner:
@@ -43,9 +42,10 @@ class TorchRunner:
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         if self._device.type == "cpu":
             keep_freed_memory()
+            wait_asleep()
         network = build_network(checkpoint).eval().requires_grad_(False)
         network = network.to(self._device)
-        self._network, chosen = _in_precision(network, self._device, precision)
+        self._network, chosen = in_precision(network, checkpoint.sha256, precision)
         self._network.prepare()
         self.info = RunnerInfo(
             checkpoint.name, checkpoint.sha256, "torch", str(self._device), chosen
@@ -112,55 +112,13 @@ def _find_device(name: str) -> torch.device:
                 f"there is no '{name}': this machine has {torch.cuda.device_count()} GPUs",
                 hint="the first GPU is cuda:0",
             )
+    elif device.type == "mps":
+        if not torch.backends.mps.is_available():
+            raise BackendError(
+                f"torch {torch.__version__} finds no Apple GPU for 'mps'", hint="use --device cpu"
+            )
     elif device.type != "cpu":
         raise BackendError(
-            f"vsrdb does not run on '{name}'", hint="use --device auto, cpu, cuda or cuda:0"
+            f"vsrdb does not run on '{name}'", hint="use --device auto, cpu, cuda, cuda:0 or mps"
         )
     return device
-
-
-def _in_precision(network: FMANet, device: torch.device, name: str) -> tuple[FMANet, str]:
-    if name != "auto":
-        if name == "float16" and device.type == "cpu":
-            raise BackendError(
-                "float16 is slow and untested on the CPU",
-                hint="use --precision float32, or bfloat16 on a CPU that supports it",
-            )
-        return network.to(PRECISIONS[name]), name
-    low = _native_low_precision(device)
-    if low is None:
-        return network, "float32"
-    lowered = _copy(network).to(PRECISIONS[low])
-    error = _test_scene_restored(lowered) - _test_scene_restored(network)
-    if parity.psnr(error) >= parity.AGREEMENT_DB:  # a NaN does not pass
-        return lowered, low
-    return network, "float32"
-
-
-def _native_low_precision(device: torch.device) -> str | None:
-    """The lower precision this device computes in faster than float32, if any."""
-    if device.type == "cuda":
-        return "float16"
-    return "bfloat16" if cpu_computes_bfloat16() else None
-
-
-def cpu_computes_bfloat16() -> bool:
-    """Whether this CPU has instructions for bfloat16."""
-    flags = torch.backends.cpu.get_cpu_capability()
-    return "AMX" in flags or torch.cpu._is_avx512_bf16_supported()
-
-
-def _copy(network: FMANet) -> FMANet:
-    copy = FMANet(network.config, training_heads=network.training_heads)
-    copy.load_state_dict(network.state_dict())
-    device = next(network.parameters()).device
-    return copy.to(device).eval().requires_grad_(False)
-
-
-@torch.inference_mode()
-def _test_scene_restored(network: FMANet) -> Tensor:
-    """As videos are restored, in two steps and by the device's own kernels; clamped."""
-    device = next(network.parameters()).device
-    frames = parity.scene(network.config.num_seq, 64, 80)
-    restored = network.restore([network.encode(frame.to(device)) for frame in frames])
-    return restored.clamp(0, 1)

@@ -16,7 +16,7 @@ import torch
 
 from vsrdb_cli.backends import BACKENDS, load_runner, parity
 from vsrdb_cli.backends.builtin import METHODS
-from vsrdb_cli.backends.pytorch import cpu_computes_bfloat16
+from vsrdb_cli.backends.precision import cpu_computes_bfloat16
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.bench.network import (
     Steps,

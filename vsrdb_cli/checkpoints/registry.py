@@ -1,11 +1,18 @@
-"""The bundled checkpoints: which there are, and what their files must be."""
+"""Checkpoints that have names: those bundled, with what their files must be, and those imported."""
 
 from __future__ import annotations
 
 import importlib.resources
+import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+
+from platformdirs import user_data_path
+
+from vsrdb_cli.errors import OptionError, OutputError
+
+SUFFIX = ".safetensors"
 
 # Networks without parameters, which `--weights` takes like a checkpoint, and what each is for.
 METHODS = {
@@ -41,9 +48,47 @@ def bundled_models() -> list[BundledModel]:
     return [BundledModel(**entry) for entry in registry.get("model", [])]
 
 
+def imported_folder() -> Path:
+    """$VSRDB_WEIGHTS, or `vsrdb/weights` in the user's data: where `weights import` writes."""
+    if named := os.environ.get("VSRDB_WEIGHTS"):
+        return Path(named)
+    return user_data_path("vsrdb", appauthor=False) / "weights"
+
+
+def imported_models() -> dict[str, Path]:
+    """Name -> file of the imported checkpoints; a file is called as its checkpoint.
+
+    A name that is bundled stays the bundled one's.
+    """
+    taken = {*(model.name for model in bundled_models()), *METHODS}
+    files = sorted(imported_folder().glob(f"*{SUFFIX}"))
+    return {file.stem: file for file in files if file.stem not in taken}
+
+
+def place_for_import(name: str) -> Path:
+    """The file of a checkpoint to be imported; its folder is made.
+
+    Raises:
+        OptionError: no checkpoint can be called so. OutputError: there is no such folder.
+    """
+    if name in {*(model.name for model in bundled_models()), *METHODS}:
+        raise OptionError(f"'{name}' is taken by a bundled network", hint="choose another --name")
+    if not name or name != Path(name).name or name.startswith((".", "-")):
+        raise OptionError(f"'{name}' cannot be the name of weights", hint="use letters and digits")
+    folder = imported_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be made: {error.strerror}",
+            hint="set VSRDB_WEIGHTS to another folder, or choose a file with -o",
+        ) from error
+    return folder / f"{name}{SUFFIX}"
+
+
 def known_names() -> list[str]:
-    """Every name `--weights` takes: bundled checkpoints and the networks without parameters."""
-    return [*(model.name for model in bundled_models()), *METHODS]
+    """Every name `--weights` takes: checkpoints and the networks without parameters."""
+    return [*(model.name for model in bundled_models()), *imported_models(), *METHODS]
 
 
 def default_weights() -> str:

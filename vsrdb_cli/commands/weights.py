@@ -24,23 +24,35 @@ def weights() -> None:
 @click.option(
     "-o",
     "--output",
-    required=True,
     type=click.Path(path_type=Path),
     metavar="FILE.safetensors",
-    help="The checkpoint to write.",
+    help="Write the checkpoint here instead, and use it by this path.",
+)
+@click.option(
+    "--name",
+    default="fmanet",
+    show_default=True,
+    help="What --weights is to call it. Kept in $VSRDB_WEIGHTS, or the user's data folder.",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
-def import_(sources: tuple[Path, ...], output: Path, overwrite: bool) -> None:
+def import_(sources: tuple[Path, ...], output: Path | None, name: str, overwrite: bool) -> None:
     """Make a checkpoint of the pair FMA-Net's authors released.
 
     SOURCES are model_D_best.pt and model_R_best.pt in any order, or one folder or zip archive
-    that holds them.
+    that holds them. The checkpoint is called NAME from then on.
+
+    \b
+    vsrdb weights import model_D_best.pt model_R_best.pt
+    vsrdb restore in.mp4 out.mp4 --weights fmanet
     """
+    from vsrdb_cli.checkpoints.registry import place_for_import
     from vsrdb_cli.checkpoints.released import NOTICE, import_released
 
-    checkpoint = import_released(sources, output, overwrite=overwrite)
-    console.result(f"{output}: FMA-Net with {checkpoint.parameters:,} parameters, x4, RGB")
-    console.say(f"use it with: vsrdb restore in.mp4 out.mp4 --weights {output}")
+    target = place_for_import(name) if output is None else output
+    checkpoint = import_released(sources, target, overwrite=overwrite)
+    console.result(f"{target}: FMA-Net with {checkpoint.parameters:,} parameters, x4, RGB")
+    called = name if output is None else output
+    console.say(f"use it with: vsrdb restore in.mp4 out.mp4 --weights {called}")
     console.say(f"note: {NOTICE}")
 
 
@@ -51,7 +63,7 @@ def list_() -> None:
     from rich.text import Text
 
     from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
-    from vsrdb_cli.checkpoints.registry import METHODS, bundled_models
+    from vsrdb_cli.checkpoints.registry import METHODS, bundled_models, imported_models
 
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("name", no_wrap=True)
@@ -62,18 +74,25 @@ def list_() -> None:
     table.add_column("SHA-256", no_wrap=True)
     table.add_column("what for", min_width=16)
     damaged: list[VsrdbError] = []
-    for model in bundled_models():
-        summary = f"{model.summary} (default)" if model.default else model.summary
+    models = {
+        model.name: (
+            model.licence,
+            f"{model.summary} (default)" if model.default else model.summary,
+        )
+        for model in bundled_models()
+    }
+    models |= {name: ("see info", f"imported: {path}") for name, path in imported_models().items()}
+    for name, (licence, summary) in models.items():
         try:
-            checkpoint = load_checkpoint(model.name)
+            checkpoint = load_checkpoint(name)
         except VsrdbError as error:
             damaged.append(error)
-            cells = [model.name, "", "", model.licence, "", "damaged", summary]
+            cells = [name, "", "", licence, "", "damaged", summary]
         else:
             size = console.human_bytes(checkpoint.path.stat().st_size)
             scale, start = f"x{checkpoint.config.scale}", checkpoint.sha256[:12]
             count = f"{checkpoint.parameters:,}"
-            cells = [model.name, count, scale, model.licence, size, start, summary]
+            cells = [name, count, scale, licence, size, start, summary]
         table.add_row(*map(Text, cells))
     for name, summary in METHODS.items():
         table.add_row(*map(Text, [name, "none", "x4", "", "", "", summary]))

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from recipe.pool import Batch
 from torch import Tensor, nn
 
-from vsrdb_cli.backends.pytorch import cpu_computes_bfloat16
+from vsrdb_cli.backends.precision import cpu_computes_bfloat16
 from vsrdb_cli.network.blocks import FRMABlock
 from vsrdb_cli.network.fmanet import FMANet, Restoration
 from vsrdb_cli.network.ops import flow_guided_downsampling
