@@ -51,8 +51,8 @@ _HOMES = {
 }
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604
 
-# Threads that wait by spinning take the cores from whatever else runs on them: beside one busy
-# process on two cores the network was fifteen times slower. Read when torch is loaded.
+# Threads that wait by spinning take the cores from whatever else runs on them. Read when torch is
+# loaded; of a torch that is loaded already `backends/waiting.py` takes care.
 if "torch" not in sys.modules:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 

@@ -9,6 +9,7 @@ import click
 
 from vsrdb_cli import __version__
 from vsrdb_cli.commands import console, interrupts
+from vsrdb_cli.commands.bench import bench
 from vsrdb_cli.commands.compare import compare
 from vsrdb_cli.commands.completion import completion
 from vsrdb_cli.commands.doctor import doctor
@@ -77,6 +78,7 @@ for _command in (
     weights,
     export,
     doctor,
+    bench,
     completion,
 ):
     main.add_command(_command)

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
-from fractions import Fraction
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,11 +26,10 @@ from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.pipeline.memory import available_bytes
 from vsrdb_cli.video.codecs import ENCODERS, NVENC
-from vsrdb_cli.video.colour import BT709, TV, Colour
 from vsrdb_cli.video.container import library_versions
 from vsrdb_cli.video.containers import suffixes_for
 from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.info import Kind, VideoInfo
+from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.output import settle_output
 
 # Packages whose versions matter; the distributions' names.
@@ -156,7 +154,7 @@ def _backends() -> Iterator[Finding]:
 
 
 def _encoders() -> Iterator[Finding]:
-    info = _plain_video()
+    info = VideoInfo.made(256, 192, _FRAMES)
     for codec in ENCODERS:
         yield _tried("encoder", codec, partial(_encode, codec, info))
         if codec in NVENC:
@@ -183,28 +181,6 @@ def _encode(codec: str, info: VideoInfo, *, hardware: str = "none") -> str:
             writer.commit(_FRAMES)
     seconds = time.monotonic() - started
     return f"{output.description.split()[0]}, {suffix}, {_FRAMES} frames in {seconds:.2f} s"
-
-
-def _plain_video() -> VideoInfo:
-    rate = Fraction(25)
-    return VideoInfo(
-        path=Path("none"),
-        kind=Kind.STILL,
-        container="",
-        codec="",
-        pix_fmt="yuv420p",
-        width=256,
-        height=192,
-        frame_count=_FRAMES,
-        rate=rate,
-        time_base=1 / rate,
-        start_seconds=Fraction(0),
-        duration_seconds=None,
-        end_seconds=None,
-        promised_seconds=None,
-        bit_depth=8,
-        colour=Colour(BT709, TV, 1, 1),
-    )
 
 
 def _space() -> Iterator[Finding]:

@@ -20,6 +20,7 @@ import torch
 from click.testing import CliRunner
 from golden_numbers import draw, golden
 
+from vsrdb_cli.backends.pytorch import TorchRunner
 from vsrdb_cli.checkpoints import pickles
 from vsrdb_cli.checkpoints.architecture import Shapes, expected_shapes, is_head
 from vsrdb_cli.checkpoints.checkpoint import build_network, load_checkpoint
@@ -97,6 +98,16 @@ def test_the_imported_network_sees_rgb_as_the_released_one_saw_bgr(
         unflipped = network(clip)
     torch.testing.assert_close(output, restored.flip(1), rtol=0, atol=1e-5)
     assert (unflipped - restored).abs().max() > 1e-3
+
+
+def test_the_runner_of_an_import_restores_what_the_released_network_does(
+    pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    checkpoint = import_released(pair, tmp_path / "fmanet.safetensors")
+    runner = TorchRunner(checkpoint, "cpu", "float32")
+    window = [runner.encode(frame) for frame in TINY.arrays["input"].flip(1).unbind(2)]
+    expected = TINY.arrays["output"].flip(1)
+    torch.testing.assert_close(runner.restore(window), expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("bias", [False, True])

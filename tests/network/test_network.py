@@ -103,6 +103,61 @@ def test_encode_once_and_restore_equal_the_whole_forward():
     torch.testing.assert_close(network.restore(window), network(clip), rtol=0, atol=1e-6)
 
 
+@pytest.mark.parametrize("height, width", [(1, 1), (1, 7), (6, 1), (2, 3), (13, 18)])
+@pytest.mark.parametrize("config", CONFIGURATIONS.values(), ids=CONFIGURATIONS.keys())
+@torch.inference_mode()
+def test_a_prepared_network_restores_the_same_at_the_borders_too(config, height, width):
+    network = network_of(config)
+    clip = torch.rand(2, 3, config.num_seq, height, width)
+    window = [network.encode(clip[:, :, t]) for t in range(config.num_seq)]
+    expected = network.restore(window)
+    network.prepare()
+    tolerance = OUTPUT_TOLERANCE * max(1.0, expected.abs().max().item())
+    window = [network.encode(clip[:, :, t]) for t in range(config.num_seq)]
+    for _ in range(2):
+        torch.testing.assert_close(network.restore(window), expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("case", CASES)
+@torch.inference_mode()
+def test_a_prepared_network_equals_the_golden_numbers(case):
+    expected = golden(case)
+    network = FMANet(expected.config)
+    network.load_state_dict(expected.state(), strict=False)
+    clip = expected.arrays["input"]
+    network.prepare()
+    window = [network.encode(clip[:, :, t]) for t in range(expected.config.num_seq)]
+    torch.testing.assert_close(
+        network.restore(window), expected.arrays["output"], rtol=0, atol=OUTPUT_TOLERANCE
+    )
+
+
+def trained(network):
+    network.train()
+    for parameter in network.parameters():
+        parameter.mul_(0.9)
+    return network.eval()
+
+
+def loaded(network):
+    network.load_state_dict({name: 0.9 * tensor for name, tensor in network.state_dict().items()})
+    return network
+
+
+@pytest.mark.parametrize("changed", [trained, loaded])
+@torch.no_grad()
+def test_a_prepared_network_restores_with_the_weights_it_has_now(changed):
+    network, frames = network_of(TINY).prepare(), torch.rand(3, 1, 3, 8, 9)
+    network.restore([network.encode(frame) for frame in frames])
+    network = changed(network)
+    other = FMANet(TINY).eval()
+    other.load_state_dict(network.state_dict())
+    torch.testing.assert_close(
+        network.restore([network.encode(frame) for frame in frames]),
+        other.restore([other.encode(frame) for frame in frames]),
+    )
+
+
 @torch.inference_mode()
 def test_two_clips_in_a_batch_do_not_mix():
     network = network_of(TINY)

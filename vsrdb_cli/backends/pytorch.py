@@ -11,6 +11,7 @@ from torch import Tensor
 from vsrdb_cli.backends.allocator import keep_freed_memory
 from vsrdb_cli.backends.precision import in_precision
 from vsrdb_cli.backends.runner import Memory, RunnerInfo
+from vsrdb_cli.backends.waiting import wait_asleep
 from vsrdb_cli.errors import BackendError
 from vsrdb_cli.network.fmanet import FMANet, FrameFeatures
 from vsrdb_cli.network.memory import feature_bytes, restoring_bytes
@@ -41,9 +42,11 @@ class TorchRunner:
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         if self._device.type == "cpu":
             keep_freed_memory()
+            wait_asleep()
         network = build_network(checkpoint).eval().requires_grad_(False)
         network = network.to(self._device)
         self._network, chosen = in_precision(network, checkpoint.sha256, precision)
+        self._network.prepare()
         self.info = RunnerInfo(
             checkpoint.name, checkpoint.sha256, "torch", str(self._device), chosen
         )

@@ -171,6 +171,45 @@ def waiting(description: str, *, quiet: bool = False) -> Iterator[None]:
         yield
 
 
+class OnStep(Protocol):
+    def __call__(self, step: str, detail: str = "") -> None: ...
+
+
+@contextmanager
+def steps(description: str) -> Iterator[OnStep]:
+    """What is at work, on stderr: a spinner where that is a terminal, else a line for each step.
+
+    Yields a function to call before every step with what it is, and when its detail changes.
+    """
+    if not messages.is_terminal:
+        said: list[str] = []
+
+        def on_step(step: str, detail: str = "") -> None:  # noqa: ARG001
+            if step not in said[-1:]:
+                said.append(step)
+                say(f"{description}: {step}")
+
+        yield on_step
+        return
+    name = Column(no_wrap=True, overflow="ellipsis", ratio=1)
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False, table_column=name),
+        TimeElapsedColumn(),
+        console=messages,
+        transient=True,
+        expand=True,
+    )
+    with bar:
+        task = bar.add_task(description, total=None)
+
+        def show_step(step: str, detail: str = "") -> None:
+            words = f"{description}: {step}" + (f", {detail}" if detail else "")
+            bar.update(task, description=words)
+
+        yield show_step
+
+
 def human_bytes(count: float) -> str:
     """1536 -> "1.5 KiB"."""
     for unit in ("B", "KiB", "MiB"):

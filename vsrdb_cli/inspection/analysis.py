@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -195,10 +196,12 @@ def largest_tile(
         OptionError: not even the smallest does.
     """
     budget = int(available("cpu") * SHARE)
-    tile = max(height, width)
+    config, tile = network.config, max(height, width)
     while True:
         size = Tiling.of(height, width, tile).tile_size
-        needed = estimate_memory(network, *size).total(network.config.num_seq) + beside
+        # K^D is looked at here; restoring a video never makes it.
+        kernels = 4 * math.prod(size) * config.num_seq * config.ds_kernel_size**2
+        needed = estimate_memory(network, *size).total(config.num_seq) + kernels + beside
         if needed <= budget:
             return tile if tile < max(height, width) else None
         if tile <= SMALLEST_TILE:

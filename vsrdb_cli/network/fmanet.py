@@ -24,8 +24,10 @@ from vsrdb_cli.network.blocks import (
     leaky_relu,
 )
 from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.network.degradation import FusedKernels, frames_read
 from vsrdb_cli.network.fgdf import fgdf
 from vsrdb_cli.network.ops import filter_upsampling, masked_warp
+from vsrdb_cli.network.prepared import forget, is_prepared, prepare, prepared
 from vsrdb_cli.network.strips import Strip, joined, strips
 
 
@@ -95,13 +97,21 @@ class DegradationNetwork(nn.Module):
         return _refinements(self.feature_extractor(picture), self.FRMA_blocks)
 
     def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """F^{D,0..M} of a window, each (B*T, C, H, W) -> (f^{D,M}, K^D as (B*T, k_d^2, H, W))."""
+        """F^{D,0..M} of a window, each (B*T, C, H, W) -> f^{D,M} and what K^D is made from.
+
+        The latter, (B*T, C, H, W), is the input of K^D's last convolution, `kernels`.
+        """
         centre = _centre(features[0], self.length)
         flow_mask, warped = None, None
         for level, block in enumerate(self.FRMA_blocks, start=1):
             flow_mask, warped = block(features[level], centre, flow_mask, warped, None)
         assert flow_mask is not None and warped is not None
-        return flow_mask, self.d_conv(_spread(warped, self.length))
+        return flow_mask, leaky_relu(self.d_conv.first(_spread(warped, self.length)))
+
+    def kernels(self, hidden: Tensor) -> Tensor:
+        """K^D, (B*T, k_d^2, H, W), not normalised."""
+        kernels: Tensor = self.d_conv.second(hidden)
+        return kernels
 
 
 class ResidualUpsampling(nn.Module):
@@ -152,14 +162,17 @@ class RestorationNetwork(nn.Module):
         initial = self.feature_extractor(torch.cat((picture, degradation), dim=1))
         return _refinements(initial, self.FRMA_blocks)
 
+    def read_kernels(self, kernel_d: Tensor) -> Tensor:
+        """K^D (B*T, k_d^2, H, W) -> its first convolution, (B*T, C, H, W), before its LeakyReLU."""
+        return _conv_in_time(kernel_d, cast(nn.Conv3d, self.d_conv[0]), self.length)
+
     def refine(
-        self, features: Sequence[Tensor], flow_mask: Tensor, kernel_d: Tensor
+        self, features: Sequence[Tensor], flow_mask: Tensor, read_kernels: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """F^{R,0..M}, f^{D,M} and K^D of a window -> f^{R,M} and F_w^{R,M}."""
-        dtype = kernel_d.dtype
+        """F^{R,0..M}, f^{D,M} and K^D as read, of a window -> f^{R,M} and F_w^{R,M}."""
         centre = _centre(features[0], self.length)
-        flow_mask = self.f_conv1(flow_mask.to(dtype)).float()
-        hidden = leaky_relu(_conv_in_time(kernel_d, cast(nn.Conv3d, self.d_conv[0]), self.length))
+        flow_mask = self.f_conv1(flow_mask.to(read_kernels.dtype)).float()
+        hidden = leaky_relu(read_kernels)
         degradation = _conv_in_time(hidden, cast(nn.Conv3d, self.d_conv[2]), self.length)
         warped = None
         for level, block in enumerate(self.FRMA_blocks, start=1):
@@ -216,6 +229,24 @@ class FMANet(nn.Module):
         )
         self.restoration_network = RestorationNetwork(config, training_heads=training_heads)
 
+    def prepare(self) -> FMANet:
+        """Make once what is made of weights alone; new ones, another dtype or training undo it."""
+        prepare(self.eval().requires_grad_(False))
+        return self
+
+    def train(self, mode: bool = True) -> FMANet:
+        if mode:
+            forget(self)
+        return super().train(mode)
+
+    def _apply(self, *arguments: Any, **options: Any) -> Any:
+        forget(self)
+        return super()._apply(*arguments, **options)  # type: ignore[no-untyped-call]
+
+    def load_state_dict(self, *arguments: Any, **options: Any) -> Any:
+        forget(self)
+        return super().load_state_dict(*arguments, **options)
+
     @property
     def dtype(self) -> torch.dtype:
         """Precision of the convolutions; flows, norms and sums are float32 in any case."""
@@ -234,7 +265,9 @@ class FMANet(nn.Module):
         """Features of T frames -> the sharp centre frame, (B, 3, 4H, 4W), float32, unclamped."""
         net_r, length = self.restoration_network, self.config.num_seq
         frames = _joined(window, length)
-        _, _, _, image_flow_mask, warped = self._analyse(frames)
+        flow_mask, hidden = self.degradation_learning_network(frames.degradation)
+        flow_mask, warped = net_r.refine(frames.restoration, flow_mask, self._read_kernels(hidden))
+        image_flow_mask = net_r.image_flow_mask(frames.picture, flow_mask)
         filtered: Tensor = fgdf(
             _by_clip(frames.picture, length),
             _by_clip(image_flow_mask, length),
@@ -258,7 +291,11 @@ class FMANet(nn.Module):
         """`frames`: features of whole windows, batch index b*T + t."""
         net_d, net_r = self.degradation_learning_network, self.restoration_network
         length = self.config.num_seq
-        flow_mask_d, kernel_d, flow_mask_r, image_flow_mask, warped = self._analyse(frames)
+        flow_mask_d, hidden = net_d(frames.degradation)
+        kernel_d = net_d.kernels(hidden)
+        read_kernels = net_r.read_kernels(kernel_d)
+        flow_mask_r, warped = net_r.refine(frames.restoration, flow_mask_d, read_kernels)
+        image_flow_mask = net_r.image_flow_mask(frames.picture, flow_mask_r)
         warped_x = _unfold(masked_warp(frames.picture.float(), image_flow_mask), length)
         kernel_r = _unfold(net_r.kernels(warped), length)
         filtered = filter_upsampling(warped_x, kernel_r, net_r.scale, net_r.kernel_size).float()
@@ -283,13 +320,19 @@ class FMANet(nn.Module):
             **heads,
         )
 
-    def _analyse(self, frames: FrameFeatures) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Windows -> f^{D,M}, K^D, f^{R,M}, f^X (batch index b*T + t each) and F_w^{R,M}."""
-        net_r = self.restoration_network
-        flow_mask_d, kernel_d = self.degradation_learning_network(frames.degradation)
-        flow_mask, warped = net_r.refine(frames.restoration, flow_mask_d, kernel_d)
-        image_flow_mask = net_r.image_flow_mask(frames.picture, flow_mask)
-        return flow_mask_d, kernel_d, flow_mask, image_flow_mask, warped
+    def _read_kernels(self, hidden: Tensor) -> Tensor:
+        """K^D as Net^R first reads it, from what K^D is made from; see `FusedKernels`."""
+        net_d, net_r = self.degradation_learning_network, self.restoration_network
+        if not is_prepared(self):
+            return net_r.read_kernels(net_d.kernels(hidden))
+        fused = prepared(
+            self,
+            "fused kernels",
+            lambda: FusedKernels.of(
+                net_d.d_conv.second, cast(nn.Conv3d, net_r.d_conv[0]), self.config.num_seq
+            ),
+        )
+        return fused(hidden)
 
 
 def _refinements(initial: Tensor, blocks: nn.ModuleList) -> tuple[Tensor, ...]:
@@ -357,22 +400,18 @@ def _by_clip(frames: Tensor, length: int) -> Tensor:
 
 
 def _conv_in_time(frames: Tensor, conv: nn.Conv3d, length: int) -> Tensor:
-    """conv 3x3x3, zero padding in time too, on (B*T, C, H, W); frames beyond the ends are skipped.
-
-    Zeros would be 2 of 9 products for T = 3.
-    """
+    """conv 3x3x3, zero padding in time too, on (B*T, C, H, W)."""
     pictures = _by_clip(frames, length).unbind(1)
     outputs = []
     for t in range(length):
-        taps = [dt for dt in range(3) if 0 <= t + dt - 1 < length]
         parts = [
             F.conv2d(
-                pictures[t + dt - 1],
+                pictures[source],
                 conv.weight[:, :, dt],
                 conv.bias if dt == 1 else None,
                 padding=1,
             )
-            for dt in taps
+            for source, dt in frames_read(t, length)
         ]
         outputs.append(sum(parts[1:], start=parts[0]))
     return _join(outputs)

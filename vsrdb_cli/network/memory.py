@@ -23,13 +23,13 @@ def kernel_count(config: FMANetConfig) -> int:
 def restoring_bytes(config: FMANetConfig, size: int) -> int:
     """The tensors alive at the widest step of restoring a window, beside its frames' features.
 
-    Computed as `FMANet.restore` does, in numbers of `size` bytes.
+    Computed as `FMANet.restore` does once prepared, in numbers of `size` bytes.
     """
     channels, length = config.dim, config.num_seq
     taps, subpixels = config.us_kernel_size**2, config.scale**2
     # The features of a window are laid side by side; beside them is the wider of two steps: what
     # Net^R makes of the degradation, or K^R and its filtering, which is done in float32.
-    degradation = (length * config.ds_kernel_size**2 + 17 * channels) * size
+    degradation = 17 * channels * size
     patches = 4 * length * taps + 4 * 4 * subpixels
     filtering = kernel_count(config) * (size if size == 4 else size + 4) + patches * 4
     outputs = 4 * subpixels * 3 * 4

@@ -8,7 +8,7 @@ from enum import Enum
 from fractions import Fraction
 from pathlib import Path
 
-from vsrdb_cli.video.colour import Colour
+from vsrdb_cli.video.colour import BT709, TV, Colour
 from vsrdb_cli.video.hdr import Light
 from vsrdb_cli.video.timing import Timeline
 from vsrdb_cli.words import count
@@ -141,6 +141,29 @@ class VideoInfo:
             raise ValueError(f"{self.frame_count} frames")
         if self.pictures and (self.frame_count is None or self.frame_count > len(self.pictures)):
             raise ValueError(f"{len(self.pictures)} names for {self.frame_count} pictures")
+
+    @classmethod
+    def made(cls, width: int, height: int, frames: int) -> VideoInfo:
+        """Of pictures that are made, not read: 25 a second, BT.709, 8 bits."""
+        rate = Fraction(25)
+        return cls(
+            path=Path("made"),
+            kind=Kind.STILL,
+            container="",
+            codec="",
+            pix_fmt="yuv420p",
+            width=width,
+            height=height,
+            frame_count=frames,
+            rate=rate,
+            time_base=1 / rate,
+            start_seconds=Fraction(0),
+            duration_seconds=None,
+            end_seconds=None,
+            promised_seconds=None,
+            bit_depth=8,
+            colour=Colour(BT709, TV, 1, 1),
+        )
 
     @property
     def frames_before(self) -> int:

@@ -1,0 +1,165 @@
+"""`vsrdb bench`: what it measures, prints and refuses."""
+
+import json
+import sys
+from itertools import pairwise
+
+import pytest
+from click.testing import CliRunner
+
+from vsrdb_cli.backends.builtin import BuiltinRunner
+from vsrdb_cli.bench.measure import Request, measure
+from vsrdb_cli.bench.network import measure_steps
+from vsrdb_cli.bench.report import SizeReport
+from vsrdb_cli.bench.video import make_clip, measure_stages
+from vsrdb_cli.bench.whole_run import restore_whole
+from vsrdb_cli.cli import main
+from vsrdb_cli.video.reader import open_source
+
+STAGES = ["read", "to RGB", "encode step", "restore step", "from RGB", "write"]
+
+
+def bench(*arguments):
+    return CliRunner().invoke(main, ["bench", *arguments])
+
+
+class Noting(BuiltinRunner):
+    """Enlarges, and notes which frames it got."""
+
+    def __init__(self):
+        super().__init__("nearest")
+        self.encoded, self.windows = [], []
+
+    def encode(self, picture):
+        self.encoded.append(picture)
+        return len(self.encoded) - 1
+
+    def restore(self, window):
+        self.windows.append(tuple(window))
+        return super().restore([self.encoded[index] for index in window])
+
+
+@pytest.mark.parametrize("height, width", [(48, 64), (33, 47)])
+def test_the_clip_has_the_frames_and_size_asked_for_and_moves(tmp_path, height, width):
+    clip = make_clip(tmp_path / "clip.mp4", height, width, 30)
+    with open_source(clip) as source:
+        frames = [frame.rgb for frame in source.frames()]
+    assert len(frames) == 30
+    assert frames[0].shape == (3, height, width)
+    differences = [(a.float() - b.float()).abs().mean() for a, b in pairwise(frames)]
+    assert min(differences) > 1
+
+
+def test_every_stage_beside_the_network_is_measured(tmp_path):
+    stages = measure_stages(tmp_path, 48, 64, 4)
+    assert min(stages.read.wall, stages.to_rgb.wall, stages.from_rgb.wall) > 0
+    with open_source(tmp_path / "written.mp4") as written:
+        assert (written.info.height, written.info.width) == (192, 256)
+
+
+def test_the_network_alone_is_measured_as_in_a_long_video():
+    runner = Noting()
+    measure_steps(runner, 16, 16, seconds=0)
+    assert runner.windows == [(0, 0, 1)]
+    runner = Noting()
+    assert len(measure_steps(runner, 16, 16, seconds=1e9)) == len(runner.windows) == 40
+    assert runner.windows[-1] == (38, 39, 40)
+
+
+def test_a_whole_run_restores_every_frame_once(tmp_path):
+    runner, numbers = Noting(), []
+    clip = make_clip(tmp_path / "clip.mp4", 32, 48, 9)
+    run = restore_whole(clip, tmp_path / "out.mp4", runner, 9, on_frame=numbers.append)
+    assert len(runner.windows) == 9
+    assert numbers == list(range(1, 10))
+    assert run.frames == 9
+    assert run.memory > 0
+    with open_source(tmp_path / "out.mp4") as source:
+        assert sum(1 for _ in source.frames()) == 9
+
+
+def test_json_says_everything_of_each_size():
+    found = bench("--size", "48x32", "--size", "47x33", "--weights", "bicubic", "--json")
+    assert found.exit_code == 0, found.output
+    values = json.loads(found.stdout)
+    assert [(size["width"], size["height"]) for size in values["sizes"]] == [(48, 32), (47, 33)]
+    for size in values["sizes"]:
+        assert [stage["name"] for stage in size["stages"]] == STAGES
+        assert size["whole_seconds"] > 0
+        assert 0 <= size["overlap"] <= 1
+        assert size["memory_estimate_bytes"] > 0
+        (own,) = size["backends"]
+        assert (own["backend"], own["max_error"]) == ("torch", None)
+
+
+def test_the_tables_fit_into_80_columns_and_progress_goes_to_stderr():
+    found = bench("--size", "48x32", "--weights", "nearest")
+    lines = found.stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    for name in (*STAGES, "whole run", "network alone", "overlap: ", "memory: "):
+        assert any(line.startswith(name) for line in lines), name
+    assert "measuring: the whole run" in found.stderr.splitlines()
+    assert "measuring" not in found.stdout
+
+
+def test_a_size_that_does_not_fit_is_one_line_and_the_others_are_measured():
+    found = bench("--size", "90000x80000", "--size", "48x32", "--weights", "nearest", "--json")
+    assert found.exit_code == 1
+    (warning,) = [line for line in found.stderr.splitlines() if line.startswith("warning: ")]
+    assert warning.startswith("warning: 90000x80000: a whole picture of 90000x80000 takes ")
+    values = json.loads(found.stdout)
+    assert [size["width"] for size in values["sizes"]] == [48]
+    assert [problem["name"] for problem in values["problems"]] == ["90000x80000"]
+
+
+@pytest.fixture
+def bare(monkeypatch, tmp_path):
+    """A machine with torch alone, and no exported files."""
+    monkeypatch.setenv("VSRDB_EXPORTS", str(tmp_path / "none"))
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+
+
+def test_of_all_backends_those_that_are_not_there_are_one_line_each(bare):
+    (report,) = measure(Request(((16, 16),), "fmanet-xs", backend="all"), seconds=0)
+    assert isinstance(report, SizeReport)
+    assert [backend.runner.backend for backend in report.backends] == ["torch"]
+    messages = [problem.message for problem in report.problems]
+    assert len(messages) == len(set(messages))
+    assert all("not measured, for want of time" in message for message in messages)
+
+
+def test_a_backend_that_is_not_installed_does_not_stop_the_others(bare, monkeypatch):
+    monkeypatch.setattr("vsrdb_cli.bench.measure._FEWEST", 1e9)  # no whole run
+    monkeypatch.setattr("vsrdb_cli.bench.measure._ALONE_SECONDS", 0)
+    found = bench("--size", "16x16", "--backend", "all")
+    assert found.exit_code == 0
+    warnings = [line for line in found.stderr.splitlines() if line.startswith("warning: ")]
+    assert [line.split()[1] for line in warnings] == ["onnxruntime", "tensorrt", "tensorrt-rtx"]
+    assert "is not installed (pip install" in warnings[0]
+    assert "whole run: not measured, because one frame takes too long" in found.stdout
+    assert "torch cpu float32" in found.stdout
+
+
+def test_a_backend_asked_for_by_name_is_an_error_where_it_is_not_there(bare):
+    found = bench("--size", "16x16", "--backend", "onnxruntime")
+    assert found.exit_code == 1
+    assert "error: --backend onnxruntime needs ONNX Runtime" in found.stderr
+
+
+def test_how_far_off_a_backend_is_is_told_by_the_test_scene(monkeypatch):
+    from vsrdb_cli.bench import measure as module
+
+    reference, brighter = BuiltinRunner("nearest"), BuiltinRunner("nearest")
+    brighter.info = module.load_runner("bicubic").info
+    monkeypatch.setattr(brighter, "_method", lambda p, s: reference._method(p, s) + 0.01)
+    off = module._off(reference, brighter)
+    assert off.max_error == pytest.approx(0.01, rel=1e-3)
+    assert off.psnr == pytest.approx(40, abs=0.01)
+    assert module._off(reference, reference) is None
+
+
+@pytest.mark.parametrize("size", ["320", "320x", "15x16", "axb", "-3x20"])
+def test_a_size_that_is_none_is_refused_by_name(size):
+    found = bench(f"--size={size}")
+    assert found.exit_code == 2
+    assert f"'{size}' is not possible: write WIDTHxHEIGHT" in found.stderr

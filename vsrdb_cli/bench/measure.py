@@ -1,0 +1,274 @@
+"""The whole benchmark: a network, from file to file, at one size after another."""
+
+from __future__ import annotations
+
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import psutil
+import torch
+
+from vsrdb_cli.backends import BACKENDS, load_runner, parity
+from vsrdb_cli.backends.builtin import METHODS
+from vsrdb_cli.backends.precision import cpu_computes_bfloat16
+from vsrdb_cli.backends.runner import Runner
+from vsrdb_cli.bench.network import (
+    Steps,
+    best,
+    convolution_rate,
+    measure_steps,
+    operations,
+    warm_up,
+)
+from vsrdb_cli.bench.report import BackendReport, Machine, Problem, SizeReport
+from vsrdb_cli.bench.video import make_clip, measure_stages
+from vsrdb_cli.bench.whole_run import WholeRun, restore_whole
+from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
+from vsrdb_cli.errors import ResourceError, VsrdbError
+from vsrdb_cli.pipeline.memory import available_bytes, pipeline_bytes
+
+ALL = "all"
+Size = tuple[int, int]
+
+
+class OnStep(Protocol):
+    """Called before each step with what it is, and within one with how far it is."""
+
+    def __call__(self, step: str, detail: str = "") -> None: ...
+
+
+def _silent(step: str, detail: str = "") -> None: ...
+
+
+# A size is to take less than two minutes, of which these are for the whole run, for the network
+# alone before it and after, and for each further backend.
+_WHOLE_SECONDS, _ALONE_SECONDS, _BACKEND_SECONDS = 25.0, 8.0, 6.0
+_ALL_SECONDS = 100.0
+_FEWEST, _MOST = 6, 240
+# What torch loads at the first call is loaded for a picture of any size.
+_TINY = (16, 16)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to measure.
+
+    sizes: (height, width) of LR pictures. backend: one of `BACKENDS`, or "all". precision: where
+    it is "auto" and the backend "all", each precision that is quick there.
+    """
+
+    sizes: tuple[Size, ...]
+    weights: str
+    backend: str = "auto"
+    device: str = "auto"
+    precision: str = "auto"
+
+
+def measure(
+    request: Request,
+    on_step: OnStep = _silent,
+    *,
+    seconds: float = _ALL_SECONDS,
+) -> Iterator[SizeReport | Problem]:
+    """Measure size by size; of one that cannot be, a problem comes, and the next one.
+
+    Args:
+        on_step: called before each step with what it is.
+        seconds: for each size; what would begin after them is left out, and said to be.
+
+    Raises:
+        VsrdbError: there is no such network, backend or device here.
+    """
+    for size in request.sizes:
+        on_step("loading the network")
+        backend = "auto" if request.backend == ALL else request.backend
+        runner = load_runner(
+            request.weights,
+            backend=backend,
+            device=request.device,
+            precision=request.precision,
+            size=size,
+        )
+        try:
+            _require_memory(runner, *size)
+            yield _Bench(request, runner, size, on_step, time.monotonic() + seconds).report()
+        except VsrdbError as error:
+            height, width = size
+            yield Problem(f"{width}x{height}", str(error), error.hint)
+
+
+@dataclass
+class _Bench:
+    """One size, measured."""
+
+    request: Request
+    runner: Runner
+    size: Size
+    on_step: OnStep
+    deadline: float
+
+    def report(self) -> SizeReport:
+        height, width = self.size
+        runner, on_step = self.runner, self.on_step
+        machine = _machine()
+        warm_up(runner, *_TINY)
+        before = psutil.Process().memory_info().rss if runner.info.device == "cpu" else 0
+        on_step("the network, its first frame")
+        first = warm_up(runner, height, width)
+        on_step("the network alone")
+        alone = self._alone(first)
+        with tempfile.TemporaryDirectory() as folder:
+            whole = self._whole(Path(folder), best(alone).together.wall)
+            if whole is not None:
+                on_step("the network alone, again")
+                alone += self._alone(best(alone))
+            on_step("reading, colours and writing")
+            video = measure_stages(Path(folder), height, width, runner.scale)
+        on_step("one convolution")
+        work = rate = None
+        if self.request.weights not in METHODS:
+            config = load_checkpoint(self.request.weights).config
+            work = operations(config, height, width)
+            device, precision = runner.info.device, runner.info.precision
+            rate = convolution_rate(config.dim, height, width, device, precision)
+        backends, problems = self._backends(best(alone))
+        memory = runner.memory(height, width)
+        beside = 0
+        if runner.info.device == "cpu":
+            beside = pipeline_bytes(height, width, scale=runner.scale, bit_depth=8)
+        return SizeReport(
+            width,
+            height,
+            runner.scale,
+            machine,
+            runner.info,
+            tuple(alone),
+            video,
+            whole,
+            work,
+            rate,
+            before,
+            memory.total(runner.length) - memory.weights + beside,
+            tuple(backends),
+            tuple(problems),
+        )
+
+    def _alone(self, known: Steps) -> list[Steps]:
+        """Frames of the network alone; if one takes too long, what is known of it already."""
+        if known.together.wall > _ALONE_SECONDS * 2:
+            return [known]
+        return measure_steps(self.runner, *self.size, seconds=_ALONE_SECONDS)
+
+    def _whole(self, folder: Path, frame_seconds: float) -> WholeRun | None:
+        """None where even the fewest frames would take too long."""
+        if _FEWEST * frame_seconds > self.deadline - time.monotonic():
+            return None
+        frames = min(max(round(_WHOLE_SECONDS / frame_seconds), _FEWEST), _MOST)
+        self.on_step("a clip to restore")
+        clip = make_clip(folder / "clip.mp4", *self.size, frames)
+        return restore_whole(
+            clip,
+            folder / "restored.mp4",
+            self.runner,
+            frames,
+            on_frame=lambda number: self.on_step("the whole run", f"frame {number} of {frames}"),
+        )
+
+    def _backends(self, own: Steps) -> tuple[list[BackendReport], list[Problem]]:
+        """The runner's own network, and where all are asked for, those of all others."""
+        reference: Runner = self.runner
+        if self.request.weights not in METHODS:
+            reference = load_runner(
+                self.request.weights, backend="torch", device="cpu", precision="float32"
+            )
+        reports = [BackendReport(self.runner.info, own, _off(reference, self.runner))]
+        problems: list[Problem] = []
+        if self.request.backend != ALL or self.request.weights in METHODS:
+            return reports, problems
+        for backend, precision in _others(self.request, self.runner):
+            name = f"{backend} {precision}"
+            self.on_step(f"the network in {name}")
+            try:
+                reports.append(self._backend(backend, precision, reference))
+            except VsrdbError as error:
+                # What is not installed is missing in every precision.
+                if not any(problem.message == str(error) for problem in problems):
+                    problems.append(Problem(name, str(error), error.hint))
+        return reports, problems
+
+    def _backend(self, backend: str, precision: str, reference: Runner) -> BackendReport:
+        if time.monotonic() > self.deadline:
+            raise ResourceError("not measured, for want of time", hint="choose a smaller --size")
+        runner = load_runner(
+            self.request.weights,
+            backend=backend,
+            device=self.request.device,
+            precision=precision,
+            size=self.size,
+        )
+        _require_memory(runner, *self.size)
+        warm_up(runner, *self.size)
+        steps = measure_steps(runner, *self.size, seconds=_BACKEND_SECONDS)
+        return BackendReport(runner.info, best(steps), _off(reference, runner))
+
+
+def _others(request: Request, runner: Runner) -> Iterator[tuple[str, str]]:
+    """Every backend with every precision that may be quick, but the runner's own."""
+    low = ("float16",) if runner.info.device != "cpu" else ()
+    if runner.info.device == "cpu" and cpu_computes_bfloat16():
+        low = ("bfloat16",)
+    for backend in BACKENDS[1:]:
+        quick = ("float32", *(low if backend == "torch" else ("float16",)))
+        for precision in quick if request.precision == "auto" else (request.precision,):
+            if (backend, precision) != (runner.info.backend, runner.info.precision):
+                yield backend, precision
+
+
+def _off(reference: Runner, runner: Runner) -> parity.Agreement | None:
+    if reference.info == runner.info:
+        return None
+    agreements: Sequence[parity.Agreement] = parity.compare(reference, runner)
+    return max(agreements, key=lambda agreement: agreement.max_error)
+
+
+def _require_memory(runner: Runner, height: int, width: int) -> None:
+    """Raise ResourceError unless whole pictures fit."""
+    device = runner.info.device
+    needed = runner.memory(height, width).total(runner.length)
+    if device == "cpu":
+        needed += pipeline_bytes(height, width, scale=runner.scale, bit_depth=8)
+    free = available_bytes(device)
+    if needed > free:
+        raise ResourceError(
+            f"a whole picture of {width}x{height} takes {needed / 2**30:.1f} GiB, and"
+            f" {free / 2**30:.1f} GiB is free",
+            hint="choose a smaller --size: larger videos are restored in tiles",
+        )
+
+
+def _machine() -> Machine:
+    affinity = getattr(os, "sched_getaffinity", None)  # not everywhere
+    loads = getattr(os, "getloadavg", None)
+    return Machine(
+        _processor(),
+        len(affinity(0)) if affinity else os.cpu_count() or 1,
+        torch.get_num_threads(),
+        torch.__version__,
+        loads()[0] if loads else None,
+    )
+
+
+def _processor() -> str:
+    """What the processor calls itself, where the system tells, and what torch uses of it."""
+    name = platform.processor() or platform.machine()
+    told = Path("/proc/cpuinfo")
+    if told.is_file():
+        lines = (line.partition(":") for line in told.read_text().splitlines())
+        name = next((value.strip() for key, _, value in lines if key.strip() == "model name"), name)
+    return f"{name} ({torch.backends.cpu.get_cpu_capability()})"

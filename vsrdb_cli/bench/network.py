@@ -1,0 +1,99 @@
+"""The network alone, and this machine's own rate of convolution to compare it with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from vsrdb_cli.backends import parity
+from vsrdb_cli.backends.runner import Runner
+from vsrdb_cli.bench.clock import Seconds, least, timed
+from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.network.fmanet import FMANet
+
+# One convolution is repeated so often; the first calls choose and prepare its kernel.
+_REPEATS, _WARM = 8, 2
+# Frames of the network alone: more tell nothing new.
+_MOST = 40
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What one frame of a long video costs a runner: one `encode` and one `restore`."""
+
+    encode: Seconds
+    restore: Seconds
+
+    @property
+    def together(self) -> Seconds:
+        return self.encode + self.restore
+
+
+def warm_up(runner: Runner, height: int, width: int) -> Steps:
+    """The first window of a size, which also fills caches and chooses kernels."""
+    return _Frames(runner, height, width).next()
+
+
+def measure_steps(runner: Runner, height: int, width: int, *, seconds: float) -> list[Steps]:
+    """Frame after frame for about so many seconds, and at least one."""
+    frames = _Frames(runner, height, width)
+    steps = [frames.next()]
+    while len(steps) < _MOST and sum(step.together.wall for step in steps) < seconds:
+        steps.append(frames.next())
+    return steps
+
+
+def best(steps: list[Steps]) -> Steps:
+    """Each step as other programs disturbed it least."""
+    return Steps(least([s.encode for s in steps]), least([s.restore for s in steps]))
+
+
+class _Frames:
+    """Frames of a long video, one by one: a window restored while the next frame is encoded."""
+
+    def __init__(self, runner: Runner, height: int, width: int) -> None:
+        self._runner, self._device = runner, runner.info.device
+        self._pictures = parity.scene(runner.length, height, width)
+        self._window = [runner.encode(self._pictures[0])] * runner.length
+        self._number = 0
+
+    def next(self) -> Steps:
+        runner = self._runner
+        self._number += 1
+        picture = self._pictures[self._number % runner.length]
+        encode = timed(lambda: self._take(picture), self._device)
+        restore = timed(lambda: runner.restore(self._window), self._device)
+        return Steps(encode, restore)
+
+    def _take(self, picture: Tensor) -> None:
+        self._window = [*self._window[1:], self._runner.encode(picture)]
+
+
+def operations(config: FMANetConfig, height: int, width: int) -> int:
+    """Floating-point operations of one frame of a long video, two a multiply-add.
+
+    Counted without computing anything: of convolutions and matrix products.
+    """
+    with torch.device("meta"), torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network = FMANet(config).prepare()
+        picture = torch.empty(1, 3, height, width)
+        features = network.encode(picture)
+        network.restore([features] * config.num_seq)
+    return int(counter.get_total_flops())
+
+
+@torch.inference_mode()
+def convolution_rate(channels: int, height: int, width: int, device: str, precision: str) -> float:
+    """Operations a second of one convolution 3x3 of a picture, as the network has most of."""
+    dtype = getattr(torch, precision)
+    weight = torch.rand(channels, channels, 3, 3, device=device, dtype=dtype)
+    picture = torch.rand(1, channels, height, width, device=device, dtype=dtype)
+    picture = picture.to(memory_format=torch.channels_last)
+    times = [
+        timed(lambda: F.conv2d(picture, weight, padding=1), device) for _ in range(_WARM + _REPEATS)
+    ]
+    return 2 * 9 * channels**2 * height * width / least(times[_WARM:]).wall

@@ -1,0 +1,199 @@
+"""`vsrdb bench`: how fast this machine restores, and where the time goes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from vsrdb_cli import __version__
+from vsrdb_cli.checkpoints.registry import default_weights
+from vsrdb_cli.commands import console
+from vsrdb_cli.commands.restore import Read
+from vsrdb_cli.commands.statuses import ExitStatus
+from vsrdb_cli.options import Option, declared_options, read_device
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from vsrdb_cli.bench.report import Problem, SizeReport
+
+_DECLARED = {entry.name: entry.metadata["option"] for entry in declared_options()}
+
+
+def _read_size(text: str) -> tuple[int, int]:
+    """ "320x180", width first, to (height, width)."""
+    width, _, height = str(text).lower().partition("x")
+    if not (width.isdigit() and height.isdigit() and min(int(width), int(height)) >= 16):
+        raise ValueError("write WIDTHxHEIGHT, each at least 16, as in 320x180")
+    return int(height), int(width)
+
+
+@click.command()
+@click.option(
+    "--size",
+    "sizes",
+    multiple=True,
+    type=Read(Option("", read=_read_size, metavar="WxH")),
+    default=["320x180"],
+    show_default=True,
+    help="Width and height of the input; can be given more than once.",
+)
+@click.option(
+    "--weights",
+    default=default_weights(),
+    show_default=True,
+    metavar="NAME|PATH",
+    help="The network: a name from `vsrdb weights list` or a .safetensors file.",
+)
+@click.option(
+    "--backend",
+    type=click.Choice([*_DECLARED["backend"].choices, "all"]),
+    default="auto",
+    show_default=True,
+    help="What runs the network. all also measures every other one, and how far off each is.",
+)
+@click.option(
+    "--device",
+    type=Read(Option("", read=read_device, metavar=_DECLARED["device"].metavar)),
+    default="auto",
+    show_default=True,
+    help="Where the network runs.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(_DECLARED["precision"].choices),
+    default="auto",
+    show_default=True,
+    help="What the network computes in.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, for other programs.")
+def bench(
+    *,
+    sizes: tuple[tuple[int, int], ...],
+    weights: str,
+    backend: str,
+    device: str,
+    precision: str,
+    as_json: bool,
+) -> None:
+    """Measure how fast this machine restores video, and where the time goes.
+
+    Each stage alone and a whole run of a made clip, how much of the stages overlaps, memory, and
+    how near the network comes to this machine's own rate of convolution. A size takes up to two
+    minutes; other programs at work are measured along.
+
+    \b
+    vsrdb bench
+    vsrdb bench --size 640x360 --backend all
+    """
+    with console.steps("measuring") as on_step:
+        from vsrdb_cli.bench.measure import Request, measure
+        from vsrdb_cli.bench.report import Problem
+
+        request = Request(sizes, weights, backend, device, precision)
+        found = list(measure(request, on_step))
+    problems = [one for one in found if isinstance(one, Problem)]
+    reports = [one for one in found if not isinstance(one, Problem)]
+    if as_json:
+        values = {
+            "version": __version__,
+            "sizes": [report.to_json() for report in reports],
+            "problems": [problem.to_json() for problem in problems],
+        }
+        console.result(json.dumps(values))
+    else:
+        for report in reports:
+            _show(report)
+    for problem in [*problems, *(problem for report in reports for problem in report.problems)]:
+        _say(problem)
+    if problems:
+        sys.exit(ExitStatus.FAILED)
+
+
+def _show(report: SizeReport) -> None:
+    """A size, in lines and two tables."""
+    machine, whole, width, height = report.machine, report.whole, report.width, report.height
+    load = "" if machine.load is None else f", load {machine.load:.1f}"
+    for line in (
+        f"{report.runner} · {width}x{height} → {report.scale * width}x{report.scale * height}",
+        f"{machine.processor}, {machine.threads} of {machine.cores} cores, torch {machine.torch}"
+        + load,
+        "",
+    ):
+        console.result(line)
+    console.show(_stages(report))
+    console.result("")
+    if whole is None:
+        console.result("whole run: not measured, because one frame takes too long")
+    else:
+        console.result(
+            f"whole run: {1 / whole.frame.wall:.2f} fps, {report.ratio:.2f} times the network alone"
+        )
+        shorter, longer = "reading, colours and writing", "the network"
+        if report.video.together.wall > report.network.together.wall:
+            shorter, longer = longer, shorter
+        console.result(f"overlap: {report.overlap:.0%} of {shorter} is hidden behind {longer}")
+        console.result(
+            f"memory: {console.human_bytes(report.memory or 0)},"
+            f" estimated {console.human_bytes(report.memory_estimate)}"
+        )
+    if report.nearness is not None:
+        console.result(
+            f"arithmetic: {_giga(report.operations)} GFLOP a frame at {_giga(report.network_rate)}"
+            f" GFLOP/s, {report.nearness:.0%} of one convolution's"
+            f" {_giga(report.convolution_rate)}"
+        )
+    console.result("")
+    console.show(_backends(report))
+    console.result("")
+
+
+def _stages(report: SizeReport) -> Table:
+    table = _table("stage", "ms a frame", "CPU ms")
+    rows = [(stage.name, stage.seconds) for stage in report.stages()]
+    rows.append(("all in series", report.in_series))
+    if report.whole is not None:
+        rows.append(("whole run", report.whole.frame))
+    for name, seconds in rows:
+        table.add_row(name, _ms(seconds.wall), _ms(seconds.cpu))
+    return table
+
+
+def _backends(report: SizeReport) -> Table:
+    table = _table("network alone", "encode ms", "restore ms", "fps", "off from float32")
+    for backend in report.backends:
+        info, steps, off = backend.runner, backend.steps, backend.off
+        table.add_row(
+            f"{info.backend} {info.device} {info.precision}",
+            _ms(steps.encode.wall),
+            _ms(steps.restore.wall),
+            f"{backend.frames_per_second:.2f}",
+            "-" if off is None else f"{off.max_error:.1e} ({off.psnr:.0f} dB)",
+        )
+    return table
+
+
+def _table(first: str, *others: str) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column(first)
+    for name in others:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.1f}" if seconds < 0.1 else f"{seconds * 1000:.0f}"
+
+
+def _giga(value: float | None) -> str:
+    return f"{(value or 0) / 1e9:.0f}"
+
+
+def _say(problem: Problem) -> None:
+    hint = f" ({problem.hint})" if problem.hint else ""
+    console.warn(f"{problem.name}: {problem.message}{hint}")

@@ -1,0 +1,41 @@
+"""What is made of weights alone, made once for a network that no longer changes.
+
+Until `prepare` it is made anew each time, as training and exporting need it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from torch import nn
+
+Made = TypeVar("Made")
+_KEPT = "_made_of_weights"
+
+
+def prepare(network: nn.Module) -> None:
+    """From here on what `prepared` makes is kept; weights, device and dtype are to stay."""
+    for module in network.modules():
+        module.__dict__[_KEPT] = {}
+
+
+def forget(network: nn.Module) -> None:
+    """Undo `prepare`, before anything of the network changes."""
+    for module in network.modules():
+        module.__dict__.pop(_KEPT, None)
+
+
+def is_prepared(module: nn.Module) -> bool:
+    return _KEPT in module.__dict__
+
+
+def prepared(module: nn.Module, name: str, make: Callable[[], Made]) -> Made:
+    """What `make` makes of the weights of `module`."""
+    kept = module.__dict__.get(_KEPT)
+    if kept is None:
+        return make()
+    if name not in kept:
+        kept[name] = make()
+    made: Made = kept[name]
+    return made
