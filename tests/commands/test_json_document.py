@@ -1,77 +1,168 @@
-"""docs/JSON.md lists every event of `--progress json` and its fields, and those of `--report`."""
+"""docs/JSON.md says what the program tells others: events, statuses, reports, configuration."""
 
 import json
 import re
+import subprocess
+import sys
+import tomllib
+from dataclasses import fields
 from pathlib import Path
 
+import click
 import clips
 import pytest
 from click.testing import CliRunner
 
+from vsrdb_cli.batch.outcomes import Outcome, Status
+from vsrdb_cli.batch.targets import Item
 from vsrdb_cli.cli import main
 from vsrdb_cli.commands.json_lines import JsonLines
+from vsrdb_cli.commands.restore import restore
+from vsrdb_cli.commands.statuses import ExitStatus
+from vsrdb_cli.dry_run.estimate import Estimate
 
-DOCUMENT = (Path(__file__).parents[2] / "docs" / "JSON.md").read_text(encoding="utf-8")
-
-
-def rows(heading):
-    """The cells of the table under a heading."""
-    part = DOCUMENT.split(f"## {heading}")[1].split("\n## ")[0]
-    lines = [line for line in part.splitlines() if line.startswith("| `")]
-    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
+PAGE = (Path(__file__).parents[2] / "docs" / "JSON.md").read_text(encoding="utf-8")
+_, STATUSES, PROGRESS, REPORT, DRY_RUN, CONFIG = PAGE.split("\n## ")
 
 
-def named(cell):
-    return re.findall(r"`(\w+)`", cell)
+def rows(section):
+    """The cells of a section's table, without its head."""
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
 
-EVENTS = {
-    named(event)[0]: {"event", "file", *named(fields.split(":")[0])}
-    for event, fields, *_ in rows("Progress")
-}
+def quoted(cell):
+    return set(re.findall(r"`([\w-]+)`", cell))
+
+
+EVENTS = {name.strip("`"): quoted(names) for name, names, _ in rows(PROGRESS)}
+
+
+def vsrdb(*arguments):
+    command = ["restore", "--weights", "nearest", *map(str, arguments)]
+    return CliRunner().invoke(main, command, catch_exceptions=False)
+
+
+def told(done):
+    return [json.loads(line) for line in done.stderr.splitlines()]
 
 
 @pytest.fixture
-def told(tmp_path):
-    """What a run in segments, one that fails, a skipped and a damaged input tell."""
-    folder = tmp_path / "in"
-    folder.mkdir()
-    clips.make(folder / "a.mkv", frames=25, height=24, width=32)
-    whole = clips.make(tmp_path / "whole.mkv", frames=25, height=24, width=32).read_bytes()
-    (folder / "cut.mkv").write_bytes(whole[: len(whole) * 3 // 4])
-    (folder / "bad.mp4").write_bytes(b"no video")
-    out = tmp_path / "out"
-    out.mkdir()
-    (out / "skip.mkv").write_bytes(b"there")
-    clips.make(folder / "skip.mkv", frames=2, height=24, width=32)
-    options = ["--weights", "nearest", "--segment-seconds", "0.4", "--skip-existing"]
-    options += ["--progress", "json", "--report", str(tmp_path / "report.json")]
-    done = CliRunner().invoke(main, ["restore", str(folder), str(out), *options])
-    assert done.exit_code == 1
-    events = [json.loads(line) for line in done.stderr.splitlines()]
-    return events, json.loads((tmp_path / "report.json").read_text())
+def source(tmp_path):
+    return clips.make(tmp_path / "in.mp4", frames=26, height=24, width=32)
 
 
-def test_every_event_told_is_listed_with_just_its_fields(told, monkeypatch):
-    events, _ = told
-    shown = []
-    monkeypatch.setattr("vsrdb_cli.commands.console.json_line", shown.append)
-    JsonLines().note("something to know")
-    JsonLines().interrupted("stopped", "SIGINT")
-    events += shown
-    for event in events:
-        assert set(event) == EVENTS[event["event"]], event
-    assert {event["event"] for event in events} == set(EVENTS)
+def test_every_event_has_the_fields_the_page_lists(tmp_path, source, capsys):
+    cut = tmp_path / "cut.mkv"
+    clips.make(tmp_path / "whole.mkv", frames=26, height=96, width=128)
+    cut.write_bytes((tmp_path / "whole.mkv").read_bytes()[:-2000])
+    webm = tmp_path / "webm"
+    runs = [
+        (source, tmp_path / "out.mp4", "--segment-seconds", "0.4"),
+        (source, tmp_path / "out.mp4"),
+        (source, tmp_path / "out.mp4", "--skip-existing"),
+        (source, tmp_path / "dry.mp4", "--dry-run"),
+        (cut, source, webm, "--container", "webm"),
+    ]
+    events = [event for run in runs for event in told(vsrdb(*run, "--progress", "json"))]
+    JsonLines().note("a note")
+    JsonLines().interrupted("stopped", "SIGTERM")
+    events += [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    seen = {event["event"]: event.keys() - {"event", "file"} for event in events}
+    assert seen == EVENTS
+    assert all(event.keys() >= {"event", "file"} for event in events)
 
 
-def test_the_last_event_is_the_end_with_the_exit_status(told):
-    events, _ = told
-    assert events[-1]["event"] == "end"
-    assert events[-1]["status"] == 1
+@pytest.mark.parametrize("arguments, status", [
+    (["in.mp4", "out.mp4"], 0), (["in.mp4", "out.mp4", "--dry-run"], 0),
+    (["none.mp4", "out.mp4"], 1), (["in.mp4", "https://example.org/a.mp4"], 2),
+    (["in.mp4", "none.mp4", "out"], 1), (["in.mp4", "none.mp4", "out", "--dry-run"], 1),
+])  # fmt: skip
+def test_every_run_begins_with_loading_and_ends_with_its_status(
+    tmp_path, source, monkeypatch, arguments, status
+):
+    monkeypatch.chdir(tmp_path)
+    done = vsrdb(*arguments, "--progress", "json")
+    events = told(done)
+    assert events[0] == {"event": "loading", "file": None, "what": "libraries"}
+    assert done.exit_code == status
+    assert (events[-1]["event"], events[-1]["status"]) == ("end", status)
+    assert [event["event"] for event in events].count("end") == 1
 
 
-def test_every_field_of_the_report_is_listed(told):
-    _, report = told
-    listed = {name for fields, *_ in rows("What became of it") for name in named(fields)}
-    assert all(set(entry) == listed for entry in report["inputs"])
-    assert {entry["status"] for entry in report["inputs"]} == {"restored", "skipped", "failed"}
+def test_the_page_lists_every_exit_status():
+    assert {int(status) for status, _ in rows(STATUSES)} == {int(status) for status in ExitStatus}
+
+
+def test_the_page_lists_the_fields_of_a_report():
+    written = Outcome(Item(Path("a"), Path("b")), Status.SKIPPED).to_json()
+    assert set().union(*(quoted(names) for names, _ in rows(REPORT))) == written.keys()
+
+
+def test_the_page_lists_the_fields_of_an_estimate(tmp_path, source):
+    done = vsrdb(source, tmp_path / "out.mp4", "--dry-run", "--json")
+    told_in_json = json.loads(done.stdout)
+    (told_of,) = told_in_json["inputs"]
+    listed = set().union(*(quoted(names) for names, _ in rows(DRY_RUN)))
+    assert told_of.keys() == listed | {"source", "output", "status", "reason"}
+    assert {entry.name for entry in fields(Estimate)} <= told_of.keys()
+    assert told_in_json.keys() == {"version", "seconds", "output_bytes", "inputs"}
+
+
+def kind_of(option):
+    if option.is_flag:
+        return "`true` or `false`"
+    if option.multiple:
+        return "text, or a list of texts"
+    number = click.types.IntParamType, click.types.FloatParamType
+    return "number" if isinstance(option.type, number) else "text"
+
+
+def test_the_page_lists_every_option_a_configuration_file_can_hold():
+    options = [
+        option
+        for option in restore.params
+        if isinstance(option, click.Option) and not option.hidden and option.name != "config"
+    ]
+    listed = {(kind, name) for kind, names in rows(CONFIG) for name in quoted(names)}
+    names = {
+        option: next(n for n in option.opts if n.startswith("--")).removeprefix("--")
+        for option in options
+    }
+    assert listed == {(kind_of(option), names[option]) for option in options}
+
+
+def test_the_pages_configuration_is_taken(tmp_path):
+    config = tmp_path / "vsrdb.toml"
+    config.write_text(re.search(r"```toml\n(.*?)```", CONFIG, re.DOTALL)[1])
+    (tmp_path / "in").mkdir()
+    clips.make(tmp_path / "in" / "a.mp4", frames=3, height=64, width=96)
+    done = vsrdb(tmp_path / "in", tmp_path / "out", "--config", config, "--weights", "nearest")
+    assert done.exit_code == 0, done.stderr
+    assert tomllib.loads(config.read_text())["scale"] == 2
+    assert clips.read(tmp_path / "out" / "a.mp4").images[0].shape == (128, 192, 3)
+
+
+def test_the_examples_of_the_page_are_such_objects():
+    (example,) = re.findall(r"```json\n(.*?)```", PROGRESS, re.DOTALL)
+    event = json.loads(example)
+    assert event.keys() == EVENTS[event["event"]] | {"event", "file"}
+
+
+def test_a_signal_during_the_imports_is_told_and_gives_its_status(tmp_path, source):
+    code = (
+        "import os, signal, sys\n"
+        "class Stop:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'torch': os.kill(os.getpid(), signal.SIGINT)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.meta_path.insert(0, Stop())\n"
+        "from vsrdb_cli.cli import main\n"
+        "main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "restore", source, tmp_path / "o.mp4", "--progress", "json"],
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 130, done.stderr
+    assert [e["event"] for e in told(done)] == ["loading", "interrupted", "end"]

@@ -101,6 +101,30 @@ def test_exit_statuses(tmp_path, source, arguments, status):
     assert (tmp_path / "out.mp4").exists() == (status == 0)
 
 
+@pytest.mark.parametrize("quiet", [(), ("--quiet",)])
+def test_damage_is_said_in_one_line_and_gives_status_3(tmp_path, quiet):
+    whole = clips.make(tmp_path / "in.mkv", frames=26, height=96, width=128)
+    whole.write_bytes(whole.read_bytes()[:-2000])
+    done = vsrdb(whole, tmp_path / "out.mkv", *quiet)
+    assert done.exit_code == 3
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+    assert "not all of the source could be read: the video was cut off" in line
+    assert (tmp_path / "out.mkv").exists()
+    assert not quiet or done.stderr == line + "\n"
+
+
+def test_a_stream_cut_within_a_frame_is_damage(tmp_path, source):
+    decode = ["ffmpeg", "-v", "error", "-i", source, "-f", "yuv4mpegpipe", "-"]
+    stream = subprocess.run(decode, capture_output=True, check=True).stdout
+    done = subprocess.run(
+        [*PROGRAM, "-", tmp_path / "out.mp4", "--weights", "nearest", "--quiet"],
+        input=stream[: len(stream) // 2 + 7], capture_output=True, check=False, cwd=ROOT,
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert done.stderr.count(b"\n") == 1
+    assert done.stderr.startswith(b"warning: ")
+
+
 def test_interrupted_it_says_what_is_kept_and_ends_with_130(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=500, height=90, width=160)
     target = tmp_path / "out.mp4"

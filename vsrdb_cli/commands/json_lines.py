@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vsrdb_cli.jobs.report import Progress, RestoreReport
 
 _SHORTEST_SECONDS = 0.1
+_COUNTS = ("estimated", "restored", "skipped", "failed")
 
 
 class JsonLines(Display):
@@ -91,7 +92,8 @@ class JsonLines(Display):
 
     def end(self, counts: dict[str, int], status: int, seconds: float | None) -> None:
         seconds = None if seconds is None else round(seconds, 3)
-        self._say("end", **counts, seconds=seconds, status=int(status))
+        numbers = dict.fromkeys(_COUNTS, 0) | counts
+        self._say("end", **numbers, seconds=seconds, status=int(status))
 
     def _say(self, event: str, **values: Any) -> None:
         file = None if self._source is None else str(self._source)
