@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from vsrdb_cli.backends.plugin import DOMAIN, NAME, VERSION
+
 OPSET = 18
-DOMAIN, NAME, VERSION = "vsrdb", "FGDF", "1"
 
 # Warp and mask (grid_sample with aligned corners), pad, unfold (a convolution with one-hot
 # weights), then sum K X' over frames and taps, a colour at a time so that only one product as

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vsrdb_cli.backends import parity
+from vsrdb_cli.backends import graphs, parity, plugin
 from vsrdb_cli.backends.exported_files import ExportFiles
 from vsrdb_cli.checkpoints.checkpoint import Checkpoint, build_network
 from vsrdb_cli.errors import BackendError, OutputError
-from vsrdb_cli.export import fgdf_node, graph
+from vsrdb_cli.export import fgdf_node, steps
 
 # The parsers of TensorRT before 10.15 or so, and ONNX Runtime's GridSample, know opset 18 well;
 # from 20 on "bilinear" is spelled "linear", which several TensorRT versions take for nearest.
@@ -29,7 +29,7 @@ OnStep = Callable[[str], None]
 
 
 def export_onnx(
-    checkpoint: Checkpoint, folder: Path, precision: graph.Precision, *, on_step: OnStep
+    checkpoint: Checkpoint, folder: Path, precision: graphs.Precision, *, on_step: OnStep
 ) -> list[parity.Agreement]:
     """Write encoder and restorer as ONNX files, tested against torch.
 
@@ -51,7 +51,7 @@ def export_onnx(
     from vsrdb_cli.backends.ort import OrtRunner
     from vsrdb_cli.backends.pytorch import TorchRunner
 
-    info = graph.GraphInfo(checkpoint.name, checkpoint.sha256, checkpoint.config, precision)
+    info = graphs.GraphInfo(checkpoint.name, checkpoint.sha256, checkpoint.config, precision)
     files = ExportFiles.of(checkpoint, folder, precision)
     is_new = not folder.exists()
     try:
@@ -102,11 +102,11 @@ def _traced(name: str, network: Any, checkpoint: Checkpoint) -> Any:
         return torch.zeros(1, levels * config.dim, *size, dtype=network.dtype)
 
     if name == "encoder":
-        return _onnx(graph.Encoder(network), (picture(),), [graph.PICTURE], graph.ENCODED)
+        return _onnx(steps.Encoder(network), (picture(),), [graphs.PICTURE], graphs.ENCODED)
     frames = [(picture(), features(2 * config.num_FRMA)) for _ in range(config.num_seq)]
     inputs = (features(2), *(tensor for frame in frames for tensor in frame))
-    names = graph.restorer_inputs(config.num_seq)
-    return _onnx(graph.Restorer(network), inputs, names, [graph.RESTORED])
+    names = graphs.restorer_inputs(config.num_seq)
+    return _onnx(steps.Restorer(network), inputs, names, [graphs.RESTORED])
 
 
 def _onnx(
@@ -132,16 +132,16 @@ def _onnx(
     return program.model_proto
 
 
-def _write(model: Any, name: str, info: graph.GraphInfo, path: Path) -> None:
+def _write(model: Any, name: str, info: graphs.GraphInfo, path: Path) -> None:
     """Complete, check and save a traced graph."""
     import onnx
     from onnx import helper
 
-    if any(node.domain == fgdf_node.DOMAIN for node in model.graph.node):
+    if any(node.domain == plugin.DOMAIN for node in model.graph.node):
         # Only now, so that the exporter's optimiser cannot dissolve the node into it.
         model.functions.append(fgdf_node.body())
-        if all(opset.domain != fgdf_node.DOMAIN for opset in model.opset_import):
-            model.opset_import.append(helper.make_opsetid(fgdf_node.DOMAIN, int(fgdf_node.VERSION)))
+        if all(opset.domain != plugin.DOMAIN for opset in model.opset_import):
+            model.opset_import.append(helper.make_opsetid(plugin.DOMAIN, int(plugin.VERSION)))
     del model.metadata_props[:]
     helper.set_model_props(model, {**info.to_metadata(), "graph": name})
     for node in model.graph.node:  # where in the source a node came from: half of the file

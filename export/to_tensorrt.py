@@ -7,64 +7,27 @@ process of its own: what these libraries cannot do often ends the process they a
 
 from __future__ import annotations
 
-import importlib
 import json
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import torch
+from typing import Any
 
 from vsrdb_cli.backends import engine_files as engines
-from vsrdb_cli.backends import parity
-from vsrdb_cli.backends.engine_files import FLAVOURS, Engine, Place, Sizes
+from vsrdb_cli.backends.engine_files import Engine, Place, Sizes
 from vsrdb_cli.backends.exported_files import GRAPHS, ExportFiles
+from vsrdb_cli.backends.graphs import CENTRE, FEATURES, PICTURE, restorer_inputs
+from vsrdb_cli.backends.plugin import register_plugin
+from vsrdb_cli.backends.tensorrt_library import import_library
 from vsrdb_cli.errors import BackendError
-from vsrdb_cli.export.graph import CENTRE, FEATURES, PICTURE, restorer_inputs
 from vsrdb_cli.export.to_onnx import OnStep
 from vsrdb_cli.network.config import FMANetConfig
 
-if TYPE_CHECKING:
-    from vsrdb_cli.backends.runner import Runner
-    from vsrdb_cli.checkpoints.checkpoint import Checkpoint
-
 # What TensorRT-RTX builds for ahead of time: GeForce and RTX cards from Ampere on.
 RTX_CAPABILITIES = ("SM86", "SM89", "SM120")
-
-
-def find_place(flavour: str, device: str = "cuda") -> Place:
-    """The library and GPU here, after checking that both are.
-
-    Raises:
-        BackendError: no package, or (TensorRT) no GPU: said before any of its objects is made,
-            because they end the process where there is none.
-    """
-    if flavour == "tensorrt" and not torch.cuda.is_available():
-        raise BackendError(
-            "TensorRT needs an NVIDIA GPU, and torch finds none here",
-            hint="use a machine with one",
-        )
-    module = import_library(flavour)
-    if flavour == "tensorrt-rtx":
-        return Place(flavour, module.__version__, "any", "any")
-    major, minor = torch.cuda.get_device_capability(device)
-    name = torch.cuda.get_device_name(device)
-    return Place(flavour, module.__version__, name, f"{major}.{minor}")
-
-
-def import_library(flavour: str) -> Any:
-    """The Python module of a flavour; BackendError, naming the extra, where it is missing."""
-    try:
-        return importlib.import_module(FLAVOURS[flavour])
-    except ImportError as error:  # also a missing libnvinfer.so
-        raise BackendError(
-            f"{flavour} is not there, or does not load: {error}",
-            hint=f"pip install 'vsrdb[{flavour}]'",
-        ) from None
 
 
 def build_engine(
@@ -100,27 +63,6 @@ def build_engine(
     return engine
 
 
-def proven(engine: Engine, runner: Runner, checkpoint: Checkpoint, folder: Path) -> Engine:
-    """The engine with its measured agreement with torch in float32, measured once where it runs.
-
-    Raises:
-        BackendError: it computes something else; it is not to be used.
-    """
-    if engine.agreement:
-        return engine
-    from vsrdb_cli.backends.pytorch import TorchRunner
-
-    # Small and of no round number: the difference does not grow with the picture.
-    low, high = engine.sizes.smallest, engine.sizes.largest
-    sizes = {(min(low[0] + n, high[0]), min(low[1] + 2 * n, high[1])) for n in (0, 5, 13)}
-    agreements = parity.compare(TorchRunner(checkpoint, "cpu", "float32"), runner, sorted(sizes))
-    parity.require(agreements, engine.precision, f"the {engine.place.flavour} engine")
-    measured = {f"{a.width}x{a.height}": a.max_error for a in agreements}
-    engine = replace(engine, agreement=measured)
-    engine.save(folder)
-    return engine
-
-
 def profile(name: str, config: FMANetConfig, sizes: Sizes) -> dict[str, list[list[int]]]:
     """Input name -> smallest, best and largest shape of one graph."""
     channels = {
@@ -145,8 +87,8 @@ def _build_apart(job: Mapping[str, Any]) -> None:
     if done.returncode:
         lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         raise BackendError(
-            f"{job['flavour']} did not build {Path(job['graph']).name}"
-            f" (status {done.returncode}): {lines[-1] if lines else 'it said nothing'}"
+            f"{job['flavour']} failed to build {Path(job['graph']).name}"
+            f" (status {done.returncode}): {lines[-1] if lines else 'no output'}"
         )
 
 
@@ -158,8 +100,6 @@ def parse_network(trt: Any, logger: Any, job: Mapping[str, Any]) -> tuple[Any, A
             GridSample differently: either would give wrong pictures without a word.
     """
     if job["plugins"]:
-        from vsrdb_cli.export.plugin import register_plugin
-
         register_plugin(trt)
     builder = trt.Builder(logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
@@ -200,7 +140,7 @@ def _build(job: Mapping[str, Any]) -> None:
         config.clear_flag(trt.BuilderFlag.TF32)
     built = builder.build_serialized_network(network, config)
     if built is None:
-        raise ValueError("the builder refused the network; the lines above say why")
+        raise ValueError("TensorRT refused the network; see the lines above")
     Path(job["target"]).write_bytes(built)
 
 

@@ -23,7 +23,9 @@ from random import Random
 import av
 
 from vsrdb_cli.errors import VsrdbError
-from vsrdb_cli.restore import RestoreOptions, restore_video, work_folder
+from vsrdb_cli.jobs.run import work_folder
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.restore import restore_video
 
 PATIENCE_SECONDS = 60
 # Of a clip: larger ones take too long.

@@ -23,8 +23,8 @@ import clips
 import numpy as np
 
 from vsrdb_cli.errors import VsrdbError
-from vsrdb_cli.restore import RestoreOptions, restore_video
-from vsrdb_cli.video.encoders import EncoderOptions
+from vsrdb_cli.options import EncoderOptions, RestoreOptions
+from vsrdb_cli.restore import restore_video
 
 ONE = 1 << 16
 # By the clip, not by what comes out: a person looked at why.

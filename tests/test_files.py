@@ -16,8 +16,10 @@ import clips
 import pytest
 
 from vsrdb_cli.errors import OutputError
-from vsrdb_cli.files import temporary_beside
-from vsrdb_cli.restore import RestoreOptions, restore_video, work_folder
+from vsrdb_cli.files import temporary_beside, whole
+from vsrdb_cli.jobs.run import work_folder
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.pipe import PipeWriter
 from vsrdb_cli.video.reader import open_source
 
@@ -173,3 +175,23 @@ def test_an_output_has_the_permissions_of_any_new_file(source, output, name):
         os.umask(mask)
     mode = stat.S_IMODE((output / name).stat().st_mode)
     assert mode == (0o750 if name == "pictures" else 0o640)
+
+
+def test_a_file_is_whole_or_as_it_was(output):
+    out = output / "report.json"
+    with whole(out) as temporary:
+        temporary.write_text("first")
+    with pytest.raises(ZeroDivisionError), whole(out) as temporary:
+        temporary.write_text("sec")
+        1 / 0  # noqa: B018
+    assert [path.read_text() for path in output.iterdir()] == ["first"]
+
+
+def test_a_file_that_cannot_be_written_whole_says_so(output):
+    with (
+        largest_file(10),
+        pytest.raises(OutputError, match=r"report\.json cannot be written"),
+        whole(output / "report.json") as temporary,
+    ):
+        temporary.write_bytes(bytes(100))
+    assert not list(output.iterdir())

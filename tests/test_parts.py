@@ -9,7 +9,8 @@ import clips
 import pytest
 
 from vsrdb_cli.errors import OptionError, OutputError
-from vsrdb_cli.restore import RestoreOptions, restore_video
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.restore import restore_video
 
 NEAREST = RestoreOptions(weights="nearest")
 

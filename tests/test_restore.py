@@ -11,8 +11,17 @@ import torch
 
 from vsrdb_cli.backends import load_runner
 from vsrdb_cli.backends.builtin import BuiltinRunner
-from vsrdb_cli.errors import BackendError, CheckpointError, OptionError, VsrdbError
-from vsrdb_cli.restore import RestoreOptions, Restorer, restore_frames, restore_video
+from vsrdb_cli.errors import (
+    BackendError,
+    CheckpointError,
+    OptionError,
+    ResourceError,
+    VsrdbError,
+)
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.pipeline.frames import restore_frames
+from vsrdb_cli.pipeline.restorer import Restorer
+from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.colour import to_float
 from vsrdb_cli.video.reader import open_source
 
@@ -86,25 +95,50 @@ def test_a_scale_or_tile_that_cannot_be_is_refused(wrong):
 
 
 class Hungry(Counting):
-    """Runs out of memory on pictures larger than 70 pixels, as torch would say it."""
+    """Runs out of memory on pictures larger than 110 pixels, as torch would say it."""
 
     def restore(self, window):
-        if max(window[0].shape[2:]) > 70:
+        if max(window[0].shape[2:]) > 110:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
         return super().restore(window)
 
 
 def test_out_of_memory_takes_smaller_tiles_for_this_and_all_later_frames():
     pictures = [torch.rand(3, 90, 160) for _ in range(4)]
-    restorer = Restorer(Hungry(), scale=4, tile=None, scene_cuts=False)
-    restored, sides = [], []
-    for _, picture in restorer.run((p, p) for p in pictures):
-        restored.append(picture)
-        sides.append(restorer.shrunk_to)
+    sides = []
+    restorer = Restorer(Hungry(), tile=None, scene_cuts=False, on_shrink=sides.append)
+    restored = [picture for _, picture in restorer.run((p, p) for p in pictures)]
     for before, after in zip(pictures, restored, strict=True):
         torch.testing.assert_close(after[:, ::4, ::4], before)
-    assert restorer.tile == 70
-    assert sides == [70] * 4  # 160 -> 106 -> 70, at the first frame
+    assert restorer.tile == 106
+    assert sides == [106]  # of 160, at the first frame
+
+
+def test_features_no_longer_held_come_before_smaller_tiles_and_change_no_pixel():
+    class Hoarding(BuiltinRunner):
+        """Runs out of memory where the features of more than three tiles are held."""
+
+        held = 0
+
+        def encode(self, picture):
+            self.held += 1
+            if self.held > 3:
+                self.held = 0
+                raise RuntimeError("out of memory")
+            return super().encode(picture)
+
+        def restore(self, window):
+            self.held = 0
+            return super().restore(window)
+
+    pictures = [torch.rand(3, 90, 160) for _ in range(4)]
+    sides = []
+    restorer = Restorer(Hoarding("nearest"), tile=100, scene_cuts=False, on_shrink=sides.append)
+    restored = [picture for _, picture in restorer.run((p, p) for p in pictures)]
+    for before, after in zip(pictures, restored, strict=True):
+        torch.testing.assert_close(after[:, ::4, ::4], before)
+    assert restorer.tile == 100
+    assert sides == []
 
 
 def test_that_memory_ran_out_is_said_once_and_when_it_happens(tmp_path):
@@ -112,11 +146,12 @@ def test_that_memory_ran_out_is_said_once_and_when_it_happens(tmp_path):
     said = []
     report = restore_video(
         source, tmp_path / "out.mp4", NEAREST, runner=Hungry(),
-        on_notice=said.append, on_progress=lambda progress: said.append(progress.frames),
+        on_notice=said.append,
+        on_progress=lambda p: p.phase == "restore" and p.frames and said.append(p.frames),
     )  # fmt: skip
-    assert said == ["memory ran out: from here on in tiles of 70 pixels", *range(1, 7)]
+    assert said == ["memory ran out: continuing in tiles of 106 pixels", *range(1, 7)]
     assert report.notices == (said[0],)
-    assert report.tile == 70
+    assert report.tile == 106
 
 
 def test_out_of_memory_with_the_smallest_tile_ends_the_run():
@@ -124,7 +159,7 @@ def test_out_of_memory_with_the_smallest_tile_ends_the_run():
         def restore(self, window):
             raise RuntimeError("out of memory")
 
-    with pytest.raises(OptionError, match="only pictures of 64 pixels") as error:
+    with pytest.raises(ResourceError, match="only pictures of 96 pixels") as error:
         next(restore_frames([torch.rand(3, 90, 160)], Insatiable(), tile=None))
     assert "vsrdb weights list" in error.value.hint
 
@@ -156,9 +191,11 @@ def test_progress_is_told_after_every_frame_in_the_callers_thread(tmp_path):
     told = []
     restore_video(
         source, tmp_path / "out.mp4", NEAREST,
-        on_progress=lambda p: told.append((p.frames, threading.current_thread())),
+        on_progress=lambda p: told.append((p.phase, p.frames, threading.current_thread())),
     )  # fmt: skip
-    assert told == [(n, threading.current_thread()) for n in range(1, 7)]
+    here = threading.current_thread()
+    assert told[0] == ("load", 0, here)
+    assert told[-6:] == [("restore", n, here) for n in range(1, 7)]
 
 
 def test_an_interrupted_run_leaves_nothing(tmp_path):

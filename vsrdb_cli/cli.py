@@ -2,30 +2,61 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
 
 from vsrdb_cli import __version__
-from vsrdb_cli.commands import console
+from vsrdb_cli.commands import console, interrupts
+from vsrdb_cli.commands.compare import compare
 from vsrdb_cli.commands.completion import completion
 from vsrdb_cli.commands.doctor import doctor
 from vsrdb_cli.commands.evaluate import evaluate
 from vsrdb_cli.commands.export import export
 from vsrdb_cli.commands.inspect import inspect
 from vsrdb_cli.commands.restore import restore
+from vsrdb_cli.commands.statuses import status_of
 from vsrdb_cli.commands.weights import weights
 from vsrdb_cli.errors import VsrdbError
 
+# What people want, and the commands for it, in the order of `vsrdb --help`.
+SECTIONS = {
+    "Restore": ("restore",),
+    "Look": ("compare", "inspect", "evaluate"),
+    "Prepare": ("advise", "doctor", "weights", "export", "bench", "completion"),
+}
+_OTHERS = "Other"
+
 
 class Group(click.Group):
-    """A group whose commands report what a user can put right as one line and a hint."""
+    """Commands in sections, which report what a user can put right as one line and a hint."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
-            return super().invoke(context)
+            with interrupts.stoppable():
+                return super().invoke(context)
         except VsrdbError as error:
-            console.fail(error)
+            console.report(error)
+            sys.exit(status_of(error))
+        except KeyboardInterrupt as stop:
+            console.say("interrupted")
+            interrupts.leave(stop)
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        names = self.list_commands(context)
+        named = {name for section in SECTIONS.values() for name in section}
+        sections = SECTIONS | {_OTHERS: tuple(name for name in names if name not in named)}
+        width = max(map(len, names), default=0)
+        for title, section in sections.items():
+            rows = [
+                (name.ljust(width), command.get_short_help_str(formatter.width))
+                for name in section
+                if (command := self.get_command(context, name)) and not command.hidden
+            ]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -38,10 +69,14 @@ def main() -> None:
     """
 
 
-main.add_command(restore)
-main.add_command(weights)
-main.add_command(inspect)
-main.add_command(evaluate)
-main.add_command(export)
-main.add_command(doctor)
-main.add_command(completion)
+for _command in (
+    restore,
+    compare,
+    inspect,
+    evaluate,
+    weights,
+    export,
+    doctor,
+    completion,
+):
+    main.add_command(_command)

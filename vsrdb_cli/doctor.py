@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import av
 import psutil
 import torch
 
@@ -25,13 +24,15 @@ from vsrdb_cli.backends import ENGINES, load_runner
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
 from vsrdb_cli.checkpoints.registry import bundled_models, default_weights
 from vsrdb_cli.errors import VsrdbError
+from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.pipeline.memory import available_bytes
-from vsrdb_cli.video.codecs import CONTAINERS, ENCODERS, NVENC
+from vsrdb_cli.video.codecs import ENCODERS, NVENC
 from vsrdb_cli.video.colour import BT709, TV, Colour
-from vsrdb_cli.video.encoders import EncoderOptions, choose
+from vsrdb_cli.video.container import library_versions
+from vsrdb_cli.video.containers import suffixes_for
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import Kind, VideoInfo
-from vsrdb_cli.video.writer import SegmentWriter
+from vsrdb_cli.video.output import settle_output
 
 # Packages whose versions matter; the distributions' names.
 _PACKAGES = (
@@ -88,13 +89,14 @@ def _versions() -> Iterator[Finding]:
         except importlib.metadata.PackageNotFoundError:
             continue
     libraries = ", ".join(
-        f"{name} {'.'.join(map(str, number))}" for name, number in av.library_versions.items()
+        f"{name} {'.'.join(map(str, number))}" for name, number in library_versions().items()
     )
     yield version("ffmpeg", libraries)
 
 
 def _devices() -> Iterator[Finding]:
-    cores = len(os.sched_getaffinity(0))
+    counted = getattr(os, "sched_getaffinity", None)  # not everywhere
+    cores = len(counted(0)) if counted else os.cpu_count()
     yield Finding(
         "device",
         "cpu",
@@ -119,9 +121,7 @@ def _devices() -> Iterator[Finding]:
             "cuda",
             State.PROBLEM if seen else State.ABSENT,
             f"torch {torch.__version__} finds no GPU" + (", but there is one" if seen else ""),
-            "install a CUDA build of torch, and a driver that is new enough for it"
-            if seen
-            else None,
+            "install a CUDA build of torch, and a matching driver" if seen else None,
         )
 
 
@@ -143,7 +143,7 @@ def _backends() -> Iterator[Finding]:
             features = runner.encode(torch.rand(1, 3, 64, 80))
             restored = runner.restore([features] * runner.length)
             if not restored.isfinite().all():
-                raise VsrdbError("it computes numbers that are none", hint="use --backend torch")
+                raise VsrdbError("its results are not finite", hint="use --backend torch")
         return f"{runner.info}, loaded and run in {time.monotonic() - started:.1f} s"
 
     devices = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
@@ -170,21 +170,19 @@ def _encoders() -> Iterator[Finding]:
 
 def _encode(codec: str, info: VideoInfo, *, hardware: str = "none") -> str:
     """Write a few frames and have them compared with what was sent."""
-    suffix = next(s for s in CONTAINERS if s in ENCODERS[codec].containers)
-    size = info.height, info.width
-    encoding = choose(EncoderOptions(codec=codec, hardware=hardware), suffix, info, *size)
+    suffix = suffixes_for(codec)[0]
     started = time.monotonic()
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        SegmentWriter(Path(folder) / f"try{suffix}", info, encoding) as writer,
-    ):
-        dtype = torch.uint8 if writer.bit_depth == 8 else torch.uint16
-        for index in range(_FRAMES):
-            rgb = torch.full((3, *size), 40 * (index + 1)).to(dtype)
-            writer.write(Frame(rgb, index, 1))
-        writer.commit(_FRAMES)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"try{suffix}"
+        output = settle_output(path, info, 1, EncoderOptions(codec=codec, hardware=hardware))
+        dtype = torch.uint8 if output.bit_depth == 8 else torch.uint16
+        with output.open() as writer:
+            for index in range(_FRAMES):
+                rgb = torch.full((3, info.height, info.width), 40 * (index + 1)).to(dtype)
+                writer.write(Frame(rgb, index, 1))
+            writer.commit(_FRAMES)
     seconds = time.monotonic() - started
-    return f"{encoding.encoder.name}, {suffix}, {_FRAMES} frames in {seconds:.2f} s"
+    return f"{output.description.split()[0]}, {suffix}, {_FRAMES} frames in {seconds:.2f} s"
 
 
 def _plain_video() -> VideoInfo:

@@ -1,7 +1,7 @@
 """Errors a user can put right: what was wrong, and the step that helps.
 
-The command prints message and hint and ends with status 1. A broken promise between our own
-functions is a `ValueError` instead, and its traceback is shown.
+The command prints message and hint and ends with a status (`commands/statuses.py`). A broken
+promise between our own functions is a `ValueError` instead, and its traceback is shown.
 """
 
 from __future__ import annotations
@@ -37,7 +37,11 @@ class BackendError(VsrdbError):
 
 
 class OptionError(VsrdbError):
-    """Options that do not fit each other or the input."""
+    """Options that do not fit each other or the input; the command ends with 2."""
+
+
+class ResourceError(VsrdbError):
+    """The machine has too little memory for the work."""
 
 
 class ShapeError(ValueError):

@@ -13,29 +13,12 @@ from pathlib import Path
 
 import psutil
 
-from vsrdb_cli.errors import OptionError, OutputError
-from vsrdb_cli.video.codecs import CONTAINERS
+from vsrdb_cli.errors import OutputError
 
 MEBIBYTE = 1 << 20
 # Sound, indices, and whatever else one writes beside pictures.
 SPARE_BYTES = 16 * MEBIBYTE
 DISK_HINT = "check the free space of the disk and how large its files may be, then start again"
-
-
-def suffix_of(path: Path) -> str:
-    """The output's file name ending, checked.
-
-    Raises:
-        OptionError: no container has it.
-    """
-    suffix = path.suffix.lower()
-    if suffix not in CONTAINERS:
-        raise OptionError(
-            f"{path.name}: no video is written to '{suffix or 'a name without an ending'}'",
-            hint=f"end the output's name with one of: {' '.join(CONTAINERS)}"
-            " (or name a folder, with a / at the end, for PNG pictures)",
-        )
-    return suffix
 
 
 def check_file(path: Path, source: Path, *, overwrite: bool) -> None:
@@ -45,13 +28,13 @@ def check_file(path: Path, source: Path, *, overwrite: bool) -> None:
         OutputError: it is the source, exists, or its folder cannot be written to.
     """
     if path.is_dir():
-        raise OutputError(f"{path} is a folder", hint="name a file in it")
+        raise OutputError(f"{path} is a folder", hint="give a file name in it")
     check_folder(path.parent)
     if path.exists():
         if source.exists() and path.samefile(source):
             raise OutputError(
                 f"{path} is the input itself",
-                hint="name another output; the input is never changed",
+                hint="choose another output; the input is never changed",
             )
         if not overwrite:
             raise OutputError(f"{path} exists already", hint="add --overwrite to replace it")
@@ -69,6 +52,26 @@ def check_folder(folder: Path) -> None:
         raise OutputError(
             f"the folder {folder} cannot be written to", hint="choose another output folder"
         )
+
+
+def check_writable(path: Path) -> None:
+    """Whether a file beside the output, such as a report, can be written; it may be there.
+
+    Raises:
+        OutputError: it is a folder, or its folder is missing or cannot be written to.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder", hint="give a file name in it")
+    check_folder(path.absolute().parent)
+    if path.exists() and not os.access(path, os.W_OK):
+        raise OutputError(f"{path} cannot be written to", hint="choose another file")
+
+
+def is_there(target: Path) -> bool:
+    """Whether an output is there; a folder may also be there for the sake of what is in it."""
+    if target.is_dir():
+        return any(file.suffix.lower() in (".png", ".tif", ".tiff") for file in target.iterdir())
+    return target.exists()
 
 
 def check_space(folder: Path, needed_bytes: float) -> None:
@@ -117,6 +120,34 @@ def temporary_beside(path: Path) -> Path:
     return path.parent / f"{begin}-{os.getpid()}-{secrets.token_hex(4)}.part"
 
 
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """A name to write a file to, which becomes `path` when the block ends well; else it is removed.
+
+    A file of that name is replaced. The new one is on the disk by then, so that a power cut leaves
+    either.
+
+    Raises:
+        OutputError: the disk is full, or takes no more for another reason.
+    """
+    with writing(path):
+        temporary = temporary_beside(path.absolute())
+        try:
+            yield temporary
+            flush_to_disk(temporary)
+            temporary.replace(path)
+        except BaseException:
+            remove(temporary)
+            raise
+
+
+def flush_to_disk(path: Path) -> None:
+    """Wait until a file, or the files in a folder, would survive a power cut."""
+    for file in path.iterdir() if path.is_dir() else (path,):
+        with file.open("rb+") as handle:  # to be written to, or Windows does not flush it
+            os.fsync(handle.fileno())
+
+
 def remove(path: Path) -> None:
     """Remove a file or a folder, whether it is there or not."""
     if path.is_dir():
@@ -139,7 +170,7 @@ def put_in_place(temporary: Path, path: Path, *, overwrite: bool) -> None:
         return
     if not overwrite and path.exists():
         raise OutputError(
-            f"{path} has come into being while it was written",
+            f"{path} was created by another program meanwhile",
             hint=f"the finished output is kept as {temporary}",
         )
     temporary.replace(path)

@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from vsrdb_cli import restore as restoring
-from vsrdb_cli.batch.inputs import find, is_batch
+from vsrdb_cli.batch import finished
+from vsrdb_cli.batch.inputs import Names, find, is_batch
 from vsrdb_cli.cli import main
 from vsrdb_cli.errors import OptionError
+from vsrdb_cli.jobs import crew as crews
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.restore import restore_video
 
 
 def vsrdb(*arguments):
@@ -46,7 +49,9 @@ def put_pictures(folder, count=2):
 
 
 def tree(folder):
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    """All files but the record of what a batch has finished."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != finished.NAME)
+    return sorted(str(path.relative_to(folder)) for path in files)
 
 
 def found(batch, root):
@@ -74,13 +79,13 @@ def test_a_folder_of_8_clips_with_2_bad_ones_gives_6_and_tells_of_2(tmp_path, fo
 
 def test_the_network_is_loaded_once(tmp_path, folder, clip, monkeypatch):
     loaded = []
-    load = restoring.load_runner
+    load = crews.load_runner
 
     def counting(*arguments, **options):
         loaded.append(arguments)
         return load(*arguments, **options)
 
-    monkeypatch.setattr(restoring, "load_runner", counting)
+    monkeypatch.setattr(crews, "load_runner", counting)
     put(clip, folder / "a.mp4", folder / "b.mp4")
     assert vsrdb(folder, tmp_path / "out").exit_code == 0
     assert len(loaded) == 1
@@ -115,17 +120,34 @@ def test_several_inputs_go_into_one_folder_a_folder_under_its_name(tmp_path, fol
 
 def test_several_inputs_need_a_folder(tmp_path, clip):
     done = vsrdb(clip, clip, tmp_path / "out.mp4")
-    assert done.exit_code == 1
-    assert "is no folder, and there are several inputs" in done.stderr
+    assert done.exit_code == 2
+    assert "is not a folder, and there are several inputs" in done.stderr
 
 
 def test_a_pattern_and_a_container_choose(tmp_path, folder, clip):
     put(clip, folder / "a.mp4", folder / "b.mp4", folder / "b.dat", folder / "notes.txt")
-    batch = find([folder], tmp_path / "out", pattern="b*", suffix=".mkv")
+    batch = find([folder], tmp_path / "out", names=Names(("b*",)), suffix=".mkv")
     assert [item.source.name for item in batch.items] == ["b.dat", "b.mp4"]
-    assert found(batch, tmp_path / "out") == ["b.mkv", "b.mkv"]
-    assert all("would be the output of" in str(item.problem) for item in batch.items)
-    assert find([folder], tmp_path / "out").notices == [f"2 other files in {folder} are left aside"]
+    assert found(batch, tmp_path / "out") == ["b.dat.mkv", "b.mp4.mkv"]
+    assert find([folder], tmp_path / "out").notices == [f"2 other files in {folder} skipped"]
+
+
+def test_patterns_and_exclusions_add_up(tmp_path, folder, clip):
+    put(clip, folder / "a.mp4", folder / "b.mkv", folder / "c.mov", folder / "raw" / "d.mp4")
+    done = vsrdb(
+        *(folder, tmp_path / "out", "--recursive"),
+        *("--pattern", "*.mp4", "--pattern", "*.mkv", "--exclude", "b*", "--exclude", "raw"),
+    )
+    assert done.exit_code == 0
+    assert tree(tmp_path / "out") == ["a.mp4"]
+
+
+def test_inputs_that_differ_in_their_ending_have_outputs_that_do(tmp_path, folder, clip):
+    put(clip, folder / "a.mkv", folder / "a.ts", folder / "b.ts")
+    done = vsrdb(folder, tmp_path / "out")
+    assert done.exit_code == 0
+    assert tree(tmp_path / "out") == ["a.mkv", "a.ts.mkv", "b.mkv"]
+    assert "becomes a.ts.mkv, since a.mkv is another's" in done.stderr
 
 
 def test_skip_existing_leaves_what_is_there_and_without_it_that_is_a_failure(
@@ -147,33 +169,26 @@ def test_skip_existing_leaves_what_is_there_and_without_it_that_is_a_failure(
 
 def test_a_folder_of_pictures_is_a_sequence_and_of_videos_a_batch(tmp_path, folder, clip):
     put_pictures(folder)
-    assert not is_batch([folder], recursive=False, pattern=None)
+    assert not is_batch([folder])
     put(clip, tmp_path / "videos" / "a.mp4")
-    assert is_batch([tmp_path / "videos"], recursive=False, pattern=None)
+    assert is_batch([tmp_path / "videos"])
     assert vsrdb(folder, tmp_path / "out.mp4").exit_code == 0
     assert len(clips.read(tmp_path / "out.mp4").images) == 2
 
 
-def test_a_mixture_is_refused_and_told_how_to_say_it(tmp_path, folder, clip):
+def test_pictures_among_videos_are_left_aside_and_said(tmp_path, folder, clip):
     put_pictures(folder)
-    put(clip, folder / "a.mp4")
-    done = vsrdb(folder, tmp_path / "out")
-    assert done.exit_code == 1
-    assert "both videos (1) and pictures (2)" in done.stderr
-    assert "--pattern '*.mp4'" in done.stderr
-    assert vsrdb(folder, tmp_path / "out", "--pattern", "*.mp4").exit_code == 0
-    assert tree(tmp_path / "out") == ["a.mp4"]
+    put(clip, folder / "a.mp4", folder / "deep" / "b.mp4")
+    put_pictures(folder / "deep", count=1)
+    done = vsrdb(folder, tmp_path / "out", "--recursive")
+    assert done.exit_code == 0
+    assert f"2 pictures among the videos in {folder} skipped" in done.stderr
+    assert f"1 picture among the videos in {folder / 'deep'} skipped" in done.stderr
+    assert tree(tmp_path / "out") == ["a.mp4", "deep/b.mp4"]
     assert vsrdb(folder, tmp_path / "frames", "--pattern", "*.png").exit_code == 0
     assert tree(tmp_path / "frames") == ["0.png", "1.png"]
     with pytest.raises(OptionError, match="only 1 of the 2 pictures"):
-        is_batch([folder], recursive=False, pattern="0.png")
-
-
-def test_a_mixture_deep_in_a_tree_fails_alone(tmp_path, folder, clip):
-    put(clip, folder / "good" / "a.mp4", folder / "mixed" / "b.mp4")
-    put_pictures(folder / "mixed")
-    assert vsrdb(folder, tmp_path / "out", "--recursive").exit_code == 1
-    assert tree(tmp_path / "out") == ["good/a.mp4"]
+        is_batch([folder], names=Names(("0.png",)))
 
 
 def test_an_empty_folder_and_options_without_a_folder_are_refused(tmp_path, folder, clip):
@@ -252,7 +267,7 @@ def test_even_an_error_of_our_own_does_not_stop_the_others(tmp_path, folder, cli
 def test_an_interrupted_batch_goes_on_where_it_stopped(tmp_path, folder):
     for name in ("a", "b"):
         clips.make(folder / f"{name}.mp4", frames=26, height=24, width=32)
-    partial = restoring.RestoreOptions(weights="nearest", segment_seconds=0.4)
+    partial = RestoreOptions(weights="nearest", segment_seconds=0.4)
     (tmp_path / "out").mkdir()
 
     def stop(progress):
@@ -260,9 +275,7 @@ def test_an_interrupted_batch_goes_on_where_it_stopped(tmp_path, folder):
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        restoring.restore_video(
-            folder / "b.mp4", tmp_path / "out" / "b.mp4", partial, on_progress=stop
-        )
+        restore_video(folder / "b.mp4", tmp_path / "out" / "b.mp4", partial, on_progress=stop)
     done = vsrdb(folder, tmp_path / "out", "--segment-seconds", "0.4")
     assert done.exit_code == 0
     assert "going on where an earlier run stopped" in done.stderr

@@ -33,8 +33,9 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
     from vsrdb_cli.checkpoints.checkpoint import save_checkpoint
     from vsrdb_cli.network.config import FMANetConfig
     from vsrdb_cli.network.fmanet import FMANet
+    from vsrdb_cli.options import RestoreOptions
     from vsrdb_cli.pipeline.memory import pipeline_bytes
-    from vsrdb_cli.restore import RestoreOptions, restore_video
+    from vsrdb_cli.restore import restore_video
 
     (size,) = arguments.size
     width, height = map(int, size.split("x"))

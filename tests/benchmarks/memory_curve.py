@@ -26,7 +26,8 @@ def measure(arguments: argparse.Namespace, segment_seconds: float, folder: Path)
     import psutil
 
     from vsrdb_cli.checkpoints.registry import default_weights
-    from vsrdb_cli.restore import RestoreOptions, restore_video
+    from vsrdb_cli.options import RestoreOptions
+    from vsrdb_cli.restore import restore_video
 
     width, height = map(int, arguments.size.split("x"))
     source = clips.make(folder / "in.mp4", frames=arguments.frames, height=height, width=width)

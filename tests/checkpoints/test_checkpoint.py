@@ -222,7 +222,7 @@ def test_a_file_without_metadata_is_understood_by_its_shapes_and_says_what_it_as
     write_tensors(INFERENCE, path)
     checkpoint = load_checkpoint(str(path))
     assert checkpoint.config == TINY.config
-    assert checkpoint.notes == (f"{path} does not record its channel order; taken as RGB",)
+    assert checkpoint.notes == (f"{path} does not say its channel order; RGB is assumed",)
     assert (checkpoint.licence, checkpoint.origin, checkpoint.recipe) == ("", "", "")
 
 
@@ -389,7 +389,8 @@ def test_one_changed_bit_of_a_bundled_file_is_refused(bundled: Path, position: f
     bundled.write_bytes(data)
     found = hashlib.sha256(data).hexdigest()
     message = (
-        f"{bundled} is not 'tiny-xs': its SHA-256 starts {found[:12]}, expected {expected[:12]}"
+        f"{bundled} is not 'tiny-xs': its SHA-256 starts with {found[:12]},"
+        f" expected {expected[:12]}"
     )
     with pytest.raises(CheckpointError, match=re.escape(message)):
         load_checkpoint("tiny-xs")
@@ -485,3 +486,10 @@ def test_info_of_an_unknown_name_is_one_error_and_one_hint(bundled: Path) -> Non
     error, hint = outcome.stderr.splitlines()
     assert error.startswith("error: no weights are called 'fmanet-xxl'")
     assert hint.startswith("hint: ")
+
+
+def test_the_networks_without_parameters_are_those_that_run():
+    from vsrdb_cli.backends.builtin import METHODS as RUNNING
+    from vsrdb_cli.checkpoints.registry import METHODS
+
+    assert list(METHODS) == list(RUNNING)

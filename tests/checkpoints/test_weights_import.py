@@ -392,8 +392,8 @@ LAST = "d_conv.2.weight"
             rf"{LAST} is \(36, 18, 1, 3, 4\), expected \(36, 18, 1, 3, 3\)",
         ),
         (lambda: changed_d({LAST: torch.ones(37, 18, 1, 3, 3)}), rf"{LAST} is \(37,.* \(36,"),
-        (lambda: changed_d({LAST: 3.5}), f"{LAST} is no plain tensor"),
-        (lambda: changed_d({LAST: torch.ones(3, 3).to_sparse()}), f"{LAST} is no plain tensor"),
+        (lambda: changed_d({LAST: 3.5}), f"{LAST} is not a plain tensor"),
+        (lambda: changed_d({LAST: torch.ones(3, 3).to_sparse()}), f"{LAST} is not a plain tensor"),
         (
             lambda: changed_d({LAST: torch.ones(3, 3, device="meta")}),
             f"{LAST} claims 36 bytes and has fewer",

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from vsrdb_cli.cli import main
-from vsrdb_cli.restore import work_folder
+from vsrdb_cli.jobs.run import work_folder
 
 PROGRAM = [sys.executable, "-c", "from vsrdb_cli.cli import main; main()", "restore"]
 ROOT = Path(__file__).parents[2]
@@ -37,16 +37,20 @@ def test_json_lines_tell_of_the_whole_run(tmp_path, source):
     told = events(done)
     assert done.exit_code == 0
     assert done.stdout == ""
-    assert told[0] == {"event": "start", "file": str(source), "output": str(tmp_path / "out.mp4")}
+    assert told[0] == {"event": "loading", "file": None, "what": "libraries"}
+    start = {"event": "start", "file": str(source), "output": str(tmp_path / "out.mp4")}
+    assert told[1] == start | {"number": 1, "of": 1}
     kinds = [event["event"] for event in told]
     assert {"plan", "frame", "join"} < set(kinds)
-    assert all(event["file"] == str(source) for event in told)
+    assert {"event": "loading", "file": str(source), "what": "network"} in told
+    assert all(event["file"] == str(source) for event in told[1:-1])
     last = [event for event in told if event["event"] == "frame"][-1]
     assert (last["frame"], last["frames"], last["eta_seconds"]) == (26, 26, 0)
     assert last["fps"] > 0
     assert last["segment"] == last["segments"] - 1
-    assert told[-1] == told[-1] | {"event": "done", "frame": 26, "width": 128, "height": 96}
-    assert told[-1]["bytes"] == (tmp_path / "out.mp4").stat().st_size
+    assert told[-1] == told[-1] | {"event": "end", "restored": 1, "failed": 0, "status": 0}
+    assert told[-2] == told[-2] | {"event": "done", "frame": 26, "width": 128, "height": 96}
+    assert told[-2]["bytes"] == (tmp_path / "out.mp4").stat().st_size
 
 
 def test_json_lines_tell_of_a_short_run_too(tmp_path, source):
@@ -72,7 +76,8 @@ def test_a_batch_tells_of_every_file_and_of_its_end(tmp_path, source):
     told = events(done)
     assert done.exit_code == 1
     assert {e["file"] for e in told} == {str(source), str(tmp_path / "bad.mp4"), None}
-    assert told[-1] == {"event": "end", "file": None, "restored": 1, "skipped": 0, "failed": 1}
+    end = {"event": "end", "file": None, "restored": 1, "skipped": 0, "failed": 1, "status": 1}
+    assert told[-1] == told[-1] | end
 
 
 def test_quiet_says_nothing_but_errors(tmp_path, source):
@@ -86,7 +91,10 @@ def test_quiet_says_nothing_but_errors(tmp_path, source):
 @pytest.mark.parametrize("arguments, status", [
     (["--crf", "99"], 2), (["--no-such-option"], 2), (["--devices", "cpu,,"], 2),
     (["--devices", "cpu", "--device", "cpu"], 2), (["--weights", "no-such"], 1),
-    (["--tile", "10"], 1), (["--codec", "prores"], 1), ([], 0),
+    (["--tile", "10"], 2), (["--codec", "prores"], 2), (["--start", "1m"], 2),
+    (["--device", "gpu"], 2), (["--preset", "quick"], 2), (["--crf", "60"], 2),
+    (["--config", "none.toml"], 2), (["--start", "0.5", "--end", "0.2"], 2), (["--fps", "25"], 2),
+    (["--start", "1h"], 2), (["--report", "no/folder/r.json"], 1), ([], 0),
 ])  # fmt: skip
 def test_exit_statuses(tmp_path, source, arguments, status):
     assert vsrdb(source, tmp_path / "out.mp4", *arguments).exit_code == status
@@ -112,7 +120,10 @@ def test_interrupted_it_says_what_is_kept_and_ends_with_130(tmp_path):
             break
     said += [json.loads(line) for line in run.stderr]
     assert run.wait(30) == 130
-    assert str(work_folder(target)) in said[-1]["text"]
+    assert [event["event"] for event in said[-2:]] == ["interrupted", "end"]
+    assert str(work_folder(target)) in said[-2]["text"]
+    assert said[-2]["signal"] == "SIGINT"
+    assert said[-1]["status"] == 130
     assert not target.exists()
     assert (work_folder(target) / "segment-00000.mp4").exists()
 
@@ -156,7 +167,7 @@ def test_what_a_configuration_file_cannot_mean_is_an_error(tmp_path, source, tex
     config = tmp_path / "vsrdb.toml"
     config.write_text(text)
     done = vsrdb(source, tmp_path / "out.mp4", "--config", config)
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert says.replace(".2.", "[2]") in done.stderr
     assert not (tmp_path / "out.mp4").exists()
 

@@ -8,15 +8,17 @@ import clips
 import pytest
 from click.testing import CliRunner
 
-from vsrdb_cli import restore as restoring
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.cli import main
 from vsrdb_cli.dry_run.estimate import estimate_run
 from vsrdb_cli.errors import OptionError, OutputError, VsrdbError
 from vsrdb_cli.jobs.journal import Journal
+from vsrdb_cli.jobs.run import work_folder
+from vsrdb_cli.options import EncoderOptions, RestoreOptions
+from vsrdb_cli.pipeline import memory
 from vsrdb_cli.pipeline.memory import SHARE, pipeline_bytes
-from vsrdb_cli.restore import RestoreOptions, restore_video, work_folder
-from vsrdb_cli.video.encoders import EncoderOptions
+from vsrdb_cli.restore import restore_video
+from vsrdb_cli.video.pipe import PIPE
 
 NEAREST = RestoreOptions(weights="nearest")
 PARTS = replace(NEAREST, segment_seconds=0.4)  # of 25 frames a second: 10
@@ -122,7 +124,7 @@ def test_the_tiles_are_those_of_the_run(tmp_path, monkeypatch):
     source = clips.make(tmp_path / "in.mp4", frames=3, height=180, width=320)
     whole = BuiltinRunner("nearest").memory(180, 320).total(3)
     free = (pipeline_bytes(180, 320, scale=4, bit_depth=8) + whole) / SHARE
-    monkeypatch.setattr(restoring, "available_bytes", lambda device: free - 1)
+    monkeypatch.setattr(memory, "available_bytes", lambda device: free - 1)
     estimate = estimate_run(source, tmp_path / "out.mp4", NEAREST)
     assert 64 <= estimate.tile < 320
     assert restore_video(source, tmp_path / "out.mp4", NEAREST).tile == estimate.tile
@@ -162,7 +164,7 @@ def test_what_an_earlier_run_finished_is_not_counted_again(tmp_path, source):
 
 
 @pytest.mark.parametrize("options", [
-    replace(NEAREST, weights="no-such"), replace(NEAREST, scale=9), replace(NEAREST, tile=10),
+    replace(NEAREST, weights="no-such"),
     replace(NEAREST, encoder=EncoderOptions(codec="ffv1")), replace(NEAREST, backend="tensorrt"),
 ])  # fmt: skip
 def test_what_the_run_would_refuse_is_refused(tmp_path, source, options):
@@ -174,9 +176,11 @@ def test_what_the_run_would_refuse_is_refused(tmp_path, source, options):
     assert names(tmp_path) == ["in.mp4"]
 
 
-def test_an_output_that_is_there_and_a_missing_folder_are_refused_as_ever(tmp_path, source):
+def test_an_output_that_is_there_is_noted_and_a_missing_folder_refused(tmp_path, source):
     (tmp_path / "out.mp4").touch()
-    assert "exists already" in vsrdb(source, tmp_path / "out.mp4").stderr
+    there = vsrdb(source, tmp_path / "out.mp4")
+    assert there.exit_code == 0
+    assert "exists already: the run needs --overwrite" in there.stdout
     assert vsrdb(source, tmp_path / "out.mp4", "--overwrite").exit_code == 0
     missing = vsrdb(source, tmp_path / "none" / "out.mp4")
     assert missing.exit_code == 1
@@ -206,13 +210,13 @@ def test_of_many_inputs_each_and_the_whole_are_told(tmp_path, source):
     assert items["bad.mp4"]["hint"]
     text = vsrdb(*arguments).stdout
     assert text.count("  network ") == 2
-    assert "is there" in text
-    assert text.splitlines()[-1].startswith("all of them  about ")
+    assert "  skipped    " in text
+    assert "about" in text.splitlines()[-1]
 
 
 def test_for_several_devices_each_process_is_told(tmp_path, source):
     estimate = estimate_run(source, tmp_path / "out.mp4", replace(NEAREST, devices=("cpu", "cpu")))
-    assert estimate.processes == 2
+    assert [load.processes for load in estimate.loads] == [2]
     assert estimate.in_segments
     done = vsrdb(source, tmp_path / "out.mp4", "--devices", "cpu,cpu")
     assert "2 processes, each" in done.stdout
@@ -220,10 +224,10 @@ def test_for_several_devices_each_process_is_told(tmp_path, source):
 
 def test_what_cannot_be_tried_is_refused(tmp_path, source):
     done = vsrdb("-", tmp_path / "out.mp4")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "can be read only once" in done.stderr
     with pytest.raises(OptionError):
-        estimate_run(restoring.PIPE, tmp_path / "out.mp4", NEAREST)
+        estimate_run(PIPE, tmp_path / "out.mp4", NEAREST)
     assert vsrdb(source, tmp_path / "o.mp4", "--report", tmp_path / "r.json").exit_code == 2
     command = ["restore", str(source), str(tmp_path / "o.mp4"), "--json"]
     assert CliRunner().invoke(main, command).exit_code == 2

@@ -8,10 +8,10 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-import vsrdb_cli.restore as restoring
 from vsrdb_cli.backends import load_runner
 from vsrdb_cli.cli import main
 from vsrdb_cli.errors import BackendError
+from vsrdb_cli.jobs import crew as crews
 
 
 def clip(path, width, height):
@@ -123,7 +123,7 @@ def test_bfloat16_of_files_that_have_none_is_refused(checkpoint, exports):
 @pytest.mark.parametrize("kind", ["short", "segments", "batch", "tiles"])
 def test_auto_asks_for_an_engine_of_the_size_to_come(tmp_path, monkeypatch, kind):
     asked = []
-    real = restoring.load_runner
+    real = crews.load_runner
 
     def load(weights, *, size=None, **options):
         asked.append(size)
@@ -132,8 +132,8 @@ def test_auto_asks_for_an_engine_of_the_size_to_come(tmp_path, monkeypatch, kind
     def fitting(weights, *, size, **options):
         asked.append(size)
 
-    monkeypatch.setattr(restoring, "load_runner", load)
-    monkeypatch.setattr(restoring, "fitting_engine", fitting)
+    monkeypatch.setattr(crews, "load_runner", load)
+    monkeypatch.setattr(crews, "fitting_engine", fitting)
     source = tmp_path / "in" / "a.mkv"
     source.parent.mkdir()
     clip(source, 96, 72)
@@ -147,7 +147,7 @@ def test_auto_asks_for_an_engine_of_the_size_to_come(tmp_path, monkeypatch, kind
         main, ["restore", *map(str, arguments), "--weights", "nearest", "--codec", "ffv1"]
     )
     assert done.exit_code == 0, done.output
-    assert asked[-1] == ((72, 72) if kind == "tiles" else (72, 96))
+    assert asked[0] == ((72, 72) if kind == "tiles" else (72, 96))  # an engine; then torch
 
 
 def test_auto_on_the_cpu_is_torch_and_says_so(checkpoint, exports):

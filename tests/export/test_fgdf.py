@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from vsrdb_cli.backends import plugin
+from vsrdb_cli.network import fgdf as operator
 from vsrdb_cli.network.fgdf import fgdf
 from vsrdb_cli.network.ops import flow_guided_dynamic_filter
 
@@ -69,7 +72,7 @@ def test_the_function_in_the_onnx_file_equals_the_reference(shape):
     ksize = shape[-1]
     tensors = dict(zip(("frames", "flow_mask", "kernel"), operands(*shape), strict=True))
     node = helper.make_node(
-        fgdf_node.NAME, list(tensors), ["picture"], domain="vsrdb", scale=4, ksize=ksize
+        plugin.NAME, list(tensors), ["picture"], domain="vsrdb", scale=4, ksize=ksize
     )
     values = [
         helper.make_tensor_value_info(name, TensorProto.FLOAT, list(tensor.shape))
@@ -121,8 +124,8 @@ def test_the_triton_kernel_in_the_interpreter_equals_the_reference():
     assert len(errors) == 2 and max(errors) <= 1e-5, errors
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_triton_kernel_compiles_without_a_gpu(architecture):
+def compiled(architecture):
+    """The kernel's intermediate forms for one GPU, compiled without one."""
     pytest.importorskip("triton")
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource, compile
@@ -140,9 +143,86 @@ def test_the_triton_kernel_compiles_without_a_gpu(architecture):
         signature,
         {(names.index(name),): value for name, value in constants.items()},
     )
-    built = compile(
-        source, target=GPUTarget("cuda", architecture, 32), options={"num_warps": WARPS}
-    )
-    assert re.search(rf"\.target sm_{architecture}a?\b", built.asm["ptx"])
+    target = GPUTarget("cuda", architecture, 32)
+    return compile(source, target=target, options={"num_warps": WARPS}).asm
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_triton_kernel_compiles_without_a_gpu(architecture):
+    built = compiled(architecture)
+    assert re.search(rf"\.target sm_{architecture}a?\b", built["ptx"])
     # Loops, not unrolled taps: an earlier form took 40 s to compile and 400 kB.
-    assert len(built.asm["cubin"]) < 150_000
+    assert len(built["cubin"]) < 150_000
+
+
+def test_every_stride_of_the_triton_kernel_is_multiplied_in_64_bits():
+    # From 2.7 megapixels on, offsets of frames exceed 32 bits.
+    products = [line for line in compiled(90)["ttir"].splitlines() if " = arith.muli " in line]
+    narrow = [line for line in products if "i32 loc" in line]
+    assert len(products) - len(narrow) >= 15
+    strides = r"%(frames|flow|kernel|out)_[btcyx]\b"
+    assert [line for line in narrow if re.search(strides, line)] == []
+
+
+def test_the_triton_kernel_is_launched_on_the_device_its_operands_are_on(monkeypatch):
+    pytest.importorskip("triton")
+    from vsrdb_cli.network import fgdf_triton
+
+    current = []
+
+    @contextmanager
+    def device_of(tensor):
+        current.append(tensor)
+        yield
+        current.pop()
+
+    class Kernel:
+        def __getitem__(self, grid):
+            return lambda frames, flow_mask, kernel, *_, **__: launched.append(current[0] is kernel)
+
+    launched = []
+    monkeypatch.setattr(torch.cuda, "device_of", device_of)
+    monkeypatch.setattr(fgdf_triton, "fgdf_kernel", Kernel())
+    fgdf_triton.launch(*operands(1, 3, 4, 5, 3), 4, 3, torch.empty(1, 3, 16, 20))
+    assert launched == [True]
+
+
+@pytest.fixture
+def failing_launch(monkeypatch):
+    """Makes the kernel's launch raise what it is given."""
+    pytest.importorskip("triton")
+    from vsrdb_cli.network import fgdf_triton
+
+    monkeypatch.setattr(operator, "_compiles", [True])
+
+    def fail_with(error):
+        def launch(*_):
+            raise error
+
+        monkeypatch.setattr(fgdf_triton, "launch", launch)
+
+    return fail_with
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("Failed to find C compiler. Please specify via CC environment variable."),
+        subprocess.CalledProcessError(1, ["gcc", "main.c"]),
+        ModuleNotFoundError("No module named 'triton'"),
+    ],
+)
+def test_without_a_compiler_the_reference_runs_and_that_is_said_once(failing_launch, error):
+    failing_launch(error)
+    tensors = operands(1, 3, 5, 6, 3)
+    with pytest.warns(RuntimeWarning, match="slower reference runs; install gcc") as said:
+        pictures = [operator.on_cuda(*tensors, 4, 3) for _ in range(2)]
+    assert len(said) == 1
+    for picture in pictures:
+        assert torch.equal(picture, reference(*tensors, 3))
+
+
+def test_what_goes_wrong_on_the_gpu_itself_is_no_reason_to_fall_back(failing_launch):
+    failing_launch(RuntimeError("Triton Error [CUDA]: an illegal memory access was encountered"))
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        operator.on_cuda(*operands(1, 3, 5, 6, 3), 4, 3)

@@ -27,7 +27,7 @@ def test_the_plugin_registers_and_is_made_from_its_fields():
     trt = pytest.importorskip("tensorrt_lean")
     import numpy as np
 
-    from vsrdb_cli.export.plugin import register_plugin
+    from vsrdb_cli.backends.plugin import register_plugin
 
     register_plugin(trt)
     register_plugin(trt)  # a second time is no error
@@ -41,8 +41,10 @@ def test_the_plugin_registers_and_is_made_from_its_fields():
         "filter", trt.PluginFieldCollection(fields), trt.TensorRTPhase.BUILD
     )
     for made in (plugin, plugin.clone(), plugin.attach_to_context(None)):
-        saved = {field.name: int(field.data[0]) for field in made.get_fields_to_serialize()}
-        assert saved == {"scale": 4, "ksize": 5}
+        fields = made.get_fields_to_serialize()
+        taken = [np.full(1, 777, dtype=np.int32) for _ in range(100)]  # of memory freed too early
+        saved = {field.name: int(field.data[0]) for field in fields}
+        assert saved == {"scale": 4, "ksize": 5} and len(taken) == 100
     assert plugin.get_capability_interface(None) is plugin
     half, float32 = trt.DataType.HALF, trt.DataType.FLOAT
     assert plugin.get_output_data_types([half, float32, half]) == [half]
@@ -51,7 +53,8 @@ def test_the_plugin_registers_and_is_made_from_its_fields():
 @pytest.fixture
 def rtx_engine(exported, checkpoint):
     pytest.importorskip("tensorrt_rtx")
-    from vsrdb_cli.export.to_tensorrt import build_engine, find_place
+    from vsrdb_cli.backends.tensorrt_library import find_place
+    from vsrdb_cli.export.to_tensorrt import build_engine
 
     files, _ = exported["float16"]
     place = find_place("tensorrt-rtx")
@@ -88,7 +91,7 @@ def test_a_parser_that_takes_the_function_for_the_plugin_is_caught(exported, mon
     from vsrdb_cli.export import to_tensorrt
 
     files, _ = exported["float32"]
-    monkeypatch.setattr("vsrdb_cli.export.plugin.register_plugin", lambda _: None)
+    monkeypatch.setattr("vsrdb_cli.export.to_tensorrt.register_plugin", lambda _: None)
     job = {"graph": str(files.graph("restorer")), "plugins": 1}
     with pytest.raises(ValueError, match="0 plugin layers after parsing, expected 1"):
         to_tensorrt.parse_network(trt, trt.Logger(trt.Logger.ERROR), job)
@@ -98,7 +101,8 @@ def test_a_build_that_fails_in_its_process_is_one_error_and_leaves_nothing(
     exported, checkpoint, tmp_path
 ):
     pytest.importorskip("tensorrt_rtx")
-    from vsrdb_cli.export.to_tensorrt import build_engine, find_place
+    from vsrdb_cli.backends.tensorrt_library import find_place
+    from vsrdb_cli.export.to_tensorrt import build_engine
 
     files = dataclasses.replace(exported["float32"][0], folder=tmp_path)
     for path in files.graphs:
@@ -120,7 +124,7 @@ def sidecar(checkpoint, tmp_path):
     for graph in ("encoder", "restorer"):
         engines.engine_path(path, graph).write_bytes(graph.encode())
         hashes[graph] = engines.file_sha256(engines.engine_path(path, graph))
-    config = {"num_seq": 3}
+    config = checkpoint.config.to_dict()
     made = Engine(PLACE, files.weights, files.sha256, "float16", config, SIZES, hashes)
     made.save(tmp_path)
     return files, made, path
@@ -172,7 +176,7 @@ def test_without_a_gpu_an_engine_is_refused_before_tensorrt_is_touched(
     checkpoint, backend, monkeypatch
 ):
     monkeypatch.setattr(
-        "vsrdb_cli.export.to_tensorrt.import_library",
+        "vsrdb_cli.backends.tensorrt_library.import_library",
         lambda _: pytest.fail("its objects crash without a GPU"),
     )
     with pytest.raises(BackendError, match=f"{backend} needs an NVIDIA GPU"):

@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 
 from vsrdb_cli.jobs import run  # noqa: F401 - loaded before the forks
-from vsrdb_cli.restore import RestoreOptions, restore_video
-from vsrdb_cli.video.encoders import EncoderOptions
+from vsrdb_cli.options import EncoderOptions, RestoreOptions
+from vsrdb_cli.restore import restore_video
 
 
 def restore(request):

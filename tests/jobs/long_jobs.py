@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import av
 import clips
 
-from vsrdb_cli.restore import RestoreOptions, restore_video
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.restore import restore_video
 
 OPTIONS = RestoreOptions(weights="nearest", segment_seconds=0.4)  # of 25 frames a second: 10
 

@@ -5,7 +5,8 @@ import psutil
 import pytest
 from long_jobs import OPTIONS
 
-from vsrdb_cli.restore import RestoreOptions, restore_video
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.restore import restore_video
 
 WARM, FRAMES = 150, 600
 ALLOWED_BYTES = 12 << 20  # 450 HR frames kept would be 16 MiB

@@ -15,8 +15,9 @@ import clips
 import pytest
 from long_jobs import OPTIONS, pixels
 
-from vsrdb_cli.restore import restore_video, work_folder
-from vsrdb_cli.video.encoders import EncoderOptions
+from vsrdb_cli.jobs.run import work_folder
+from vsrdb_cli.options import EncoderOptions
+from vsrdb_cli.restore import restore_video
 
 KILLS = 20
 KILLS_OF_A_JOB = 8  # then it is left to end

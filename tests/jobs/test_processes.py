@@ -9,9 +9,10 @@ import pytest
 from long_jobs import OPTIONS, Watch, pixels
 
 from vsrdb_cli.errors import BackendError, CheckpointError
-from vsrdb_cli.jobs.processes import Workers
-from vsrdb_cli.restore import restore_video, work_folder
-from vsrdb_cli.video.encoders import EncoderOptions
+from vsrdb_cli.jobs.processes import Processes
+from vsrdb_cli.jobs.run import work_folder
+from vsrdb_cli.options import EncoderOptions
+from vsrdb_cli.restore import restore_video
 
 TWO = ("cpu", "cpu")
 
@@ -37,23 +38,22 @@ def test_two_workers_give_the_frames_of_an_unbroken_run(tmp_path, tiny):
 def test_a_worker_killed_has_its_segments_taken_by_the_other_and_is_back_for_the_next_job(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=55)
     options = replace(OPTIONS, devices=TWO)
-    with Workers(options, TWO) as workers:
-        both = workers.process_ids
+    with Processes(options) as workers:
         watch = Watch()
         on_progress = watch.on_progress
 
         def kill_one(progress):
             on_progress(progress)
             if len(watch.told) == 5:
-                os.kill(both[0], signal.SIGKILL)
+                os.kill(workers.process_ids[0], signal.SIGKILL)
 
         watch.on_progress = kill_one
-        report = watch.restore(source, tmp_path / "out.mp4", options, workers=workers)
+        report = watch.restore(source, tmp_path / "out.mp4", options, crew=workers)
         assert sum("died (exit status -9)" in notice for notice in watch.notices) == 1
         assert report.frames == 55
         assert clips.read(tmp_path / "out.mp4").numbers == list(range(55))
         assert watch.told[-1].frames == 55
-        Watch().restore(source, tmp_path / "next.mp4", options, workers=workers)
+        Watch().restore(source, tmp_path / "next.mp4", options, crew=workers)
         assert len(workers.process_ids) == 2
         assert clips.read(tmp_path / "next.mp4").numbers == list(range(55))
 
@@ -62,7 +62,7 @@ def test_a_worker_killed_has_its_segments_taken_by_the_other_and_is_back_for_the
 def test_when_all_workers_are_dead_the_run_ends_and_what_is_finished_stays(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=55)
     options = replace(OPTIONS, devices=("cpu",))
-    with Workers(options, options.devices) as workers:
+    with Processes(options) as workers:
         watch = Watch()
         on_progress = watch.on_progress
 
@@ -73,7 +73,7 @@ def test_when_all_workers_are_dead_the_run_ends_and_what_is_finished_stays(tmp_p
 
         watch.on_progress = kill
         with pytest.raises(BackendError, match="there is no other") as error:
-            watch.restore(source, tmp_path / "out.mp4", options, workers=workers)
+            watch.restore(source, tmp_path / "out.mp4", options, crew=workers)
         assert "go on" in error.value.hint
     kept = len(list(work_folder(tmp_path / "out.mp4").glob("segment-*.mp4")))
     assert kept >= 1

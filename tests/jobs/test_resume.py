@@ -11,8 +11,9 @@ from long_jobs import OPTIONS, StoppedError, Watch
 
 from vsrdb_cli.errors import OutputError, VsrdbError
 from vsrdb_cli.jobs.journal import Journal
-from vsrdb_cli.restore import restore_video, work_folder
-from vsrdb_cli.video.encoders import EncoderOptions
+from vsrdb_cli.jobs.run import work_folder
+from vsrdb_cli.options import EncoderOptions
+from vsrdb_cli.restore import restore_video
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def target(tmp_path):
     return tmp_path / "out.mp4"
 
 
-def stopped(source, target, after=23, options=OPTIONS):
+def stopped(source, target, after=21, options=OPTIONS):
     """Start a job and stop it, by default in its third segment."""
     with pytest.raises(StoppedError):
         Watch(stop_after=after).restore(source, target, options)
@@ -41,7 +42,7 @@ def test_a_stopped_run_keeps_its_finished_segments_and_nothing_half(source, targ
     stopped(source, target)
     assert sorted(segments_in(target)) == ["segment-00000.mp4", "segment-00001.mp4"]
     assert {file.name for file in work_folder(target).iterdir()} == {
-        *("journal.json", "lock", "segment-00000.mp4", "segment-00001.mp4"),
+        *("holder", "journal.json", "lock", "segment-00000.mp4", "segment-00001.mp4"),
     }
     assert clips.read(work_folder(target) / "segment-00001.mp4").numbers == list(range(10, 20))
 
@@ -71,8 +72,9 @@ def test_a_run_stopped_before_its_first_segment_goes_on_too(source, target):
 
 
 @pytest.mark.parametrize("change, says", [
-    ({"scale": 2}, 'scale was 4, is 2'),
-    ({"encoder": EncoderOptions(crf=30)}, 'crf was null, is 30'),
+    ({"scale": 2}, "scale was 4, is 2"),
+    ({"strength": 0.5}, "strength was 1.0, is 0.5"),
+    ({"encoder": EncoderOptions(crf=30)}, "crf was null, is 30"),
     ({"weights": "bicubic"}, "weights was nearest, is bicubic"),
     ({"segment_seconds": 0.2}, "segment-seconds was 0.4, is 0.2"),
 ])  # fmt: skip
@@ -172,7 +174,8 @@ def test_a_run_killed_just_before_its_folder_was_removed_needs_only_that(source,
 
 
 @pytest.mark.parametrize("options", [
-    replace(OPTIONS, weights="no-such-weights"), replace(OPTIONS, scale=9),
+    replace(OPTIONS, weights="no-such-weights"),
+    replace(OPTIONS, encoder=EncoderOptions(pix_fmt="no")),
     replace(OPTIONS, encoder=EncoderOptions(codec="ffv1")),
 ])  # fmt: skip
 def test_what_fails_before_the_work_leaves_no_folder(source, target, options):
@@ -208,7 +211,7 @@ def test_smaller_tiles_after_a_lack_of_memory_are_entered_for_the_segments_to_co
         watch.restore(source, target, runner=Hungry("nearest"))
     journal = json.loads((work_folder(target) / "journal.json").read_text())
     assert journal["tile"] == 106
-    assert sum("memory ran out: from here on in tiles of 106" in n for n in watch.notices) == 1
+    assert sum("memory ran out: continuing in tiles of 106" in n for n in watch.notices) == 1
     report = Watch().restore(source, target, runner=Hungry("nearest"))
     assert (report.tile, report.resumed) == (106, 10)
     assert not any("memory ran out" in notice for notice in report.notices)

@@ -10,17 +10,35 @@ from long_jobs import OPTIONS
 
 from vsrdb_cli.backends import load_runner
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.jobs.division import Plan, make_plan
-from vsrdb_cli.jobs.segments import ForwardSource, Job, restore_segments
-from vsrdb_cli.restore import RestoreOptions, Restorer, restore_video, restored_frames
-from vsrdb_cli.video.encoders import EncoderOptions
+from vsrdb_cli.jobs.division import Division, divide_source
+from vsrdb_cli.jobs.segments import ForwardSource, Job, Listener, restore_segments
+from vsrdb_cli.options import EncoderOptions
+from vsrdb_cli.pipeline.frames import restore_range, restorer_for
+from vsrdb_cli.restore import restore_video
+from vsrdb_cli.video.output import settle_output
 from vsrdb_cli.video.reader import open_source
 
 VARIABLE = tuple(3003 * i + (40000 if i > 12 else 0) + 7 * (i % 3) for i in range(26))
 
 
+DEAF = Listener(
+    on_frame=lambda segment: None,
+    on_tile=lambda tile: None,
+    on_done=lambda segment, lost: None,
+    on_lost=lambda segment: None,
+    on_notice=lambda notice: None,
+)
+
+
+def job_of(info, options, folder, plan):
+    output = settle_output(folder / "out.mkv", info, options.scale, options.encoder)
+    return Job(info.path, options, output, options.tile, plan, folder)
+
+
 class Recorder:
     """A sink that keeps frames; a file stands for it so that the job can enter it."""
+
+    damage = ()
 
     def __init__(self, path, kept):
         self.path, self.kept = path, kept
@@ -41,25 +59,29 @@ class Recorder:
 def in_segments(reader, options, folder, monkeypatch):
     """The frames of a job as its segments' writers get them, with the plan."""
     runner = load_runner(options.weights, precision="float32")
-    plan = make_plan(reader, segment_seconds=options.segment_seconds, scene_cuts=options.scene_cuts)
-    job = Job(reader.info.path, folder, options, None, plan, options.tile)
+    plan = divide_source(
+        reader, segment_seconds=options.segment_seconds, scene_cuts=options.scene_cuts
+    )
+    job = job_of(reader.info, options, folder, plan)
     kept, done = [], []
     with monkeypatch.context() as patch:
-        patch.setattr(Job, "sink", lambda job, segment, info: Recorder(folder / "x", kept))
-        restore_segments(
-            job, plan.segments, reader, runner,
-            on_frame=lambda segment: None, on_tile=lambda tile: None, on_done=done.append,
-        )  # fmt: skip
+        patch.setattr(Job, "open", lambda job, segment: Recorder(folder / "x", kept))
+        listener = replace(DEAF, on_done=lambda segment, lost: done.append(segment))
+        restore_segments(job, plan.segments, reader, runner, listener)
     assert done == list(plan.segments)
     return kept, plan
 
 
 def at_once(reader, options):
     runner = load_runner(options.weights, precision="float32")
-    restorer = Restorer(
-        runner, scale=options.scale, tile=options.tile, scene_cuts=options.scene_cuts
+    restorer = restorer_for(
+        runner,
+        options,
+        options.tile,
+        (reader.info.height, reader.info.width),
+        bit_depth=reader.info.bit_depth,
     )
-    return list(restored_frames(reader, restorer, reader.info.bit_depth))
+    return list(restore_range(reader, restorer, reader.info.bit_depth))
 
 
 @pytest.mark.parametrize("length", [3, 5])
@@ -181,10 +203,7 @@ def test_a_source_read_forward_is_decoded_once_for_all_ranges(tmp_path):
 
 def test_a_source_that_lost_frames_since_it_was_planned_is_an_error(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=15, height=24, width=32)
-    plan = Plan((0, 10, 20), frozenset({0}))
-    job = Job(source, tmp_path, RestoreOptions(weights="nearest"), None, plan, None)
+    plan = Division((0, 10, 20), frozenset({0}))
     with open_source(source) as reader, pytest.raises(VideoError, match="gave 15 frames, but 20"):
-        restore_segments(
-            job, plan.segments, reader, load_runner("nearest"),
-            on_frame=lambda s: None, on_tile=lambda t: None, on_done=lambda s: None,
-        )  # fmt: skip
+        job = job_of(reader.info, replace(OPTIONS, tile=None), tmp_path, plan)
+        restore_segments(job, plan.segments, reader, load_runner("nearest"), DEAF)

@@ -9,10 +9,12 @@ from plain_fmanet import PlainFMANet
 
 from vsrdb_cli.errors import ShapeError
 from vsrdb_cli.network import strips
+from vsrdb_cli.network.attention import TransposedAttention
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.fmanet import FMANet
 from vsrdb_cli.network.ops import (
     backward_warp,
+    filter_upsampling,
     flow_guided_downsampling,
     flow_guided_dynamic_filter,
 )
@@ -139,6 +141,51 @@ def test_bfloat16_convolutions_stay_close_to_float32():
     # Drawn weights have large flows; the bundled model agrees better (see tests of its runner).
     assert network(clip).dtype == torch.float32
     assert 0 < mean_square < 10 ** (-40 / 10)
+
+
+def autocast():
+    return torch.autocast("cpu", torch.bfloat16)
+
+
+def test_filtering_inside_autocast_is_done_in_float32():
+    generator = torch.Generator().manual_seed(5)
+    warped = torch.rand(1, 3, 3, 6, 7, generator=generator)
+    kernel = torch.randn(1, 400, 3, 6, 7, generator=generator)
+    expected = filter_upsampling(warped, kernel, 4, 5)
+    with autocast():
+        assert torch.equal(filter_upsampling(warped, kernel, 4, 5), expected)
+
+
+def test_downsampling_inside_autocast_keeps_flows_in_float32():
+    case = arrays("fgdf_down")
+    flow_mask = case["flow_mask"].bfloat16()
+    expected = flow_guided_downsampling(case["hr"], flow_mask.float(), case["kernel"], scale=4)
+    with autocast():
+        found = flow_guided_downsampling(case["hr"], flow_mask, case["kernel"], scale=4)
+    for tensor, wanted in zip(found, expected, strict=True):
+        torch.testing.assert_close(tensor, wanted)
+
+
+def test_what_an_attention_pays_attention_to_is_decided_in_float32_inside_autocast():
+    config = FMANetConfig(dim=4, num_flow=2, num_heads=1, num_seq=1)
+    attention = TransposedAttention(config)
+    for parameter in attention.parameters():
+        torch.nn.init.zeros_(parameter)
+    for conv in (attention.q, attention.project_out):
+        conv.weight.data[:] = torch.eye(4)[..., None, None]
+    attention.kv_conv.weight.data[:4] = torch.eye(4)[..., None, None]
+    attention.kv_conv.weight.data[4:] = (torch.eye(4) - torch.eye(4).roll(1, 0))[..., None, None]
+    for conv in (attention.q_dwconv, attention.kv_dwconv):
+        conv.weight.data[:, :, 1, 1] = 1
+    # Whole numbers, which bfloat16 holds; queries and keys so alike, and the temperature so high,
+    # that similarities of 8 bits would choose other channels.
+    attention.temperature.data[:] = 2000
+    generator = torch.Generator().manual_seed(6)
+    x, query = torch.randint(100, 128, (2, 1, 4, 16, 20), generator=generator).float()
+    expected = attention(x, torch.nn.Identity(), query)
+    with autocast():
+        found = attention(x, torch.nn.Identity(), query)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1)
 
 
 def test_training_heads_exist_only_where_asked_for():

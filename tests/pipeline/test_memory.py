@@ -4,6 +4,12 @@ import pytest
 import torch
 
 from vsrdb_cli.backends.allocator import keep_freed_memory, kept_bytes
+from vsrdb_cli.backends.builtin import BuiltinRunner
+from vsrdb_cli.backends.pytorch import estimate_memory
+from vsrdb_cli.errors import ResourceError
+from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.network.fmanet import FMANet
+from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline import memory
 
 MIB = 1 << 20
@@ -17,20 +23,108 @@ def test_what_the_process_freed_and_kept_is_known():
     assert kept_bytes() - before > 240 * MIB
 
 
-def test_what_was_freed_and_kept_counts_as_free(monkeypatch, tmp_path):
-    monkeypatch.setattr(memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=MIB))
-    monkeypatch.setattr(memory, "kept_bytes", lambda: 5 * MIB)
-    monkeypatch.setattr(memory, "_CGROUP", tmp_path)
-    assert memory.available_bytes("cpu") == 6 * MIB
-    (tmp_path / "memory.max").write_text(str(9 * MIB))
-    (tmp_path / "memory.current").write_text(str(8 * MIB))
-    assert memory.available_bytes("cpu") == 6 * MIB
-    (tmp_path / "memory.current").write_text(str(9 * MIB))
-    assert memory.available_bytes("cpu") == 5 * MIB
+@pytest.fixture
+def groups(monkeypatch, tmp_path):
+    """A made-up tree of control groups of a machine with 64 MiB free and 1 MiB kept."""
+    monkeypatch.setattr(
+        memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=64 * MIB)
+    )
+    monkeypatch.setattr(memory, "kept_bytes", lambda: MIB)
+    monkeypatch.setattr(memory, "_GROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(memory, "_GROUPS_OF_PROCESS", tmp_path / "self")
+
+    def make(lines, groups):
+        """`groups`: by folder, what the version's files say."""
+        (tmp_path / "self").write_text(lines)
+        for folder, contents in groups.items():
+            (tmp_path / "cgroup" / folder).mkdir(parents=True, exist_ok=True)
+            for name, text in contents.items():
+                (tmp_path / "cgroup" / folder / name).write_text(text)
+
+    return make
+
+
+def version_2(limit, used, inactive=0):
+    limit = limit if limit == "max" else str(limit * MIB)
+    stat = f"anon 5\ninactive_file {inactive * MIB}\n"
+    return {"memory.max": limit, "memory.current": str(used * MIB), "memory.stat": stat}
+
+
+def version_1(limit, used, inactive=0):
+    names = "memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat"
+    return dict(zip(names, version_2(limit, used, inactive).values(), strict=True)) | {
+        "memory.stat": f"total_inactive_file {inactive * MIB}\n"
+    }
+
+
+@pytest.mark.parametrize("lines, made, free", [
+    ("", {}, 64),
+    ("0::/\n", {"": version_2(30, 10)}, 20),
+    ("0::/\n", {"": version_2("max", 10)}, 64),
+    ("0::/\n", {"": version_2(30, 28, inactive=7)}, 9),  # what files keep is given up at need
+    ("0::/\n", {"": version_2(30, 31)}, 0),
+    ("0::/job/step\n", {"job/step": version_2(50, 10), "job": version_2(30, 12)}, 18),
+    ("0::/job/step\n", {"job/step": version_2("max", 10), "job": version_2(30, 12)}, 18),
+    ("0::/job/step\n", {"job/step": version_2(14, 10), "job": version_2("max", 12)}, 4),
+    ("0::/../host/name\n", {"": version_2(30, 10)}, 20),  # a container that sees the host's name
+    ("5:cpu,memory:/docker/abc\n", {"memory/docker/abc": version_1(30, 10)}, 20),
+    ("5:memory:/docker/abc\n0::/\n", {"memory": version_1(30, 10, inactive=2)}, 22),
+    ("5:memory:/\n", {"memory": version_1(1 << 43, 10)}, 64),  # version 1 has no "max"
+    ("4:cpu:/x\n", {"cpu/x": version_1(30, 10)}, 64),
+])  # fmt: skip
+def test_limits_of_control_groups_around_the_process_count(groups, lines, made, free):
+    groups(lines, made)
+    # What this process has freed and kept counts as free, whatever the limits.
+    assert memory.available_bytes("cpu") == (free + 1) * MIB
+
+
+class Paper(BuiltinRunner):
+    """Takes the memory of FMA-Net as in the paper, in float32."""
+
+    network = FMANet(FMANetConfig())
+
+    def __init__(self):
+        super().__init__("nearest")
+
+    def memory(self, height, width):
+        return estimate_memory(self.network, height, width)
+
+
+@pytest.mark.parametrize("width, height, scale", [
+    (640, 360, 4), (1280, 720, 4), (1920, 1080, 4), (3840, 2160, 1),
+])  # fmt: skip
+def test_up_to_4k_is_restored_in_8_gib_by_the_papers_network(monkeypatch, width, height, scale):
+    monkeypatch.setattr(memory, "available_bytes", lambda device: 8 << 30)
+    options = RestoreOptions(scale=scale)
+    tile = memory.settle_tile(Paper(), options, (height, width), bit_depth=8)
+    assert tile is not None
+    assert tile >= 96
+
+
+def test_where_a_smaller_scale_would_fit_the_hint_says_so(monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda device: 8 << 30)
+    says = r"restoring 3840x2160 takes \d\d.\d GiB even in tiles of 96 pixels, which take least"
+    with pytest.raises(ResourceError, match=says) as refused:
+        memory.settle_tile(Paper(), RestoreOptions(), (2160, 3840), bit_depth=8)
+    assert refused.value.hint.startswith("--scale 1 fits")
+    monkeypatch.setattr(memory, "available_bytes", lambda device: 1 << 30)
+    with pytest.raises(ResourceError) as refused:
+        memory.settle_tile(Paper(), RestoreOptions(), (2160, 3840), bit_depth=8)
+    assert "smaller network" in refused.value.hint
+
+
+def test_what_torch_keeps_of_freed_tensors_counts_as_free_on_a_gpu(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda gpu: (3 * MIB, 80 * MIB))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda gpu: 50 * MIB)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda gpu: 10 * MIB)
+    assert memory.available_bytes("cuda:0") == 43 * MIB
 
 
 @pytest.mark.parametrize("words, ran_out", [
     ("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate", True),
+    ("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`", True),
+    ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", True),
+    ("GET was unable to find an engine to execute this computation", True),
     ("CUDA out of memory. Tried to allocate 2 GiB", True), ("could not create a primitive", True),
     ("mat1 and mat2 shapes cannot be multiplied", False),
 ])  # fmt: skip

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import weakref
+from dataclasses import dataclass
+from itertools import pairwise
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,12 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vsrdb_cli.backends.builtin import BuiltinRunner
-from vsrdb_cli.errors import OptionError
+from vsrdb_cli.backends.runner import Memory
 from vsrdb_cli.pipeline.tiling import (
-    SMALLEST_TILE,
+    SMALLEST_USEFUL,
     TiledRunner,
     Tiling,
     choose_tile,
+    least_memory,
     plan_axis,
     tiled,
 )
@@ -84,19 +89,99 @@ def test_a_picture_no_larger_than_the_tile_is_not_tiled():
     assert tiled(runner, 90, 161, 160) is not runner
 
 
-def test_the_largest_tile_that_fits_into_memory_is_chosen():
-    runner = BuiltinRunner("nearest")
-    whole = runner.memory(300, 400).total(3)
-    assert choose_tile(runner, 300, 400, whole) == 400
-    tile = choose_tile(runner, 300, 400, whole - 1)
-    assert SMALLEST_TILE <= tile < 400
-    assert choose_tile(runner, 300, 400, whole + 1000, beside=1000) == 400
-    assert choose_tile(runner, 300, 400, whole + 1000, beside=1001) == tile
+@dataclass(eq=False)
+class Held:
+    """Features that can be watched."""
+
+    picture: torch.Tensor
 
 
-def test_too_little_memory_for_any_tile_is_said():
-    with pytest.raises(OptionError, match="even in tiles of 64 pixels"):
-        choose_tile(BuiltinRunner("nearest"), 300, 400, 1000)
+class Demanding(BuiltinRunner):
+    """Takes memory as FMA-Net does, and keeps count of its work and of what it holds at once."""
+
+    def __init__(self):
+        super().__init__("nearest")
+        self.encoded = self.held = self.most_held = 0
+
+    def encode(self, picture):
+        self.encoded += 1
+        self.held += 1
+        self.most_held = max(self.held, self.most_held)
+        features = Held(picture)
+        weakref.finalize(features, self._drop)
+        return features
+
+    def _drop(self):
+        self.held -= 1
+
+    def restore(self, window):
+        mean = sum(features.picture for features in window) / len(window)
+        return super().restore([F.avg_pool2d(mean, 5, 1, 2)] * 3)
+
+    def memory(self, height, width):
+        return Memory(weights=1000, features=3600 * height * width, work=18000 * height * width)
+
+
+def test_features_not_held_give_the_same_picture_in_the_memory_of_one_tile():
+    tiling = Tiling.of(200, 300, 100)
+    windows = [[torch.rand(1, 3, 200, 300) for _ in range(3)]]
+    windows.append([windows[0][1], windows[0][2], windows[0][1]])  # mirrored at a shot's end
+    results = {}
+    for hold in (True, False):
+        runner = Demanding()
+        in_tiles = TiledRunner(runner, tiling, hold=hold)
+        features = {id(p): in_tiles.encode(p) for p in windows[0]}
+        restored = [in_tiles.restore([features[id(p)] for p in window]) for window in windows]
+        results[hold] = restored, runner.encoded, runner.most_held
+    count = tiling.count
+    assert all(map(torch.equal, results[True][0], results[False][0]))
+    assert results[True][1:] == (3 * count, 3 * count)
+    assert results[False][1:] == (5 * count, 3)
+
+
+def test_memory_is_counted_for_all_tiles_only_where_their_features_are_held():
+    tiling, runner = Tiling.of(720, 1280, 192), Demanding()
+    one = runner.memory(*tiling.tile_size)
+    picture = 720 * 1280 * 3 * 4
+    held = TiledRunner(runner, tiling).memory(720, 1280).total(3)
+    not_held = TiledRunner(runner, tiling, hold=False).memory(720, 1280).total(3)
+    assert held == 1000 + 3 * tiling.count * one.features + one.work + 16 * picture
+    assert not_held == 1000 + 3 * one.features + one.work + 19 * picture
+
+
+def test_smaller_tiles_never_take_more_memory():
+    def takes(side):
+        return tiled(Demanding(), 720, 1280, side, 0).memory(720, 1280).total(3)
+
+    sides = list(range(64, 1281, 8))
+    assert all(takes(small) <= takes(large) for small, large in pairwise(sides))
+
+
+def test_of_all_tiles_that_fit_those_of_least_arithmetic_are_chosen():
+    runner = Demanding()
+    whole = runner.memory(720, 1280).total(3)
+    assert choose_tile(runner, 720, 1280, whole) == 1280
+    chosen = choose_tile(runner, 720, 1280, whole - 1)
+    assert tiled(runner, 720, 1280, chosen, whole - 1).hold
+    little = 2 << 30
+    small = choose_tile(runner, 720, 1280, little)
+    in_use = tiled(runner, 720, 1280, small, little)
+    assert not in_use.hold
+    assert in_use.memory(720, 1280).total(3) <= little
+    assert SMALLEST_USEFUL < small < chosen
+    for side in range(SMALLEST_USEFUL, 1280, 16):
+        other = tiled(runner, 720, 1280, side, little)
+        if other.memory(720, 1280).total(3) <= little:
+            assert in_use.arithmetic < 1.1 * other.arithmetic
+
+
+def test_where_no_tiles_fit_the_ones_that_take_least_are_named():
+    runner = Demanding()
+    assert choose_tile(runner, 720, 1280, 1000) is None
+    side, takes = least_memory(runner, 720, 1280)
+    assert side == SMALLEST_USEFUL
+    assert choose_tile(runner, 720, 1280, takes) == side
+    assert choose_tile(runner, 720, 1280, takes - 1) is None
 
 
 def test_a_tile_smaller_than_its_overlaps_is_refused():

@@ -1,5 +1,7 @@
+import dataclasses
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import cv2
@@ -9,7 +11,8 @@ import torch
 from recipe.photos import to_codes, to_linear
 from recipe.real_clips import Interpolator, make, read_clip
 from recipe.render import downscale, to_bytes
-from recipe.validation import bicubic, real_examples, score
+from recipe.validation import Example, bicubic, real_examples, score
+from torch import nn
 
 SPEED = 3  # pixels a frame
 
@@ -94,7 +97,34 @@ def test_examples_are_windows_around_their_truth(clip, tmp_path):
     assert example.name == "blur3/moving"
     assert example.clip.shape == (2, 3, 3, 16, 20)
     assert example.sharp_hr.shape == (2, 3, 64, 80)
-    network, reference = score(bicubic, example)
+    scores = score(Bicubic(), example)
+    assert set(scores) == {"psnr"}
+    network, reference = scores["psnr"]
     assert network == reference > 15
     other = torch.roll(example.sharp_hr, 8, dims=-1)
-    assert score(bicubic, example)[1] > score(bicubic, type(example)("x", example.clip, other))[1]
+    shifted = score(Bicubic(), dataclasses.replace(example, sharp_hr=other))
+    assert reference > shifted["psnr"][1]
+
+
+class Bicubic(nn.Module):
+    """A network that upsamples, and says that all moves right by `speed` pixels a frame."""
+
+    def __init__(self, speed: float = 0.0) -> None:
+        super().__init__()
+        self.speed = nn.Parameter(torch.tensor(speed))
+
+    def restore_clip(self, clip: torch.Tensor) -> SimpleNamespace:
+        flow_mask = torch.zeros_like(clip)
+        flow_mask[:, 0, 0], flow_mask[:, 0, 2] = -self.speed, self.speed
+        return SimpleNamespace(output=bicubic(clip), image_flow_mask_x=flow_mask)
+
+
+@torch.inference_mode()
+def test_motion_is_scored_over_all_pixels_and_over_slow_ones():
+    flow = torch.zeros(5, 2, 2, 16, 20)
+    flow[:, 0, :, :, :5], flow[:, 0, :, :, 5:] = 1.0, 4.0
+    flow[:, :, 0] *= -1
+    example = Example("x", torch.rand(5, 3, 3, 16, 20), torch.rand(5, 3, 64, 80), flow)
+    scores = score(Bicubic(speed=1.0), example)
+    assert scores["epe"] == pytest.approx((2.25, 3.25))
+    assert scores["epe_slow"] == pytest.approx((0.0, 1.0))

@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+from recipe import render
 from recipe.motion import Motion, pixel_grid, random_motion, still
 from recipe.photos import Photos, to_codes, to_linear
 from recipe.render import (
@@ -102,12 +103,17 @@ def test_downscale_does_not_shift_a_ramp():
     )
 
 
-def test_compression_changes_little_and_keeps_the_frame_count():
+@pytest.mark.parametrize("codec", ["H.264", "JPEG"])
+def test_compression_changes_little_and_keeps_the_frame_count(codec, monkeypatch):
+    if codec == "JPEG":
+        monkeypatch.setattr(render, "av", None)
     frames = [(to_codes(smooth_texture(i))[:64, :64]).astype(np.uint8) for i in range(3)]
-    back = compress(frames, 12)
-    assert len(back) == 3
-    error = np.abs(np.stack(back).astype(int) - np.stack(frames)).mean()
-    assert 0 < error < 6
+    errors = []
+    for crf in (12, 24):
+        back = compress(frames, crf)
+        assert len(back) == 3
+        errors.append(np.abs(np.stack(back).astype(int) - np.stack(frames)).mean())
+    assert 0 < errors[0] < errors[1] < 8
 
 
 def test_a_rendered_window_is_blurry_small_and_repeatable(photo_folder):

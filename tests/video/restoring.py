@@ -6,11 +6,16 @@ from pathlib import Path
 
 import torch
 
-from vsrdb_cli.video.encoders import EncoderOptions
+from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import ReadReport
+from vsrdb_cli.video.output import settle_output
 from vsrdb_cli.video.reader import open_source
-from vsrdb_cli.video.writer import open_sink
+
+
+def open_sink(path, info, scale, options=None, *, overwrite=False):
+    """A writer of a whole output, settled and opened in one go."""
+    return settle_output(path, info, scale, options, overwrite=overwrite).open()
 
 
 def enlarged(rgb: torch.Tensor, scale: int) -> torch.Tensor:

@@ -7,7 +7,8 @@ import clips
 import pytest
 
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.restore import RestoreOptions, restore_video
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.restore import restore_video
 
 SYNC = b"\xff\xf1"  # of an ADTS header, which tells where a packet of AAC begins
 
@@ -36,7 +37,7 @@ def test_damaged_sound_is_left_out_and_counted(spoilt, tmp_path, segment_seconds
     options = RestoreOptions(weights="nearest", segment_seconds=segment_seconds)
     report = restore_video(spoilt, tmp_path / "out.mp4", options)
     (line,) = [line for line in report.notices if "audio" in line]
-    assert line.endswith("damaged packets of audio #1 aac left out")
+    assert line.endswith("damaged packets of audio #1 aac dropped")
     with av.open(str(spoilt)) as before, av.open(str(tmp_path / "out.mp4")) as after:
         was, now = (
             sum(1 for p in container.demux(audio=0) if p.size) for container in (before, after)

@@ -8,11 +8,10 @@ from restoring import enlarged
 from test_writer import ffprobe
 
 from vsrdb_cli.errors import OptionError, VideoError
-from vsrdb_cli.video.encoders import EncoderOptions
+from vsrdb_cli.options import EncoderOptions, Hdr
 from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.hdr import Hdr
+from vsrdb_cli.video.output import settle_output
 from vsrdb_cli.video.reader import open_source
-from vsrdb_cli.video.writer import open_sink
 
 MASTERING = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
 
@@ -32,14 +31,13 @@ def pq(tmp_path_factory):
 
 
 def restore(source, target, hdr, **options):
-    with (
-        open_source(source, hdr=hdr) as reader,
-        open_sink(target, reader.info, 4, EncoderOptions(**options)) as sink,
-    ):
-        for frame in reader.frames():
-            sink.write(Frame(enlarged(frame.rgb, 4), frame.pts, frame.duration))
-        sink.commit()
-        return sink.notices
+    with open_source(source, hdr=hdr) as reader:
+        output = settle_output(target, reader.info, 4, EncoderOptions(**options))
+        with output.open() as sink:
+            for frame in reader.frames():
+                sink.write(Frame(enlarged(frame.rgb, 4), frame.pts, frame.duration))
+            sink.commit()
+        return output.notices
 
 
 @pytest.mark.parametrize("transfer, name", [(16, "PQ"), (18, "HLG")])

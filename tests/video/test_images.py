@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from restoring import restore_nearest
 
-from vsrdb_cli.errors import OutputError, VideoError
-from vsrdb_cli.video.images import natural_order
+from vsrdb_cli.errors import OptionError, OutputError, VideoError
+from vsrdb_cli.video.images import join_pictures, natural_order
 from vsrdb_cli.video.reader import open_source
 
 
 def save(path, image):
-    codec = "mjpeg" if path.suffix == ".jpg" else "png"
+    codec = {".jpg": "mjpeg", ".png": "png"}.get(path.suffix, "tiff")
     encoder = av.CodecContext.create(codec, "w")
     encoder.height, encoder.width = image.shape[:2]
     encoder.time_base = Fraction(1, 25)
@@ -23,7 +23,7 @@ def save(path, image):
         )
     else:
         deep = image.dtype == np.uint16
-        encoder.pix_fmt = "rgb48be" if deep else "rgb24"
+        encoder.pix_fmt = f"rgb48{'be' if codec == 'png' else 'le'}" if deep else "rgb24"
         frame = av.VideoFrame.from_ndarray(image, "rgb48le" if deep else "rgb24")
         frame = frame.reformat(format=encoder.pix_fmt)
     frame.pts = 0
@@ -57,7 +57,7 @@ def test_a_folder_of_pictures_becomes_a_folder_of_pictures_exactly(tmp_path):
         np.testing.assert_array_equal(load(tmp_path / "out" / name), wanted)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
 def test_pictures_become_a_video_with_their_colours(tmp_path, suffix):
     source = sequence(tmp_path / "in", suffix=suffix)
     restore_nearest(source, tmp_path / "out.mp4", crf=4)
@@ -75,13 +75,74 @@ def test_a_video_becomes_a_folder_of_pictures(tmp_path):
     assert [clips.number_in(load(file)) for file in files] == [0, 1, 2]
 
 
-def test_sixteen_bits_stay_sixteen_bits(tmp_path):
-    image = clips.picture(5, 48, 64).astype(np.uint16) * 257
-    save(tmp_path / "deep.png", image)
-    restore_nearest(tmp_path / "deep.png", tmp_path / "out.png")
-    out = load(tmp_path / "out.png", "rgb48le").astype(int)
+def deep_picture(number):
+    """Of 16 bits, all of them in use."""
+    image = clips.picture(number, 48, 64).astype(np.uint16) * 257
+    return image - image // 256 * (np.arange(64) % 7)[:, None].astype(np.uint16)
+
+
+@pytest.mark.parametrize("before", [".png", ".tif"])
+@pytest.mark.parametrize("after", [".png", ".tiff"])
+def test_sixteen_bits_stay_sixteen_bits(tmp_path, before, after):
+    image = deep_picture(5)
+    save(tmp_path / f"deep{before}", image)
+    restore_nearest(tmp_path / f"deep{before}", tmp_path / f"out{after}")
+    out = load(tmp_path / f"out{after}", "rgb48le").astype(int)
     wanted = np.kron(image.astype(int), np.ones((4, 4, 1), int))
     assert np.abs(out - wanted).max() <= 1  # of 65535: white is 65280 on the way
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+def test_a_folder_of_deep_pictures_becomes_one_of_the_same_kind(tmp_path, suffix):
+    source = tmp_path / "in"
+    source.mkdir()
+    for number in (1, 2, 3):
+        save(source / f"f{number}{suffix}", deep_picture(number))
+    restore_nearest(source, tmp_path / "out")
+    names = sorted(file.name for file in (tmp_path / "out").iterdir())
+    assert names == [f"f{number}{suffix}" for number in (1, 2, 3)]
+    out = load(tmp_path / "out" / f"f3{suffix}", "rgb48le").astype(int)
+    assert np.abs(out - np.kron(deep_picture(3).astype(int), np.ones((4, 4, 1), int))).max() <= 1
+
+
+def test_joined_pictures_keep_their_kind_and_are_counted_through(tmp_path):
+    segments = [sequence(tmp_path / name, numbers=(1, 2), suffix=".tif") for name in ("a", "b")]
+    joined = join_pictures(segments, tmp_path / "joined", named=False)
+    names = sorted(file.name for file in joined.iterdir())
+    assert names == [f"frame_00000{i}.tif" for i in (1, 2, 3, 4)]
+
+
+def test_other_programs_read_the_deep_pictures(tmp_path):
+    image = deep_picture(5)
+    save(tmp_path / "deep.png", image)
+    restore_nearest(tmp_path / "deep.png", tmp_path / "out.tif")
+    tifffile = pytest.importorskip("tifffile")
+    read = tifffile.imread(tmp_path / "out.tif")
+    assert read.dtype == np.uint16
+    assert np.abs(read[::4, ::4].astype(int) - image).max() <= 1
+
+
+def test_pictures_are_taken_for_24_a_second_and_that_is_said(tmp_path):
+    source = sequence(tmp_path / "in")
+    with open_source(source) as frames:
+        assert frames.info.rate == 24
+        assert "taken to be 24 frames a second" in frames.info.assumed[0]
+    with open_source(source, rate=Fraction(30000, 1001)) as frames:
+        assert frames.info.rate == Fraction(30000, 1001)
+        assert frames.info.assumed == ()
+
+
+def test_a_rate_for_a_video_is_an_error(tmp_path):
+    source = clips.make(tmp_path / "in.mp4", frames=2)
+    with pytest.raises(OptionError, match="times of their own"):
+        open_source(source, rate=Fraction(30))
+
+
+def test_two_pictures_of_one_name_are_an_error(tmp_path):
+    source = sequence(tmp_path / "in", numbers=(1, 2))
+    save(source / "frame_2.tif", clips.picture(2, 48, 64))
+    with pytest.raises(VideoError, match=r"one name: frame_2\.png and frame_2\.tif"):
+        open_source(source)
 
 
 def test_a_gap_in_the_numbers_is_an_error(tmp_path):
@@ -113,7 +174,7 @@ def test_other_files_in_the_folder_are_told_of(tmp_path):
     source = sequence(tmp_path / "in", numbers=(1,))
     (source / "notes.txt").write_text("hello")
     with open_source(source) as frames:
-        assert "1 other files" in frames.info.notices[0]
+        assert "one other file in" in frames.info.notices[0]
 
 
 def test_a_folder_with_something_in_it_is_not_replaced(tmp_path):

@@ -7,11 +7,12 @@ from restoring import enlarged, restore_nearest
 from test_writer import VARIABLE, ffprobe, sound
 
 from vsrdb_cli.errors import OutputError
-from vsrdb_cli.video.encoders import EncoderOptions, choose
+from vsrdb_cli.options import EncoderOptions
+from vsrdb_cli.video.encoders import choose
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.join import join, segment_suffix
 from vsrdb_cli.video.reader import open_source
-from vsrdb_cli.video.writer import SegmentWriter
+from vsrdb_cli.video.writer import VideoOnlyWriter
 
 
 def restore_in_segments(source, folder, target, ends, **options):
@@ -24,7 +25,7 @@ def restore_in_segments(source, folder, target, ends, **options):
         segments = []
         for first, last in zip([0, *ends[:-1]], ends, strict=True):
             segments.append(folder / f"segment-{first}{segment_suffix(encoding.codec)}")
-            with SegmentWriter(segments[-1], info, encoding) as sink:
+            with VideoOnlyWriter(segments[-1], info, encoding) as sink:
                 for frame in reader.frames(first, last):
                     sink.write(Frame(enlarged(frame.rgb, 4), frame.pts, frame.duration))
                 sink.commit()

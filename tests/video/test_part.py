@@ -9,15 +9,15 @@ import av
 import clips
 import full_clips
 import pytest
-from restoring import enlarged
+from restoring import enlarged, open_sink
 from test_images import sequence
 
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.restore import RestoreOptions, restore_video
+from vsrdb_cli.options import RestoreOptions, read_position
+from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.part import busiest, parse_position, trimmed
+from vsrdb_cli.video.part import busiest, trimmed
 from vsrdb_cli.video.reader import open_source
-from vsrdb_cli.video.writer import open_sink
 
 
 @pytest.mark.parametrize("text, position", [
@@ -25,14 +25,14 @@ from vsrdb_cli.video.writer import open_sink
     ("0:01:30.25", Fraction(361, 4)), ("1:00:00", Fraction(3600)), ("2250f", 2250),
 ])  # fmt: skip
 def test_places_are_times_or_frames(text, position):
-    assert parse_position(text) == position
-    assert type(parse_position(text)) is type(position)
+    assert read_position(text) == position
+    assert type(read_position(text)) is type(position)
 
 
 @pytest.mark.parametrize("text", ["", "-3", "1:75:00", "3 s", "f", "1e3", "12:34:56:07"])
 def test_what_is_neither_is_refused(text):
-    with pytest.raises(ValueError, match="neither a time"):
-        parse_position(text)
+    with pytest.raises(ValueError, match="write a time"):
+        read_position(text)
 
 
 def numbers(frames):
@@ -100,7 +100,7 @@ def test_sound_subtitles_and_chapters_are_cut_alike(tmp_path, suffix):
     source = full_clips.make(tmp_path / "in.mkv", audio=("aac",), timecode="10:00:00:00")
     out = tmp_path / f"out{suffix}"
     with trimmed(open_source(source), start=Fraction(2, 5), end=Fraction(4, 5)) as part:
-        assert "timecode is left out" in part.info.notices[0]
+        assert "timecode is dropped" in part.info.notices[0]
         with open_sink(out, part.info, 4) as sink:
             for frame in part.frames():
                 sink.write(Frame(enlarged(frame.rgb, 4), frame.pts, frame.duration))

@@ -10,7 +10,8 @@ from restoring import restore_nearest
 from test_images import load, save
 from test_writer import ffprobe
 
-from vsrdb_cli.restore import RestoreOptions, restore_video
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.interlace import look
 from vsrdb_cli.video.reader import open_source
 
@@ -260,7 +261,7 @@ def test_transparency_is_left_out_and_said(tmp_path, name, codec, pix_fmt):
     source = moving_with_alpha(tmp_path / name, codec, pix_fmt)
     with open_source(source) as reader:
         assert reader.info.transparent
-        assert "transparency (alpha) is left out" in reader.info.notices[0]
+        assert "transparency (alpha) is dropped" in reader.info.notices[0]
     restore_nearest(source, tmp_path / "out.mp4")
     assert clips.read(tmp_path / "out.mp4").numbers == list(range(4))
 

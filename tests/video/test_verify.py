@@ -2,13 +2,12 @@ from fractions import Fraction
 
 import clips
 import pytest
-from restoring import enlarged, restore_nearest
+from restoring import enlarged, open_sink, restore_nearest
 
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.reader import open_source
 from vsrdb_cli.video.verify import Expected, mismatches
-from vsrdb_cli.video.writer import open_sink
 
 
 @pytest.fixture(scope="module")

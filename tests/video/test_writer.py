@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from restoring import enlarged, restore_nearest
+from restoring import enlarged, open_sink, restore_nearest
 
 from vsrdb_cli.cli import main
 from vsrdb_cli.errors import OptionError, OutputError
-from vsrdb_cli.restore import RestoreOptions, restore_video
+from vsrdb_cli.options import EncoderOptions, RestoreOptions
+from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.codecs import ENCODERS, NVENC
-from vsrdb_cli.video.encoders import EncoderOptions, refusal
+from vsrdb_cli.video.encoders import refusal
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.reader import open_source
-from vsrdb_cli.video.writer import open_sink
 
 VARIABLE = (0, 3003, 6006, 30000, 33003, 90000)
 
@@ -165,8 +165,8 @@ def test_an_existing_output_is_kept_unless_told_and_until_the_new_one_is_whole(t
     ("out.xyz", {}, "no video is written to '.xyz'"),
     ("nowhere/out.mp4", {}, "folder .* does not exist"),
     ("out.webm", {"codec": "h264"}, "h264 video cannot be put into a .webm file"),
-    ("out.mp4", {"codec": "vvc"}, "unknown codec 'vvc'"),
-    ("out.mp4", {"crf": 99}, "--crf 99 is outside"),
+    ("out.mp4", {"codec": "vvc"}, "--codec vvc is not possible"),
+    ("out.mp4", {"crf": 99}, "--crf 99 is not possible"),
     ("out.mp4", {"preset": "warp"}, "no preset 'warp'"),
     ("out.mp4", {"codec": "av1", "preset": "11"}, "no preset '11'"),
     ("out.mp4", {"pix_fmt": "rgb24"}, "no pixel format 'rgb24'"),
@@ -234,9 +234,10 @@ def test_hardware_asked_for_on_the_command_line_is_refused_in_one_line(tmp_path)
     out = tmp_path / "out.mp4"
     command = ["restore", "--weights", "nearest", "--hardware", "nvenc", "--codec", "hevc"]
     done = CliRunner().invoke(main, [*command, str(source), str(out)])
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert re.fullmatch(
-        "error: hevc_nvenc does not open here: .+\nhint: leave --hardware away.+\n", done.stderr
+        ".+ -> .+\nerror: hevc_nvenc does not open here: .+\nhint: leave --hardware away.+\n",
+        done.stderr,
     )
     assert not out.exists()
 

@@ -47,13 +47,13 @@ def load_runner(
     if weights in METHODS:
         if backend not in ("auto", "torch"):
             raise BackendError(
-                f"'{weights}' is a network without parameters and runs in torch, not {backend}",
-                hint="leave --backend away, or name weights with parameters",
+                f"'{weights}' has no parameters, so it runs in torch, not {backend}",
+                hint="omit --backend, or name weights with parameters",
             )
         return BuiltinRunner(weights)
     if precision == "bfloat16" and backend not in ("auto", "torch"):
         raise BackendError(
-            f"there is no bfloat16 in {backend}, files for it are float32 or float16",
+            f"{backend} has no bfloat16; its files are float32 or float16",
             hint="use --precision float16, float32 or auto, or --backend torch",
         )
     from vsrdb_cli.backends.pytorch import TorchRunner
@@ -65,7 +65,7 @@ def load_runner(
     if backend in ENGINES:
         return _engine(checkpoint, backend, device, precision, size)
     if backend == "auto" and size is not None:
-        engine = _fitting_engine(checkpoint, device, precision, size)
+        engine = fitting_engine(checkpoint, device=device, precision=precision, size=size)
         if engine is not None:
             return engine
     return TorchRunner(checkpoint, device, precision)
@@ -87,41 +87,33 @@ def _onnxruntime(checkpoint: Checkpoint, device: str, precision: str) -> Runner:
         if files.complete():
             return OrtRunner(files, device)
     raise BackendError(
-        f"there are no ONNX files of '{checkpoint.name}' in {wanted[-1]} in {folder}",
-        hint=f"write them: {files.command('onnx')}",
+        f"no ONNX files found for '{checkpoint.name}' in {wanted[-1]} in {folder}",
+        hint=f"export them: {files.command('onnx')}",
     )
 
 
 def fitting_engine(
-    weights: str, *, device: str, precision: str, size: tuple[int, int]
+    weights: str | Checkpoint, *, device: str, precision: str, size: tuple[int, int]
 ) -> Runner | None:
     """The engine for this GPU that takes pictures of `size` (height, width), if there is one.
 
     What is in the way of one is no error here: nobody asked for it.
     """
-    if weights in METHODS or not _may_fit(device):
-        return None
-    from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
-
-    return _fitting_engine(load_checkpoint(weights), device, precision, size)
-
-
-def _may_fit(device: str) -> bool:
     import torch
 
-    return device != "cpu" and torch.cuda.is_available()
-
-
-def _fitting_engine(
-    checkpoint: Checkpoint, device: str, precision: str, size: tuple[int, int]
-) -> TrtRunner | None:
-    if not _may_fit(device):
+    if device == "cpu" or not torch.cuda.is_available():
         return None
+    if isinstance(weights, str):
+        if weights in METHODS:
+            return None
+        from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
+
+        weights = load_checkpoint(weights)
     for flavour in ENGINES:
         for name in _precisions(precision):
             try:
-                runner = _engine(checkpoint, flavour, device, name, size)
-            except BackendError:
+                runner = _engine(weights, flavour, device, name, size)
+            except (BackendError, RuntimeError):  # of torch: no memory left for it
                 continue
             if runner.takes(*size):
                 return runner
@@ -137,8 +129,8 @@ def _engine(
 ) -> TrtRunner:
     from vsrdb_cli.backends.engine_files import find_engine
     from vsrdb_cli.backends.exported_files import ExportFiles, default_folder
-    from vsrdb_cli.backends.trt import TrtRunner, require_gpu
-    from vsrdb_cli.export.to_tensorrt import find_place, proven
+    from vsrdb_cli.backends.tensorrt_library import find_place, require_gpu
+    from vsrdb_cli.backends.trt import TrtRunner, proven
 
     require_gpu(flavour)  # before anything of TensorRT is loaded: it crashes without one
     device = "cuda" if device == "auto" else device

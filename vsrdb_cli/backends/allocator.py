@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from typing import Any
 
 # glibc's mallopt(3).
 _M_TRIM_THRESHOLD = -1
@@ -19,7 +20,7 @@ def keep_freed_memory() -> None:
     One heap serves all threads, since only the first can hold blocks of any size. The process then
     holds the peak of what it used until it ends.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = _glibc("mallopt")
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, 1)
         mallopt(_M_MMAP_MAX, 0)
@@ -28,11 +29,19 @@ def keep_freed_memory() -> None:
 
 def kept_bytes() -> int:
     """What was freed and kept: the system counts it as taken, but the process can use it again."""
-    mallinfo2 = getattr(ctypes.CDLL(None), "mallinfo2", None)
+    mallinfo2 = _glibc("mallinfo2")
     if mallinfo2 is None:
         return 0
     mallinfo2.restype = _MallInfo
     return int(mallinfo2().fordblks)
+
+
+def _glibc(name: str) -> Any:
+    """A function of the C library; None where that is another one."""
+    try:
+        return getattr(ctypes.CDLL(None), name, None)
+    except (OSError, TypeError):  # Windows has none by that name
+        return None
 
 
 class _MallInfo(ctypes.Structure):

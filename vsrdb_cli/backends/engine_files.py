@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from vsrdb_cli.backends.exported_files import GRAPHS, ExportFiles
+from vsrdb_cli.backends.graphs import REVISION
 from vsrdb_cli.errors import BackendError, OptionError
-from vsrdb_cli.export.graph import REVISION
-
-FLAVOURS = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}  # -> module
+from vsrdb_cli.files import whole
 
 Size = tuple[int, int]  # (height, width)
 
@@ -103,10 +102,8 @@ class Engine:
 
     def save(self, folder: Path) -> None:
         text = json.dumps(asdict(self), indent=2)
-        path = self.path(folder)
-        part = path.with_suffix(".part")
-        part.write_text(text + "\n", encoding="utf-8")
-        part.replace(path)
+        with whole(self.path(folder)) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def sidecar_path(files: ExportFiles, place: Place, sizes: Sizes) -> Path:
@@ -133,35 +130,35 @@ def load_engine(sidecar: Path, files: ExportFiles, place: Place) -> Engine:
         engine = Engine(place=Place(**values.pop("place")), sizes=Sizes(**sizes), **values)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise BackendError(
-            f"{sidecar} describes no engine: {error}",
-            hint=f"build it again: {files.command(place.flavour)}",
+            f"{sidecar} does not describe an engine: {error}",
+            hint=f"rebuild it: {files.command(place.flavour)}",
         ) from error
     again = files.command(place.flavour, *engine.sizes.options)
     if engine.revision != REVISION:
         raise BackendError(
-            f"{sidecar} is of another version of vsrdb (revision {engine.revision}, wanted"
+            f"{sidecar} was made by another version of vsrdb (revision {engine.revision}, wanted"
             f" {REVISION})",
-            hint=f"build it again: {again}",
+            hint=f"rebuild it: {again}",
         )
     if engine.place != place:
         raise BackendError(
-            f"{sidecar} was built for {_where(engine.place)}, but this is {_where(place)}",
+            f"{sidecar} was built for {_where(engine.place)}, but this machine has {_where(place)}",
             hint=f"build it here: {again}",
         )
     if (engine.sha256, engine.precision) != (files.sha256, files.precision):
         raise BackendError(
             f"{sidecar} was made of {engine.weights} ({engine.sha256[:12]}) in {engine.precision},"
             f" not of {files.weights} ({files.sha256[:12]}) in {files.precision}",
-            hint=f"build it again: {again}",
+            hint=f"rebuild it: {again}",
         )
     for graph in GRAPHS:
         path = engine_path(sidecar, graph)
         found = file_sha256(path)
         if found != engine.engine_sha256.get(graph):
             raise BackendError(
-                f"{path} is damaged: its SHA-256 starts {found[:12] or '(no file)'}, expected"
+                f"{path} is damaged: its SHA-256 starts with {found[:12] or '(no file)'}, expected"
                 f" {engine.engine_sha256.get(graph, '(none)')[:12]}",
-                hint=f"build it again: {again}",
+                hint=f"rebuild it: {again}",
             )
     return engine
 
@@ -189,7 +186,7 @@ def find_engine(files: ExportFiles, place: Place, size: Size | None = None) -> E
     if refused is not None:
         raise refused
     raise BackendError(
-        f"there is no {place.flavour} engine of '{files.weights}' in {files.precision} in"
+        f"no {place.flavour} engine found for '{files.weights}' in {files.precision} in"
         f" {files.folder}",
         hint=f"build it: {files.command(place.flavour)}",
     )

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from platformdirs import user_cache_path
+
 from vsrdb_cli.checkpoints.registry import bundled_models
 
 if TYPE_CHECKING:
@@ -24,8 +26,7 @@ def default_folder() -> Path:
     """$VSRDB_EXPORTS, or `vsrdb/exports` in the user's cache: where `restore` looks."""
     if named := os.environ.get("VSRDB_EXPORTS"):
         return Path(named)
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "vsrdb" / "exports"
+    return user_cache_path("vsrdb", appauthor=False) / "exports"
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from vsrdb_cli.backends import graphs
 from vsrdb_cli.backends.runner import Memory, RunnerInfo
 from vsrdb_cli.errors import BackendError
+from vsrdb_cli.network.memory import feature_bytes, kernel_count
 
 if TYPE_CHECKING:
     from vsrdb_cli.backends.exported_files import ExportFiles
@@ -41,20 +43,18 @@ class OrtRunner:
     """
 
     def __init__(self, files: ExportFiles, device: str) -> None:
-        from vsrdb_cli.export.graph import GraphInfo
-
         self._kind, _, index = device.partition(":")
         self._index = int(index or 0)
         self._encoder, self._restorer = (self._session(str(path)) for path in files.graphs)
         for path, session in zip(files.graphs, (self._encoder, self._restorer), strict=True):
             said = session.get_modelmeta().custom_metadata_map
-            graph = GraphInfo.from_metadata(said, str(path), files.command("onnx"))
+            graph = graphs.GraphInfo.from_metadata(said, str(path), files.command("onnx"))
             if (graph.sha256, graph.precision) != (files.sha256, files.precision):
                 raise BackendError(
                     f"{path} was made of {graph.weights} ({graph.sha256[:12]}) in"
                     f" {graph.precision}, not of {files.weights} ({files.sha256[:12]}) in"
                     f" {files.precision}",
-                    hint=f"write it again: {files.command('onnx')}",
+                    hint=f"export it again: {files.command('onnx')}",
                 )
         self._config = graph.config
         self._bytes = sum(path.stat().st_size for path in files.graphs)
@@ -72,22 +72,18 @@ class OrtRunner:
     def encode(self, picture: Tensor) -> OrtFeatures:
         import onnxruntime
 
-        from vsrdb_cli.export import graph
-
         held = onnxruntime.OrtValue.ortvalue_from_numpy(
             picture.contiguous().numpy(), self._kind, self._index
         )
-        centre, features = self._run(self._encoder, {graph.PICTURE: held}, graph.ENCODED)
+        centre, features = self._run(self._encoder, {graphs.PICTURE: held}, graphs.ENCODED)
         return OrtFeatures(held, centre, features)
 
     def restore(self, window: Sequence[OrtFeatures]) -> Tensor:
-        from vsrdb_cli.export import graph
-
-        inputs = {graph.CENTRE: window[len(window) // 2].centre}
+        inputs = {graphs.CENTRE: window[len(window) // 2].centre}
         for t, frame in enumerate(window):
-            inputs[f"{graph.PICTURE}_{t}"] = frame.picture
-            inputs[f"{graph.FEATURES}_{t}"] = frame.features
-        (restored,) = self._run(self._restorer, inputs, [graph.RESTORED])
+            inputs[f"{graphs.PICTURE}_{t}"] = frame.picture
+            inputs[f"{graphs.FEATURES}_{t}"] = frame.features
+        (restored,) = self._run(self._restorer, inputs, [graphs.RESTORED])
         return torch.from_numpy(restored.numpy())
 
     def memory(self, height: int, width: int) -> Memory:
@@ -144,7 +140,7 @@ def require_onnxruntime(device: str) -> None:
     """Raise BackendError, naming what to install, unless ONNX Runtime runs on `device`."""
     if not available("cpu"):
         raise BackendError(
-            "the backend onnxruntime was asked for, but ONNX Runtime is not installed",
+            "--backend onnxruntime needs ONNX Runtime, which is not installed",
             hint="pip install 'vsrdb[export]', or 'vsrdb[gpu]' on a machine with a GPU",
         )
     kind, _, index = device.partition(":")
@@ -154,7 +150,7 @@ def require_onnxruntime(device: str) -> None:
         )
     if not available(kind):
         raise BackendError(
-            f"'{device}' was asked for, but ONNX Runtime has no GPU here",
+            f"ONNX Runtime finds no GPU for '{device}'",
             hint="use --device cpu; with an NVIDIA GPU: pip uninstall onnxruntime"
             " && pip install 'vsrdb[gpu]'",
         )
@@ -169,13 +165,8 @@ def estimate_memory(
     as convolved, in the filter's layout, and multiplied. Five times fits what was measured: 24.8 kB
     a pixel for fmanet-xs at 160x90, 27.5 kB estimated.
     """
-    channels, length = config.dim, config.num_seq
-    kernels = length * (config.scale * config.us_kernel_size) ** 2
-    held = 2 * (config.num_FRMA + 1) * channels * size + config.in_channels * 4
-    upsampling = 2 * config.scale**2 * channels * size
+    held = feature_bytes(config, size)
+    upsampling = 2 * config.scale**2 * config.dim * size
+    work = config.num_seq * held + max(5 * kernel_count(config) * 4, upsampling)
     pixels = height * width
-    return Memory(
-        weights=2 * weights,
-        features=pixels * held,
-        work=pixels * (length * held + max(5 * kernels * 4, upsampling)),
-    )
+    return Memory(weights=2 * weights, features=pixels * held, work=pixels * work)

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from vsrdb_cli.backends import engine_files as engines
+from vsrdb_cli.backends import parity
 from vsrdb_cli.backends.engine_files import Engine
 from vsrdb_cli.backends.exported_files import ExportFiles
-from vsrdb_cli.backends.runner import Memory, RunnerInfo
+from vsrdb_cli.backends.graphs import CENTRE, ENCODED, FEATURES, PICTURE, RESTORED
+from vsrdb_cli.backends.plugin import register_plugin
+from vsrdb_cli.backends.pytorch import TorchRunner
+from vsrdb_cli.backends.runner import Memory, Runner, RunnerInfo
+from vsrdb_cli.backends.tensorrt_library import import_library, require_gpu
 from vsrdb_cli.errors import BackendError
-from vsrdb_cli.export.graph import CENTRE, ENCODED, FEATURES, PICTURE, RESTORED
-from vsrdb_cli.export.to_tensorrt import import_library
+from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.network.memory import feature_bytes
+
+if TYPE_CHECKING:
+    from vsrdb_cli.checkpoints.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -46,9 +54,8 @@ class TrtRunner:
         self._engine, self._files = engine, files
         trt = import_library(engine.place.flavour)
         if engine.place.flavour == "tensorrt":
-            from vsrdb_cli.export.plugin import register_plugin
-
             register_plugin(trt)
+        self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         with torch.cuda.device(self._device):
             self._runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
             sidecar = engine.path(files.folder)
@@ -88,17 +95,19 @@ class TrtRunner:
         return TrtFeatures(held, *(outputs[name] for name in ENCODED))
 
     def restore(self, window: Sequence[TrtFeatures]) -> Tensor:
+        return self.restore_on_device(window).cpu()
+
+    def restore_on_device(self, window: Sequence[TrtFeatures]) -> Tensor:
         inputs = {CENTRE: window[len(window) // 2].centre}
         for t, frame in enumerate(window):
             inputs[f"{PICTURE}_{t}"] = frame.picture
             inputs[f"{FEATURES}_{t}"] = frame.features
-        return self._run("restorer", inputs)[RESTORED].cpu()
+        return self._run("restorer", inputs)[RESTORED]
 
     def memory(self, height: int, width: int) -> Memory:
         # A context is allocated once, for the largest picture of the profile.
-        config = self._engine.config
-        size = 4 if self._engine.precision == "float32" else 2
-        held = 2 * (config["num_FRMA"] + 1) * config["dim"] * size + 4 * config["in_channels"]
+        config = FMANetConfig.from_dict(self._engine.config)
+        held = feature_bytes(config, 4 if self._engine.precision == "float32" else 2)
         contexts = sum(graph.device_memory_size_v2 for graph in self._graphs.values())
         output = 2 * 4 * 3 * self.scale**2
         return Memory(
@@ -110,14 +119,24 @@ class TrtRunner:
         for key, tensor in inputs.items():
             context.set_input_shape(key, tuple(tensor.shape))
             context.set_tensor_address(key, tensor.data_ptr())
-        outputs = {}
-        for key in ENCODED if name == "encoder" else [RESTORED]:
-            shape = tuple(context.get_tensor_shape(key))
-            outputs[key] = torch.empty(shape, dtype=self._dtypes[key], device=self._device)
-            context.set_tensor_address(key, outputs[key].data_ptr())
-        with torch.cuda.device(self._device):
-            if not context.execute_async_v3(torch.cuda.current_stream().cuda_stream):
-                raise RuntimeError(f"{self._engine.place.flavour} failed to run the {name}")
+        # A stream of its own: on the default one TensorRT waits for the device at every call. What
+        # goes in is made before it begins and, since the caller's stream waits, not freed before
+        # it ends; likewise what comes out.
+        callers = torch.cuda.current_stream(self._device)
+        self._stream.wait_stream(callers)
+        with torch.cuda.stream(self._stream):
+            outputs = {}
+            for key in ENCODED if name == "encoder" else [RESTORED]:
+                shape = tuple(context.get_tensor_shape(key))
+                outputs[key] = torch.empty(shape, dtype=self._dtypes[key], device=self._device)
+                context.set_tensor_address(key, outputs[key].data_ptr())
+            done = context.execute_async_v3(self._stream.cuda_stream)
+        callers.wait_stream(self._stream)
+        if not done:
+            raise BackendError(
+                f"{self._engine.place.flavour} failed to run the {name}",
+                hint="the lines above say why; use --backend torch",
+            )
         return outputs
 
     def _deserialised(self, path: Path) -> Any:
@@ -125,8 +144,8 @@ class TrtRunner:
         if graph is None:
             place, sizes = self._engine.place, self._engine.sizes
             raise BackendError(
-                f"{self._engine.place.flavour} does not take {path}",
-                hint=f"build it again: {self._files.command(place.flavour, *sizes.options)}",
+                f"{self._engine.place.flavour} cannot load {path}",
+                hint=f"rebuild it: {self._files.command(place.flavour, *sizes.options)}",
             )
         return graph
 
@@ -134,19 +153,29 @@ class TrtRunner:
         sizes = self._engine.sizes
         if not self.takes(height, width):
             raise BackendError(
-                f"this engine takes pictures of {sizes} pixels, not {width}x{height}",
-                hint=f"work in tiles (--tile {min(sizes.largest)}), or build for this size: "
+                f"this engine handles pictures of {sizes} pixels, not {width}x{height}",
+                hint=f"work in tiles (--tile {min(sizes.largest)}), or build one for this size: "
                 + self._files.command(self._engine.place.flavour, "--size", f"{width}x{height}"),
             )
 
 
-def require_gpu(flavour: str) -> None:
-    """Raise BackendError where torch finds no GPU: their runtimes crash without one."""
-    if not torch.cuda.is_available():
-        raise BackendError(
-            f"the backend {flavour} needs an NVIDIA GPU, and torch {torch.__version__} finds none",
-            hint="on this machine use --backend torch or onnxruntime",
-        )
+def proven(engine: Engine, runner: Runner, checkpoint: Checkpoint, folder: Path) -> Engine:
+    """The engine with its measured agreement with torch in float32, measured once where it runs.
+
+    Raises:
+        BackendError: it computes something else; it is not to be used.
+    """
+    if engine.agreement:
+        return engine
+    # Small and of no round number: the difference does not grow with the picture.
+    low, high = engine.sizes.smallest, engine.sizes.largest
+    sizes = {(min(low[0] + n, high[0]), min(low[1] + 2 * n, high[1])) for n in (0, 5, 13)}
+    agreements = parity.compare(TorchRunner(checkpoint, "cpu", "float32"), runner, sorted(sizes))
+    parity.require(agreements, engine.precision, f"the {engine.place.flavour} engine")
+    measured = {f"{a.width}x{a.height}": a.max_error for a in agreements}
+    engine = replace(engine, agreement=measured)
+    engine.save(folder)
+    return engine
 
 
 def _outputs(trt: Any, graph: Any) -> list[str]:

@@ -6,16 +6,18 @@ import json
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 from vsrdb_cli import __version__
-from vsrdb_cli.batch.inputs import Item
+from vsrdb_cli.batch.finished import Finished
+from vsrdb_cli.batch.targets import Item
 from vsrdb_cli.errors import OutputError, VsrdbError
-from vsrdb_cli.files import temporary_beside
-from vsrdb_cli.restore import RestoreReport
+from vsrdb_cli.files import is_there, whole
+from vsrdb_cli.jobs.report import RestoreReport
 
 
 class Status(Enum):
@@ -28,13 +30,22 @@ class Status(Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an item. details: a traceback, where the error is not the user's."""
+    """What became of an item.
+
+    reason: why it was skipped. details: a traceback, where the error is not the user's.
+    """
 
     item: Item
     status: Status
     report: RestoreReport | None = None
     error: BaseException | None = None
+    reason: str | None = None
     details: str | None = None
+
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """What of the source could not be read, though it was restored."""
+        return self.report.damage if self.report is not None else ()
 
     def to_json(self) -> dict[str, Any]:
         """For a report file: plain values, None where there is nothing to say."""
@@ -48,7 +59,10 @@ class Outcome:
             "height": report and report.height_hr,
             "seconds": report and round(report.seconds, 3),
             "runner": report and str(report.runner),
+            "strength": report and report.strength,
             "notices": list(report.notices) if report else [],
+            "damage": list(self.damage),
+            "reason": self.reason,
             "error": None if error is None else str(error),
             "hint": error.hint if isinstance(error, VsrdbError) else None,
             "details": self.details,
@@ -56,26 +70,47 @@ class Outcome:
 
 
 def attempt(
-    item: Item, restore: Callable[[Item], RestoreReport], *, skip_existing: bool = False
+    item: Item,
+    restore: Callable[[Item], RestoreReport],
+    *,
+    skip_existing: bool = False,
+    finished: Finished | None = None,
+    new_folders: bool = False,
 ) -> Outcome:
-    """Restore one of many; whatever fails becomes its outcome, so that the others go on.
+    """Restore one input; whatever fails becomes its outcome, so that others go on.
 
     Args:
         restore: one item, as `restore_video` does.
         skip_existing: an output that is there already is skipped, and no failure.
+        finished: what earlier runs of the same batch did; the item is entered there.
+        new_folders: whether the output's folder is made, where it is missing.
     """
     if item.problem is not None:
         return Outcome(item, Status.FAILED, error=item.problem)
-    if skip_existing and is_there(item.target):
-        return Outcome(item, Status.SKIPPED)
+    if reason := why_skipped(item, skip_existing=skip_existing, finished=finished):
+        return Outcome(item, Status.SKIPPED, reason=reason)
     try:
-        item.target.parent.mkdir(parents=True, exist_ok=True)
-        return Outcome(item, Status.RESTORED, restore(item))
+        if new_folders:
+            item.target.parent.mkdir(parents=True, exist_ok=True)
+        report = restore(item)
+        if finished is not None:
+            with suppress(OutputError):  # restored it is, even if the next run will not know
+                finished.enter(item)
+        return Outcome(item, Status.RESTORED, report)
     except VsrdbError as error:
         return Outcome(item, Status.FAILED, error=error)
     except Exception as error:  # a night's work must not end at one file that breaks us
         details = "".join(traceback.format_exception(error))
         return Outcome(item, Status.FAILED, error=error, details=details)
+
+
+def why_skipped(item: Item, *, skip_existing: bool, finished: Finished | None) -> str | None:
+    """Why an input need not be restored; None if it has to be."""
+    if finished is not None and finished.holds(item):
+        return "finished by an earlier run"
+    if skip_existing and is_there(item.target):
+        return "it exists already"
+    return None
 
 
 def write_report(path: Path, outcomes: Sequence[Outcome]) -> None:
@@ -90,16 +125,5 @@ def write_report(path: Path, outcomes: Sequence[Outcome]) -> None:
         **{status.value: counts[status.value] for status in Status},
         "inputs": [outcome.to_json() for outcome in outcomes],
     }
-    temporary = temporary_beside(path.absolute())
-    try:
+    with whole(path) as temporary:
         temporary.write_text(json.dumps(values, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"the report {path} cannot be written: {error.strerror}", hint="name another file"
-        ) from error
-
-
-def is_there(target: Path) -> bool:
-    """Whether an output is there; a folder may also be there for the sake of what is in it."""
-    return any(target.glob("*.png")) if target.is_dir() else target.exists()

@@ -43,7 +43,7 @@ def infer_config(shapes: Shapes) -> FMANetConfig:
     hidden = _size(shapes, f"{attention}.0.ffn1.project_out.weight", 1)
     channels, scale = _size(shapes, f"{encoder}.0.weight", 1), FMANetConfig.scale
     if channels != 3:
-        raise CheckpointError(f"it reads pictures of {channels} channels, expected 3")
+        raise CheckpointError(f"it reads pictures with {channels} channels, expected 3")
     try:
         return FMANetConfig(
             num_seq=dim // _size(shapes, f"{NET_D}d_conv.0.weight", 1),
@@ -63,7 +63,7 @@ def infer_config(shapes: Shapes) -> FMANetConfig:
             bias=f"{encoder}.0.bias" in shapes,
         )
     except ValueError as error:
-        raise CheckpointError(f"its shapes fit no FMA-Net: {error}") from error
+        raise CheckpointError(f"its shapes do not fit FMA-Net: {error}") from error
 
 
 def mismatches(shapes: Shapes, config: FMANetConfig) -> list[str]:
@@ -110,10 +110,10 @@ def in_short(phrases: list[str]) -> str:
 
 def _size(shapes: Shapes, name: str, axis: int) -> int:
     if name not in shapes:
-        raise CheckpointError(f"{name} is missing, which every FMA-Net has")
+        raise CheckpointError(f"{name} is missing; every FMA-Net has it")
     shape = shapes[name]
     if len(shape) <= axis or shape[axis] < 1:
-        raise CheckpointError(f"{name} is {shape}, which is no shape it has in an FMA-Net")
+        raise CheckpointError(f"{name} is {shape}, which it never is in an FMA-Net")
     return shape[axis]
 
 
@@ -130,4 +130,6 @@ def _ffn_factor(dim: int, hidden: int) -> float:
         factor = math.ceil(hidden / dim * 10.0**digits) / 10.0**digits
         if int(dim * factor) == hidden:
             return factor
-    raise CheckpointError(f"a feed-forward hidden size of {hidden} fits no factor of dim {dim}")
+    raise CheckpointError(
+        f"a feed-forward hidden size of {hidden} does not match any factor of dim {dim}"
+    )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsrdb_cli.checkpoints.architecture import in_short, infer_config, is_head, mismatches
-from vsrdb_cli.checkpoints.registry import BundledModel, bundled_models, known_names
+from vsrdb_cli.checkpoints.registry import METHODS, BundledModel, bundled_models, known_names
 from vsrdb_cli.checkpoints.tensor_file import SUFFIX, check_target, write_tensors
 from vsrdb_cli.errors import CheckpointError
 from vsrdb_cli.network.config import FMANetConfig
@@ -34,7 +34,7 @@ IMPORT_HINT = (
     "make a checkpoint of a released pair with:"
     " vsrdb weights import model_D_best.pt model_R_best.pt -o fmanet.safetensors"
 )
-_OTHER_HINT = "the file is damaged or another network's; use a bundled one: vsrdb weights list"
+_OTHER_HINT = "the file is damaged or for another network; use a bundled one: vsrdb weights list"
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,7 +66,7 @@ class Checkpoint:
         """What was assumed because the file does not say, one line each."""
         if self.channel_order:
             return ()
-        return (f"{self.path} does not record its channel order; taken as RGB",)
+        return (f"{self.path} does not say its channel order; RGB is assumed",)
 
 
 def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
@@ -103,10 +103,10 @@ def load_file(path: Path) -> Checkpoint:
             state = {name: file.get_tensor(name) for name in shapes if not is_head(name)}
     except SafetensorError as error:
         raise CheckpointError(
-            f"{path} is not a whole safetensors file: {error}",
+            f"{path} is not a complete safetensors file: {error}",
             hint=IMPORT_HINT
             if path.suffix in {".pt", ".pth", ".zip"}
-            else "the file is damaged or of another kind; fetch or copy it again",
+            else "the file is damaged or not a safetensors file; download or copy it again",
         ) from error
     return Checkpoint(
         name=path.stem,
@@ -198,8 +198,8 @@ def numbers(state: Mapping[str, Tensor], path: Path | str) -> dict[str, Tensor]:
     broken = [name for name, tensor in floats.items() if not tensor.isfinite().all()]
     if broken:
         raise CheckpointError(
-            f"{path}: numbers that are infinite or not a number in {in_short(broken)}",
-            hint="the training that made it went astray; use another checkpoint",
+            f"{path}: values that are infinite or NaN in {in_short(broken)}",
+            hint="its training diverged; use another checkpoint",
         )
     return floats
 
@@ -208,9 +208,9 @@ def _load_bundled(model: BundledModel) -> Checkpoint:
     found = _sha256(model.path)
     if found != model.sha256:
         raise CheckpointError(
-            f"{model.path} is not '{model.name}': its SHA-256 starts {found[:12]},"
+            f"{model.path} is not '{model.name}': its SHA-256 starts with {found[:12]},"
             f" expected {model.sha256[:12]}",
-            hint="the file is damaged or another model's; install vsrdb again",
+            hint="the file is damaged or replaced; reinstall vsrdb",
         )
     return replace(load_file(model.path), name=model.name)
 
@@ -221,7 +221,7 @@ def _sha256(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         raise CheckpointError(
-            f"{path} does not exist", hint="the names of bundled weights: vsrdb weights list"
+            f"{path} does not exist", hint="list the bundled weights with: vsrdb weights list"
         ) from None
     except OSError as error:
         raise CheckpointError(
@@ -243,19 +243,21 @@ def _read_config(
     try:
         config = infer_config(shapes)
     except CheckpointError as error:
-        raise CheckpointError(f"{path} holds no whole FMA-Net: {error}", hint=_OTHER_HINT) from None
+        raise CheckpointError(
+            f"{path} does not hold a complete FMA-Net: {error}", hint=_OTHER_HINT
+        ) from None
     recorded = metadata.get("config")
     if recorded is not None:
         config = _agreed(path, recorded, config)
     if metadata.get("scale", str(config.scale)) != str(config.scale):
         raise CheckpointError(
-            f"{path} is for scale {metadata['scale']}, its shapes for {config.scale}",
-            hint="use another checkpoint; this one was not written by vsrdb",
+            f"{path} is for scale {metadata['scale']}, but its shapes are for {config.scale}",
+            hint="use another checkpoint; vsrdb did not write this one",
         )
     differences = mismatches(shapes, config)
     if differences:
         raise CheckpointError(
-            f"{path} holds no whole FMA-Net: {in_short(differences)}", hint=_OTHER_HINT
+            f"{path} does not hold a complete FMA-Net: {in_short(differences)}", hint=_OTHER_HINT
         )
     return config
 
@@ -269,8 +271,8 @@ def _agreed(path: Path, recorded: str, inferred: FMANetConfig) -> FMANetConfig:
             inferred = replace(inferred, ffn_expansion_factor=config.ffn_expansion_factor)
     except (TypeError, ValueError, OverflowError) as error:
         raise CheckpointError(
-            f"{path} records no configuration of FMA-Net: {error}",
-            hint="use another checkpoint; this one was not written by vsrdb",
+            f"{path} has no FMA-Net configuration: {error}",
+            hint="use another checkpoint; vsrdb did not write this one",
         ) from error
     differences = [
         f"{name} {getattr(config, name)}, its shapes {getattr(inferred, name)}"
@@ -279,21 +281,19 @@ def _agreed(path: Path, recorded: str, inferred: FMANetConfig) -> FMANetConfig:
     ]
     if differences:
         raise CheckpointError(
-            f"{path} contradicts itself: its metadata say {in_short(differences)}",
-            hint="use another checkpoint; this one was not written by vsrdb",
+            f"{path} contradicts itself: its metadata says {in_short(differences)}",
+            hint="use another checkpoint; vsrdb did not write this one",
         )
     return config
 
 
 def _unknown(name: str) -> CheckpointError:
-    from vsrdb_cli.backends.builtin import METHODS
-
     if name in METHODS:
         return CheckpointError(
-            f"'{name}' is a network without parameters, there is no checkpoint of it",
-            hint="name weights with parameters; see: vsrdb weights list",
+            f"'{name}' has no parameters, so it has no checkpoint",
+            hint="choose a trained network: vsrdb weights list",
         )
     return CheckpointError(
-        f"no weights are called '{name}'; known are {', '.join(known_names())}",
-        hint=f"name one of these or a {SUFFIX} file, or {IMPORT_HINT}",
+        f"there are no weights named '{name}'; choose from {', '.join(known_names())}",
+        hint=f"use one of these, or a {SUFFIX} file, or {IMPORT_HINT}",
     )

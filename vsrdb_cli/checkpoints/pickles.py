@@ -22,7 +22,7 @@ from vsrdb_cli.errors import CheckpointError, VsrdbError
 SIZE_LIMIT = 1 << 30
 
 WANTED = "expected model_D_best.pt and model_R_best.pt"
-AGAIN = "download both files again from the page of FMA-Net's authors"
+AGAIN = "download both files again from the FMA-Net authors' page"
 
 _RELEASED_NAMES = ("model_D_best.pt", "model_R_best.pt")
 
@@ -89,12 +89,12 @@ class Pickle:
         asked = re.search(r"GLOBAL ([\w.]+)", str(error))
         if asked:
             return CheckpointError(
-                f"{self.name} asks for '{asked[1]}' while it is read; a checkpoint holds tensors,"
+                f"{self.name} tries to load '{asked[1]}'; a checkpoint holds tensors,"
                 " numbers, lists and dicts only",
                 hint=f"it could run any program: delete it and {AGAIN}",
             )
         return CheckpointError(
-            f"{self.name} is no whole PyTorch checkpoint of tensors and numbers; {WANTED}",
+            f"{self.name} is not a complete PyTorch checkpoint of tensors and numbers; {WANTED}",
             hint=AGAIN,
         )
 
@@ -140,7 +140,9 @@ def _pair_in_archive(path: Path) -> list[Pickle]:
         raise
     # zipfile raises a dozen kinds for damage, passwords and methods it does not know.
     except Exception as error:
-        raise CheckpointError(f"{path} is no readable zip archive: {error}", hint=AGAIN) from error
+        raise CheckpointError(
+            f"{path} is not a readable zip archive: {error}", hint=AGAIN
+        ) from error
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> bytes:

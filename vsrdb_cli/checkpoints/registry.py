@@ -7,6 +7,12 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
+# Networks without parameters, which `--weights` takes like a checkpoint, and what each is for.
+METHODS = {
+    "nearest": "repeats every pixel; for testing everything but the network",
+    "bicubic": "ordinary enlargement, for comparison",
+}
+
 
 @dataclass(frozen=True)
 class BundledModel:
@@ -37,8 +43,6 @@ def bundled_models() -> list[BundledModel]:
 
 def known_names() -> list[str]:
     """Every name `--weights` takes: bundled checkpoints and the networks without parameters."""
-    from vsrdb_cli.backends.builtin import METHODS
-
     return [*(model.name for model in bundled_models()), *METHODS]
 
 

@@ -57,7 +57,7 @@ def import_released(
     """
     check_target(target, overwrite=overwrite)
     if any(target.exists() and source.exists() and target.samefile(source) for source in sources):
-        raise OutputError(f"{target} is an input", hint="name another output")
+        raise OutputError(f"{target} is an input", hint="choose another output")
     halves = [_read_half(pickle) for pickle in find_pair(sources)]
     first, second = halves
     if first.key == second.key:
@@ -75,8 +75,8 @@ def import_released(
     differences = mismatches(shapes, config)
     if differences:
         raise CheckpointError(
-            f"{pair} are not the two halves of one FMA-Net: {in_short(differences)}",
-            hint="give two files of one training",
+            f"{pair} are not two halves of the same FMA-Net: {in_short(differences)}",
+            hint="give two files from the same training run",
         )
     save_checkpoint(
         target,
@@ -139,11 +139,11 @@ def _parameters(pickle: Pickle, state: Any, prefix: str) -> dict[str, Tensor]:
 
     if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):
         raise CheckpointError(
-            f"{pickle.name}: its state dict is no mapping of names to tensors", hint=AGAIN
+            f"{pickle.name}: its state dict does not map names to tensors", hint=AGAIN
         )
     for name, tensor in state.items():
         if type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.layout != torch.strided:
-            raise CheckpointError(f"{pickle.name}: {name} is no plain tensor", hint=AGAIN)
+            raise CheckpointError(f"{pickle.name}: {name} is not a plain tensor", hint=AGAIN)
         # A tensor may claim any size by repeating a few bytes, or none that is there at all.
         if tensor.is_meta or tensor.nbytes > tensor.untyped_storage().nbytes():
             raise CheckpointError(

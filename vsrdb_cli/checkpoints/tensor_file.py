@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsrdb_cli.errors import OutputError
+from vsrdb_cli.files import whole
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,7 +31,7 @@ def check_target(path: Path, *, overwrite: bool) -> None:
             f"the folder {path.parent} does not exist", hint=f"mkdir -p '{path.parent}'"
         )
     if path.is_dir():
-        raise OutputError(f"{path} is a folder", hint="name a file in it")
+        raise OutputError(f"{path} is a folder", hint="give a file name in it")
     if path.exists() and not overwrite:
         raise OutputError(f"{path} exists already", hint="add --overwrite to replace it")
 
@@ -45,16 +45,8 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
     import safetensors.torch
 
     data = _in_fixed_order(safetensors.torch.save(tensors, metadata))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
+    with whole(path) as temporary:
         temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"{path} cannot be written: {error.strerror}", hint="choose another output folder"
-        ) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _in_fixed_order(data: bytes) -> bytes:

@@ -46,9 +46,14 @@ def read_config(
         _check_kind(path, key, value, options[key])
     context.default_map = {
         **(context.default_map or {}),
-        **{str(options[key].name): value for key, value in values.items()},
+        **{str(options[key].name): _as_given(options[key], v) for key, v in values.items()},
     }
     return path
+
+
+def _as_given(option: click.Option, value: object) -> object:
+    """A value as click has it from the command line: a list where it can be given repeatedly."""
+    return [value] if option.multiple and not isinstance(value, list) else value
 
 
 def _check_kind(path: Path, key: str, value: object, option: click.Option) -> None:
@@ -56,6 +61,8 @@ def _check_kind(path: Path, key: str, value: object, option: click.Option) -> No
         raise OptionError(
             f"{path}: {key} is {value!r}, expected true or false", hint=f"write: {key} = true"
         )
+    if option.multiple and isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return
     if not option.is_flag and not isinstance(value, str | int | float):
         raise OptionError(f"{path}: {key} is {value!r}, expected one value")
     if not option.is_flag and isinstance(value, bool):

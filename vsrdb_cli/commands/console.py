@@ -1,6 +1,7 @@
 """The only place that prints: results to stdout, everything else to stderr.
 
-Messages are printed without markup and unwrapped, so that a path or a command survives copying.
+Messages are printed without markup. Results and hints are never wrapped, so that a path or a
+command survives copying; other messages are, between words, where stderr is a terminal.
 """
 
 from __future__ import annotations
@@ -9,9 +10,9 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -23,7 +24,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from vsrdb_cli.errors import VsrdbError
@@ -32,16 +33,18 @@ results = Console(highlight=False)
 messages = Console(stderr=True, highlight=False)
 
 _UNWRAPPED = 10_000
+# From this width on a terminal has room for all columns of a bar.
+_WIDE = 80
 
 
 def say(text: str) -> None:
     """A line for the user, not a result: to stderr."""
-    messages.print(Text(_printable(text)), soft_wrap=True)
+    _message(Text(printable(text)))
 
 
 def result(text: str) -> None:
     """A line somebody may want to pipe: to stdout."""
-    results.print(Text(_printable(text)), soft_wrap=True)
+    results.print(Text(printable(text)), soft_wrap=True)
 
 
 def json_line(values: dict[str, Any]) -> None:
@@ -60,30 +63,39 @@ def show(table: Table) -> None:
 
 def report(error: VsrdbError) -> None:
     """What was wrong and what helps, to stderr."""
-    messages.print(
-        Text("error: ", style="bold red").append(_printable(str(error)), style="default not bold"),
-        soft_wrap=True,
-    )
+    _message(_marked("error: ", "bold red", str(error)))
     if error.hint:
-        messages.print(
-            Text("hint: ", style="bold").append(_printable(error.hint), style="default not bold"),
-            soft_wrap=True,
-        )
+        messages.print(_marked("hint: ", "bold", error.hint), soft_wrap=True)
 
 
-def _printable(text: str) -> str:
+def warn(text: str) -> None:
+    """Something that went wrong though the run went on: to stderr."""
+    _message(_marked("warning: ", "bold yellow", text))
+
+
+def _marked(mark: str, style: str, text: str) -> Text:
+    return Text(mark, style=style).append(printable(text), style="default not bold")
+
+
+def _message(text: Text) -> None:
+    if messages.is_terminal:
+        messages.print(text, overflow="ignore", crop=False)
+    else:
+        messages.print(text, soft_wrap=True)
+
+
+def printable(text: str) -> str:
     """Control characters of file names and metadata spelled out: they could rewrite the screen."""
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
-def fail(error: VsrdbError) -> NoReturn:
-    """Report and end with status 1."""
-    report(error)
-    sys.exit(1)
+def show_cursor() -> None:
+    """Give the terminal its cursor back, whatever had hidden it."""
+    messages.show_cursor(True)
 
 
 class OnFrame(Protocol):
-    def __call__(self, done: int, total: int | None) -> None: ...
+    def __call__(self, done: int, total: int | None, below: str = "") -> None: ...
 
 
 class _Rate(ProgressColumn):
@@ -94,37 +106,69 @@ class _Rate(ProgressColumn):
         return Text(f"{speed:.2f} fps" if speed else "- fps", style="progress.data.speed")
 
 
+class _Bar(Progress):
+    """A bar, and a line of text below it where there is one."""
+
+    below = ""
+
+    def get_renderables(self) -> Iterator[RenderableType]:
+        yield self.make_tasks_table(self.tasks)
+        if self.below:
+            yield Text(self.below, style="dim", no_wrap=True, overflow="ellipsis")
+
+
 @contextmanager
 def progress(description: str, *, quiet: bool = False) -> Iterator[OnFrame]:
     """A bar with frames, rate and time left, on stderr, where that is a terminal.
 
-    Yields a function to call after every frame; the total may be unknown (None).
+    Yields a function to call after every frame; the total may be unknown (None). `below` is a line
+    below the bar.
     """
+    wide = messages.width >= _WIDE
+    name = Column(no_wrap=True, overflow="ellipsis", ratio=1)
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
+        TextColumn("{task.description}", markup=False, table_column=name),
+        *((BarColumn(bar_width=12),) if wide else ()),
         MofNCompleteColumn(),
         _Rate(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
+        *((TimeElapsedColumn(),) if wide else ()),
+        TimeRemainingColumn(compact=True),
     )
-    bar = Progress(
+    bar = _Bar(
         *columns,
         console=messages,
         transient=True,
         disable=quiet or not messages.is_terminal,
         speed_estimate_period=60,
+        expand=True,
     )
     with bar:
         task = bar.add_task(description, total=None)
 
-        def on_frame(done: int, total: int | None) -> None:
+        def on_frame(done: int, total: int | None, below: str = "") -> None:
             # A container's promise may be short: never show more frames than there are.
             shown = max(total, done) if total is not None else None
+            bar.below = below
             bar.update(task, completed=done, total=shown)
 
         yield on_frame
+
+
+@contextmanager
+def waiting(description: str, *, quiet: bool = False) -> Iterator[None]:
+    """A spinner on stderr, where that is a terminal, at once."""
+    bar = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False),
+        TimeElapsedColumn(),
+        console=messages,
+        transient=True,
+        disable=quiet or not messages.is_terminal,
+    )
+    with bar:
+        bar.add_task(description, total=None)
+        yield
 
 
 def human_bytes(count: float) -> str:
@@ -134,3 +178,13 @@ def human_bytes(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1024
     return f"{count:.1f} GiB"
+
+
+def human_seconds(seconds: float) -> str:
+    """5025 -> "1:23:45", 75 -> "1:15", 8.2 -> "8 s"."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    hours, rest = divmod(whole, 3600)
+    minutes, left = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"

@@ -1,38 +1,25 @@
-"""What a run shows while it works: a bar for people, or lines of JSON for other programs.
+"""How a run is shown: what there is to tell, and who tells it to whom.
 
-With JSON, every line on stderr is one object. All have `event` and `file` (the input):
-
-    start   output
-    note    text
-    plan    frame, frames: a long video is looked through
-    frame   frame, frames, fps, eta_seconds, segment, segments; at most ten a second
-    join    frame, frames: of segments, not frames
-    measure frame, frames: restored on trial, by --dry-run
-    done    output, frame, frames, fps, seconds, width, height, bytes
-    skipped output: it is there already
-    error   message, hint
-    end     restored, skipped, failed: of a batch; file is null
-
-A value that is not known, or not yet, is null.
+`bar` shows it to people at a terminal, `log_lines` writes it line by line where there is none and
+into a log file, `json_lines` tells other programs.
 """
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from vsrdb_cli.commands import console
-from vsrdb_cli.errors import VsrdbError
+from vsrdb_cli.words import count
 
 if TYPE_CHECKING:
-    from vsrdb_cli.restore import Progress, RestoreReport
+    from vsrdb_cli.jobs.report import Progress, RestoreReport
 
-_SHORTEST_SECONDS = 0.1
-_PHASES = {
+PHASES = {
+    "load": "loading the network",
     "plan": "looking for scene cuts",
     "restore": "restoring",
     "join": "joining",
@@ -40,150 +27,159 @@ _PHASES = {
 }
 
 
-class Display(Protocol):
-    """One way to show runs."""
+@dataclass(frozen=True)
+class Place:
+    """An input's place among all: its number, counted from 1, of so many."""
 
-    def file(self, source: Path, target: Path) -> AbstractContextManager[None]:
-        """Entered around the work on one input; all but `end` is told within."""
+    number: int = 1
+    of: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}" if self.of > 1 else ""
+
+
+class Display:
+    """One way to show runs; this one shows nothing."""
+
+    def starting(self) -> None:
+        """The program has begun and loads its libraries, which takes a second or more."""
+
+    @contextmanager
+    def file(self, source: Path, target: Path, place: Place) -> Iterator[None]:  # noqa: ARG002
+        """Entered around the work on one input."""
+        yield
 
     def note(self, text: str) -> None:
         """Something to know, in one line."""
 
-    def progress(self, progress: Progress) -> None:
-        """After every frame."""
+    def detail(self, text: str) -> None:
+        """Something that only somebody curious wants to know."""
+
+    def damage(self, text: str) -> None:
+        """What of the source could not be read, in one line; shown even if little else is."""
+
+    def progress(self, progress: Progress, all_seconds: float | None = None) -> None:
+        """After every frame. all_seconds: how long the whole batch will still take, if known."""
 
     def done(self, report: RestoreReport) -> None:
         """The output is in its place."""
 
-    def skipped(self, target: Path) -> None:
+    def skipped(self, target: Path, reason: str) -> None:
         """The output was there already."""
 
     def error(self, message: str, hint: str | None) -> None:
         """The input could not be restored."""
 
-    def end(self, counts: dict[str, int]) -> None:
-        """A batch is through; how many inputs had which outcome."""
+    def interrupted(self, text: str, signal: str) -> None:
+        """A signal has ended the run; what is kept."""
+
+    def end(self, counts: dict[str, int], status: int, seconds: float | None) -> None:
+        """All is through; how many inputs had which outcome, and the exit status."""
 
 
-class Bar:
-    """For people: a bar where stderr is a terminal, and lines of text."""
+class Several(Display):
+    """Tells all that there is to several displays."""
 
-    def __init__(self, *, quiet: bool) -> None:
-        self._quiet = quiet
-        self._name = ""
-        self._phase: str | None = None
-        self._bar = ExitStack()
-        self._on_frame: console.OnFrame | None = None
+    def __init__(self, *displays: Display) -> None:
+        self._displays = displays
+
+    def starting(self) -> None:
+        for display in self._displays:
+            display.starting()
 
     @contextmanager
-    def file(self, source: Path, target: Path) -> Iterator[None]:  # noqa: ARG002
-        self._name, self._phase = target.name, None
-        with self._bar:
+    def file(self, source: Path, target: Path, place: Place) -> Iterator[None]:
+        with ExitStack() as stack:
+            for display in self._displays:
+                stack.enter_context(display.file(source, target, place))
             yield
 
     def note(self, text: str) -> None:
-        if not self._quiet:
-            console.say(f"note: {text}")
+        for display in self._displays:
+            display.note(text)
 
-    def progress(self, progress: Progress) -> None:
-        if progress.phase != self._phase or self._on_frame is None:
-            self._phase = progress.phase
-            self._bar.close()
-            self._on_frame = self._bar.enter_context(
-                console.progress(f"{self._name}: {_PHASES[progress.phase]}", quiet=self._quiet)
-            )
-        self._on_frame(progress.frames, progress.total)
+    def detail(self, text: str) -> None:
+        for display in self._displays:
+            display.detail(text)
 
-    def done(self, report: RestoreReport) -> None:
-        self._bar.close()
-        if not self._quiet:
-            size = size_of(report.output)
-            console.say(
-                f"{report.output}: {report.frames} frames, {report.width_hr}x{report.height_hr},"
-                + (f" {console.human_bytes(size)}," if size is not None else "")
-                + f" in {report.seconds:.1f} s ({report.frames_per_second:.2f} fps,"
-                f" {report.runner})"
-            )
+    def damage(self, text: str) -> None:
+        for display in self._displays:
+            display.damage(text)
 
-    def skipped(self, target: Path) -> None:
-        self.note(f"{target} is there already: skipped")
-
-    def error(self, message: str, hint: str | None) -> None:
-        self._bar.close()
-        console.report(VsrdbError(message, hint=hint))
-
-    def end(self, counts: dict[str, int]) -> None:
-        """The command shows a table."""
-
-
-class JsonLines:
-    """For programs: one object a line, as this module's text says."""
-
-    def __init__(self) -> None:
-        self._source: Path | None = None
-        self._shown = -math.inf
-
-    @contextmanager
-    def file(self, source: Path, target: Path) -> Iterator[None]:
-        self._source, self._shown = source, -math.inf
-        self._say("start", output=str(target))
-        try:
-            yield
-        finally:
-            self._source = None
-
-    def note(self, text: str) -> None:
-        self._say("note", text=text)
-
-    def progress(self, progress: Progress) -> None:
-        now = time.monotonic()
-        last = progress.frames == progress.total
-        if not last and now - self._shown < _SHORTEST_SECONDS:
-            return
-        self._shown = now
-        counts: dict[str, Any] = {"frame": progress.frames, "frames": progress.total}
-        if progress.phase != "restore":
-            self._say(progress.phase, **counts)
-            return
-        restored = progress.frames - progress.resumed
-        rate = restored / progress.seconds if restored and progress.seconds else None
-        left = None
-        if rate is not None and progress.total is not None:
-            left = round(max(0, progress.total - progress.frames) / rate, 1)
-        self._say(
-            "frame",
-            **counts,
-            fps=rate and round(rate, 3),
-            eta_seconds=left,
-            segment=progress.segment,
-            segments=progress.segments,
-        )
+    def progress(self, progress: Progress, all_seconds: float | None = None) -> None:
+        for display in self._displays:
+            display.progress(progress, all_seconds)
 
     def done(self, report: RestoreReport) -> None:
-        self._say(
-            "done",
-            output=str(report.output),
-            frame=report.frames,
-            frames=report.frames,
-            fps=round(report.frames_per_second, 3),
-            seconds=round(report.seconds, 3),
-            width=report.width_hr,
-            height=report.height_hr,
-            bytes=size_of(report.output),
-        )
+        for display in self._displays:
+            display.done(report)
 
-    def skipped(self, target: Path) -> None:
-        self._say("skipped", output=str(target))
+    def skipped(self, target: Path, reason: str) -> None:
+        for display in self._displays:
+            display.skipped(target, reason)
 
     def error(self, message: str, hint: str | None) -> None:
-        self._say("error", message=message, hint=hint)
+        for display in self._displays:
+            display.error(message, hint)
 
-    def end(self, counts: dict[str, int]) -> None:
-        self._say("end", **counts)
+    def interrupted(self, text: str, signal: str) -> None:
+        for display in self._displays:
+            display.interrupted(text, signal)
 
-    def _say(self, event: str, **values: Any) -> None:
-        file = None if self._source is None else str(self._source)
-        console.json_line({"event": event, "file": file, **values})
+    def end(self, counts: dict[str, int], status: int, seconds: float | None) -> None:
+        for display in self._displays:
+            display.end(counts, status, seconds)
+
+
+def choose(*, progress: str, quiet: bool, verbose: bool, log_file: Path | None) -> Display:
+    """The display that a command's options ask for.
+
+    Raises:
+        OutputError: the log file cannot be written.
+    """
+    from vsrdb_cli.commands.bar import Bar
+    from vsrdb_cli.commands.json_lines import JsonLines
+    from vsrdb_cli.commands.log_lines import LogFile, LogLines
+
+    shown: Display
+    if progress == "json":
+        shown = JsonLines()
+    elif console.messages.is_terminal:
+        shown = Bar(quiet=quiet, verbose=verbose)
+    else:
+        shown = LogLines(quiet=quiet, verbose=verbose)
+    return shown if log_file is None else Several(shown, LogFile(log_file))
+
+
+def summary_of(report: RestoreReport) -> str:
+    """A finished output in one line."""
+    size = size_of(report.output)
+    return (
+        f"{report.output}: {count(report.frames, 'frame')}, {report.width_hr}x{report.height_hr},"
+        + (f" {console.human_bytes(size)}," if size is not None else "")
+        + f" in {report.seconds:.1f} s ({report.frames_per_second:.2f} fps, {report.runner})"
+    )
+
+
+def totals_of(counts: dict[str, int], seconds: float | None) -> str:
+    """ "38 restored, 1 skipped, 1 failed, in 1:02:03"."""
+    said = ", ".join(f"{number} {name}" for name, number in counts.items() if number)
+    took = "" if seconds is None else f", in {console.human_seconds(seconds)}"
+    return f"{said or 'nothing restored'}{took}"
+
+
+def left_of(progress: Progress) -> float | None:
+    """How many seconds the rest of a file will take; None where that is not known yet."""
+    rate = rate_of(progress)
+    if rate is None or progress.total is None:
+        return None
+    return max(0, progress.total - progress.frames) / rate
+
+
+def rate_of(progress: Progress) -> float | None:
+    """Frames per second, without those that an earlier run had finished."""
+    restored = progress.frames - progress.resumed
+    return restored / progress.seconds if restored and progress.seconds else None
 
 
 def size_of(output: Path) -> int | None:

@@ -3,44 +3,50 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any
 
 from vsrdb_cli import __version__
-from vsrdb_cli.backends.runner import Runner
-from vsrdb_cli.batch.inputs import Batch, Item
-from vsrdb_cli.batch.outcomes import is_there
+from vsrdb_cli.batch.finished import Finished
+from vsrdb_cli.batch.outcomes import why_skipped
+from vsrdb_cli.batch.targets import Batch, Item
 from vsrdb_cli.commands import console
-from vsrdb_cli.commands.display import Display
-from vsrdb_cli.commands.restore_many import FAILED
-from vsrdb_cli.dry_run.estimate import Estimate, estimate_run
+from vsrdb_cli.commands.display import Display, Place
+from vsrdb_cli.commands.statuses import ExitStatus, status_of
+from vsrdb_cli.dry_run.estimate import Estimate, Load, estimate_run
 from vsrdb_cli.errors import VsrdbError
-from vsrdb_cli.restore import RestoreOptions, load_for
+from vsrdb_cli.jobs.crew import Alone
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.words import count
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """What is said of one input; neither an estimate nor an error where it would be skipped."""
+    """What is said of one input: an estimate, an error, or the reason why it would be skipped."""
 
     item: Item
     estimate: Estimate | None = None
     error: VsrdbError | None = None
+    reason: str | None = None
+
+    @property
+    def status(self) -> str:
+        if self.estimate is not None:
+            return "estimated"
+        return "skipped" if self.error is None else "failed"
 
     def to_json(self) -> dict[str, Any]:
         values: dict[str, Any] = {
             "source": str(self.item.source),
             "output": str(self.item.target),
-            "status": "skipped",
+            "status": self.status,
+            "reason": self.reason,
         }
         if self.estimate is not None:
-            return values | {"status": "estimated"} | self.estimate.to_json()
+            return values | self.estimate.to_json()
         if self.error is not None:
-            return values | {
-                "status": "failed",
-                "error": str(self.error),
-                "hint": self.error.hint,
-            }
+            return values | {"error": str(self.error), "hint": self.error.hint}
         return values
 
 
@@ -50,30 +56,31 @@ def estimate_all(
     display: Display,
     *,
     skip_existing: bool,
+    finished: Finished | None,
     new_folders: bool,
     as_json: bool,
-) -> int:
-    """Estimate the runs of all inputs, with one network; returns the exit status.
+) -> tuple[dict[str, int], int]:
+    """Estimate the runs of all inputs, with one network.
 
     Args:
+        finished: what earlier runs of the same batch did.
         new_folders: whether folders of outputs will be made, where they are missing.
+
+    Returns:
+        How many inputs could be estimated, would be skipped or failed; the exit status.
     """
     for notice in batch.notices:
         display.note(notice)
     several = len(batch.items) > 1
-    runner = load_for(options, None) if several and not options.devices else None
+    crew = Alone(options) if several and not options.devices else None
     answers = []
-    for item in batch.items:
-        answers.append(
-            _answer(
-                item,
-                options,
-                display,
-                runner,
-                skip_existing=skip_existing,
-                new_folders=new_folders,
-            )
-        )
+    for number, item in enumerate(batch.items, 1):
+        reason = why_skipped(item, skip_existing=skip_existing, finished=finished)
+        if reason is not None:
+            answers.append(_Answer(item, reason=reason))
+        else:
+            with display.file(item.source, item.target, Place(number, len(batch.items))):
+                answers.append(_answer(item, options, display, crew, new_folders=new_folders))
         if not as_json:
             _print(answers[-1])
     seconds = _sum([a.estimate.seconds for a in answers if a.estimate])
@@ -87,36 +94,39 @@ def estimate_all(
         }
         console.result(json.dumps(values))
     elif several:
-        console.result(f"all of them  {_time(seconds)}, {_size(output_bytes)}")
-    return FAILED if any(answer.error for answer in answers) else 0
+        estimated = sum(a.estimate is not None for a in answers)
+        inputs = f"{estimated} of {count(len(answers), 'input')}"
+        console.result(f"{inputs}: {_time(seconds)}, {_size(output_bytes)}")
+    counts = Counter(answer.status for answer in answers)
+    totals = {name: counts[name] for name in ("estimated", "skipped", "failed")}
+    errors = [answer.error for answer in answers if answer.error is not None]
+    if not errors:
+        return totals, ExitStatus.DONE
+    return totals, ExitStatus.FAILED if several else status_of(errors[0])
 
 
 def _answer(
     item: Item,
     options: RestoreOptions,
     display: Display,
-    runner: Runner | None,
+    crew: Alone | None,
     *,
-    skip_existing: bool,
     new_folders: bool,
 ) -> _Answer:
-    if skip_existing and is_there(item.target):
-        return _Answer(item)
-    with display.file(item.source, item.target):
-        try:
-            if item.problem is not None:
-                raise item.problem
-            estimate = estimate_run(
-                item.source,
-                item.target,
-                options,
-                runner=runner,
-                new_folders=new_folders,
-                on_progress=display.progress,
-            )
-        except VsrdbError as error:
-            display.error(str(error), error.hint)
-            return _Answer(item, error=error)
+    try:
+        if item.problem is not None:
+            raise item.problem
+        estimate = estimate_run(
+            item.source,
+            item.target,
+            options,
+            crew=crew,
+            new_folders=new_folders,
+            on_progress=display.progress,
+        )
+    except VsrdbError as error:
+        display.error(str(error), error.hint)
+        return _Answer(item, error=error)
     return _Answer(item, estimate)
 
 
@@ -124,7 +134,9 @@ def _print(answer: _Answer) -> None:
     estimate = answer.estimate
     if estimate is None:
         if answer.error is None:
-            console.result(f"{answer.item.source}\n  skipped    {answer.item.target} is there")
+            console.result(
+                f"{answer.item.source}\n  skipped    {answer.item.target}: {answer.reason}"
+            )
         return
     console.result(str(estimate.source))
     for name, text in _lines(estimate):
@@ -132,11 +144,9 @@ def _print(answer: _Answer) -> None:
 
 
 def _lines(e: Estimate) -> list[tuple[str, str]]:
-    frames = "an unknown number of frames" if e.frames is None else f"{e.frames} frames"
+    frames = "an unknown number of frames" if e.frames is None else count(e.frames, "frame")
     length = "" if e.duration_seconds is None else f", {e.duration_seconds:.2f} s"
     tiles = "whole pictures" if e.tile is None else f"tiles of {e.tile} pixels"
-    times = f"{e.processes} processes, each " if e.processes > 1 else ""
-    free = f"{console.human_bytes(e.free_bytes)} are free"
     per_frame = f"{e.seconds_per_frame:.2f} s a frame, {e.load_seconds:.1f} s to load"
     lines = [
         (
@@ -146,33 +156,39 @@ def _lines(e: Estimate) -> list[tuple[str, str]]:
         ),
         ("output", f"{e.output}: {e.width_hr}x{e.height_hr}, {e.encoder}"),
         ("network", f"{e.weights} · {e.backend} {e.device} {e.precision}, {tiles}"),
-        (
-            "memory",
-            f"{times}{console.human_bytes(e.network_bytes)} for the network,"
-            f" {console.human_bytes(e.other_bytes)} for all else; {free}",
-        ),
+        *(("memory", _memory(load, several=len(e.loads) > 1)) for load in e.loads),
         ("time", f"{_time(e.seconds)}: {per_frame}"),
         ("size", f"{_size(e.output_bytes)}; {console.human_bytes(e.free_disk_bytes)} are free"),
     ]
     if not e.fits:
-        lines.append(("warning", "memory will run out; leave --tile away, or choose smaller tiles"))
+        lines.append(("warning", "memory will run out; omit --tile, or choose smaller tiles"))
     if e.output_bytes is not None and e.output_bytes > e.free_disk_bytes:
         lines.append(("warning", "the disk will be full before the end"))
     if e.finished:
-        lines.append(("resume", f"{e.finished} frames are finished; the time is that of the rest"))
+        lines.append(
+            ("resume", f"{count(e.finished, 'frame')} finished already; the time is for the rest")
+        )
     elif e.in_segments:
-        lines.append(("resume", "in segments: stopped, the same command goes on"))
+        lines.append(("resume", "in segments; if it is stopped, the same command continues"))
     fates = (("copied", e.copied), ("converted", e.converted), ("dropped", e.dropped))
     lines += [(name, ", ".join(streams)) for name, streams in fates if streams]
     return lines + [("note", notice) for notice in e.notices]
 
 
+def _memory(load: Load, *, several: bool) -> str:
+    where = f"{load.device}: " if several else ""
+    times = f"{load.processes} processes, each " if load.processes > 1 else ""
+    return (
+        f"{where}{times}{console.human_bytes(load.network_bytes)} for the network,"
+        f" {console.human_bytes(load.other_bytes)} for all else;"
+        f" {console.human_bytes(load.free_bytes)} are free"
+    )
+
+
 def _time(seconds: float | None) -> str:
     if seconds is None:
         return "unknown, since the number of frames is"
-    if seconds < 60:
-        return f"about {seconds:.0f} s"
-    return f"about {timedelta(seconds=round(seconds))}"
+    return f"about {console.human_seconds(seconds)}"
 
 
 def _size(count: int | None) -> str:

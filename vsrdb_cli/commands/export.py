@@ -13,8 +13,8 @@ from vsrdb_cli.commands import console
 if TYPE_CHECKING:
     from vsrdb_cli.backends.engine_files import Place, Sizes
     from vsrdb_cli.backends.exported_files import ExportFiles
+    from vsrdb_cli.backends.graphs import Precision
     from vsrdb_cli.checkpoints.checkpoint import Checkpoint
-    from vsrdb_cli.export.graph import Precision
 
 FORMATS = ("onnx", "tensorrt", "tensorrt-rtx")
 
@@ -86,11 +86,11 @@ def export(
     """
     from vsrdb_cli.backends.engine_files import make_sizes
     from vsrdb_cli.backends.exported_files import ExportFiles, default_folder
+    from vsrdb_cli.backends.tensorrt_library import find_place
     from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
     from vsrdb_cli.checkpoints.registry import default_weights
     from vsrdb_cli.errors import BackendError
     from vsrdb_cli.export.to_onnx import export_onnx
-    from vsrdb_cli.export.to_tensorrt import find_place
 
     started = time.monotonic()
     sizes = make_sizes(size, smallest, largest)
@@ -127,13 +127,13 @@ def _engine(checkpoint: Checkpoint, files: ExportFiles, place: Place, sizes: Siz
 
     from vsrdb_cli.backends.engine_files import engine_path
     from vsrdb_cli.backends.exported_files import GRAPHS
-    from vsrdb_cli.export.to_tensorrt import build_engine, proven
+    from vsrdb_cli.export.to_tensorrt import build_engine
 
     engine = build_engine(files, checkpoint.config, place, sizes, on_step=console.say)
     done = [_file(engine_path(engine.path(files.folder), graph)) for graph in GRAPHS]
     if not torch.cuda.is_available():
         return [*done, "the engine is compared with torch where it first runs"]
-    from vsrdb_cli.backends.trt import TrtRunner
+    from vsrdb_cli.backends.trt import TrtRunner, proven
 
     console.say("comparing the engine with torch")
     measured = proven(engine, TrtRunner(engine, files, "cuda"), checkpoint, files.folder).agreement

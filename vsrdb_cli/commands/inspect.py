@@ -8,8 +8,9 @@ import click
 
 from vsrdb_cli.checkpoints.registry import default_weights
 from vsrdb_cli.commands import console
-from vsrdb_cli.commands.restore import TileType
-from vsrdb_cli.errors import OptionError
+from vsrdb_cli.commands.position import position
+from vsrdb_cli.commands.restore import Read
+from vsrdb_cli.options import Option, read_tile
 
 
 @click.command()
@@ -54,7 +55,7 @@ from vsrdb_cli.errors import OptionError
 )
 @click.option(
     "--tile",
-    type=TileType(),
+    type=Read(Option("", read=read_tile, metavar="auto|none|SIZE")),
     default="auto",
     show_default=True,
     help="Side of the tiles the picture is worked in, in input pixels.",
@@ -91,16 +92,11 @@ def inspect(
     vsrdb inspect in.mp4 -o seen/ --at 0:12 --frames 3 --raw
     """
     from vsrdb_cli.inspection.report import InspectOptions, inspect_source
-    from vsrdb_cli.video.hdr import Hdr
-    from vsrdb_cli.video.part import parse_position
+    from vsrdb_cli.options import Hdr
 
-    try:
-        position = None if at is None else parse_position(at)
-    except ValueError as error:
-        raise OptionError(f"--at: {error}", hint="for example: --at 12.5, or --at 300f") from error
     options = InspectOptions(
         weights,
-        position,
+        position("--at", at),
         frames,
         every=every,
         tile=tile,

@@ -2,378 +2,411 @@
 
 from __future__ import annotations
 
+import os
+import re
+import signal
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import MISSING, Field
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from vsrdb_cli.checkpoints.registry import default_weights
-from vsrdb_cli.commands import console
+from vsrdb_cli.commands import console, display, interrupts
 from vsrdb_cli.commands.config import read_config
+from vsrdb_cli.commands.statuses import status_of
 from vsrdb_cli.errors import OptionError, VsrdbError
+from vsrdb_cli.options import Option, RestoreOptions, declared_options, flag_of
 
 if TYPE_CHECKING:
-    from fractions import Fraction
+    from vsrdb_cli.batch.finished import Finished
+    from vsrdb_cli.batch.outcomes import Outcome
+    from vsrdb_cli.batch.targets import Batch
+    from vsrdb_cli.commands.restore_many import Restoration
 
-    from vsrdb_cli.commands.display import Display
-    from vsrdb_cli.restore import RestoreOptions
-    from vsrdb_cli.video.part import Position
-
-
-class TileType(click.ParamType[int | str | None]):
-    """auto, none, or a side in pixels."""
-
-    name = "auto|none|SIZE"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | str | None:
-        if value in ("auto", "none") or isinstance(value, int):
-            return None if value == "none" else value
-        if not str(value).isdigit():
-            self.fail(f"'{value}' is neither auto, none nor a number of pixels", param, ctx)
-        return int(value)
+_ADDRESS = re.compile(r"\w[\w+.-]+://")
+_PIPE = "-"
 
 
-class DevicesType(click.ParamType[tuple[str, ...]]):
-    """Names of devices, with commas between them."""
+class Read(click.ParamType[Any]):
+    """A value read by an option's own rule."""
 
-    name = "cuda:0,cuda:1"
+    def __init__(self, declared: Option) -> None:
+        self.name = declared.metavar or "TEXT"
+        self._read = declared.read
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        if isinstance(value, tuple):
-            return value
-        devices = tuple(name.strip() for name in str(value).split(","))
-        if not all(devices) or "auto" in devices:
-            self.fail(f"'{value}' is no list of devices, such as cuda:0,cuda:1", param, ctx)
-        return devices
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        assert self._read is not None
+        try:
+            return self._read(value)
+        except ValueError as error:
+            self.fail(f"'{value}' is not possible: {error}", param, ctx)
 
 
-@click.command()
-@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.argument("target", type=click.Path(path_type=Path))
+def restore_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command all options of a restoration."""
+    for entry in reversed(list(declared_options())):
+        command = _click_option(entry)(command)
+    return command
+
+
+def _click_option(entry: Field[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    declared: Option = entry.metadata["option"]
+    names = (f"--{flag_of(entry)}", entry.name)
+    text = declared.help
+    if declared.shown_default:
+        text += f"  [default: {declared.shown_default}]"
+    kind: Any = None
+    if isinstance(entry.default, bool):
+        return click.option(*names, is_flag=True, default=False, help=text)
+    if declared.choices:
+        kind = click.Choice(declared.choices)
+    elif entry.name == "extra":
+        return click.option(*names, multiple=True, metavar=declared.metavar, help=text)
+    elif declared.read is not None:
+        kind = Read(declared)
+    elif declared.between is not None:
+        low, high = declared.between
+        whole = "int" in str(entry.type)
+        kind = click.IntRange(int(low), int(high)) if whole else click.FloatRange(low, high)
+    default = _default(entry)
+    return click.option(
+        *names,
+        type=kind,
+        default=default,
+        show_default=default not in (None, ()),
+        metavar=declared.metavar,
+        hidden=declared.hidden,
+        help=text,
+    )
+
+
+def _default(entry: Field[Any]) -> Any:
+    value = entry.default if entry.default_factory is MISSING else entry.default_factory()
+    return value.value if isinstance(value, Enum) else value
+
+
+class _Restore(click.Command):
+    """Says what to do about names that begin with a dash."""
+
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        given = list(args)
+        options = given[: given.index("--")] if "--" in given else given
+        for text in options:
+            if text.startswith("-o") and len(text) > 2:
+                raise OptionError(
+                    f"{text} could be a file or the option -o",
+                    hint=f"write -o {text[2:]}, or ./{text} for a file of that name",
+                )
+        try:
+            return super().parse_args(context, args)
+        except click.NoSuchOption:
+            for text in options:
+                if text.startswith("-") and Path(text).exists():
+                    raise OptionError(
+                        f"{text} begins like an option", hint=f"name the file ./{text}"
+                    ) from None
+            raise
+
+
+@click.command(cls=_Restore)
+@click.argument("paths", nargs=-1, metavar="SOURCE... TARGET", type=click.Path())
 @click.option(
-    "--scale",
-    type=click.IntRange(1, 4),
-    default=4,
-    show_default=True,
-    help="Output size over input size. The network always works at 4; below that its "
-    "result is downsampled (1: deblurring alone).",
+    "-o",
+    "--output",
+    metavar="TARGET",
+    type=click.Path(),
+    help="TARGET as an option; every other name is then a source.",
 )
+@restore_options
+@click.option("--recursive", is_flag=True, help="Also restore what is in a folder's folders.")
 @click.option(
-    "--weights",
-    default=default_weights(),
-    show_default=True,
-    metavar="NAME|PATH",
-    help="What restores: a name from `vsrdb weights list` or a .safetensors file; "
-    "`bicubic` and `nearest` only enlarge.",
-)
-@click.option(
-    "--tile",
-    type=TileType(),
-    default="auto",
-    show_default=True,
-    help="Side of the tiles the picture is worked in, in input pixels; auto takes the "
-    "whole picture if it fits into memory.",
-)
-@click.option(
-    "--device",
-    default="auto",
-    show_default=True,
-    metavar="auto|cpu|cuda[:N]",
-    help="Where the network runs.",
-)
-@click.option(
-    "--backend",
-    default="auto",
-    show_default=True,
-    type=click.Choice(["auto", "torch", "onnxruntime", "tensorrt", "tensorrt-rtx"]),
-    help="What computes; all but torch run files written by `vsrdb export`.",
-)
-@click.option(
-    "--precision",
-    default="auto",
-    show_default=True,
-    type=click.Choice(["auto", "float32", "float16", "bfloat16"]),
-    help="Auto takes a lower precision only where it is faster and agrees with float32.",
-)
-@click.option(
-    "--no-scene-cut",
-    is_flag=True,
-    help="Let windows of neighbouring frames reach across scene cuts.",
-)
-@click.option(
-    "--codec",
-    type=click.Choice(["h264", "hevc", "av1", "vp9", "prores", "ffv1"]),
-    help="Video codec of the output.  [default: what suits its ending; h264 in mp4]",
-)
-@click.option(
-    "--crf",
-    type=click.IntRange(0, 63),
-    help="Quality of the encoder; lower is better and larger.  [default: 16 for h264]",
-)
-@click.option(
-    "--preset", help="Speed of the encoder, in its own words.  [default: veryfast for h264]"
-)
-@click.option(
-    "--devices",
-    type=DevicesType(),
-    default=(),
-    help="Restore on several devices at once, each with a process of its own; the same result.",
-)
-@click.option("--start", metavar="TIME|FRAME", help="Restore from here on: 90.5, 0:01:30 or 2250f.")
-@click.option("--end", metavar="TIME|FRAME", help="Restore up to here, this not included.")
-@click.option("--sample", metavar="SECONDS", help="Restore so long a part of the busiest, to try.")
-@click.option(
-    "--strict",
-    is_flag=True,
-    help="Make an error of whatever would be changed, dropped or is damaged.",
-)
-@click.option("--pix-fmt", help="Pixel format to encode, by FFmpeg's name, such as yuv444p10le.")
-@click.option(
-    "--encoder-option",
-    "encoder_options",
+    "--pattern",
+    "patterns",
     multiple=True,
-    metavar="KEY=VALUE",
-    help="A further option of the encoder; may be given again.",
+    metavar="'*.mp4'",
+    help="In folders, only files matching this; can be repeated.",
 )
 @click.option(
-    "--hardware",
-    type=click.Choice(["none", "auto", "nvenc"]),
-    default="none",
-    show_default=True,
-    help="Encode on the GPU's own encoder, an error where it does not open; auto: where it does.",
+    "--exclude",
+    "excluded",
+    multiple=True,
+    metavar="'*.part'",
+    help="In folders, no files or folders matching this; can be repeated.",
 )
-@click.option(
-    "--hdr",
-    type=click.Choice(["refuse", "keep", "sdr"]),
-    default="refuse",
-    show_default=True,
-    help="HDR video: keep it (10 bit, BT.2020, its light metadata) or convert it to BT.709; the "
-    "network has seen neither.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace an output that is there.")
-@click.option(
-    "--restart",
-    is_flag=True,
-    help="Throw away the finished segments of a run that was stopped, instead of going on.",
-)
-@click.option(
-    "--segment-seconds",
-    type=click.FloatRange(min=0, min_open=True),
-    default=10.0,
-    hidden=True,
-    help="Length of the segments in which longer videos are restored.",
-)
-@click.option("--recursive", is_flag=True, help="Of a folder: take the folders in it as well.")
-@click.option("--pattern", metavar="'*.mp4'", help="Of a folder: take only files named so.")
-@click.option(
-    "--skip-existing", is_flag=True, help="Of several inputs: leave those that have an output."
-)
+@click.option("--skip-existing", is_flag=True, help="Skip inputs whose output exists already.")
 @click.option(
     "--container",
     type=click.Choice(["mp4", "m4v", "mov", "mkv", "webm"]),
-    help="Of several inputs: what to write.  [default: what the input is, or mkv]",
+    help="With several inputs, the kind of file to write.  [default: the input's, or mkv]",
 )
 @click.option(
-    "--report", type=click.Path(path_type=Path), help="Write what became of each input, as JSON."
+    "--report", type=click.Path(path_type=Path), help="Write the outcome of each input, as JSON."
 )
 @click.option(
     "--progress",
     type=click.Choice(["bar", "json"]),
     default="bar",
     show_default=True,
-    help="json: one object a line on stderr, for other programs.",
+    help="json prints one object a line on stderr, for other programs. bar prints plain lines "
+    "where stderr is not a terminal.",
 )
-@click.option("--quiet", is_flag=True, help="Say nothing but errors.")
+@click.option("--quiet", is_flag=True, help="Print errors and damage only.")
+@click.option("-v", "--verbose", is_flag=True, help="Print more: network, tiles, segments.")
+@click.option(
+    "--log-file",
+    type=click.Path(path_type=Path),
+    help="Append everything that is said, with the time, to this file.",
+)
 @click.option(
     "--dry-run",
     is_flag=True,
-    help="Tell what the run would take and do, having restored two frames; write nothing.",
+    help="Restore two frames, say what the whole run would take and do, and write nothing.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Of --dry-run: one JSON object on stdout.")
+@click.option("--json", "as_json", is_flag=True, help="Print --dry-run as one JSON object.")
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
     callback=read_config,
     is_eager=True,
     expose_value=False,
-    help="A TOML file of options by these names; the command line wins.",
+    help="Read options from a TOML file, by these names; the command line wins.",
 )
+@click.pass_context
 def restore(
-    sources: tuple[Path, ...],
-    target: Path,
+    context: click.Context,
+    /,
+    paths: tuple[str, ...],
     *,
+    output: str | None,
     quiet: bool,
+    verbose: bool,
+    log_file: Path | None,
     progress: str,
-    recursive: bool,
-    pattern: str | None,
-    skip_existing: bool,
-    container: str | None,
-    report: Path | None,
-    dry_run: bool,
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Restore SOURCES and write them, four times as large, to TARGET.
+    """Restore SOURCE and write it, four times as large, to TARGET.
 
-    A source is a video or a folder of PNG or JPEG pictures; TARGET a video (.mp4, .mov, .mkv,
-    .webm) or a folder, which gets PNG pictures. Sound and everything else that was in the file
-    comes along; frames keep their times. "-" is a y4m stream on stdin or stdout.
+    SOURCE is a video or a folder of pictures; TARGET is a video (.mp4, .mov, .mkv, .webm) or a
+    folder, which gets PNG pictures. Sound and everything else in the file comes along; frames keep
+    their times. "-" is a y4m stream on stdin or stdout.
 
     Several sources, or a folder of videos, are restored one after another into the folder TARGET;
     one that fails does not stop the others.
 
-    A long video is restored in segments. Stopped, by whatever, the same command goes on after the
-    last finished one.
+    Long videos are restored in segments. If a run is stopped, however that happens, the same
+    command continues after the last finished segment, and after the last finished file.
 
     \b
     vsrdb restore in.mp4 out.mp4
     vsrdb restore in.mp4 out.mkv --codec hevc --crf 18
     vsrdb restore frames/ restored/
-    vsrdb restore videos/ restored/ --recursive --skip-existing
+    vsrdb restore videos/ restored/ --recursive --exclude '*.part'
 
-    Ends with 0 if all is restored, 1 if something is not, 2 if these options cannot be, 130 if
-    interrupted.
+    \b
+    Exit status:
+      0  everything was restored
+      1  something could not be restored
+      2  the options are not possible
+      3  restored, but a source is damaged and not all of it could be read
+      129, 130, 143  ended by SIGHUP, Ctrl-C or SIGTERM
     """
-    from vsrdb_cli.batch.inputs import Batch, Item, find, is_batch
-    from vsrdb_cli.commands.display import Bar, JsonLines
-    from vsrdb_cli.commands.restore_many import FAILED, run_many, run_one, table_of
-
-    if as_json and not dry_run:
-        raise click.UsageError("--json is for --dry-run; see --report and --progress json")
-    if dry_run and report:
-        raise click.UsageError("--report and --dry-run exclude each other; see --json")
-    if quiet and progress == "json":
-        raise click.UsageError("--quiet and --progress json exclude each other")
-    if options["devices"] and options["device"] != "auto":
-        raise click.UsageError("--device and --devices exclude each other")
-    display: Display = JsonLines() if progress == "json" else Bar(quiet=quiet)
-    settings = _options(**options)
+    if quiet and (verbose or progress == "json"):
+        raise OptionError(
+            f"--quiet and {'--verbose' if verbose else '--progress json'} exclude each other",
+            hint="omit one of them",
+        )
+    shown = display.choose(progress=progress, quiet=quiet, verbose=verbose, log_file=log_file)
+    rows = progress == "bar" and not quiet
+    restoration: Restoration | None = None
     try:
-        several = is_batch(sources, recursive=recursive, pattern=pattern)
-        if not several:
-            if container:
-                raise click.UsageError("--container is for several inputs; name the output so")
-            item = Item(sources[0], target)
-            if not dry_run:
-                run_one(item, settings, display, skip_existing=skip_existing, report_file=report)
-                return
-            batch = Batch([item])
-        else:
-            batch = find(
-                sources,
-                target,
-                recursive=recursive,
-                pattern=pattern,
-                suffix=container and f".{container}",
-            )
-        if dry_run:
-            from vsrdb_cli.commands.dry_run import estimate_all
-
-            status = estimate_all(
-                batch,
-                settings,
-                display,
-                skip_existing=skip_existing,
-                new_folders=several,
-                as_json=as_json,
-            )
+        shown.starting()
+        sources, target = _paths(context, paths, output)
+        job = _Job(sources, target, options, as_json=as_json)
+        if job.dry_run:
+            counts, status = job.estimate(shown)
+            shown.end(counts, status, None)
             sys.exit(status)
-        outcomes = run_many(
-            batch, settings, display, skip_existing=skip_existing, report_file=report
-        )
+        restoration = job.restoration(shown)
+        restoration.run()
     except VsrdbError as error:
-        display.error(str(error), error.hint)
-        sys.exit(FAILED)
-    if progress == "bar" and not quiet:
-        console.show(table_of(outcomes))
-    if any(outcome.error is not None for outcome in outcomes):
-        sys.exit(FAILED)
+        status = status_of(error)
+        shown.error(str(error), error.hint)
+        shown.end({}, status, None)
+        sys.exit(status)
+    except KeyboardInterrupt as stop:
+        _say_stopped(stop, shown, restoration)
+        interrupts.leave(stop)
+    if rows and job.several:
+        for outcome in restoration.outcomes:
+            console.result(_row(outcome))
+    shown.end(restoration.counts, restoration.status, restoration.seconds)
+    sys.exit(restoration.status)
 
 
-def _options(
-    *,
-    scale: int,
-    weights: str,
-    tile: int | str | None,
-    device: str,
-    backend: str,
-    precision: str,
-    no_scene_cut: bool,
-    codec: str | None,
-    crf: int | None,
-    preset: str | None,
-    pix_fmt: str | None,
-    encoder_options: tuple[str, ...],
-    hardware: str,
-    hdr: str,
-    start: str | None,
-    end: str | None,
-    sample: str | None,
-    strict: bool,
-    overwrite: bool,
-    restart: bool,
-    segment_seconds: float,
-    devices: tuple[str, ...],
-) -> RestoreOptions:
-    from vsrdb_cli.restore import RestoreOptions
-    from vsrdb_cli.video.encoders import EncoderOptions
-    from vsrdb_cli.video.hdr import Hdr
+class _Job:
+    """What the command line asks for, checked as far as that goes before the work.
 
-    return RestoreOptions(
-        scale=scale,
-        weights=weights,
-        tile=tile,
-        device=device,
-        backend=backend,
-        precision=precision,
-        scene_cuts=not no_scene_cut,
-        encoder=EncoderOptions(
-            codec=codec,
-            crf=crf,
-            preset=preset,
-            pix_fmt=pix_fmt,
-            extra=dict(_key_and_value(option) for option in encoder_options),
-            hardware=hardware,
-        ),
-        hdr=Hdr(hdr),
-        start=_position("--start", start),
-        end=_position("--end", end),
-        sample=_seconds("--sample", sample),
-        strict=strict,
-        overwrite=overwrite,
-        restart=restart,
-        segment_seconds=segment_seconds,
-        devices=devices,
-    )
+    Raises:
+        VsrdbError: it cannot be.
+    """
 
+    def __init__(
+        self, sources: list[Path], target: Path, options: dict[str, Any], *, as_json: bool
+    ) -> None:
+        from vsrdb_cli.batch.inputs import Names, find, is_batch
+        from vsrdb_cli.batch.targets import Batch, Item
 
-def _position(name: str, text: str | None) -> Position | None:
-    from vsrdb_cli.video.part import parse_position
+        self.dry_run: bool = options.pop("dry_run")
+        self._as_json = as_json
+        self._report: Path | None = options.pop("report")
+        self._skip_existing: bool = options.pop("skip_existing")
+        container, recursive = options.pop("container"), options.pop("recursive")
+        names = Names(options.pop("patterns"), options.pop("excluded"))
+        if as_json and not self.dry_run:
+            raise OptionError(
+                "--json is for --dry-run", hint="use --report FILE or --progress json"
+            )
+        if self.dry_run and self._report:
+            raise OptionError("--report and --dry-run exclude each other", hint="use --json")
+        if options["devices"] and options["device"] != "auto":
+            raise OptionError("--device and --devices exclude each other", hint="omit one of them")
+        self._options = options_of(options)
+        self._target = target
+        self.several = is_batch(sources, recursive=recursive, names=names)
+        if container and not self.several:
+            raise OptionError(
+                "--container is for several inputs", hint="end the output's name as you want it"
+            )
+        self._batch: Batch
+        if self.several:
+            suffix = container and f".{container}"
+            self._batch = find(sources, target, recursive=recursive, names=names, suffix=suffix)
+        else:
+            self._batch = Batch([Item(sources[0], target)])
+        if self._report is not None:
+            _check_report(self._report, self._batch)
 
-    try:
-        return None if text is None else parse_position(text)
-    except ValueError as error:
-        raise OptionError(
-            f"{name}: {error}", hint=f"write {name} 0:01:30 or {name} 2250f"
-        ) from None
+    def estimate(self, shown: display.Display) -> tuple[dict[str, int], int]:
+        """The dry run: how many inputs had which outcome, and the exit status."""
+        from vsrdb_cli.commands.dry_run import estimate_all
 
-
-def _seconds(name: str, text: str | None) -> Fraction | None:
-    position = _position(name, text)
-    if isinstance(position, int) or position == 0:
-        raise OptionError(f"{name} {text} is no length of time", hint=f"write {name} 3s")
-    return position
-
-
-def _key_and_value(option: str) -> tuple[str, str]:
-    key, equals, value = option.partition("=")
-    if not equals or not key:
-        raise OptionError(
-            f"--encoder-option {option} has no value", hint="write --encoder-option KEY=VALUE"
+        return estimate_all(
+            self._batch,
+            self._options,
+            shown,
+            skip_existing=self._skip_existing,
+            finished=self._finished(),
+            new_folders=self.several,
+            as_json=self._as_json,
         )
-    return key, value
+
+    def restoration(self, shown: display.Display) -> Restoration:
+        """The real run."""
+        from vsrdb_cli.commands.restore_many import Restoration
+
+        return Restoration(
+            self._batch,
+            self._options,
+            shown,
+            skip_existing=self._skip_existing,
+            new_folders=self.several,
+            report_file=self._report,
+            finished=self._finished(),
+        )
+
+    def _finished(self) -> Finished | None:
+        from vsrdb_cli.batch.finished import Finished
+
+        if not self.several:
+            return None
+        return Finished(self._target, self._options, restart=self._options.restart)
+
+
+def _paths(
+    context: click.Context, paths: Sequence[str], output: str | None
+) -> tuple[list[Path], Path]:
+    """Sources and target, as far as their names alone can be right.
+
+    Raises:
+        OptionError: they cannot.
+    """
+    known = {name for option in context.command.params for name in option.opts}
+    for text in paths:
+        if text.partition("=")[0] in known:
+            raise OptionError(
+                f"{text} stands after --, where everything is a file",
+                hint="put options before the --",
+            )
+        if _ADDRESS.match(text):
+            raise OptionError(
+                f"{text} is an address, and vsrdb only reads and writes files",
+                hint=f"download it first: curl -O '{text}'",
+            )
+    if not paths:
+        raise OptionError("SOURCE and TARGET are missing", hint="vsrdb restore in.mp4 out.mp4")
+    if output is None:
+        *named, output = paths
+        if not named:
+            raise OptionError("TARGET is missing", hint=f"vsrdb restore '{output}' restored.mp4")
+    else:
+        named = list(paths)
+    if _PIPE in named and sys.stdin.isatty():
+        raise OptionError(
+            "stdin is a terminal, and a video is expected there",
+            hint="ffmpeg -i IN -f yuv4mpegpipe - | vsrdb restore - OUT",
+        )
+    if output == _PIPE and sys.stdout.isatty():
+        raise OptionError(
+            "stdout is a terminal, which cannot show a video",
+            hint="vsrdb restore IN - | ffmpeg -i - OUT",
+        )
+    return [Path(name) for name in named], Path(output)
+
+
+def _check_report(report: Path, batch: Batch) -> None:
+    from vsrdb_cli.files import check_writable
+
+    check_writable(report)
+    real = os.path.realpath(report)
+    for item in batch.items:
+        if real in (os.path.realpath(item.source), os.path.realpath(item.target)):
+            raise OptionError(
+                f"the report {report} would replace an input or output", hint="choose another file"
+            )
+
+
+def _say_stopped(
+    stop: KeyboardInterrupt, shown: display.Display, restoration: Restoration | None
+) -> None:
+    """What is kept of a run that a signal has ended."""
+    name = signal.Signals(getattr(stop, "number", signal.SIGINT)).name
+    if restoration is None:
+        shown.interrupted("stopped; nothing was written", name)
+        shown.end({}, status_of(stop), None)
+        return
+    try:
+        restoration.write_report()
+    except VsrdbError as error:
+        shown.error(str(error), error.hint)
+    shown.interrupted(restoration.what_is_kept(), name)
+    shown.end(restoration.counts, status_of(stop), restoration.seconds)
+
+
+def _row(outcome: Outcome) -> str:
+    """What became of an input, in one line."""
+    item, error = outcome.item, outcome.error
+    if error is not None:
+        return f"{outcome.status.value:9} {item.source}: {error}"
+    return f"{outcome.status.value:9} {item.source} -> {item.target}"
+
+
+def options_of(values: dict[str, Any]) -> RestoreOptions:
+    """What the command line says; flags that turn something off are turned round."""
+    for entry in declared_options():
+        if entry.default is True:
+            values[entry.name] = not values[entry.name]
+    return RestoreOptions.of(**values)

@@ -2,116 +2,181 @@
 
 from __future__ import annotations
 
-import os
-import sys
+import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from rich.table import Table
-
-from vsrdb_cli.backends.runner import Runner
-from vsrdb_cli.batch.inputs import Batch, Item
-from vsrdb_cli.batch.outcomes import Outcome, Status, attempt, is_there, write_report
-from vsrdb_cli.commands.display import Display
+from vsrdb_cli.batch.finished import Finished
+from vsrdb_cli.batch.outcomes import Outcome, Status, attempt, write_report
+from vsrdb_cli.batch.targets import Batch, Item
+from vsrdb_cli.batch.workload import Workload, weigher
+from vsrdb_cli.commands import interrupts
+from vsrdb_cli.commands.display import Display, Place
+from vsrdb_cli.commands.statuses import ExitStatus, status_of
 from vsrdb_cli.errors import VsrdbError
-from vsrdb_cli.jobs.processes import Workers
-from vsrdb_cli.restore import RestoreOptions, RestoreReport, load_for, restore_video, work_folder
+from vsrdb_cli.jobs.report import Progress, RestoreReport
+from vsrdb_cli.jobs.run import work_folder
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.restore import crew_for, restore_video
+from vsrdb_cli.words import count
 
-# Exit statuses; 2 is click's, for a command line it cannot take.
-FAILED, INTERRUPTED = 1, 130
 
+@dataclass
+class Restoration:
+    """One input or many, restored with one network, loaded when the first needs it.
 
-def run_one(
-    item: Item,
-    options: RestoreOptions,
-    display: Display,
-    *,
-    skip_existing: bool,
-    report_file: Path | None,
-) -> None:
-    """Restore one input; ends the program with a status where it fails."""
-    told = _Told(display)
-    with display.file(item.source, item.target), _stoppable(item.target, display):
-        if skip_existing and is_there(item.target):
-            outcome = Outcome(item, Status.SKIPPED)
-        else:
-            try:
-                report = restore_video(
-                    item.source,
-                    item.target,
-                    options,
-                    on_notice=told,
-                    on_progress=display.progress,
+    new_folders: whether folders of outputs are made, where they are missing. finished: what
+    earlier runs of the same batch did. outcomes: of the inputs so far.
+    """
+
+    batch: Batch
+    options: RestoreOptions
+    display: Display
+    skip_existing: bool = False
+    new_folders: bool = False
+    report_file: Path | None = None
+    finished: Finished | None = None
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._started = time.monotonic()
+        self._workload: Workload | None = None
+        if len(self.batch.items) > 1:
+            self._workload = Workload(self.batch.items, weigher(self.options))
+            self._workload.start()
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.monotonic() - self._started
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many inputs had which outcome so far."""
+        counts = Counter(outcome.status.value for outcome in self.outcomes)
+        return {status.value: counts[status.value] for status in Status}
+
+    @property
+    def status(self) -> int:
+        """The exit status, once all is through."""
+        errors = [outcome.error for outcome in self.outcomes if outcome.error is not None]
+        if errors:
+            return status_of(errors[0]) if len(self.batch.items) == 1 else ExitStatus.FAILED
+        damaged = any(outcome.damage for outcome in self.outcomes)
+        return ExitStatus.DAMAGED if damaged else ExitStatus.DONE
+
+    def run(self) -> None:
+        """Restore all; whatever fails becomes an outcome."""
+        told = _Told(self.display)
+        for notice in self.batch.notices:
+            told(notice)
+        with crew_for(self.options) as crew:
+            for number, item in enumerate(self.batch.items, 1):
+                told = _Told(self.display)
+                work = _Work(item, self._workload, self.display)
+
+                def restore(item: Item, told: _Told = told, work: _Work = work) -> RestoreReport:
+                    return restore_video(
+                        item.source,
+                        item.target,
+                        self.options,
+                        crew=crew,
+                        on_notice=told,
+                        on_progress=work.progress,
+                        on_detail=self.display.detail,
+                    )
+
+                place = Place(number, len(self.batch.items))
+                with self.display.file(item.source, item.target, place):
+                    outcome = attempt(
+                        item,
+                        restore,
+                        skip_existing=self.skip_existing,
+                        finished=self.finished,
+                        new_folders=self.new_folders,
+                    )
+                    interrupts.check()
+                    self.outcomes.append(outcome)
+                    work.end()
+                    self._show(outcome, told)
+                self.write_report()
+        if self.finished is not None and self.status != ExitStatus.FAILED:
+            self.finished.remove()
+
+    def write_report(self) -> None:
+        """Write what became of the inputs so far, where that was asked for."""
+        if self.report_file is not None:
+            write_report(self.report_file, self.outcomes)
+
+    def what_is_kept(self) -> str:
+        """For somebody who stopped it."""
+        items = self.batch.items
+        said = ["stopped"]
+        if len(items) > 1:
+            number = len(self.outcomes) - self.counts[Status.FAILED.value]
+            said.append(f"{number} of {count(len(items), 'input')} finished")
+        goes_on = len(self.outcomes) > 0
+        if len(self.outcomes) < len(items):
+            item = items[len(self.outcomes)]
+            folder = work_folder(item.target)
+            if folder.exists():
+                said.append(f"finished segments of {item.target.name} are kept in {folder}")
+                goes_on = True
+            else:
+                said.append(f"nothing was written of {item.target.name}")
+        if goes_on:
+            said.append("the same command goes on from there")
+        return "; ".join(said)
+
+    def _show(self, outcome: Outcome, told: _Told) -> None:
+        error, report, display = outcome.error, outcome.report, self.display
+        if report is not None:
+            for notice in report.notices:
+                if notice not in report.damage:
+                    told(notice)
+            display.done(report)
+            if report.damage:
+                display.damage(
+                    f"{report.output}: not all of the source could be read:"
+                    f" {'; '.join(report.damage)}"
                 )
-                outcome = Outcome(item, Status.RESTORED, report)
-            except VsrdbError as error:
-                outcome = Outcome(item, Status.FAILED, error=error)
-        _show(outcome, display, told)
-    if report_file is not None:
-        write_report(report_file, [outcome])
-    if outcome.status is Status.FAILED:
-        sys.exit(FAILED)
-
-
-def run_many(
-    batch: Batch,
-    options: RestoreOptions,
-    display: Display,
-    *,
-    skip_existing: bool,
-    report_file: Path | None,
-) -> list[Outcome]:
-    """Restore many inputs with one network, loaded when the first needs it."""
-    told = _Told(display)
-    for notice in batch.notices:
-        told(notice)
-    outcomes: list[Outcome] = []
-    with ExitStack() as stack:
-        runner: Runner | None = None
-        workers: Workers | None = None
-        if options.devices:
-            workers = stack.enter_context(Workers(options, options.devices))
+        elif error is None:
+            display.skipped(outcome.item.target, outcome.reason or "")
+        elif isinstance(error, VsrdbError):
+            display.error(str(error), error.hint)
         else:
-            runner = load_for(options, None)
-
-        def restore(item: Item) -> RestoreReport:
-            return restore_video(
-                item.source,
-                item.target,
-                options,
-                spare=runner,
-                workers=workers,
-                on_notice=told,
-                on_progress=display.progress,
+            display.error(
+                f"{outcome.item.source}: {type(error).__name__}: {error}",
+                f"this is a bug in vsrdb; please report it with these lines:\n{outcome.details}",
             )
 
-        for item in batch.items:
-            told = _Told(display)
-            with display.file(item.source, item.target), _stoppable(item.target, display):
-                outcomes.append(attempt(item, restore, skip_existing=skip_existing))
-                _show(outcomes[-1], display, told)
-            if report_file is not None:
-                write_report(report_file, outcomes)
-    counts = Counter(outcome.status.value for outcome in outcomes)
-    display.end({status.value: counts[status.value] for status in Status})
-    return outcomes
 
+class _Work:
+    """The work on one input: told as it goes on, and how long the whole batch will take."""
 
-def table_of(outcomes: list[Outcome]) -> Table:
-    """What became of each input, one row each."""
-    table = Table("input", "outcome", "frames", "seconds", "output or reason")
-    for outcome in outcomes:
-        report, error = outcome.report, outcome.error
-        table.add_row(
-            str(outcome.item.source),
-            outcome.status.value,
-            str(report.frames) if report else "",
-            f"{report.seconds:.1f}" if report else "",
-            str(outcome.item.target) if error is None else str(error),
-        )
-    return table
+    def __init__(self, item: Item, workload: Workload | None, display: Display) -> None:
+        self._item, self._workload, self._display = item, workload, display
+        self._begun = self._share = 0.0
+        self._seconds = 0.0
+
+    def progress(self, progress: Progress) -> None:
+        interrupts.check()
+        left = None
+        if self._workload is not None and progress.phase == "restore":
+            total = max(progress.total or progress.frames, progress.frames, 1)
+            self._begun, self._share = progress.resumed / total, progress.frames / total
+            self._seconds = progress.seconds
+            left = self._workload.seconds_left(
+                self._item, begun=self._begun, share=self._share, seconds=self._seconds
+            )
+        self._display.progress(progress, left)
+
+    def end(self) -> None:
+        if self._workload is not None:
+            self._workload.finish(
+                self._item, share=self._share - self._begun, seconds=self._seconds
+            )
 
 
 class _Told:
@@ -125,34 +190,3 @@ class _Told:
         if notice not in self._lines:
             self._lines.add(notice)
             self._display.note(notice)
-
-
-def _show(outcome: Outcome, display: Display, told: _Told) -> None:
-    error, report = outcome.error, outcome.report
-    if report is not None:
-        for notice in report.notices:
-            told(notice)
-        display.done(report)
-    elif error is None:
-        display.skipped(outcome.item.target)
-    elif isinstance(error, VsrdbError):
-        display.error(str(error), error.hint)
-    else:
-        display.error(
-            f"{outcome.item.source}: {type(error).__name__}: {error}",
-            "this is a fault of vsrdb; please report it with the details of --report",
-        )
-
-
-@contextmanager
-def _stoppable(target: Path, display: Display) -> Iterator[None]:
-    """Ctrl-C ends the program at once, having said what is kept."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        folder = work_folder(target)
-        kept = f"finished segments are kept in {folder}; the same command goes on from there"
-        display.note(f"stopped; {kept if folder.exists() else 'nothing was written'}")
-        # The network may be deep in a computation that only ends with the process.
-        sys.stderr.flush()
-        os._exit(INTERRUPTED)

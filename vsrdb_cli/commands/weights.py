@@ -50,9 +50,8 @@ def list_() -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from vsrdb_cli.backends.builtin import SUMMARIES
     from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
-    from vsrdb_cli.checkpoints.registry import bundled_models
+    from vsrdb_cli.checkpoints.registry import METHODS, bundled_models
 
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("name", no_wrap=True)
@@ -76,7 +75,7 @@ def list_() -> None:
             count = f"{checkpoint.parameters:,}"
             cells = [model.name, count, scale, model.licence, size, start, summary]
         table.add_row(*map(Text, cells))
-    for name, summary in SUMMARIES.items():
+    for name, summary in METHODS.items():
         table.add_row(*map(Text, [name, "none", "x4", "", "", "", summary]))
     console.show(table)
     for reason in damaged:
@@ -89,13 +88,13 @@ def list_() -> None:
 @click.argument("name_or_path", metavar="NAME|PATH")
 def info(name_or_path: str) -> None:
     """Describe a checkpoint: configuration, terms, origin, SHA-256."""
-    from vsrdb_cli.backends.builtin import SUMMARIES
     from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
+    from vsrdb_cli.checkpoints.registry import METHODS
 
-    if name_or_path in SUMMARIES:
+    if name_or_path in METHODS:
         facts = {
             "name": name_or_path,
-            "what for": SUMMARIES[name_or_path],
+            "what for": METHODS[name_or_path],
             "parameters": "none",
             "scale": "4",
         }

@@ -5,42 +5,60 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from vsrdb_cli.backends.runner import Memory, Runner
-from vsrdb_cli.dry_run.trial_encode import Output, measure_pictures, measure_video
+from vsrdb_cli.backends.runner import Runner
+from vsrdb_cli.dry_run.trial_encode import measure
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.jobs.run import finished_frames
-from vsrdb_cli.pipeline.memory import available_bytes, pipeline_bytes
-from vsrdb_cli.pipeline.prefetch import Prefetch
-from vsrdb_cli.pipeline.tiling import tiled
-from vsrdb_cli.restore import (
-    Progress,
-    RestoreOptions,
-    Restorer,
-    is_long,
-    load_for,
-    open_for,
-    restored_frames,
-    restorer_for,
+from vsrdb_cli.files import is_there
+from vsrdb_cli.jobs.crew import Alone
+from vsrdb_cli.jobs.report import Progress, losses
+from vsrdb_cli.jobs.run import finished_frames, is_divided
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.pipeline.frames import restore_range, restorer_for
+from vsrdb_cli.pipeline.memory import (
+    available_bytes,
+    network_budget,
+    pipeline_bytes,
+    settle_tile,
 )
-from vsrdb_cli.strict import announce
-from vsrdb_cli.video.encoders import EncoderOptions, Encoding, choose
-from vsrdb_cli.video.frame import Frame, FrameSink, FrameSource
-from vsrdb_cli.video.images import PictureWriter
-from vsrdb_cli.video.info import Kind, VideoInfo
+from vsrdb_cli.pipeline.restorer import Restorer
+from vsrdb_cli.pipeline.tiling import tile_in_use, tiled
+from vsrdb_cli.video.frame import Frame, FrameSource
+from vsrdb_cli.video.open import open_for
+from vsrdb_cli.video.output import Output, settle_output
 from vsrdb_cli.video.pipe import PIPE
-from vsrdb_cli.video.stream_fates import Fate, StreamPlan, plan_streams
-from vsrdb_cli.video.writer import open_sink
+from vsrdb_cli.video.stream_fates import Fate, StreamPlan
 
 # Frames restored; the second one's time counts, since the first also warms the network.
 RESTORED = 2
 _MATRICES = {0: "RGB", 1: "BT.709", 4: "FCC", 5: "BT.601", 6: "BT.601", 9: "BT.2020"}
+
+
+@dataclass(frozen=True)
+class Load:
+    """What a run takes of one device's memory.
+
+    network_bytes, other_bytes: of each of its processes; the latter in the computer's memory.
+    """
+
+    device: str
+    processes: int
+    network_bytes: int
+    other_bytes: int
+    free_bytes: int
+
+    @property
+    def fits(self) -> bool:
+        """Whether that much is free."""
+        other = self.other_bytes if self.device == "cpu" else 0
+        return self.processes * (self.network_bytes + other) <= self.free_bytes
 
 
 @dataclass(frozen=True)
@@ -49,11 +67,10 @@ class Estimate:
 
     container, codec, pix_fmt, matrix: of the input. frames: a promise of the container, None where
     it makes none. finished: of these, those an earlier run has finished. tile: None for whole
-    pictures. processes: that work at once. network_bytes: on the network's device; other_bytes: on
-    the CPU; both of one process. free_bytes, free_disk_bytes: on the network's device, and where
-    the output goes. load_seconds: until the network is there. seconds: of what is left of the run;
-    output_bytes: of the whole; None where the frames are not known. copied, converted, dropped:
-    streams beside the video. in_segments: whether the run can be stopped and gone on with.
+    pictures. loads: of each device. free_disk_bytes: where the output goes. load_seconds: until
+    the network is there. seconds: of what is left of the run; output_bytes: of the whole; None
+    where the frames are not known. copied, converted, dropped: streams beside the video.
+    in_segments: whether the run can be stopped and gone on with.
     """
 
     source: Path
@@ -76,10 +93,7 @@ class Estimate:
     device: str
     precision: str
     tile: int | None
-    processes: int
-    network_bytes: int
-    other_bytes: int
-    free_bytes: int
+    loads: tuple[Load, ...]
     free_disk_bytes: int
     load_seconds: float
     seconds_per_frame: float
@@ -93,13 +107,20 @@ class Estimate:
 
     @property
     def fits(self) -> bool:
-        """Whether the memory it takes is free."""
-        other = self.other_bytes if self.device == "cpu" else 0
-        return self.processes * (self.network_bytes + other) <= self.free_bytes
+        """Whether the memory it takes is free on every device."""
+        return all(load.fits for load in self.loads)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        return asdict(self) | {"source": str(self.source), "output": str(self.output)}
+        first = self.loads[0]
+        return asdict(self) | {
+            "source": str(self.source),
+            "output": str(self.output),
+            "processes": sum(load.processes for load in self.loads),
+            "network_bytes": first.network_bytes,
+            "other_bytes": first.other_bytes,
+            "free_bytes": first.free_bytes,
+        }
 
 
 def estimate_run(
@@ -107,14 +128,15 @@ def estimate_run(
     target: Path,
     options: RestoreOptions,
     *,
-    runner: Runner | None = None,
+    crew: Alone | None = None,
     new_folders: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,  # noqa: ARG005
 ) -> Estimate:
     """Restore two frames, encode some that are merely enlarged, and leave nothing behind.
 
     Args:
-        source, target, options, runner: as `vsrdb_cli.restore.restore_video` takes them.
+        source, target, options: as `vsrdb_cli.restore.restore_video` takes them.
+        crew: with a network that serves several videos.
         new_folders: whether the output's folder will be made, where it is missing.
         on_progress: called after each frame that is restored.
 
@@ -123,38 +145,40 @@ def estimate_run(
     """
     if source == PIPE:
         raise OptionError(
-            "a stream on stdin can be read only once, so nothing can be tried on it",
-            hint="name a file for --dry-run, or leave --dry-run away",
+            "stdin can be read only once, so a dry run is not possible",
+            hint="give a file, or omit --dry-run",
         )
     with open_for(source, options) as reader, _place(target, new_folders=new_folders) as place:
         info = reader.info
-        size = info.height * options.scale, info.width * options.scale
-        with open_sink(
-            place, info, options.scale, options.encoder, overwrite=options.overwrite
-        ) as sink:
-            notices = (*info.notices, *sink.notices)
-            bit_depth, encoding, plans = _of_sink(sink, place, info, options, size)
-        announce(notices, list[str]().append, strict=options.strict)
+        output = settle_output(place, info, options.scale, options.encoder, overwrite=True)
+        notices = losses(info, output, strict=options.strict)
+        if is_there(target) and not options.overwrite:
+            notices = (*notices, f"{target} exists already: the run needs --overwrite")
         devices = options.devices or (options.device,)
-        first = replace(options, device=devices[0])
-        load_seconds = 0.0
-        if runner is None:
-            started = time.monotonic()
-            runner = load_for(first, (info.height, info.width))
-            load_seconds = time.monotonic() - started
-        free_bytes = available_bytes(runner.info.device)
-        long = is_long(info, target, options)
-        finished = finished_frames(reader, target, options, encoding, runner.info) if long else 0
-        restorer = restorer_for(info, options, runner, options.tile)
-        restored, network_seconds = _restore_some(reader, restorer, bit_depth, on_progress)
-        output = _output(reader, restored, encoding, plans, options, target=target)
-        network_seconds /= len(set(devices))
+        on_progress(Progress(0, None, phase="load"))
+        started = time.monotonic()
+        crew = crew or Alone(replace(options, device=devices[0], devices=()))
+        size = info.height, info.width
+        crew.prepare(options, size, output.bit_depth)
+        runner = crew.runner
+        load_seconds = time.monotonic() - started
+        processes = Counter(runner.info.device if d == devices[0] else d for d in devices)
+        tile = _settle_tile(runner, options, output, processes)
+        loads = _loads(runner, options, output, processes, tile)
+        divided = is_divided(info, target, options)
+        finished = finished_frames(reader, target, options, output, runner.info) if divided else 0
+        restorer = restorer_for(runner, options, tile, size, bit_depth=output.bit_depth)
+        restored, network_seconds = _restore_some(reader, restorer, output.bit_depth, on_progress)
+        trial = measure(
+            output, reader, restored, scale=options.scale, segment_seconds=options.segment_seconds
+        )
+        network_seconds /= len(loads)
         # On the CPU the network and the rest share the cores; else the slower of them counts.
-        others = output.read_seconds + output.write_seconds
+        others = trial.read_seconds + trial.write_seconds
         on_cpu = runner.info.device == "cpu"
         seconds = network_seconds + others if on_cpu else max(network_seconds, others)
-        if long:  # looked through once before
-            seconds += output.read_seconds
+        if divided:  # looked through once before
+            seconds += trial.read_seconds
         left = None if info.frame_count is None else max(0, info.frame_count - finished)
         return Estimate(
             source=source,
@@ -169,30 +193,25 @@ def estimate_run(
             frames=info.frame_count,
             duration_seconds=info.duration_seconds,
             finished=finished,
-            width_hr=size[1],
-            height_hr=size[0],
-            encoder=_words(encoding, target),
+            width_hr=info.width * options.scale,
+            height_hr=info.height * options.scale,
+            encoder=output.description,
             weights=runner.info.weights,
             backend=runner.info.backend,
             device=runner.info.device,
             precision=runner.info.precision,
-            tile=restorer.tile,
-            processes=len(devices),
-            network_bytes=_memory(runner, info, restorer).total(runner.length),
-            other_bytes=pipeline_bytes(
-                info.height, info.width, scale=options.scale, bit_depth=bit_depth
-            ),
-            free_bytes=free_bytes,
+            tile=tile_in_use(*size, restorer.tile),
+            loads=loads,
             free_disk_bytes=shutil.disk_usage(place.absolute().parent).free,
             load_seconds=load_seconds,
             seconds_per_frame=seconds,
             seconds=None if left is None else load_seconds + seconds * left,
-            output_bytes=output.size,
-            copied=_streams(plans, Fate.COPY, Fate.ATTACH),
-            converted=_streams(plans, Fate.CONVERT, Fate.REMAKE),
-            dropped=_streams(plans, Fate.DROP),
+            output_bytes=trial.size,
+            copied=_streams(output.fates, Fate.COPY, Fate.ATTACH),
+            converted=_streams(output.fates, Fate.CONVERT, Fate.REMAKE),
+            dropped=_streams(output.fates, Fate.DROP),
             notices=notices,
-            in_segments=long,
+            in_segments=divided,
         )
 
 
@@ -206,17 +225,36 @@ def _place(target: Path, *, new_folders: bool) -> Iterator[Path]:
         yield Path(folder) / target.name
 
 
-def _of_sink(
-    sink: FrameSink, place: Path, info: VideoInfo, options: RestoreOptions, size: tuple[int, int]
-) -> tuple[int, Encoding | None, tuple[StreamPlan, ...]]:
-    """Depth of its frames, its encoder where it is a video, and what becomes of the streams."""
-    if place == PIPE or isinstance(sink, PictureWriter):
-        plans = tuple(StreamPlan(stream, Fate.DROP) for stream in info.streams)
-        return sink.bit_depth, None, plans
-    suffix = place.suffix.lower()
-    encoding = choose(options.encoder or EncoderOptions(), suffix, info, *size)
-    plans = plan_streams(info, suffix) if info.kind is Kind.VIDEO else ()
-    return sink.bit_depth, encoding, plans
+def _settle_tile(
+    runner: Runner, options: RestoreOptions, output: Output, processes: Mapping[str, int]
+) -> int | None:
+    """The tile that fits everywhere, as the processes on all devices would settle it."""
+    size = output.info.height, output.info.width
+    sides = [
+        settle_tile(
+            runner, options, size, bit_depth=output.bit_depth, share=1 / count, device=device
+        )
+        for device, count in processes.items()
+    ]
+    return min((side for side in sides if side is not None), default=None)
+
+
+def _loads(
+    runner: Runner,
+    options: RestoreOptions,
+    output: Output,
+    processes: Mapping[str, int],
+    tile: int | None,
+) -> tuple[Load, ...]:
+    """What each device is to hold. The network is taken to need as much on one as on another."""
+    size, bit_depth = (output.info.height, output.info.width), output.bit_depth
+    other = pipeline_bytes(*size, scale=options.scale, bit_depth=bit_depth)
+    loads = []
+    for device, count in processes.items():
+        budget = network_budget(device, options, size, bit_depth=bit_depth, share=1 / count)
+        network = tiled(runner, *size, tile, budget).memory(*size).total(runner.length)
+        loads.append(Load(device, count, network, other, available_bytes(device)))
+    return tuple(loads)
 
 
 def _restore_some(
@@ -226,52 +264,15 @@ def _restore_some(
     on_progress: Callable[[Progress], None],
 ) -> tuple[list[Frame], float]:
     """The first frames restored, and the seconds of the last."""
-    frames = restored_frames(reader, restorer, bit_depth, last=RESTORED)
+    frames = restore_range(reader, restorer, bit_depth, last=RESTORED)
     restored, times = [], [time.monotonic()]
-    # In a thread of its own, as in a run: the network is slower there than in the first thread.
-    with Prefetch(frames) as arriving:
-        for frame in arriving:
-            restored.append(frame)
-            times.append(time.monotonic())
-            elapsed = times[-1] - times[0]
-            on_progress(Progress(len(restored), RESTORED, elapsed, phase="measure"))
+    for frame in frames:
+        restored.append(frame)
+        times.append(time.monotonic())
+        elapsed = times[-1] - times[0]
+        on_progress(Progress(len(restored), RESTORED, elapsed, phase="measure"))
     return restored, [after - before for before, after in pairwise(times)][-1]
-
-
-def _output(
-    reader: FrameSource,
-    restored: list[Frame],
-    encoding: Encoding | None,
-    plans: tuple[StreamPlan, ...],
-    options: RestoreOptions,
-    *,
-    target: Path,
-) -> Output:
-    if encoding is not None:
-        return measure_video(
-            reader,
-            restored,
-            encoding,
-            plans,
-            scale=options.scale,
-            segment_seconds=options.segment_seconds,
-        )
-    if target == PIPE:
-        return Output(None, 0.0, 0.0)
-    return measure_pictures(reader, restored, scale=options.scale)
-
-
-def _memory(runner: Runner, info: VideoInfo, restorer: Restorer) -> Memory:
-    used = tiled(runner, info.height, info.width, restorer.tile)
-    return used.memory(info.height, info.width)
 
 
 def _streams(plans: tuple[StreamPlan, ...], *fates: Fate) -> tuple[str, ...]:
     return tuple(str(plan.stream) for plan in plans if plan.fate in fates)
-
-
-def _words(encoding: Encoding | None, target: Path) -> str:
-    if encoding is None:
-        return "y4m" if target == PIPE else "png"
-    settings = (f"{name} {value}" for name, value in encoding.settings.items())
-    return " ".join([encoding.encoder.name, encoding.pix_fmt, *settings])

@@ -5,19 +5,17 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from vsrdb_cli.backends.builtin import BuiltinRunner
-from vsrdb_cli.restore import Restorer, restored_frames
-from vsrdb_cli.video.container import Demuxer, main_video, open_input
-from vsrdb_cli.video.encoders import Encoding
+from vsrdb_cli.pipeline.frames import restore_range
+from vsrdb_cli.pipeline.restorer import Restorer
 from vsrdb_cli.video.frame import Frame, FrameSink, FrameSource
-from vsrdb_cli.video.images import PictureWriter
 from vsrdb_cli.video.info import VideoInfo
-from vsrdb_cli.video.join import segment_suffix
+from vsrdb_cli.video.output import FileOutput, Output, PicturesOutput
+from vsrdb_cli.video.packets import packets_of
 from vsrdb_cli.video.stream_fates import Fate, StreamPlan
-from vsrdb_cli.video.writer import SegmentWriter
 
 # Frames merely enlarged, since restoring so many would take too long.
 ENLARGED = 24
@@ -28,8 +26,8 @@ _LARGEST_RATIO = 10.0
 
 
 @dataclass(frozen=True)
-class Output:
-    """What an output will be.
+class Trial:
+    """What an output will be, by what was tried.
 
     size: in bytes, None where nobody knows. read_seconds, write_seconds: of each frame.
     """
@@ -54,23 +52,39 @@ class _Packets:
         return cls(_mean(key) or 1.0, _mean(other) or _mean(key) or 1.0)
 
 
-def measure_video(
+def measure(
+    output: Output,
     reader: FrameSource,
     restored: Sequence[Frame],
-    encoding: Encoding,
-    plans: Sequence[StreamPlan],
     *,
     scale: int,
     segment_seconds: float,
-) -> Output:
+) -> Trial:
+    """How large an output will be, and how long its frames take to read and write."""
+    match output:
+        case FileOutput():
+            return _measure_video(output, reader, restored, scale, segment_seconds)
+        case PicturesOutput():
+            return _measure_pictures(output, reader, restored)
+        case _:
+            return Trial(None, 0.0, 0.0)
+
+
+def _measure_video(
+    output: FileOutput,
+    reader: FrameSource,
+    restored: Sequence[Frame],
+    scale: int,
+    segment_seconds: float,
+) -> Trial:
     """Encode the source's first frames, merely enlarged, and the few that were restored.
 
     The first tell of time and size, the second how much more the restored detail costs. The rest
     of the video is taken to be as much more or less busy as its own packets are.
     """
     info = reader.info
-    bicubic = Restorer(BuiltinRunner("bicubic"), scale=scale, tile=None, scene_cuts=True)
-    enlarged = restored_frames(reader, bicubic, encoding.bit_depth, last=ENLARGED)
+    bicubic = Restorer(BuiltinRunner("bicubic"), scale=scale, tile=None)
+    enlarged = restore_range(reader, bicubic, output.bit_depth, last=ENLARGED)
     few: list[Frame] = []
 
     def watched() -> Iterable[Frame]:
@@ -79,31 +93,32 @@ def measure_video(
                 few.append(frame)
             yield frame
 
-    many_sizes, write_seconds = _encoded(watched(), info, encoding)
+    many_sizes, write_seconds = _encoded(watched(), output)
     read_seconds = _read_seconds(reader)
     frames = info.frame_count
     if frames is None:
-        return Output(None, read_seconds, write_seconds)
-    detail = _bytes_of(restored, info, encoding) / _bytes_of(few, info, encoding)
+        return Trial(None, read_seconds, write_seconds)
+    detail = _bytes_of(restored, output) / _bytes_of(few, output)
     many = _Packets.of(many_sizes)
     parts = max(1.0, (info.duration_seconds or 0) / segment_seconds)
     keys = min(max(parts, frames / _KEY_FRAMES), frames)
-    sides, busy = _source_packets(info, plans)
+    sides, busy = _source_packets(info, output.fates)
     video = many.key * busy.key * keys + many.other * busy.other * (frames - keys)
-    return Output(round(detail * video) + sides, read_seconds, write_seconds)
+    return Trial(round(detail * video) + sides, read_seconds, write_seconds)
 
 
-def measure_pictures(reader: FrameSource, restored: Sequence[Frame], *, scale: int) -> Output:
+def _measure_pictures(
+    output: PicturesOutput, reader: FrameSource, restored: Sequence[Frame]
+) -> Trial:
     """Write the restored pictures; all are taken to be as large."""
-    info = replace(reader.info, frame_count=len(restored), pictures=())
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "pictures"
-        with PictureWriter(path, info, scale, overwrite=False) as writer:
+        path = output.segment(Path(folder), 0)
+        with output.open_segment(path, len(restored)) as writer:
             write_seconds = _write(restored, writer)
         size = _mean([file.stat().st_size for file in path.iterdir()])
     frames = reader.info.frame_count
     whole = None if frames is None else round(size * frames)
-    return Output(whole, _read_seconds(reader), write_seconds)
+    return Trial(whole, _read_seconds(reader), write_seconds)
 
 
 def _write(frames: Iterable[Frame], sink: FrameSink) -> float:
@@ -120,20 +135,18 @@ def _write(frames: Iterable[Frame], sink: FrameSink) -> float:
 
 
 def _encoded(
-    frames: Iterable[Frame], info: VideoInfo, encoding: Encoding
-) -> tuple[list[tuple[bool, int]], float]:
+    frames: Iterable[Frame], output: FileOutput
+) -> tuple[Sequence[tuple[bool, int]], float]:
     """(Stands alone, bytes) of each packet, and seconds for each frame."""
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"sample{segment_suffix(encoding.codec)}"
-        with SegmentWriter(path, info, encoding) as writer:
+        path = output.segment(Path(folder), 0)
+        with output.open_segment(path, 0) as writer:
             seconds = _write(frames, writer)
-        with open_input(path) as container:
-            packets = container.demux(main_video(container, path))
-            return [(packet.is_keyframe, packet.size) for packet in packets if packet.size], seconds
+        return packets_of(path)[0], seconds
 
 
-def _bytes_of(frames: Iterable[Frame], info: VideoInfo, encoding: Encoding) -> int:
-    sizes, _ = _encoded(frames, info, encoding)
+def _bytes_of(frames: Iterable[Frame], output: FileOutput) -> int:
+    sizes, _ = _encoded(frames, output)
     return sum(size for _, size in sizes)
 
 
@@ -151,16 +164,7 @@ def _source_packets(info: VideoInfo, plans: Sequence[StreamPlan]) -> tuple[int, 
     if info.pictures:
         return 0, _Packets(1.0, 1.0)
     along = {plan.stream.index for plan in plans if plan.fate is not Fate.DROP}
-    sides, sizes = 0, []
-    with open_input(info.path) as container:
-        video = main_video(container, info.path)
-        others = [s for s in container.streams if s.index in along and s.type != "attachment"]
-        for packet in Demuxer(container, video, *others):
-            if packet.stream.index == video.index:
-                if packet.size:
-                    sizes.append((packet.is_keyframe, packet.size))
-            else:
-                sides += packet.size
+    sizes, sides = packets_of(info.path, along)
     total = len(sizes)
     if info.cut is not None:
         sizes = sizes[info.cut.first : info.cut.first + info.cut.count]

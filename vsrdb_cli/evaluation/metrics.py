@@ -36,7 +36,7 @@ def extra(module: str) -> Any:
         return import_module(module)
     except ImportError as error:
         raise VsrdbError(
-            f"evaluating needs the Python package {module.partition('.')[0]}: {error}",
+            f"evaluation needs the Python package {module.partition('.')[0]}: {error}",
             hint="pip install 'vsrdb[evaluate]'",
         ) from error
 

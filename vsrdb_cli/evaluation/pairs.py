@@ -1,13 +1,28 @@
-"""Which video is compared with which: single clips, and folders of clips matched by name."""
+"""Which video is compared with which, and which of their frames: clips, sizes, counts, frames."""
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.video.codecs import CONTAINERS
+from vsrdb_cli.evaluation.metrics import Picture
+from vsrdb_cli.video.containers import CONTAINERS
 from vsrdb_cli.video.images import SUFFIXES, natural_order
+from vsrdb_cli.video.info import Kind
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from vsrdb_cli.video.frame import Frame, FrameSource
+
+_CODES_PER_WHITE_STEP = 256  # 16-bit codes have white at 255 << 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +54,7 @@ def find_clips(restored: Path, truth: Path, lr: Path | None = None) -> list[Clip
             if missing:
                 raise VideoError(
                     f"{root} has no clip '{missing[0]}', which {other_root} has",
-                    hint="give folders that hold the same clips under the same names",
+                    hint="give folders with the same clips under the same names",
                 )
     return [
         Clip(name, *(paths[name] for paths in members))
@@ -55,7 +70,8 @@ def _members(root: Path) -> dict[str, Path]:
     """The clips of a root, by name."""
     if not root.is_dir():
         raise VideoError(
-            f"{root} is no folder of clips", hint="give roots of clips, or single clips, alike"
+            f"{root} is not a folder of clips",
+            hint="give two folders of clips, or two single clips",
         )
     members: dict[str, Path] = {}
     for path in filter(_is_visible, root.iterdir()):
@@ -74,7 +90,7 @@ def _members(root: Path) -> dict[str, Path]:
     if not members:
         raise VideoError(
             f"the folder {root} holds neither pictures ({', '.join(SUFFIXES)}) nor clips",
-            hint="give a video, a folder of pictures, or a folder of such",
+            hint="give a video, a folder of pictures, or a folder of these",
         )
     return members
 
@@ -85,3 +101,91 @@ def _is_visible(path: Path) -> bool:
 
 def _is_picture(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
+
+
+def picture(rgb: Tensor) -> Picture:
+    """(3, H, W) codes of a `Frame` to a (H, W, 3) picture of `vsrdb_cli.evaluation.metrics`."""
+    codes: Picture = np.ascontiguousarray(rgb.permute(1, 2, 0).numpy())
+    return codes if codes.dtype == np.uint8 else codes.astype(np.float32) / _CODES_PER_WHITE_STEP
+
+
+def together(
+    sources: Sequence[FrameSource], on_frame: Callable[[], None] = lambda: None
+) -> Iterator[tuple[Frame, ...]]:
+    """The first frames of all sources, the second ones, and so on.
+
+    Raises:
+        VideoError: one has more frames than another; known at the end of the shortest.
+    """
+    streams = [source.frames() for source in sources]
+    for frames in zip_longest(*streams):
+        if None in frames:
+            for stream in streams:
+                deque(stream, maxlen=0)  # to the end, to know how many there are
+            _check_counts({source.info.path: source.report.frames for source in sources})
+        yield frames
+        on_frame()
+
+
+def picked(source: FrameSource, indices: Sequence[int]) -> Iterator[Frame]:
+    """The frames with these indices, which never fall; one may be wanted several times."""
+    if not indices:
+        return
+    first = indices[0]
+    frames = enumerate(source.frames(first, indices[-1] + 1), first)
+    index, frame = next(frames)
+    for wanted in indices:
+        while index < wanted:
+            index, frame = next(frames)
+        yield frame
+
+
+def check_sizes(sources: Sequence[FrameSource]) -> None:
+    """Whether what was restored is as large as the truth, and the truth a multiple of an LR input.
+
+    Args:
+        sources: truth, restored and perhaps LR.
+
+    Raises:
+        VideoError: it is not.
+    """
+    truth, restored, *lr = (source.info for source in sources)
+    if (restored.width, restored.height) != (truth.width, truth.height):
+        raise VideoError(
+            f"{restored.path} is {restored.width}x{restored.height}, but"
+            f" {truth.path} is {truth.width}x{truth.height}",
+            hint="cut the ground truth to the size of what was restored, where it was cut"
+            " before it was made smaller",
+        )
+    for info in lr:
+        scale = truth.width // info.width
+        if scale < 2 or (info.width * scale, info.height * scale) != (truth.width, truth.height):
+            raise VideoError(
+                f"{info.path} is {info.width}x{info.height}; {truth.path}, {truth.width}x"
+                f"{truth.height}, is no whole multiple of it",
+                hint="give the low-resolution video that was restored as --input",
+            )
+
+
+def check_known_counts(sources: Sequence[FrameSource]) -> None:
+    """Compare the counts of pictures, which are known; what a video promises may be wrong.
+
+    Raises:
+        VideoError: they differ.
+    """
+    _check_counts(
+        {
+            source.info.path: source.info.frame_count
+            for source in sources
+            if source.info.kind is not Kind.VIDEO and source.info.frame_count is not None
+        }
+    )
+
+
+def _check_counts(counts: Mapping[Path, int]) -> None:
+    if len(set(counts.values())) > 1:
+        each = ", ".join(f"{path} has {frames}" for path, frames in counts.items())
+        raise VideoError(
+            f"the numbers of frames differ: {each}",
+            hint="give videos that show the same frames, from the same first to the same last",
+        )

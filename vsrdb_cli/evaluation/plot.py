@@ -7,7 +7,7 @@ from pathlib import Path
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.evaluation.metrics import extra
 from vsrdb_cli.evaluation.scores import Evaluation
-from vsrdb_cli.files import check_file, put_in_place, temporary_beside
+from vsrdb_cli.files import check_file, whole
 
 FORMATS = (".png", ".svg", ".pdf")
 _INCHES_PER_CLIP, _INCHES_PER_METRIC, _FEWEST_INCHES = 3.2, 2.1, 7.0
@@ -24,7 +24,7 @@ def check_plot(path: Path, sources: list[Path]) -> None:
     """
     if path.suffix.lower() not in FORMATS:
         raise OptionError(
-            f"no plot is written to '{path.suffix or 'a name without an ending'}'",
+            f"cannot write a plot to '{path.suffix or 'a name without an ending'}'",
             hint=f"end the plot's name with one of: {' '.join(FORMATS)}",
         )
     for source in sources:
@@ -60,9 +60,5 @@ def plot_scores(evaluation: Evaluation, path: Path) -> None:
                 axes[row, 0].set_ylabel(metric.replace(", ", "\n"))
     if len(evaluation.methods) > 1:
         axes[0, 0].legend()
-    temporary = temporary_beside(path.absolute())
-    try:
+    with whole(path) as temporary:
         figure.savefig(temporary, format=path.suffix[1:].lower(), dpi=_DOTS_PER_INCH)
-        put_in_place(temporary, path, overwrite=True)
-    finally:
-        temporary.unlink(missing_ok=True)

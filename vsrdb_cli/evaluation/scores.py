@@ -7,18 +7,21 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import count, islice, zip_longest
+from itertools import count, islice
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 from vsrdb_cli.backends.builtin import METHODS
-from vsrdb_cli.errors import OptionError, VideoError
-from vsrdb_cli.evaluation.metrics import SMALLEST, Motion, Picture, extra, psnr, ssim, tof
-from vsrdb_cli.evaluation.pairs import Clip
+from vsrdb_cli.errors import OptionError
+from vsrdb_cli.evaluation.metrics import SMALLEST, Motion, extra, psnr, ssim, tof
+from vsrdb_cli.evaluation.pairs import (
+    Clip,
+    check_known_counts,
+    check_sizes,
+    picture,
+    together,
+)
 from vsrdb_cli.video.colour import to_float, to_planes
-from vsrdb_cli.video.info import Kind
 from vsrdb_cli.video.reader import open_source
 
 if TYPE_CHECKING:
@@ -26,14 +29,14 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from vsrdb_cli.video.frame import Frame, FrameSource
+    from vsrdb_cli.video.frame import FrameSource
+    from vsrdb_cli.video.info import VideoInfo
 
 T = TypeVar("T")
 
 RESTORED = "restored"
 # The paper restores the centre frame of T = 3, so that a clip's first and last have no score.
 END_FRAMES = 3 // 2
-_CODES_PER_WHITE_STEP = 256  # 16-bit codes have white at 255 << 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +152,9 @@ def evaluate(
             for clip in clips
         ]
         for _, sources in opened:
-            _check_sizes(sources)
-            _check_known_counts(sources)
+            check_sizes(sources)
+            _check_large_enough(sources[0].info)
+            check_known_counts(sources)
         promised = [sources[0].info.frame_count for _, sources in opened]
         total = None if None in promised else sum(filter(None, promised))
         done = count(1)
@@ -184,41 +188,22 @@ def _score(
     scores: dict[str, list[Score]] = {method: [] for method in methods}
     truth_motion = Motion()
     motions = {method: Motion() for method in methods}
-    for truth_frame, *frames in _without_ends(_together(sources, on_frame), end_frames):
-        truth = _picture(truth_frame.rgb)
+    for truth_frame, *frames in _without_ends(together(sources, on_frame), end_frames):
+        truth = picture(truth_frame.rgb)
         truth_flow = truth_motion(truth)
         for method, frame in zip(methods, frames, strict=True):
             rgb = frame.rgb
             if method != RESTORED:
                 rgb = _enlarged(rgb, method, truth.shape[0] // rgb.shape[1])
-            picture = _picture(rgb)
-            flow = motions[method](picture)
+            shown = picture(rgb)
+            flow = motions[method](shown)
             error = None if flow is None or truth_flow is None else tof(flow, truth_flow)
-            scores[method].append(Score(psnr(picture, truth), ssim(picture, truth), error))
+            scores[method].append(Score(psnr(shown, truth), ssim(shown, truth), error))
     return scores
 
 
 def _enlarged(rgb: Tensor, method: str, scale: int) -> Tensor:
     return to_planes(METHODS[method](to_float(rgb)[None], scale)[0], 8)
-
-
-def _picture(rgb: Tensor) -> Picture:
-    """(3, H, W) codes of a `Frame` to a (H, W, 3) picture of `vsrdb_cli.evaluation.metrics`."""
-    codes: Picture = np.ascontiguousarray(rgb.permute(1, 2, 0).numpy())
-    return codes if codes.dtype == np.uint8 else codes.astype(np.float32) / _CODES_PER_WHITE_STEP
-
-
-def _together(
-    sources: Sequence[FrameSource], on_frame: Callable[[], None]
-) -> Iterator[tuple[Frame, ...]]:
-    streams = [source.frames() for source in sources]
-    for frames in zip_longest(*streams):
-        if None in frames:
-            for stream in streams:
-                deque(stream, maxlen=0)  # to the end, to know how many there are
-            _check_counts({source.info.path: source.report.frames for source in sources})
-        yield frames
-        on_frame()
 
 
 def _without_ends(items: Iterator[T], left_out: int) -> Iterator[T]:
@@ -229,48 +214,12 @@ def _without_ends(items: Iterator[T], left_out: int) -> Iterator[T]:
             yield waiting.popleft()
 
 
-def _check_sizes(sources: Sequence[FrameSource]) -> None:
-    truth, restored, *lr = (source.info for source in sources)
-    if (restored.width, restored.height) != (truth.width, truth.height):
-        raise VideoError(
-            f"{restored.path} is {restored.width}x{restored.height}, but"
-            f" {truth.path} is {truth.width}x{truth.height}",
-            hint="cut the ground truth to the size of what was restored, where it was cut"
-            " before it was made smaller",
-        )
+def _check_large_enough(truth: VideoInfo) -> None:
     if min(truth.width, truth.height) < SMALLEST:
         raise OptionError(
             f"{truth.path} is {truth.width}x{truth.height}; tOF asks for at least"
             f" {SMALLEST}x{SMALLEST}, since it cuts the borders",
             hint="evaluate larger frames",
-        )
-    for info in lr:
-        scale = truth.width // info.width
-        if scale < 2 or (info.width * scale, info.height * scale) != (truth.width, truth.height):
-            raise VideoError(
-                f"{info.path} is {info.width}x{info.height}; {truth.path}, {truth.width}x"
-                f"{truth.height}, is no whole multiple of it",
-                hint="give the low-resolution video that was restored as --input",
-            )
-
-
-def _check_known_counts(sources: Sequence[FrameSource]) -> None:
-    """Compare the counts of pictures, which are known; what a video promises may be wrong."""
-    _check_counts(
-        {
-            source.info.path: source.info.frame_count
-            for source in sources
-            if source.info.kind is not Kind.VIDEO and source.info.frame_count is not None
-        }
-    )
-
-
-def _check_counts(counts: Mapping[Path, int]) -> None:
-    if len(set(counts.values())) > 1:
-        each = ", ".join(f"{path} has {frames}" for path, frames in counts.items())
-        raise VideoError(
-            f"the numbers of frames differ: {each}",
-            hint="give videos that show the same frames, from the same first to the same last",
         )
 
 

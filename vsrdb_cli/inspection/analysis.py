@@ -14,8 +14,9 @@ from torch import Tensor
 from vsrdb_cli.backends.builtin import bicubic
 from vsrdb_cli.backends.pytorch import estimate_memory
 from vsrdb_cli.errors import OptionError
+from vsrdb_cli.options import SMALLEST_TILE
 from vsrdb_cli.pipeline.memory import SHARE, available_bytes
-from vsrdb_cli.pipeline.tiling import SMALLEST_TILE, Tiling
+from vsrdb_cli.pipeline.tiling import Tiling
 
 if TYPE_CHECKING:
     from vsrdb_cli.network.fmanet import FMANet, Restoration
@@ -203,7 +204,7 @@ def largest_tile(
         if tile <= SMALLEST_TILE:
             raise OptionError(
                 f"looking into {width}x{height} takes {needed / 2**30:.1f} GiB even in tiles of"
-                f" {tile} pixels, and only {budget / 2**30:.1f} GiB can be taken",
+                f" {tile} pixels, and only {budget / 2**30:.1f} GiB is available",
                 hint="close other programs, or make the video smaller first",
             )
         tile = max(SMALLEST_TILE, tile * 7 // 8)

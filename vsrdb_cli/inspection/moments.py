@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from vsrdb_cli.errors import OptionError
+from vsrdb_cli.options import Position
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
 from vsrdb_cli.pipeline.windows import sliding_windows
 from vsrdb_cli.video.colour import to_float
-from vsrdb_cli.video.images import PictureReader
-from vsrdb_cli.video.part import Position, busiest, index_of
-from vsrdb_cli.video.reader import VideoReader
+from vsrdb_cli.video.frame import SeekableSource
+from vsrdb_cli.video.part import busiest, index_of
 
 if TYPE_CHECKING:
     from vsrdb_cli.video.frame import FrameSource
@@ -52,7 +52,7 @@ def moments(
     Raises:
         OptionError: the source has no frame there, or is a stream.
     """
-    if not isinstance(source, VideoReader | PictureReader):
+    if not isinstance(source, SeekableSource):
         raise OptionError(
             "only files can be looked into, not a stream on stdin", hint="write it to a file first"
         )

@@ -24,12 +24,12 @@ from vsrdb_cli.inspection.overview import can_draw, write_overview
 from vsrdb_cli.inspection.page import describe, grid_for_page, page
 from vsrdb_cli.inspection.raw import __doc__ as raw_format
 from vsrdb_cli.inspection.raw import write_raw
-from vsrdb_cli.video.hdr import Hdr
+from vsrdb_cli.options import Hdr
 from vsrdb_cli.video.png import encode_png
 from vsrdb_cli.video.reader import open_source
 
 if TYPE_CHECKING:
-    from vsrdb_cli.video.part import Position
+    from vsrdb_cli.options import Position
 
 PAGE_SUFFIXES = (".html", ".htm")
 README = "README.txt"
@@ -125,7 +125,7 @@ def _check_target(source: Path, target: Path, *, is_page: bool, overwrite: bool)
         )
     check_folder(target.absolute().parent)
     if target.is_file():
-        raise OutputError(f"{target} is a file, no folder", hint="name another folder")
+        raise OutputError(f"{target} is a file, not a folder", hint="choose another folder")
     if target.exists() and any(target.iterdir()):
         ours = (target / README).exists()
         if not (overwrite and ours):
@@ -133,7 +133,7 @@ def _check_target(source: Path, target: Path, *, is_page: bool, overwrite: bool)
                 f"the folder {target} is not empty",
                 hint="add --overwrite to replace what an earlier look left there"
                 if ours
-                else "name a new folder",
+                else "choose a new folder",
             )
 
 

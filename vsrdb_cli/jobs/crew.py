@@ -1,86 +1,128 @@
-"""Who restores segments: this process, or one process on each of several devices."""
+"""Who brings the network and restores segments: this process, or several (`processes`)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Protocol, Self
 
+from vsrdb_cli.backends import ENGINES, fitting_engine, load_runner
 from vsrdb_cli.backends.runner import Runner, RunnerInfo
 from vsrdb_cli.jobs.division import Segment
-from vsrdb_cli.jobs.segments import Job, restore_segments
-from vsrdb_cli.pipeline.memory import pipeline_bytes
-from vsrdb_cli.restore import RestoreOptions, check_scale_and_tile, settle_tile
+from vsrdb_cli.jobs.segments import Job, Listener, restore_segments
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.pipeline.memory import settle_tile
+from vsrdb_cli.pipeline.tiling import Tiling
 from vsrdb_cli.video.frame import FrameSource
 
 
-@dataclass(frozen=True)
-class Listener:
-    """Told, in the caller's thread, how the work goes.
-
-    on_frame: after every frame. on_tile: memory ran out; the new side of the tiles. on_done: a
-    segment's file is whole and on the disk. on_lost: a segment is begun anew, its frames will come
-    again. on_notice: one line.
-    """
-
-    on_frame: Callable[[Segment], None]
-    on_tile: Callable[[int], None]
-    on_done: Callable[[Segment], None]
-    on_lost: Callable[[Segment], None]
-    on_notice: Callable[[str], None]
-
-
 class Crew(Protocol):
-    """Whoever takes the next segment."""
+    """Whoever takes the next segment. A context manager; serves one video after another.
+
+    The network is loaded when the first video is prepared for, and kept.
+    """
 
     @property
     def info(self) -> RunnerInfo:
-        """What runs."""
+        """What runs; known once a video has been prepared for."""
 
-    def settle(self, options: RestoreOptions, height: int, width: int) -> int | None:
-        """The side of tiles that fits into memory everywhere, as `Restorer` takes it.
+    def prepare(self, options: RestoreOptions, size: tuple[int, int], bit_depth: int) -> int | None:
+        """Have the network there for a video; the side of tiles that fits into memory everywhere.
+
+        Args:
+            size: (height, width) of the video.
+            bit_depth: of the output's frames.
 
         Raises:
-            OptionError: scale or tile cannot be, or the smallest tiles do not fit.
+            VsrdbError: the network cannot be had, or the smallest tiles do not fit.
         """
 
-    def restore(self, job: Job, segments: Sequence[Segment], listener: Listener) -> None:
+    def restore(
+        self, job: Job, segments: Sequence[Segment], reader: FrameSource, listener: Listener
+    ) -> None:
         """Restore segments, finished in whatever order.
 
         Raises:
             VsrdbError: what could not be done; finished segments are kept.
         """
 
+    def __enter__(self) -> Self: ...
 
-def settled(
-    runner: Runner, options: RestoreOptions, height: int, width: int, *, share: float = 1.0
-) -> int | None:
-    """One runner's answer to `Crew.settle`; `share` as in `settle_tile`."""
-    check_scale_and_tile(runner, options.scale, options.tile)
-    beside = pipeline_bytes(height, width, scale=options.scale, bit_depth=16)
-    return settle_tile(runner, options.tile, height, width, beside=beside, share=share)
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
 
 
 class Alone:
-    """A crew of one: this process."""
+    """A crew of one: this process.
 
-    def __init__(self, runner: Runner, reader: FrameSource) -> None:
-        self._runner, self._reader = runner, reader
+    Args:
+        options: name the network; of each video's own options the rest counts.
+        runner: loaded already, and used for every video.
+    """
+
+    def __init__(self, options: RestoreOptions, runner: Runner | None = None) -> None:
+        self._options = options
+        self._given = runner is not None
+        self._runner = runner
+        self._engine: Runner | None = None
 
     @property
     def info(self) -> RunnerInfo:
-        return self._runner.info
+        return self.runner.info
 
-    def settle(self, options: RestoreOptions, height: int, width: int) -> int | None:
-        return settled(self._runner, options, height, width)
+    @property
+    def runner(self) -> Runner:
+        """The network for the video that was prepared for."""
+        if self._engine is not None:
+            return self._engine
+        if self._runner is None:
+            self._runner = self._load(None)
+        return self._runner
 
-    def restore(self, job: Job, segments: Sequence[Segment], listener: Listener) -> None:
-        restore_segments(
-            job,
-            segments,
-            self._reader,
-            self._runner,
-            on_frame=listener.on_frame,
-            on_tile=listener.on_tile,
-            on_done=listener.on_done,
+    def prepare(self, options: RestoreOptions, size: tuple[int, int], bit_depth: int) -> int | None:
+        wanted = size
+        if isinstance(options.tile, int):
+            wanted = Tiling.of(*size, options.tile).tile_size
+        if not self._given:
+            self._engine = self._engine_for(wanted)
+        return settle_tile(self.runner, options, size, bit_depth=bit_depth)
+
+    def _engine_for(self, size: tuple[int, int]) -> Runner | None:
+        """An engine made for pictures of this size, where one was asked for or is there."""
+        options = self._options
+        if options.backend in ENGINES:
+            return self._load(size)
+        if options.backend != "auto":
+            return None
+        return fitting_engine(
+            options.weights, device=options.device, precision=options.precision, size=size
         )
+
+    def _load(self, size: tuple[int, int] | None) -> Runner:
+        options = self._options
+        return load_runner(
+            options.weights,
+            backend=options.backend,
+            device=options.device,
+            precision=options.precision,
+            size=size,
+        )
+
+    def restore(
+        self, job: Job, segments: Sequence[Segment], reader: FrameSource, listener: Listener
+    ) -> None:
+        restore_segments(job, segments, reader, self.runner, listener)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...

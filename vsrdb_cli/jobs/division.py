@@ -26,15 +26,20 @@ class Segment:
 
     index: int
     first: int
-    last: int
+    last: int | None
 
     @property
-    def count(self) -> int:
-        return self.last - self.first
+    def count(self) -> int | None:
+        """None for all there are."""
+        return None if self.last is None else self.last - self.first
+
+
+# A source that is not divided.
+WHOLE = Segment(0, 0, None)
 
 
 @dataclass(frozen=True)
-class Plan:
+class Division:
     """A whole job, divided.
 
     bounds: the first frame of each segment, then the number of frames.
@@ -58,17 +63,17 @@ class Plan:
         return {"bounds": list(self.bounds), "cuts": sorted(self.cuts)}
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Plan:
+    def from_json(cls, values: dict[str, Any]) -> Division:
         return cls(tuple(values["bounds"]), frozenset(values["cuts"]))
 
 
-def make_plan(
+def divide_source(
     reader: FrameSource,
     *,
     segment_seconds: float,
     scene_cuts: bool,
     on_frame: Callable[[int], None] = lambda frames: None,  # noqa: ARG005
-) -> Plan:
+) -> Division:
     """Decode the source once, without the network.
 
     Args:
@@ -91,7 +96,7 @@ def make_plan(
             times.append(frame.pts)
             on_frame(index + 1)
     length = Fraction(str(segment_seconds)) / reader.info.time_base
-    return Plan(divide(times, cuts, length), frozenset(cuts))
+    return Division(divide(times, cuts, length), frozenset(cuts))
 
 
 def divide(times: Sequence[int], cuts: Sequence[int], length: Fraction) -> tuple[int, ...]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -15,10 +13,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from filelock import FileLock, Timeout
+
 from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.errors import OutputError
-from vsrdb_cli.files import writing
-from vsrdb_cli.jobs.division import Plan
+from vsrdb_cli.files import remove, whole
+from vsrdb_cli.jobs.division import Division
 from vsrdb_cli.video.info import ReadReport
 
 # How much of a file's beginning and of its end says that it is still the same one.
@@ -81,7 +81,7 @@ class Journal:
     def __init__(self, folder: Path, *, restart: bool = False) -> None:
         self.folder = folder
         self._restart = restart
-        self._lock: int | None = None
+        self._lock = FileLock(self._lock_file, timeout=0, thread_local=False)
         self._record = _Record()
 
     def __enter__(self) -> Self:
@@ -91,7 +91,7 @@ class Journal:
                 self._clear()
             self._read()
             for left in self.folder.glob(".vsrdb-*.part"):
-                _remove(left)
+                remove(left)
         except BaseException:
             self._release()
             raise
@@ -103,8 +103,6 @@ class Journal:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if not self._file.exists():
-            shutil.rmtree(self.folder)
         self._release()
 
     @property
@@ -113,10 +111,10 @@ class Journal:
         return self._record.plan is not None
 
     @property
-    def plan(self) -> Plan:
+    def division(self) -> Division:
         """How the job is divided; there is one once it has begun."""
         assert self._record.plan is not None
-        return Plan.from_json(self._record.plan)
+        return Division.from_json(self._record.plan)
 
     @property
     def tile(self) -> int | None:
@@ -147,15 +145,17 @@ class Journal:
         if changed:
             segments = len(self._record.finished)
             raise OutputError(
-                f"{self.folder} holds {segments} finished segments of another job: "
+                f"{self.folder} holds {segments} finished segments from a different run: "
                 + "; ".join(changed),
-                hint="start as before to go on from there, or add --restart to throw them away",
+                hint="use the same options to continue it, or add --restart to start over",
             )
         self._record.bound.update(facts)
 
-    def begin(self, plan: Plan, tile: int | None, read: ReadReport, runner: RunnerInfo) -> None:
-        """Enter the plan, the side of the tiles, what the first pass noticed, and what runs."""
-        self._record.plan, self._record.tile = plan.to_json(), tile
+    def begin(
+        self, division: Division, tile: int | None, read: ReadReport, runner: RunnerInfo
+    ) -> None:
+        """Enter the division, the side of the tiles, what the first pass noticed, and what runs."""
+        self._record.plan, self._record.tile = division.to_json(), tile
         self._record.read, self._record.runner = asdict(read), asdict(runner)
         self._write()
 
@@ -189,7 +189,7 @@ class Journal:
         # The journal last: a half removed folder still says that the job is done.
         for entry in self.folder.iterdir():
             if entry not in (self._file, self._lock_file):
-                _remove(entry)
+                remove(entry)
         self._record = _Record()
         self._file.unlink()
 
@@ -200,6 +200,11 @@ class Journal:
     @property
     def _lock_file(self) -> Path:
         return self.folder / "lock"
+
+    @property
+    def _holder_file(self) -> Path:
+        """Who holds the lock; a file of its own, since a locked one cannot be read everywhere."""
+        return self.folder / "holder"
 
     def _read(self) -> None:
         try:
@@ -213,59 +218,64 @@ class Journal:
             self._record = _Record(**values)
         except (TypeError, KeyError, ValueError) as error:
             raise OutputError(
-                f"{self._file} is no journal of this version: {error}",
-                hint="add --restart to begin the job anew",
+                f"{self._file} is not a journal of this version: {error}",
+                hint="add --restart to start over",
             ) from error
 
     def _write(self) -> None:
         """Replace the journal in one step, on the disk before anything relies on it."""
-        temporary = self.folder / f".vsrdb-{os.getpid()}.part"
-        with writing(self._file):
-            with temporary.open("w", encoding="utf-8") as file:
-                json.dump(asdict(self._record), file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(self._file)
+        with whole(self._file) as temporary:
+            temporary.write_text(json.dumps(asdict(self._record)), encoding="utf-8")
 
     def _clear(self) -> None:
         for entry in self.folder.iterdir():
-            if entry != self._lock_file:
-                _remove(entry)
+            if entry not in (self._lock_file, self._holder_file):
+                remove(entry)
 
     def _take_lock(self) -> None:
         while True:
             try:
                 self.folder.mkdir(exist_ok=True)
-                handle = os.open(self._lock_file, os.O_RDWR | os.O_CREAT, 0o644)
-            except OSError as error:
+                with suppress(FileNotFoundError):  # whoever held it has just removed the folder
+                    self._lock.acquire()
+                    break
+            except Timeout:
                 raise OutputError(
-                    f"the work folder {self.folder} cannot be made: {error.strerror}",
-                    hint="choose another output folder",
-                ) from error
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                holder = os.read(handle, 32).decode(errors="replace")
-                os.close(handle)
-                raise OutputError(
-                    f"another vsrdb (process {holder or 'unknown'}) is working on this output",
+                    f"another vsrdb (process {self._holder()}) is working on this output",
                     hint="wait for it to end, or choose another output",
                 ) from None
-            # Whoever held it may have removed the whole folder between our opening and locking.
-            if self._lock_file.exists() and os.path.samestat(
-                os.fstat(handle), self._lock_file.stat()
-            ):
-                self._lock = handle
-                with suppress(OSError):  # who holds it is only said, and the disk may be full
-                    os.ftruncate(handle, 0)
-                    os.write(handle, str(os.getpid()).encode())
-                return
-            os.close(handle)
+            except OSError as error:
+                raise OutputError(
+                    f"the work folder {self.folder} cannot be created: {error.strerror}",
+                    hint="choose another output folder",
+                ) from error
+        with suppress(OSError):  # who holds it is only said, and the disk may be full
+            self._holder_file.write_text(str(os.getpid()), encoding="utf-8")
+
+    def _holder(self) -> str:
+        try:
+            return self._holder_file.read_text(encoding="utf-8") or "unknown"
+        except OSError:
+            return "unknown"
 
     def _release(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        """Let the lock go; the folder too, where it holds nothing to go on from."""
+        over = not self._file.exists()
+        if over:
+            for entry in self.folder.iterdir():
+                if entry != self._lock_file:
+                    remove(entry)
+        # Windows removes no open file. Elsewhere, a lock let go before could be another's by then.
+        if over and os.name != "nt":
+            self._remove_folder()
+        self._lock.release()
+        if over and os.name == "nt":
+            self._remove_folder()
+
+    def _remove_folder(self) -> None:
+        with suppress(OSError):  # another process has come by
+            self._lock_file.unlink(missing_ok=True)
+            self.folder.rmdir()
 
 
 def size_of(path: Path) -> int:
@@ -273,10 +283,3 @@ def size_of(path: Path) -> int:
     if path.is_dir():
         return sum(file.stat().st_size for file in path.iterdir())
     return path.stat().st_size
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -14,10 +14,13 @@ import torch
 from vsrdb_cli.backends import load_runner
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.errors import VsrdbError
-from vsrdb_cli.jobs.crew import settled
 from vsrdb_cli.jobs.division import Segment
-from vsrdb_cli.jobs.segments import Job, restore_segments
-from vsrdb_cli.restore import open_for
+from vsrdb_cli.jobs.segments import Job, Listener, restore_segments
+from vsrdb_cli.pipeline.memory import settle_tile
+from vsrdb_cli.video.open import open_for
+
+# How often a worker that waits for a segment looks what the one before has come to.
+_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -32,43 +35,32 @@ class Settings:
     threads: int | None
 
 
-class _Parent:
-    """The connection to the parent; two threads send."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._sending = threading.Lock()
-
-    def say(self, kind: str, value: Any = None) -> None:
-        with self._sending:
-            self._connection.send((kind, value))
-
-    def hear(self) -> Any:
-        return self._connection.recv()
-
-
 def serve(connection: Connection, settings: Settings) -> None:
     """Work until the parent closes the connection or is gone."""
     # Ctrl-C reaches the whole group; the parent decides what becomes of the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    parent = _Parent(connection)
+
+    def say(kind: str, value: Any = None) -> None:
+        connection.send((kind, value))
+
     try:
         runner = _load(settings)
-        parent.say("answer", runner.info)
+        say("answer", runner.info)
         while True:
-            match parent.hear():
-                case ("settle", (options, height, width)):
-                    tile = settled(runner, options, height, width, share=settings.share)
-                    parent.say("answer", tile)
+            match connection.recv():
+                case ("prepare", (options, size, bit_depth)):
+                    share = settings.share
+                    tile = settle_tile(runner, options, size, bit_depth=bit_depth, share=share)
+                    say("answer", tile)
                 case ("job", job):
-                    _work(job, runner, parent)
-                    parent.say("answer")
+                    _work(job, runner, settings.share, connection, say)
+                    say("answer")
     except (EOFError, ConnectionError):
         return
     except VsrdbError as error:
-        parent.say("failed", error)
+        say("failed", error)
     except Exception as error:  # whatever broke this process need not end the others
-        parent.say("broke", f"{type(error).__name__}: {error}")
+        say("broke", f"{type(error).__name__}: {error}")
 
 
 def _load(settings: Settings) -> Runner:
@@ -82,24 +74,32 @@ def _load(settings: Settings) -> Runner:
     )
 
 
-def _work(job: Job, runner: Runner, parent: _Parent) -> None:
+def _work(
+    job: Job,
+    runner: Runner,
+    share: float,
+    connection: Connection,
+    say: Callable[[str, Any], None],
+) -> None:
     """Restore segments until the parent has no more."""
 
-    def segments() -> Iterator[Segment]:
+    def segments() -> Iterator[Segment | None]:
         while True:
-            parent.say("next")
-            segment = parent.hear()
+            say("next", None)
+            # There may be no next one until the parent has heard what is written behind us.
+            while not connection.poll(_POLL_SECONDS):
+                yield None
+            segment = connection.recv()
             if segment is None:
                 return
             yield segment
 
+    listener = Listener(
+        on_frame=partial(say, "frame"),
+        on_tile=partial(say, "tile"),
+        on_done=lambda segment, lost: say("done", (segment, lost)),
+        on_lost=partial(say, "lost"),
+        on_notice=partial(say, "notice"),
+    )
     with open_for(job.source, job.options) as reader:
-        restore_segments(
-            job,
-            segments(),
-            reader,
-            runner,
-            on_frame=lambda segment: parent.say("frame", segment),
-            on_tile=lambda tile: parent.say("tile", tile),
-            on_done=lambda segment: parent.say("done", segment),
-        )
+        restore_segments(job, segments(), reader, runner, listener, share=share)

@@ -15,11 +15,11 @@ from typing import Any, Self
 
 from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.errors import BackendError, OptionError
-from vsrdb_cli.jobs.crew import Listener
 from vsrdb_cli.jobs.division import Segment
 from vsrdb_cli.jobs.process_worker import Settings, serve
-from vsrdb_cli.jobs.segments import Job
-from vsrdb_cli.restore import RestoreOptions
+from vsrdb_cli.jobs.segments import Job, Listener
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.video.frame import FrameSource
 
 # How long a process gets to end by itself.
 _GRACE_SECONDS = 5.0
@@ -55,7 +55,7 @@ class _Worker:
                 case ("broke", reason):
                     raise BackendError(
                         f"the worker on {self.settings.device} ended: {reason}",
-                        hint="leave this device out of --devices",
+                        hint="remove this device from --devices",
                     )
 
     def tell(self, message: Any) -> None:
@@ -80,20 +80,20 @@ class _Worker:
         self.connection.close()
 
 
-class Workers:
+class Processes:
     """Processes that restore segments, one for each device named.
 
-    A context manager: entering loads the network everywhere, leaving ends the processes. Serves
-    one job after another; workers that died, and all after a failure, are started anew for the
-    next one.
+    A `Crew`. Preparing for a video loads the network everywhere, leaving the context ends the
+    processes; those that died, and all after a failure, are started anew for the next video.
 
     Raises:
         VsrdbError: a device, backend or checkpoint cannot be had, or the devices would compute
             differently.
     """
 
-    def __init__(self, options: RestoreOptions, devices: Sequence[str]) -> None:
-        alike = {device: list(devices).count(device) for device in devices}
+    def __init__(self, options: RestoreOptions) -> None:
+        devices = options.devices
+        alike = {device: devices.count(device) for device in devices}
         cores = os.cpu_count() or 1
         self._settings = [
             Settings(
@@ -109,7 +109,6 @@ class Workers:
         self._workers: list[_Worker] = []
 
     def __enter__(self) -> Self:
-        self._start()
         return self
 
     def __exit__(
@@ -131,15 +130,10 @@ class Workers:
         """Of the workers alive."""
         return tuple(w.process.pid for w in self._workers if w.process.pid is not None)
 
-    def settle(self, options: RestoreOptions, height: int, width: int) -> int | None:
-        """The side of tiles that fits into memory everywhere, as `Restorer` takes it.
-
-        Raises:
-            OptionError: scale or tile cannot be, or the smallest tiles do not fit.
-        """
+    def prepare(self, options: RestoreOptions, size: tuple[int, int], bit_depth: int) -> int | None:
         self._start()
         for worker in self._workers:
-            worker.tell(("settle", (options, height, width)))
+            worker.tell(("prepare", (options, size, bit_depth)))
         try:
             sides = [worker.answer() for worker in self._workers]
         except BaseException:
@@ -147,12 +141,13 @@ class Workers:
             raise
         return min((side for side in sides if side is not None), default=None)
 
-    def restore(self, job: Job, segments: Sequence[Segment], listener: Listener) -> None:
-        """Restore segments, finished in whatever order.
-
-        Raises:
-            VsrdbError: what a worker could not do, or that none is left.
-        """
+    def restore(
+        self,
+        job: Job,
+        segments: Sequence[Segment],
+        reader: FrameSource,  # noqa: ARG002 - every process opens its own
+        listener: Listener,
+    ) -> None:
         self._start()
         try:
             for worker in self._workers:
@@ -181,9 +176,9 @@ class Workers:
                         worker.waiting = True
                     case ("frame", segment):
                         listener.on_frame(segment)
-                    case ("done", segment):
+                    case ("done", (segment, lost)):
                         worker.segments.remove(segment)
-                        listener.on_done(segment)
+                        listener.on_done(segment, lost)
                     case ("tile", tile):
                         listener.on_tile(tile)
                     case ("failed", error):
@@ -199,10 +194,10 @@ class Workers:
         died = f"the worker on {worker.settings.device} died ({reason})"
         if not self._workers:
             raise BackendError(
-                f"{died}, and there is no other",
-                hint="finished segments are kept; start the same command again to go on",
+                f"{died}, and it was the last one",
+                hint="finished segments are kept; run the same command again to continue",
             )
-        listener.on_notice(f"{died}; another takes over what it was working on")
+        listener.on_notice(f"{died}; another worker takes over its segments")
         for segment in worker.segments:
             listener.on_lost(segment)
 
@@ -236,8 +231,8 @@ class Workers:
                 first, other = getattr(infos[0], name), getattr(info, name)
                 if first != other:
                     raise OptionError(
-                        f"{infos[0].device} would compute with {first}, {info.device} with {other}",
-                        hint=f"choose one for all: --{name} {first}",
+                        f"{infos[0].device} would use {first}, but {info.device} {other}",
+                        hint=f"choose one for both: --{name} {first}",
                     )
 
     def _stop(self) -> None:

@@ -1,112 +1,124 @@
-"""A whole job: planned, restored segment by segment, joined; begun, or gone on with."""
+"""One output: restored in one go, or planned, restored segment by segment, joined and resumed."""
 
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import time
 from collections import Counter
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from vsrdb_cli import __version__
-from vsrdb_cli.backends.runner import Runner, RunnerInfo
+from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.files import check_folder, put_in_place
-from vsrdb_cli.jobs.crew import Alone, Crew, Listener
-from vsrdb_cli.jobs.division import Segment, make_plan
+from vsrdb_cli.jobs.crew import Crew
+from vsrdb_cli.jobs.division import WHOLE, Segment, divide_source
 from vsrdb_cli.jobs.journal import Journal, identity
-from vsrdb_cli.jobs.processes import Workers
-from vsrdb_cli.jobs.segments import Job
-from vsrdb_cli.restore import (
-    Progress,
-    RestoreOptions,
-    RestoreReport,
-    load_for,
-    memory_notice,
-    work_folder,
-)
-from vsrdb_cli.strict import announce, judge
-from vsrdb_cli.video.encoders import EncoderOptions, Encoding, choose
+from vsrdb_cli.jobs.report import Progress, Record, RestoreReport, require_whole
+from vsrdb_cli.jobs.segments import Job, Listener
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.pipeline.tiling import tile_in_use
 from vsrdb_cli.video.frame import FrameSource
-from vsrdb_cli.video.images import PictureWriter, natural_order
-from vsrdb_cli.video.join import join
-from vsrdb_cli.video.writer import open_sink
+from vsrdb_cli.video.info import Kind, VideoInfo
+from vsrdb_cli.video.output import Output, settle_output
+from vsrdb_cli.video.pipe import PIPE
+from vsrdb_cli.words import count
 
-# Options on which the frames do not depend; what weights, backend and precision come to is bound
-# once it is known, and the encoder's options under their own names.
-_NOT_BOUND = {
-    *("overwrite", "restart", "device", "devices", "strict"),
-    *("weights", "backend", "precision", "encoder"),
-}
+
+def is_divided(info: VideoInfo, target: Path, options: RestoreOptions) -> bool:
+    """Whether an output is restored in segments: it is long, begun so, or for several devices."""
+    if info.kind in (Kind.STILL, Kind.PIPE) or target == PIPE:
+        return False
+    seconds = info.duration_seconds
+    long = seconds is None or seconds > options.segment_seconds
+    return long or bool(options.devices) or work_folder(target).exists()
+
+
+def work_folder(target: Path) -> Path:
+    """Where the finished segments of an output wait for the others."""
+    return target.absolute().parent / f"{target.name}.vsrdb"
+
+
+def restore_at_once(
+    reader: FrameSource, target: Path, options: RestoreOptions, crew: Crew, record: Record
+) -> RestoreReport:
+    """Restore a source as one segment, straight into its output."""
+    run = _Run(reader, target, options, crew, record)
+    output = run.settle()
+    size = reader.info.height, reader.info.width
+    job = Job(reader.info.path, options, output, run.prepare(output))
+    lost: list[str] = []
+    tile, frames = job.tile, 0
+    record.ready()
+
+    def on_frame(segment: Segment) -> None:  # noqa: ARG001
+        nonlocal frames
+        frames += 1
+        record.progress(Progress(frames, reader.info.frame_count, record.restoring_seconds))
+
+    def on_tile(side: int) -> None:
+        nonlocal tile
+        tile = side
+        record.say_shrunk(side)
+
+    listener = Listener(
+        on_frame=on_frame,
+        on_tile=on_tile,
+        on_done=lambda segment, found: lost.extend(found),  # noqa: ARG005
+        on_lost=lambda segment: None,  # noqa: ARG005
+        on_notice=record.say,
+    )
+    record.progress(Progress(0, reader.info.frame_count))
+    crew.restore(job, [WHOLE], reader, listener)
+    if options.strict:
+        require_whole(output.path, reader.report, lost)
+    return record.report(
+        output.path,
+        crew.info,
+        reader.report,
+        lost,
+        info=reader.info,
+        options=options,
+        frames=frames,
+        tile=tile_in_use(*size, tile),
+    )
 
 
 def restore_in_segments(
-    reader: FrameSource,
-    target: Path,
-    options: RestoreOptions,
-    *,
-    runner: Runner | None,
-    spare: Runner | None,
-    workers: Workers | None,
-    on_notice: Callable[[str], None],
-    on_progress: Callable[[Progress], None],
+    reader: FrameSource, target: Path, options: RestoreOptions, crew: Crew, record: Record
 ) -> RestoreReport:
-    """Restore a source segment by segment, going on where an earlier run was stopped.
-
-    Arguments, result and errors are those of `vsrdb_cli.restore.restore_video`.
-    """
-    started = time.monotonic()
-    info = reader.info
-    said: list[str] = []
-
-    def say(notice: str) -> None:
-        said.append(notice)
-        on_notice(notice)
-
+    """Restore a source segment by segment, going on where an earlier run was stopped."""
     check_folder(target.absolute().parent)
-    with ExitStack() as stack:
-        journal = stack.enter_context(Journal(work_folder(target), restart=options.restart))
+    with Journal(work_folder(target), restart=options.restart) as journal:
         journal.bind(_facts_of_job(reader, options))
         lost: list[str] = []
-        run = _Run(journal, reader, target, options, say, on_progress)
         if journal.is_joined(target):
-            say("an earlier run had finished this output; its work folder is removed")
-            resumed = journal.plan.frames
+            record.say("an earlier run finished this output; removing its work folder")
+            resumed = journal.division.frames
         else:
-            run.check_output()
-            if options.devices and workers is None:
-                workers = stack.enter_context(Workers(options, options.devices))
-            size = info.height, info.width
-            crew = workers or Alone(runner or load_for(options, size, spare), reader)
-            run.begin(crew)
-            resumed = run.restore(crew)
-            run.join(lost.append)
-        report = RestoreReport(
-            output=target,
-            frames=journal.plan.frames,
-            seconds=time.monotonic() - started,
-            height_hr=info.height * options.scale,
-            width_hr=info.width * options.scale,
-            runner=journal.runner,
-            tile=journal.tile,
-            notices=(*said, *journal.read.notices, *lost),
+            run = _Run(reader, target, options, crew, record)
+            job = run.begin(journal, run.settle())
+            resumed = run.restore(journal, job)
+            run.join(journal, job, lost)
+        read = journal.read
+        report = record.report(
+            target,
+            journal.runner,
+            read,
+            lost,
+            info=reader.info,
+            options=options,
+            frames=journal.division.frames,
+            tile=tile_in_use(reader.info.height, reader.info.width, journal.tile),
             resumed=resumed,
         )
-        damage = journal.read
         journal.remove()
-    judge(damage, target, lost, strict=options.strict)
+    if options.strict:
+        require_whole(target, read, lost)
     return report
 
 
 def finished_frames(
-    reader: FrameSource,
-    target: Path,
-    options: RestoreOptions,
-    encoding: Encoding | None,
-    runner: RunnerInfo,
+    reader: FrameSource, target: Path, options: RestoreOptions, output: Output, runner: RunnerInfo
 ) -> int:
     """How many frames an earlier run of the same job has finished.
 
@@ -121,80 +133,82 @@ def finished_frames(
             return 0
         journal.bind(_facts_of_runner(runner))
         if journal.is_joined(target):
-            return journal.plan.frames
-        job = Job(reader.info.path, journal.folder, options, encoding, journal.plan, journal.tile)
-        return sum(
-            segment.count
-            for segment in job.plan.segments
-            if journal.is_finished(segment.index, job.path(segment))
-        )
+            return journal.division.frames
+        job = _job(reader, options, output, journal)
+        finished = _finished(journal, job)
+        return sum(segment.count or 0 for segment in finished)
 
 
 @dataclass
 class _Run:
-    """One run of a job, between taking the lock and having the output in place."""
+    """What all steps of a run need."""
 
-    journal: Journal
     reader: FrameSource
     target: Path
     options: RestoreOptions
-    on_notice: Callable[[str], None]
-    on_progress: Callable[[Progress], None]
-    encoding: Encoding | None = None
-    started: float = field(default_factory=time.monotonic)
+    crew: Crew
+    record: Record
 
-    def check_output(self) -> None:
-        """Open the output, say what it will not hold, and close it again."""
+    def settle(self) -> Output:
+        """Settle the output, and say what it will not hold."""
         info, options = self.reader.info, self.options
-        with open_sink(
+        output = settle_output(
             self.target, info, options.scale, options.encoder, overwrite=options.overwrite
-        ) as sink:
-            notices = (*info.notices, *sink.notices)
-            announce(notices, self.on_notice, assumed=info.assumed, strict=options.strict)
-            if not isinstance(sink, PictureWriter):
-                size = info.height * options.scale, info.width * options.scale
-                encoder = options.encoder or EncoderOptions()
-                self.encoding = choose(encoder, self.target.suffix.lower(), info, *size)
+        )
+        self.record.announce(info, output, strict=options.strict)
+        return output
 
-    def begin(self, crew: Crew) -> None:
+    def prepare(self, output: Output) -> int | None:
+        """Have the network there; the side of the tiles."""
+        info = self.reader.info
+        self.record.say_loading()
+        tile = self.crew.prepare(self.options, (info.height, info.width), output.bit_depth)
+        self.record.detail(f"encoder: {output.description}")
+        tiles = "whole pictures" if tile is None else f"tiles of {tile} pixels"
+        self.record.detail(f"network: {self.crew.info}, {tiles}")
+        return tile
+
+    def begin(self, journal: Journal, output: Output) -> Job:
         """Look the source through and enter the plan, or take over what an earlier run entered."""
-        journal, options, info = self.journal, self.options, self.reader.info
+        options, info, crew = self.options, self.reader.info, self.crew
+        tile = self.prepare(output)
         journal.bind(_facts_of_runner(crew.info))
-        tile = crew.settle(options, info.height, info.width)
         if not journal.begun:
-            plan = make_plan(
+            division = divide_source(
                 self.reader,
                 segment_seconds=options.segment_seconds,
                 scene_cuts=options.scene_cuts,
-                on_frame=lambda count: self._say("plan", count, info.frame_count),
+                on_frame=lambda count: self.record.say_phase("plan", count, info.frame_count),
             )
-            journal.begin(plan, tile, self.reader.report, crew.info)
+            journal.begin(division, tile, self.reader.report, crew.info)
         elif tile is not None and (journal.tile is None or tile < journal.tile):
-            self.on_notice(
-                f"less memory is free than before: from here on in tiles of {tile} pixels"
+            self.record.say(
+                f"less memory is free than before: continuing in tiles of {tile} pixels"
             )
             journal.change_tile(tile)
+        return _job(self.reader, options, output, journal)
 
-    def restore(self, crew: Crew) -> int:
+    def restore(self, journal: Journal, job: Job) -> int:
         """Restore what is not finished; returns how many frames an earlier run had finished."""
-        journal, job = self.journal, self._job
-        segments = job.plan.segments
-        pending = [s for s in segments if not journal.is_finished(s.index, job.path(s))]
-        frames = Counter({s: s.count for s in segments if s not in pending})
+        segments, total = journal.division.segments, journal.division.frames
+        finished = _finished(journal, job)
+        pending = [segment for segment in segments if segment not in finished]
+        frames = Counter({segment: segment.count or 0 for segment in finished})
         resumed = frames.total()
         if resumed:
-            self.on_notice(
-                f"going on where an earlier run stopped: {len(segments) - len(pending)} of"
-                f" {len(segments)} segments ({resumed} of {job.plan.frames} frames) are finished"
+            self.record.say(
+                f"continuing an interrupted run: {len(finished)} of"
+                f" {count(len(segments), 'segment')} ({resumed} of {count(total, 'frame')})"
+                " are finished"
             )
-        started = time.monotonic()
+        self.record.ready()
 
         def say(segment: Segment | None) -> None:
-            self.on_progress(
+            self.record.progress(
                 Progress(
                     frames.total(),
-                    job.plan.frames,
-                    time.monotonic() - started,
+                    total,
+                    self.record.restoring_seconds,
                     resumed=resumed,
                     segment=None if segment is None else segment.index,
                     segments=len(segments),
@@ -209,7 +223,11 @@ class _Run:
             # Several workers may find out one after another.
             if journal.tile is None or tile < journal.tile:
                 journal.change_tile(tile)
-                self.on_notice(memory_notice(tile))
+                self.record.say_shrunk(tile)
+
+        def on_done(segment: Segment, lost: tuple[str, ...]) -> None:  # noqa: ARG001
+            journal.enter(segment.index, job.path(segment))
+            self.record.detail(f"segment {segment.index + 1} of {len(segments)} is finished")
 
         def on_lost(segment: Segment) -> None:
             frames.pop(segment, None)
@@ -218,77 +236,43 @@ class _Run:
         listener = Listener(
             on_frame=on_frame,
             on_tile=on_tile,
-            on_done=lambda segment: journal.enter(segment.index, job.path(segment)),
+            on_done=on_done,
             on_lost=on_lost,
-            on_notice=self.on_notice,
+            on_notice=self.record.say,
         )
         if pending:
-            crew.restore(job, pending, listener)
+            self.crew.restore(job, pending, self.reader, listener)
         return resumed
 
-    def join(self, on_damage: Callable[[str], None]) -> None:
+    def join(self, journal: Journal, job: Job, lost: list[str]) -> None:
         """Put the segments together and the output in its place."""
-        journal, job, info = self.journal, self._job, self.reader.info
-        paths = [job.path(segment) for segment in job.plan.segments]
-
-        def on_segment(count: int) -> None:
-            self._say("join", count, len(paths))
-
-        if job.encoding is None:
-            joined = join_pictures(paths, journal.folder / "joined", named=bool(info.pictures))
-        else:
-            path = journal.folder / f"joined{self.target.suffix.lower()}"
-            frames = journal.plan.frames
-            joined = join(
-                paths,
-                info,
-                path,
-                frames=frames,
-                overwrite=True,
-                on_segment=on_segment,
-                on_damage=on_damage,
-            )
+        paths = [job.path(segment) for segment in journal.division.segments]
+        joined = job.output.join(
+            paths,
+            journal.folder,
+            frames=journal.division.frames,
+            on_segment=lambda count: self.record.say_phase("join", count, len(paths)),
+            on_damage=lost.append,
+        )
         journal.enter_joined(joined)
         put_in_place(joined, self.target, overwrite=self.options.overwrite)
 
-    @property
-    def _job(self) -> Job:
-        journal = self.journal
-        source = self.reader.info.path
-        return Job(source, journal.folder, self.options, self.encoding, journal.plan, journal.tile)
 
-    def _say(self, phase: str, done: int, total: int | None) -> None:
-        self.on_progress(Progress(done, total, time.monotonic() - self.started, phase=phase))
+def _job(reader: FrameSource, options: RestoreOptions, output: Output, journal: Journal) -> Job:
+    return Job(reader.info.path, options, output, journal.tile, journal.division, journal.folder)
 
 
-def join_pictures(segments: list[Path], target: Path, *, named: bool) -> Path:
-    """All pictures of all segments in one new folder, counted through unless they have names.
-
-    They are linked, so that the segments stay whole, or copied where the disk has no links.
-    """
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir()
-    pictures = [
-        picture
-        for segment in segments
-        for picture in sorted(segment.iterdir(), key=lambda file: natural_order(file.name))
+def _finished(journal: Journal, job: Job) -> list[Segment]:
+    return [
+        segment
+        for segment in journal.division.segments
+        if journal.is_finished(segment.index, job.path(segment))
     ]
-    for number, picture in enumerate(pictures, 1):
-        name = picture.name if named else f"frame_{number:06d}.png"
-        try:
-            os.link(picture, target / name)
-        except OSError:
-            shutil.copy2(picture, target / name)
-    return target
 
 
 def _facts_of_job(reader: FrameSource, options: RestoreOptions) -> dict[str, str]:
     """What the frames depend on, but for the network, as text by names a user knows."""
-    values = {name: v for name, v in vars(options).items() if name not in _NOT_BOUND}
-    values.update(asdict(options.encoder or EncoderOptions()))
-    texts = {
-        name.replace("_", "-"): json.dumps(value, default=str) for name, value in values.items()
-    }
+    texts = {name: json.dumps(value, default=str) for name, value in options.frame_values.items()}
     return {**identity(reader.info.path), **texts, "version of vsrdb": __version__}
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
@@ -13,45 +13,58 @@ from typing import Self
 
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.jobs.division import Plan, Segment
-from vsrdb_cli.pipeline.prefetch import Prefetch
-from vsrdb_cli.restore import RestoreOptions, restored_frames, restorer_for
-from vsrdb_cli.video.encoders import Encoding
+from vsrdb_cli.files import flush_to_disk
+from vsrdb_cli.jobs.division import Division, Segment
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.pipeline.frames import restore_range, restorer_for
+from vsrdb_cli.pipeline.write_behind import WriteBehind
 from vsrdb_cli.video.frame import Frame, FrameSink, FrameSource
-from vsrdb_cli.video.images import PictureWriter
 from vsrdb_cli.video.info import ReadReport, VideoInfo
-from vsrdb_cli.video.join import segment_suffix
-from vsrdb_cli.video.writer import SegmentWriter
+from vsrdb_cli.video.output import Output
 
 
 @dataclass(frozen=True)
 class Job:
-    """All that must be known to restore segments of one output; can be sent to a process.
+    """All that must be known to restore one output, or segments of it; can be sent to a process.
 
-    folder: where the segments go. encoding: of the output's video; None where it is pictures.
-    tile: side of the tiles, settled for all segments.
+    tile: side of the tiles, settled for all segments. division: into segments, which go into
+    `folder`; both None where the source goes straight into its output, as one segment.
     """
 
     source: Path
-    folder: Path
     options: RestoreOptions
-    encoding: Encoding | None
-    plan: Plan
+    output: Output
     tile: int | None
+    division: Division | None = None
+    folder: Path | None = None
 
     def path(self, segment: Segment) -> Path:
         """The file of a segment; a folder where the output is pictures."""
-        name = f"segment-{segment.index:05d}"
-        if self.encoding is None:
-            return self.folder / name
-        return self.folder / f"{name}{segment_suffix(self.encoding.codec)}"
+        assert self.folder is not None
+        return self.output.segment(self.folder, segment.index)
 
-    def sink(self, segment: Segment, info: VideoInfo) -> FrameSink:
+    def open(self, segment: Segment) -> FrameSink:
         """A writer of a segment's frames."""
-        if self.encoding is None:
-            part = replace(info, frame_count=segment.count)
-            return PictureWriter(self.path(segment), part, self.options.scale, overwrite=True)
-        return SegmentWriter(self.path(segment), info, self.encoding, overwrite=True)
+        if segment.count is None:
+            return self.output.open()
+        return self.output.open_segment(self.path(segment), segment.count)
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Told, in the caller's thread, how the work goes.
+
+    on_frame: after every frame. on_tile: memory ran out; the new side of the tiles. on_done: a
+    segment's file is whole and on the disk; with what of the source's other streams could not be
+    copied, one line each. on_lost: a segment is begun anew, its frames will come again. on_notice:
+    one line.
+    """
+
+    on_frame: Callable[[Segment], None]
+    on_tile: Callable[[int], None]
+    on_done: Callable[[Segment, tuple[str, ...]], None]
+    on_lost: Callable[[Segment], None]
+    on_notice: Callable[[str], None]
 
 
 class ForwardSource:
@@ -108,67 +121,84 @@ class ForwardSource:
 
 def restore_segments(
     job: Job,
-    segments: Iterable[Segment],
+    segments: Iterable[Segment | None],
     reader: FrameSource,
     runner: Runner,
+    listener: Listener,
     *,
-    on_frame: Callable[[Segment], None],
-    on_tile: Callable[[int], None],
-    on_done: Callable[[Segment], None],
+    share: float = 1.0,
 ) -> None:
     """Restore segments one after another, each into a file that appears when it is whole.
 
-    Args:
-        segments: asked for the next one as soon as the network is free, in a thread of its own,
-            while the frames of the one before are still being encoded.
-        on_frame: called after every frame written, in the caller's thread, as the others.
-        on_tile: called with the new side of the tiles when memory ran out.
-        on_done: called when a segment's file is whole and on the disk.
-    """
-    info = reader.info
-    restorer = restorer_for(info, job.options, runner, job.tile)
-    forward = ForwardSource(reader, overlap=2 * restorer.reach)
-    bit_depth = info.bit_depth if job.encoding is None else job.encoding.bit_depth
+    The network works in the caller's thread, which owns torch's threads; reading and writing each
+    have one of their own. The next segment is asked for as soon as the network is free, while the
+    frames of the one before are still being encoded.
 
-    def results() -> Iterator[tuple[Segment, Frame]]:
+    Args:
+        segments: None among them means that there is no next one yet.
+        share: of the device's free memory that is this process's.
+    """
+    restorer = restorer_for(
+        runner,
+        job.options,
+        job.tile,
+        (reader.info.height, reader.info.width),
+        bit_depth=job.output.bit_depth,
+        share=share,
+        on_shrink=listener.on_tile,
+    )
+    source: FrameSource = reader
+    if job.division is not None:
+        source = ForwardSource(reader, overlap=2 * restorer.reach)
+
+    def write(
+        items: Iterator[tuple[Segment, Frame]], tell: Callable[[Callable[[], None]], None]
+    ) -> None:
+        for segment, first in items:
+            others = None if segment.count is None else segment.count - 1
+            with job.open(segment) as sink:
+                for _, frame in chain([(segment, first)], islice(items, others)):
+                    sink.write(frame)
+                    tell(partial(listener.on_frame, segment))
+                if segment.count is None:
+                    sink.commit(_frames_read(reader))
+                else:
+                    flush_to_disk(sink.commit(segment.count))
+            tell(partial(listener.on_done, segment, sink.damage))
+
+    with WriteBehind(write) as behind:
         for segment in segments:
+            if segment is None:
+                behind.hear()
+                continue
             count = 0
-            for frame in restored_frames(
-                forward,
+            for frame in restore_range(
+                source,
                 restorer,
-                bit_depth,
+                job.output.bit_depth,
                 first=segment.first,
                 last=segment.last,
-                cuts=job.plan.cuts,
+                cuts=None if job.division is None else job.division.cuts,
             ):
-                yield segment, frame
+                behind.put((segment, frame))
                 count += 1
-            if count != segment.count:
-                raise VideoError(
-                    f"{job.source} gave {segment.first + count} frames, but {job.plan.bounds[-1]}"
-                    " when it was looked through",
-                    hint="it changed meanwhile; add --restart to begin anew",
-                )
-
-    shrunk_to: int | None = None
-    with Prefetch(results()) as ready:
-        for segment, first in ready:
-            with job.sink(segment, info) as sink:
-                for _, frame in chain([(segment, first)], islice(ready, segment.count - 1)):
-                    sink.write(frame)
-                    if restorer.shrunk_to is not None and restorer.shrunk_to != shrunk_to:
-                        shrunk_to = restorer.shrunk_to
-                        on_tile(shrunk_to)
-                    on_frame(segment)
-                _to_disk(sink.commit(segment.count))
-            on_done(segment)
+            _check_count(job, segment, count)
 
 
-def _to_disk(path: Path) -> None:
-    """Wait until a finished file would survive a power cut, before the journal relies on it."""
-    for file in path.iterdir() if path.is_dir() else (path,):
-        handle = os.open(file, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+def _frames_read(reader: FrameSource) -> int:
+    """Of the whole source; the context of a part was read too, beyond the frames it has."""
+    cut = reader.info.cut
+    return reader.report.frames if cut is None else cut.count
+
+
+def _check_count(job: Job, segment: Segment, count: int) -> None:
+    if segment.count is None:
+        if not count:
+            raise VideoError(f"{job.source} has no frames", hint="check it with ffprobe")
+    elif count != segment.count:
+        assert job.division is not None
+        raise VideoError(
+            f"{job.source} gave {segment.first + count} frames, but {job.division.bounds[-1]}"
+            " when it was looked through",
+            hint="the file has changed; add --restart to start over",
+        )

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.network.precision import float32_island
 from vsrdb_cli.network.strips import Strip, joined, strips
 
 
@@ -73,9 +74,11 @@ class TransposedAttention(nn.Module):
             k_v = _depthwise(strip, self.kv_conv(norm(strip.outer_of(x))), self.kv_dwconv)
             k, v = k_v.chunk(2, dim=1)
             values.append(v)
-            sums.append(self._products(_pixels(q).float(), _pixels(k).float()))
+            with float32_island(x):
+                sums.append(self._products(_pixels(q).float(), _pixels(k).float()))
         products, q_squares, k_squares = (torch.stack(s).sum(0) for s in zip(*sums, strict=True))
-        mixing = self._mixing(products, q_squares, k_squares).to(x.dtype).transpose(1, 2)
+        with float32_island(x):
+            mixing = self._mixing(products, q_squares, k_squares).to(x.dtype).transpose(1, 2)
         mixed = []
         for strip, v in zip(parts, values, strict=True):
             y = torch.unflatten(_pixels(v) @ mixing, 1, v.shape[2:]).permute(0, 3, 1, 2)

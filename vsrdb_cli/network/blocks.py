@@ -104,12 +104,19 @@ class ResidualDenseBlock(nn.Module):
         pieces = [x]
         pending = F.conv2d(x, torch.cat([w[:, : self.channels] for w in weights]), bias, padding=1)
         for index in range(len(layers)):
-            piece = leaky_relu(pending[:, : self.growth].contiguous(memory_format=_LAST))
-            pieces.append(piece)
+            own, later = pending, None
             if index + 1 < len(layers):
+                # Split, not sliced: a slice's gradient is as large as the whole, mostly zeros.
+                rest = pending.shape[1] - self.growth
+                own, later = torch.split(pending, [self.growth, rest], dim=1)
+            piece = leaky_relu(own.contiguous(memory_format=_LAST))
+            pieces.append(piece)
+            if later is not None:
                 start = self.channels + index * self.growth
-                later = torch.cat([w[:, start : start + self.growth] for w in weights[index + 1 :]])
-                pending = pending[:, self.growth :] + F.conv2d(piece, later, padding=1)
+                weight = torch.cat(
+                    [w[:, start : start + self.growth] for w in weights[index + 1 :]]
+                )
+                pending = later + F.conv2d(piece, weight, padding=1)
         fused: Tensor = self.conv(torch.cat(pieces, dim=1))
         return x + fused
 

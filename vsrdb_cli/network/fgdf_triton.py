@@ -9,6 +9,7 @@ CPU and compile it for every architecture from sm_80 to sm_120.
 # ruff: noqa: N803, PLR0917 - a kernel takes every stride, and constants in capitals
 from __future__ import annotations
 
+import torch
 import triton
 import triton.language as tl
 from torch import Tensor
@@ -39,7 +40,7 @@ def _sample(frame, x, y, height, width, stride_c, stride_y, stride_x):  # type: 
         place += tl.where(inside, cx, 0).to(tl.int64) * stride_x
         red += weight * tl.load(place).to(tl.float32)
         green += weight * tl.load(place + stride_c).to(tl.float32)
-        blue += weight * tl.load(place + 2 * stride_c).to(tl.float32)
+        blue += weight * tl.load(place + stride_c + stride_c).to(tl.float32)
     return red, green, blue
 
 
@@ -71,7 +72,9 @@ def fgdf_kernel(  # type: ignore[no-untyped-def]
     green_sum = tl.zeros_like(red_sum)
     blue_sum = tl.zeros_like(red_sum)
 
-    for t in range(length):
+    for frame in range(length):
+        # From 2.7 megapixels on, offsets of frames and taps exceed 32 bits.
+        t = tl.cast(frame, tl.int64)
         flow = flow_mask + b * flow_b + t * flow_t
         plane = frames + b * frames_b + t * frames_t
         row = kernel + b * kernel_b + t * kernel_t + y.to(tl.int64) * kernel_y + kernel_offset
@@ -82,12 +85,14 @@ def fgdf_kernel(  # type: ignore[no-untyped-def]
             place = flow + tap_y.to(tl.int64) * flow_y + tap_x.to(tl.int64) * flow_x
             from_x = tap_x + tl.load(place).to(tl.float32)
             from_y = tap_y + tl.load(place + flow_c).to(tl.float32)
-            mask = 1 / (1 + tl.exp(-tl.load(place + 2 * flow_c).to(tl.float32)))
+            mask = 1 / (1 + tl.exp(-tl.load(place + flow_c + flow_c).to(tl.float32)))
             r, g, bl = _sample(plane, from_x, from_y, height, width, frames_c, frames_y, frames_x)
             r *= mask
             g *= mask
             bl *= mask
-            weight = tl.load(row + tap * kernel_c, mask=valid, other=0.0).to(tl.float32)
+            weight = tl.load(row + tl.cast(tap, tl.int64) * kernel_c, mask=valid, other=0.0).to(
+                tl.float32
+            )
             red += weight * r[:, None]
             green += weight * g[:, None]
             blue += weight * bl[:, None]
@@ -107,7 +112,7 @@ def fgdf_kernel(  # type: ignore[no-untyped-def]
     target = out + b * out_b + row_hr * out_y + column_hr * out_x
     tl.store(target, red, mask=valid)
     tl.store(target + out_c, green, mask=valid)
-    tl.store(target + 2 * out_c, blue, mask=valid)
+    tl.store(target + out_c + out_c, blue, mask=valid)
 
 
 def launch(
@@ -118,20 +123,22 @@ def launch(
     if channels != 3 or scale & (scale - 1):
         raise ValueError(f"{channels} channels at scale {scale}; written for 3, scale 2^n")
     grid = (triton.cdiv(width, PIXELS), height, batch)
-    fgdf_kernel[grid](
-        frames,
-        flow_mask,
-        kernel,
-        out,
-        length,
-        height,
-        width,
-        *frames.stride(),
-        *flow_mask.stride(),
-        *kernel.stride(),
-        *out.stride(),
-        SCALE=scale,
-        KSIZE=ksize,
-        PIXELS=PIXELS,
-        num_warps=WARPS,
-    )
+    # Triton launches on the current device, wherever its operands are.
+    with torch.cuda.device_of(kernel):  # type: ignore[no-untyped-call]
+        fgdf_kernel[grid](
+            frames,
+            flow_mask,
+            kernel,
+            out,
+            length,
+            height,
+            width,
+            *frames.stride(),
+            *flow_mask.stride(),
+            *kernel.stride(),
+            *out.stride(),
+            SCALE=scale,
+            KSIZE=ksize,
+            PIXELS=PIXELS,
+            num_warps=WARPS,
+        )

@@ -361,13 +361,13 @@ def _conv_in_time(frames: Tensor, conv: nn.Conv3d, length: int) -> Tensor:
 
     Zeros would be 2 of 9 products for T = 3.
     """
-    clip = _by_clip(frames, length)
+    pictures = _by_clip(frames, length).unbind(1)
     outputs = []
     for t in range(length):
         taps = [dt for dt in range(3) if 0 <= t + dt - 1 < length]
         parts = [
             F.conv2d(
-                clip[:, t + dt - 1],
+                pictures[t + dt - 1],
                 conv.weight[:, :, dt],
                 conv.bias if dt == 1 else None,
                 padding=1,

@@ -6,11 +6,14 @@ whatever the features' precision: half a float16 step at 640 pixels' width is 0.
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vsrdb_cli.errors import ShapeError
+from vsrdb_cli.network.precision import float32_island
 
 
 def backward_warp(source: Tensor, flow: Tensor, top: int | None = None) -> Tensor:
@@ -162,9 +165,9 @@ def filter_upsampling(warped: Tensor, kernel: Tensor, scale: int, kernel_size: i
     # One small matrix product a pixel and frame; kernels stored channels last stay where they are.
     weights = kernel.float().permute(0, 2, 3, 4, 1)
     weights = weights.reshape(batch, length, height, width, subpixels, taps)
-    filtered = weights[:, 0] @ patches[:, 0]
-    for t in range(1, length):
-        filtered = filtered + weights[:, t] @ patches[:, t]
+    with float32_island(kernel):
+        products = (w @ p for w, p in zip(weights.unbind(1), patches.unbind(1), strict=True))
+        filtered = functools.reduce(torch.add, products)
     kernel_sum, filtered = filtered[..., channels:], filtered[..., :channels]
     mean = patches[..., :channels].sum(dim=(1, 4)) / (length * taps)
     filtered = filtered + (1 - kernel_sum) * mean.unsqueeze(3)
@@ -195,7 +198,7 @@ def flow_guided_downsampling(
     height, width = height_hr // scale, width_hr // scale
     taps = kernel.shape[1]
     kernel_size = round(taps**0.5)
-    lr_flow = _fold(flow_mask)
+    lr_flow = _fold(flow_mask).float()
     flow = F.interpolate(lr_flow[:, 0:2], scale_factor=scale, mode="bilinear", align_corners=False)
     mask = F.interpolate(
         torch.sigmoid(lr_flow[:, 2:3]), scale_factor=scale, mode="bilinear", align_corners=False

@@ -10,13 +10,18 @@ import torch
 from torch import Tensor
 
 from vsrdb_cli.backends.runner import Features, Memory, Runner, RunnerInfo
-from vsrdb_cli.errors import OptionError
 
 # Pixels fed around what is kept. FMA-Net's attention sees the whole picture it is given, so no
 # context makes tiles exact; beyond 16 pixels the difference no longer falls (README, "Tiles").
 CONTEXT = 16
 # Pixels over which neighbouring tiles cross-fade.
 BLEND = 16
+# The smallest tiles taken unasked: smaller ones save little memory, and of 64 pixels only 16 are
+# not overlap, so that everything would be computed 16 times (of 96: 4 times).
+SMALLEST_USEFUL = 96
+# Of a window's arithmetic, the share of one frame's encoding, every frame being encoded once: the
+# paper's FMA-Net does with 72 % of what it takes to encode all three for every window.
+ENCODING = 0.14 / 0.72
 
 
 @dataclass(frozen=True)
@@ -122,11 +127,14 @@ class Tiling:
 class TiledRunner:
     """A runner that works tile by tile; itself a runner, so nobody else knows of tiles.
 
-    Features are held per tile: every frame's are still computed once.
+    Args:
+        hold: keep the features of all tiles, so that every frame's are computed once. Else frames
+            are kept as pictures, and a window's features computed tile by tile: the same result by
+            more arithmetic, in the memory of one tile.
     """
 
-    def __init__(self, runner: Runner, tiling: Tiling) -> None:
-        self.runner, self.tiling = runner, tiling
+    def __init__(self, runner: Runner, tiling: Tiling, *, hold: bool = True) -> None:
+        self.runner, self.tiling, self.hold = runner, tiling, hold
 
     @property
     def info(self) -> RunnerInfo:
@@ -144,58 +152,113 @@ class TiledRunner:
     def _weights(self) -> tuple[Tensor, Tensor]:
         return self.tiling.rows.weights(self.scale), self.tiling.columns.weights(self.scale)
 
-    def encode(self, picture: Tensor) -> list[Features]:
+    def encode(self, picture: Tensor) -> Features:
+        """The features of each tile; the picture itself where they are not held."""
+        if not self.hold:
+            return picture
         return [self.runner.encode(tile.contiguous()) for tile in self.tiling.crops(picture)]
 
-    def restore(self, window: Sequence[list[Features]]) -> Tensor:
+    def restore(self, window: Sequence[Features]) -> Tensor:
         rows, columns = self._weights
         scale, across = self.scale, len(self.tiling.columns.starts)
         height = self.tiling.rows.starts[-1] + self.tiling.rows.tile
         width = self.tiling.columns.starts[-1] + self.tiling.columns.tile
         output = torch.zeros(1, 3, height * scale, width * scale)
         for index, (top, left) in enumerate(self.tiling.corners()):
-            tile = self.runner.restore([features[index] for features in window])
+            tile = self.runner.restore(self._features(window, index, top, left))
             weight = rows[index // across][:, None] * columns[index % across]
             y, x = top * scale, left * scale
             output[..., y : y + tile.shape[2], x : x + tile.shape[3]].addcmul_(tile, weight)
         return output
 
+    def _features(
+        self, window: Sequence[Features], index: int, top: int, left: int
+    ) -> list[Features]:
+        """A window's features of one tile."""
+        if self.hold:
+            return [features[index] for features in window]
+        height, width = self.tiling.tile_size
+        # By picture: at the ends of a shot the same one is in a window twice.
+        pictures = {id(picture): picture for picture in window}
+        features = {
+            key: self.runner.encode(
+                picture[..., top : top + height, left : left + width].contiguous()
+            )
+            for key, picture in pictures.items()
+        }
+        return [features[id(picture)] for picture in window]
+
     def memory(self, height: int, width: int) -> Memory:
-        """Features are held for all tiles; the work is one tile's, plus the joined picture."""
+        """The work is one tile's, plus the joined picture; held are features, or pictures."""
         one = self.runner.memory(*self.tiling.tile_size)
-        joined = height * width * 3 * 4 * self.scale**2
-        return Memory(one.weights, one.features * self.tiling.count, one.work + joined)
+        picture = height * width * 3 * 4
+        joined = picture * self.scale**2
+        if self.hold:
+            return Memory(one.weights, one.features * self.tiling.count, one.work + joined)
+        return Memory(one.weights, picture, one.work + self.length * one.features + joined)
+
+    @property
+    def arithmetic(self) -> float:
+        """What restoring a frame costs, in LR pixels of a runner without tiles."""
+        height, width = self.tiling.tile_size
+        again = 0.0 if self.hold else (self.length - 1) * ENCODING
+        return self.tiling.count * height * width * (1 + again)
 
 
-SMALLEST_TILE = 64
+def choose_tile(runner: Runner, height: int, width: int, budget: int) -> int | None:
+    """The tile side that takes the least arithmetic of all whose memory fits into `budget` bytes.
+
+    At most the picture's longer side, which means no tiles; None where not even the smallest
+    useful tiles fit.
+    """
+    best, least = None, float("inf")
+    for side in _sides(height, width):
+        chosen = tiled(runner, height, width, side, budget)
+        if chosen.memory(height, width).total(runner.length) > budget:
+            continue
+        cost = chosen.arithmetic if isinstance(chosen, TiledRunner) else float(height * width)
+        if cost < least:
+            best, least = side, cost
+    return best
 
 
-def choose_tile(runner: Runner, height: int, width: int, budget: int, *, beside: int = 0) -> int:
-    """The largest tile side, at most the picture's, whose memory fits into `budget` bytes.
+def least_memory(runner: Runner, height: int, width: int) -> tuple[int, int]:
+    """The side of the tiles that take the least memory, and how many bytes they take."""
+    takes = {
+        side: tiled(runner, height, width, side, 0).memory(height, width).total(runner.length)
+        for side in _sides(height, width)
+    }
+    side = min(takes, key=lambda side: takes[side])
+    return side, takes[side]
+
+
+def _sides(height: int, width: int) -> Iterator[int]:
+    """Sides to choose from, the largest first."""
+    side = max(height, width)
+    yield side
+    while side > SMALLEST_USEFUL:
+        side = max(SMALLEST_USEFUL, side * 7 // 8)
+        yield side
+
+
+def tiled(
+    runner: Runner, height: int, width: int, tile: int | None, budget: float = float("inf")
+) -> Runner:
+    """`runner` in tiles of at most `tile`, or as it is where the picture is no larger.
 
     Args:
-        beside: bytes of the budget that all but the network takes.
-
-    Raises:
-        OptionError: not even the smallest does.
+        budget: in bytes; the features of all tiles are held where that fits into it.
     """
-    tile = max(height, width)
-    while True:
-        memory = tiled(runner, height, width, tile).memory(height, width)
-        needed = memory.total(runner.length) + beside
-        if needed <= budget:
-            return tile
-        if tile <= SMALLEST_TILE:
-            raise OptionError(
-                f"restoring {width}x{height} needs {needed / 2**30:.1f} GiB even in tiles of "
-                f"{tile} pixels, and only {budget / 2**30:.1f} GiB can be taken",
-                hint="close other programs, or use a smaller network: vsrdb weights list",
-            )
-        tile = max(SMALLEST_TILE, tile * 7 // 8)
-
-
-def tiled(runner: Runner, height: int, width: int, tile: int | None) -> Runner:
-    """`runner` in tiles of at most `tile`, or as it is where the picture is no larger."""
-    if tile is None or tile >= max(height, width):
+    if tile_in_use(height, width, tile) is None:
         return runner
-    return TiledRunner(runner, Tiling.of(height, width, tile))
+    assert tile is not None
+    tiling = Tiling.of(height, width, tile)
+    holding = TiledRunner(runner, tiling)
+    if holding.memory(height, width).total(runner.length) <= budget:
+        return holding
+    return TiledRunner(runner, tiling, hold=False)
+
+
+def tile_in_use(height: int, width: int, tile: int | None) -> int | None:
+    """The side of the tiles a picture is really cut into; None where it is no larger than one."""
+    return None if tile is None or tile >= max(height, width) else tile

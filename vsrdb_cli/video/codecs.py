@@ -1,4 +1,4 @@
-"""The encoders there are, what each takes, and the containers they fit into."""
+"""The encoders there are, and what each takes; `containers` says where their video fits in."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ class Encoder:
 
     Attributes:
         name: FFmpeg's.
-        containers: file name endings it may be put in.
         pix_fmts: for 8 bit and for more.
         largest, smallest: (height, width) it opens at.
         crf, preset: defaults; None if the encoder has no such thing.
@@ -24,7 +23,6 @@ class Encoder:
     """
 
     name: str
-    containers: tuple[str, ...]
     pix_fmts: tuple[str, str]
     crf: int | None = None
     crf_option: str = "crf"
@@ -42,12 +40,10 @@ _X26X_PRESETS = (
     *("ultrafast", "superfast", "veryfast", "faster", "fast"),
     *("medium", "slow", "slower", "veryslow", "placebo"),
 )
-_ISO = (".mp4", ".m4v", ".mov")
 
 ENCODERS: Mapping[str, Encoder] = {
     "h264": Encoder(
         "libx264",
-        (*_ISO, ".mkv"),
         ("yuv420p", "yuv420p10le"),
         crf=16,
         preset="veryfast",
@@ -56,7 +52,6 @@ ENCODERS: Mapping[str, Encoder] = {
     ),
     "hevc": Encoder(
         "libx265",
-        (*_ISO, ".mkv"),
         ("yuv420p", "yuv420p10le"),
         crf=20,
         preset="fast",
@@ -70,7 +65,6 @@ ENCODERS: Mapping[str, Encoder] = {
     # Presets above 8 lose whole frames of sharp, fast-moving content (16 to 22 dB measured).
     "av1": Encoder(
         "libsvtav1",
-        (".mp4", ".m4v", ".mkv", ".webm"),
         ("yuv420p", "yuv420p10le"),
         crf=20,
         crf_range=(1, 63),
@@ -80,7 +74,6 @@ ENCODERS: Mapping[str, Encoder] = {
     ),
     "vp9": Encoder(
         "libvpx-vp9",
-        (".webm", ".mkv", ".mp4", ".m4v"),
         ("yuv420p", "yuv420p"),
         crf=20,
         crf_range=(0, 63),
@@ -91,7 +84,6 @@ ENCODERS: Mapping[str, Encoder] = {
     ),
     "prores": Encoder(
         "prores_ks",
-        (".mov", ".mkv"),
         ("yuv422p10le", "yuv422p10le"),
         preset="hq",
         preset_option="profile",
@@ -100,7 +92,6 @@ ENCODERS: Mapping[str, Encoder] = {
     ),
     "ffv1": Encoder(
         "ffv1",
-        (".mkv",),
         ("yuv444p", "yuv444p10le"),
         fixed={"level": "3", "slicecrc": "1"},
         largest=(32767, 32767),
@@ -112,7 +103,6 @@ ENCODERS: Mapping[str, Encoder] = {
 NVENC: Mapping[str, Encoder] = {
     codec: Encoder(
         f"{codec}_nvenc",
-        ENCODERS[codec].containers,
         ("yuv420p", "yuv420p" if codec == "h264" else "p010le"),
         crf=19,
         crf_option="cq",
@@ -123,13 +113,4 @@ NVENC: Mapping[str, Encoder] = {
         fixed={"rc": "vbr", "b": "0"},
     )
     for codec in ("h264", "hevc", "av1")
-}
-
-# What a file name ending means; the codec is the one taken where none is asked for.
-CONTAINERS: Mapping[str, tuple[str, str]] = {
-    ".mp4": ("mp4", "h264"),
-    ".m4v": ("mp4", "h264"),
-    ".mov": ("mov", "h264"),
-    ".mkv": ("matroska", "h264"),
-    ".webm": ("webm", "vp9"),
 }

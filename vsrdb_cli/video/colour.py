@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from av.video.reformatter import ColorRange
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 WHITE_8 = 255
 WHITE_16 = 65280  # swscale's 16-bit RGB is 8-bit RGB shifted: 255 << 8
+_ROWS = 32
 
 RGB, BT709, UNSPECIFIED, FCC, BT470BG, SMPTE170M, SMPTE240M, BT2020_NCL = 0, 1, 2, 4, 5, 6, 7, 9
 BT2020_CL = 10
@@ -84,7 +86,7 @@ def colour_of(
     if matrix == BT2020_CL or matrix not in COMPANIONS:
         raise VideoError(
             f"the colour matrix of the video is number {matrix} of H.273, which cannot be read",
-            hint="convert it to BT.709 first, for example with: ffmpeg -i IN -vf colorspace=bt709",
+            hint="convert it to BT.709 first, for example: ffmpeg -i IN -vf colorspace=bt709",
         )
     usual_primaries, usual_transfer = COMPANIONS[matrix]
     return Colour(
@@ -134,6 +136,11 @@ def to_planes(rgb: Tensor, depth: int) -> Tensor:
 
     Values outside are clamped; halves round to even.
     """
-    white, dtype = (WHITE_8, torch.uint8) if depth == 8 else (WHITE_16, torch.uint16)
-    codes = rgb.to(torch.float32).clamp(0, 1).mul_(white).round_()
-    return codes.to(dtype)
+    white, kind = (WHITE_8, np.uint8) if depth == 8 else (WHITE_16, np.uint16)
+    values = rgb.to(torch.float32).numpy(force=True)
+    codes = np.empty(values.shape, kind)
+    # In strips, since a core's own cache does not hold a picture; numpy starts no threads.
+    for begin in range(0, values.shape[1], _ROWS):
+        part = values[:, begin : begin + _ROWS] * np.float32(white)
+        codes[:, begin : begin + _ROWS] = np.rint(part.clip(0, white, out=part), out=part)
+    return torch.from_numpy(codes)

@@ -25,6 +25,11 @@ AV_TIME_BASE = 1_000_000  # ticks a second of a container's own times
 READ_ERRORS_IN_A_ROW = 16
 
 
+def library_versions() -> dict[str, tuple[int, int, int]]:
+    """FFmpeg's libraries by name, with their versions."""
+    return dict(av.library_versions)
+
+
 def url(path: Path) -> str:
     """A name FFmpeg takes for a file, whatever colons or percent signs are in it."""
     return f"file:{path.absolute()}"
@@ -66,16 +71,17 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
         kinds = sorted({s.type for s in container.streams})
         found = f"only: {', '.join(kinds)}" if kinds else "no streams at all"
         raise VideoError(
-            f"{path} has no video stream; it holds {found}", hint="give a file with a video"
+            f"{path} has no video stream; it holds {found}",
+            hint="choose a file that contains video",
         )
     if is_cover(stream):
         raise VideoError(
-            f"{path} has no video stream: its only picture is the cover of a sound file",
-            hint="give a file with a video",
+            f"{path} has no video: its only picture is an audio file's cover",
+            hint="choose a file that contains video",
         )
     if stream.codec_context is None:
         raise VideoError(
-            f"{path}: its video codec ({codec_tag(stream)}) has no decoder here",
+            f"{path}: its video codec ({codec_tag(stream)}) cannot be decoded here",
             hint="convert it to H.264 first",
         )
     return stream  # type: ignore[return-value]

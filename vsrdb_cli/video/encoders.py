@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -11,36 +11,15 @@ import av
 from av.error import FFmpegError
 
 from vsrdb_cli.errors import OptionError, OutputError
-from vsrdb_cli.video.codecs import CONTAINERS, ENCODERS, NVENC, Encoder
+from vsrdb_cli.options import EncoderOptions
+from vsrdb_cli.video.codecs import ENCODERS, NVENC, Encoder
 from vsrdb_cli.video.colour import bit_depth
 from vsrdb_cli.video.container import reason
+from vsrdb_cli.video.containers import CONTAINERS, suffixes_for
 
 if TYPE_CHECKING:
     from vsrdb_cli.video.hdr import Light
     from vsrdb_cli.video.info import VideoInfo
-
-
-@dataclass(frozen=True, slots=True)
-class EncoderOptions:
-    """What the user asked for; None is the default of the codec or container.
-
-    Attributes:
-        codec: a key of `ENCODERS`.
-        crf: constant quality, lower is better; each codec has its own scale.
-        preset: speed against size, in the encoder's own words.
-        pix_fmt: FFmpeg's name of the pixel format to encode.
-        extra: further options of the encoder, passed on as they are.
-        threads: of the encoder; 0 lets it decide.
-        hardware: "none", "nvenc", or "auto" for NVENC where it opens.
-    """
-
-    codec: str | None = None
-    crf: int | None = None
-    preset: str | None = None
-    pix_fmt: str | None = None
-    extra: Mapping[str, str] = field(default_factory=dict)
-    threads: int = 0
-    hardware: str = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +56,12 @@ def choose(
         OutputError: the picture is larger or smaller than the encoder takes.
     """
     codec = options.codec or _usual_codec(suffix, info)
-    if codec not in ENCODERS:
-        raise OptionError(f"unknown codec '{codec}'", hint=f"choose one of: {', '.join(ENCODERS)}")
     encoder = ENCODERS[codec]
-    if suffix not in encoder.containers:
-        fitting = [name for name, e in ENCODERS.items() if suffix in e.containers]
+    if codec not in CONTAINERS[suffix].video:
+        fitting = CONTAINERS[suffix].video
         raise OptionError(
-            f"{codec} video cannot be put into a {suffix} file",
-            hint=f"name the output {' or '.join(f'*{s}' for s in encoder.containers)},"
+            f"{codec} video does not go into {suffix} files",
+            hint=f"name the output {' or '.join(f'*{s}' for s in suffixes_for(codec))},"
             f" or choose --codec {' or '.join(fitting)}",
         )
     encoder = _on_hardware(codec, encoder, options.hardware)
@@ -95,7 +72,7 @@ def choose(
     if info.colour.hdr and shallow:
         raise OptionError(
             f"HDR video needs 10 bits a colour, {codec} {pix_fmt} has 8",
-            hint="choose --codec hevc or av1 and leave --pix-fmt away, or add --hdr sdr",
+            hint="choose --codec hevc or av1 and omit --pix-fmt, or add --hdr sdr",
         )
     notices = []
     if info.bit_depth > 8 and shallow:
@@ -108,7 +85,7 @@ def choose(
         params = _light_params(encoder.name, info.light)
         if params is None:
             notices.append(
-                f"the HDR metadata of display and light is left out: {codec} has no place for it;"
+                f"HDR mastering metadata is dropped: {codec} cannot hold it;"
                 " --codec hevc, av1 or h264 keeps it"
             )
         else:
@@ -129,7 +106,7 @@ def choose(
 
 def _usual_codec(suffix: str, info: VideoInfo) -> str:
     """What a container holds by default; players expect HDR as HEVC, not as H.264."""
-    codec = CONTAINERS[suffix][1]
+    codec = CONTAINERS[suffix].video[0]
     return "hevc" if codec == "h264" and info.colour.hdr else codec
 
 
@@ -148,8 +125,8 @@ def _on_hardware(codec: str, encoder: Encoder, hardware: str) -> Encoder:
     if hardware == "auto":
         return encoder
     raise OptionError(
-        f"{NVENC[codec].name} does not open here: {why_not}",
-        hint="leave --hardware away to encode on the CPU",
+        f"{NVENC[codec].name} is not available here: {why_not}",
+        hint="omit --hardware to encode on the CPU",
     )
 
 
@@ -187,7 +164,8 @@ def _check_size(codec: str, encoder: Encoder, height: int, width: int) -> None:
     largest, smallest = encoder.largest, encoder.smallest
     if height > largest[0] or width > largest[1]:
         raise OutputError(
-            f"the output would be {width}x{height}, but {codec} ends at {largest[1]}x{largest[0]}",
+            f"the output would be {width}x{height}, but {codec} allows at most"
+            f" {largest[1]}x{largest[0]}",
             hint="choose a smaller --scale, or scale the input down first",
         )
     if height < smallest[0] or width < smallest[1]:
@@ -213,7 +191,7 @@ def _settings(
     settings = dict(encoder.fixed)
     crf = encoder.crf if options.crf is None else options.crf
     if options.crf is not None and encoder.crf is None:
-        raise OptionError(f"{codec} has no --crf", hint="leave --crf away")
+        raise OptionError(f"{codec} has no --crf", hint="omit --crf")
     if crf is not None:
         low, high = encoder.crf_range
         if not low <= crf <= high:
@@ -227,7 +205,7 @@ def _settings(
             f"{codec} has no preset '{options.preset}'",
             hint=f"choose one of: {', '.join(encoder.presets)}"
             if encoder.presets
-            else "leave --preset away",
+            else "omit --preset",
         )
     if preset is not None:
         if codec == "av1" and options.preset is None and "10" in pix_fmt and crf and crf < 18:

@@ -1,16 +1,21 @@
-"""FFmpeg's filters over decoded frames."""
+"""FFmpeg's filters over decoded frames, and what it attaches to them beside the samples."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import av
 from av.error import BlockingIOError, EOFError
 from av.filter import Graph
+from av.sidedata.sidedata import Type
 
 if TYPE_CHECKING:
     from av.filter.context import FilterContext
     from av.video.frame import VideoFrame
+
+# More kinds than FFmpeg has; those PyAV has no name for make it refuse to show any.
+_KINDS = 64
 
 
 class FilterChain:
@@ -74,3 +79,19 @@ class FilterChain:
         sink = graph.add("buffersink")
         graph.link_nodes(source, *(graph.add(*f) for f in self._filters), sink).configure()
         self._graph, self._ends = graph, (source, sink)
+
+
+def side_data(frame: VideoFrame) -> Mapping[Type, bytes]:
+    """The attachments of the kinds PyAV knows."""
+    try:
+        return _read(frame)
+    except ValueError:
+        known: set[Any] = {kind.value for kind in Type}
+        unknown = (kind for kind in range(_KINDS) if kind not in known)
+        strip = FilterChain(*(("sidedata", f"mode=delete:type={kind}") for kind in unknown))
+        return _read(strip.push(frame)[0])
+
+
+def _read(frame: VideoFrame) -> dict[Type, bytes]:
+    attached: Any = frame.side_data
+    return {data.type: bytes(data) for data in attached}

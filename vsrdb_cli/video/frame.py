@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
+    from fractions import Fraction
     from pathlib import Path
     from types import TracebackType
 
@@ -31,7 +32,7 @@ class Frame:
 
 
 class FrameSource(Protocol):
-    """Where frames come from: a video file or a folder of pictures."""
+    """Where frames come from: a video file, a folder of pictures, or a pipe, read once."""
 
     @property
     def info(self) -> VideoInfo:
@@ -47,8 +48,9 @@ class FrameSource(Protocol):
         Where only a part of the source is wanted (`info.cut`), indices and times begin with it and
         None is its end; indices below 0 and beyond are frames around it, for context.
 
-        Each call starts again at the beginning and skips what comes before `first`, so that
-        indices and times do not depend on where one begins.
+        Of a source that is not seekable all frames are asked for, once. Else each call starts
+        again at the beginning and skips what comes before `first`, so that indices and times do
+        not depend on where one begins.
         """
 
     def __enter__(self) -> Self: ...
@@ -61,16 +63,22 @@ class FrameSource(Protocol):
     ) -> None: ...
 
 
+@runtime_checkable
+class SeekableSource(FrameSource, Protocol):
+    """A source that can be read more than once, and in parts."""
+
+    def times(self) -> Iterator[int]:
+        """The `pts` of all frames, without their pictures."""
+
+    def sizes(self) -> list[tuple[Fraction, int]]:
+        """When each frame is shown, in seconds, and its bytes in the source."""
+
+    def with_info(self, info: VideoInfo) -> Self:
+        """The same source with another part wanted."""
+
+
 class FrameSink(Protocol):
     """Where frames go. Leaving the context without `commit` leaves nothing behind."""
-
-    @property
-    def bit_depth(self) -> int:
-        """Depth of the frames to write: 8 for uint8 codes, 16 for uint16 ones."""
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """What the output cannot hold or holds changed, one line each; known before writing."""
 
     @property
     def damage(self) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from vsrdb_cli.errors import OptionError, OutputError
 from vsrdb_cli.files import DISK_HINT
 from vsrdb_cli.video.colour import is_rgb
 from vsrdb_cli.video.container import reason
+from vsrdb_cli.video.containers import container_of
 from vsrdb_cli.video.conversion import FromRgb
 from vsrdb_cli.video.orientation import set_orientation
 from vsrdb_cli.video.timing import ticks
@@ -142,8 +144,19 @@ def end_with(packet: Packet[Any], end: int, first_pts: int, first_dts: int) -> N
 
 def tag_for_players(stream: VideoStream, codec: str, container: OutputContainer) -> None:
     """Name HEVC as Apple's players want it: they refuse "hev1", which FFmpeg would take."""
-    if codec == "hevc" and container.format.name in ("mp4", "mov"):
+    if codec == "hevc" and container_of(container).iso:
         stream.codec_context.codec_tag = "hvc1"
+
+
+def check_asked(encoding: Encoding, info: VideoInfo, container_format: str) -> None:
+    """Whether an encoder takes the options the user gave by name, which only itself can tell.
+
+    Raises:
+        OptionError, OutputError: it does not.
+    """
+    with av.open(io.BytesIO(), "w", format=container_format) as container:
+        FrameEncoder(container, info, encoding)
+        start(container, encoding.encoder.name, encoding)
 
 
 def start(container: OutputContainer, name: str, encoding: Encoding | None = None) -> None:
@@ -178,7 +191,7 @@ def start(container: OutputContainer, name: str, encoding: Encoding | None = Non
     if unknown or complaints:
         raise OptionError(
             f"{encoding.encoder.name}: {'; '.join(unknown + complaints)}",
-            hint="see what it knows with: ffmpeg -h encoder=" + encoding.encoder.name,
+            hint="list its options with: ffmpeg -h encoder=" + encoding.encoder.name,
         )
 
 
@@ -197,9 +210,10 @@ def _start_listening(container: OutputContainer) -> list[str]:
 
 def leave_real_time() -> None:
     """SVT-AV1, opened by root, puts the whole process on real-time priority; take it back."""
-    if sys.platform != "linux":
+    tasks = Path("/proc/self/task")
+    if sys.platform != "linux" or not tasks.is_dir():
         return
-    for task in Path("/proc/self/task").iterdir():
+    for task in tasks.iterdir():
         with suppress(ProcessLookupError):  # a thread may end while they are listed
             if os.sched_getscheduler(int(task.name)) == os.SCHED_FIFO:
                 os.sched_setscheduler(int(task.name), os.SCHED_OTHER, os.sched_param(0))

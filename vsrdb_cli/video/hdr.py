@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from enum import Enum
 from fractions import Fraction
 from typing import TYPE_CHECKING, TypeVar
 
 from av.sidedata.sidedata import Type
 
-from vsrdb_cli.video.sidedata import side_data
+from vsrdb_cli.video.filters import side_data
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -26,14 +25,6 @@ _DYNAMIC = {
     Type.DOVI_METADATA: "Dolby Vision",
     Type.DYNAMIC_HDR_VIVID: "HDR Vivid",
 }
-
-
-class Hdr(Enum):
-    """What to do with HDR video, which the network has not been trained on."""
-
-    REFUSE = "refuse"
-    KEEP = "keep"  # the signal goes through the network as it is
-    SDR = "sdr"  # converted to BT.709 first
 
 
 @dataclass(frozen=True, slots=True)

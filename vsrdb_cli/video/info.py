@@ -10,6 +10,8 @@ from pathlib import Path
 
 from vsrdb_cli.video.colour import Colour
 from vsrdb_cli.video.hdr import Light
+from vsrdb_cli.video.timing import Timeline
+from vsrdb_cli.words import count
 
 
 class Kind(Enum):
@@ -80,7 +82,7 @@ class VideoInfo:
         promised_seconds: the same, perhaps rounded; an earlier end means that frames are missing.
         start_seconds: the source's own clock at our time 0; taken from all streams alike.
         cut: the part that is wanted, where it is not all.
-        bit_depth: of one colour channel: 8, or more than 8 (frames are then uint16).
+        bit_depth: of the frames: 8 (uint8), or 16 (uint16) for more than 8 bits a colour.
         colour: as to be written, and as read unless `converted_from` says otherwise.
         converted_from: the HDR colour of the source, where it is made SDR while it is read.
         light: static metadata of HDR video.
@@ -128,6 +130,18 @@ class VideoInfo:
     notices: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        if min(self.width, self.height) < 1:
+            raise ValueError(f"a picture of {self.width}x{self.height}")
+        if min(self.rate, self.time_base) <= 0:
+            raise ValueError(f"{self.rate} frames a second, {self.time_base} seconds a tick")
+        if self.bit_depth not in (8, 16):
+            raise ValueError(f"frames of {self.bit_depth} bits; they are of 8 or 16")
+        if self.frame_count is not None and self.frame_count < 0:
+            raise ValueError(f"{self.frame_count} frames")
+        if self.pictures and (self.frame_count is None or self.frame_count > len(self.pictures)):
+            raise ValueError(f"{len(self.pictures)} names for {self.frame_count} pictures")
+
     @property
     def frames_before(self) -> int:
         """How many frames lie before the wanted part, as context."""
@@ -137,6 +151,12 @@ class VideoInfo:
     def frame_ticks(self) -> int:
         """The usual length of one frame, in ticks of `time_base`."""
         return max(1, round(1 / self.rate / self.time_base))
+
+    @property
+    def timeline(self) -> Timeline:
+        """How time counts for all who read the file."""
+        begin = -self.cut.begin if self.cut else 0
+        return Timeline(self.time_base, self.frame_ticks, self.start_seconds, begin)
 
 
 @dataclass(slots=True)
@@ -175,15 +195,15 @@ class ReadReport:
     def damage(self) -> tuple[str, ...]:
         """What could not be read as it was written, one line each."""
         lines = (
-            (self.read_errors, f"the file cannot be read in {_count(self.read_errors, 'place')}"),
+            (self.read_errors, f"the file cannot be read in {count(self.read_errors, 'place')}"),
             (
                 self.damaged_packets,
-                f"{_count(self.damaged_packets, 'frame')} could not be decoded and"
+                f"{count(self.damaged_packets, 'frame')} could not be decoded and"
                 f" {'is' if self.damaged_packets == 1 else 'are'} missing",
             ),
             (
                 self.damaged_frames,
-                f"{_count(self.damaged_frames, 'frame')} of the source"
+                f"{count(self.damaged_frames, 'frame')} of the source"
                 f" {'is' if self.damaged_frames == 1 else 'are'} damaged and may show what"
                 " does not belong there",
             ),
@@ -199,15 +219,15 @@ class ReadReport:
     def changes(self) -> tuple[str, ...]:
         """What was changed that was not known before, one line each."""
         lines = (
-            (self.deinterlaced, f"{_count(self.deinterlaced, 'interlaced frame')} deinterlaced"),
+            (self.deinterlaced, f"{count(self.deinterlaced, 'interlaced frame')} deinterlaced"),
             (
                 self.resized,
-                f"{_count(self.resized, 'frame')} of another size than the first brought to its"
+                f"{count(self.resized, 'frame')} of another size than the first brought to its"
                 " size",
             ),
             (
                 self.opaque_again,
-                f"{_count(self.opaque_again, 'frame')} transparent in places made opaque",
+                f"{count(self.opaque_again, 'frame')} transparent in places made opaque",
             ),
         )
         return tuple(line for amount, line in lines if amount)
@@ -218,18 +238,14 @@ class ReadReport:
         times = (
             (
                 self.clock_restarts,
-                f"the clock of the source starts again {_count(self.clock_restarts, 'time')};"
+                f"the clock of the source starts again {count(self.clock_restarts, 'time')};"
                 " here time goes on",
             ),
             (
                 self.repaired_times,
-                f"{_count(self.repaired_times, 'frame')} had no time of"
+                f"{count(self.repaired_times, 'frame')} had no time of"
                 f" {'its' if self.repaired_times == 1 else 'their'} own and got one",
             ),
         )
         mended = tuple(line for amount, line in times if amount)
         return (*self.damage, *self.changes, *mended)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

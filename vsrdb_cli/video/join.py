@@ -10,16 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsrdb_cli.errors import OutputError
-from vsrdb_cli.files import check_file, check_space, suffix_of
-from vsrdb_cli.video.codecs import ENCODERS
+from vsrdb_cli.files import check_file, check_space
 from vsrdb_cli.video.container import Demuxer, codec_name, main_video, open_input
+from vsrdb_cli.video.containers import suffix_of, suffixes_for
 from vsrdb_cli.video.frame_encoder import end_with, start, tag_for_players
 from vsrdb_cli.video.info import VideoInfo
+from vsrdb_cli.video.muxer import Muxer
 from vsrdb_cli.video.orientation import set_orientation
-from vsrdb_cli.video.stream_fates import StreamPlan, plan_streams
-from vsrdb_cli.video.streams import Copied, SideStreams
-from vsrdb_cli.video.verify import Expected, first_sounds
-from vsrdb_cli.video.writer import OutputFile, describe_video
+from vsrdb_cli.video.stream_fates import plan_streams
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -33,8 +31,7 @@ def segment_suffix(codec: str) -> str:
     Args:
         codec: a key of `ENCODERS`, as `Encoding.codec`.
     """
-    containers = ENCODERS[codec].containers
-    return ".mp4" if ".mp4" in containers else containers[0]
+    return suffixes_for(codec)[0]
 
 
 def join(
@@ -49,7 +46,7 @@ def join(
 ) -> Path:
     """Join segments to the video an unbroken run would have written; nothing is encoded again.
 
-    A segment is a file of a `SegmentWriter` named with `segment_suffix`, committed, written with
+    A segment is a file of a `VideoOnlyWriter` named with `segment_suffix`, committed, written with
     the frames `first` <= i < `last` of the source and their own `pts` and `duration`, so that its
     first frame is not at 0 but at its place in the whole. All were written for the same `info`
     with the same `Encoding` (from `choose` with the *output's* name ending, so that options are
@@ -74,40 +71,30 @@ def join(
     check_file(path, info.path, overwrite=overwrite)
     check_space(path.parent, sum(segment.stat().st_size for segment in segments))
     times = _Times([_scan(segment) for segment in segments])
-    suffix = suffix_of(path)
-    plans = plan_streams(info, suffix)
-    file = OutputFile(path, info, plans, overwrite=overwrite)
-    side: SideStreams | None = None
+    muxer = Muxer(path, info, plan_streams(info, suffix_of(path)), overwrite=overwrite)
     try:
-        video = _add_video(file.container, segments[0], info)
-        if not info.pictures:
-            describe_video(video, info, file.container.format.name)
-            side = SideStreams(info, plans, file.container, suffix)
-        start(file.container, path.name)
+        video = _add_video(muxer.container, segments[0], info)
+        muxer.add_others(video)
+        start(muxer.container, path.name)
         held: Packet[Any] | None = None
         for number, segment in enumerate(segments, 1):
             for packet in _packets(segment):
                 times.place(packet)
                 if held is not None:
-                    _mux(file, side, held)
+                    _mux(muxer, held)
                 packet.stream = video
                 held = packet
             on_segment(number)
         assert held is not None
         end_with(held, times.end, times.first_pts, times.first_dts)
-        _mux(file, side, held)
-        if side is not None:
-            with file.failing():
-                side.finish()
-            side.close()
-            for line in side.damage:
-                on_damage(line)
-        copied = side.copied if side is not None else Copied()
-        return file.commit(times.expected(frames, info, plans, copied))
+        _mux(muxer, held)
+        count = times.count if frames is None else frames
+        joined = muxer.commit(count, times.begin_seconds, times.end_seconds)
+        for line in muxer.damage:
+            on_damage(line)
+        return joined
     except BaseException:
-        if side is not None:
-            side.close()
-        file.abort()
+        muxer.abort()
         raise
 
 
@@ -138,7 +125,7 @@ def _scan(segment: Path) -> _Scan:
         pts = [packet.pts for packet in packets if packet.pts is not None]
         if demuxer.errors or not pts:
             raise OutputError(
-                f"the segment {segment} is damaged", hint="delete it and start the job again"
+                f"the segment {segment} is damaged", hint="delete it and run the command again"
             )
         shown = sorted(pts)
         rank = {time: place for place, time in enumerate(shown)}
@@ -175,13 +162,13 @@ class _Times:
             if (scan.extradata, scan.time_base) != (first.extradata, first.time_base):
                 raise OutputError(
                     f"the segment {scan.segment} was encoded with other settings than the first",
-                    hint="start the job anew with --restart",
+                    hint="start over with --restart",
                 )
         for before, after in pairwise(scans):
             if min(after.pts) <= max(before.pts):
                 raise OutputError(
                     f"the segment {after.segment} does not come after {before.segment}",
-                    hint="start the job anew with --restart",
+                    hint="start over with --restart",
                 )
         shown = sorted(time for scan in scans for time in scan.pts)
         self.end = max(scans[-1].end, shown[-1] + 1)
@@ -191,17 +178,20 @@ class _Times:
         self._dts = iter([time - ahead for time in shown[:delay]] + shown)
         self.first_pts, self.first_dts = shown[0], shown[0] - ahead
 
-    def expected(
-        self,
-        frames: int | None,
-        info: VideoInfo,
-        plans: tuple[StreamPlan, ...],
-        copied: Copied,
-    ) -> Expected:
-        """What the joined file has to be."""
-        begin, end = (time * self._time_base for time in (self.first_pts, self.end))
-        count = len(self._durations) if frames is None else frames
-        return Expected(count, end - begin, first_sounds(info, plans, begin, copied))
+    @property
+    def count(self) -> int:
+        """How many pictures there are."""
+        return len(self._durations)
+
+    @property
+    def begin_seconds(self) -> Fraction:
+        """When the first picture is shown."""
+        return self.first_pts * self._time_base
+
+    @property
+    def end_seconds(self) -> Fraction:
+        """When the last picture ends."""
+        return self.end * self._time_base
 
     def place(self, packet: Packet[Any]) -> None:
         """Set the decode time and duration of the next packet in file order."""
@@ -230,11 +220,9 @@ def _packets(segment: Path) -> Iterator[Packet[Any]]:
                 yield packet
 
 
-def _mux(file: OutputFile, side: SideStreams | None, packet: Packet[Any]) -> None:
+def _mux(muxer: Muxer, packet: Packet[Any]) -> None:
     """Write a packet, and what belongs before it of the other streams."""
     assert packet.pts is not None
     seconds = packet.pts * packet.time_base
-    file.mux([packet])
-    if side is not None:
-        with file.failing():
-            side.mux_until(seconds)
+    muxer.mux([packet])
+    muxer.mux_others(seconds)

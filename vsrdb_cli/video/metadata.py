@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from fractions import Fraction
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from vsrdb_cli.video.containers import container_of
 from vsrdb_cli.video.timing import ticks
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
     from av.stream import Stream
 
+    from vsrdb_cli.video.containers import Container
     from vsrdb_cli.video.info import VideoInfo
 
 # Written by the container itself, or of the source's coding; copied, they would be wrong.
@@ -22,29 +24,7 @@ _OWN = {
     *("bps", "number_of_frames", "number_of_bytes", "vendor_id", "alpha_mode", "rotate"),
     *("filename", "mimetype"),
 }
-# What players look for in mp4 and mov files; FFmpeg writes either these or, in another way that
-# fewer players read, all keys alike.
-_USUAL = {
-    "mp4": {
-        *("title", "artist", "album_artist", "composer", "album", "date", "comment", "genre"),
-        *("copyright", "grouping", "lyrics", "description", "synopsis", "show", "episode_id"),
-        *("network", "keywords", "episode_sort", "season_number", "media_type", "hd_video"),
-        *("gapless_playback", "compilation", "track", "disc", "location", "creation_time"),
-    },
-    "mov": {
-        *("title", "artist", "album", "date", "comment", "genre", "copyright", "location"),
-        *("creation_time", "make", "model"),
-    },
-}
-# The languages that mov files have numbers for; mp4 and Matroska take any of three letters.
-_MOV_LANGUAGES = (
-    "eng fra ger ita dut sve spa dan por nor heb jpn ara fin gre ice mlt tur chi urd hin tha kor"
-    " lit pol hun est lav per rus iri alb ron ces slk slv yid mac bul ukr bel uzb kaz aze arm geo"
-    " mol kir tgk tuk mon pus kur kas snd tib nep san mar ben asm guj ori mal kan tam tel sin bur"
-    " khm lao vie ind tgl may amh tir orm som swa kin run nya mlg epo wel baq cat lat que grn aym"
-    " tat uig dzo jav"
-)
-# Other codes of the same languages (ISO 639-2 has two for some).
+# Other codes of the languages mov files number (ISO 639-2 has two for some).
 _MOV_NAMES = {
     **{"fre": "fra", "deu": "ger", "nld": "dut", "swe": "sve", "nob": "nor", "ell": "gre"},
     **{"isl": "ice", "zho": "chi", "fas": "per", "sqi": "alb", "rum": "ron", "cze": "ces"},
@@ -64,9 +44,9 @@ def kept_metadata(container: InputContainer) -> dict[str, str]:
     return metadata
 
 
-def unusual_keys(metadata: Mapping[str, str], container_format: str) -> tuple[str, ...]:
-    """What mp4 and mov files hold only in FFmpeg's other way of writing metadata."""
-    usual = _USUAL.get(container_format)
+def unusual_keys(metadata: Mapping[str, str], container: Container) -> tuple[str, ...]:
+    """What a container holds only in FFmpeg's other way of writing metadata."""
+    usual = container.keys
     return () if usual is None else tuple(k for k in metadata if k.lower() not in usual)
 
 
@@ -93,12 +73,12 @@ def title_of(stream: Stream) -> str:
     return stream.metadata.get("title") or stream.metadata.get("name", "")
 
 
-def held_language(language: str, container_format: str) -> str | None:
+def held_language(language: str, container: Container) -> str | None:
     """A language as a container writes it; None where it has no place for it."""
-    if container_format != "mov" or language in ("", "und"):
+    if container.languages is None or language in ("", "und"):
         return language
     name = _MOV_NAMES.get(language, language)
-    return name if name in _MOV_LANGUAGES.split() else None
+    return name if name in container.languages else None
 
 
 def copy_stream_metadata(source: Stream, target: Stream) -> None:
@@ -107,14 +87,14 @@ def copy_stream_metadata(source: Stream, target: Stream) -> None:
         if key.lower() not in _OWN and key != "name":
             target.metadata[key] = value
     target.disposition = source.disposition
-    container_format = target.container.format.name
-    language = held_language(source.metadata.get("language", ""), container_format)
+    container = container_of(cast("OutputContainer", target.container))
+    language = held_language(source.metadata.get("language", ""), container)
     if language:
         target.metadata["language"] = language
     title = title_of(source)
     if title:
         target.metadata["title"] = title
-    if container_format not in ("mp4", "mov"):
+    if not container.iso:
         target.metadata.pop("handler_name", None)
     elif title:  # where most players look for it
         target.metadata["handler_name"] = title
@@ -130,9 +110,9 @@ def timecode_of(container: InputContainer, main: Stream) -> str | None:
     return None
 
 
-def keeps_timecode(timecode: str, rate: Fraction, container_format: str) -> bool:
+def keeps_timecode(timecode: str, rate: Fraction, container: Container) -> bool:
     """Whether a container takes it: mp4 and mov count its frames, Matroska copies the words."""
-    if container_format not in ("mp4", "mov"):
+    if not container.iso:
         return True
     whole = round(rate)
     return whole in _TIMECODE_RATES and (":" in timecode[8] or whole % 30 == 0)

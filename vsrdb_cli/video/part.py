@@ -2,38 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from fractions import Fraction
 
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.video.container import Demuxer, main_video, open_input
-from vsrdb_cli.video.frame import FrameSource
-from vsrdb_cli.video.images import PictureReader
-from vsrdb_cli.video.info import Cut, VideoInfo
-from vsrdb_cli.video.reader import VideoReader
-from vsrdb_cli.video.timing import Clock
-
-# A place in a video: seconds, or the number of a frame, counted from 0.
-Position = Fraction | int
-
-_TIME = re.compile(r"(?:(?:(\d+):)?([0-5]?\d):)?(\d+(?:\.\d+)?)s?")
-_FRAME = re.compile(r"(\d+)f")
-
-
-def parse_position(text: str) -> Position:
-    """ "90", "90.5s", "1:30" and "0:01:30" are times, "2250f" is a frame.
-
-    Raises:
-        ValueError: it is none of these.
-    """
-    if frame := _FRAME.fullmatch(text):
-        return int(frame[1])
-    time = _TIME.fullmatch(text)
-    if time is None:
-        raise ValueError(f"'{text}' is neither a time (90.5 or 0:01:30.5) nor a frame (2250f)")
-    hours, minutes, seconds = (Fraction(part or 0) for part in time.groups())
-    return 3600 * hours + 60 * minutes + seconds
+from vsrdb_cli.options import Position
+from vsrdb_cli.video.frame import FrameSource, SeekableSource
+from vsrdb_cli.video.info import Cut
 
 
 def trimmed(
@@ -55,21 +30,22 @@ def trimmed(
     """
     if start is None and end is None and sample is None:
         return source
-    if not isinstance(source, VideoReader | PictureReader):
+    if not isinstance(source, SeekableSource):
         raise OptionError(
-            "only files can be cut, not a stream on stdin", hint="cut it before it gets here"
+            "--start, --end and --sample need a file, not stdin",
+            hint="trim it before it is piped in",
         )
     if sample is not None:
         if start is not None or end is not None:
             raise OptionError(
-                "--sample chooses its part by itself", hint="leave --start and --end away"
+                "--sample cannot be combined with --start or --end", hint="omit --start and --end"
             )
         start = busiest(source, sample)
         end = start + sample
     cut, end_pts = _find(source, start or 0, end)
     info = source.info
     begin_seconds = cut.begin * info.time_base
-    lost = ("the timecode is left out of a part of the video",) if info.timecode else ()
+    lost = ("the timecode is dropped, because only a part is restored",) if info.timecode else ()
     cut_info = replace(
         info,
         cut=cut,
@@ -85,7 +61,7 @@ def trimmed(
     return source.with_info(cut_info)
 
 
-def index_of(source: VideoReader | PictureReader, position: Position) -> int:
+def index_of(source: SeekableSource, position: Position) -> int:
     """The index of the first frame at or after a place; decodes no further than to there.
 
     Raises:
@@ -97,7 +73,7 @@ def index_of(source: VideoReader | PictureReader, position: Position) -> int:
             return index
     last = float(pts * source.info.time_base)
     raise OptionError(
-        f"{source.info.path} has no frame at {_words(position)}",
+        f"{source.info.path} has no frame at {position_words(position)}",
         hint=f"its last one is frame {index}, at {last:.3f} s; frames count from 0",
     )
 
@@ -107,9 +83,7 @@ def _later(end: Fraction | None, begin: Fraction, cut: Cut) -> Fraction | None:
     return None if end is None or cut.seconds is not None else end - begin
 
 
-def _find(
-    source: VideoReader | PictureReader, start: Position, end: Position | None
-) -> tuple[Cut, int]:
+def _find(source: SeekableSource, start: Position, end: Position | None) -> tuple[Cut, int]:
     """The part between two places, and the time of its end in ticks of the whole source."""
     time_base = source.info.time_base
     first = begin = after = last_pts = None
@@ -124,10 +98,14 @@ def _find(
             break
     if first is None or begin is None or last_pts is None or (after and after[0] <= first):
         length = float((last_pts or 0) * time_base)
-        where = f"up to {_words(end)}" if first is not None else f"after {_words(start)}"
+        where = (
+            f"up to {position_words(end)}"
+            if first is not None
+            else f"after {position_words(start)}"
+        )
         raise OptionError(
-            f"{source.info.path} has no frames there: from {_words(start)} "
-            + (f"to {_words(end)}" if end is not None else "on"),
+            f"{source.info.path} has no frames there: from {position_words(start)} "
+            + (f"to {position_words(end)}" if end is not None else "on"),
             hint=f"nothing is left {where}; the last frame seen is at {length:.3f} s"
             f" (frame {count - 1})",
         )
@@ -142,21 +120,20 @@ def _reached(position: Position, index: int, seconds: Fraction) -> bool:
     return index >= position if isinstance(position, int) else seconds >= position
 
 
-def _words(position: Position | None) -> str:
+def position_words(position: Position | None) -> str:
+    """A position as a message says it; None is the beginning."""
     if isinstance(position, int):
         return f"frame {position}"
     return f"{float(position or 0):.3f} s"
 
 
-def busiest(source: VideoReader | PictureReader, seconds: Fraction) -> Fraction:
+def busiest(source: SeekableSource, seconds: Fraction) -> Fraction:
     """When the part of a length begins that its encoder spent the most bytes on.
 
     Much motion and fine detail cost an encoder most, and are what a try should show. Takes no
     decoding, however long the video. Of pictures it is the size of the files.
     """
-    info = source.info
-    sizes = source.sizes() if isinstance(source, PictureReader) else _packet_sizes(info)
-    sizes.sort()
+    sizes = sorted(source.sizes())
     best, best_bytes, inside = Fraction(0), -1, 0
     following = 0
     for index, (begin, _) in enumerate(sizes):
@@ -169,17 +146,3 @@ def busiest(source: VideoReader | PictureReader, seconds: Fraction) -> Fraction:
         if following == len(sizes):
             break
     return best
-
-
-def _packet_sizes(info: VideoInfo) -> list[tuple[Fraction, int]]:
-    clock = Clock(info.time_base, info.frame_ticks, info.start_seconds)
-    sizes: list[tuple[Fraction, int]] = []
-    with open_input(info.path) as container:
-        for packet in Demuxer(container, main_video(container, info.path)):
-            if packet.size:
-                clock.mend(packet)
-                time = packet.pts if packet.pts is not None else packet.dts
-                if time is None:  # a raw stream
-                    time = len(sizes) * info.frame_ticks
-                sizes.append((time * info.time_base, packet.size))
-    return sizes

@@ -67,7 +67,7 @@ class PipeReader:
             self._decoded = self._container.decode(video=0)
             first = next(self._decoded)
         except (FFmpegError, StopIteration) as error:
-            words = reason(error) if isinstance(error, FFmpegError) else "it holds no frame"
+            words = reason(error) if isinstance(error, FFmpegError) else "it contains no frame"
             raise VideoError(
                 f"stdin cannot be read as y4m: {words}",
                 hint="send y4m, for example: ffmpeg -i IN -f yuv4mpegpipe - | vsrdb restore - OUT",
@@ -84,7 +84,7 @@ class PipeReader:
         """All frames."""
         frames, self._frames = self._frames, None
         if first or last is not None or frames is None:
-            raise ValueError("a pipe is read once, from its beginning to its end")
+            raise ValueError("a pipe can be read only once")
         to_rgb = ToRgb(self.info.codec, self.info.colour, self.info.bit_depth)
         size = 0
         for index, frame in enumerate(frames):
@@ -141,6 +141,17 @@ def _info(container: InputContainer, first: VideoFrame) -> VideoInfo:
     )
 
 
+def y4m_notices(info: VideoInfo) -> Iterator[str]:
+    """What y4m cannot hold of a source, one line each."""
+    name = {BT709: "BT.709", BT2020_NCL: "BT.2020"}.get(info.colour.matrix, "BT.601")
+    yield f"y4m cannot say that the colours are {name}: tell the program that reads it"
+    if info.kind is Kind.VIDEO:
+        yield f"y4m has no timestamps: frames are sent at a constant {float(info.rate):g} fps"
+    if info.streams:
+        dropped = ", ".join(str(stream) for stream in info.streams)
+        yield f"dropped, because y4m cannot hold it: {dropped}"
+
+
 class PipeWriter:
     """Frames to a y4m stream, 4:2:0 in 8 or 10 bit; each is sent as soon as it is there."""
 
@@ -158,24 +169,6 @@ class PipeWriter:
             f" A{ratio.numerator}:{ratio.denominator} C{name}"
             f" XCOLORRANGE={'FULL' if info.colour.range == PC else 'LIMITED'}\n"
         ).encode()
-
-    @property
-    def bit_depth(self) -> int:
-        """Depth of the frames to write: 8 for uint8 codes, 16 for uint16 ones."""
-        return self._info.bit_depth
-
-    @property
-    def notices(self) -> tuple[str, ...]:
-        """What y4m cannot hold, one line each."""
-        info = self._info
-        name = {BT709: "BT.709", BT2020_NCL: "BT.2020"}.get(info.colour.matrix, "BT.601")
-        notices = [f"y4m does not say that these colours are {name}: tell whoever reads it"]
-        if info.kind is Kind.VIDEO:
-            notices.append(f"y4m has no times: all frames are sent as {float(info.rate):g} fps")
-        if info.streams:
-            dropped = ", ".join(str(stream) for stream in info.streams)
-            notices.append(f"dropped, since y4m holds none of it: {dropped}")
-        return tuple(notices)
 
     @property
     def damage(self) -> tuple[str, ...]:
@@ -197,7 +190,8 @@ class PipeWriter:
                 self._stream.flush()
             except BrokenPipeError as error:
                 raise OutputError(
-                    "stdout was closed by whoever read it", hint="see what the next program says"
+                    "stdout was closed by the program reading it",
+                    hint="check the program that reads it",
                 ) from error
         self._header = b""
 

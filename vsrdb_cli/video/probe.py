@@ -55,7 +55,7 @@ def probe(path: Path) -> VideoInfo:
         frame = _first_frame(container, stream)
         if frame is None:
             raise VideoError(
-                f"{path} holds not one frame that can be decoded",
+                f"{path} contains no frame that can be decoded",
                 hint="the file is damaged or was cut off; copy or download it again",
             )
         context = stream.codec_context
@@ -127,11 +127,11 @@ def _notices(
             " keeps their number but half of the moments in time"
         )
     if transparent:
-        yield "transparency (alpha) is left out: the video becomes opaque"
+        yield "transparency (alpha) is dropped: the video becomes opaque"
     if dynamic:
-        yield f"{dynamic} metadata is left out: no encoder here writes it"
+        yield f"{dynamic} metadata is dropped: no encoder here writes it"
     if orientation is not None and not is_right_angled(orientation):
-        yield "the file turns its picture by an odd angle, which few players follow; kept as it is"
+        yield "the file rotates its picture by an odd angle, which few players support; kept as is"
 
 
 def _assumed(frame: VideoFrame, matrix: int, colour: Colour) -> tuple[str, ...]:

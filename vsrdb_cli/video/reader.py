@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from av.error import FFmpegError
 
-from vsrdb_cli.errors import VideoError
+from vsrdb_cli.errors import OptionError, VideoError
+from vsrdb_cli.options import Hdr
 from vsrdb_cli.video.alpha import Transparency
 from vsrdb_cli.video.colour import BT2020_NCL, HLG, PQ, SDR
 from vsrdb_cli.video.container import Demuxer, main_video, open_input
 from vsrdb_cli.video.conversion import ToRgb
 from vsrdb_cli.video.damage import Ffv1Checksums
 from vsrdb_cli.video.frame import Frame, FrameSource
-from vsrdb_cli.video.hdr import Hdr, Light
+from vsrdb_cli.video.hdr import Light
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
 from vsrdb_cli.video.interlace import Deinterlacer
 from vsrdb_cli.video.probe import probe
@@ -34,28 +35,31 @@ CUT_OFF_FRAMES = 2
 
 
 def open_source(
-    path: Path | str, *, rate: Fraction = Fraction(24), hdr: Hdr = Hdr.REFUSE
+    path: Path | str, *, rate: Fraction | None = None, hdr: Hdr = Hdr.REFUSE
 ) -> FrameSource:
     """Open a video file, a folder of pictures, a single picture, or "-" for y4m on stdin.
 
     Args:
-        rate: frames per second of pictures, which have no time of their own.
+        rate: frames per second of pictures, which have no times of their own; else 24.
         hdr: what to do with HDR video.
 
     Raises:
         VideoError: it cannot be read; nothing has been written by then.
+        OptionError: a rate is given for what has times of its own.
     """
-    from vsrdb_cli.video.images import PictureReader
+    from vsrdb_cli.video.picture_reader import PictureReader
     from vsrdb_cli.video.pipe import PIPE, PipeReader
 
     path = Path(path)
     if path == PIPE:
+        _refuse_rate(rate, "stdin")
         return PipeReader()
     if path.is_dir():
         return PictureReader.of_folder(path, rate)
     info = probe(path)
     if info.kind is Kind.STILL:
         return PictureReader.of_still(path, rate)
+    _refuse_rate(rate, str(path))
     if info.colour.hdr and hdr is Hdr.REFUSE:
         raise VideoError(
             f"{path} is HDR video ({'PQ' if info.colour.transfer == PQ else 'HLG'}), which the"
@@ -66,6 +70,14 @@ def open_source(
     if info.colour.hdr and hdr is Hdr.SDR:
         info = replace(info, colour=SDR, converted_from=info.colour, light=Light())
     return VideoReader(info)
+
+
+def _refuse_rate(rate: Fraction | None, name: str) -> None:
+    if rate is not None:
+        raise OptionError(
+            f"--fps is for pictures, and {name} is a video, whose frames have times of their own",
+            hint="omit --fps",
+        )
 
 
 class _Time(NamedTuple):
@@ -121,11 +133,6 @@ class VideoReader:
             self._look_at_end(time.pts + duration)
             yield Frame(to_rgb(decoded), time.pts, duration)
 
-    @property
-    def _begin(self) -> int:
-        """Our time of the file's beginning."""
-        return -self.info.cut.begin if self.info.cut else 0
-
     def with_info(self, info: VideoInfo) -> Self:
         """A reader of the same file with another part wanted."""
         return type(self)(info)
@@ -133,7 +140,7 @@ class VideoReader:
     def times(self) -> Iterator[int]:
         """The `pts` of all frames, which are decoded but not converted; the report is untouched."""
         report, self.report = self.report, ReadReport()
-        times = FrameTimes(self.info.frame_ticks, self._begin)
+        times = FrameTimes(self.info.timeline)
         decoding = self._decode()
         self._running.append(decoding)
         try:
@@ -142,9 +149,24 @@ class VideoReader:
         finally:
             self.report = report
 
+    def sizes(self) -> list[tuple[Fraction, int]]:
+        """When each frame is shown, in seconds, and the bytes of its packet; in file order."""
+        info = self.info
+        clock = Clock(info.timeline)
+        sizes: list[tuple[Fraction, int]] = []
+        with open_input(info.path) as container:
+            for packet in Demuxer(container, main_video(container, info.path)):
+                if packet.size:
+                    clock.mend(packet)
+                    time = packet.pts if packet.pts is not None else packet.dts
+                    if time is None:  # a raw stream
+                        time = len(sizes) * info.frame_ticks
+                    sizes.append((time * info.time_base, packet.size))
+        return sizes
+
     def _timed(self) -> Iterator[tuple[VideoFrame, _Time]]:
         """Progressive frames with their times."""
-        times = FrameTimes(self.info.frame_ticks, self._begin)
+        times = FrameTimes(self.info.timeline)
         deinterlacer: Deinterlacer[_Time] | None = Deinterlacer() if self.info.interlaced else None
         for decoded in self._decode():
             self._look_at(decoded)
@@ -190,12 +212,12 @@ class VideoReader:
         if decoded.color_trc in (PQ, HLG) and not (info.converted_from or info.colour).hdr:
             raise VideoError(
                 f"{info.path} turns into HDR video after {report.frames} frames",
-                hint="cut the file there and restore the parts one by one",
+                hint="split the file there and restore the parts separately",
             )
 
     def _decode(self) -> Generator[VideoFrame]:
         info, report = self.info, self.report
-        clock = Clock(info.time_base, info.frame_ticks, info.start_seconds, self._begin)
+        clock = Clock(info.timeline)
         checksums = Ffv1Checksums() if info.codec == "ffv1" else None
         with open_input(info.path) as container:
             stream = main_video(container, info.path)

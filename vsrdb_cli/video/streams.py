@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from av.error import FFmpegError
 
 from vsrdb_cli.video.container import Demuxer, open_input
+from vsrdb_cli.video.containers import container_of
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.metadata import copy_chapters, copy_stream_metadata
-from vsrdb_cli.video.stream_fates import COVERS, TEXT_CODECS, Fate, StreamPlan
+from vsrdb_cli.video.stream_fates import COVERS, Fate, StreamPlan
 from vsrdb_cli.video.subtitles import TextConverter
 from vsrdb_cli.video.timing import Clock, SideClock, shift, ticks
 
@@ -44,7 +45,6 @@ class SideStreams:
         info: of the source.
         plans: from `plan_streams`.
         output: before its header is written; the streams are added to it.
-        suffix: the output's name ending.
 
     Attributes:
         copied: what was written so far, and what could not be.
@@ -55,11 +55,9 @@ class SideStreams:
         info: VideoInfo,
         plans: tuple[StreamPlan, ...],
         output: OutputContainer,
-        suffix: str,
     ) -> None:
         self._info = info
         self._output = output
-        self._suffix = suffix
         self._source = open_input(info.path)
         self.copied = Copied()
         self._targets: dict[int, Stream] = {}
@@ -72,8 +70,7 @@ class SideStreams:
         copy_chapters(self._source, output, info)
         for plan in plans:
             self._add(plan)
-        begin = -info.cut.begin if info.cut else 0
-        self._clock = Clock(info.time_base, info.frame_ticks, info.start_seconds, begin)
+        self._clock = Clock(info.timeline)
         for index in self._targets:
             sparse = self._source.streams[index].type != "audio"
             self._clocks[index] = SideClock(self._clock, sparse=sparse)
@@ -86,7 +83,8 @@ class SideStreams:
             copy_stream_metadata(source, target)
             self._targets[source.index] = target
         elif plan.fate is Fate.CONVERT:
-            converter = TextConverter(source, self._output, TEXT_CODECS[self._suffix])  # type: ignore[arg-type]
+            codec = container_of(self._output).text
+            converter = TextConverter(source, self._output, codec)  # type: ignore[arg-type]
             copy_stream_metadata(source, converter.stream)
             self._converters[source.index] = converter
             self._targets[source.index] = converter.stream
@@ -120,7 +118,7 @@ class SideStreams:
         """What could not be copied so far, one line for each stream."""
         streams = {stream.index: stream for stream in self._info.streams}
         return tuple(
-            f"{count} damaged packet{'s' if count > 1 else ''} of {streams[index]} left out"
+            f"{count} damaged packet{'s' if count > 1 else ''} of {streams[index]} dropped"
             for index, count in sorted(self.copied.damaged.items())
             if count
         )

@@ -27,26 +27,34 @@ def ticks(seconds: Fraction, time_base: Fraction) -> int:
     return round(seconds / time_base)
 
 
-class Clock:
-    """Puts the main video's packets on one rising time line; others ask it what to add.
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """How our time counts, and where a file's own times lie on it.
 
-    Args:
-        time_base: of the video stream.
+    Attributes:
+        time_base: seconds per tick, as in the video stream.
         frame_ticks: the usual length of one frame.
         start_seconds: the file's own time that becomes 0.
         begin: our time of the file's beginning, in ticks; before 0 where only a part is wanted.
     """
 
-    def __init__(
-        self, time_base: Fraction, frame_ticks: int, start_seconds: Fraction, begin: int = 0
-    ) -> None:
-        self._time_base = time_base
-        self._frame_ticks = frame_ticks
+    time_base: Fraction
+    frame_ticks: int
+    start_seconds: Fraction
+    begin: int = 0
+
+
+class Clock:
+    """Puts the main video's packets on one rising time line; others ask it what to add."""
+
+    def __init__(self, timeline: Timeline) -> None:
+        self._time_base = timeline.time_base
+        self._frame_ticks = timeline.frame_ticks
         # Seconds to add to the file's own times, one entry per recording found so far.
-        self.offsets = [-start_seconds]
+        self.offsets = [-timeline.start_seconds]
         self._last_dts: int | None = None
         self._last_pts: int | None = None
-        self._end = begin  # of the newest frame, on the mended time line
+        self._end = timeline.begin  # of the newest frame, on the mended time line
 
     @property
     def restarts(self) -> int:
@@ -164,27 +172,27 @@ class SideClock:
         return False
 
 
-@dataclass(slots=True)
 class FrameTimes:
     """Times of decoded frames, in the order shown: filled where missing, always rising.
 
     Attributes:
-        begin: the time of the first frame, if it has none of its own.
+        repaired: how many times were missing or did not rise.
     """
 
-    frame_ticks: int
-    begin: int = 0
-    last: int | None = None
-    repaired: int = 0
+    def __init__(self, timeline: Timeline) -> None:
+        self._timeline = timeline
+        self._last: int | None = None
+        self.repaired = 0
 
     def mend(self, pts: int | None, dts: int | None) -> int:
         """The time of the next frame, in ticks."""
+        timeline, last = self._timeline, self._last
         time = pts if pts is not None else dts
         if time is None:
             self.repaired += 1
-            time = self.begin if self.last is None else self.last + self.frame_ticks
-        elif self.last is not None and time <= self.last:
+            time = timeline.begin if last is None else last + timeline.frame_ticks
+        elif last is not None and time <= last:
             self.repaired += 1
-            time = self.last + 1
-        self.last = time
+            time = last + 1
+        self._last = time
         return time

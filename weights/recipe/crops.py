@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from vsrdb_cli.backends import load_runner
-from vsrdb_cli.restore import restore_frames
+from vsrdb_cli.pipeline.frames import restore_frames
 from vsrdb_cli.video.colour import to_float
 from vsrdb_cli.video.reader import open_source
 

@@ -28,7 +28,6 @@ def initialise(network: FMANet) -> None:
     if not (config.bias and network.training_heads):
         raise ValueError("the start needs convolutions with bias and the training heads")
     net_d, net_r = network.degradation_learning_network, network.restoration_network
-    groups = config.num_flow
     with torch.no_grad():
         _start_with_bicubic(net_r, bicubic_kernel(config.scale, config.us_kernel_size))
         for conv in (net_r.res_conv2, net_d.a_conv[2], net_r.a_conv[2]):
@@ -36,12 +35,24 @@ def initialise(network: FMANet) -> None:
         for block in (*net_d.FRMA_blocks, *net_r.FRMA_blocks):
             _quiet(block.conv_f[2])
         net_d.FRMA_blocks[0].conv_f[2].bias[2::3] = FEATURE_MASK_LOGIT
-        hand_on = torch.eye(3 * groups)
-        mean = torch.eye(3).repeat(1, groups) / groups
+    hand_flows_on(network, PICTURE_MASK_LOGIT - FEATURE_MASK_LOGIT)
+
+
+def hand_flows_on(network: FMANet, mask_shift: float) -> None:
+    """Make the steps f^D -> f^R -> f^X and f^Y pass flows and masks as they are, in place.
+
+    `mask_shift` is added to the logits of the pictures' masks. Also for weights that were trained
+    before there was a flow worth handing on.
+    """
+    net_d, net_r = network.degradation_learning_network, network.restoration_network
+    groups = network.config.num_flow
+    hand_on = torch.eye(3 * groups)
+    mean = torch.eye(3).repeat(1, groups) / groups
+    with torch.no_grad():
         _pass_flow(net_r.f_conv1, hand_on, 0.0)
         _pass_flow(net_r.f_conv2, mean, 0.0)
-        _pass_flow(net_r.f_conv3, mean, PICTURE_MASK_LOGIT - FEATURE_MASK_LOGIT)
-        _pass_flow(net_d.f_conv, mean, PICTURE_MASK_LOGIT - FEATURE_MASK_LOGIT)
+        _pass_flow(net_r.f_conv3, mean, mask_shift)
+        _pass_flow(net_d.f_conv, mean, mask_shift)
 
 
 def bicubic_kernel(scale: int, size: int) -> Tensor:

@@ -1,16 +1,25 @@
-"""The paper's losses (Eq. 8 and 9), with the renderer's true flow in RAFT's place."""
+"""What a network is trained for: the paper's losses, with the renderer's true flow in RAFT's place.
+
+The paper's first stage (Net^D alone, Eq. 8) is replaced by a cheaper one that learns motion and
+nothing else; the second is the paper's (Eq. 9).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, cast
 
 import torch
 import torch.nn.functional as F
 from recipe.pool import Batch
-from torch import Tensor
+from torch import Tensor, nn
 
+from vsrdb_cli.backends.pytorch import cpu_computes_bfloat16
+from vsrdb_cli.network.blocks import FRMABlock
 from vsrdb_cli.network.fmanet import FMANet, Restoration
 from vsrdb_cli.network.ops import flow_guided_downsampling
+
+Subject = Literal["motion", "everything"]
 
 
 @dataclass(frozen=True)
@@ -18,70 +27,124 @@ class LossWeights:
     """Weights of the terms beside the restored picture's; a term of weight 0 is not computed.
 
     anchor: sharp LR frames from the features of both nets (lambda 3 and 5).
-    flow: f^Y and f^X against the true flow, in LR pixels (lambda 2, there for f^Y alone).
+    flow: end-point error of f^Y and f^X, in LR pixels (lambda 2, there for f^Y alone).
     warp: the masked, warped X against its centre (lambda 4).
-    degradation: the LR centre synthesised from sharp HR frames by K^D (the first term of Eq. 8).
+    degradation: the LR centre synthesised from sharp HR frames by K^D (the first term of Eq. 8),
+        of one window of the batch: it costs a tenth of a step and counts little.
     """
 
     anchor: float = 0.1
-    flow: float = 1e-4
+    flow: float = 0.01
     warp: float = 0.1
     degradation: float = 0.1
 
 
-@dataclass(frozen=True)
-class Degradation:
-    """What stage 1 learns, named as in `Restoration`."""
+class Objective(nn.Module):
+    """A network and its losses as one module, a batch in, loss terms out.
 
-    kernel_d: Tensor
-    image_flow_mask_y: Tensor
-    sharp_d: Tensor
+    One module, so that it can be compiled and its gradients averaged over processes as a whole.
+    """
+
+    def __init__(self, network: FMANet, weights: LossWeights) -> None:
+        super().__init__()
+        self.network, self.weights = network, weights
+
+    def forward(self, batch: Batch, learns: Subject) -> dict[str, Tensor]:
+        """Loss terms by name, scalars; "total" is their weighted sum."""
+        device = batch.clip.device
+        low = device.type == "cuda" or cpu_computes_bfloat16()
+        with torch.autocast(device.type, torch.bfloat16, enabled=low):
+            if learns == "everything":
+                found: Restoration | Motion = self.network.restore_clip(batch.clip)
+            else:
+                found = motion_of_clip(self.network, batch.clip)
+        if isinstance(found, Restoration):
+            return total_loss(found, batch, self.weights)
+        return motion_loss(found, batch)
 
 
-def degrade_clip(network: FMANet, clip: Tensor) -> Degradation:
-    """Net^D alone with its training heads, on a clip (B, 3, T, H, W)."""
-    net_d, length = network.degradation_learning_network, network.config.num_seq
-    pictures = clip.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
-    features = net_d.encode(pictures)
-    flow_mask, kernel = net_d(features)
-    parts = (kernel, net_d.f_conv(flow_mask), net_d.a_conv(features[-1]))
-    return Degradation(*(part.unflatten(0, (-1, length)).transpose(1, 2) for part in parts))
-
-
-def total_loss(
-    found: Restoration | Degradation, batch: Batch, weights: LossWeights
-) -> dict[str, Tensor]:
-    """Loss terms by name; "total" is their weighted sum. Of a `Degradation`, Eq. 8; else 9."""
+def total_loss(found: Restoration, batch: Batch, weights: LossWeights) -> dict[str, Tensor]:
+    """Loss terms of the whole network, Eq. 9."""
     clip, sharp_hr = batch.clip, batch.sharp_hr
     length, scale = clip.shape[2], sharp_hr.shape[-1] // clip.shape[-1]
     centre = length // 2
-    terms: dict[str, tuple[float, Tensor]] = {}
-    if isinstance(found, Restoration):
-        terms["restored"] = (1.0, F.l1_loss(found.output, sharp_hr[:, :, centre]))
+    assert found.sharp_d is not None
+    assert found.sharp_r is not None
+    assert found.image_flow_mask_y is not None
+    terms = {"restored": (1.0, F.l1_loss(found.output, sharp_hr[:, :, centre]))}
     if weights.anchor:
         sharp = _downscale(sharp_hr, scale)
         terms["anchor_d"] = (weights.anchor, F.l1_loss(found.sharp_d.float(), sharp))
-        if isinstance(found, Restoration):
-            terms["anchor_r"] = (weights.anchor, F.l1_loss(found.sharp_r.float(), sharp))
+        terms["anchor_r"] = (weights.anchor, F.l1_loss(found.sharp_r.float(), sharp))
     if weights.flow:
-        neighbours = [t for t in range(length) if t != centre]
-        flow_y = found.image_flow_mask_y[:, :2, neighbours].float()
-        terms["flow_y"] = (weights.flow, F.l1_loss(flow_y, batch.flow))
-        if isinstance(found, Restoration):
-            flow_x = found.image_flow_mask_x[:, :2, neighbours]
-            terms["flow_x"] = (weights.flow, F.l1_loss(flow_x, batch.flow))
-    if weights.warp and isinstance(found, Restoration):
+        for name, flow_mask in (("y", found.image_flow_mask_y), ("x", found.image_flow_mask_x)):
+            flow = flow_mask.float()[:, :2, neighbours(length)]
+            terms[f"flow_{name}"] = (weights.flow, end_point_error(flow, batch.flow, dim=1))
+    if weights.warp:
         target = clip[:, :, centre, None].expand_as(clip)
         terms["warp"] = (weights.warp, F.l1_loss(found.warped_x, target))
     if weights.degradation:
+        one = slice(0, 1)
         synthesised, _, _ = flow_guided_downsampling(
-            sharp_hr, found.image_flow_mask_y.float(), found.kernel_d.float(), scale
+            sharp_hr[one],
+            found.image_flow_mask_y[one].float(),
+            found.kernel_d[one].float(),
+            scale,
         )
-        weight = weights.degradation if isinstance(found, Restoration) else 1.0
-        terms["degradation"] = (weight, F.l1_loss(synthesised, clip[:, :, centre]))
+        loss = F.l1_loss(synthesised, clip[one, :, centre])
+        terms["degradation"] = (weights.degradation, loss)
     losses = {name: loss for name, (_, loss) in terms.items()}
     losses["total"] = torch.stack([weight * loss for weight, loss in terms.values()]).sum()
     return losses
+
+
+@dataclass(frozen=True)
+class Motion:
+    """The flows of Net^D in LR pixels, (dx, dy): of every FRMA block, (B, T, n, 2, H, W) each; and
+    of f^Y, (B, T, 2, H, W)."""
+
+    blocks: list[Tensor]
+    image: Tensor
+
+
+def motion_of_clip(network: FMANet, clip: Tensor) -> Motion:
+    """The flows of Net^D and nothing else, on a clip (B, 3, T, H, W)."""
+    net_d, length = network.degradation_learning_network, network.config.num_seq
+    pictures = clip.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
+    features = net_d.encode(pictures)
+    centre = features[0][length // 2 :: length]
+    flow_mask, blocks = None, []
+    for feature, block in zip(features[1:], net_d.FRMA_blocks, strict=True):
+        # A flow follows from the one before and from features of single frames: the warped
+        # feature, its attention and K^D, most of the work, need not be computed.
+        refine = cast(FRMABlock, block)._refine_flow
+        flow_mask = refine(feature, feature.contiguous(), centre, flow_mask)
+        by_clip = flow_mask.float().unflatten(1, (-1, 3)).unflatten(0, (-1, length))
+        blocks.append(by_clip[:, :, :, :2])
+    assert flow_mask is not None
+    return Motion(blocks, net_d.f_conv(flow_mask)[:, :2].float().unflatten(0, (-1, length)))
+
+
+def motion_loss(found: Motion, batch: Batch) -> dict[str, Tensor]:
+    """End-point errors; the blocks' count half, being what f^Y is made from."""
+    frames = neighbours(batch.clip.shape[2])
+    truth = batch.flow.transpose(1, 2)  # (B, 2, 2, H, W): frame, then (dx, dy)
+    blocks = torch.stack(
+        [end_point_error(flow[:, frames], truth[:, :, None], dim=3) for flow in found.blocks]
+    ).sum()
+    image = end_point_error(found.image[:, frames], truth, dim=2)
+    return {"flow_blocks": blocks, "flow_y": image, "total": blocks / 2 + image}
+
+
+def end_point_error(flow: Tensor, truth: Tensor, dim: int) -> Tensor:
+    """Mean length of the difference of flows in pixels; (dx, dy) stand at `dim`."""
+    # The root's slope is infinite at zero.
+    return ((flow - truth).square().sum(dim) + 1e-12).sqrt().mean()
+
+
+def neighbours(length: int) -> list[int]:
+    """The frames of a clip that have a flow: all but the centre."""
+    return [t for t in range(length) if t != length // 2]
 
 
 def _downscale(clip_hr: Tensor, scale: int) -> Tensor:

@@ -13,8 +13,8 @@ import io
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
-import av
 import cv2
 import numpy as np
 import torch
@@ -22,6 +22,11 @@ from numpy.typing import NDArray
 from recipe.motion import Motion, pixel_grid, random_motion, still
 from recipe.photos import Array, Photos, to_codes, to_linear
 from recipe.pool import ShardWriter, Window
+
+try:
+    import av
+except ModuleNotFoundError:  # a machine lent for training may have no more than torch and OpenCV
+    av = None
 
 SCALE = 4
 TIMES = (-1, 0, 1)  # of the three frames, in frames; the centre is at 0
@@ -173,7 +178,9 @@ def random_scene(rng: np.random.Generator, photos: Photos, side: int) -> list[La
 
 
 def compress(frames: list[NDArray[np.uint8]], crf: int) -> list[NDArray[np.uint8]]:
-    """The frames after H.264 (4:2:0) and back."""
+    """The frames after H.264 (4:2:0) and back; without PyAV, after JPEG, each by itself."""
+    if av is None:
+        return [compress_jpeg(frame, 100 - 2 * crf) for frame in frames]
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="matroska") as container:
         stream = container.add_stream("libx264", rate=Fraction(25))
@@ -188,6 +195,12 @@ def compress(frames: list[NDArray[np.uint8]], crf: int) -> list[NDArray[np.uint8
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
+def compress_jpeg(frame: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    """The frame after JPEG (4:2:0) and back."""
+    _, coded = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.ascontiguousarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1])
+
+
 def degrade(rng: np.random.Generator, frames: list[Array]) -> list[NDArray[np.uint8]]:
     """LR frames as codes 0..255 -> 8 bit; a share of them with mild noise or compression."""
     chance = rng.random()
@@ -199,7 +212,7 @@ def degrade(rng: np.random.Generator, frames: list[Array]) -> list[NDArray[np.ui
     return [to_bytes(f) for f in frames]
 
 
-def render_window(rng: np.random.Generator, photos: Photos, size: int) -> Window:
+def render_window(rng: np.random.Generator, photos: Photos, size: int) -> Window[NDArray[Any]]:
     """One window of `size` LR pixels: three blurry LR frames, three sharp HR frames, true flow."""
     layers = random_scene(rng, photos, size * SCALE)
     exposure = float(rng.uniform(0.25, 1.0))

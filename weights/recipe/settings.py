@@ -5,29 +5,32 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from recipe.losses import LossWeights
+from recipe.losses import LossWeights, Subject
 
 from vsrdb_cli.network.fmanet import FMANetConfig
 
 
 @dataclass(frozen=True)
-class Patches:
-    """From `start` (part of the run) on: patches of `size` LR pixels, `batch` on every worker."""
+class Phase:
+    """From `start` (part of the run) on: `batch` patches of `size` LR pixels on every worker.
+
+    Of the network, `learns` "motion" (Net^D's flows alone) or "everything".
+    """
 
     start: float
     size: int
     batch: int
+    learns: Subject = "everything"
 
 
 @dataclass(frozen=True)
 class Settings:
     """How one model is trained; `revision`, `licence` and `origin` are written into its checkpoint.
 
-    The run ends after `minutes` of work or `steps`, whichever is given; its progress, 0 to 1,
-    drives the learning rate (warm-up, then cosine down to `final_rate` times the peak), the
-    patches and the change from stage 1 (Net^D alone, Eq. 8) to stage 2 (Eq. 9) at `stage_1`.
+    The run ends when it has seen `windows`; its progress, 0 to 1, drives the phases and the
+    learning rate (warm-up, then cosine down to `final_rate` times the peak).
     """
 
     name: str
@@ -36,26 +39,25 @@ class Settings:
     origin: str
     network: FMANetConfig
     losses: LossWeights
-    patches: tuple[Patches, ...]
+    phases: tuple[Phase, ...]
     rate: float
-    minutes: float | None = None
-    steps: int | None = None
-    stage_1: float = 0.0
+    windows: int
     final_rate: float = 0.01
     warmup_steps: int = 50
     gradient_norm: float = 1.0
     ema: float = 0.998
     seed: int = 0
-    validate_minutes: float = 10.0
+    validate_windows: int = 2000
+    rendered_windows: int = 48
     real_windows: int = 2
     real_size: tuple[int, int] = (96, 128)
-    rendered_windows: int = 24
 
     def __post_init__(self) -> None:
-        if (self.minutes is None) == (self.steps is None):
-            raise ValueError("give either minutes or steps")
-        if not self.patches or self.patches[0].start != 0:
-            raise ValueError("the first patches must start at 0")
+        if not self.phases or self.phases[0].start != 0:
+            raise ValueError("the first phase must start at 0")
+        for phase in self.phases:
+            if phase.learns not in get_args(Subject):
+                raise ValueError(f"a phase learns {phase.learns!r}, not one of {get_args(Subject)}")
 
     @classmethod
     def read(cls, file: Path) -> Settings:
@@ -63,10 +65,10 @@ class Settings:
         return cls(
             network=FMANetConfig.from_dict(values.pop("network")),
             losses=LossWeights(**values.pop("losses")),
-            patches=tuple(Patches(**entry) for entry in values.pop("patches")),
+            phases=tuple(Phase(**entry) for entry in values.pop("phases")),
             real_size=tuple(values.pop("real_size", cls.real_size)),
             **values,
         )
 
-    def patches_at(self, progress: float) -> Patches:
-        return [entry for entry in self.patches if entry.start <= progress][-1]
+    def phase_at(self, progress: float) -> Phase:
+        return [phase for phase in self.phases if phase.start <= progress][-1]

@@ -3,35 +3,39 @@
 RUN holds `state.pt` (everything needed to go on; the same command resumes) and `log.jsonl`.
 On a CPU `--workers 2` computes with two processes of one thread each, which lose less than one
 process of two threads when the machine has other work. A batch is drawn from seed, step and worker,
-so that a resumed run sees what the unbroken one would have seen.
+and what happens when depends on the windows seen, never on the clock: a resumed run is the unbroken
+one.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 import torch.distributed as dist
-from recipe.initial import initialise
-from recipe.losses import degrade_clip, total_loss
+from recipe.initial import PICTURE_MASK_LOGIT, hand_flows_on, initialise
+from recipe.losses import Objective
 from recipe.pool import Batch, Pool
 from recipe.settings import Settings
-from recipe.validation import Example, real_examples, rendered_examples, score
+from recipe.validation import Example, Scores, real_examples, rendered_examples, score
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.optim.swa_utils import AveragedModel
 
-from vsrdb_cli.backends.pytorch import cpu_computes_bfloat16
+from vsrdb_cli.backends.allocator import keep_freed_memory
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
 from vsrdb_cli.network.fmanet import FMANet
 
 SAVE_SECONDS = 120
+CHECK_STEPS = 50  # looking at a number makes a GPU wait
 
 
 @dataclass(frozen=True)
@@ -41,12 +45,13 @@ class Job:
     settings: Settings
     run: Path
     pool: Path
-    validation: Path | None
-    real: tuple[Path, ...]
-    device: str
-    workers: int
-    compile: bool
+    validation: Path | None = None
+    real: tuple[Path, ...] = ()
+    device: str = "cpu"
+    workers: int = 1
+    compile: bool = False
     start: Path | None = None
+    stop_after: float = math.inf
 
 
 class Training:
@@ -59,14 +64,23 @@ class Training:
         initialise(network)
         if job.start is not None:
             load_start(network, job.start)
+            if self.settings.phases[0].learns == "motion":
+                # What handed on no flow for want of one has forgotten how.
+                hand_flows_on(network, PICTURE_MASK_LOGIT)
         self.network = network.to(job.device)
-        self.ema = copy.deepcopy(self.network)
+        self.ema = AveragedModel(self.network, multi_avg_fn=self._mix)
+        objective: nn.Module = Objective(self.network, self.settings.losses)
+        if job.workers > 1:
+            objective = DistributedDataParallel(objective, find_unused_parameters=True)
+        if job.compile:
+            objective.compile(dynamic=False)
+        self.objective = objective
         self.optimizer = torch.optim.Adam(
-            self.network.parameters(), lr=self.settings.rate, betas=(0.9, 0.99)
+            self.network.parameters(), lr=self.settings.rate, betas=(0.9, 0.99), fused=True
         )
-        self.step, self.seconds = 0, 0.0
-        self.sums: dict[str, float] = {}
-        self.pool = Pool(job.pool)
+        self.step, self.windows, self.seconds = 0, 0, 0.0
+        self.sums: dict[str, Tensor] = {}
+        self.pool = Pool(job.pool, job.device)
         if self.state_file.exists():
             self.load()
 
@@ -77,98 +91,81 @@ class Training:
     @property
     def progress(self) -> float:
         """Part of the run that is done."""
-        if self.settings.steps is not None:
-            return self.step / self.settings.steps
-        assert self.settings.minutes is not None
-        return self.seconds / (60 * self.settings.minutes)
+        return self.windows / self.settings.windows
 
-    def rate(self, progress: float) -> float:
-        cosine = 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+    def rate(self) -> float:
+        cosine = 0.5 * (1 + math.cos(math.pi * min(self.progress, 1.0)))
         floor = self.settings.final_rate
         warmup = min(1.0, (self.step + 1) / self.settings.warmup_steps)
         return self.settings.rate * warmup * (floor + (1 - floor) * cosine)
 
-    def train_step(self, progress: float) -> None:
-        settings = self.settings
-        patches = settings.patches_at(progress)
+    def train_step(self) -> None:
+        settings, phase = self.settings, self.settings.phase_at(self.progress)
         rng = np.random.default_rng([settings.seed, self.step, self.rank])
-        batch = self.pool.sample(rng, patches.batch, patches.size)
-        batch = Batch(*(t.to(self.job.device) for t in (batch.clip, batch.sharp_hr, batch.flow)))
-        stage = 1 if progress < settings.stage_1 else 2
-        self.optimizer.zero_grad(set_to_none=False)
-        losses = self.losses(batch, stage)
+        batch: Batch = self.pool.sample(rng, phase.batch, phase.size)
+        self.optimizer.zero_grad()
+        losses = self.objective(batch, phase.learns)
         losses["total"].backward()
-        self._average_gradients()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), settings.gradient_norm)
-        if not torch.isfinite(norm):
-            raise FloatingPointError(f"the gradient is not finite at step {self.step}")
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate(progress)
+            group["lr"] = self.rate()
         self.optimizer.step()
+        self.ema.update_parameters(self.network)
         self.step += 1
-        # A short memory at first, or the average would remember the start.
-        keep = min(settings.ema, (1 + self.step) / (10 + self.step))
-        with torch.no_grad():
-            torch._foreach_lerp_(
-                list(self.ema.parameters()), list(self.network.parameters()), 1 - keep
-            )
+        self.windows += phase.batch * self.job.workers
         for name, value in {**losses, "gradient": norm, "steps": torch.ones(())}.items():
-            self.sums[name] = self.sums.get(name, 0.0) + value.item()
+            self.sums[name] = self.sums.get(name, 0) + value.detach()
+        if self.step % CHECK_STEPS == 0:
+            self._check()
 
-    def losses(self, batch: Batch, stage: int) -> dict[str, Tensor]:
-        """Loss terms of stage 1 (Net^D alone) or 2."""
-        network, device = self.network, torch.device(self.job.device)
-        low = device.type == "cuda" or cpu_computes_bfloat16()
-        with torch.autocast(device.type, torch.bfloat16, enabled=low):
-            found = degrade_clip(network, batch.clip) if stage == 1 else self._restore(batch.clip)
-        return total_loss(found, batch, self.settings.losses)
+    def _mix(self, ema: Any, network: Any, _count: Tensor | int) -> None:
+        """One step of the average; its memory is short at first, or it would hold the start."""
+        keep = min(self.settings.ema, (1 + self.step) / (10 + self.step))
+        torch._foreach_lerp_(ema, network, 1 - keep)
 
-    def _restore(self, clip: Tensor) -> Any:
-        function = self.network.restore_clip
-        return (torch.compile(function) if self.job.compile else function)(clip)
+    def _check(self) -> None:
+        """Raises FloatingPointError if a gradient since the last log was not finite."""
+        if not math.isfinite(float(self.sums.get("gradient", 0.0))):
+            raise FloatingPointError(f"a gradient up to step {self.step} is not finite")
 
-    def _average_gradients(self) -> None:
-        if self.job.workers == 1:
-            return
-        gradients = [p.grad for p in self.network.parameters() if p.grad is not None]
-        flat = torch.cat([gradient.flatten() for gradient in gradients])
-        dist.all_reduce(flat)
-        flat /= self.job.workers
-        for gradient, part in zip(
-            gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True
-        ):
-            gradient.copy_(part.view_as(gradient))
-
-    def validate(self, examples: list[Example]) -> dict[str, list[float]]:
-        """PSNR of the EMA weights and of bicubic, by set; the workers share the sets."""
+    def validate(self, examples: list[Example]) -> dict[str, Scores]:
+        """Scores of the EMA weights, by set; the workers share the sets."""
         with torch.inference_mode():
-            own = {e.name: score(self.ema, e) for e in examples[self.rank :: self.job.workers]}
+            own = {
+                example.name: score(cast(FMANet, self.ema.module), example)
+                for example in examples[self.rank :: self.job.workers]
+            }
         parts: list[Any] = [own]
         if self.job.workers > 1:
             parts = [None] * self.job.workers
             dist.all_gather_object(parts, own)
-        found = {name: values for part in parts for name, values in part.items()}
-        return {e.name: [round(value, 3) for value in found[e.name]] for e in examples}
+        found = {name: scores for part in parts for name, scores in part.items()}
+        return {example.name: found[example.name] for example in examples}
 
-    def log(self, scores: dict[str, list[float]]) -> None:
-        count = max(self.sums.pop("steps", 0.0), 1.0)
-        entry = {
+    def log(self, scores: dict[str, Scores]) -> None:
+        sums = {name: float(value) for name, value in self.sums.items()}
+        count = max(sums.pop("steps", 0.0), 1.0)
+        entry: dict[str, Any] = {
             "step": self.step,
+            "windows": self.windows,
             "minutes": round(self.seconds / 60, 2),
-            "progress": round(self.progress, 4),
-            "rate": float(f"{self.rate(self.progress):.3g}"),
-            "losses": {name: float(f"{value / count:.4g}") for name, value in self.sums.items()},
-            "psnr": scores,
+            "rate": float(f"{self.rate():.3g}"),
+            "losses": {name: float(f"{value / count:.4g}") for name, value in sums.items()},
         }
+        for name, found in scores.items():
+            for kind, pair in found.items():
+                entry.setdefault(kind, {})[name] = [round(value, 3) for value in pair]
         with (self.job.run / "log.jsonl").open("a") as file:
             file.write(json.dumps(entry) + "\n")
 
     def save(self) -> None:
+        self._check()
         state = {
             "network": self.network.state_dict(),
-            "ema": self.ema.state_dict(),
+            "ema": self.ema.module.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "step": self.step,
+            "windows": self.windows,
             "seconds": self.seconds,
             "sums": self.sums,
         }
@@ -179,42 +176,50 @@ class Training:
     def load(self) -> None:
         state = torch.load(self.state_file, map_location=self.job.device, weights_only=True)
         self.network.load_state_dict(state["network"])
-        self.ema.load_state_dict(state["ema"])
+        self.ema.module.load_state_dict(state["ema"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.seconds, self.sums = state["step"], state["seconds"], state["sums"]
+        self.step, self.windows = state["step"], state["windows"]
+        self.ema.n_averaged.fill_(self.step)
+        self.seconds, self.sums = state["seconds"], state["sums"]
 
-    def agree(self, *values: float) -> list[float]:
-        """Worker 0's values, on every worker."""
-        shared = torch.tensor(values, dtype=torch.float64)
+    def agreed(self, stop: bool) -> bool:
+        """Worker 0's answer, on every worker."""
+        shared = torch.tensor(stop)
         if self.job.workers > 1:
             dist.broadcast(shared, 0)
-        return shared.tolist()
+        return bool(shared)
 
-    def run(self, examples: list[Example], stop_at_step: int | None = None) -> None:
-        """Train until done (or `stop_at_step`, to go on later)."""
+    def run(self, examples: list[Example], stop: Callable[[], bool] = lambda: False) -> None:
+        """Train until the end, or until `stop` says so, to go on later."""
         started, before = time.monotonic(), self.seconds
-        saved = validated = self.seconds
-        fresh = self.step == 0
+        saved = started
+        validated = -1 if self.step == 0 else self.windows // self.settings.validate_windows
         while True:
             self.seconds = before + time.monotonic() - started
-            progress, now = self.agree(self.progress, self.seconds)
-            done = progress >= 1 or self.step == stop_at_step
-            if done or fresh or now - validated > 60 * self.settings.validate_minutes:
+            ended = self.progress >= 1
+            due = self.windows // self.settings.validate_windows
+            if ended or due != validated:
                 scores = self.validate(examples)
-                validated, fresh = now, False
                 if self.rank == 0:
                     self.log(scores)
-                self.sums = {}
-            if self.rank == 0 and (done or now - saved > SAVE_SECONDS):
+                self.sums, validated = {}, due
+            done = ended or self.agreed(stop())
+            if self.rank == 0 and (done or time.monotonic() - saved > SAVE_SECONDS):
                 self.save()
-                saved = now
+                saved = time.monotonic()
             if done:
                 return
-            self.train_step(progress)
+            self.train_step()
 
 
 def load_start(network: FMANet, file: Path) -> None:
-    """Put a checkpoint's weights into `network`; its training heads, which none holds, stay."""
+    """Put the weights of a checkpoint or of a run's `state.pt` into `network`, in place.
+
+    A checkpoint has no training heads; the network's own stay.
+    """
+    if file.suffix == ".pt":
+        network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True)["ema"])
+        return
     checkpoint = load_checkpoint(file)
     if checkpoint.config != network.config:
         raise ValueError(f"{file} holds another network than the settings describe")
@@ -225,6 +230,9 @@ def load_start(network: FMANet, file: Path) -> None:
 
 def work(rank: int, job: Job) -> None:
     """One worker's process."""
+    deadline = time.monotonic() + job.stop_after
+    if job.device == "cpu":
+        keep_freed_memory()
     if job.workers > 1:
         # One thread each: two processes of one thread wait for each other once a step, one
         # process of two threads waits at every operation.
@@ -238,7 +246,7 @@ def work(rank: int, job: Job) -> None:
         examples += rendered_examples(Pool(job.validation), job.settings.rendered_windows)
     for folder in job.real:
         examples += real_examples(folder, job.settings.real_windows, job.settings.real_size)
-    training.run(examples)
+    training.run(examples, lambda: time.monotonic() > deadline)
     if job.workers > 1:
         dist.destroy_process_group()
 
@@ -252,7 +260,12 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder for state and log")
     parser.add_argument("--validation", type=Path, help="rendered windows to validate on")
     parser.add_argument("--real", type=Path, action="append", default=[], help="real clips")
-    parser.add_argument("--start", type=Path, help="checkpoint to start from, instead of bicubic")
+    parser.add_argument(
+        "--start", type=Path, help="checkpoint, or state.pt of a run, to start from"
+    )
+    parser.add_argument(
+        "--stop-after", type=float, default=math.inf, help="seconds until it saves and stops"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=1, help="CPU processes")
     parser.add_argument("--compile", action="store_true", help="torch.compile the network")
@@ -269,6 +282,7 @@ def main() -> None:
         args.workers,
         args.compile,
         args.start,
+        args.stop_after,
     )
     if job.workers == 1:
         work(0, job)

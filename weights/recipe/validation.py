@@ -1,8 +1,7 @@
-"""PSNR during training: on rendered windows and on windows of real clips, bicubic beside it."""
+"""Scores during training, on rendered windows and on windows of real clips."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,19 +9,29 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
+from recipe.losses import neighbours
 from recipe.pool import Pool
 from torch import Tensor
 
+from vsrdb_cli.network.fmanet import FMANet
+
+# Of one set, by name: "psnr" in dB, the network's and bicubic's; where the flow is known, "epe",
+# the mean error of f^X in LR pixels and that of no flow, and "epe_slow", that of slow pixels alone.
+Scores = dict[str, tuple[float, float]]
+
+SLOW = 2.0  # LR pixels a frame
 CUT_HR = 4  # pixels left out at each side, as in the paper's evaluation
 
 
 @dataclass(frozen=True)
 class Example:
-    """A named set of clips (N, 3, T, H, W) and their sharp centres (N, 3, 4H, 4W), 0..1."""
+    """A named set of clips (N, 3, T, H, W), their sharp centres (N, 3, 4H, 4W), 0..1, and, where it
+    is known, the true flow (N, 2, 2, H, W) as in `Batch`."""
 
     name: str
     clip: Tensor
     sharp_hr: Tensor
+    flow: Tensor | None = None
 
 
 def psnr(restored: Tensor, sharp: Tensor) -> float:
@@ -42,7 +51,8 @@ def bicubic(clip: Tensor, scale: int = 4) -> Tensor:
 def rendered_examples(pool: Pool, count: int) -> list[Example]:
     """The first `count` windows of a validation pool, as one set."""
     batch = pool.fixed(count)
-    return [Example("rendered", batch.clip, batch.sharp_hr[:, :, batch.sharp_hr.shape[2] // 2])]
+    centre = batch.sharp_hr[:, :, batch.sharp_hr.shape[2] // 2]
+    return [Example("rendered", batch.clip, centre, batch.flow)]
 
 
 def real_examples(folder: Path, per_clip: int, size: tuple[int, int]) -> list[Example]:
@@ -69,14 +79,23 @@ def real_examples(folder: Path, per_clip: int, size: tuple[int, int]) -> list[Ex
     return examples
 
 
-def score(network: Callable[[Tensor], Tensor], example: Example) -> tuple[float, float]:
-    """PSNR in dB of the network and of bicubic."""
-    device = next(network.parameters()).device if isinstance(network, torch.nn.Module) else "cpu"
+def score(network: FMANet, example: Example) -> Scores:
+    """Scores of `network` and, beside each, of knowing nothing."""
+    device = next(network.parameters()).device
     # A few at a time: whole sets would take much memory.
-    restored = [network(part.to(device)).float().cpu() for part in example.clip.split(4)]
-    return psnr(torch.cat(restored), example.sharp_hr), psnr(
-        bicubic(example.clip), example.sharp_hr
-    )
+    found = [network.restore_clip(part.to(device)) for part in example.clip.split(4)]
+    restored = torch.cat([part.output.float().cpu() for part in found])
+    scores = {
+        "psnr": (psnr(restored, example.sharp_hr), psnr(bicubic(example.clip), example.sharp_hr))
+    }
+    if example.flow is not None:
+        frames = neighbours(example.clip.shape[2])
+        flow = torch.cat([part.image_flow_mask_x[:, :2, frames].cpu() for part in found])
+        error, speed = (flow - example.flow).norm(dim=1), example.flow.norm(dim=1)
+        scores["epe"] = (float(error.mean()), float(speed.mean()))
+        slow = speed < SLOW
+        scores["epe_slow"] = (float(error[slow].mean()), float(speed[slow].mean()))
+    return scores
 
 
 def _read(file: Path) -> Tensor:

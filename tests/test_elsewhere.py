@@ -1,0 +1,70 @@
+"""Nothing that exists on Linux alone is needed: as on Windows, as far as Linux can show it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import clips
+import pytest
+
+ROOT = Path(__file__).parents[1]
+# What Windows has not: modules, signals, folders that can be opened, processes' own files, glibc.
+WITHOUT = """
+import ctypes, os, pathlib, signal, stat, sys
+
+import av, click, numpy, psutil, rich, torch  # they have their own ways on each system
+
+for name in ("fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "readline"):
+    sys.modules[name] = None
+for name in ("SIGHUP", "SIGKILL", "SIGQUIT", "SIGUSR1", "SIGALRM"):
+    delattr(signal, name)
+for name in ("sched_getscheduler", "sched_getaffinity", "geteuid", "getuid", "fork"):
+    delattr(os, name)
+
+synced = os.fsync
+def fsync(handle):
+    if stat.S_ISDIR(os.fstat(handle).st_mode):
+        raise PermissionError("a folder")
+    synced(handle)
+os.fsync = fsync
+
+class NoC(ctypes.CDLL):
+    def __init__(self, name, *rest, **others):
+        if name is None:
+            raise TypeError("a name is needed")
+        super().__init__(name, *rest, **others)
+ctypes.CDLL = NoC
+
+there = pathlib.Path.is_dir
+pathlib.Path.is_dir = lambda self, **o: not str(self).startswith("/proc") and there(self, **o)
+
+from vsrdb_cli.cli import main
+main()
+"""
+
+
+def without_linux(*arguments):
+    command = [sys.executable, "-c", WITHOUT, *map(str, arguments)]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--segment-seconds", "0.3")], ids=["short", "in segments"]
+)
+def test_a_clip_is_restored_without_what_only_linux_has(tmp_path, options):
+    source = clips.make(tmp_path / "in.mp4", frames=12, audio=("aac",))
+    out = tmp_path / "out.mp4"
+    ended = without_linux("restore", source, out, "--weights", "nearest", *options)
+    assert ended.returncode == 0, ended.stderr
+    assert clips.read(out).numbers == list(range(12))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.mp4", "out.mp4"]
+
+
+def test_what_is_taken_away_is_gone():
+    """Or the test before would prove nothing."""
+    code = WITHOUT.replace("from vsrdb_cli.cli import main\nmain()", "import fcntl")
+    command = [sys.executable, "-c", code]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "ModuleNotFoundError: import of fcntl halted" in ended.stderr

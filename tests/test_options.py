@@ -1,0 +1,131 @@
+"""An option is declared once: command, configuration file, programs and journal all have it."""
+
+import json
+import math
+from dataclasses import fields, replace
+
+import clips
+import pytest
+from click.testing import CliRunner
+
+from vsrdb_cli.cli import main
+from vsrdb_cli.commands.restore import options_of, restore
+from vsrdb_cli.errors import OptionError
+from vsrdb_cli.jobs.run import work_folder
+from vsrdb_cli.options import EncoderOptions, RestoreOptions, declared_options, flag_of
+from vsrdb_cli.restore import restore_video
+
+DECLARED = list(declared_options())
+each_option = pytest.mark.parametrize("entry", DECLARED, ids=flag_of)
+
+
+def sample(entry):
+    """A value other than the default, as a configuration file would say it."""
+    declared = entry.metadata["option"]
+    if isinstance(entry.default, bool):
+        return True  # of a flag: given
+    if declared.choices:
+        return declared.choices[-1]
+    if declared.between is not None:
+        return math.ceil(declared.between[0])
+    if declared.read is None:
+        return "text"
+    for text in ("96", "cuda:1", "key=value"):
+        try:
+            declared.read((text,) if entry.name == "extra" else text)
+        except ValueError:
+            continue
+        return text
+    raise AssertionError(f"no sample for {entry.name}")
+
+
+def by_command(*arguments):
+    """The options that a command line comes to."""
+    context = restore.make_context("restore", [*map(str, arguments), "in.mp4", "out.mp4"])
+    return options_of({entry.name: context.params[entry.name] for entry in DECLARED})
+
+
+def on_the_line(entry):
+    value = sample(entry)
+    return [f"--{flag_of(entry)}", *([] if value is True else [value])]
+
+
+def value_in(options, entry):
+    holder = options if hasattr(options, entry.name) else options.encoder
+    return getattr(holder, entry.name)
+
+
+def test_every_field_but_the_encoders_threads_is_an_option():
+    names = {f.name for f in (*fields(RestoreOptions), *fields(EncoderOptions))}
+    assert names - {entry.name for entry in DECLARED} == {"encoder", "threads"}
+
+
+def test_help_shows_every_option_that_is_not_hidden():
+    text = CliRunner().invoke(main, ["restore", "--help"]).output
+    for entry in DECLARED:
+        assert (f"--{flag_of(entry)}" in text.split()) != entry.metadata["option"].hidden
+
+
+def test_without_options_the_command_takes_the_defaults_of_programs():
+    assert by_command() == RestoreOptions()
+
+
+@each_option
+def test_the_command_takes_it_and_reads_it_as_a_program_does(entry):
+    options = by_command(*on_the_line(entry))
+    value = sample(entry)
+    given = (value,) if entry.name == "extra" else not entry.default if value is True else value
+    assert options == RestoreOptions.of(**{entry.name: given})
+    assert value_in(options, entry) != value_in(RestoreOptions(), entry)
+
+
+@each_option
+def test_the_configuration_file_takes_it_under_the_same_name(entry, tmp_path):
+    file = tmp_path / "vsrdb.toml"
+    file.write_text(f"{flag_of(entry)} = {json.dumps(sample(entry))}\n")
+    assert by_command("--config", file) == by_command(*on_the_line(entry))
+
+
+def test_an_option_that_can_be_repeated_takes_a_list_in_the_file(tmp_path):
+    (tmp_path / "vsrdb.toml").write_text('encoder-option = ["tune=film", "g=30"]\n')
+    options = by_command("--config", tmp_path / "vsrdb.toml")
+    assert options.encoder.extra == {"tune": "film", "g": "30"}
+
+
+def test_the_journal_binds_a_job_to_all_options_its_frames_depend_on_and_to_no_others(tmp_path):
+    source = clips.make(tmp_path / "in.mp4", frames=6, height=24, width=32)
+
+    def stop(progress):
+        if progress.phase == "restore":
+            raise KeyboardInterrupt
+
+    options = RestoreOptions(weights="nearest", segment_seconds=0.1)
+    with pytest.raises(KeyboardInterrupt):
+        restore_video(source, tmp_path / "out.mp4", options, on_progress=stop)
+    journal = json.loads((work_folder(tmp_path / "out.mp4") / "journal.json").read_text())
+    # Weights, backend and precision are entered as what they came to.
+    bound = set(journal["bound"]) - {"weights", "backend", "precision"}
+    bound = {name for name in bound if "input" not in name and "version" not in name}
+    assert bound == {flag_of(e) for e in DECLARED if e.metadata["option"].frames}
+
+
+@pytest.mark.parametrize("wrong, says", [
+    ({"strength": 1.5}, "--strength 1.5 is not possible"),
+    ({"scale": 0}, "--scale 0 is not possible"),
+    ({"tile": 10}, "--tile 10 is not possible"),
+    ({"hdr": "no"}, "--hdr no is not possible"),
+    ({"codec": "mpeg2"}, "--codec mpeg2 is not possible"),
+    ({"start": "1m"}, "--start 1m is not possible"),
+    ({"devices": "cpu,,cpu"}, "--devices cpu,,cpu is not possible"),
+])  # fmt: skip
+def test_what_cannot_be_is_refused_wherever_it_comes_from(wrong, says):
+    with pytest.raises(OptionError, match=says) as refused:
+        RestoreOptions.of(**wrong)
+    assert refused.value.hint
+
+
+def test_options_may_be_changed_one_by_one_and_are_checked_again():
+    options = replace(RestoreOptions(scale=2), hdr="keep")
+    assert options.hdr.value == "keep"
+    with pytest.raises(OptionError):
+        replace(options, scale=9)

@@ -1,0 +1,25 @@
+"""What an error says of the GPU it comes from."""
+
+from __future__ import annotations
+
+# cudaGetErrorString of the errors after which "the process must be terminated and relaunched"
+# (CUDA Runtime API, cudaError_t).
+_FATAL = (
+    "illegal memory access",
+    "misaligned address",
+    "illegal instruction",
+    "illegal address space",
+    "invalid program counter",
+    "device-side assert",
+    "unspecified launch failure",
+    "launch timed out",
+    "hardware stack error",
+    "uncorrectable ecc error",
+    "context is destroyed",
+)
+
+
+def is_dead_context(error: BaseException) -> bool:
+    """Whether nothing more can be computed on a GPU in this process, whatever is tried."""
+    words = str(error).lower()
+    return isinstance(error, RuntimeError) and any(phrase in words for phrase in _FATAL)

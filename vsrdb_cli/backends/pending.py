@@ -1,0 +1,75 @@
+"""A restored picture finished where it was computed, and on its way to the CPU meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from vsrdb_cli.backends.runner import Features, Runner
+from vsrdb_cli.errors import BackendError
+
+
+@runtime_checkable
+class OnDevice(Protocol):
+    """A runner that can leave a restored picture on its device."""
+
+    def restore_on_device(self, window: Sequence[Features]) -> Tensor:
+        """As `Runner.restore`, but (1, 3, s H, s W) on the runner's device."""
+
+
+class Pending:
+    """The codes of a restored picture; what its runner does next need not wait for them.
+
+    On a GPU clamping, rounding and the check for finite numbers happen there, and a quarter of the
+    bytes goes to pinned memory by itself: keep one `Pending` while the next window is begun, and
+    the GPU never waits.
+
+    Args:
+        restored: (1, 3, H, W), float, unclamped, on any device.
+        white: the code of white; up to 255 codes are uint8, beyond it uint16.
+        origin: what restored it, named if its numbers are not finite.
+    """
+
+    def __init__(self, restored: Tensor, white: int, origin: str) -> None:
+        self._origin = origin
+        dtype = torch.uint8 if white <= 255 else torch.uint16
+        # The extremes pass a NaN on, in one reading.
+        extremes = torch.stack(restored.aminmax())
+        codes = restored[0].float().clamp(0, 1).mul_(white).round_().to(dtype)
+        self._event: torch.cuda.Event | None = None
+        if restored.is_cuda:
+            with torch.cuda.device_of(restored):  # type: ignore[no-untyped-call]
+                codes, extremes = _downloading(codes), _downloading(extremes)
+                self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+                self._event.record()
+        self._codes, self._extremes = codes, extremes
+
+    def result(self) -> Tensor:
+        """(3, H, W), uint8 or uint16, on the CPU; halves rounded to even.
+
+        Raises:
+            BackendError: some of the numbers were not finite.
+        """
+        if self._event is not None:
+            self._event.synchronize()
+        if not self._extremes.isfinite().all():
+            raise BackendError(
+                f"results of {self._origin} are not finite",
+                hint="use --precision float32",
+            )
+        return self._codes
+
+
+def start(runner: Runner, window: Sequence[Features], white: int) -> Pending:
+    """Begin to restore a window: `Runner.restore`, finished to codes up to `white`."""
+    restore = runner.restore_on_device if isinstance(runner, OnDevice) else runner.restore
+    return Pending(restore(window), white, str(runner.info))
+
+
+def _downloading(tensor: Tensor) -> Tensor:
+    """A copy in pinned memory, complete once the current stream has come here."""
+    pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    return pinned.copy_(tensor, non_blocking=True)

@@ -1,0 +1,53 @@
+"""Which TensorRT and which GPU are here; asked before anything of either is loaded."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+import torch
+
+from vsrdb_cli.backends.engine_files import Place
+from vsrdb_cli.errors import BackendError
+
+MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
+
+
+def find_place(flavour: str, device: str = "cuda") -> Place:
+    """The library and GPU here, after checking that both are.
+
+    Raises:
+        BackendError: no package, or (TensorRT) no GPU: said before any of its objects is made,
+            because they end the process where there is none.
+    """
+    if flavour == "tensorrt" and not torch.cuda.is_available():
+        raise BackendError(
+            "TensorRT needs an NVIDIA GPU, and torch finds none",
+            hint="use a machine with one",
+        )
+    module = import_library(flavour)
+    if flavour == "tensorrt-rtx":
+        return Place(flavour, module.__version__, "any", "any")
+    major, minor = torch.cuda.get_device_capability(device)
+    name = torch.cuda.get_device_name(device)
+    return Place(flavour, module.__version__, name, f"{major}.{minor}")
+
+
+def import_library(flavour: str) -> Any:
+    """The Python module of a flavour; BackendError, naming the extra, where it is missing."""
+    try:
+        return importlib.import_module(MODULES[flavour])
+    except ImportError as error:  # also a missing libnvinfer.so
+        raise BackendError(
+            f"{flavour} is not installed, or does not load: {error}",
+            hint=f"pip install 'vsrdb[{flavour}]'",
+        ) from None
+
+
+def require_gpu(flavour: str) -> None:
+    """Raise BackendError where torch finds no GPU: their runtimes crash without one."""
+    if not torch.cuda.is_available():
+        raise BackendError(
+            f"the backend {flavour} needs an NVIDIA GPU, and torch {torch.__version__} finds none",
+            hint="on this machine use --backend torch or onnxruntime",
+        )

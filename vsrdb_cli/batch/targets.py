@@ -1,0 +1,74 @@
+"""Inputs with their outputs: no two inputs have one output, and no output is an input."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vsrdb_cli.errors import OutputError, VsrdbError
+
+
+@dataclass(frozen=True)
+class Item:
+    """One input and its output. problem: why it cannot be begun."""
+
+    source: Path
+    target: Path
+    problem: VsrdbError | None = None
+
+
+@dataclass
+class Batch:
+    """Inputs in order. notices: what was skipped, one line each."""
+
+    items: list[Item] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+
+def tell_apart(batch: Batch) -> None:
+    """Give inputs that differ in their ending alone, as a.mkv and a.ts, outputs that differ too.
+
+    The one whose output has its own ending keeps the short name, the others get theirs before the
+    ending: a.ts.mkv.
+    """
+    sharing: dict[Path, list[int]] = defaultdict(list)
+    for index, item in enumerate(batch.items):
+        sharing[item.target].append(index)
+    for target, indices in sharing.items():
+        if len(indices) == 1:
+            continue
+        for index in indices:
+            source = batch.items[index].source
+            if source.is_dir() or source.suffix.lower() == target.suffix:
+                continue
+            own = target.with_name(f"{source.name}{target.suffix}")
+            batch.items[index] = Item(source, own)
+            batch.notices.append(f"{source} becomes {own.name}, since {target.name} is another's")
+
+
+def check_targets(batch: Batch) -> None:
+    """No output may be an input, nor two inputs have one output."""
+    inputs = {os.path.realpath(item.source): item.source for item in batch.items}
+    same: dict[str, list[Path]] = defaultdict(list)
+    for item in batch.items:
+        same[os.path.realpath(item.target)].append(item.source)
+    for index, item in enumerate(batch.items):
+        if item.problem is not None:
+            continue
+        real = os.path.realpath(item.target)
+        problem: VsrdbError | None = None
+        if real in inputs:
+            problem = OutputError(
+                f"{item.target} is also an input ({inputs[real]})",
+                hint="choose another output folder; inputs are never changed",
+            )
+        elif len(same[real]) > 1:
+            others = ", ".join(str(s) for s in same[real] if s != item.source)
+            problem = OutputError(
+                f"{item.target} would also be the output of {others}",
+                hint="rename one of them, or restore them into different folders",
+            )
+        if problem is not None:
+            batch.items[index] = Item(item.source, item.target, problem)

@@ -1,0 +1,90 @@
+"""How much work is left of a batch, and how long it will take."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from statistics import mean
+
+from vsrdb_cli.batch.targets import Item
+from vsrdb_cli.errors import VsrdbError
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.video.open import open_for
+
+
+class Workload:
+    """Inputs weighed by frames and pixels, while the first of them are restored already.
+
+    Args:
+        weigh: the work of an input in any unit; None where that is not known, which counts as the
+            mean of the others. Called in a thread of its own.
+    """
+
+    def __init__(self, items: Iterable[Item], weigh: Callable[[Item], float | None]) -> None:
+        self._items = list(items)
+        self._weigh = weigh
+        self._weights: dict[Item, float] = {}
+        self._waiting = set(self._items)
+        self._through: list[tuple[Item, float]] = []
+        self._seconds = 0.0
+        # A daemon: nobody waits for an estimate.
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def start(self) -> None:
+        """Begin to weigh."""
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait until all is weighed."""
+        self._thread.join()
+
+    def finish(self, item: Item, *, share: float, seconds: float) -> None:
+        """An input is through, `share` of it (0 to 1) by this run, which took `seconds`."""
+        self._waiting.discard(item)
+        self._through.append((item, share))
+        self._seconds += seconds
+
+    def seconds_left(
+        self, item: Item, *, begun: float, share: float, seconds: float
+    ) -> float | None:
+        """How long the rest will take; None until all is weighed and something is done.
+
+        Args:
+            item: the one that is being restored.
+            begun: how much of it an earlier run had done, 0 to 1.
+            share: how much of it is done by now, 0 to 1.
+            seconds: how long that took in this run.
+        """
+        if not self._weights:
+            return None
+        weight = self._weights[item]
+        through = sum(part * self._weights[i] for i, part in self._through)
+        done = through + (share - begun) * weight
+        left = sum(self._weights[i] for i in self._waiting if i != item) + (1 - share) * weight
+        return (self._seconds + seconds) / done * left if done > 0 else None
+
+    def _work(self) -> None:
+        weights = [self._weigh(item) for item in self._items]
+        known = [weight for weight in weights if weight is not None]
+        usual = mean(known) if known else 1.0
+        self._weights = {
+            item: usual if weight is None else weight
+            for item, weight in zip(self._items, weights, strict=True)
+        }
+
+
+def weigher(options: RestoreOptions) -> Callable[[Item], float | None]:
+    """Frames times pixels of an input, as its file promises them."""
+
+    def weigh(item: Item) -> float | None:
+        if item.problem is not None:
+            return 0.0
+        try:
+            with open_for(item.source, options) as reader:
+                info = reader.info
+        except (VsrdbError, OSError):
+            return 0.0  # the run will say so
+        frames = info.frame_count
+        return None if frames is None else float(frames * info.height * info.width)
+
+    return weigh

@@ -1,0 +1,26 @@
+"""Places in a video as options name them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vsrdb_cli.errors import OptionError
+
+if TYPE_CHECKING:
+    from vsrdb_cli.options import Position
+
+
+def position(option: str, text: str | None) -> Position | None:
+    """The value of an option such as --start.
+
+    Raises:
+        OptionError: it is neither a time nor a frame.
+    """
+    from vsrdb_cli.options import read_position
+
+    try:
+        return None if text is None else read_position(text)
+    except ValueError as error:
+        raise OptionError(
+            f"{option}: {error}", hint=f"write {option} 0:01:30 or {option} 2250f"
+        ) from None

@@ -1,0 +1,151 @@
+"""What is compared: before, after and perhaps the truth, opened and checked against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch.nn.functional as F
+
+from vsrdb_cli.backends.builtin import bicubic
+from vsrdb_cli.comparison.layout import Size
+from vsrdb_cli.errors import VideoError
+from vsrdb_cli.options import Hdr
+from vsrdb_cli.video.colour import to_float, to_planes
+from vsrdb_cli.video.frame import SeekableSource
+from vsrdb_cli.video.info import Kind
+from vsrdb_cli.video.orientation import upright, upright_size
+from vsrdb_cli.video.part import trimmed
+from vsrdb_cli.video.reader import open_source
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# By how much the shape of an input made smaller may differ, from rounding its sides.
+ROUNDING_PIXELS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One of the videos or folders compared."""
+
+    source: SeekableSource
+
+    @property
+    def name(self) -> str:
+        path = self.source.info.path
+        return path.name or path.absolute().name
+
+    @property
+    def size(self) -> Size:
+        """(height, width) as players show it, but for the shape of its pixels."""
+        info = self.source.info
+        return upright_size(info.height, info.width, info.orientation)
+
+    @property
+    def aspect(self) -> float:
+        """Width over height as players show it."""
+        info = self.source.info
+        shape = float(info.sample_aspect_ratio or 1)
+        lies = self.size != (info.height, info.width)
+        return self.size[1] / self.size[0] * (1 / shape if lies else shape)
+
+    @property
+    def timed(self) -> bool:
+        return self.source.info.kind is Kind.VIDEO
+
+    @property
+    def hdr(self) -> bool:
+        return self.source.info.converted_from is not None
+
+    def upright(self, rgb: Tensor) -> Tensor:
+        """(3, H, W) codes of one of its frames as players turn them."""
+        return upright(rgb, self.source.info.orientation)
+
+    def notices(self) -> list[str]:
+        """What was odd about it, one line each; whole after reading."""
+        info, report = self.source.info, self.source.report
+        return [f"{self.name}: {line}" for line in (*info.notices, *report.damage)]
+
+
+def open_versions(
+    paths: Mapping[str, Path], stack: ExitStack, *, part: range | None, hdr: Hdr
+) -> tuple[dict[str, Version], list[str]]:
+    """Open all of them, closed with `stack`; and what is to be said of it.
+
+    Args:
+        part: the frames of "before" that are meant, where those are not all.
+
+    Raises:
+        VideoError: one cannot be read, or is HDR where another is not and `hdr` is not `Hdr.SDR`.
+    """
+    versions = {}
+    for name, path in paths.items():
+        # Screens that show pages are SDR, so that HDR is converted in any case.
+        source = stack.enter_context(open_source(path, hdr=Hdr.SDR))
+        if part is not None and name == "before":
+            source = trimmed(source, start=part.start, end=part.stop)
+        assert isinstance(source, SeekableSource)
+        versions[name] = Version(source)
+    bright = [version.name for version in versions.values() if version.hdr]
+    if not bright:
+        return versions, []
+    if len(bright) < len(versions) and hdr is not Hdr.SDR:
+        dark = next(version.name for version in versions.values() if not version.hdr)
+        raise VideoError(
+            f"{bright[0]} is HDR video and {dark} is not: their colours cannot be compared",
+            hint="add --hdr sdr to convert HDR to BT.709 first, as `vsrdb restore --hdr sdr` does",
+        )
+    return versions, [f"{name}: HDR is shown converted to BT.709" for name in bright]
+
+
+def check_versions(versions: Mapping[str, Version]) -> Size | None:
+    """The (height, width) of "before" where it is smaller than the others, and to be enlarged.
+
+    Raises:
+        VideoError: sizes do not belong together.
+    """
+    before, after = versions["before"], versions["after"]
+    truth = versions.get("truth")
+    if truth is not None and truth.size != after.size:
+        raise VideoError(
+            f"{truth.name} is {_words(truth.size)}, but {after.name} is {_words(after.size)}",
+            hint="bring the truth to the size of what was restored",
+        )
+    if before.size == after.size:
+        return None
+    (height, width), (after_height, after_width) = before.size, after.size
+    if height > after_height or width > after_width:
+        raise VideoError(
+            f"{before.name} is {_words(before.size)}, larger than {after.name},"
+            f" {_words(after.size)}",
+            hint=f"name the smaller one first: vsrdb compare '{after.name}' '{before.name}'",
+        )
+    # The height that belongs to this width, and how far a pixel of the smaller one reaches.
+    wanted = after_width * height / width
+    if abs(after_height - wanted) > ROUNDING_PIXELS * after_width / width:
+        raise VideoError(
+            f"{before.name} is {_words(before.size)} and {after.name} {_words(after.size)}:"
+            " their shapes differ",
+            hint="cut both to the same part of the picture",
+        )
+    return before.size
+
+
+def enlarged(rgb: Tensor, size: Size) -> Tensor:
+    """(3, h, w) codes to (3, *size) 8-bit codes, by `vsrdb_cli.backends.builtin.bicubic`.
+
+    By the same kernel where the size is no whole multiple.
+    """
+    picture = to_float(rgb)[None]
+    scale = size[0] // rgb.shape[1]
+    if size == (scale * rgb.shape[1], scale * rgb.shape[2]):
+        return to_planes(bicubic(picture, scale)[0], 8)
+    return to_planes(F.interpolate(picture, size=size, mode="bicubic", antialias=True)[0], 8)
+
+
+def _words(size: Size) -> str:
+    return f"{size[1]}x{size[0]}"

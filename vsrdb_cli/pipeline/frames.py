@@ -1,0 +1,118 @@
+"""Frames in, restored frames out: of programs' pictures, and of a source's range of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Iterator
+from itertools import chain
+
+from vsrdb_cli.backends.runner import Runner
+from vsrdb_cli.options import RestoreOptions, Tile
+from vsrdb_cli.pipeline.memory import network_budget, settle_tile
+from vsrdb_cli.pipeline.pictures import Picture, read_pictures
+from vsrdb_cli.pipeline.prefetch import Prefetch
+from vsrdb_cli.pipeline.restorer import Restorer
+from vsrdb_cli.video.colour import to_float, to_planes
+from vsrdb_cli.video.frame import Frame, FrameSource
+
+
+def restore_frames(
+    pictures: Iterable[Picture],
+    runner: Runner,
+    *,
+    scale: int = 4,
+    strength: float = 1.0,
+    tile: Tile = "auto",
+    scene_cuts: bool = True,
+) -> Iterator[Picture]:
+    """Restore pictures in order, lazily; memory does not grow with their number.
+
+    Args:
+        pictures: torch tensors (3, H, W), numpy arrays (H, W, 3), or PIL images of mode RGB, all of
+            one size: RGB, uint8, or float from 0 to 1 (a little beyond is clamped).
+        runner: from `load_runner`.
+        scale, strength, tile, scene_cuts: as in `RestoreOptions`.
+
+    Yields:
+        One picture for every picture, `scale` times as large, of the kind, number type and device
+        of the one that was given; float ones from 0 to 1.
+
+    Raises:
+        OptionError: an option is not possible, or something is not such a picture; says which.
+    """
+    options = RestoreOptions(scale=scale, strength=strength, tile=tile, scene_cuts=scene_cuts)
+    arriving = read_pictures(pictures)
+    first = next(arriving, None)
+    if first is None:
+        return
+    size = first.rgb.shape[1], first.rgb.shape[2]
+    side = settle_tile(runner, options, size, bit_depth=16)
+    restorer = restorer_for(runner, options, side, size, bit_depth=16)
+    for read, restored in restorer.run((read, read.rgb) for read in chain([first], arriving)):
+        yield read.give_back(restored)
+
+
+def restorer_for(
+    runner: Runner,
+    options: RestoreOptions,
+    tile: int | None,
+    size: tuple[int, int],
+    *,
+    bit_depth: int,
+    share: float = 1.0,
+    on_shrink: Callable[[int], None] = lambda tile: None,  # noqa: ARG005
+) -> Restorer:
+    """A restorer that works as the options say, in tiles of the side that was settled.
+
+    Args:
+        size, bit_depth, share: as `settle_tile` got them.
+    """
+    return Restorer(
+        runner,
+        tile=tile,
+        budget=network_budget(runner.info.device, options, size, bit_depth=bit_depth, share=share),
+        scale=options.scale,
+        strength=options.strength,
+        scene_cuts=options.scene_cuts,
+        on_shrink=on_shrink,
+    )
+
+
+def restore_range(
+    reader: FrameSource,
+    restorer: Restorer,
+    bit_depth: int,
+    *,
+    first: int = 0,
+    last: int | None = None,
+    cuts: Container[int] | None = None,
+) -> Iterator[Frame]:
+    """Read and restore the frames with index `first` <= i < `last` of a source, lazily.
+
+    The frames just outside the range are read as context, so that a video restored range by range
+    equals the video restored at once, given the same cuts. Reading has a thread of its own; the
+    network works in the caller's.
+
+    Args:
+        bit_depth: of the frames to give: 8 or 16, as the output asks.
+        cuts: indices of the frames that begin a shot, where they are known; else detected.
+    """
+    cut = reader.info.cut
+    if last is None and cut is not None:
+        last = cut.count
+    begin = max(-reader.info.frames_before, first - restorer.reach)
+    end = None if last is None else last + restorer.reach
+    starts_shot: Callable[[tuple[int, Frame]], bool] | None = None
+    if cuts is not None:
+
+        def starts_shot(item: tuple[int, Frame]) -> bool:
+            return item[0] in cuts
+
+    def wanted(item: tuple[int, Frame]) -> bool:
+        return first <= item[0] and (last is None or item[0] < last)
+
+    with Prefetch(reader.frames(begin, end)) as frames:
+        pictures = ((item, to_float(item[1].rgb)) for item in enumerate(frames, begin))
+        size = reader.info.height, reader.info.width
+        pairs = restorer.run(pictures, starts_shot=starts_shot, wanted=wanted, size=size)
+        for (_, frame), picture in pairs:
+            yield Frame(to_planes(picture, bit_depth), frame.pts, frame.duration)

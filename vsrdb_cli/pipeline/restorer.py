@@ -1,0 +1,170 @@
+"""Pictures in, restored pictures out: windows, features held, and tiles, smaller if need be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vsrdb_cli.backends.builtin import bicubic
+from vsrdb_cli.backends.runner import Features, Runner
+from vsrdb_cli.errors import OptionError, ResourceError
+from vsrdb_cli.pipeline.memory import is_out_of_memory
+from vsrdb_cli.pipeline.scenes import SceneCutDetector
+from vsrdb_cli.pipeline.tiling import SMALLEST_USEFUL, TiledRunner, tiled
+from vsrdb_cli.pipeline.windows import sliding_windows
+
+Item = TypeVar("Item")
+
+
+@dataclass
+class _Held(Generic[Item]):
+    """A frame in the windows, with its features once they are computed."""
+
+    item: Item
+    picture: Tensor
+    starts_shot: bool
+    features: Features = None
+
+
+class Restorer:
+    """A runner at work on one video: windows, tiles, and the size to fall back to.
+
+    Args:
+        tile: side of the tiles in LR pixels; None for whole pictures.
+        scale: 1 to the runner's; below it the result is scaled down, antialiased.
+        budget: bytes the network may take; the features of all tiles are held where they fit.
+        strength: of the restored picture, against its bicubic enlargement; 0 to 1.
+        on_shrink: called with the new side when memory runs out and tiles get smaller.
+
+    Attributes:
+        tile: side of the tiles in use; None for whole pictures.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        *,
+        tile: int | None,
+        budget: float = float("inf"),
+        scale: int = 4,
+        strength: float = 1.0,
+        scene_cuts: bool = True,
+        on_shrink: Callable[[int], None] = lambda tile: None,  # noqa: ARG005
+    ) -> None:
+        if not 1 <= scale <= runner.scale:
+            raise OptionError(
+                f"scale {scale} is not possible", hint=f"use --scale 1 to {runner.scale}"
+            )
+        self._runner = self._untiled = runner
+        self._scale, self._strength, self._scene_cuts = scale, strength, scene_cuts
+        self._on_shrink = on_shrink
+        self._side, self._budget = tile, budget
+        self._size: tuple[int, int] | None = None
+        self.tile: int | None = None
+
+    @property
+    def reach(self) -> int:
+        """Frames of context a window has on either side of its centre."""
+        return self._untiled.length // 2
+
+    def run(
+        self,
+        pictures: Iterable[tuple[Item, Tensor]],
+        *,
+        starts_shot: Callable[[Item], bool] | None = None,
+        wanted: Callable[[Item], bool] = lambda item: True,  # noqa: ARG005
+        size: tuple[int, int] | None = None,
+    ) -> Iterator[tuple[Item, Tensor]]:
+        """Restore (item, picture) pairs; items come out with their restored pictures, in order.
+
+        Args:
+            pictures: as in `restore_frames`; a change of size begins a shot.
+            starts_shot: whether an item begins a shot, where that is known; else it is detected.
+            wanted: items that are context alone are neither restored nor come out.
+            size: (height, width) of the LR pictures whose results are wanted; what is restored
+                from another size is brought to theirs. None: each picture's own.
+        """
+        held_frames = self._held(pictures, starts_shot)
+        windows = sliding_windows(held_frames, self._untiled.length, lambda held: held.starts_shot)
+        for window in windows:
+            centre = window[self.reach]
+            if not wanted(centre.item):
+                continue
+            restored = self._blended(self._restore(window), centre.picture)
+            height, width = size or centre.picture.shape[1:]
+            size_hr = (height * self._scale, width * self._scale)
+            if restored.shape[2:] != size_hr:
+                restored = F.interpolate(restored, size=size_hr, mode="bicubic", antialias=True)
+            with torch.inference_mode():  # in place: what a network gives was made in that mode
+                restored.clamp_(0, 1)
+            yield centre.item, restored[0]
+
+    def _held(
+        self,
+        pictures: Iterable[tuple[Item, Tensor]],
+        starts_shot: Callable[[Item], bool] | None,
+    ) -> Iterator[_Held[Item]]:
+        detector = SceneCutDetector()
+        shape = None
+        for item, picture in pictures:
+            if not self._scene_cuts:
+                cut = False
+            else:
+                cut = detector(picture) if starts_shot is None else starts_shot(item)
+            yield _Held(item, picture, cut or picture.shape != shape)
+            shape = picture.shape
+
+    def _blended(self, restored: Tensor, picture: Tensor) -> Tensor:
+        """`strength` parts of what was restored, the rest plain enlargement; (1, 3, s H, s W)."""
+        if self._strength == 1:
+            return restored
+        return torch.lerp(bicubic(picture[None], self._untiled.scale), restored, self._strength)
+
+    def _restore(self, window: tuple[_Held[Item], ...]) -> Tensor:
+        size = (window[0].picture.shape[1], window[0].picture.shape[2])
+        if self._size != size:
+            self._size = size
+            self._use_tile()
+        before = self._side
+        while True:
+            try:
+                for held in window:
+                    if held.features is None:
+                        held.features = self._runner.encode(held.picture[None])
+                restored = self._runner.restore([held.features for held in window])
+                if self._side is not None and self._side != before:
+                    self._on_shrink(self._side)
+                return restored
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self._take_less(size, error)
+            for held in window:
+                held.features = None
+            self._use_tile()
+
+    def _take_less(self, size: tuple[int, int], error: Exception) -> None:
+        """Hold fewer features, which changes no pixel; where none are held, take smaller tiles."""
+        if isinstance(self._runner, TiledRunner) and self._runner.hold:
+            self._budget = 0
+            return
+        side = self.tile or max(size)
+        smaller = max(SMALLEST_USEFUL, side * 2 // 3)
+        if smaller >= side:
+            raise ResourceError(
+                f"memory ran out even in tiles of {side} pixels, and smaller"
+                " ones would save nothing",
+                hint="close other programs, choose a smaller --scale, or use a smaller network:"
+                " vsrdb weights list",
+            ) from error
+        self._side = smaller
+
+    def _use_tile(self) -> None:
+        assert self._size is not None
+        self._runner = tiled(self._untiled, *self._size, self._side, self._budget)
+        self.tile = None if self._runner is self._untiled else self._side

@@ -1,0 +1,126 @@
+"""Work done behind the caller's back, in a thread of its own, with a short queue before it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from queue import Empty, Full, Queue, SimpleQueue
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+Item = TypeVar("Item")
+
+# How often a waiting thread looks whether the other has ended.
+_POLL_SECONDS = 0.1
+# How long an interrupted program waits for the consumer.
+_GRACE_SECONDS = 5.0
+# How many items may wait.
+DEPTH = 4
+
+
+class _Abandoned(Exception):  # noqa: N818
+    """Raised where the consumer waits for an item that will not come."""
+
+
+class WriteBehind(Generic[Item]):
+    """The opposite of `Prefetch`: the caller makes items, another thread consumes them.
+
+    A context manager. Leaving it waits until all is consumed; leaving it by an exception ends the
+    consumer, in which an exception is raised as well, so that it cleans up. What the consumer
+    raises is raised in the caller's thread by the next `put`, or on leaving.
+
+    Args:
+        consume: run in the thread, with an iterator of the items, and `tell`, by which it has
+            something called in the caller's thread.
+    """
+
+    def __init__(
+        self,
+        consume: Callable[[Iterator[Item], Callable[[Callable[[], None]], None]], None],
+        depth: int = DEPTH,
+    ) -> None:
+        self._consume = consume
+        self._queue: Queue[tuple[Item] | None] = Queue(depth)
+        self._told: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._abandoned = threading.Event()
+        self._error: BaseException | None = None
+        # A daemon, so that a thread deep in an encoder does not hold up an interrupted program.
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None:
+            try:
+                self._finish()
+            except BaseException as stopped:
+                self._abandon(stopped)
+                raise
+        else:
+            self._abandon(error)
+
+    def _finish(self) -> None:
+        """Wait until all is consumed, hearing on."""
+        self._put(None)
+        while self._thread.is_alive():
+            try:
+                told = self._told.get(timeout=_POLL_SECONDS)
+            except Empty:
+                continue
+            told()
+        self.hear()
+        if self._error is not None:
+            raise self._error
+
+    def _abandon(self, error: BaseException) -> None:
+        self._abandoned.set()
+        # An interrupted program waits for what is half written to be removed, but not forever.
+        self._thread.join(_GRACE_SECONDS if isinstance(error, KeyboardInterrupt) else None)
+
+    def put(self, item: Item) -> None:
+        """Hand over one item, waiting for room, and hear what the consumer has told."""
+        self._put((item,))
+        self.hear()
+
+    def hear(self) -> None:
+        """Call what the consumer has told, for a caller who waits for something else."""
+        while not self._told.empty():
+            self._told.get()()
+
+    def _put(self, entry: tuple[Item] | None) -> None:
+        while self._thread.is_alive():
+            try:
+                self._queue.put(entry, timeout=_POLL_SECONDS)
+            except Full:
+                continue
+            return
+        self.hear()
+        if self._error is not None:
+            raise self._error
+
+    def _items(self) -> Iterator[Item]:
+        while True:
+            if self._abandoned.is_set():
+                raise _Abandoned
+            try:
+                entry = self._queue.get(timeout=_POLL_SECONDS)
+            except Empty:
+                continue
+            if entry is None:
+                return
+            yield entry[0]
+
+    def _work(self) -> None:
+        try:
+            self._consume(self._items(), self._told.put)
+        except _Abandoned:
+            pass
+        except BaseException as error:  # handed over whole, to be raised in the caller's thread
+            self._error = error

@@ -1,0 +1,177 @@
+"""One output file under way: its video's packets, and all else of the source beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import av
+from av.error import FFmpegError
+
+from vsrdb_cli.errors import OutputError
+from vsrdb_cli.files import DISK_HINT, put_in_place, temporary_beside
+from vsrdb_cli.video.container import open_input, reason, url
+from vsrdb_cli.video.containers import CONTAINERS, Container, suffix_of
+from vsrdb_cli.video.info import Kind, VideoInfo
+from vsrdb_cli.video.metadata import copy_stream_metadata, keeps_timecode, unusual_keys
+from vsrdb_cli.video.stream_fates import StreamPlan, has_cover
+from vsrdb_cli.video.streams import SideStreams
+from vsrdb_cli.video.verify import Expected, Sounds, first_sounds, mismatches
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+    from av.packet import Packet
+    from av.video.stream import VideoStream
+
+LARGEST_TIMESCALE = 2**31 - 1
+
+
+class Muxer:
+    """A container file under a temporary name, beside the one it gets when it is whole.
+
+    Used from one thread. Add the video's stream to `container`, then call `add_others`, open the
+    encoders and write the header.
+
+    Args:
+        path: of the output.
+        info: of the source.
+        plans: from `plan_streams`, for what is beside the source's video; None leaves it all out.
+        overwrite: whether it may replace a file.
+
+    Attributes:
+        container: FFmpeg's.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        info: VideoInfo,
+        plans: tuple[StreamPlan, ...] | None = None,
+        *,
+        overwrite: bool = False,
+    ) -> None:
+        self.path = path
+        self._info = info
+        self._plans = plans
+        self._overwrite = overwrite
+        self._kind = CONTAINERS[suffix_of(path)]
+        self._side: SideStreams | None = None
+        self._temporary = temporary_beside(path)
+        settings = {}
+        if unusual_keys(info.metadata, self._kind) and not has_cover(plans or ()):
+            settings["movflags"] = "use_metadata_tags"
+        if self._kind.iso:
+            # Else a start later than 0 is rounded to a millisecond.
+            settings["movie_timescale"] = str(min(info.time_base.denominator, LARGEST_TIMESCALE))
+        self.container: OutputContainer = av.open(
+            url(self._temporary), "w", format=self._kind.format, container_options=settings
+        )
+        self.container.metadata.update(info.metadata)
+        self._open = True
+
+    def add_others(self, video: VideoStream) -> None:
+        """Add the other streams, and tell of the video what the source's says of itself."""
+        info = self._info
+        if self._plans is None or info.kind is not Kind.VIDEO:
+            return
+        with open_input(info.path) as source:
+            copy_stream_metadata(source.streams[info.stream_index], video)
+        if info.timecode and keeps_timecode(info.timecode, info.rate, self._kind):
+            video.metadata["timecode"] = info.timecode
+        self._side = SideStreams(info, self._plans, self.container)
+
+    def mux(self, packets: Iterable[Packet[Any]]) -> None:
+        """Write packets of the video.
+
+        Raises:
+            OutputError: the disk is full, or the container refuses them.
+        """
+        with self._failing():
+            for packet in packets:
+                self.container.mux(packet)
+
+    def mux_others(self, seconds: Fraction) -> None:
+        """Write what belongs before a time of the video, so that players find all together."""
+        if self._side is not None:
+            with self._failing():
+                self._side.mux_until(seconds)
+
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """What of the source's other streams could not be copied; known after `commit`."""
+        return self._side.damage if self._side is not None else ()
+
+    def commit(self, frames: int, begin_seconds: Fraction, end_seconds: Fraction) -> Path:
+        """Finish the file, compare it with what it has to be, and give it its name.
+
+        Args:
+            frames: how many it has to have, shown from the first's beginning to the last's end.
+
+        Raises:
+            OutputError: it cannot be finished, or it is not as expected; then it is kept under a
+                name that says so.
+        """
+        sounds: Sounds = ()
+        if self._side is not None:
+            with self._failing():
+                self._side.finish()
+            self._side.close()
+            sounds = first_sounds(self._info, self._plans or (), begin_seconds, self._side.copied)
+        try:
+            self._open = False
+            self.container.close()
+        except FFmpegError as error:
+            self._temporary.unlink(missing_ok=True)
+            raise self._failure(error) from error
+        expected = Expected(frames, end_seconds - begin_seconds, sounds)
+        wrong = list(mismatches(self._temporary, expected))
+        if wrong:
+            kept = self.path.with_name(f"{self.path.stem}.MISMATCH{self.path.suffix}")
+            self._temporary.replace(kept)
+            raise OutputError(
+                f"{self.path.name} does not match its source: {'; '.join(wrong)}",
+                hint=f"the file is kept as {kept}; please report this with the source",
+            )
+        put_in_place(self._temporary, self.path, overwrite=self._overwrite)
+        return self.path
+
+    def abort(self) -> None:
+        """Remove what was written; nothing after `commit`."""
+        if self._side is not None:
+            self._side.close()
+        if self._open:
+            self._open = False
+            with suppress(FFmpegError):  # its trailer no longer matters
+                self.container.close()
+            self._temporary.unlink(missing_ok=True)
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except FFmpegError as error:
+            raise self._failure(error) from error
+
+    def _failure(self, error: FFmpegError) -> OutputError:
+        return OutputError(f"{self.path} cannot be written: {reason(error)}", hint=DISK_HINT)
+
+
+def muxing_notices(
+    info: VideoInfo, plans: tuple[StreamPlan, ...], kind: Container
+) -> Iterator[str]:
+    """What a container cannot hold of the source, one line each."""
+    yield from (plan.notice for plan in plans if plan.notice)
+    if info.timecode and not keeps_timecode(info.timecode, info.rate, kind):
+        yield (
+            f"the timecode {info.timecode} is dropped: {kind.format} files cannot hold one at"
+            f" {float(info.rate):.6g} frames a second; a .mkv output keeps it"
+        )
+    unusual = unusual_keys(info.metadata, kind)
+    if unusual and has_cover(plans):
+        yield (
+            f"metadata is dropped ({', '.join(unusual)}): {kind.format} files cannot hold it"
+            " together with a cover picture; a .mkv output keeps it"
+        )

@@ -1,0 +1,241 @@
+"""An output, settled once: what it is, what it cannot hold, and how it is opened and joined."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vsrdb_cli.files import check_file, check_space
+from vsrdb_cli.options import EncoderOptions
+from vsrdb_cli.video.containers import CONTAINERS, suffix_of
+from vsrdb_cli.video.encoders import Encoding, choose
+from vsrdb_cli.video.frame import FrameSink
+from vsrdb_cli.video.frame_encoder import check_asked
+from vsrdb_cli.video.images import WRITTEN, PictureWriter, check_pictures, join_pictures
+from vsrdb_cli.video.info import VideoInfo
+from vsrdb_cli.video.join import join, segment_suffix
+from vsrdb_cli.video.muxer import muxing_notices
+from vsrdb_cli.video.pipe import PIPE, PipeWriter, y4m_notices
+from vsrdb_cli.video.stream_fates import Fate, StreamPlan, plan_streams
+from vsrdb_cli.video.writer import VideoOnlyWriter, VideoWriter
+
+OnCount = Callable[[int], None]
+OnLine = Callable[[str], None]
+
+
+class Output(ABC):
+    """Where a source's frames go, enlarged. Can be sent to another process.
+
+    Attributes:
+        path: the file or folder; "-" for stdout.
+        info: of the source.
+    """
+
+    path: Path
+    info: VideoInfo
+
+    @property
+    @abstractmethod
+    def notices(self) -> tuple[str, ...]:
+        """What it cannot hold or holds changed, one line each."""
+
+    @property
+    @abstractmethod
+    def description(self) -> str:
+        """The encoder and its settings."""
+
+    @property
+    def bit_depth(self) -> int:
+        """Of the frames to write: 8 for uint8 codes, 16 for uint16 ones."""
+        return self.info.bit_depth
+
+    @property
+    def fates(self) -> tuple[StreamPlan, ...]:
+        """What becomes of the streams beside the video."""
+        return tuple(StreamPlan(stream, Fate.DROP) for stream in self.info.streams)
+
+    @abstractmethod
+    def open(self) -> FrameSink:
+        """A writer of the whole output."""
+
+    def segment(self, folder: Path, index: int) -> Path:
+        """Where a segment goes."""
+        raise NotImplementedError
+
+    def open_segment(self, path: Path, frames: int) -> FrameSink:
+        """A writer of a segment, which has so many frames."""
+        raise NotImplementedError
+
+    def join(
+        self,
+        segments: Sequence[Path],
+        folder: Path,
+        *,
+        frames: int,
+        on_segment: OnCount,
+        on_damage: OnLine,
+    ) -> Path:
+        """Put all segments together, in `folder`; returns what is to get the output's name."""
+        raise NotImplementedError
+
+
+def settle_output(
+    path: Path | str,
+    info: VideoInfo,
+    scale: int,
+    options: EncoderOptions | None = None,
+    *,
+    overwrite: bool = False,
+) -> Output:
+    """Settle an output for the frames of a source, `scale` times as large; nothing is written.
+
+    A name with a video's ending gives a video; a folder (a name without an ending, or with a /
+    at its end) or a picture's ending gives pictures; "-" is y4m on stdout.
+
+    Raises:
+        OutputError, OptionError: it cannot be written as asked.
+    """
+    if Path(path) == PIPE:
+        return StreamOutput(info, scale)
+    folder = str(path).endswith("/")
+    path = Path(path)
+    if folder or path.is_dir() or path.suffix.lower() in ("", *WRITTEN):
+        check_pictures(path, info, scale, overwrite=overwrite)
+        return PicturesOutput(path, info, scale, overwrite)
+    options = options or EncoderOptions()
+    suffix = suffix_of(path)
+    height, width = info.height * scale, info.width * scale
+    encoding = choose(options, suffix, info, height, width)
+    check_file(path, info.path, overwrite=overwrite)
+    pixels = height * width * (info.frame_count or 1)
+    check_space(path.parent, pixels * encoding.encoder.bits_per_pixel / 8)
+    if encoding.asked:
+        check_asked(encoding, info, CONTAINERS[suffix].format)
+    return FileOutput(path, info, scale, options, encoding, plan_streams(info, suffix), overwrite)
+
+
+@dataclass(frozen=True)
+class FileOutput(Output):
+    """A video file."""
+
+    path: Path
+    info: VideoInfo
+    scale: int
+    options: EncoderOptions
+    encoding: Encoding
+    plans: tuple[StreamPlan, ...]
+    overwrite: bool
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        container = CONTAINERS[suffix_of(self.path)]
+        return (*self.encoding.notices, *muxing_notices(self.info, self.plans, container))
+
+    @property
+    def bit_depth(self) -> int:
+        return self.encoding.bit_depth
+
+    @property
+    def fates(self) -> tuple[StreamPlan, ...]:
+        return self.plans
+
+    @property
+    def description(self) -> str:
+        settings = (f"{name} {value}" for name, value in self.encoding.settings.items())
+        return " ".join([self.encoding.encoder.name, self.encoding.pix_fmt, *settings])
+
+    def open(self) -> FrameSink:
+        return VideoWriter(
+            self.path, self.info, self.encoding, self.plans, overwrite=self.overwrite
+        )
+
+    def segment(self, folder: Path, index: int) -> Path:
+        return folder / f"segment-{index:05d}{segment_suffix(self.encoding.codec)}"
+
+    def open_segment(self, path: Path, frames: int) -> FrameSink:  # noqa: ARG002
+        return VideoOnlyWriter(path, self.info, self.encoding, overwrite=True)
+
+    def join(
+        self,
+        segments: Sequence[Path],
+        folder: Path,
+        *,
+        frames: int,
+        on_segment: OnCount,
+        on_damage: OnLine,
+    ) -> Path:
+        return join(
+            segments,
+            self.info,
+            folder / f"joined{suffix_of(self.path)}",
+            frames=frames,
+            overwrite=True,
+            on_segment=on_segment,
+            on_damage=on_damage,
+        )
+
+
+@dataclass(frozen=True)
+class PicturesOutput(Output):
+    """A folder of PNG pictures, or a single one."""
+
+    path: Path
+    info: VideoInfo
+    scale: int
+    overwrite: bool
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        if not self.info.streams:
+            return ()
+        dropped = ", ".join(str(stream) for stream in self.info.streams)
+        return (f"dropped, because pictures cannot hold it: {dropped}; a .mkv output keeps it",)
+
+    @property
+    def description(self) -> str:
+        return "png"
+
+    def open(self) -> FrameSink:
+        return PictureWriter(self.path, self.info, self.scale, overwrite=self.overwrite)
+
+    def segment(self, folder: Path, index: int) -> Path:
+        return folder / f"segment-{index:05d}"
+
+    def open_segment(self, path: Path, frames: int) -> FrameSink:
+        part = replace(self.info, frame_count=frames)
+        return PictureWriter(path, part, self.scale, overwrite=True)
+
+    def join(
+        self,
+        segments: Sequence[Path],
+        folder: Path,
+        *,
+        frames: int,  # noqa: ARG002
+        on_segment: OnCount,
+        on_damage: OnLine,  # noqa: ARG002
+    ) -> Path:
+        joined = join_pictures(segments, folder / "joined", named=bool(self.info.pictures))
+        on_segment(len(segments))
+        return joined
+
+
+@dataclass(frozen=True)
+class StreamOutput(Output):
+    """y4m on stdout: written at once, in one go."""
+
+    info: VideoInfo
+    scale: int
+    path: Path = PIPE
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        return tuple(y4m_notices(self.info))
+
+    @property
+    def description(self) -> str:
+        return "y4m"
+
+    def open(self) -> FrameSink:
+        return PipeWriter(self.info, self.scale)

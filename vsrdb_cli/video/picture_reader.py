@@ -1,0 +1,203 @@
+"""Pictures in: a folder of them as a video, or a single one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from itertools import islice, pairwise
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from av.error import FFmpegError
+
+from vsrdb_cli.errors import VideoError
+from vsrdb_cli.video.colour import BT709, TV, Colour
+from vsrdb_cli.video.container import main_video, open_input, reason
+from vsrdb_cli.video.conversion import ToRgb
+from vsrdb_cli.video.frame import Frame
+from vsrdb_cli.video.images import SUFFIXES, natural_order
+from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
+from vsrdb_cli.video.orientation import orientation_of, upright, upright_size
+from vsrdb_cli.video.probe import probe
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+USUAL_RATE = Fraction(24)
+# FFmpeg would otherwise take a % in a name for a number.
+_LITERAL_NAME = {"pattern_type": "none"}
+# Pictures are sRGB whatever they were stored as; a video made of them is plain BT.709.
+_PICTURE_COLOUR = Colour(BT709, TV, 1, 1)
+_OPAQUE = "transparency (alpha) is dropped: the pictures become opaque"
+
+
+class PictureReader:
+    """Pictures of one size as frames, `rate` a second; `Frame.pts` is the picture's index."""
+
+    def __init__(self, info: VideoInfo, files: list[Path]) -> None:
+        self.info = info
+        self.report = ReadReport()
+        self._files = files
+
+    @classmethod
+    def of_folder(cls, folder: Path, rate: Fraction | None) -> Self:
+        """All pictures of a folder, in natural order of their names.
+
+        Raises:
+            VideoError: there are none, numbers are missing, or sizes differ.
+        """
+        visible = [f for f in folder.iterdir() if f.is_file() and not f.name.startswith(".")]
+        files = [f for f in visible if f.suffix.lower() in SUFFIXES]
+        if not files:
+            raise VideoError(
+                f"the folder {folder} holds no pictures ({', '.join(SUFFIXES)})",
+                hint="give a video file, or a folder of PNG, TIFF or JPEG pictures",
+            )
+        files.sort(key=lambda file: natural_order(file.name))
+        _check_names(files)
+        _check_numbers(files)
+        info = _info(folder, Kind.PICTURES, files, rate or USUAL_RATE)
+        if rate is None:
+            assumed = (
+                f"the pictures are taken to be {USUAL_RATE} frames a second; --fps changes that"
+            )
+            info = replace(info, assumed=(assumed,))
+        _check_sizes(files, info)
+        left = len(visible) - len(files)
+        if left:
+            others = f"{left} other files" if left > 1 else "one other file"
+            notice = f"{others} in {folder} skipped"
+            info = replace(info, notices=(*info.notices, notice))
+        return cls(info, files)
+
+    @classmethod
+    def of_still(cls, path: Path, rate: Fraction | None) -> Self:
+        """One picture file, as a video of one frame."""
+        return cls(_info(path, Kind.STILL, [path], rate or USUAL_RATE), [path])
+
+    def with_info(self, info: VideoInfo) -> Self:
+        """A reader of the same pictures with another part wanted."""
+        return type(self)(info, self._files)
+
+    def times(self) -> Iterator[int]:
+        """The `pts` of all pictures."""
+        return iter(range(len(self._files)))
+
+    def sizes(self) -> list[tuple[Fraction, int]]:
+        """When each picture is shown, in seconds, and the bytes of its file."""
+        time_base = self.info.time_base
+        return [(i * time_base, file.stat().st_size) for i, file in enumerate(self._files)]
+
+    def frames(self, first: int = 0, last: int | None = None) -> Iterator[Frame]:
+        """The pictures with index `first` <= i < `last`; see `FrameSource`."""
+        self.report = ReadReport()
+        before, cut = self.info.frames_before, self.info.cut
+        if last is None and cut is not None:
+            last = cut.count
+        to_rgb = ToRgb(self.info.codec, self.info.colour, self.info.bit_depth)
+        end = None if last is None else last + before
+        for index, file in islice(enumerate(self._files, -before), first + before, end):
+            picture = _decode(file)
+            # Cameras write how they were held; neither PNG nor a video has that for each picture.
+            rgb = upright(to_rgb(picture), orientation_of(picture))
+            if tuple(rgb.shape[1:]) != (self.info.height, self.info.width):
+                raise _other_size(file, rgb.shape[2], rgb.shape[1], self.info)
+            yield Frame(rgb, index, 1)
+            self.report.frames = max(0, index + 1)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None: ...
+
+
+def _info(path: Path, kind: Kind, files: list[Path], rate: Fraction) -> VideoInfo:
+    first = probe(files[0])
+    height, width = upright_size(first.height, first.width, first.orientation)
+    return replace(
+        first,
+        path=path,
+        kind=kind,
+        height=height,
+        width=width,
+        orientation=None,
+        frame_count=len(files),
+        rate=rate,
+        time_base=1 / rate,
+        start_seconds=Fraction(0),
+        duration_seconds=float(len(files) / rate),
+        end_seconds=None,
+        promised_seconds=None,
+        colour=_PICTURE_COLOUR,
+        sample_aspect_ratio=None,
+        interlaced=False,
+        pictures=tuple(file.name for file in files),
+        notices=(_OPAQUE,) if first.transparent else (),
+        assumed=(),
+    )
+
+
+def _check_names(files: list[Path]) -> None:
+    """Outputs have the pictures' names with another ending, and two of one name would be one."""
+    for before, after in pairwise(sorted(files)):
+        if before.stem == after.stem:
+            raise VideoError(
+                f"two pictures have one name: {before.name} and {after.name}",
+                hint="keep one of them",
+            )
+
+
+def _check_numbers(files: list[Path]) -> None:
+    """Where all names end in numbers, none may be missing: a gap would become a jump."""
+    matches = [re.fullmatch(r"(.*?)(\d+)", file.stem) for file in files]
+    if not all(matches) or len({m[1] for m in matches if m}) > 1:
+        return
+    numbers = [int(m[2]) for m in matches if m]
+    for before, after, file in zip(numbers, numbers[1:], files[1:], strict=False):
+        if after == before:
+            raise VideoError(
+                f"two pictures have the number {after}: {file.name} is one of them",
+                hint="keep one of them",
+            )
+        if after != before + 1:
+            raise VideoError(
+                f"pictures are missing: after number {before} comes {file.name}",
+                hint="add the missing pictures, or renumber the rest without a gap",
+            )
+
+
+def _check_sizes(files: list[Path], info: VideoInfo) -> None:
+    """Compare what the headers say; how a picture is held shows only when it is decoded."""
+    for file in files:
+        with open_input(file, **_LITERAL_NAME) as container:
+            stream = main_video(container, file)
+            size = stream.width, stream.height
+            if size not in ((info.width, info.height), (info.height, info.width)):
+                raise _other_size(file, *size, info)
+
+
+def _other_size(file: Path, width: int, height: int, info: VideoInfo) -> VideoError:
+    return VideoError(
+        f"{file} is {width}x{height}, but the first picture is {info.width}x{info.height}",
+        hint="resize all pictures in the folder to one size",
+    )
+
+
+def _decode(file: Path) -> VideoFrame:
+    with open_input(file, **_LITERAL_NAME) as container:
+        try:
+            for frame in container.decode(main_video(container, file)):
+                return frame
+        except FFmpegError as error:
+            raise VideoError(
+                f"{file} is damaged: {reason(error)}", hint="copy or create it again"
+            ) from error
+    raise VideoError(f"{file} contains no picture", hint="copy or create it again")
