@@ -159,7 +159,7 @@ def test_out_of_memory_with_the_smallest_tile_ends_the_run():
         def restore(self, window):
             raise RuntimeError("out of memory")
 
-    with pytest.raises(ResourceError, match="only pictures of 96 pixels") as error:
+    with pytest.raises(ResourceError, match="even in tiles of 96 pixels") as error:
         next(restore_frames([torch.rand(3, 90, 160)], Insatiable(), tile=None))
     assert "vsrdb weights list" in error.value.hint
 

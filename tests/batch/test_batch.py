@@ -207,7 +207,7 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path, folder, clip):
     (folder / "loop").symlink_to(folder)
     batch = find([folder], tmp_path / "out", recursive=True)
     assert [item.source.name for item in batch.items] == ["a.mp4", "inside.mp4"]
-    assert sum("links out of the folder" in notice for notice in batch.notices) == 2
+    assert sum("links to a place outside the folder" in notice for notice in batch.notices) == 2
 
 
 def test_an_output_inside_the_input_is_no_input_of_the_next_run(tmp_path, folder, clip):
@@ -278,6 +278,6 @@ def test_an_interrupted_batch_goes_on_where_it_stopped(tmp_path, folder):
         restore_video(folder / "b.mp4", tmp_path / "out" / "b.mp4", partial, on_progress=stop)
     done = vsrdb(folder, tmp_path / "out", "--segment-seconds", "0.4")
     assert done.exit_code == 0
-    assert "going on where an earlier run stopped" in done.stderr
+    assert "continuing an interrupted run" in done.stderr
     assert tree(tmp_path / "out") == ["a.mp4", "b.mp4"]
     assert np.array_equal(clips.read(tmp_path / "out" / "b.mp4").numbers, range(26))

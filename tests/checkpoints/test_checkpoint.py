@@ -143,14 +143,16 @@ def test_a_parameter_that_is_missing_or_misshapen_is_named(name: str) -> None:
 
 def test_a_network_for_other_pictures_than_three_channels_is_refused() -> None:
     name = "degradation_learning_network.feature_extractor.0.weight"
-    with pytest.raises(CheckpointError, match="pictures of 4 channels, expected 3"):
+    with pytest.raises(CheckpointError, match="pictures with 4 channels, expected 3"):
         infer_config({**expected_shapes(TINY.config), name: (18, 4, 1, 3, 3)})
 
 
 def test_sizes_that_fit_no_network_are_refused_with_the_reason() -> None:
     block = "degradation_learning_network.FRMA_blocks.0.multi_attn_block.0"
     shapes = {**expected_shapes(TINY.config), f"{block}.co_attn.temperature": (5, 1, 1)}
-    with pytest.raises(CheckpointError, match="fit no FMA-Net: dim 18 is not divisible by num_he"):
+    with pytest.raises(
+        CheckpointError, match="do not fit FMA-Net: dim 18 is not divisible by num_he"
+    ):
         infer_config(shapes)
 
 
@@ -268,13 +270,13 @@ def test_a_file_with_other_parameters_is_refused_by_name(
     [
         ("architecture", "edvr", "is for architecture 'edvr', expected 'fmanet'"),
         ("channel_order", "bgr", "is for channel order 'bgr', expected 'rgb'"),
-        ("scale", "2", "is for scale 2, its shapes for 4"),
-        ("config", "{", "records no configuration of FMA-Net"),
-        ("config", "[]", "records no configuration of FMA-Net"),
-        ("config", '{"dims": 18}', "records no configuration of FMA-Net.*dims"),
-        ("config", '{"dim": 24}', "metadata say .*dim 24, its shapes 18"),
-        ("config", '{"ffn_expansion_factor": NaN}', "records no configuration of FMA-Net"),
-        ("config", '{"ffn_expansion_factor": 1e999}', "records no configuration of FMA-Net"),
+        ("scale", "2", "is for scale 2, but its shapes are for 4"),
+        ("config", "{", "has no FMA-Net configuration"),
+        ("config", "[]", "has no FMA-Net configuration"),
+        ("config", '{"dims": 18}', "has no FMA-Net configuration.*dims"),
+        ("config", '{"dim": 24}', "metadata says .*dim 24, its shapes 18"),
+        ("config", '{"ffn_expansion_factor": NaN}', "has no FMA-Net configuration"),
+        ("config", '{"ffn_expansion_factor": 1e999}', "has no FMA-Net configuration"),
         ("config", '{"num_RDB": 1000000000}', "num_RDB 1000000000, its shapes 2"),
         ("config", '{"bias": "yes"}', "bias yes, its shapes False"),
     ],
@@ -302,7 +304,7 @@ def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path, tiny: Path, kept: fl
     data = tiny.read_bytes()
     path = tmp_path / "cut.safetensors"
     path.write_bytes(data[: int(kept * len(data)) if kept == 0.5 else int(kept)])
-    with pytest.raises(CheckpointError, match="not a whole safetensors file") as error:
+    with pytest.raises(CheckpointError, match="not a complete safetensors file") as error:
         load_checkpoint(path)
     assert str(path) in str(error.value)
 
@@ -310,7 +312,7 @@ def test_a_file_cut_off_anywhere_is_refused(tmp_path: Path, tiny: Path, kept: fl
 def test_a_pickle_is_not_opened_but_its_import_is_offered(tmp_path: Path) -> None:
     path = tmp_path / "model_R_best.pt"
     torch.save({"model_R_state_dict": INFERENCE}, path)
-    with pytest.raises(CheckpointError, match="not a whole safetensors file") as error:
+    with pytest.raises(CheckpointError, match="not a complete safetensors file") as error:
         load_checkpoint(path)
     assert "vsrdb weights import" in str(error.value.hint)
 
@@ -358,7 +360,7 @@ def test_weights_that_float16_cannot_hold_are_not_saved_in_it(tmp_path: Path) ->
     state = {name: tensor.clone() for name, tensor in INFERENCE.items()}
     state["restoration_network.res_conv2.weight"][0, 0, 0, 0] = 1e5
     path = tmp_path / "large.safetensors"
-    with pytest.raises(CheckpointError, match=r"infinite or not a number in .*res_conv2.weight"):
+    with pytest.raises(CheckpointError, match=r"infinite or NaN in .*res_conv2.weight"):
         save_checkpoint(path, state, TINY.config, dtype=torch.float16, licence="", origin="")
     assert not path.exists()
     save_checkpoint(path, state, TINY.config, licence="", origin="")
@@ -404,14 +406,16 @@ def test_a_bundled_file_that_is_gone_is_named(bundled: Path) -> None:
 
 @pytest.mark.parametrize("name", ["fmanet-xxl", "", "a" * 5000])
 def test_an_unknown_name_is_answered_with_the_known_ones(bundled: Path, name: str) -> None:
-    with pytest.raises(CheckpointError, match="known are tiny-xs, nearest, bicubic") as error:
+    with pytest.raises(CheckpointError, match="choose from tiny-xs, nearest, bicubic") as error:
         load_checkpoint(name)
     assert "vsrdb weights import" in str(error.value.hint)
 
 
 @pytest.mark.parametrize("name", ["nearest", "bicubic"])
 def test_a_network_without_parameters_has_no_checkpoint(bundled: Path, name: str) -> None:
-    with pytest.raises(CheckpointError, match=f"'{name}' is a network without parameters"):
+    with pytest.raises(
+        CheckpointError, match=f"'{name}' has no parameters, so it has no checkpoint"
+    ):
         load_checkpoint(name)
 
 
@@ -476,7 +480,7 @@ def test_info_of_a_file_that_records_nothing_says_so(tmp_path: Path) -> None:
     outcome = CliRunner().invoke(main, ["weights", "info", str(path)])
     assert outcome.exit_code == 0
     assert re.search(r"^licence +not recorded$", outcome.stdout, re.MULTILINE)
-    assert "taken as RGB" in outcome.stderr
+    assert "RGB is assumed" in outcome.stderr
 
 
 def test_info_of_an_unknown_name_is_one_error_and_one_hint(bundled: Path) -> None:
@@ -484,7 +488,7 @@ def test_info_of_an_unknown_name_is_one_error_and_one_hint(bundled: Path) -> Non
     assert outcome.exit_code == 1
     assert outcome.stdout == ""
     error, hint = outcome.stderr.splitlines()
-    assert error.startswith("error: no weights are called 'fmanet-xxl'")
+    assert error.startswith("error: there are no weights named 'fmanet-xxl'")
     assert hint.startswith("hint: ")
 
 

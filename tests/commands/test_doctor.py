@@ -95,7 +95,7 @@ def test_a_backend_that_computes_nonsense_does_not_work(monkeypatch):
     monkeypatch.setattr(doctor, "load_runner", nonsense)
     (first, *_) = doctor._backends()
     assert first.state is State.PROBLEM
-    assert "numbers that are none" in first.detail
+    assert "results are not finite" in first.detail
 
 
 def test_too_little_space_and_damaged_weights_are_problems(monkeypatch):

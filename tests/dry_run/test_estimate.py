@@ -117,7 +117,7 @@ def test_what_becomes_of_streams_is_told(tmp_path, source):
     assert any("a .mp4 or .mkv output keeps it" in notice for notice in item["notices"])
     strict = vsrdb(source, tmp_path / "out.webm", "--strict")
     assert strict.exit_code == 1
-    assert "not everything can be kept" in strict.stderr
+    assert "the output cannot keep everything" in strict.stderr
 
 
 def test_the_tiles_are_those_of_the_run(tmp_path, monkeypatch):

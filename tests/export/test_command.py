@@ -90,21 +90,21 @@ def test_missing_files_are_one_line_with_the_command_that_writes_them(
     checkpoint, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("VSRDB_EXPORTS", str(tmp_path))
-    with pytest.raises(BackendError, match="no ONNX files of 'small' in float32") as caught:
+    with pytest.raises(BackendError, match="no ONNX files found for 'small' in float32") as caught:
         load_runner(str(checkpoint.path), backend="onnxruntime", device="cpu")
-    assert caught.value.hint.startswith("write them: vsrdb export --weights")
+    assert caught.value.hint.startswith("export them: vsrdb export --weights")
 
 
 def test_a_missing_onnx_runtime_is_one_line_with_the_extra(checkpoint, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(BackendError, match="ONNX Runtime is not installed") as caught:
+    with pytest.raises(BackendError, match="needs ONNX Runtime, which is not installed") as caught:
         load_runner(str(checkpoint.path), backend="onnxruntime")
     assert "vsrdb[export]" in caught.value.hint
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
 def test_a_gpu_asked_of_onnx_runtime_and_not_there_never_becomes_the_cpu(checkpoint, exports):
-    with pytest.raises(BackendError, match="'cuda:0' was asked for"):
+    with pytest.raises(BackendError, match="finds no GPU for 'cuda:0'"):
         load_runner(str(checkpoint.path), backend="onnxruntime", device="cuda:0")
 
 
@@ -116,7 +116,7 @@ def test_a_backend_of_another_name_and_one_for_a_network_without_parameters(chec
 
 
 def test_bfloat16_of_files_that_have_none_is_refused(checkpoint, exports):
-    with pytest.raises(BackendError, match="no bfloat16 in onnxruntime"):
+    with pytest.raises(BackendError, match="onnxruntime has no bfloat16"):
         load_runner(str(checkpoint.path), backend="onnxruntime", precision="bfloat16")
 
 

@@ -108,7 +108,7 @@ def test_a_build_that_fails_in_its_process_is_one_error_and_leaves_nothing(
     for path in files.graphs:
         path.write_bytes(b"no graph")
     before = sorted(tmp_path.iterdir())
-    with pytest.raises(BackendError, match=r"tensorrt-rtx did not build .*encoder\.onnx"):
+    with pytest.raises(BackendError, match=r"tensorrt-rtx failed to build .*encoder\.onnx"):
         build_engine(
             files, checkpoint.config, find_place("tensorrt-rtx"), SIZES, on_step=lambda _: None
         )
@@ -160,7 +160,7 @@ def test_a_damaged_engine_and_one_of_another_revision_are_refused(sidecar):
     with pytest.raises(BackendError, match="is damaged"):
         find_engine(files, PLACE)
     path.write_text(json.dumps({"place": {}}))
-    with pytest.raises(BackendError, match="describes no engine"):
+    with pytest.raises(BackendError, match="does not describe an engine"):
         find_engine(files, PLACE)
 
 

@@ -130,7 +130,7 @@ def test_a_segment_that_was_damaged_meanwhile_is_restored_again(source, target):
 def test_a_damaged_journal_is_refused_and_restart_helps(source, target):
     stopped(source, target)
     (work_folder(target) / "journal.json").write_text("{")
-    with pytest.raises(OutputError, match="is no journal") as refused:
+    with pytest.raises(OutputError, match="is not a journal") as refused:
         Watch().restore(source, target)
     assert "--restart" in refused.value.hint
     assert Watch().restore(source, target, replace(OPTIONS, restart=True)).frames == 26

@@ -84,7 +84,7 @@ def test_hdr_is_not_squeezed_into_8_bits(pq, tmp_path):
 
 def test_a_codec_without_a_place_for_the_light_says_so(pq, tmp_path):
     (notice,) = restore(pq, tmp_path / "out.mkv", Hdr.KEEP, codec="ffv1")
-    assert "HDR metadata of display and light is left out: ffv1" in notice
+    assert "HDR mastering metadata is dropped: ffv1" in notice
 
 
 def pq_code(nits):

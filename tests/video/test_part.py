@@ -170,7 +170,7 @@ def test_the_sample_is_the_part_with_the_most_bytes(tmp_path):
         assert Fraction(3, 2) <= busiest(whole, Fraction(1)) <= Fraction(21, 10)
         with trimmed(whole, sample=Fraction(1)) as part:
             assert part.info.frame_count == 25
-        with pytest.raises(OptionError, match="chooses its part by itself"):
+        with pytest.raises(OptionError, match="cannot be combined with --start or --end"):
             trimmed(whole, sample=Fraction(1), start=3)
 
 
