@@ -128,8 +128,9 @@ def as_nobody():
 @pytest.mark.parametrize("name", ["out.mp4", "pictures"])
 def test_a_folder_that_may_not_be_written_to_is_refused(source, output, name, segment_seconds):
     restore(source, source.parent / name, segment_seconds=segment_seconds)  # all is imported now
-    for folder in (source.parent, *output.parents[:3]):
-        folder.chmod(0o755)
+    for folder in (source.parent, *output.parents):
+        if folder.stat().st_mode & 0o055 != 0o055:
+            folder.chmod(0o755)
     output.chmod(0o555)
     with as_nobody(), pytest.raises(OutputError) as caught:
         restore(source, output / name, segment_seconds=segment_seconds)

@@ -1,9 +1,11 @@
 """A small network, drawn from a seed, and what is exported of it: once for all tests here."""
 
+import pickle
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
 from vsrdb_cli.backends.exported_files import ExportFiles
 from vsrdb_cli.backends.parity import Agreement
@@ -35,7 +37,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
 
 
 class Exports(dict[str, tuple[ExportFiles, list[Agreement]]]):
-    """Precision -> files and measured agreement; exported when first asked for."""
+    """Precision -> files and measured agreement; exported when first asked for, by any process."""
 
     def __init__(self, checkpoint: Checkpoint, folder: Path) -> None:
         super().__init__()
@@ -43,11 +45,21 @@ class Exports(dict[str, tuple[ExportFiles, list[Agreement]]]):
 
     def __missing__(self, precision: str) -> tuple[ExportFiles, list[Agreement]]:
         made = self.checkpoint
+        measured = self.folder / f"{precision}.agreements"
+        with FileLock(self.folder / f"{precision}.lock"):
+            if not measured.exists():
+                found = export_onnx(made, self.folder, precision, on_step=lambda _: None)
+                measured.write_bytes(pickle.dumps(found))
         files = ExportFiles(self.folder, made.name, made.sha256, precision)
-        self[precision] = files, export_onnx(made, self.folder, precision, on_step=lambda _: None)
+        self[precision] = files, pickle.loads(measured.read_bytes())
         return self[precision]
 
 
 @pytest.fixture(scope="session")
-def exported(checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Exports:
-    return Exports(checkpoint, tmp_path_factory.mktemp("exports"))
+def exported(
+    checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Exports:
+    base = tmp_path_factory.getbasetemp()
+    shared = (base if worker_id == "master" else base.parent) / "exports"
+    shared.mkdir(exist_ok=True)
+    return Exports(checkpoint, shared)

@@ -10,29 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from fgdf_operands import operands, reference
 
 from vsrdb_cli.backends import plugin
 from vsrdb_cli.network import fgdf as operator
 from vsrdb_cli.network.fgdf import fgdf
-from vsrdb_cli.network.ops import flow_guided_dynamic_filter
 
 ARCHITECTURES = (80, 86, 89, 90, 100, 120)
-
-
-def operands(batch: int, length: int, height: int, width: int, ksize: int) -> tuple[Tensor, ...]:
-    """Frames, flow-mask and kernels; flows reach beyond the picture."""
-    generator = torch.Generator().manual_seed(1)
-    shape = (batch, length)
-    frames = torch.rand(*shape, 3, height, width, generator=generator)
-    flow_mask = torch.randn(*shape, 3, height, width, generator=generator) * 2
-    kernel = torch.randn(*shape, 16 * ksize**2, height, width, generator=generator) * 0.1
-    return frames, flow_mask, kernel
-
-
-def reference(frames: Tensor, flow_mask: Tensor, kernel: Tensor, ksize: int) -> Tensor:
-    clips = (tensor.transpose(1, 2) for tensor in (frames, flow_mask, kernel))
-    return flow_guided_dynamic_filter(*clips, 4, ksize)
 
 
 def test_the_formula_of_the_paper_written_out_for_one_pixel():
@@ -97,7 +81,7 @@ def test_the_function_in_the_onnx_file_equals_the_reference(shape):
 INTERPRETED = """
 import sys; sys.path.insert(0, {folder!r})
 import torch
-from test_fgdf import operands, reference
+from fgdf_operands import operands, reference
 from vsrdb_cli.network import fgdf_triton
 frames, flow_mask, kernel = operands(1, 2, 2, 4, 3)
 flow_mask[0, 0, 0, 0, 0] = 1e30  # far outside: read as 0, never an address

@@ -241,6 +241,7 @@ def test_the_rate_warms_up_falls_like_a_cosine_and_ends_low(tmp_path, pool_folde
         assert training.rate() == pytest.approx(SETTINGS.rate * part)
 
 
+@pytest.mark.slow
 def test_training_learns(tmp_path, pool_folder, batch):
     settings = dataclasses.replace(SETTINGS, windows=80, phases=(Phase(0, 16, 4),))
     training = Training(job(tmp_path, pool_folder, settings))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import torch
 
 from vsrdb_cli.options import EncoderOptions
+from vsrdb_cli.video.encoders import choose
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import ReadReport
+from vsrdb_cli.video.join import join, segment_suffix
 from vsrdb_cli.video.output import settle_output
 from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.writer import VideoOnlyWriter
 
 
 def open_sink(path, info, scale, options=None, *, overwrite=False):
@@ -37,3 +41,27 @@ def restore_nearest(
             sink.write(Frame(enlarged(frame.rgb, scale), frame.pts, frame.duration))
         sink.commit()
         return frames.report
+
+
+def restore_in_segments(source, folder, target, ends, **options):
+    """As `restore_nearest`, but frames up to each of `ends` go to a file of their own first."""
+    with open_source(source) as reader:
+        info = reader.info
+        encoding = choose(
+            EncoderOptions(**options), target.suffix, info, info.height * 4, info.width * 4
+        )
+        segments = []
+        for first, last in zip([0, *ends[:-1]], ends, strict=True):
+            segments.append(folder / f"segment-{first}{segment_suffix(encoding.codec)}")
+            with VideoOnlyWriter(segments[-1], info, encoding) as sink:
+                for frame in reader.frames(first, last):
+                    sink.write(Frame(enlarged(frame.rgb, 4), frame.pts, frame.duration))
+                sink.commit()
+    return join(segments, info, target), segments
+
+
+def y4m_of(path, *options):
+    """What ffmpeg sends."""
+    command = ["ffmpeg", "-v", "error", "-i", str(path), *options]
+    command += ["-strict", "-1", "-f", "yuv4mpegpipe", "-"]
+    return subprocess.run(command, check=True, capture_output=True).stdout

@@ -4,8 +4,8 @@ import av
 import clips
 import numpy as np
 import pytest
+from probing import ffprobe
 from restoring import enlarged
-from test_writer import ffprobe
 
 from vsrdb_cli.errors import OptionError, VideoError
 from vsrdb_cli.options import EncoderOptions, Hdr

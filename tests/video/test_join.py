@@ -3,33 +3,12 @@ from fractions import Fraction
 import av
 import clips
 import pytest
-from restoring import enlarged, restore_nearest
-from test_writer import VARIABLE, ffprobe, sound
+from probing import ffprobe, sound
+from restoring import restore_in_segments, restore_nearest
 
 from vsrdb_cli.errors import OutputError
-from vsrdb_cli.options import EncoderOptions
-from vsrdb_cli.video.encoders import choose
-from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.join import join, segment_suffix
+from vsrdb_cli.video.join import join
 from vsrdb_cli.video.reader import open_source
-from vsrdb_cli.video.writer import VideoOnlyWriter
-
-
-def restore_in_segments(source, folder, target, ends, **options):
-    """As `restore_nearest`, but frames up to each of `ends` go to a file of their own first."""
-    with open_source(source) as reader:
-        info = reader.info
-        encoding = choose(
-            EncoderOptions(**options), target.suffix, info, info.height * 4, info.width * 4
-        )
-        segments = []
-        for first, last in zip([0, *ends[:-1]], ends, strict=True):
-            segments.append(folder / f"segment-{first}{segment_suffix(encoding.codec)}")
-            with VideoOnlyWriter(segments[-1], info, encoding) as sink:
-                for frame in reader.frames(first, last):
-                    sink.write(Frame(enlarged(frame.rgb, 4), frame.pts, frame.duration))
-                sink.commit()
-    return join(segments, info, target), segments
 
 
 def facts(path):
@@ -49,7 +28,7 @@ def facts(path):
 
 
 @pytest.mark.parametrize("ends", [[5, 12], [11, 12], [1, 2, 12], [12]])
-@pytest.mark.parametrize("pts", [None, (*VARIABLE, *(91000 + 3000 * i**2 for i in range(6)))])
+@pytest.mark.parametrize("pts", [None, (*clips.VARIABLE, *(91000 + 3000 * i**2 for i in range(6)))])
 def test_joined_segments_are_the_unbroken_run(tmp_path, pts, ends):
     source = clips.make(
         tmp_path / "in.mp4", frames=12, height=48, width=64, pts=pts, last_duration=45000,

@@ -10,7 +10,7 @@ import clips
 import full_clips
 import pytest
 from restoring import enlarged, open_sink
-from test_images import sequence
+from sequences import sequence
 
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.options import RestoreOptions, read_position

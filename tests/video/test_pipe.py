@@ -9,19 +9,12 @@ import av
 import clips
 import numpy as np
 import pytest
-from restoring import enlarged
+from restoring import enlarged, y4m_of
 
 from vsrdb_cli.errors import OutputError, VideoError
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.pipe import PipeReader, PipeWriter, y4m_notices
 from vsrdb_cli.video.reader import open_source
-
-
-def y4m_of(path, *options):
-    """What ffmpeg sends."""
-    command = ["ffmpeg", "-v", "error", "-i", str(path), *options]
-    command += ["-strict", "-1", "-f", "yuv4mpegpipe", "-"]
-    return subprocess.run(command, check=True, capture_output=True).stdout
 
 
 def through(data, scale=4):

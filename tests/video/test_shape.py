@@ -6,9 +6,9 @@ import av
 import clips
 import numpy as np
 import pytest
+from probing import ffprobe
 from restoring import restore_nearest
-from test_images import load, save
-from test_writer import ffprobe
+from sequences import load, save
 
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video

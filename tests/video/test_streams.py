@@ -2,9 +2,8 @@ import av
 import full_clips
 import pytest
 from av.stream import Disposition
-from restoring import restore_nearest
-from test_join import restore_in_segments
-from test_writer import ffprobe, sound
+from probing import ffprobe, sound
+from restoring import restore_in_segments, restore_nearest
 
 from vsrdb_cli.video.probe import probe
 from vsrdb_cli.video.stream_fates import Fate, plan_streams

@@ -1,7 +1,5 @@
-import json
 import os
 import re
-import subprocess
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from probing import ffprobe, sound
 from restoring import enlarged, open_sink, restore_nearest
 
 from vsrdb_cli.cli import main
@@ -22,17 +21,15 @@ from vsrdb_cli.video.encoders import refusal
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.reader import open_source
 
-VARIABLE = (0, 3003, 6006, 30000, 33003, 90000)
-
 
 @pytest.mark.parametrize("suffix, tolerance", [(".mp4", 0), (".mov", 0), (".mkv", 0.0005)])
 def test_frames_and_times_out_are_frames_and_times_in(tmp_path, suffix, tolerance):
-    source = clips.make(tmp_path / "in.mp4", pts=VARIABLE)
+    source = clips.make(tmp_path / "in.mp4", pts=clips.VARIABLE)
     restore_nearest(source, tmp_path / f"out{suffix}")
     seen = clips.read(tmp_path / f"out{suffix}")
     assert seen.numbers == list(range(6))
     assert seen.images[0].shape == (360, 640, 3)
-    wanted = [Fraction(pts, 90000) for pts in VARIABLE]
+    wanted = [Fraction(pts, 90000) for pts in clips.VARIABLE]
     error = [abs(a - seen.times[0] - b) for a, b in zip(seen.times, wanted, strict=True)]
     assert max(error) <= tolerance
 
@@ -40,7 +37,7 @@ def test_frames_and_times_out_are_frames_and_times_in(tmp_path, suffix, toleranc
 @pytest.mark.parametrize("b_frames", ["0", "2"])
 def test_the_last_frame_keeps_its_duration(tmp_path, b_frames):
     source = clips.make(
-        tmp_path / "in.mp4", pts=VARIABLE, last_duration=45000, options={"bf": b_frames}
+        tmp_path / "in.mp4", pts=clips.VARIABLE, last_duration=45000, options={"bf": b_frames}
     )
     restore_nearest(source, tmp_path / "out.mp4")
     assert float(ffprobe(tmp_path / "out.mp4")["streams"][0]["duration"]) == 1.5
@@ -121,21 +118,6 @@ def test_all_sound_is_copied_untouched(tmp_path):
     assert sound(tmp_path / "out.mp4") == sound(source)
     tags = ffprobe(tmp_path / "out.mp4")["format"]["tags"]
     assert (tags["title"], tags["artist"]) == ("A walk", "Nobody")
-
-
-def sound(path):
-    with av.open(str(path)) as container:
-        tracks = {stream.index: [] for stream in container.streams.audio}
-        for packet in container.demux(audio=tuple(range(len(tracks)))):
-            if packet.size:
-                tracks[packet.stream.index].append(bytes(packet))
-    return list(tracks.values())
-
-
-def ffprobe(path):
-    """What FFmpeg's own tool, another build than PyAV's, says of a file."""
-    command = ["ffprobe", "-v", "error", "-show_streams", "-show_format", "-of", "json", str(path)]
-    return json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
 
 
 def test_without_commit_nothing_is_left(tmp_path):
