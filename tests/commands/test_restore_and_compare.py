@@ -58,6 +58,7 @@ def test_only_the_restored_part_is_compared_with_its_own_frames():
     assert vsrdb("--start", "4f", "--end", "10f", "--compare", "page.html").exit_code == 0
     page = shown_on("page.html")
     assert page["frames"] == list(range(6))
+    assert page["notices"] == []  # nothing had to be looked for
     assert max(page["curves"]["difference"]) < 2  # the frame beside would differ by much more
 
 

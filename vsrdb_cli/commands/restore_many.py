@@ -28,7 +28,8 @@ class Restoration:
     """One input or many, restored with one network, loaded when the first needs it.
 
     new_folders: whether folders of outputs are made, where they are missing. finished: what
-    earlier runs of the same batch did. page: compares a single input with its output. outcomes: of the inputs so far.
+    earlier runs of the same batch did. page: compares a single input with its output. outcomes:
+    of the inputs so far.
     """
 
     batch: Batch
