@@ -9,6 +9,7 @@ import click
 
 from vsrdb_cli import __version__
 from vsrdb_cli.commands import console, interrupts
+from vsrdb_cli.commands.advise import advise
 from vsrdb_cli.commands.compare import compare
 from vsrdb_cli.commands.completion import completion
 from vsrdb_cli.commands.doctor import doctor
@@ -74,6 +75,7 @@ for _command in (
     compare,
     inspect,
     evaluate,
+    advise,
     weights,
     export,
     doctor,

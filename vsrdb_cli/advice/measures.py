@@ -12,9 +12,11 @@ from statistics import fmean, median
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from vsrdb_cli.advice.extra import extra
+from vsrdb_cli.video.interlace import combing
 
 Luma = NDArray[np.float32]
 
@@ -25,6 +27,7 @@ KEPT = 0.04
 # Luma codes: darker is crushed, lighter is clipped; less difference than this is none.
 DARK, LIGHT, EQUAL = 16.0, 250.0, 0.4
 _TILE = 16
+LARGEST = 512
 _GRID = 8
 
 
@@ -36,9 +39,10 @@ class Measures:
     where it cannot. blur: 0 (sharp) to 1, Crete's measure. blur_ratio: how much weaker the finest
     detail is along its weakest direction than across it; blur_angle: that direction, degrees from
     horizontal, counterclockwise. noise: standard deviation in codes. blocking: steps at an 8x8 grid
-    over steps beside it; 1 is none. banding: share of the flat parts that are stairs. dark,
-    clipped: shares of the picture. duplicates: share of frames equal to the one before. motion,
-    fast_motion: median and 95th percentile of its length, pixels a frame. detail: mean gradient.
+    over steps beside it; 1 is none. combing: share of the picture in combs. banding: share of the
+    smooth parts that are stairs. dark, clipped: shares of the picture. duplicates: share of frames
+    equal to the one before. motion, fast_motion: median and 95th percentile of its length, pixels a
+    frame. detail: mean gradient.
     """
 
     enlarged_by: float
@@ -47,6 +51,7 @@ class Measures:
     blur_angle: float
     noise: float
     blocking: float
+    combing: float
     banding: float
     dark: float
     clipped: float
@@ -70,7 +75,9 @@ class Measures:
 
 
 def measure(run: Luma) -> Measures:
-    """Measure a run of frames."""
+    """Measure a run of frames; of large pictures all but the light in their middle."""
+    dark, clipped = float((run < DARK).mean()), float((run > LIGHT).mean())
+    run = _middle(run)
     pictures = run[:: max(1, len(run) // 2)]
     ratio, angle = directional_blur(pictures[0])
     flows = motions(run)
@@ -81,9 +88,10 @@ def measure(run: Luma) -> Measures:
         blur_angle=angle,
         noise=fmean(noise(picture) for picture in pictures),
         blocking=fmean(blocking(picture) for picture in pictures),
+        combing=fmean(combing(torch.from_numpy(picture)) for picture in pictures),
         banding=fmean(banding(picture) for picture in pictures),
-        dark=float((pictures < DARK).mean()),
-        clipped=float((pictures > LIGHT).mean()),
+        dark=dark,
+        clipped=clipped,
         duplicates=duplicates(run),
         motion=float(np.median(flows)) if flows.size else 0.0,
         fast_motion=float(np.percentile(flows, 95)) if flows.size else 0.0,
@@ -203,6 +211,12 @@ def motions(run: Luma) -> Luma:
         if seen.mean() > 0.01 and not np.array_equal(before, after):
             lengths.append(np.hypot(flow[..., 0], flow[..., 1])[seen])
     return np.concatenate(lengths) if lengths else np.zeros(0, np.float32)
+
+
+def _middle(run: Luma) -> Luma:
+    """At most LARGEST pixels of each side."""
+    top, left = (max(0, length - LARGEST) // 2 for length in run.shape[1:])
+    return np.ascontiguousarray(run[:, top : top + LARGEST, left : left + LARGEST])
 
 
 def _tiles(picture: Luma, side: int) -> NDArray[Any]:

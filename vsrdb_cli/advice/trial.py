@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from math import log10
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import torch
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 # Of the picture that is tried, LR pixels; and what is cut from its edges before measuring.
 HEIGHT, WIDTH, BORDER = 120, 160, 4
+# Less detail than 8-bit codes round away is none.
+QUANTISED = 1 / 255**2
 
 
 @dataclass(frozen=True)
@@ -26,15 +29,18 @@ class Trial:
     """What restoring made of some frames in a row; powers are mean squares of 0 to 1.
 
     consistency: PSNR in dB of the restored frames, degraded again by the network's own kernels and
-    flow, against the input. shrunk: of the restored frame made smaller by bicubic, likewise.
-    change: power of what restoring changed over bicubic enlargement. missing: power of what
-    enlarged and shrunk frames lack of the input.
+    flow, against the input. unexplained: the power by which the two differ, over that of the
+    input's finest detail (what it has over its mean of 3x3 pixels). change: power of what restoring
+    changed over bicubic enlargement.
     """
 
     consistency: float
-    shrunk: float
+    unexplained: float
     change: float
-    missing: float
+
+    @classmethod
+    def mean(cls, several: Sequence[Trial]) -> Trial:
+        return cls(*(fmean(values) for values in zip(*map(astuple, several), strict=True)))
 
 
 def frames_needed(length: int) -> int:
@@ -66,11 +72,12 @@ def attempt(network: FMANet, pictures: Sequence[Tensor]) -> Trial:
     )
     enlarged = bicubic(truth, scale).clamp(0, 1)
     middle = restored[length // 2]
+    difference = _power(again - truth, BORDER)
+    smooth = F.avg_pool2d(F.pad(truth, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
     return Trial(
-        consistency=_psnr(again, truth),
-        shrunk=_psnr(_smaller(middle, scale), truth),
+        consistency=-10 * log10(max(difference, 1e-10)),
+        unexplained=difference / max(_power(truth - smooth, BORDER), QUANTISED),
         change=_power(middle - enlarged, BORDER * scale),
-        missing=_power(_smaller(enlarged, scale) - truth, BORDER),
     )
 
 
@@ -95,13 +102,5 @@ def _mirrored(pictures: Sequence[Tensor], count: int) -> list[Tensor]:
     return [pictures[min(place, period - place)] for place in places]
 
 
-def _smaller(picture: Tensor, scale: int) -> Tensor:
-    return F.interpolate(picture, scale_factor=1 / scale, mode="bicubic", antialias=True)
-
-
 def _power(difference: Tensor, border: int) -> float:
     return float(difference[..., border:-border, border:-border].square().mean())
-
-
-def _psnr(picture: Tensor, truth: Tensor) -> float:
-    return -10 * log10(max(_power(picture - truth, BORDER), 1e-10))
