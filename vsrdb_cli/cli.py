@@ -9,6 +9,7 @@ import click
 
 from vsrdb_cli import __version__
 from vsrdb_cli.commands import console, interrupts
+from vsrdb_cli.commands.advise import advise
 from vsrdb_cli.commands.bench import bench
 from vsrdb_cli.commands.compare import compare
 from vsrdb_cli.commands.completion import completion
@@ -75,6 +76,7 @@ for _command in (
     compare,
     inspect,
     evaluate,
+    advise,
     weights,
     export,
     doctor,

@@ -293,7 +293,7 @@ def test_a_file_name_cannot_end_the_script():
 def test_the_page_is_named_after_the_second_video():
     video(Path("a.mkv"), numbered(1)), video(Path("b.mkv"), numbered(1))
     result = run("a.mkv", "b.mkv")
-    assert "b.html: 1 frames" in result.stderr
+    assert "b.html: 1 frame," in result.stderr
     assert Path("b.html").exists()
 
 

@@ -8,10 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsrdb_cli.commands import console
-from vsrdb_cli.commands.display import PHASES, Display, Place, summary_of, totals_of
+from vsrdb_cli.commands.display import (
+    PHASES,
+    Display,
+    Place,
+    summary_of,
+    summary_of_page,
+    totals_of,
+)
 from vsrdb_cli.errors import VsrdbError
 
 if TYPE_CHECKING:
+    from vsrdb_cli.comparison.compare import Page
     from vsrdb_cli.jobs.report import Progress, RestoreReport
 
 
@@ -65,6 +73,11 @@ class Bar(Display):
         self._bar.close()
         if not self._quiet:
             console.say(f"{self._begin}{summary_of(report)}")
+
+    def compared(self, page: Page) -> None:
+        self._bar.close()
+        if not self._quiet:
+            console.say(summary_of_page(page))
 
     def skipped(self, target: Path, reason: str) -> None:
         self._bar.close()

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from vsrdb_cli.commands import console
+from vsrdb_cli.commands.display import summary_of_page
 from vsrdb_cli.commands.position import position
 
 PATH = click.Path(path_type=Path)
@@ -78,8 +79,4 @@ def compare(
         )
     for notice in written.notices:
         console.say(f"note: {notice}")
-    exact = "all lossless"
-    if written.fidelity is not None:
-        exact = f"{written.exact} of them lossless, the others at {written.fidelity:.1f} dB"
-    size = console.human_bytes(written.bytes)
-    console.say(f"{written.path}: {written.frames} frames, {exact}, {size}")
+    console.say(summary_of_page(written))

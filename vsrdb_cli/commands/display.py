@@ -16,6 +16,7 @@ from vsrdb_cli.commands import console
 from vsrdb_cli.words import count
 
 if TYPE_CHECKING:
+    from vsrdb_cli.comparison.compare import Page
     from vsrdb_cli.jobs.report import Progress, RestoreReport
 
 PHASES = {
@@ -23,6 +24,7 @@ PHASES = {
     "plan": "looking for scene cuts",
     "restore": "restoring",
     "join": "joining",
+    "compare": "comparing",
     "measure": "measuring",
 }
 
@@ -64,6 +66,9 @@ class Display:
     def done(self, report: RestoreReport) -> None:
         """The output is in its place."""
 
+    def compared(self, page: Page) -> None:
+        """The page that compares it with its source is in its place."""
+
     def skipped(self, target: Path, reason: str) -> None:
         """The output was there already."""
 
@@ -85,6 +90,15 @@ def summary_of(report: RestoreReport) -> str:
         + (f" {console.human_bytes(size)}," if size is not None else "")
         + f" in {report.seconds:.1f} s ({report.frames_per_second:.2f} fps, {report.runner})"
     )
+
+
+def summary_of_page(page: Page) -> str:
+    """A finished comparison in one line."""
+    exact = "all lossless"
+    if page.fidelity is not None:
+        exact = f"{page.exact} of them lossless, the others at {page.fidelity:.1f} dB"
+    size = console.human_bytes(page.bytes)
+    return f"{page.path}: {count(page.frames, 'frame')}, {exact}, {size}"
 
 
 def totals_of(counts: dict[str, int], seconds: float | None) -> str:

@@ -14,6 +14,7 @@ from vsrdb_cli.commands.json_lines import JsonLines
 from vsrdb_cli.commands.log_lines import LogFile, LogLines
 
 if TYPE_CHECKING:
+    from vsrdb_cli.comparison.compare import Page
     from vsrdb_cli.jobs.report import Progress, RestoreReport
 
 
@@ -53,6 +54,10 @@ class Several(Display):
     def done(self, report: RestoreReport) -> None:
         for display in self._displays:
             display.done(report)
+
+    def compared(self, page: Page) -> None:
+        for display in self._displays:
+            display.compared(page)
 
     def skipped(self, target: Path, reason: str) -> None:
         for display in self._displays:

@@ -13,6 +13,7 @@ from vsrdb_cli.commands import console
 from vsrdb_cli.commands.display import Display, Place, left_of, rate_of, size_of
 
 if TYPE_CHECKING:
+    from vsrdb_cli.comparison.compare import Page
     from vsrdb_cli.jobs.report import Progress, RestoreReport
 
 _SHORTEST_SECONDS = 0.1
@@ -80,6 +81,9 @@ class JsonLines(Display):
             height=report.height_hr,
             bytes=size_of(report.output),
         )
+
+    def compared(self, page: Page) -> None:
+        self._say("page", output=str(page.path), frames=page.frames, bytes=page.bytes)
 
     def skipped(self, target: Path, reason: str) -> None:
         self._say("skipped", output=str(target), reason=reason)

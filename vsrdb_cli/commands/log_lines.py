@@ -17,12 +17,14 @@ from vsrdb_cli.commands.display import (
     left_of,
     rate_of,
     summary_of,
+    summary_of_page,
     totals_of,
 )
 from vsrdb_cli.errors import OutputError, VsrdbError
 from vsrdb_cli.files import check_writable
 
 if TYPE_CHECKING:
+    from vsrdb_cli.comparison.compare import Page
     from vsrdb_cli.jobs.report import Progress, RestoreReport
 
 _FIRST_SECONDS, _LONGEST_SECONDS = 5.0, 300.0
@@ -92,6 +94,9 @@ class LogLines(Display):
 
     def done(self, report: RestoreReport) -> None:
         self._say(f"{self._begin}{summary_of(report)}")
+
+    def compared(self, page: Page) -> None:
+        self._say(summary_of_page(page))
 
     def skipped(self, target: Path, reason: str) -> None:
         self._say(f"{self._begin}{target}: skipped, {reason}")

@@ -147,6 +147,13 @@ class _Restore(click.Command):
     "--report", type=click.Path(path_type=Path), help="Write the outcome of each input, as JSON."
 )
 @click.option(
+    "--compare",
+    "page",
+    type=click.Path(path_type=Path),
+    metavar="PAGE.html",
+    help="Also write a page that shows SOURCE and TARGET frame by frame, as `vsrdb compare` does.",
+)
+@click.option(
     "--progress",
     type=click.Choice(["bar", "json"]),
     default="bar",
@@ -264,6 +271,7 @@ class _Job:
         self.dry_run: bool = options.pop("dry_run")
         self._as_json = as_json
         self._report: Path | None = options.pop("report")
+        self._page: Path | None = options.pop("page")
         self._skip_existing: bool = options.pop("skip_existing")
         container, recursive = options.pop("container"), options.pop("recursive")
         names = Names(options.pop("patterns"), options.pop("excluded"))
@@ -288,6 +296,8 @@ class _Job:
             self._batch = find(sources, target, recursive=recursive, names=names, suffix=suffix)
         else:
             self._batch = Batch([Item(sources[0], target)])
+        if self._page is not None:
+            self._check_page(self._page)
         if self._report is not None:
             _check_report(self._report, self._batch)
 
@@ -295,6 +305,8 @@ class _Job:
         """The dry run: how many inputs had which outcome, and the exit status."""
         from vsrdb_cli.commands.dry_run import estimate_all
 
+        if self._page is not None:
+            shown.note(f"a dry run does not write {self._page}")
         return estimate_all(
             self._batch,
             self._options,
@@ -316,8 +328,24 @@ class _Job:
             skip_existing=self._skip_existing,
             new_folders=self.several,
             report_file=self._report,
+            page=self._page,
             finished=self._finished(),
         )
+
+    def _check_page(self, page: Path) -> None:
+        from vsrdb_cli.comparison.page import check_page
+
+        if self.several:
+            raise OptionError(
+                "--compare is for a single input",
+                hint="compare each afterwards: vsrdb compare IN OUT -o PAGE.html",
+            )
+        if self._report is not None and os.path.realpath(page) == os.path.realpath(self._report):
+            raise OptionError(
+                f"{page} cannot be both page and report", hint="choose another file for one of them"
+            )
+        (item,) = self._batch.items
+        check_page(page, [item.source, item.target], overwrite=self._options.overwrite)
 
     def _finished(self) -> Finished | None:
         from vsrdb_cli.batch.finished import Finished

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from vsrdb_cli.batch.finished import Finished
@@ -14,6 +14,7 @@ from vsrdb_cli.batch.workload import Workload, weigher
 from vsrdb_cli.commands import interrupts
 from vsrdb_cli.commands.display import Display, Place
 from vsrdb_cli.commands.statuses import ExitStatus, status_of
+from vsrdb_cli.comparison.compare import write_page
 from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.jobs.report import Progress, RestoreReport
 from vsrdb_cli.jobs.run import work_folder
@@ -27,7 +28,8 @@ class Restoration:
     """One input or many, restored with one network, loaded when the first needs it.
 
     new_folders: whether folders of outputs are made, where they are missing. finished: what
-    earlier runs of the same batch did. outcomes: of the inputs so far.
+    earlier runs of the same batch did. page: compares a single input with its output. outcomes:
+    of the inputs so far.
     """
 
     batch: Batch
@@ -36,6 +38,7 @@ class Restoration:
     skip_existing: bool = False
     new_folders: bool = False
     report_file: Path | None = None
+    page: Path | None = None
     finished: Finished | None = None
     outcomes: list[Outcome] = field(default_factory=list)
 
@@ -100,6 +103,8 @@ class Restoration:
                     self.outcomes.append(outcome)
                     work.end()
                     self._show(outcome, told)
+                    if self.page is not None and outcome.report is not None:
+                        self._compare(outcome, self.page, outcome.report)
                 self.write_report()
         if self.finished is not None and self.status != ExitStatus.FAILED:
             self.finished.remove()
@@ -128,6 +133,34 @@ class Restoration:
         if goes_on:
             said.append("the same command goes on from there")
         return "; ".join(said)
+
+    def _compare(self, outcome: Outcome, page: Path, report: RestoreReport) -> None:
+        """Write the page; what fails there is the outcome's error, though the output is whole."""
+
+        def progress(done: int, total: int | None) -> None:
+            interrupts.check()
+            self.display.progress(Progress(done, total, phase="compare"))
+
+        source = outcome.item.source
+        try:
+            written = write_page(
+                source,
+                report.output,
+                page,
+                part=report.part,
+                hdr=self.options.hdr,
+                overwrite=self.options.overwrite,
+                on_progress=progress,
+            )
+        except VsrdbError as error:
+            self.outcomes[-1] = replace(outcome, error=error)
+            self.display.error(
+                f"{report.output} is restored, but not compared: {error}", error.hint
+            )
+            return
+        for notice in written.notices:
+            self.display.note(notice)
+        self.display.compared(written)
 
     def _show(self, outcome: Outcome, told: _Told) -> None:
         error, report, display = outcome.error, outcome.report, self.display

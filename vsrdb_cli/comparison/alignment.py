@@ -77,11 +77,13 @@ def timestamps(source: SeekableSource) -> Timestamps:
     if not times:
         raise VideoError(f"{info.path} holds no frames", hint="give a video or pictures")
     base = info.time_base
+    # A part begins its own clock: what was made of it starts as the whole would.
+    begin = info.cut.begin if info.cut else 0
     return Timestamps(
         info.path.name or str(info.path),
         tuple((pts - times[0]) * base for pts in times),
         1 / info.rate,
-        info.start_seconds + times[0] * base,
+        info.start_seconds + (times[0] - begin) * base,
         info.kind is Kind.VIDEO,
     )
 

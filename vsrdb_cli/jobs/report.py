@@ -23,7 +23,7 @@ class RestoreReport:
     tile: side of the tiles in LR pixels, or None for whole pictures. notices: all that was said
     before and on the way, and what is known at the end, one line each. resumed: frames that an
     earlier run had finished. damage: what of the source could not be read or copied, of the
-    notices.
+    notices. part: the frames of the source that were restored, where those are not all.
     """
 
     output: Path
@@ -38,6 +38,7 @@ class RestoreReport:
     resumed: int = 0
     restoring_seconds: float = 0.0
     damage: tuple[str, ...] = ()
+    part: range | None = None
 
     @property
     def frames_per_second(self) -> float:
@@ -150,6 +151,7 @@ class Record:
             resumed=resumed,
             restoring_seconds=self.restoring_seconds,
             damage=(*read.damage, *lost),
+            part=info.cut and range(info.cut.first, info.cut.first + info.cut.count),
         )
 
 

@@ -140,6 +140,11 @@ def is_combed(frame: VideoFrame) -> bool:
     return int(_combs(lines).sum()) > COMB_SHARE * lines.numel()
 
 
+def combing(luma: Tensor) -> float:
+    """Share of a picture, (H, W) in 8-bit codes, that lies in combs."""
+    return float(_combs(luma.round().to(torch.int32)).float().mean()) if luma.numel() else 0.0
+
+
 def _lines(frame: VideoFrame) -> Tensor:
     """Luma, in 8-bit codes."""
     luma = from_dlpack(frame.planes[0]).to(torch.int32)

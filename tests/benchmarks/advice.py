@@ -1,0 +1,140 @@
+"""What advise says beside what restoring gains: the table its thresholds were set by.
+
+    python tests/benchmarks/advice.py CLIPS [--weights NAME] [--json FILE]
+
+CLIPS is a folder of sharp videos. Each becomes low-resolution clips of 128x96, five frames: sharp;
+blurred (exposure of 0.8 of two frames); with noise (8 codes); with blocks (JPEG, quality 20); a
+picture half as large enlarged; interlaced. Each is advised on and restored whole; the gain is that
+of RGB PSNR over bicubic, 4 pixels cut, of all frames.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import spearmanr
+from torch import Tensor
+
+from vsrdb_cli.advice.advise import advise
+from vsrdb_cli.backends import load_runner
+from vsrdb_cli.pipeline.frames import restore_frames
+from vsrdb_cli.video.colour import to_float
+from vsrdb_cli.video.reader import open_source
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "weights"))
+from recipe.photos import to_codes
+from recipe.real_clips import MOMENTS, SHUTTER, Interpolator, read_clip
+from recipe.render import downscale, to_bytes
+
+HEIGHT, WIDTH, FRAMES, STEP = 96, 128, 5, 2
+NOISE, QUALITY, BORDER = 8, 20, 4
+
+Picture = NDArray[np.uint8]
+
+
+def variants(file: Path) -> Iterator[tuple[str, list[Picture], list[Picture]]]:
+    """(kind, LR frames, their truths), (H, W, 3) RGB."""
+    frames = read_clip(file)[: 2 * STEP + STEP * FRAMES]
+    height, width = frames[0].shape[:2]
+    top, left = max(0, height - 4 * HEIGHT) // 2, max(0, width - 4 * WIDTH) // 2
+    frames = [
+        np.ascontiguousarray(f[top : top + 4 * HEIGHT, left : left + 4 * WIDTH]) for f in frames
+    ]
+    centres = range(STEP, STEP + STEP * FRAMES, STEP)
+    truths = [frames[centre] for centre in centres]
+    small = [_small(truth) for truth in truths]
+    yield "sharp", small, truths
+    clip, reach = Interpolator(frames), SHUTTER * STEP / 2
+    blurred = []
+    for centre in centres:
+        moments = centre + np.linspace(-reach, reach, MOMENTS)
+        light = np.mean([clip.at(moment) for moment in moments], axis=0, dtype=np.float32)
+        blurred.append(to_bytes(downscale(to_codes(light))))
+    yield "blurred", blurred, truths
+    rng = np.random.default_rng(0)
+    yield "noise", [to_bytes(s + rng.normal(0, NOISE, s.shape)) for s in small], truths
+    quality = [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
+    files = [cv2.imencode(".jpg", picture[..., ::-1], quality)[1] for picture in small]
+    yield "blocks", [cv2.imdecode(data, 1)[..., ::-1] for data in files], truths
+    size = small[0].shape[1::-1]
+    halves = [cv2.resize(s, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA) for s in small]
+    yield "enlarged", [cv2.resize(h, size, interpolation=cv2.INTER_CUBIC) for h in halves], truths
+    woven = []
+    for centre, picture in zip(centres, small, strict=True):
+        woven.append(picture.copy())
+        woven[-1][1::2] = _small(frames[centre + STEP // 2])[1::2]
+    yield "interlaced", woven, truths
+
+
+def _small(picture: Picture) -> Picture:
+    return to_bytes(downscale(picture.astype(np.float32)))
+
+
+def write(path: Path, frames: list[Picture]) -> Path:
+    """A lossless video."""
+    with av.open(str(path), "w") as output:
+        stream = output.add_stream("ffv1", rate=25)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv444p"
+        for image in frames:
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), "rgb24")
+            output.mux(stream.encode(frame.reformat(format="yuv444p")))
+        output.mux(stream.encode(None))
+    return path
+
+
+def gain(path: Path, truths: list[Picture], weights: str) -> float:
+    """dB of the restored frames over bicubic's."""
+    powers = []
+    for name in (weights, "bicubic"):
+        runner = load_runner(name)
+        with open_source(path) as source:
+            pictures = (to_float(frame.rgb) for frame in source.frames())
+            restored = restore_frames(pictures, runner)
+            pairs = zip(restored, truths, strict=True)
+            powers.append(np.mean([_power(picture, truth) for picture, truth in pairs]))
+    return float(10 * np.log10(powers[1] / powers[0]))
+
+
+def _power(picture: Tensor, truth: Picture) -> float:
+    difference = picture - torch.from_numpy(truth).permute(2, 0, 1) / 255
+    return float(difference[:, BORDER:-BORDER, BORDER:-BORDER].square().mean())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("clips", type=Path, help="a folder of sharp videos")
+    parser.add_argument("--weights", default="fmanet-xs")
+    parser.add_argument("--json", type=Path, help="write all that was measured")
+    args = parser.parse_args()
+    rows = []
+    print("| clip | kind | gain, dB | verdict |\n| --- | --- | --- | --- |")
+    for file in sorted(args.clips.glob("*.mp4")):
+        for kind, frames, truths in variants(file):
+            with tempfile.TemporaryDirectory() as folder:
+                path = write(Path(folder) / "in.mkv", frames)
+                advice = advise(path, args.weights)
+                measured = gain(path, truths, args.weights)
+            rows.append({"clip": file.stem, "kind": kind, "gain": measured} | advice.as_json())
+            print(
+                f"| {file.stem} | {kind} | {measured:+.2f} | {advice.verdict.value} |",
+                flush=True,
+            )
+    gains = [row["gain"] for row in rows]
+    print(f"rank correlation: {spearmanr([row['rank'] for row in rows], gains)[0]:.2f}")
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()

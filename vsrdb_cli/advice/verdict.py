@@ -1,0 +1,173 @@
+"""From measures to a verdict; docs/ADVISE.md has the table the thresholds were set by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vsrdb_cli.advice.measures import Measures
+    from vsrdb_cli.advice.trial import Trial
+    from vsrdb_cli.video.info import VideoInfo
+
+# Beyond these the network leaves what it was trained on, or there is nothing for it to do.
+NOISE = 4.0  # codes
+BLOCKING = 1.3
+ENLARGED = 2.0
+COMBING = 0.01
+UNEXPLAINED = 0.10
+CHANGE = 1e-5
+# Beyond these something is worth a word, but does not change the verdict.
+MOTION = 6.5  # pixels a frame; 95 of 100 training scenes moved less
+DIRECTION = 1.5
+BANDING = 0.3
+DARK, CLIPPED = 0.5, 0.25
+DUPLICATES = 0.05
+
+
+class Verdict(Enum):
+    """Whether restoring a video is worth its hours."""
+
+    WORTH = "worth it"
+    LITTLE = "little to gain"
+    OUTSIDE = "outside of what it learned"
+
+    @property
+    def rank(self) -> int:
+        """Higher is better."""
+        return (Verdict.OUTSIDE, Verdict.LITTLE, Verdict.WORTH).index(self)
+
+    @property
+    def usual_gain(self) -> tuple[float, float]:
+        """dB of RGB PSNR over bicubic, of the middle half of the calibration's clips."""
+        return _USUAL_GAIN[self]
+
+
+_USUAL_GAIN = {
+    Verdict.WORTH: (0.7, 1.6),
+    Verdict.LITTLE: (0.1, 0.3),
+    Verdict.OUTSIDE: (-0.4, 0.1),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        text: what was found, in a few words.
+        speaks_for: the verdict it calls for by itself; None where that is "worth it".
+        warns: whether it is worth a second look.
+    """
+
+    name: str
+    text: str
+    speaks_for: Verdict | None = None
+    warns: bool = False
+
+    @property
+    def is_reason(self) -> bool:
+        return self.speaks_for is not None or self.warns
+
+
+def judge(info: VideoInfo, measures: Measures, trial: Trial) -> tuple[Verdict, list[Finding]]:
+    """The verdict and all that was found. One enlarged is to be shrunk first, whatever else."""
+    found = [
+        _size(info, measures),
+        _blur(measures),
+        _noise(measures),
+        _blocks(measures),
+        _interlacing(info, measures),
+        _banding(measures),
+        _light(measures),
+        _duplicates(measures),
+        _motion(measures),
+        _consistency(trial),
+        _change(trial),
+    ]
+    if measures.enlarged_by >= ENLARGED:
+        return Verdict.LITTLE, found
+    called_for = [finding.speaks_for for finding in found if finding.speaks_for is not None]
+    return min(called_for, key=lambda verdict: verdict.rank, default=Verdict.WORTH), found
+
+
+def _size(info: VideoInfo, measures: Measures) -> Finding:
+    size = f"{info.width}x{info.height}"
+    factor = measures.enlarged_by
+    if factor == 1:
+        return Finding("size", f"{size}, with detail as fine as its pixels")
+    real = f"{round(info.width / factor)}x{round(info.height / factor)}"
+    if factor < ENLARGED:
+        return Finding("size", f"{size}, no finer than {real}")
+    return Finding("size", f"{size}, enlarged: no finer than {real}", Verdict.LITTLE)
+
+
+def _blur(measures: Measures) -> Finding:
+    text = f"{measures.blur:.2f} of 1"
+    if measures.blur_ratio < DIRECTION:
+        return Finding("blur", f"{text}, alike in all directions")
+    return Finding("blur", f"{text}, most along {measures.blur_angle:.0f} degrees")
+
+
+def _noise(measures: Measures) -> Finding:
+    text = f"{measures.noise:.1f} of 255"
+    if measures.noise <= NOISE:
+        return Finding("noise", text)
+    return Finding("noise", f"{text}, above {NOISE:g}: it would be sharpened", Verdict.OUTSIDE)
+
+
+def _blocks(measures: Measures) -> Finding:
+    if measures.blocking <= BLOCKING:
+        return Finding("blocks", "none")
+    text = f"steps {measures.blocking:.1f} times as high at every 8th pixel"
+    return Finding("blocks", text, Verdict.OUTSIDE)
+
+
+def _interlacing(info: VideoInfo, measures: Measures) -> Finding:
+    if measures.combing > COMBING:
+        text = f"combs in {measures.combing:.0%} of the picture"
+        return Finding("interlacing", text, Verdict.OUTSIDE)
+    if info.interlaced:
+        return Finding("interlacing", "yes; restoring deinterlaces it", Verdict.LITTLE)
+    return Finding("interlacing", "none")
+
+
+def _banding(measures: Measures) -> Finding:
+    if measures.banding <= BANDING:
+        return Finding("banding", "none")
+    text = f"stairs in {measures.banding:.0%} of the smooth parts; they stay"
+    return Finding("banding", text, warns=True)
+
+
+def _light(measures: Measures) -> Finding:
+    text = f"{measures.dark:.0%} nearly black, {measures.clipped:.0%} nearly white"
+    warns = measures.dark > DARK or measures.clipped > CLIPPED
+    return Finding("light", text + ("; nothing comes back there" if warns else ""), warns=warns)
+
+
+def _duplicates(measures: Measures) -> Finding:
+    if measures.duplicates <= DUPLICATES:
+        return Finding("duplicates", "none")
+    text = f"{measures.duplicates:.0%} of frames repeat the one before"
+    return Finding("duplicates", text, warns=True)
+
+
+def _motion(measures: Measures) -> Finding:
+    text = f"{measures.motion:.1f} pixels a frame, up to {measures.fast_motion:.1f}"
+    if measures.fast_motion <= MOTION:
+        return Finding("motion", text)
+    return Finding("motion", f"{text}; it learned up to {MOTION:g}", warns=True)
+
+
+def _consistency(trial: Trial) -> Finding:
+    text = f"{trial.consistency:.1f} dB; {trial.unexplained:.0%} of fine detail unexplained"
+    outside = trial.unexplained > UNEXPLAINED
+    return Finding("consistency", text, Verdict.OUTSIDE if outside else None)
+
+
+def _change(trial: Trial) -> Finding:
+    text = f"{100 * trial.change**0.5:.1f} % off bicubic"
+    if trial.change >= CHANGE:
+        return Finding("change", text)
+    return Finding("change", f"{text}: hardly any", Verdict.LITTLE)

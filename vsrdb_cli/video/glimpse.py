@@ -1,0 +1,91 @@
+"""A few frames from some places of a source, without decoding what lies between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from av.error import FFmpegError
+
+from vsrdb_cli.video.container import AV_TIME_BASE, Demuxer, main_video, open_input
+from vsrdb_cli.video.conversion import ToRgb
+from vsrdb_cli.video.info import Kind
+from vsrdb_cli.video.interlace import Deinterlacer
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+    from torch import Tensor
+
+    from vsrdb_cli.video.frame import FrameSource
+    from vsrdb_cli.video.info import VideoInfo
+
+
+def glimpses(source: FrameSource, places: int, count: int) -> Iterator[list[Tensor]]:
+    """Runs of up to `count` frames in a row, from `places` places evenly over a source.
+
+    A source that holds no more than all of them together is given whole, as one run. What cannot
+    be decoded there is left out.
+
+    Yields:
+        (3, H, W) codes as those of a `Frame`, as `source.frames` would give them.
+    """
+    info = source.info
+    known = info.frame_count
+    if known is None and info.duration_seconds is not None:
+        known = round(info.duration_seconds * info.rate)
+    if known is None or known <= places * count:
+        yield [frame.rgb for frame in source.frames(0, places * count)]
+        return
+    for place in range(places):
+        share = (place + 0.5) / places
+        if info.kind is Kind.VIDEO:
+            yield _seen(info, share, count)
+        else:
+            first = int(share * (known - count))
+            yield [frame.rgb for frame in source.frames(first, first + count)]
+
+
+def _seen(info: VideoInfo, share: float, count: int) -> list[Tensor]:
+    """The frames from a keyframe near a part of a file's length on."""
+    to_rgb = ToRgb(
+        info.codec,
+        info.converted_from or info.colour,
+        info.bit_depth,
+        to_sdr=info.converted_from is not None,
+    )
+    with open_input(info.path) as container:
+        stream = main_video(container, info.path)
+        start = (container.start_time or 0) / AV_TIME_BASE
+        length = (container.duration or 0) / AV_TIME_BASE
+        try:
+            container.seek(int((start + share * length) * AV_TIME_BASE))
+        except FFmpegError:
+            return []
+        frames = _decoded(container, stream, count)
+        if info.interlaced:
+            frames = _progressive(frames)
+        return [to_rgb(frame) for frame in frames]
+
+
+def _decoded(container: InputContainer, stream: VideoStream, count: int) -> Iterator[VideoFrame]:
+    for packet in Demuxer(container, stream):
+        try:
+            frames = packet.decode()
+        except FFmpegError:
+            continue
+        for frame in frames[:count]:
+            yield frame
+            count -= 1
+        if count <= 0:
+            return
+
+
+def _progressive(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+    deinterlacer: Deinterlacer[None] = Deinterlacer()
+    for frame in frames:
+        for whole, _ in deinterlacer.push(frame, None):
+            yield whole
+    for whole, _ in deinterlacer.flush():
+        yield whole
