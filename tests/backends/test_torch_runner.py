@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vsrdb_cli.backends import parity, pytorch
+from vsrdb_cli.backends import parity, pytorch, remembered
 from vsrdb_cli.backends.pytorch import TorchRunner
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from vsrdb_cli.network import fgdf
@@ -31,7 +31,8 @@ def test_float32_is_not_rounded_to_tf32(checkpoint):
 
 
 @pytest.fixture
-def low(monkeypatch):
+def low(monkeypatch, tmp_path):
+    monkeypatch.setattr(remembered, "user_cache_path", lambda *names, **how: tmp_path)
     monkeypatch.setattr(pytorch, "_native_low_precision", lambda _: "bfloat16")
 
 

@@ -560,6 +560,46 @@ def test_the_command_says_what_it_made_how_to_use_it_and_on_what_terms(
     assert CliRunner().invoke(main, [*arguments, "--overwrite"]).exit_code == 0
 
 
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where imported checkpoints lie."""
+    monkeypatch.setenv("VSRDB_WEIGHTS", str(tmp_path / "kept" / "weights"))
+    return tmp_path / "kept" / "weights"
+
+
+def test_an_imported_checkpoint_has_a_name_that_weights_takes(
+    pair: tuple[Path, Path], kept: Path
+) -> None:
+    outcome = CliRunner().invoke(main, ["weights", "import", *map(str, pair)])
+    assert outcome.exit_code == 0
+    assert "--weights fmanet\n" in outcome.stderr
+    assert [file.name for file in kept.iterdir()] == ["fmanet.safetensors"]
+    checkpoint = load_checkpoint("fmanet")
+    assert (checkpoint.name, checkpoint.path) == ("fmanet", kept / "fmanet.safetensors")
+    listed = CliRunner().invoke(main, ["weights", "list"]).stdout
+    (line,) = [line for line in listed.splitlines() if line.startswith("fmanet ")]
+    assert checkpoint.sha256[:12] in line
+    assert "research and education only" in line
+    again = CliRunner().invoke(main, ["weights", "import", *map(str, pair)])
+    assert again.exit_code == 1
+    assert "exists already" in again.stderr
+    other = CliRunner().invoke(main, ["weights", "import", *map(str, pair), "--name", "mine"])
+    assert other.exit_code == 0
+    with pytest.raises(CheckpointError, match="fmanet, mine"):
+        load_checkpoint("no-such")
+
+
+@pytest.mark.parametrize("name", ["fmanet-xs", "bicubic", "a/b", "..", "", "x.safetensors"])
+def test_a_name_that_cannot_be_is_refused_before_the_work(
+    pair: tuple[Path, Path], kept: Path, name: str
+) -> None:
+    outcome = CliRunner().invoke(main, ["weights", "import", *map(str, pair), "--name", name])
+    assert outcome.exit_code == 2
+    assert not kept.exists()
+    both = ["weights", "import", *map(str, pair), "--name", "a", "-o", "b.safetensors"]
+    assert CliRunner().invoke(main, both).exit_code == 2
+
+
 def test_the_command_fails_with_one_error_and_one_hint(tmp_path: Path) -> None:
     target = tmp_path / "fmanet.safetensors"
     outcome = CliRunner().invoke(main, ["weights", "import", str(tmp_path), "-o", str(target)])

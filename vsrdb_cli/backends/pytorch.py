@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from vsrdb_cli.backends import parity
+from vsrdb_cli.backends import parity, remembered
 from vsrdb_cli.backends.allocator import keep_freed_memory
 from vsrdb_cli.backends.runner import Memory, RunnerInfo
 from vsrdb_cli.errors import BackendError
@@ -45,7 +45,7 @@ class TorchRunner:
             keep_freed_memory()
         network = build_network(checkpoint).eval().requires_grad_(False)
         network = network.to(self._device)
-        self._network, chosen = _in_precision(network, self._device, precision)
+        self._network, chosen = _in_precision(network, self._device, precision, checkpoint.sha256)
         self.info = RunnerInfo(
             checkpoint.name, checkpoint.sha256, "torch", str(self._device), chosen
         )
@@ -118,7 +118,9 @@ def _find_device(name: str) -> torch.device:
     return device
 
 
-def _in_precision(network: FMANet, device: torch.device, name: str) -> tuple[FMANet, str]:
+def _in_precision(
+    network: FMANet, device: torch.device, name: str, sha256: str
+) -> tuple[FMANet, str]:
     if name != "auto":
         if name == "float16" and device.type == "cpu":
             raise BackendError(
@@ -130,8 +132,12 @@ def _in_precision(network: FMANet, device: torch.device, name: str) -> tuple[FMA
     if low is None:
         return network, "float32"
     lowered = _copy(network).to(PRECISIONS[low])
-    error = _test_scene_restored(lowered) - _test_scene_restored(network)
-    if parity.psnr(error) >= parity.AGREEMENT_DB:  # a NaN does not pass
+
+    def agrees() -> bool:
+        error = _test_scene_restored(lowered) - _test_scene_restored(network)
+        return parity.psnr(error) >= parity.AGREEMENT_DB  # a NaN does not pass
+
+    if remembered.agreement(sha256, device, low, agrees):
         return lowered, low
     return network, "float32"
 

@@ -17,8 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsrdb_cli.checkpoints.architecture import in_short, infer_config, is_head, mismatches
-from vsrdb_cli.checkpoints.registry import METHODS, BundledModel, bundled_models, known_names
-from vsrdb_cli.checkpoints.tensor_file import SUFFIX, check_target, write_tensors
+from vsrdb_cli.checkpoints.registry import (
+    METHODS,
+    SUFFIX,
+    BundledModel,
+    bundled_models,
+    imported_models,
+    known_names,
+)
+from vsrdb_cli.checkpoints.tensor_file import check_target, write_tensors
 from vsrdb_cli.errors import CheckpointError
 from vsrdb_cli.network.config import FMANetConfig
 
@@ -32,7 +39,7 @@ ARCHITECTURE = "fmanet"
 CHANNEL_ORDER = "rgb"
 IMPORT_HINT = (
     "make a checkpoint of a released pair with:"
-    " vsrdb weights import model_D_best.pt model_R_best.pt -o fmanet.safetensors"
+    " vsrdb weights import model_D_best.pt model_R_best.pt"
 )
 _OTHER_HINT = "the file is damaged or for another network; use a bundled one: vsrdb weights list"
 
@@ -41,7 +48,7 @@ _OTHER_HINT = "the file is damaged or for another network; use a bundled one: vs
 class Checkpoint:
     """Weights, proven and ready to build a network of.
 
-    name: the bundled one, or the file's without its ending. sha256: of the file, in full.
+    name: the bundled one, or the file's without its ending (an imported one's name). sha256: of the file, in full.
     state: float32 parameters by their released names, without training-only heads.
     channel_order, licence, origin, recipe: as recorded in the file, "" where they are not.
     """
@@ -70,7 +77,7 @@ class Checkpoint:
 
 
 def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
-    """Read a bundled checkpoint, whose SHA-256 must be the registered one, or a file.
+    """Read a bundled checkpoint, with the SHA-256 that is registered, an imported one, or a file.
 
     Raises:
         CheckpointError: the name is unknown, or the file is missing, damaged, another model's or
@@ -79,6 +86,8 @@ def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
     for model in bundled_models():
         if str(name_or_path) == model.name:
             return _load_bundled(model)
+    if imported := imported_models().get(str(name_or_path)):
+        return load_file(imported)
     path = Path(name_or_path)
     bare = path.name == str(name_or_path) and path.suffix != SUFFIX
     if bare and not os.path.exists(name_or_path):  # noqa: PTH110 - Path raises for long names

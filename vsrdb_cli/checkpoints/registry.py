@@ -1,11 +1,16 @@
-"""The bundled checkpoints: which there are, and what their files must be."""
+"""Checkpoints that have a name: the bundled ones, and those imported on this machine."""
 
 from __future__ import annotations
 
 import importlib.resources
+import os
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+
+from platformdirs import user_data_path
+
+SUFFIX = ".safetensors"
 
 # Networks without parameters, which `--weights` takes like a checkpoint, and what each is for.
 METHODS = {
@@ -41,9 +46,28 @@ def bundled_models() -> list[BundledModel]:
     return [BundledModel(**entry) for entry in registry.get("model", [])]
 
 
-def known_names() -> list[str]:
-    """Every name `--weights` takes: bundled checkpoints and the networks without parameters."""
+def imported_folder() -> Path:
+    """$VSRDB_WEIGHTS, or `vsrdb/weights` in the user's data: where imported checkpoints lie."""
+    if named := os.environ.get("VSRDB_WEIGHTS"):
+        return Path(named)
+    return user_data_path("vsrdb", appauthor=False) / "weights"
+
+
+def imported_models() -> dict[str, Path]:
+    """The imported checkpoints by their names, in order; a bundled one's name stays its own."""
+    taken = taken_names()
+    files = sorted(imported_folder().glob(f"*{SUFFIX}"))
+    return {file.stem: file for file in files if file.stem not in taken}
+
+
+def taken_names() -> list[str]:
+    """Names of the package: bundled checkpoints and the networks without parameters."""
     return [*(model.name for model in bundled_models()), *METHODS]
+
+
+def known_names() -> list[str]:
+    """Every name `--weights` takes."""
+    return [*taken_names(), *imported_models()]
 
 
 def default_weights() -> str:

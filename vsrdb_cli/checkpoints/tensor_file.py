@@ -6,13 +6,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vsrdb_cli.checkpoints.registry import SUFFIX
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.files import whole
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-SUFFIX = ".safetensors"
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from vsrdb_cli.commands import console
-from vsrdb_cli.errors import VsrdbError
+from vsrdb_cli.errors import OptionError, VsrdbError
 
 if TYPE_CHECKING:
     from vsrdb_cli.checkpoints.checkpoint import Checkpoint
@@ -22,26 +23,61 @@ def weights() -> None:
 @weights.command("import")
 @click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
+    "--name",
+    metavar="NAME",
+    help="The name that --weights will take.  [default: fmanet]",
+)
+@click.option(
     "-o",
     "--output",
-    required=True,
     type=click.Path(path_type=Path),
     metavar="FILE.safetensors",
-    help="The checkpoint to write.",
+    help="Write the checkpoint to this file instead of giving it a name.",
 )
-@click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
-def import_(sources: tuple[Path, ...], output: Path, overwrite: bool) -> None:
+@click.option("--overwrite", is_flag=True, help="Replace the checkpoint if it exists.")
+def import_(
+    sources: tuple[Path, ...], name: str | None, output: Path | None, overwrite: bool
+) -> None:
     """Make a checkpoint of the pair FMA-Net's authors released.
 
     SOURCES are model_D_best.pt and model_R_best.pt in any order, or one folder or zip archive
-    that holds them.
+    that holds them. The checkpoint is kept with your data ($VSRDB_WEIGHTS names another folder)
+    and listed by `vsrdb weights list`.
     """
     from vsrdb_cli.checkpoints.released import NOTICE, import_released
 
+    use: Path | str
+    if output is None:
+        use = "fmanet" if name is None else name
+        output = _named(use)
+    elif name is None:
+        use = output
+    else:
+        raise OptionError("--name and --output exclude each other", hint="omit one of them")
     checkpoint = import_released(sources, output, overwrite=overwrite)
     console.result(f"{output}: FMA-Net with {checkpoint.parameters:,} parameters, x4, RGB")
-    console.say(f"use it with: vsrdb restore in.mp4 out.mp4 --weights {output}")
+    console.say(f"use it with: vsrdb restore in.mp4 out.mp4 --weights {use}")
     console.say(f"note: {NOTICE}")
+
+
+def _named(name: str) -> Path:
+    """The file of an imported checkpoint, in a folder that is made if need be."""
+    from vsrdb_cli.checkpoints.registry import SUFFIX, imported_folder, taken_names
+    from vsrdb_cli.files import writing
+
+    if not re.fullmatch(r"\w[\w.-]*", name) or name.endswith(SUFFIX):
+        raise OptionError(
+            f"--name {name} is not possible", hint="use letters, digits, dots and dashes"
+        )
+    if name in taken_names():
+        raise OptionError(
+            f"--name {name} is not possible: vsrdb has weights of that name",
+            hint="choose another name",
+        )
+    folder = imported_folder()
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{name}{SUFFIX}"
 
 
 @weights.command("list")
@@ -51,7 +87,7 @@ def list_() -> None:
     from rich.text import Text
 
     from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
-    from vsrdb_cli.checkpoints.registry import METHODS, bundled_models
+    from vsrdb_cli.checkpoints.registry import METHODS, bundled_models, imported_models
 
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("name", no_wrap=True)
@@ -61,19 +97,27 @@ def list_() -> None:
     table.add_column("size", min_width=10, justify="right")
     table.add_column("SHA-256", no_wrap=True)
     table.add_column("what for", min_width=16)
+    named = [
+        (
+            model.name,
+            model.licence,
+            f"{model.summary} (default)" if model.default else model.summary,
+        )
+        for model in bundled_models()
+    ]
+    named += [(name, "", f"imported: {path}") for name, path in imported_models().items()]
     damaged: list[VsrdbError] = []
-    for model in bundled_models():
-        summary = f"{model.summary} (default)" if model.default else model.summary
+    for name, licence, summary in named:
         try:
-            checkpoint = load_checkpoint(model.name)
+            checkpoint = load_checkpoint(name)
         except VsrdbError as error:
             damaged.append(error)
-            cells = [model.name, "", "", model.licence, "", "damaged", summary]
+            cells = [name, "", "", licence, "", "damaged", summary]
         else:
             size = console.human_bytes(checkpoint.path.stat().st_size)
             scale, start = f"x{checkpoint.config.scale}", checkpoint.sha256[:12]
             count = f"{checkpoint.parameters:,}"
-            cells = [model.name, count, scale, model.licence, size, start, summary]
+            cells = [name, count, scale, licence or checkpoint.licence, size, start, summary]
         table.add_row(*map(Text, cells))
     for name, summary in METHODS.items():
         table.add_row(*map(Text, [name, "none", "x4", "", "", "", summary]))
