@@ -9,6 +9,7 @@ from typing import Any
 
 from vsrdb_cli import __version__
 from vsrdb_cli.batch.targets import Item
+from vsrdb_cli.checkpoints.registry import imported_models
 from vsrdb_cli.files import temporary_beside, writing
 from vsrdb_cli.jobs.journal import identity, size_of
 from vsrdb_cli.options import RestoreOptions
@@ -85,7 +86,7 @@ class Finished:
 def _facts_of(options: RestoreOptions) -> dict[str, str]:
     """What the frames depend on, as text."""
     facts = {name: json.dumps(value, default=str) for name, value in options.frame_values.items()}
-    weights = Path(options.weights)
+    weights = imported_models().get(options.weights, Path(options.weights))
     network: dict[str, str] = {"weights": options.weights}
     if weights.is_file():
         network |= identity(weights)
