@@ -230,7 +230,7 @@ def restore(
             counts, status = job.estimate(shown)
             shown.end(counts, status, None)
             sys.exit(status)
-        restoration = job.restoration(shown)
+        restoration = job.restoration(shown, verbose=verbose)
         restoration.run()
     except VsrdbError as error:
         status = status_of(error)
@@ -272,6 +272,11 @@ class _Job:
             )
         if self.dry_run and self._report:
             raise OptionError("--report and --dry-run exclude each other", hint="use --json")
+        if self.dry_run and options["ray"]:
+            raise OptionError(
+                "--dry-run and --ray exclude each other",
+                hint="omit --ray: the estimate is for this machine alone",
+            )
         if options["devices"] and options["device"] != "auto":
             raise OptionError("--device and --devices exclude each other", hint="omit one of them")
         self._options = options_of(options)
@@ -304,7 +309,7 @@ class _Job:
             as_json=self._as_json,
         )
 
-    def restoration(self, shown: display.Display) -> Restoration:
+    def restoration(self, shown: display.Display, *, verbose: bool) -> Restoration:
         """The real run."""
         from vsrdb_cli.commands.restore_many import Restoration
 
@@ -316,6 +321,7 @@ class _Job:
             new_folders=self.several,
             report_file=self._report,
             finished=self._finished(),
+            verbose=verbose,
         )
 
     def _finished(self) -> Finished | None:
