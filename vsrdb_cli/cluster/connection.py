@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,11 @@ class Node:
     memory: int
 
 
-def library() -> Any:
-    """Ray.
+def library(*, verbose: bool) -> Any:
+    """Ray, which is imported now.
+
+    Args:
+        verbose: it may print on its own.
 
     Raises:
         BackendError: it is not installed.
@@ -44,6 +48,9 @@ def library() -> Any:
     # Read when Ray is imported; a cluster somebody else started decides for itself.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if not verbose:
+        # What happens to nodes it prints on stdout, whether or not logs are wanted.
+        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
     try:
         import ray
     except ImportError:
@@ -62,7 +69,7 @@ def connected(address: str, *, verbose: bool, ship_code: bool) -> Iterator[Any]:
     Raises:
         BackendError: Ray is not installed, or there is no cluster.
     """
-    ray = library()
+    ray = library(verbose=verbose)
     if ray.is_initialized():
         yield ray
         return
@@ -161,15 +168,13 @@ def _answers(address: str) -> bool:
 
 def _code(folder: Path) -> Path:
     """The package as one folder, wherever its parts lie."""
-    import vsrdb_cli
-    import vsrdb_cli.export
-    import vsrdb_cli.weights
-
     whole = folder / "vsrdb_cli"
     unwanted = shutil.ignore_patterns("__pycache__")
-    for package in (vsrdb_cli, vsrdb_cli.export, vsrdb_cli.weights):
-        target = whole.joinpath(*package.__name__.split(".")[1:])
-        shutil.copytree(package.__path__[0], target, ignore=unwanted, dirs_exist_ok=True)
+    for package in ("", "export", "weights"):
+        found = find_spec(f"vsrdb_cli.{package}".rstrip("."))
+        assert found is not None
+        (place,) = found.submodule_search_locations or ()
+        shutil.copytree(place, whole / package, ignore=unwanted, dirs_exist_ok=True)
     return whole
 
 

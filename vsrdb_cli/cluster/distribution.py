@@ -11,7 +11,7 @@ from typing import Any
 
 from vsrdb_cli.cluster.agreement import encoder_facts, require_same
 from vsrdb_cli.cluster.connection import KEPT_HINT
-from vsrdb_cli.cluster.team import Member, Task, Team, reason
+from vsrdb_cli.cluster.team import OUT_OF_MEMORY, Member, Task, Team, reason
 from vsrdb_cli.cluster.worker import Files
 from vsrdb_cli.errors import BackendError, VsrdbError
 from vsrdb_cli.files import remove, whole
@@ -198,7 +198,7 @@ class Distribution:
             self._give_back(task)
         lives = any(values["Alive"] and values["NodeID"] == member.node.id
                     for values in self._ray.nodes())  # fmt: skip
-        if isinstance(error, errors.OutOfMemoryError) or "memory" in why.lower():
+        if isinstance(error, errors.OutOfMemoryError) or why == OUT_OF_MEMORY:
             self._shrink(member)
         self._team.dismiss(member, why if lives else None)
         listener.on_notice(f"{member.name} is lost ({why}); others take over its segments")

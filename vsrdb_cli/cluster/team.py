@@ -22,6 +22,14 @@ OnLine = Callable[[str], None]
 SILENCE_SECONDS = 60.0
 # Importing torch and loading a network takes this long on a slow, busy machine.
 _START_SECONDS = 180.0
+OUT_OF_MEMORY = "its memory ran out"
+# What Ray's accounts come to.
+_MEANINGS = {
+    "actor is temporarily unavailable": "the connection to its node is lost",
+    "node has died": "its node is gone",
+    "node was terminated": "its node is gone",
+    "worker process has died": "its process was killed",
+}
 # Workers that die on a node that lives, until it is left alone.
 _CRASHES = 3
 
@@ -247,6 +255,13 @@ class Team:
 
 def reason(error: Exception) -> str:
     """Ray's long account of an error in one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if "Error: " in line or "because" in line.lower()]
-    return (told or lines or [type(error).__name__])[-1]
+    text = str(error)
+    if "NODE_OUT_OF_MEMORY" in text:
+        return OUT_OF_MEMORY
+    if "No module named" in text:
+        return text[text.index("No module named") :].splitlines()[0]
+    for words, meaning in _MEANINGS.items():
+        if words in text:
+            return meaning
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1].partition(". ")[0] if lines else type(error).__name__

@@ -27,7 +27,8 @@ class Restoration:
     """One input or many, restored with one network, loaded when the first needs it.
 
     new_folders: whether folders of outputs are made, where they are missing. finished: what
-    earlier runs of the same batch did. verbose: a cluster's own messages are shown. outcomes: of the inputs so far.
+    earlier runs of the same batch did. verbose: a cluster's own messages are shown. outcomes: of
+    the inputs so far.
     """
 
     batch: Batch

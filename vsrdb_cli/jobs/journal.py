@@ -55,8 +55,8 @@ class _Record:
     """What journal.json holds.
 
     bound: what the result depends on, as text by the name a user knows. read: what the first pass
-    noticed. finished: bytes of each finished segment. made_by: the node of a cluster that restored it. joined: bytes of the joined output, once it
-    is whole.
+    noticed. finished: bytes of each finished segment. made_by: the node of a cluster that restored
+    it. joined: bytes of the joined output, once it is whole.
     """
 
     bound: dict[str, str] = field(default_factory=dict)

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 import av
 from av.error import FFmpegError
@@ -20,6 +20,7 @@ from vsrdb_cli.video.reader import VideoReader
 from vsrdb_cli.video.timing import Clock
 
 if TYPE_CHECKING:
+    from av.video.codeccontext import VideoCodecContext
     from av.video.frame import VideoFrame
 
 _HINT = "put it into a folder that all nodes can read under the same path"
@@ -116,7 +117,7 @@ class _ExcerptReader(VideoReader):
 
     def _all(self) -> Iterator[VideoFrame]:
         wanted = self._excerpt.decoder
-        context = av.VideoCodecContext.create(wanted.name, "r")
+        context = cast("VideoCodecContext", av.CodecContext.create(wanted.name, "r"))
         context.codec_tag = wanted.tag
         context.extradata = wanted.extradata
         context.width, context.height = wanted.width, wanted.height
@@ -214,6 +215,7 @@ class _Video:
             for packet in Demuxer(container, main_video(container, self._info.path)):
                 if packet.size:
                     clock.mend(packet)
+                    assert packet.pts is not None  # all have one, or we would have refused
                     yield _Packet(bytes(packet), packet.pts, packet.dts, packet.duration or 0)
 
 
