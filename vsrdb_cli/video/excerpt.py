@@ -203,7 +203,7 @@ class _Video:
         while self._following < last:
             self._kept.append((self._following, next(self._running)))
             self._following += 1
-            while self._kept[0][0] < first:
+            if self._kept[0][0] < first:
                 self._kept.popleft()
         while self._kept and self._kept[0][0] < first:
             self._kept.popleft()
