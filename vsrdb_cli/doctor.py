@@ -75,6 +75,22 @@ def examine() -> Iterator[Finding]:
     yield from _space()
 
 
+def examine_nodes(address: str, folder: Path) -> Iterator[Finding]:
+    """Every node of a Ray cluster, by trying it.
+
+    Args:
+        folder: where videos lie.
+
+    Raises:
+        VsrdbError: Ray is not installed, or there is no cluster.
+    """
+    from vsrdb_cli.cluster.check import ask_nodes
+
+    states = {True: State.WORKS, False: State.PROBLEM, None: State.ABSENT}
+    for name, works, detail, hint in ask_nodes(address, folder):
+        yield Finding("node", name, states[works], detail, hint)
+
+
 def _versions() -> Iterator[Finding]:
     def version(name: str, detail: str) -> Finding:
         return Finding("version", name, State.WORKS, detail)

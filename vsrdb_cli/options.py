@@ -28,6 +28,7 @@ SMALLEST_TILE = 64
 
 _TIME = re.compile(r"(?:(?:(\d+):)?([0-5]?\d):)?(\d+(?:\.\d+)?)s?")
 _DEVICE = re.compile(r"auto|cpu|(cuda|mps)(:\d+)?")
+_CLUSTER = re.compile(r"[\w.\[\]:-]+:\d+")
 _HIGHEST_RATE = 1000
 _NTSC = {
     "23.976": Fraction(24000, 1001),
@@ -102,6 +103,13 @@ def read_device(value: str) -> str:
     """ "auto" or a device's name."""
     if not _DEVICE.fullmatch(str(value)):
         raise ValueError("use auto, cpu, cuda, cuda:0 (the first GPU) or mps")
+    return str(value)
+
+
+def read_cluster(value: str) -> str:
+    """ "auto", "local", or the address of a Ray cluster's head."""
+    if value not in ("auto", "local") and not _CLUSTER.fullmatch(str(value)):
+        raise ValueError("use auto, local, or HOST:PORT as ray start --head prints it")
     return str(value)
 
 
@@ -266,6 +274,19 @@ class RestoreOptions(_Options):
         metavar="cuda:0,cuda:1",
         frames=False,
     )
+    ray: str | None = option(
+        None,
+        "Restore on all nodes of a Ray cluster: auto (the one this machine is in), an address, or "
+        "local (this machine alone). See docs/CLUSTER.md.",
+        read=read_cluster,
+        metavar="auto|HOST:PORT|local",
+        frames=False,
+    )
+    ray_ship_code: bool = option(
+        False,
+        "Send vsrdb itself to nodes that do not have it; they still need torch and PyAV.",
+        frames=False,
+    )
     backend: str = option(
         "auto",
         "What runs the network. All but torch need files written by `vsrdb export`.",
@@ -332,6 +353,10 @@ class RestoreOptions(_Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.ray and self.devices:
+            raise OptionError("--ray and --devices exclude each other", hint="omit one of them")
+        if self.ray_ship_code and not self.ray:
+            raise OptionError("--ray-ship-code is for --ray", hint="add --ray auto, or omit it")
         start, end = self.start, self.end
         if start is None or end is None or isinstance(start, int) != isinstance(end, int):
             return  # a time and a frame are compared once the video is open

@@ -51,8 +51,11 @@ def restore_video(
     with ExitStack() as stack:
         reader = stack.enter_context(open_for(Path(source), options))
         divided = is_divided(reader.info, Path(target), options)
-        if options.devices and not divided:  # a single picture, or a stream
-            options = replace(options, device=options.devices[0], devices=())
+        if not divided and (options.devices or options.ray):  # a single picture, or a stream
+            if options.ray:
+                record.say("restored on this machine: it cannot be divided for a cluster")
+            device = options.devices[0] if options.devices else options.device
+            options = replace(options, device=device, devices=(), ray=None, ray_ship_code=False)
             crew = None
         if crew is None:
             crew = stack.enter_context(crew_for(options, runner))
@@ -60,8 +63,18 @@ def restore_video(
         return restore(reader, Path(target), options, crew, record)
 
 
-def crew_for(options: RestoreOptions, runner: Runner | None = None) -> Crew:
-    """Whoever restores with these options; a context manager that can serve many videos."""
+def crew_for(
+    options: RestoreOptions, runner: Runner | None = None, *, verbose: bool = False
+) -> Crew:
+    """Whoever restores with these options; a context manager that can serve many videos.
+
+    Args:
+        verbose: a cluster's own messages are shown.
+    """
+    if options.ray and runner is None:
+        from vsrdb_cli.cluster.crew import RayCrew  # here, so that nothing else imports Ray
+
+        return RayCrew(options, verbose=verbose)
     if options.devices and runner is None:
         return Processes(options)
     return Alone(options, runner)

@@ -59,6 +59,7 @@ class Outcome:
             "height": report and report.height_hr,
             "seconds": report and round(report.seconds, 3),
             "runner": report and str(report.runner),
+            "nodes": [node.to_json() for node in report.nodes] if report else [],
             "strength": report and report.strength,
             "notices": list(report.notices) if report else [],
             "damage": list(self.damage),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import click
 
@@ -12,15 +13,26 @@ from vsrdb_cli.commands import console
 
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One JSON object, for other programs.")
-def doctor(*, as_json: bool) -> None:
+@click.option(
+    "--ray",
+    metavar="auto|HOST:PORT|local",
+    help="Try every node of this Ray cluster instead.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
+    default=".",
+    help="With --ray, where the videos are; nodes that read it need not be sent anything.",
+)
+def doctor(*, as_json: bool, ray: str | None, folder: Path) -> None:
     """Try everything vsrdb needs or can use here, and say what works.
 
     Ends with 1 if something that is needed does not work.
     """
-    from vsrdb_cli.doctor import State, examine
+    from vsrdb_cli.doctor import State, examine, examine_nodes
 
     findings = []
-    for finding in examine():
+    for finding in examine_nodes(ray, folder) if ray else examine():
         findings.append(finding)
         if as_json:
             continue

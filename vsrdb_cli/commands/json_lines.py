@@ -67,6 +67,7 @@ class JsonLines(Display):
             all_eta_seconds=None if all_seconds is None else round(all_seconds, 1),
             segment=progress.segment,
             segments=progress.segments,
+            **({"nodes": [node.to_json() for node in progress.nodes]} if progress.nodes else {}),
         )
 
     def done(self, report: RestoreReport) -> None:

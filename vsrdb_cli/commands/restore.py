@@ -238,7 +238,7 @@ def restore(
             counts, status = job.estimate(shown)
             shown.end(counts, status, None)
             sys.exit(status)
-        restoration = job.restoration(shown)
+        restoration = job.restoration(shown, verbose=verbose)
         restoration.run()
     except VsrdbError as error:
         status = status_of(error)
@@ -281,6 +281,11 @@ class _Job:
             )
         if self.dry_run and self._report:
             raise OptionError("--report and --dry-run exclude each other", hint="use --json")
+        if self.dry_run and options["ray"]:
+            raise OptionError(
+                "--dry-run and --ray exclude each other",
+                hint="omit --ray: the estimate is for this machine alone",
+            )
         if options["devices"] and options["device"] != "auto":
             raise OptionError("--device and --devices exclude each other", hint="omit one of them")
         self._options = options_of(options)
@@ -317,7 +322,7 @@ class _Job:
             as_json=self._as_json,
         )
 
-    def restoration(self, shown: Display) -> Restoration:
+    def restoration(self, shown: Display, *, verbose: bool) -> Restoration:
         """The real run."""
         from vsrdb_cli.commands.restore_many import Restoration
 
@@ -330,6 +335,7 @@ class _Job:
             report_file=self._report,
             page=self._page,
             finished=self._finished(),
+            verbose=verbose,
         )
 
     def _check_page(self, page: Path) -> None:

@@ -28,8 +28,8 @@ class Restoration:
     """One input or many, restored with one network, loaded when the first needs it.
 
     new_folders: whether folders of outputs are made, where they are missing. finished: what
-    earlier runs of the same batch did. page: compares a single input with its output. outcomes:
-    of the inputs so far.
+    earlier runs of the same batch did. page: compares a single input with its output. verbose: a
+    cluster's own messages are shown. outcomes: of the inputs so far.
     """
 
     batch: Batch
@@ -40,6 +40,7 @@ class Restoration:
     report_file: Path | None = None
     page: Path | None = None
     finished: Finished | None = None
+    verbose: bool = False
     outcomes: list[Outcome] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -74,7 +75,7 @@ class Restoration:
         told = _Told(self.display)
         for notice in self.batch.notices:
             told(notice)
-        with crew_for(self.options) as crew:
+        with crew_for(self.options, verbose=self.verbose) as crew:
             for number, item in enumerate(self.batch.items, 1):
                 told = _Told(self.display)
                 work = _Work(item, self._workload, self.display)

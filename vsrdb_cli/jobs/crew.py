@@ -9,6 +9,7 @@ from typing import Protocol, Self
 from vsrdb_cli.backends import ENGINES, fitting_engine, load_runner
 from vsrdb_cli.backends.runner import Runner, RunnerInfo
 from vsrdb_cli.jobs.division import Segment
+from vsrdb_cli.jobs.report import NodeShare
 from vsrdb_cli.jobs.segments import Job, Listener, restore_segments
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.memory import settle_tile
@@ -25,6 +26,10 @@ class Crew(Protocol):
     @property
     def info(self) -> RunnerInfo:
         """What runs; known once a video has been prepared for."""
+
+    @property
+    def nodes(self) -> tuple[NodeShare, ...]:
+        """What each node of a cluster has done of the video; none where all is done here."""
 
     def prepare(self, options: RestoreOptions, size: tuple[int, int], bit_depth: int) -> int | None:
         """Have the network there for a video; the side of tiles that fits into memory everywhere.
@@ -69,6 +74,7 @@ class Alone:
         self._given = runner is not None
         self._runner = runner
         self._engine: Runner | None = None
+        self.nodes: tuple[NodeShare, ...] = ()
 
     @property
     def info(self) -> RunnerInfo:

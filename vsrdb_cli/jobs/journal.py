@@ -55,8 +55,8 @@ class _Record:
     """What journal.json holds.
 
     bound: what the result depends on, as text by the name a user knows. read: what the first pass
-    noticed. finished: bytes of each finished segment. joined: bytes of the joined output, once it
-    is whole.
+    noticed. finished: bytes of each finished segment. made_by: the node of a cluster that restored
+    it. joined: bytes of the joined output, once it is whole.
     """
 
     bound: dict[str, str] = field(default_factory=dict)
@@ -65,6 +65,7 @@ class _Record:
     runner: dict[str, str] = field(default_factory=dict)
     tile: int | None = None
     finished: dict[str, int] = field(default_factory=dict)
+    made_by: dict[str, str] = field(default_factory=dict)
     joined: int | None = None
     format: int = _FORMAT
 
@@ -164,9 +165,11 @@ class Journal:
         self._record.tile = tile
         self._write()
 
-    def enter(self, index: int, path: Path) -> None:
-        """Enter a finished segment."""
+    def enter(self, index: int, path: Path, node: str | None = None) -> None:
+        """Enter a finished segment. node: of a cluster, that restored it."""
         self._record.finished[str(index)] = size_of(path)
+        if node is not None:
+            self._record.made_by[str(index)] = node
         self._write()
 
     def is_finished(self, index: int, path: Path) -> bool:

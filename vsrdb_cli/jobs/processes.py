@@ -17,6 +17,7 @@ from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.errors import BackendError, OptionError
 from vsrdb_cli.jobs.division import Segment
 from vsrdb_cli.jobs.process_worker import Settings, serve
+from vsrdb_cli.jobs.report import NodeShare
 from vsrdb_cli.jobs.segments import Job, Listener
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.video.frame import FrameSource
@@ -107,6 +108,7 @@ class Processes:
             for device in devices
         ]
         self._workers: list[_Worker] = []
+        self.nodes: tuple[NodeShare, ...] = ()
 
     def __enter__(self) -> Self:
         return self

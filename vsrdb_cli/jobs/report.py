@@ -6,12 +6,35 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.errors import OutputError, VideoError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.video.info import ReadReport, VideoInfo
 from vsrdb_cli.video.output import Output
+
+
+@dataclass(frozen=True)
+class NodeShare:
+    """What a node of a cluster has done of a video.
+
+    segments: those it has finished, counted from 0. frames_per_second: since it began.
+    """
+
+    name: str
+    device: str
+    segments: tuple[int, ...]
+    frames_per_second: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, for other programs."""
+        return {
+            "name": self.name,
+            "device": self.device,
+            "segments": len(self.segments),
+            "fps": round(self.frames_per_second, 3),
+        }
 
 
 @dataclass(frozen=True)
@@ -23,7 +46,8 @@ class RestoreReport:
     tile: side of the tiles in LR pixels, or None for whole pictures. notices: all that was said
     before and on the way, and what is known at the end, one line each. resumed: frames that an
     earlier run had finished. damage: what of the source could not be read or copied, of the
-    notices. part: the frames of the source that were restored, where those are not all.
+    notices. part: the frames of the source that were restored, where those are not all. nodes: of a
+    cluster, that restored it.
     """
 
     output: Path
@@ -39,6 +63,7 @@ class RestoreReport:
     restoring_seconds: float = 0.0
     damage: tuple[str, ...] = ()
     part: range | None = None
+    nodes: tuple[NodeShare, ...] = ()
 
     @property
     def frames_per_second(self) -> float:
@@ -55,7 +80,7 @@ class Progress:
     resumed: how many of the frames an earlier run had finished. segment: the one a frame belongs
     to, counted from 0, of so many segments; None where the job is not divided. phase: "load"
     before the network is there, "plan" while a long job is looked through, "restore", "join", or
-    "measure" while a run is estimated.
+    "measure" while a run is estimated. nodes: of a cluster, with what each has done.
     """
 
     frames: int
@@ -65,6 +90,7 @@ class Progress:
     segment: int | None = None
     segments: int | None = None
     phase: str = "restore"
+    nodes: tuple[NodeShare, ...] = ()
 
 
 OnNotice = Callable[[str], None]
@@ -136,6 +162,7 @@ class Record:
         frames: int,
         tile: int | None,
         resumed: int = 0,
+        nodes: tuple[NodeShare, ...] = (),
     ) -> RestoreReport:
         """The end of the run. lost: what of the other streams could not be copied."""
         return RestoreReport(
@@ -152,6 +179,7 @@ class Record:
             restoring_seconds=self.restoring_seconds,
             damage=(*read.damage, *lost),
             part=info.cut and range(info.cut.first, info.cut.first + info.cut.count),
+            nodes=nodes,
         )
 
 

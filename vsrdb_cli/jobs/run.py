@@ -25,12 +25,13 @@ from vsrdb_cli.words import count
 
 
 def is_divided(info: VideoInfo, target: Path, options: RestoreOptions) -> bool:
-    """Whether an output is restored in segments: it is long, begun so, or for several devices."""
+    """Whether an output is restored in segments: it is long, begun so, or for several workers."""
     if info.kind in (Kind.STILL, Kind.PIPE) or target == PIPE:
         return False
     seconds = info.duration_seconds
     long = seconds is None or seconds > options.segment_seconds
-    return long or bool(options.devices) or work_folder(target).exists()
+    several = bool(options.devices or options.ray)
+    return long or several or work_folder(target).exists()
 
 
 def work_folder(target: Path) -> Path:
@@ -110,6 +111,7 @@ def restore_in_segments(
             frames=journal.division.frames,
             tile=tile_in_use(reader.info.height, reader.info.width, journal.tile),
             resumed=resumed,
+            nodes=crew.nodes,
         )
         journal.remove()
     if options.strict:
@@ -212,6 +214,7 @@ class _Run:
                     resumed=resumed,
                     segment=None if segment is None else segment.index,
                     segments=len(segments),
+                    nodes=self.crew.nodes,
                 )
             )
 
@@ -226,7 +229,8 @@ class _Run:
                 self.record.say_shrunk(tile)
 
         def on_done(segment: Segment, lost: tuple[str, ...]) -> None:  # noqa: ARG001
-            journal.enter(segment.index, job.path(segment))
+            made_by = [node for node in self.crew.nodes if segment.index in node.segments]
+            journal.enter(segment.index, job.path(segment), *(node.name for node in made_by))
             self.record.detail(f"segment {segment.index + 1} of {len(segments)} is finished")
 
         def on_lost(segment: Segment) -> None:

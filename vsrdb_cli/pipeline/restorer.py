@@ -15,7 +15,7 @@ from vsrdb_cli.backends.runner import Features, Runner
 from vsrdb_cli.errors import OptionError, ResourceError
 from vsrdb_cli.pipeline.memory import is_out_of_memory
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
-from vsrdb_cli.pipeline.tiling import SMALLEST_USEFUL, TiledRunner, tiled
+from vsrdb_cli.pipeline.tiling import TiledRunner, smaller_side, tiled
 from vsrdb_cli.pipeline.windows import sliding_windows
 
 Item = TypeVar("Item")
@@ -153,11 +153,10 @@ class Restorer:
         if isinstance(self._runner, TiledRunner) and self._runner.hold:
             self._budget = 0
             return
-        side = self.tile or max(size)
-        smaller = max(SMALLEST_USEFUL, side * 2 // 3)
-        if smaller >= side:
+        smaller = smaller_side(self.tile, size)
+        if smaller is None:
             raise ResourceError(
-                f"memory ran out even in tiles of {side} pixels, and smaller"
+                f"memory ran out even in tiles of {self.tile or max(size)} pixels, and smaller"
                 " ones would save nothing",
                 hint="close other programs, choose a smaller --scale, or use a smaller network:"
                 " vsrdb weights list",

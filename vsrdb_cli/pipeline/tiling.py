@@ -241,6 +241,18 @@ def _sides(height: int, width: int) -> Iterator[int]:
         yield side
 
 
+def smaller_side(tile: int | None, size: tuple[int, int]) -> int | None:
+    """The side to try when memory ran out; None where smaller tiles would save nothing.
+
+    Args:
+        tile: the side in use; None for whole pictures.
+        size: (height, width) of the pictures.
+    """
+    side = tile or max(size)
+    smaller = max(SMALLEST_USEFUL, side * 2 // 3)
+    return smaller if smaller < side else None
+
+
 def tiled(
     runner: Runner, height: int, width: int, tile: int | None, budget: float = float("inf")
 ) -> Runner:

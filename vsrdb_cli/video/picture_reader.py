@@ -35,12 +35,16 @@ _OPAQUE = "transparency (alpha) is dropped: the pictures become opaque"
 
 
 class PictureReader:
-    """Pictures of one size as frames, `rate` a second; `Frame.pts` is the picture's index."""
+    """Pictures of one size as frames, `rate` a second; `Frame.pts` is the picture's index.
+
+    Attributes:
+        files: of all pictures, also those outside the wanted part.
+    """
 
     def __init__(self, info: VideoInfo, files: list[Path]) -> None:
         self.info = info
         self.report = ReadReport()
-        self._files = files
+        self.files = files
 
     @classmethod
     def of_folder(cls, folder: Path, rate: Fraction | None) -> Self:
@@ -80,16 +84,16 @@ class PictureReader:
 
     def with_info(self, info: VideoInfo) -> Self:
         """A reader of the same pictures with another part wanted."""
-        return type(self)(info, self._files)
+        return type(self)(info, self.files)
 
     def times(self) -> Iterator[int]:
         """The `pts` of all pictures."""
-        return iter(range(len(self._files)))
+        return iter(range(len(self.files)))
 
     def sizes(self) -> list[tuple[Fraction, int]]:
         """When each picture is shown, in seconds, and the bytes of its file."""
         time_base = self.info.time_base
-        return [(i * time_base, file.stat().st_size) for i, file in enumerate(self._files)]
+        return [(i * time_base, file.stat().st_size) for i, file in enumerate(self.files)]
 
     def frames(self, first: int = 0, last: int | None = None) -> Iterator[Frame]:
         """The pictures with index `first` <= i < `last`; see `FrameSource`."""
@@ -99,7 +103,7 @@ class PictureReader:
             last = cut.count
         to_rgb = ToRgb(self.info.codec, self.info.colour, self.info.bit_depth)
         end = None if last is None else last + before
-        for index, file in islice(enumerate(self._files, -before), first + before, end):
+        for index, file in islice(enumerate(self.files, -before), first + before, end):
             picture = _decode(file)
             # Cameras write how they were held; neither PNG nor a video has that for each picture.
             rgb = upright(to_rgb(picture), orientation_of(picture))

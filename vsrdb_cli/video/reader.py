@@ -91,10 +91,14 @@ class VideoReader:
     """The frames of a video file's main stream. Memory does not grow with its length.
 
     Each call of `frames` opens the file anew, in the thread that asks for the first frame.
+
+    Attributes:
+        begin: the index of the first frame that decoding gives.
     """
 
     def __init__(self, info: VideoInfo) -> None:
         self.info = info
+        self.begin = -info.frames_before
         self.report = ReadReport()
         self._transparent = Transparency()
         self._running: list[Generator[Any]] = []
@@ -117,7 +121,7 @@ class VideoReader:
             to_sdr=info.converted_from is not None,
         )
         waiting: tuple[VideoFrame, _Time] | None = None  # a frame lasts until the next one
-        for index, (decoded, time) in enumerate(self._timed(), -info.frames_before):
+        for index, (decoded, time) in enumerate(self._timed(), self.begin):
             if waiting is not None:
                 pts = waiting[1].pts
                 yield Frame(to_rgb(waiting[0]), pts, time.pts - pts)

@@ -1,0 +1,217 @@
+"""What a run on a Ray cluster promises; its nodes are two of one CPU each, in this machine."""
+
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import clips
+import pytest
+from long_jobs import OPTIONS, StoppedError, Watch, pixels
+
+from vsrdb_cli.cluster import distribution
+from vsrdb_cli.cluster.agreement import require_same
+from vsrdb_cli.cluster.crew import RayCrew
+from vsrdb_cli.cluster.worker import Settings, Worker
+from vsrdb_cli.errors import BackendError, OptionError
+from vsrdb_cli.jobs.run import work_folder
+from vsrdb_cli.options import EncoderOptions, RestoreOptions
+from vsrdb_cli.restore import restore_video
+
+
+class TwoNodes:
+    """A cluster whose head has no CPUs to offer, and its nodes."""
+
+    def __init__(self):
+        from ray.cluster_utils import Cluster
+
+        self.cluster = Cluster()
+        small = {"include_dashboard": False, "object_store_memory": 80 << 20, "memory": 4 << 30}
+        self.cluster.add_node(num_cpus=0, **small)
+        self.nodes = [self.cluster.add_node(num_cpus=1, **small) for _ in range(2)]
+
+
+@pytest.fixture(scope="module")
+def two_nodes():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        ray = pytest.importorskip("ray")
+        nodes = TwoNodes()
+        ray.init(nodes.cluster.address, log_to_driver=False, logging_level="ERROR")
+        yield nodes
+        ray.shutdown()
+        nodes.cluster.shutdown()
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return clips.make(tmp_path_factory.mktemp("source") / "in.mp4", frames=65, height=24, width=32)
+
+
+@pytest.fixture(scope="module")
+def options(tiny):
+    lossless = EncoderOptions(codec="ffv1")
+    return replace(OPTIONS, weights=tiny, precision="float32", ray="auto", encoder=lossless)
+
+
+@pytest.fixture(scope="module")
+def unbroken(source, options, tmp_path_factory):
+    """The frames of a run in one piece, on one machine."""
+    target = tmp_path_factory.mktemp("whole") / "whole.mkv"
+    restore_video(source, target, replace(options, ray=None, segment_seconds=60))
+    return pixels(target)
+
+
+def idle(ray):
+    """Whether all CPUs are free again, within a while."""
+    for _ in range(100):
+        if ray.available_resources().get("CPU") == ray.cluster_resources()["CPU"]:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.slow
+class TestOnTwoNodes:
+    """In this order: the last test kills a node."""
+
+    @pytest.mark.parametrize("shared", [True, False], ids=["source is there", "source is sent"])
+    def test_frames_are_those_of_one_machine(
+        self, two_nodes, tmp_path, source, options, unbroken, shared
+    ):
+        watch = Watch()
+        with RayCrew(options, shared=shared) as crew:
+            report = watch.restore(source, tmp_path / "out.mkv", options, crew=crew)
+        assert pixels(tmp_path / "out.mkv") == unbroken
+        assert len(report.nodes) == 2
+        made = sorted(index for node in report.nodes for index in node.segments)
+        assert made == list(range(7))
+        assert watch.told[-1].frames == 65
+
+    def test_stopped_it_leaves_no_work_behind_and_goes_on_without_the_cluster(
+        self, two_nodes, tmp_path, source, options, unbroken
+    ):
+        import ray
+
+        target = tmp_path / "out.mkv"
+        with RayCrew(options) as crew, pytest.raises(StoppedError):
+            Watch(stop_after=35).restore(source, target, options, crew=crew)
+        assert idle(ray)
+        assert '"made_by": {"' in (work_folder(target) / "journal.json").read_text()
+        report = Watch().restore(source, target, replace(options, ray=None))
+        assert report.resumed >= 10
+        assert pixels(target) == unbroken
+
+    def test_a_segment_that_fails_three_times_ends_the_run_and_the_others_are_kept(
+        self, two_nodes, tmp_path, source, options, monkeypatch
+    ):
+        whole = distribution.Distribution._excerpt
+
+        def damaged(self, segment):
+            excerpt = whole(self, segment)
+            return replace(excerpt, packets=()) if segment.index == 3 else excerpt
+
+        monkeypatch.setattr(distribution.Distribution, "_excerpt", damaged)
+        target, watch = tmp_path / "out.mkv", Watch()
+        failing = pytest.raises(BackendError, match="segment 4 failed 3 times")
+        with RayCrew(options, shared=False) as crew, failing:
+            watch.restore(source, target, options, crew=crew)
+        assert sum("segment 4 failed on" in notice for notice in watch.notices) == 2
+        assert list(work_folder(target).glob("segment-0000*.mkv"))
+
+    def test_what_a_killed_node_had_is_done_by_the_other(
+        self, two_nodes, tmp_path, source, options, unbroken
+    ):
+        target, watch = tmp_path / "out.mkv", Watch()
+        on_progress = watch.on_progress
+
+        def kill(progress):
+            on_progress(progress)
+            if len(watch.told) == 15:
+                two_nodes.cluster.remove_node(two_nodes.nodes[1], allow_graceful=False)
+
+        watch.on_progress = kill
+        with RayCrew(options) as crew:
+            report = watch.restore(source, target, options, crew=crew)
+        assert any("is lost" in notice for notice in watch.notices)
+        assert pixels(target) == unbroken
+        assert (report.frames, watch.told[-1].frames) == (65, 65)
+
+
+def test_ray_and_devices_exclude_each_other():
+    with pytest.raises(OptionError, match="--ray and --devices exclude each other"):
+        RestoreOptions(ray="auto", devices=("cpu",))
+
+
+@pytest.mark.parametrize("address", ["", "somewhere", "ray://head:10001", "head:port"])
+def test_an_address_is_a_host_and_a_port(address):
+    with pytest.raises(OptionError, match="is not possible"):
+        RestoreOptions(ray=address)
+
+
+def test_without_ray_one_line_says_how_to_get_it(tmp_path, source, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(BackendError, match="not installed") as error:
+        restore_video(source, tmp_path / "out.mp4", replace(OPTIONS, ray="local"))
+    assert error.value.hint == "pip install 'vsrdb[ray]'"
+
+
+def test_where_no_cluster_answers_one_line_says_so(tmp_path, source):
+    pytest.importorskip("ray")
+    with pytest.raises(BackendError, match=r"nothing answers at 127\.0\.0\.1:1"):
+        restore_video(source, tmp_path / "out.mp4", replace(OPTIONS, ray="127.0.0.1:1"))
+    assert not (tmp_path / "out.mp4.vsrdb").exists()
+
+
+def test_nothing_else_imports_ray():
+    code = "import sys, vsrdb_cli.restore, vsrdb_cli.cluster.crew; print('ray' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "False"
+
+
+def test_the_node_that_differs_is_named_with_what_helps():
+    ours = {"vsrdb": "1.2", "torch": "2.13.0", "weights": "sha256 abc"}
+    require_same("this machine", ours, "attic", dict(ours))
+    with pytest.raises(BackendError) as error:
+        require_same("this machine", ours, "attic", ours | {"vsrdb": "1.1"})
+    assert str(error.value) == "attic differs from this machine: vsrdb is 1.1, on this machine 1.2"
+    assert "pip install vsrdb==1.2" in error.value.hint
+    with pytest.raises(BackendError, match=r"weights is sha256 def, on this machine sha256 abc"):
+        require_same("this machine", ours, "attic", ours | {"weights": "sha256 def"})
+
+
+def test_a_worker_whose_memory_ran_out_stays_with_smaller_tiles(tmp_path, source, monkeypatch):
+    from vsrdb_cli.cluster import worker as module
+    from vsrdb_cli.jobs.crew import Alone
+
+    tiles = []
+    jobs = []
+
+    def shrinking(job, segments, reader, runner, listener, **_):
+        tiles.append(job.tile)
+        if job.tile == 96:
+            listener.on_tile(64)
+        (segment,) = segments
+        job.path(segment).write_bytes(b"whole")
+        listener.on_done(segment, ())
+
+    class Told(Alone):
+        def restore(self, job, segments, reader, listener):
+            jobs.append((job, segments))
+            super().restore(job, segments, reader, listener)
+
+    plain = replace(OPTIONS, tile=96)
+    restore_video(source, tmp_path / "out.mp4", plain, crew=Told(plain))
+    ((job, segments),) = jobs
+    monkeypatch.setattr(module, "restore_segments", shrinking)
+    worker = Worker()
+    worker.load(Settings("nearest", None, "cpu", "float32"))
+    worker.take_up(job, None)
+    events = [list(worker.restore(segment, _Nothing())) for segment in segments[:2]]
+    assert tiles == [96, 64]
+    assert events[0] == [("tile", 64), ("done", ({"": b"whole"}, ()))]
+
+
+class _Nothing:
+    def open(self, folder):
+        return self

@@ -1,0 +1,185 @@
+"""A Ray cluster: reached or started, silently, and the nodes it has."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from vsrdb_cli.errors import BackendError
+from vsrdb_cli.words import count
+
+LOCAL, AUTO = "local", "auto"
+KEPT_HINT = "finished segments are kept; run the same command again, with or without --ray"
+# How long a machine may take to answer at all.
+_REACH_SECONDS = 5.0
+_LEAVE_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Node:
+    """A machine of the cluster, with what Ray may hand out of it; memory in bytes."""
+
+    id: str
+    name: str
+    cpus: int
+    gpus: int
+    memory: int
+
+
+def library(*, verbose: bool) -> Any:
+    """Ray, which is imported now.
+
+    Args:
+        verbose: it may print on its own.
+
+    Raises:
+        BackendError: it is not installed.
+    """
+    # Read when Ray is imported; a cluster somebody else started decides for itself.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    if not verbose:
+        # What happens to nodes it prints on stdout, whether or not logs are wanted.
+        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
+    try:
+        import ray
+    except ImportError:
+        raise BackendError(
+            "--ray needs Ray, which is not installed", hint="pip install 'vsrdb[ray]'"
+        ) from None
+    return ray
+
+
+@contextmanager
+def connected(address: str, *, verbose: bool, ship_code: bool) -> Iterator[Any]:
+    """Ray, connected to a cluster; "local" starts one of this machine alone, and ends it.
+
+    A connection that the program has already is used, and kept.
+
+    Raises:
+        BackendError: Ray is not installed, or there is no cluster.
+    """
+    ray = library(verbose=verbose)
+    if ray.is_initialized():
+        yield ray
+        return
+    _check_reachable(address)
+    settings: dict[str, Any] = {"include_dashboard": False} if address == LOCAL else {}
+    with tempfile.TemporaryDirectory() as folder:
+        if ship_code:
+            settings["runtime_env"] = {"py_modules": [str(_code(Path(folder)))]}
+        terminate = signal.getsignal(signal.SIGTERM)
+        try:
+            ray.init(
+                address,
+                log_to_driver=verbose,
+                logging_level="INFO" if verbose else "ERROR",
+                **settings,
+            )
+        except (ConnectionError, RuntimeError, ValueError) as error:
+            raise BackendError(
+                f"no Ray cluster can be joined at {address}: {str(error).splitlines()[0]}",
+                hint="run vsrdb on a machine of the cluster; start one with: ray start --head",
+            ) from error
+        finally:
+            # Ray ends the program in its own way, which would skip what a stopped run says.
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, terminate)
+        try:
+            yield ray
+        finally:
+            _leave(ray)
+
+
+def check_alive(ray: Any) -> None:
+    """Whether the cluster's head still answers.
+
+    Raises:
+        BackendError: it does not. Ray itself would wait for a minute, then end the program.
+    """
+    address = ray.get_runtime_context().gcs_address
+    if not _answers(address):
+        raise BackendError(f"the Ray cluster at {address} is gone", hint=KEPT_HINT)
+
+
+def nodes(ray: Any) -> list[Node]:
+    """The nodes alive that offer CPUs or GPUs."""
+    found = []
+    for values in ray.nodes():
+        resources = values["Resources"]
+        cpus, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
+        if values["Alive"] and (cpus or gpus):
+            name, node_id = values["NodeManagerHostname"], values["NodeID"]
+            found.append(Node(node_id, name, cpus, gpus, int(resources.get("memory", 0))))
+    return found
+
+
+def actor_on(ray: Any, kind: type, node: Node, memory: int) -> list[Any]:
+    """Actors of a class on a node: one for each GPU, or one with all its CPUs.
+
+    Args:
+        memory: bytes that each needs.
+    """
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    number = max(1, node.gpus)
+    remote = ray.remote(kind).options(
+        num_cpus=node.cpus // number,
+        num_gpus=1 if node.gpus else 0,
+        memory=memory,
+        max_restarts=0,
+        scheduling_strategy=NodeAffinitySchedulingStrategy(node.id, soft=False),
+    )
+    return [remote.remote() for _ in range(number)]
+
+
+def describe(found: list[Node]) -> str:
+    """ "2 nodes, 16 CPUs, 1 GPU"."""
+    cpus, gpus = sum(node.cpus for node in found), sum(node.gpus for node in found)
+    return f"{count(len(found), 'node')}, {count(cpus, 'CPU')}, {count(gpus, 'GPU')}"
+
+
+def _check_reachable(address: str) -> None:
+    if address not in (LOCAL, AUTO) and not _answers(address):
+        raise BackendError(
+            f"nothing answers at {address}",
+            hint="ray start --head prints the address of the cluster it starts",
+        )
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), _REACH_SECONDS):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+def _code(folder: Path) -> Path:
+    """The package as one folder, wherever its parts lie."""
+    whole = folder / "vsrdb_cli"
+    unwanted = shutil.ignore_patterns("__pycache__")
+    for package in ("", "export", "weights"):
+        found = find_spec(f"vsrdb_cli.{package}".rstrip("."))
+        assert found is not None
+        (place,) = found.submodule_search_locations or ()
+        shutil.copytree(place, whole / package, ignore=unwanted, dirs_exist_ok=True)
+    return whole
+
+
+def _leave(ray: Any) -> None:
+    # Without a head, Ray waits for it; what is left of the connection ends with the process.
+    leaving = threading.Thread(target=ray.shutdown, daemon=True)
+    leaving.start()
+    leaving.join(_LEAVE_SECONDS)

@@ -1,0 +1,252 @@
+"""Segments shared out among a cluster's workers, and brought home whatever becomes of these."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from vsrdb_cli.cluster.agreement import encoder_facts, require_same
+from vsrdb_cli.cluster.connection import KEPT_HINT
+from vsrdb_cli.cluster.team import OUT_OF_MEMORY, Member, Task, Team, reason
+from vsrdb_cli.cluster.worker import Files
+from vsrdb_cli.errors import BackendError, VsrdbError
+from vsrdb_cli.files import remove, whole
+from vsrdb_cli.jobs.division import Segment
+from vsrdb_cli.jobs.journal import identity
+from vsrdb_cli.jobs.segments import Job, Listener
+from vsrdb_cli.pipeline.tiling import smaller_side
+from vsrdb_cli.video.excerpt import Excerpt, Excerpts, excerpts_of
+from vsrdb_cli.video.frame import FrameSource
+
+# One at work, and one whose bytes are on their way meanwhile.
+_IN_FLIGHT = 2
+_ATTEMPTS = 3
+# How often to look for nodes that have joined, and whether the cluster is there at all.
+_RENEW_SECONDS = 5.0
+
+
+class Distribution:
+    """One job on a team.
+
+    Args:
+        reach: frames of context on either side of a segment.
+        shared: whether nodes may read the source themselves, where they can.
+    """
+
+    def __init__(
+        self,
+        team: Team,
+        job: Job,
+        segments: Sequence[Segment],
+        reader: FrameSource,
+        listener: Listener,
+        *,
+        reach: int,
+        shared: bool = True,
+    ) -> None:
+        self._team, self._ray = team, team.ray
+        self._job, self._reader, self._listener, self._reach = job, reader, listener, reach
+        self._pending = deque(segments)
+        self._failures: Counter[int] = Counter()
+        self._source = identity(job.source) if shared else None
+        self._encoder = encoder_facts(job.output, job.options.scale)
+        self._excerpts: Excerpts | None = None
+        self._limits: dict[str, int] = {}  # sides of tiles on nodes whose memory ran out
+        self._renewed = time.monotonic()
+
+    def run(self) -> None:
+        """Have all segments restored.
+
+        Raises:
+            VsrdbError: a segment failed everywhere, or no workers are left.
+        """
+        self._team.turn_to_next()
+        for member in self._team.members:
+            self._take_up(member)
+        while self._pending or any(member.tasks for member in self._team.members):
+            self._renew()
+            self._hand_out()
+            self._hear()
+            self._look_for_silent()
+
+    def _take_up(self, member: Member) -> None:
+        size = self._job.output.info.height, self._job.output.info.width
+        sides = [self._job.tile, self._limits.get(member.node.id)]
+        tile = min((side for side in sides if side is not None), default=None)
+        job = replace(self._job, tile=tile if tile is None or tile < max(size) else None)
+        call = member.actor.take_up.remote(job, self._source)
+        member.reads, encoder = self._team.answer(member, call)
+        require_same("this machine", self._encoder, member.name, encoder)
+
+    def _renew(self) -> None:
+        """Take in workers of nodes that have joined or come back."""
+        team = self._team
+        due = time.monotonic() - self._renewed > _RENEW_SECONDS
+        if due or not team.members:
+            self._renewed = time.monotonic()
+            team.recruit()
+        for member in team.arrived(timeout=0.0 if team.members else 1.0):
+            try:
+                team.admit(member)
+            except VsrdbError as error:
+                team.reject(member, error)
+                continue
+            try:
+                self._fit(member)
+                self._take_up(member)
+            except VsrdbError as error:
+                team.dismiss(member)
+                team.reject(member, error)
+                continue
+            self._listener.on_notice(f"{member.name} ({member.device}) has joined")
+
+    def _fit(self, member: Member) -> None:
+        info = self._job.output.info
+        side = self._team.prepare(
+            member, self._job.options, (info.height, info.width), self._job.output.bit_depth
+        )
+        if side is not None:
+            self._limits[member.node.id] = min(side, self._limits.get(member.node.id, side))
+
+    def _hand_out(self) -> None:
+        team = self._team
+        while self._pending and team.members:
+            member = min(team.members, key=lambda member: len(member.tasks))
+            # The last segments wait for whoever is free first.
+            most = _IN_FLIGHT if len(self._pending) > len(team.members) else 1
+            if len(member.tasks) >= most:
+                return
+            segment = self._pending.popleft()
+            excerpt = None if member.reads else self._excerpt(segment)
+            now = time.monotonic()
+            member.began = member.began or now
+            if not member.tasks:
+                member.heard = now
+            restore = member.actor.restore.options(num_returns="streaming")
+            member.tasks.append(Task(segment, restore.remote(segment, excerpt)))
+
+    def _excerpt(self, segment: Segment) -> Excerpt:
+        if self._excerpts is None:
+            self._excerpts = excerpts_of(self._reader)
+        assert segment.last is not None
+        return self._excerpts.excerpt(segment.first - self._reach, segment.last + self._reach)
+
+    def _hear(self) -> None:
+        """Wait a moment for the next thing any worker says."""
+        streams = {
+            task.stream: (member, task) for member in self._team.members for task in member.tasks
+        }
+        if not streams:
+            return
+        ready, _ = self._ray.wait(list(streams), num_returns=1, timeout=1.0)
+        for stream in ready:
+            self._take(*streams[stream])
+
+    def _take(self, member: Member, task: Task) -> None:
+        errors = self._ray.exceptions
+        member.heard = time.monotonic()
+        try:
+            kind, value = self._ray.get(next(task.stream), timeout=self._team.silence)
+        except errors.RayTaskError as error:
+            member.tasks.remove(task)
+            self._fail(member, task, error.cause)
+        except (errors.RayError, StopIteration) as error:
+            self._bury(member, error)
+        else:
+            self._act(member, task, kind, value)
+
+    def _act(self, member: Member, task: Task, kind: str, value: Any) -> None:
+        match kind:
+            case "frame":
+                task.frames += 1
+                member.frames += 1
+                self._listener.on_frame(task.segment)
+            case "tile":
+                self._listener.on_tile(value)
+            case "done":
+                files, lost = value
+                _keep(self._job.path(task.segment), files)
+                member.tasks.remove(task)
+                member.segments.append(task.segment.index)
+                self._listener.on_done(task.segment, lost)
+
+    def _fail(self, member: Member, task: Task, cause: Exception) -> None:
+        """A segment that could not be restored is tried again, but not for ever."""
+        segment = task.segment
+        self._failures[segment.index] += 1
+        if self._failures[segment.index] >= _ATTEMPTS:
+            raise BackendError(
+                f"segment {segment.index + 1} failed {_ATTEMPTS} times, last on {member.name}:"
+                f" {cause}",
+                hint=getattr(cause, "hint", None) or KEPT_HINT,
+            ) from cause
+        self._listener.on_notice(
+            f"segment {segment.index + 1} failed on {member.name} ({cause}); trying again"
+        )
+        self._give_back(task)
+
+    def _bury(self, member: Member, error: Exception) -> None:
+        """Do without a worker that died, or fell silent; its segments go to others."""
+        errors = self._ray.exceptions
+        why = reason(error)
+        listener = self._listener
+        for task in reversed(member.tasks):
+            self._give_back(task)
+        lives = any(values["Alive"] and values["NodeID"] == member.node.id
+                    for values in self._ray.nodes())  # fmt: skip
+        if isinstance(error, errors.OutOfMemoryError) or why == OUT_OF_MEMORY:
+            self._shrink(member)
+        self._team.dismiss(member, why if lives else None)
+        listener.on_notice(f"{member.name} is lost ({why}); others take over its segments")
+        if lives and member.tasks:
+            self._count_crash(member, why)
+        member.tasks.clear()
+
+    def _count_crash(self, member: Member, why: str) -> None:
+        """A segment may be what ends workers."""
+        segment = member.tasks[0].segment
+        self._failures[segment.index] += 1
+        if self._failures[segment.index] >= _ATTEMPTS:
+            raise BackendError(
+                f"segment {segment.index + 1} failed {_ATTEMPTS} times, last on {member.name}:"
+                f" {why}",
+                hint=KEPT_HINT,
+            )
+
+    def _shrink(self, member: Member) -> None:
+        info = self._job.output.info
+        tile = self._limits.get(member.node.id, self._job.tile)
+        smaller = smaller_side(tile, (info.height, info.width))
+        if smaller is not None:
+            self._limits[member.node.id] = smaller
+            self._listener.on_notice(
+                f"memory ran out on {member.name}: its next worker uses tiles of {smaller} pixels"
+            )
+
+    def _give_back(self, task: Task) -> None:
+        if task.frames:
+            self._listener.on_lost(task.segment)
+        self._pending.appendleft(task.segment)
+
+    def _look_for_silent(self) -> None:
+        now = time.monotonic()
+        for member in list(self._team.members):
+            if member.tasks and now - member.heard > self._team.silence:
+                self._bury(member, TimeoutError(f"silent for {self._team.silence:.0f} s"))
+
+
+def _keep(path: Path, files: Files) -> None:
+    """Write a finished segment, on the disk and whole before it has its name."""
+    if path.is_dir():
+        remove(path)
+    with whole(path) as temporary:
+        if "" in files:
+            temporary.write_bytes(files[""])
+        else:
+            temporary.mkdir()
+            for name, content in files.items():
+                (temporary / name).write_bytes(content)
