@@ -173,8 +173,8 @@ def _code(folder: Path) -> Path:
     for package in ("", "export", "weights"):
         found = find_spec(f"vsrdb_cli.{package}".rstrip("."))
         assert found is not None
-        (place,) = found.submodule_search_locations or ()
-        shutil.copytree(place, whole / package, ignore=unwanted, dirs_exist_ok=True)
+        assert found.submodule_search_locations is not None
+        shutil.copytree(found.submodule_search_locations[0], whole / package, ignore=unwanted, dirs_exist_ok=True)
     return whole
 
 

@@ -178,7 +178,9 @@ class Record:
             resumed=resumed,
             restoring_seconds=self.restoring_seconds,
             damage=(*read.damage, *lost),
-            part=info.cut and range(info.cut.first, info.cut.first + info.cut.count),
+            part=None
+            if info.cut is None
+            else range(info.cut.first, info.cut.first + info.cut.count),
             nodes=nodes,
         )
 
