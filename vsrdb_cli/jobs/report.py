@@ -151,7 +151,7 @@ class Record:
             resumed=resumed,
             restoring_seconds=self.restoring_seconds,
             damage=(*read.damage, *lost),
-            part=info.cut and range(info.cut.first, info.cut.first + info.cut.count),
+            part=info.cut.frames if info.cut else None,
         )
 
 
