@@ -72,7 +72,7 @@ class Finding:
 
 
 def judge(info: VideoInfo, measures: Measures, trial: Trial) -> tuple[Verdict, list[Finding]]:
-    """The verdict and all that was found. One enlarged is to be shrunk first, whatever else."""
+    """The verdict and all that was found. What is enlarged is to be shrunk first, whatever else."""
     found = [
         _size(info, measures),
         _blur(measures),
@@ -86,10 +86,15 @@ def judge(info: VideoInfo, measures: Measures, trial: Trial) -> tuple[Verdict, l
         _consistency(trial),
         _change(trial),
     ]
-    if measures.enlarged_by >= ENLARGED:
+    if is_enlarged(measures):
         return Verdict.LITTLE, found
     called_for = [finding.speaks_for for finding in found if finding.speaks_for is not None]
     return min(called_for, key=lambda verdict: verdict.rank, default=Verdict.WORTH), found
+
+
+def is_enlarged(measures: Measures) -> bool:
+    """Whether it is to be shrunk first; under much noise its real resolution cannot be told."""
+    return measures.enlarged_by >= ENLARGED and measures.noise <= NOISE
 
 
 def _size(info: VideoInfo, measures: Measures) -> Finding:
@@ -98,7 +103,7 @@ def _size(info: VideoInfo, measures: Measures) -> Finding:
     if factor == 1:
         return Finding("size", f"{size}, with detail as fine as its pixels")
     real = f"{round(info.width / factor)}x{round(info.height / factor)}"
-    if factor < ENLARGED:
+    if not is_enlarged(measures):
         return Finding("size", f"{size}, no finer than {real}")
     return Finding("size", f"{size}, enlarged: no finer than {real}", Verdict.LITTLE)
 
