@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write all that was measured")
     args = parser.parse_args()
     rows = []
-    print("| clip | kind | gain, dB | verdict |\n| --- | --- | --- | --- |")
+    print("| clip | kind | gain, dB | verdict | reasons |\n| --- | --- | --- | --- | --- |")
     for file in sorted(args.clips.glob("*.mp4")):
         for kind, frames, truths in variants(file):
             with tempfile.TemporaryDirectory() as folder:
@@ -126,8 +126,9 @@ def main() -> None:
                 advice = advise(path, args.weights)
                 measured = gain(path, truths, args.weights)
             rows.append({"clip": file.stem, "kind": kind, "gain": measured} | advice.as_json())
+            reasons = ", ".join(one.name for one in advice.findings if one.is_reason)
             print(
-                f"| {file.stem} | {kind} | {measured:+.2f} | {advice.verdict.value} |",
+                f"| {file.stem} | {kind} | {measured:+.2f} | {advice.verdict.value} | {reasons or '-'} |",
                 flush=True,
             )
     gains = [row["gain"] for row in rows]

@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vsrdb_cli.advice.verdict import COMBING, ENLARGED
+from vsrdb_cli.advice.verdict import COMBING, is_enlarged
 from vsrdb_cli.options import Hdr
 from vsrdb_cli.video.info import Kind
 
@@ -34,8 +34,8 @@ def command_for(info: VideoInfo, measures: Measures, *, weights: str | None, hdr
     filters = []
     if measures.combing > COMBING:
         filters.append("bwdif=deint=all")
-    factor = measures.enlarged_by
-    if factor >= ENLARGED:
+    if is_enlarged(measures):
+        factor = measures.enlarged_by
         filters.append(f"scale=iw/{factor:g}:ih/{factor:g}:flags=area")
         height, width = int(height / factor), int(width / factor)
     before = ""

@@ -38,7 +38,8 @@ class Measures:
     enlarged_by: the factor by which the picture can be made smaller without loss of detail; 1
     where it cannot. blur: 0 (sharp) to 1, Crete's measure. blur_ratio: how much weaker the finest
     detail is along its weakest direction than across it; blur_angle: that direction, degrees from
-    horizontal, counterclockwise. noise: standard deviation in codes. blocking: steps at an 8x8 grid
+    horizontal, counterclockwise. noise: standard deviation in codes; noise_share: its power
+    over that of all fine detail. blocking: steps at an 8x8 grid
     over steps beside it; 1 is none. combing: share of the picture in combs. banding: share of the
     smooth parts that are stairs. dark, clipped: shares of the picture. duplicates: share of frames
     equal to the one before. motion, fast_motion: median and 95th percentile of its length, pixels a
@@ -50,6 +51,7 @@ class Measures:
     blur_ratio: float
     blur_angle: float
     noise: float
+    noise_share: float
     blocking: float
     combing: float
     banding: float
@@ -87,6 +89,7 @@ def measure(run: Luma) -> Measures:
         blur_ratio=ratio,
         blur_angle=angle,
         noise=fmean(noise(picture) for picture in pictures),
+        noise_share=fmean(noise_share(picture) for picture in pictures),
         blocking=fmean(blocking(picture) for picture in pictures),
         combing=fmean(combing(torch.from_numpy(picture)) for picture in pictures),
         banding=fmean(banding(picture) for picture in pictures),
@@ -158,6 +161,12 @@ def noise(picture: Luma) -> float:
     across = flattest[:, :, 1::2] - flattest[:, :, ::2]
     diagonal = (across[:, 1::2] - across[:, ::2]) / 2
     return float(np.median(np.abs(diagonal))) / 0.6745
+
+
+def noise_share(picture: Luma) -> float:
+    """Power of the noise over that of what each pixel has beyond the mean of 3x3."""
+    fine = picture - extra("cv2").blur(picture, (3, 3))
+    return noise(picture) ** 2 / max(float(np.square(fine).mean()), 1.0)
 
 
 def blocking(picture: Luma) -> float:

@@ -12,10 +12,10 @@ if TYPE_CHECKING:
     from vsrdb_cli.video.info import VideoInfo
 
 # Beyond these the network leaves what it was trained on, or there is nothing for it to do.
-NOISE = 4.0  # codes
+NOISE_SHARE = 0.10
 BLOCKING = 1.3
 ENLARGED = 2.0
-COMBING = 0.01
+COMBING = 0.05
 UNEXPLAINED = 0.10
 CHANGE = 1e-5
 # Beyond these something is worth a word, but does not change the verdict.
@@ -45,7 +45,7 @@ class Verdict(Enum):
 
 
 _USUAL_GAIN = {
-    Verdict.WORTH: (0.7, 1.6),
+    Verdict.WORTH: (1.0, 1.6),
     Verdict.LITTLE: (0.1, 0.3),
     Verdict.OUTSIDE: (-0.4, 0.1),
 }
@@ -72,7 +72,7 @@ class Finding:
 
 
 def judge(info: VideoInfo, measures: Measures, trial: Trial) -> tuple[Verdict, list[Finding]]:
-    """The verdict and all that was found. One enlarged is to be shrunk first, whatever else."""
+    """The verdict and all that was found. What is enlarged is to be shrunk first, whatever else."""
     found = [
         _size(info, measures),
         _blur(measures),
@@ -86,10 +86,15 @@ def judge(info: VideoInfo, measures: Measures, trial: Trial) -> tuple[Verdict, l
         _consistency(trial),
         _change(trial),
     ]
-    if measures.enlarged_by >= ENLARGED:
+    if is_enlarged(measures):
         return Verdict.LITTLE, found
     called_for = [finding.speaks_for for finding in found if finding.speaks_for is not None]
     return min(called_for, key=lambda verdict: verdict.rank, default=Verdict.WORTH), found
+
+
+def is_enlarged(measures: Measures) -> bool:
+    """Whether it is to be shrunk first; under much noise its real resolution cannot be told."""
+    return measures.enlarged_by >= ENLARGED and measures.noise_share <= NOISE_SHARE
 
 
 def _size(info: VideoInfo, measures: Measures) -> Finding:
@@ -98,7 +103,7 @@ def _size(info: VideoInfo, measures: Measures) -> Finding:
     if factor == 1:
         return Finding("size", f"{size}, with detail as fine as its pixels")
     real = f"{round(info.width / factor)}x{round(info.height / factor)}"
-    if factor < ENLARGED:
+    if not is_enlarged(measures):
         return Finding("size", f"{size}, no finer than {real}")
     return Finding("size", f"{size}, enlarged: no finer than {real}", Verdict.LITTLE)
 
@@ -111,10 +116,9 @@ def _blur(measures: Measures) -> Finding:
 
 
 def _noise(measures: Measures) -> Finding:
-    text = f"{measures.noise:.1f} of 255"
-    if measures.noise <= NOISE:
-        return Finding("noise", text)
-    return Finding("noise", f"{text}, above {NOISE:g}: it would be sharpened", Verdict.OUTSIDE)
+    text = f"{measures.noise:.1f} of 255, {measures.noise_share:.0%} of fine detail"
+    outside = measures.noise_share > NOISE_SHARE
+    return Finding("noise", text, Verdict.OUTSIDE if outside else None)
 
 
 def _blocks(measures: Measures) -> Finding:

@@ -178,9 +178,7 @@ class Record:
             resumed=resumed,
             restoring_seconds=self.restoring_seconds,
             damage=(*read.damage, *lost),
-            part=None
-            if info.cut is None
-            else range(info.cut.first, info.cut.first + info.cut.count),
+            part=info.cut.frames if info.cut else None,
             nodes=nodes,
         )
 

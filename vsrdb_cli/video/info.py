@@ -68,6 +68,11 @@ class Cut:
     begin: int
     seconds: Fraction | None
 
+    @property
+    def frames(self) -> range:
+        """Counted from the source's first one."""
+        return range(self.first, self.first + self.count)
+
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
