@@ -54,10 +54,10 @@ def options(tiny):
     return replace(OPTIONS, weights=tiny, precision="float32", ray="auto", encoder=lossless)
 
 
-@pytest.fixture(scope="module")
-def unbroken(source, options, tmp_path_factory):
-    """The frames of a run in one piece, on one machine."""
-    target = tmp_path_factory.mktemp("whole") / "whole.mkv"
+@pytest.fixture
+def unbroken(source, options, tmp_path):
+    """The frames of a run in one piece, on one machine; with one thread, as a node's one CPU."""
+    target = tmp_path / "whole.mkv"
     restore_video(source, target, replace(options, ray=None, segment_seconds=60))
     return pixels(target)
 
