@@ -230,6 +230,18 @@ def test_the_table_of_roots_has_a_row_for_every_clip_with_the_gain_over_the_base
         assert row[7].strip()[0] in "+-"
 
 
+def test_a_summary_has_only_means():
+    where = pictures("restored", RESTORED), pictures("truth", TRUTH), "--all-frames", "--summary"
+    rows = [line.split("│")[1:-1] for line in run(*where).stdout.splitlines() if "│" in line]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["mean", "30.45", "0.9527", "0.059"],
+    ]
+    (method,) = json.loads(run(*where, "--json").stdout)["methods"].values()
+    (clip,) = method["clips"].values()
+    assert clip.keys() == {"mean"}
+    assert clip["mean"] == method["mean"]
+
+
 def test_progress_tells_the_frames_done_of_all_clips(reds4, monkeypatch):
     told = []
 

@@ -48,7 +48,7 @@ _OTHER_HINT = "the file is damaged or for another network; use a bundled one: vs
 class Checkpoint:
     """Weights, proven and ready to build a network of.
 
-    name: the bundled one, or the file's without its ending (an imported one's name). sha256: of the file, in full.
+    name: the bundled one, or the file's without its ending. sha256: of the file, in full.
     state: float32 parameters by their released names, without training-only heads.
     channel_order, licence, origin, recipe: as recorded in the file, "" where they are not.
     """

@@ -38,6 +38,7 @@ _TABLE_9_WIDTH = 141  # with three numbers to a line
     "Table 9 of the FMA-Net paper with this restoration beside the paper's numbers.",
 )
 @click.option("--all-frames", is_flag=True, help="Score every clip's first and last frame, too.")
+@click.option("--summary", is_flag=True, help="Print means only, no line for every frame or clip.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: per frame and mean.")
 @click.option(
     "--plot", type=PATH, metavar="FILE.png", help="Draw quality per frame (.png, .svg or .pdf)."
@@ -50,6 +51,7 @@ def evaluate(
     baseline: str | None,
     reds4: Path | None,
     all_frames: bool,
+    summary: bool,
     as_json: bool,
     plot: Path | None,
 ) -> None:
@@ -96,12 +98,12 @@ def evaluate(
     if as_json:
         sources = {"restored": restored, "ground_truth": truth, "input": lr}
         data: dict[str, Any] = {name: path and str(path) for name, path in sources.items()}
-        data |= evaluation.as_json() | {"notices": notices}
+        data |= evaluation.as_json(summary=summary) | {"notices": notices}
         if reds4:
             data["paper"] = paper_as_json()
         console.result(json.dumps(data, indent=2, allow_nan=False))
     else:
-        console.show(_table_9(evaluation) if reds4 else _table(evaluation))
+        console.show(_table_9(evaluation) if reds4 else _table(evaluation, summary=summary))
 
 
 def _truth(ground_truth: Path | None, reds4: Path | None) -> Path:
@@ -124,8 +126,11 @@ def _caption(evaluation: Evaluation) -> str:
     return f"RGB, 4 pixels cut on each side; {left_out if evaluation.end_frames else 'all frames'}"
 
 
-def _table(evaluation: Evaluation) -> Table:
-    """Frames of one clip, or several clips, and the mean; every method side by side."""
+def _table(evaluation: Evaluation, *, summary: bool) -> Table:
+    """Frames of one clip, or several clips, and the mean; every method side by side.
+
+    A summary is the mean alone.
+    """
     from rich.table import Table
 
     methods = list(evaluation.methods)
@@ -144,6 +149,10 @@ def _table(evaluation: Evaluation) -> Table:
             cells.append(f"{scores[0].psnr - scores[1].psnr:+.2f}")
         table.add_row(name, *cells)
 
+    means = [evaluation.mean(method) for method in methods]
+    if summary:
+        add("mean", means)
+        return table
     if len(clips) == 1:
         columns = [evaluation.methods[method][0].frames for method in methods]
         for index, scores in enumerate(zip(*columns, strict=True), clips[0].first):
@@ -152,7 +161,7 @@ def _table(evaluation: Evaluation) -> Table:
         for index, clip in enumerate(clips):
             add(clip.name, [evaluation.methods[method][index].mean for method in methods])
     table.add_section()
-    add("mean", [evaluation.mean(method) for method in methods])
+    add("mean", means)
     return table
 
 

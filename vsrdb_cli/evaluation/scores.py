@@ -79,6 +79,11 @@ class ClipScores:
         """Over the frames."""
         return Score.mean(self.frames)
 
+    def frames_as_json(self) -> dict[str, Any]:
+        """Every frame's, by its index."""
+        scores = enumerate(self.frames, self.first)
+        return {"frames": [{"frame": index, **score.as_json()} for index, score in scores]}
+
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
@@ -97,20 +102,15 @@ class Evaluation:
         """Over the clips, each counting the same, as in the paper."""
         return Score.mean([clip.mean for clip in self.methods[method]])
 
-    def as_json(self) -> dict[str, Any]:
-        """Per frame and mean, ready for `json.dumps`."""
+    def as_json(self, *, summary: bool = False) -> dict[str, Any]:
+        """Per frame and mean, ready for `json.dumps`; a summary has only means."""
         return {
             "end_frames_left_out": self.end_frames,
             "methods": {
                 method: {
                     "clips": {
-                        clip.name: {
-                            "frames": [
-                                {"frame": index, **score.as_json()}
-                                for index, score in enumerate(clip.frames, clip.first)
-                            ],
-                            "mean": clip.mean.as_json(),
-                        }
+                        clip.name: ({} if summary else clip.frames_as_json())
+                        | {"mean": clip.mean.as_json()}
                         for clip in clips
                     },
                     "mean": self.mean(method).as_json(),
