@@ -1,6 +1,8 @@
 """`vsrdb restore` for other programs: JSON lines, exit statuses, pipes, a configuration file."""
 
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -166,6 +168,22 @@ def test_a_video_goes_through_pipes_between_two_ffmpeg(tmp_path, source):
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     assert [clips.number_in(frame) for frame in frames] == list(range(26))
     assert frames[0].shape == (96, 128, 3)
+
+
+def test_the_pages_pipe_keeps_every_frame_and_the_sound(tmp_path):
+    page = (ROOT / "docs" / "VIDEO.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"```sh\n(ffmpeg .*?)```", page, re.DOTALL)
+    clips.make(tmp_path / "in.mkv", frames=26, audio=("aac",), audio_seconds=1)
+    program = " ".join(f"'{part}'" for part in PROGRAM)
+    line = line.replace("vsrdb restore - -", f"{program} - - --weights nearest --quiet")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run(line, shell=True, check=True, cwd=tmp_path, env=environment, timeout=120)
+    with av.open(str(tmp_path / "in.mkv")) as before, av.open(str(tmp_path / "out.mkv")) as after:
+        sounds = [[bytes(p) for p in c.demux(audio=0) if p.size] for c in (before, after)]
+        assert sounds[0] == sounds[1]
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    assert [clips.number_in(frame) for frame in frames] == list(range(26))
 
 
 def test_a_configuration_file_gives_options_and_the_command_line_wins(tmp_path, source):

@@ -10,13 +10,16 @@ from click.testing import CliRunner
 
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.cli import main
+from vsrdb_cli.dry_run import part, trial_encode
 from vsrdb_cli.dry_run.estimate import estimate_run
 from vsrdb_cli.errors import OptionError, OutputError, VsrdbError
+from vsrdb_cli.jobs.crew import Alone
 from vsrdb_cli.jobs.journal import Journal
 from vsrdb_cli.jobs.run import work_folder
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.pipeline import memory
 from vsrdb_cli.pipeline.memory import SHARE, pipeline_bytes
+from vsrdb_cli.pipeline.tiling import TiledRunner, Tiling
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.pipe import PIPE
 
@@ -128,6 +131,63 @@ def test_the_tiles_are_those_of_the_run(tmp_path, monkeypatch):
     estimate = estimate_run(source, tmp_path / "out.mp4", NEAREST)
     assert 64 <= estimate.tile < 320
     assert restore_video(source, tmp_path / "out.mp4", NEAREST).tile == estimate.tile
+
+
+class Slow(BuiltinRunner):
+    """Remembers the sizes it was given."""
+
+    def __init__(self):
+        super().__init__("nearest")
+        self.sizes = []
+
+    def restore(self, window):
+        self.sizes.append(tuple(window[0].shape[2:]))
+        return super().restore(window)
+
+
+@pytest.mark.parametrize("longest, whole", [(1e9, True), (0.0, False)])
+def test_of_large_pictures_a_part_is_restored_where_the_whole_takes_long(
+    tmp_path, monkeypatch, longest, whole
+):
+    source = clips.make(tmp_path / "in.mp4", frames=4, height=360, width=640)
+    monkeypatch.setattr(part, "LONGEST_SECONDS", longest)
+    runner = Slow()
+    crew = Alone(NEAREST, runner)
+    estimate = estimate_run(source, tmp_path / "out.mp4", NEAREST, crew=crew)
+    assert ((360, 640) in runner.sizes) == whole
+    assert any("from a part of a picture" in notice for notice in estimate.notices) != whole
+    assert estimate.seconds_per_frame > 0
+    assert estimate.output_bytes > 0
+
+
+def test_the_time_of_a_part_counts_every_pixel_of_tiles_and_repeated_features(monkeypatch):
+    ticks = iter(range(100))
+    monkeypatch.setattr(part, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    area = part.PART[0] * part.PART[1]
+    assert part.frame_seconds(Slow(), (360, 640)) == pytest.approx(2 * 360 * 640 / area)
+    tiling = Tiling.of(360, 640, 128)
+    pixels = tiling.count * tiling.tile_size[0] * tiling.tile_size[1]
+    held = part.frame_seconds(TiledRunner(Slow(), tiling), (360, 640))
+    assert held == pytest.approx(2 * pixels / area)
+    again = part.frame_seconds(TiledRunner(Slow(), tiling, hold=False), (360, 640))
+    assert again == pytest.approx(4 * pixels / area)
+
+
+def test_few_pictures_are_encoded_where_they_take_long(tmp_path, source, monkeypatch):
+    written = []
+    real = trial_encode._write
+    monkeypatch.setattr(trial_encode, "LONGEST_SECONDS", -1.0)
+    monkeypatch.setattr(
+        trial_encode, "_write", lambda frames, sink: real(watch(frames, written), sink)
+    )
+    assert estimate_run(source, tmp_path / "out.mp4", NEAREST).output_bytes > 0
+    assert max(written) == 3
+
+
+def watch(frames, written):
+    for number, frame in enumerate(frames, 1):
+        written.append(number)
+        yield frame
 
 
 def test_that_memory_or_disk_will_not_do_is_told(tmp_path, source, monkeypatch):

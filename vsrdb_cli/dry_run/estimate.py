@@ -13,7 +13,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.backends.runner import Runner
+from vsrdb_cli.dry_run import part
 from vsrdb_cli.dry_run.trial_encode import measure
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.files import is_there
@@ -132,7 +134,7 @@ def estimate_run(
     new_folders: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,  # noqa: ARG005
 ) -> Estimate:
-    """Restore two frames, encode some that are merely enlarged, and leave nothing behind.
+    """Restore two frames or a part of one, encode some merely enlarged, and leave nothing behind.
 
     Args:
         source, target, options: as `vsrdb_cli.restore.restore_video` takes them.
@@ -168,7 +170,12 @@ def estimate_run(
         divided = is_divided(info, target, options)
         finished = finished_frames(reader, target, options, output, runner.info) if divided else 0
         restorer = restorer_for(runner, options, tile, size, bit_depth=output.bit_depth)
+        part_seconds = _part_seconds(runner, options, output, tile)
+        if part_seconds is not None:
+            restorer = Restorer(BuiltinRunner("bicubic"), scale=options.scale, tile=None)
+            notices = (*notices, "estimated from a part of a picture, since whole ones take long")
         restored, network_seconds = _restore_some(reader, restorer, output.bit_depth, on_progress)
+        network_seconds = part_seconds or network_seconds
         trial = measure(
             output, reader, restored, scale=options.scale, segment_seconds=options.segment_seconds
         )
@@ -255,6 +262,18 @@ def _loads(
         network = tiled(runner, *size, tile, budget).memory(*size).total(runner.length)
         loads.append(Load(device, count, network, other, available_bytes(device)))
     return tuple(loads)
+
+
+def _part_seconds(
+    runner: Runner, options: RestoreOptions, output: Output, tile: int | None
+) -> float | None:
+    """Seconds for each picture, by a part of it; None where whole ones do not take long."""
+    size = output.info.height, output.info.width
+    if not part.is_large(runner, size):
+        return None
+    budget = network_budget(runner.info.device, options, size, bit_depth=output.bit_depth)
+    seconds = part.frame_seconds(tiled(runner, *size, tile, budget), size)
+    return seconds if RESTORED * seconds > part.LONGEST_SECONDS else None
 
 
 def _restore_some(

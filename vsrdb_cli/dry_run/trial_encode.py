@@ -19,6 +19,9 @@ from vsrdb_cli.video.stream_fates import Fate, StreamPlan
 
 # Frames merely enlarged, since restoring so many would take too long.
 ENLARGED = 24
+# Few of them do if they are large: no more are begun after this time.
+LONGEST_SECONDS = 5.0
+_FEWEST = 3
 # libx264 and its like put a picture of its own into a video at least this often.
 _KEY_FRAMES = 250
 # How much more or less than its beginning the rest of a video may be taken to hold.
@@ -88,13 +91,17 @@ def _measure_video(
     few: list[Frame] = []
 
     def watched() -> Iterable[Frame]:
-        for frame in enlarged:
+        started = time.monotonic()
+        for number, frame in enumerate(enlarged, 1):
             if len(few) < len(restored):
                 few.append(frame)
             yield frame
+            if number >= _FEWEST and time.monotonic() - started > LONGEST_SECONDS:
+                return
 
     many_sizes, write_seconds = _encoded(watched(), output)
     read_seconds = _read_seconds(reader)
+    tried = len(many_sizes)
     frames = info.frame_count
     if frames is None:
         return Trial(None, read_seconds, write_seconds)
@@ -102,7 +109,7 @@ def _measure_video(
     many = _Packets.of(many_sizes)
     parts = max(1.0, (info.duration_seconds or 0) / segment_seconds)
     keys = min(max(parts, frames / _KEY_FRAMES), frames)
-    sides, busy = _source_packets(info, output.fates)
+    sides, busy = _source_packets(info, output.fates, tried)
     video = many.key * busy.key * keys + many.other * busy.other * (frames - keys)
     return Trial(round(detail * video) + sides, read_seconds, write_seconds)
 
@@ -156,7 +163,9 @@ def _read_seconds(reader: FrameSource) -> float:
     return (time.monotonic() - started) / max(count, 1)
 
 
-def _source_packets(info: VideoInfo, plans: Sequence[StreamPlan]) -> tuple[int, _Packets]:
+def _source_packets(
+    info: VideoInfo, plans: Sequence[StreamPlan], tried: int
+) -> tuple[int, _Packets]:
     """Bytes of the streams that come along, and the mean size of the video's packets.
 
     The latter as a ratio to the packets of the beginning. Nothing is decoded.
@@ -169,7 +178,7 @@ def _source_packets(info: VideoInfo, plans: Sequence[StreamPlan]) -> tuple[int, 
     if info.cut is not None:
         sizes = sizes[info.cut.first : info.cut.first + info.cut.count]
         sides = round(sides * len(sizes) / total)
-    whole, begin = _Packets.of(sizes), _Packets.of(sizes[:ENLARGED])
+    whole, begin = _Packets.of(sizes), _Packets.of(sizes[:tried])
     return sides, _Packets(_ratio(whole.key, begin.key), _ratio(whole.other, begin.other))
 
 

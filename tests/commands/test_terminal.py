@@ -1,0 +1,84 @@
+"""At a real terminal: nothing binary, whole words, a cursor after Ctrl-C, something at once."""
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import clips
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = [sys.executable, "-m", "vsrdb_cli", "restore", "--weights", "nearest"]
+
+
+def start(*arguments, folder):
+    """The program with a terminal of 80 columns; also the end that shows what it prints."""
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80", "TERM": "xterm"}
+    run = subprocess.Popen(
+        [*PROGRAM, *map(str, arguments)],
+        stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder, env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+    )  # fmt: skip
+    os.close(theirs)
+    return run, ours
+
+
+def rest(ours):
+    shown = b""
+    while True:
+        try:
+            more = os.read(ours, 65536)
+        except OSError:  # Linux's end of a terminal
+            return shown.decode()
+        if not more:
+            return shown.decode()
+        shown += more
+
+
+@pytest.fixture
+def source(tmp_path):
+    return clips.make(tmp_path / "in.mp4", frames=3, height=24, width=32)
+
+
+@pytest.mark.parametrize("paths, says", [
+    (("in.mp4", "-"), "stdout is a terminal"), (("-", "out.mp4"), "stdin is a terminal"),
+])  # fmt: skip
+def test_no_stream_comes_from_or_goes_to_a_terminal(tmp_path, source, paths, says):
+    run, ours = start(*paths, folder=tmp_path)
+    shown = rest(ours)
+    assert run.wait(60) == 2
+    assert says in shown
+    assert "YUV4MPEG2" not in shown
+
+
+def test_lines_are_wrapped_between_words(tmp_path, source):
+    name = " ".join(["a word or two"] * 10)
+    run, ours = start(f"{name}.mp4", "out.mp4", folder=tmp_path)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", rest(ours))
+    assert run.wait(60) == 1
+    said = shown[shown.index("error: ") :].splitlines()
+    assert len(said) > 2
+    words = {*name.split(), "two.mp4"}
+    for line in said[:2]:
+        assert len(line) <= 80
+        assert set(line.removeprefix("error: ").split()) <= words
+
+
+def test_ctrl_c_gives_the_cursor_back_and_ends_with_130(tmp_path):
+    source = clips.make(tmp_path / "in.mp4", frames=500, height=90, width=160)
+    run, ours = start(source, "out.mp4", "--preset", "slower", folder=tmp_path)
+    shown = ""
+    while "restoring" not in shown:
+        shown += os.read(ours, 65536).decode(errors="replace")
+    run.send_signal(signal.SIGINT)
+    shown += rest(ours)
+    assert run.wait(60) == 130
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+    assert "stopped" in shown
+    assert shown.endswith("\n") or shown.endswith("\x1b[?25h")
+    assert not (tmp_path / "out.mp4").exists()
