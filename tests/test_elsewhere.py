@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[1]
 WITHOUT = """
 import ctypes, os, pathlib, signal, stat, sys
 
-import av, click, filelock, numpy, platformdirs, psutil, rich, torch  # they have their own ways on each system
+# These have their own ways on each system.
+import av, click, filelock, numpy, platformdirs, psutil, rich, torch
 
 for name in ("fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "readline"):
     sys.modules[name] = None

@@ -16,6 +16,8 @@ from vsrdb_cli.options import EncoderOptions, RestoreOptions, declared_options, 
 from vsrdb_cli.restore import restore_video
 
 DECLARED = list(declared_options())
+# What an option is of no use without.
+NEEDED = {"ray_ship_code": {"ray": "auto"}}
 each_option = pytest.mark.parametrize("entry", DECLARED, ids=flag_of)
 
 
@@ -47,7 +49,8 @@ def by_command(*arguments):
 
 def on_the_line(entry):
     value = sample(entry)
-    return [f"--{flag_of(entry)}", *([] if value is True else [value])]
+    needed = [f"--{name}={of}" for name, of in NEEDED.get(entry.name, {}).items()]
+    return [f"--{flag_of(entry)}", *([] if value is True else [value]), *needed]
 
 
 def value_in(options, entry):
@@ -75,14 +78,15 @@ def test_the_command_takes_it_and_reads_it_as_a_program_does(entry):
     options = by_command(*on_the_line(entry))
     value = sample(entry)
     given = (value,) if entry.name == "extra" else not entry.default if value is True else value
-    assert options == RestoreOptions.of(**{entry.name: given})
+    assert options == RestoreOptions.of(**{entry.name: given}, **NEEDED.get(entry.name, {}))
     assert value_in(options, entry) != value_in(RestoreOptions(), entry)
 
 
 @each_option
 def test_the_configuration_file_takes_it_under_the_same_name(entry, tmp_path):
     file = tmp_path / "vsrdb.toml"
-    file.write_text(f"{flag_of(entry)} = {json.dumps(sample(entry))}\n")
+    values = {flag_of(entry): sample(entry), **NEEDED.get(entry.name, {})}
+    file.write_text("".join(f"{name} = {json.dumps(value)}\n" for name, value in values.items()))
     assert by_command("--config", file) == by_command(*on_the_line(entry))
 
 

@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
-
 from vsrdb_cli.errors import OptionError, OutputError
 
 MEBIBYTE = 1 << 20
@@ -113,6 +111,8 @@ def temporary_beside(path: Path) -> Path:
 
     What a killed run of this machine has left there for the same `path` is removed.
     """
+    import psutil  # here: `vsrdb --help` needs this module, too
+
     # The machine is part of the name, since another's processes cannot be seen from here.
     key = hashlib.sha256(f"{platform.node()}/{path.name}".encode(errors="surrogateescape"))
     begin = f".vsrdb-{key.hexdigest()[:8]}"

@@ -127,10 +127,8 @@ def main() -> None:
                 measured = gain(path, truths, args.weights)
             rows.append({"clip": file.stem, "kind": kind, "gain": measured} | advice.as_json())
             reasons = ", ".join(one.name for one in advice.findings if one.is_reason)
-            print(
-                f"| {file.stem} | {kind} | {measured:+.2f} | {advice.verdict.value} | {reasons or '-'} |",
-                flush=True,
-            )
+            row = [file.stem, kind, f"{measured:+.2f}", advice.verdict.value, reasons or "-"]
+            print(f"| {' | '.join(row)} |", flush=True)
     gains = [row["gain"] for row in rows]
     print(f"rank correlation: {spearmanr([row['rank'] for row in rows], gains)[0]:.2f}")
     if args.json:

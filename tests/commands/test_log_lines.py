@@ -80,7 +80,7 @@ def test_verbose_tells_of_network_and_encoder(tmp_path, source):
 @pytest.mark.parametrize("option", ["--report", "--log-file"])
 def test_a_path_that_cannot_be_is_refused_before_the_work(tmp_path, source, option):
     done = vsrdb(source, tmp_path / "out.mp4", option, tmp_path / "no" / "file")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "does not exist" in done.stderr
     assert not (tmp_path / "out.mp4").exists()
     if option == "--report":

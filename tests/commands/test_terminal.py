@@ -63,7 +63,7 @@ def test_lines_are_wrapped_between_words(tmp_path, source):
     assert run.wait(60) == 1
     said = shown[shown.index("error: ") :].splitlines()
     assert len(said) > 2
-    words = {*name.split(), "two.mp4"}
+    words = {*name.split(), "two.mp4", *["does", "not", "exist"]}
     for line in said[:2]:
         assert len(line) <= 80
         assert set(line.removeprefix("error: ").split()) <= words

@@ -174,7 +174,12 @@ def _code(folder: Path) -> Path:
         found = find_spec(f"vsrdb_cli.{package}".rstrip("."))
         assert found is not None
         assert found.submodule_search_locations is not None
-        shutil.copytree(found.submodule_search_locations[0], whole / package, ignore=unwanted, dirs_exist_ok=True)
+        shutil.copytree(
+            found.submodule_search_locations[0],
+            whole / package,
+            ignore=unwanted,
+            dirs_exist_ok=True,
+        )
     return whole
 
 

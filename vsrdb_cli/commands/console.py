@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -39,7 +40,7 @@ _WIDE = 80
 
 def say(text: str) -> None:
     """A line for the user, not a result: to stderr."""
-    _message(Text(printable(text)))
+    _message(text)
 
 
 def result(text: str) -> None:
@@ -63,25 +64,31 @@ def show(table: Table) -> None:
 
 def report(error: VsrdbError) -> None:
     """What was wrong and what helps, to stderr."""
-    _message(_marked("error: ", "bold red", str(error)))
+    _message(str(error), "error: ", "bold red")
     if error.hint:
-        messages.print(_marked("hint: ", "bold", error.hint), soft_wrap=True)
+        messages.print(_marked(printable(error.hint), "hint: ", "bold"), soft_wrap=True)
 
 
 def warn(text: str) -> None:
     """Something that went wrong though the run went on: to stderr."""
-    _message(_marked("warning: ", "bold yellow", text))
+    _message(text, "warning: ", "bold yellow")
 
 
-def _marked(mark: str, style: str, text: str) -> Text:
-    return Text(mark, style=style).append(printable(text), style="default not bold")
+def _marked(text: str, mark: str, style: str) -> Text:
+    marked = Text(mark + text)
+    marked.stylize(style, 0, len(mark))
+    return marked
 
 
-def _message(text: Text) -> None:
+def _message(text: str, mark: str = "", style: str = "") -> None:
+    shown = mark + printable(text)
     if messages.is_terminal:
-        messages.print(text, overflow="ignore", crop=False)
-    else:
-        messages.print(text, soft_wrap=True)
+        # Rich would cut a word that is longer than a line: a path that nobody could copy.
+        shown = "\n".join(
+            textwrap.fill(line, messages.width, break_long_words=False, break_on_hyphens=False)
+            for line in shown.splitlines()
+        )
+    messages.print(_marked(shown.removeprefix(mark), mark, style), soft_wrap=True)
 
 
 def printable(text: str) -> str:
