@@ -7,6 +7,8 @@ from pathlib import Path
 import clips
 import pytest
 
+pytestmark = pytest.mark.slow  # each starts a Python that imports torch
+
 ROOT = Path(__file__).parents[1]
 # What Windows has not: modules, signals, folders that can be opened, processes' own files, glibc.
 WITHOUT = """

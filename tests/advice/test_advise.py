@@ -214,12 +214,14 @@ def test_the_command_shrinks_what_is_enlarged_and_keeps_the_sound(tmp_path, info
         assert len(list(prepared.times())) == 6
 
 
+@pytest.mark.slow
 def test_the_demo_is_worth_it(advice):
     assert advice.verdict is Verdict.WORTH
     assert advice.trial.consistency > 40
     assert advice.command.startswith("vsrdb restore ")
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_verdict_all_findings_and_what_to_run(advice, monkeypatch):
     import vsrdb_cli.advice.advise as module
 

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # each starts a Python that imports torch
+
 pytestmark = pytest.mark.skipif(
     not Path("/proc/self/maps").is_file(), reason="looks into /proc, which only Linux has"
 )

@@ -11,6 +11,8 @@ from pathlib import Path
 import clips
 import pytest
 
+pytestmark = pytest.mark.slow  # each starts a Python that imports torch
+
 ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "vsrdb_cli", "restore", "--weights", "nearest"]
 

@@ -106,6 +106,7 @@ def test_a_name_that_looks_like_markup_stays_text(inspect, video, tmp_path):
     assert name in data_of(tmp_path / "page.html")["title"]
 
 
+@pytest.mark.slow
 def test_kernels_of_a_large_picture_are_thinned_to_fit_the_page(inspect, tmp_path):
     source = clips.make(tmp_path / "large.mkv", height=180, width=320, frames=3)
     inspect(source, "-o", tmp_path / "page.html", "--at", "1f", "--tile", 128, "--frames", 1)
