@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.slow  # each starts a Python that imports torch
-
-pytestmark = pytest.mark.skipif(
-    not Path("/proc/self/maps").is_file(), reason="looks into /proc, which only Linux has"
-)
+pytestmark = [
+    pytest.mark.slow,  # each starts a Python that imports torch
+    pytest.mark.skipif(
+        not Path("/proc/self/maps").is_file(), reason="looks into /proc, which only Linux has"
+    ),
+]
 SAY = """
 import json, os
 from vsrdb_cli.backends import load_runner
