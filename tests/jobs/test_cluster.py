@@ -14,9 +14,11 @@ from vsrdb_cli.cluster.agreement import require_same
 from vsrdb_cli.cluster.crew import RayCrew
 from vsrdb_cli.cluster.worker import Settings, Worker
 from vsrdb_cli.errors import BackendError, OptionError
+from vsrdb_cli.jobs.division import divide_source
 from vsrdb_cli.jobs.run import work_folder
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
+from vsrdb_cli.video.reader import open_source
 
 
 class TwoNodes:
@@ -85,7 +87,11 @@ class TestOnTwoNodes:
         assert pixels(tmp_path / "out.mkv") == unbroken
         assert len(report.nodes) == 2
         made = sorted(index for node in report.nodes for index in node.segments)
-        assert made == list(range(7))
+        with open_source(source) as reader:
+            division = divide_source(
+                reader, segment_seconds=options.segment_seconds, scene_cuts=True
+            )
+        assert made == list(range(len(division.segments)))
         assert watch.told[-1].frames == 65
 
     def test_stopped_it_leaves_no_work_behind_and_goes_on_without_the_cluster(
