@@ -32,6 +32,7 @@ def test_importing_the_package_loads_nothing_heavy():
     assert {name for name in loaded if name.startswith("vsrdb_cli")} == {"vsrdb_cli"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, free_of", [
     ("RestoreOptions", HEAVY), ("VsrdbError", HEAVY), ("load_runner", {"av", "click", "rich"}),
     ("restore_video", {"click", "rich"}), ("restore_frames", {"click", "rich"}),

@@ -139,6 +139,7 @@ def test_a_folder_that_may_not_be_written_to_is_refused(source, output, name, se
     assert not list(output.iterdir())
 
 
+@pytest.mark.slow
 def test_killed_it_leaves_no_file_of_that_name_and_the_next_run_sweeps_up(source, output):
     before = source.read_bytes()
     out = output / "out.mkv"

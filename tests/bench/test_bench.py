@@ -78,6 +78,7 @@ def test_a_whole_run_restores_every_frame_once(tmp_path):
         assert sum(1 for _ in source.frames()) == 9
 
 
+@pytest.mark.slow
 def test_json_says_everything_of_each_size():
     found = bench("--size", "48x32", "--size", "47x33", "--weights", "bicubic", "--json")
     assert found.exit_code == 0, found.output
@@ -119,6 +120,7 @@ def bare(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
 
 
+@pytest.mark.slow
 def test_of_all_backends_those_that_are_not_there_are_one_line_each(bare):
     (report,) = measure(Request(((16, 16),), "fmanet-xs", backend="all"), seconds=0)
     assert isinstance(report, SizeReport)

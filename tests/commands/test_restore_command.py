@@ -115,6 +115,7 @@ def test_damage_is_said_in_one_line_and_gives_status_3(tmp_path, quiet):
     assert not quiet or done.stderr == line + "\n"
 
 
+@pytest.mark.slow
 def test_a_stream_cut_within_a_frame_is_damage(tmp_path, source):
     decode = ["ffmpeg", "-v", "error", "-i", source, "-f", "yuv4mpegpipe", "-"]
     stream = subprocess.run(decode, capture_output=True, check=True).stdout
@@ -127,6 +128,7 @@ def test_a_stream_cut_within_a_frame_is_damage(tmp_path, source):
     assert done.stderr.startswith(b"warning: ")
 
 
+@pytest.mark.slow
 def test_interrupted_it_says_what_is_kept_and_ends_with_130(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=500, height=90, width=160)
     target = tmp_path / "out.mp4"
@@ -154,6 +156,7 @@ def test_interrupted_it_says_what_is_kept_and_ends_with_130(tmp_path):
     assert (work_folder(target) / "segment-00000.mp4").exists()
 
 
+@pytest.mark.slow
 def test_a_video_goes_through_pipes_between_two_ffmpeg(tmp_path, source):
     out = tmp_path / "out.mkv"
     decode = f"ffmpeg -v error -i {source} -f yuv4mpegpipe -"
@@ -170,6 +173,7 @@ def test_a_video_goes_through_pipes_between_two_ffmpeg(tmp_path, source):
     assert frames[0].shape == (96, 128, 3)
 
 
+@pytest.mark.slow
 def test_the_pages_pipe_keeps_every_frame_and_the_sound(tmp_path):
     page = (ROOT / "docs" / "VIDEO.md").read_text(encoding="utf-8")
     (line,) = re.findall(r"```sh\n(ffmpeg .*?)```", page, re.DOTALL)

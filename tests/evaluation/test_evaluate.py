@@ -308,6 +308,7 @@ def test_the_papers_averages_are_the_means_of_its_clips_but_for_one(row):
             assert mean == pytest.approx(getattr(row.average, metric), abs=unit)
 
 
+@pytest.mark.slow
 def test_the_plot_is_drawn_and_replaces_an_older_one():
     restored, truth = pictures("restored", RESTORED), pictures("truth", TRUTH)
     plot = Path("plots.d/quality.png")

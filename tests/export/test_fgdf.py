@@ -93,6 +93,7 @@ for layout in (kernel, last):
 """
 
 
+@pytest.mark.slow
 def test_the_triton_kernel_in_the_interpreter_equals_the_reference():
     pytest.importorskip("triton")
     code = INTERPRETED.format(folder=str(Path(__file__).parent))

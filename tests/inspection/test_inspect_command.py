@@ -151,6 +151,7 @@ def test_a_file_of_sound_alone_is_refused(inspect, tmp_path):
     assert "no video" in done.stderr
 
 
+@pytest.mark.slow
 def test_what_is_there_is_replaced_only_when_asked_and_only_what_inspect_wrote(
     inspect, video, tmp_path
 ):

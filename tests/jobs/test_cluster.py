@@ -169,6 +169,7 @@ def test_where_no_cluster_answers_one_line_says_so(tmp_path, source):
     assert not (tmp_path / "out.mp4.vsrdb").exists()
 
 
+@pytest.mark.slow
 def test_nothing_else_imports_ray():
     code = "import sys, vsrdb_cli.restore, vsrdb_cli.cluster.crew; print('ray' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -177,6 +177,7 @@ def test_motion_loss_is_zero_for_the_true_flow_and_counts_pixels(batch):
     torch.testing.assert_close(losses["total"], torch.tensor(10.0))
 
 
+@pytest.mark.slow
 def test_a_resumed_run_equals_the_unbroken_one(tmp_path, pool_folder):
     Training(job(tmp_path / "whole", pool_folder)).run([])
     broken = Training(job(tmp_path / "broken", pool_folder))
