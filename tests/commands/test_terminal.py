@@ -71,6 +71,15 @@ def test_lines_are_wrapped_between_words(tmp_path, source):
         assert set(line.removeprefix("error: ").split()) <= words
 
 
+def test_a_path_longer_than_a_line_stays_whole_and_behind_its_mark(tmp_path):
+    name = "word" * 30 + ".mp4"
+    run, ours = start(name, "out.mp4", folder=tmp_path)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", rest(ours))
+    assert run.wait(60) == 1
+    assert shown.count("error:") == 1
+    assert f"error: {name}" in shown
+
+
 def test_ctrl_c_gives_the_cursor_back_and_ends_with_130(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=500, height=90, width=160)
     run, ours = start(source, "out.mp4", "--preset", "slower", folder=tmp_path)

@@ -11,6 +11,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Protocol
 
 from rich.console import Console, RenderableType
@@ -66,7 +67,7 @@ def report(error: VsrdbError) -> None:
     """What was wrong and what helps, to stderr."""
     _message(str(error), "error: ", "bold red")
     if error.hint:
-        messages.print(_marked(printable(error.hint), "hint: ", "bold"), soft_wrap=True)
+        messages.print(_marked("hint: " + printable(error.hint), "hint: ", "bold"), soft_wrap=True)
 
 
 def warn(text: str) -> None:
@@ -75,7 +76,8 @@ def warn(text: str) -> None:
 
 
 def _marked(text: str, mark: str, style: str) -> Text:
-    marked = Text(mark + text)
+    """`text`, which begins with `mark`."""
+    marked = Text(text)
     marked.stylize(style, 0, len(mark))
     return marked
 
@@ -84,11 +86,12 @@ def _message(text: str, mark: str = "", style: str = "") -> None:
     shown = mark + printable(text)
     if messages.is_terminal:
         # Rich would cut a word that is longer than a line: a path that nobody could copy.
-        shown = "\n".join(
-            textwrap.fill(line, messages.width, break_long_words=False, break_on_hyphens=False)
-            for line in shown.splitlines()
+        fill = partial(
+            textwrap.fill, width=messages.width, break_long_words=False, break_on_hyphens=False
         )
-    messages.print(_marked(shown.removeprefix(mark), mark, style), soft_wrap=True)
+        first, *others = printable(text).split("\n")
+        shown = "\n".join([fill(first, initial_indent=mark), *map(fill, others)])
+    messages.print(_marked(shown, mark, style), soft_wrap=True)
 
 
 def printable(text: str) -> str:
