@@ -176,7 +176,7 @@ def _source_packets(
     sizes, sides = packets_of(info.path, along)
     total = len(sizes)
     if info.cut is not None:
-        sizes = sizes[info.cut.first : info.cut.first + info.cut.count]
+        sizes = sizes[info.cut.frames.start : info.cut.frames.stop]
         sides = round(sides * len(sizes) / total)
     whole, begin = _Packets.of(sizes), _Packets.of(sizes[:tried])
     return sides, _Packets(_ratio(whole.key, begin.key), _ratio(whole.other, begin.other))

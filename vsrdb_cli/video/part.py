@@ -54,7 +54,7 @@ def trimmed(
         duration_seconds=float((end_pts - cut.begin) * info.time_base),
         end_seconds=_later(info.end_seconds, begin_seconds, cut),
         promised_seconds=_later(info.promised_seconds, begin_seconds, cut),
-        pictures=info.pictures[cut.first : cut.first + cut.count],
+        pictures=info.pictures[cut.frames.start : cut.frames.stop],
         timecode=None,
         notices=(*info.notices, *lost),
     )
