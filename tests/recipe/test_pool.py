@@ -29,6 +29,21 @@ def test_what_was_written_is_read_back(tmp_path, windows):
             np.testing.assert_array_equal(found, written)
 
 
+def test_windows_rendered_meanwhile_join_when_their_shard_is_whole(tmp_path, windows):
+    for number in range(2):
+        writer = ShardWriter(tmp_path / f"{number:04d}", 1, 24, 4)
+        writer.add(windows[number])
+        if number == 0:
+            writer.close()
+            pool = Pool(tmp_path)
+    pool.refresh()
+    assert len(pool) == 1
+    writer.close()
+    pool.refresh()
+    assert len(pool) == 2
+    np.testing.assert_array_equal(pool.window(1).lr, windows[1].lr)
+
+
 def tensors(window: Window) -> Window:
     return Window(*map(torch.from_numpy, window))
 

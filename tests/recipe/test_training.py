@@ -2,6 +2,7 @@ import copy
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from recipe.photos import Photos
 from recipe.pool import Batch, Pool, ShardWriter
 from recipe.render import render_window
 from recipe.settings import Phase, Settings
-from recipe.train import Job, Training, load_start
+from recipe.train import Job, Training, load_start, work
 from recipe.validation import bicubic, psnr
 
 from vsrdb_cli.checkpoints.checkpoint import build_network, load_checkpoint
@@ -204,6 +205,20 @@ def test_a_run_out_of_time_saves_what_it_has(tmp_path, pool_folder):
     training.run([], stop=lambda: training.step == 1)
     state = torch.load(tmp_path / "state.pt", weights_only=True)
     assert (state["step"], state["windows"]) == (1, 2)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_what_the_run_has(tmp_path, pool_folder, monkeypatch, number):
+    monkeypatch.setattr("recipe.train.keep_freed_memory", lambda: None)
+    monkeypatch.setattr(Training, "log", lambda *_: os.kill(os.getpid(), number))
+    before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
+    try:
+        work(0, job(tmp_path, pool_folder))
+    finally:
+        for n, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+            signal.signal(n, handler)
+    state = torch.load(tmp_path / "state.pt", weights_only=True)
+    assert state["step"] == 0
 
 
 def test_a_gradient_that_is_not_finite_ends_the_run_and_is_never_saved(tmp_path, pool_folder):

@@ -73,11 +73,21 @@ class Pool:
     """
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
-        shards = [path for path in folder.iterdir() if path.is_dir() and path.suffix != ".part"]
-        self._shards = [_load(shard, device) for shard in sorted(shards)]
-        self._index = [(shard, place) for shard in self._shards for place in range(len(shard.lr))]
+        self._folder, self._device = folder, device
+        self._known: set[Path] = set()
+        self._index: list[tuple[Window[Tensor], int]] = []
+        self.refresh()
         if not self._index:
             raise ValueError(f"{folder} holds no shards; make some with: python -m recipe.render")
+
+    def refresh(self) -> None:
+        """Take in the shards that have appeared since: a renderer may still be at work."""
+        found = {path for path in self._folder.iterdir() if path.is_dir()}
+        for path in sorted(found - self._known):
+            if path.suffix != ".part":
+                shard = _load(path, self._device)
+                self._index += [(shard, place) for place in range(len(shard.lr))]
+                self._known.add(path)
 
     def __len__(self) -> int:
         return len(self._index)

@@ -4,7 +4,8 @@ RUN holds `state.pt` (everything needed to go on; the same command resumes) and 
 On a CPU `--workers 2` computes with two processes of one thread each, which lose less than one
 process of two threads when the machine has other work. A batch is drawn from seed, step and worker,
 and what happens when depends on the windows seen, never on the clock: a resumed run is the unbroken
-one.
+one. Windows that are rendered meanwhile join at the next validation. Ctrl-C or a TERM signal saves
+and stops.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Event
 from typing import Any, cast
 
 import numpy as np
@@ -203,6 +206,7 @@ class Training:
                 if self.rank == 0:
                     self.log(scores)
                 self.sums, validated = {}, due
+                self.pool.refresh()
             done = ended or self.agreed(stop())
             if self.rank == 0 and (done or time.monotonic() - saved > SAVE_SECONDS):
                 self.save()
@@ -231,6 +235,9 @@ def load_start(network: FMANet, file: Path) -> None:
 def work(rank: int, job: Job) -> None:
     """One worker's process."""
     deadline = time.monotonic() + job.stop_after
+    asked = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: asked.set())
     if job.device == "cpu":
         keep_freed_memory()
     if job.workers > 1:
@@ -246,7 +253,7 @@ def work(rank: int, job: Job) -> None:
         examples += rendered_examples(Pool(job.validation), job.settings.rendered_windows)
     for folder in job.real:
         examples += real_examples(folder, job.settings.real_windows, job.settings.real_size)
-    training.run(examples, lambda: time.monotonic() > deadline)
+    training.run(examples, lambda: asked.is_set() or time.monotonic() > deadline)
     if job.workers > 1:
         dist.destroy_process_group()
 
