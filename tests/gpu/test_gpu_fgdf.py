@@ -61,10 +61,14 @@ def test_beyond_2_to_the_31_numbers_addresses_are_right(cuda, channels_last):
     height, width, rows = 1440, 2560, 64
     generator = torch.Generator(cuda).manual_seed(0)
     shape = (3, height, width, TAPS) if channels_last else (3, TAPS, height, width)
-    kernel = torch.empty(shape, dtype=torch.float16, device=cuda).normal_(0, 0.05, generator=generator)
+    kernel = torch.empty(shape, dtype=torch.float16, device=cuda).normal_(
+        0, 0.05, generator=generator
+    )
     kernel = kernel.permute(0, 3, 1, 2)[None] if channels_last else kernel[None]
     frames, flow_mask, _ = smooth_operands(height, 64, "cpu")
-    frames, flow_mask = (t.repeat_interleave(width // 64, dim=4).to(cuda) for t in (frames, flow_mask))
+    frames, flow_mask = (
+        t.repeat_interleave(width // 64, dim=4).to(cuda) for t in (frames, flow_mask)
+    )
     frames = frames.half()
     picture = found(frames, flow_mask, kernel)
     bottom = [t[..., -rows:, :] for t in (frames, flow_mask, kernel)]
