@@ -88,7 +88,7 @@ from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
 source, target, device = sys.argv[1:]
 def die(progress):
-    if progress.frames >= 15:
+    if progress.phase == "restore" and progress.frames >= 15:
         os.kill(os.getpid(), signal.SIGKILL)
 restore_video(source, target, RestoreOptions(
     weights="fmanet-xs", device=device, precision="float32", scene_cuts=False,
@@ -159,4 +159,25 @@ def test_onnx_runtimes_cuda_provider_agrees_with_torch(cuda, tmp_path, monkeypat
     export_onnx(load_checkpoint("fmanet-xs"), tmp_path, "float32", on_step=lambda _: None)
     runner = load_runner("fmanet-xs", backend="onnxruntime", device=cuda, precision="float32")
     assert runner.info.device.startswith("cuda")
+    require_agreement(runner)
+
+
+def test_an_engine_built_here_agrees_with_torch(cuda, tmp_path, monkeypatch):
+    pytest.importorskip("tensorrt")
+    pytest.importorskip("onnxscript")
+    from vsrdb_cli.backends.engine_files import Sizes
+    from vsrdb_cli.backends.exported_files import ExportFiles
+    from vsrdb_cli.backends.tensorrt_library import find_place
+    from vsrdb_cli.export.to_onnx import export_onnx
+    from vsrdb_cli.export.to_tensorrt import build_engine
+
+    monkeypatch.setenv("VSRDB_EXPORTS", str(tmp_path))
+    checkpoint = load_checkpoint("fmanet-xs")
+    export_onnx(checkpoint, tmp_path, "float16", on_step=lambda _: None)
+    files = ExportFiles.of(checkpoint, tmp_path, "float16")
+    sizes = Sizes((16, 16), (31, 48), (64, 64))
+    build_engine(
+        files, checkpoint.config, find_place("tensorrt", cuda), sizes, on_step=lambda _: None
+    )
+    runner = load_runner("fmanet-xs", backend="tensorrt", device=cuda, size=(31, 48))
     require_agreement(runner)
