@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vsrdb_cli.backends.builtin import bicubic
-from vsrdb_cli.backends.pending import OnDevice, Pending
+from vsrdb_cli.backends.pending import Pending, restored_in_place
 from vsrdb_cli.backends.runner import Features, Runner
 from vsrdb_cli.errors import OptionError, ResourceError
 from vsrdb_cli.pipeline.memory import is_out_of_memory
@@ -181,8 +181,8 @@ class Restorer:
                     if held.features is None:
                         held.features = self._runner.encode(held.picture[None])
                 features = [held.features for held in window]
-                if on_device and isinstance(self._runner, OnDevice):
-                    restored = self._runner.restore_on_device(features)
+                if on_device:
+                    restored = restored_in_place(self._runner, features)
                 else:
                     restored = self._runner.restore(features)
                 if self._side is not None and self._side != before:
