@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from vsrdb_cli.backends.runner import Features, Runner
 from vsrdb_cli.errors import BackendError
-
-
-@runtime_checkable
-class OnDevice(Protocol):
-    """A runner that can leave a restored picture on its device."""
-
-    def restore_on_device(self, window: Sequence[Features]) -> Tensor:
-        """As `Runner.restore`, but (1, 3, s H, s W) on the runner's device."""
 
 
 class Pending:
@@ -65,8 +56,16 @@ class Pending:
 
 def start(runner: Runner, window: Sequence[Features], white: int) -> Pending:
     """Begin to restore a window: `Runner.restore`, finished to codes up to `white`."""
-    restore = runner.restore_on_device if isinstance(runner, OnDevice) else runner.restore
-    return Pending(restore(window), white, str(runner.info))
+    return Pending(restored_in_place(runner, window), white, str(runner.info))
+
+
+def restored_in_place(runner: Runner, window: Sequence[Features]) -> Tensor:
+    """As `Runner.restore`, but (1, 3, s H, s W) on the device of a runner that can leave it there.
+
+    Such a runner has a method `restore_on_device`, be it that of one it stands for.
+    """
+    restored: Tensor = getattr(runner, "restore_on_device", runner.restore)(window)
+    return restored
 
 
 def _downloading(tensor: Tensor) -> Tensor:

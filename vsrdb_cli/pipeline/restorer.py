@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vsrdb_cli.backends.builtin import bicubic
+from vsrdb_cli.backends.pending import Pending, restored_in_place
 from vsrdb_cli.backends.runner import Features, Runner
 from vsrdb_cli.errors import OptionError, ResourceError
 from vsrdb_cli.pipeline.memory import is_out_of_memory
@@ -89,20 +91,62 @@ class Restorer:
             size: (height, width) of the LR pictures whose results are wanted; what is restored
                 from another size is brought to theirs. None: each picture's own.
         """
+        for item, restored in self._restored(pictures, starts_shot, wanted, size):
+            with torch.inference_mode():  # in place: what a network gives was made in that mode
+                restored.clamp_(0, 1)
+            yield item, restored[0]
+
+    def run_to_codes(
+        self,
+        pictures: Iterable[tuple[Item, Tensor]],
+        white: int,
+        *,
+        starts_shot: Callable[[Item], bool] | None = None,
+        wanted: Callable[[Item], bool] = lambda item: True,  # noqa: ARG005
+        size: tuple[int, int] | None = None,
+    ) -> Iterator[tuple[Item, Tensor]]:
+        """As `run`, but pictures come out as codes up to `white`; see `Pending`.
+
+        A GPU is given the next window before its last picture is waited for.
+
+        Raises:
+            BackendError: some of the numbers of a picture are not finite.
+        """
+        begun: deque[tuple[Item, Pending]] = deque()
+        origin = str(self._untiled.info)
+        for item, restored in self._restored(pictures, starts_shot, wanted, size, on_device=True):
+            begun.append((item, Pending(restored, white, origin)))
+            while len(begun) > (1 if restored.is_cuda else 0):
+                first, pending = begun.popleft()
+                yield first, pending.result()
+        for last, pending in begun:
+            yield last, pending.result()
+
+    def _restored(
+        self,
+        pictures: Iterable[tuple[Item, Tensor]],
+        starts_shot: Callable[[Item], bool] | None,
+        wanted: Callable[[Item], bool],
+        size: tuple[int, int] | None,
+        *,
+        on_device: bool = False,
+    ) -> Iterator[tuple[Item, Tensor]]:
+        """Unclamped (1, 3, s H, s W); with `on_device` still there where nothing else is done."""
         held_frames = self._held(pictures, starts_shot)
         windows = sliding_windows(held_frames, self._untiled.length, lambda held: held.starts_shot)
         for window in windows:
             centre = window[self.reach]
             if not wanted(centre.item):
                 continue
-            restored = self._blended(self._restore(window), centre.picture)
+            restored = self._restore(window, on_device=on_device and self._strength == 1)
+            restored = self._blended(restored, centre.picture)
             height, width = size or centre.picture.shape[1:]
             size_hr = (height * self._scale, width * self._scale)
             if restored.shape[2:] != size_hr:
-                restored = F.interpolate(restored, size=size_hr, mode="bicubic", antialias=True)
-            with torch.inference_mode():  # in place: what a network gives was made in that mode
-                restored.clamp_(0, 1)
-            yield centre.item, restored[0]
+                restored = F.interpolate(
+                    restored.cpu(), size=size_hr, mode="bicubic", antialias=True
+                )
+            yield centre.item, restored
 
     def _held(
         self,
@@ -125,7 +169,7 @@ class Restorer:
             return restored
         return torch.lerp(bicubic(picture[None], self._untiled.scale), restored, self._strength)
 
-    def _restore(self, window: tuple[_Held[Item], ...]) -> Tensor:
+    def _restore(self, window: tuple[_Held[Item], ...], *, on_device: bool) -> Tensor:
         size = (window[0].picture.shape[1], window[0].picture.shape[2])
         if self._size != size:
             self._size = size
@@ -136,7 +180,11 @@ class Restorer:
                 for held in window:
                     if held.features is None:
                         held.features = self._runner.encode(held.picture[None])
-                restored = self._runner.restore([held.features for held in window])
+                features = [held.features for held in window]
+                if on_device:
+                    restored = restored_in_place(self._runner, features)
+                else:
+                    restored = self._runner.restore(features)
                 if self._side is not None and self._side != before:
                     self._on_shrink(self._side)
                 return restored

@@ -1,0 +1,100 @@
+"""What the network takes of a GPU's memory is what was estimated; where it is short, tiles help."""
+
+import pytest
+import torch
+
+from vsrdb_cli.backends import load_runner, parity
+from vsrdb_cli.backends.pytorch import TorchRunner
+from vsrdb_cli.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from vsrdb_cli.network.fmanet import FMANet, FMANetConfig
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.pipeline.frames import restorer_for
+from vsrdb_cli.pipeline.memory import available_bytes, settle_tile
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory):
+    """The paper's network, of random weights."""
+    torch.manual_seed(0)
+    config = FMANetConfig()
+    path = tmp_path_factory.mktemp("weights") / "paper.safetensors"
+    save_checkpoint(path, FMANet(config).state_dict(), config, licence="none", origin="a seed")
+    return load_checkpoint(path)
+
+
+def peak_of(runner, height, width):
+    """Bytes at the widest while a third window is restored, the first ones having warmed up."""
+    frames = parity.scene(5, height, width)
+    window = [runner.encode(frame) for frame in frames[:3]]
+    runner.restore(window)
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    for frame in frames[3:]:
+        window = [*window[1:], runner.encode(frame)]
+        runner.restore(window)
+    return torch.cuda.max_memory_allocated()
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+@pytest.mark.parametrize("name", ["paper", "fmanet-xs"])
+def test_the_peak_is_what_was_estimated(cuda, paper, name, precision):
+    checkpoint = paper if name == "paper" else load_checkpoint(name)
+    before = torch.cuda.memory_allocated()
+    runner = TorchRunner(checkpoint, cuda, precision)
+    peak = peak_of(runner, 180, 320) - before
+    estimated = runner.memory(180, 320).total(runner.length)
+    print(f"{name} {precision}: {peak / 2**20:.0f} MiB, estimated {estimated / 2**20:.0f}")
+    assert 0.4 * estimated <= peak <= 1.1 * estimated
+
+
+@pytest.fixture
+def only(cuda):
+    """Lets torch have only so many bytes of the GPU, beside what it has."""
+
+    def allow(bytes_):
+        torch.cuda.empty_cache()
+        _, total = torch.cuda.mem_get_info()
+        allowed = torch.cuda.memory_reserved() + bytes_
+        torch.cuda.set_per_process_memory_fraction(allowed / total)
+
+    yield allow
+    torch.cuda.set_per_process_memory_fraction(1.0)
+
+
+def test_where_memory_runs_out_tiles_get_smaller_and_the_picture_whole(cuda, only, decibels):
+    height, width = 540, 960
+    runner = load_runner("fmanet-xs", device=cuda, precision="float32")
+    frames = [frame[0] for frame in parity.scene(3, height, width)]
+    sides = []
+
+    def restored(tile):
+        options = RestoreOptions(tile=tile)
+        restorer = restorer_for(
+            runner, options, tile, (height, width), bit_depth=8, on_shrink=sides.append
+        )
+        return torch.stack([picture for _, picture in restorer.run(enumerate(frames))])
+
+    whole = restored(None)
+    assert sides == []
+    window = [runner.encode(frame[None]) for frame in frames]
+    del window
+    only(runner.memory(height, width).total(runner.length) // 3)
+    tiled = restored(None)
+    assert sides and sides[-1] < max(height, width)
+    assert tiled.isfinite().all()
+    assert decibels(tiled, whole) > 45  # attention sees a tile where it saw the picture
+
+
+def test_a_second_video_keeps_its_tile(cuda):
+    """What torch keeps of a first video's freed tensors is free for the next."""
+    runner = load_runner("fmanet-xs", device=cuda)
+    peak_of(runner, 64, 64)  # loads what is loaded once
+    large = RestoreOptions()
+    free = available_bytes(runner.info.device)
+    tile = settle_tile(runner, large, (4320, 7680), bit_depth=8)
+    peak_of(runner, 360, 640)
+    assert torch.cuda.memory_reserved() > torch.cuda.memory_allocated() + (100 << 20)
+    assert available_bytes(runner.info.device) >= 0.98 * free
+    assert settle_tile(runner, large, (4320, 7680), bit_depth=8) == tile

@@ -1,0 +1,97 @@
+"""Training on a GPU takes the CPU's steps, and goes on where it was stopped."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from recipe.losses import LossWeights
+from recipe.pool import ShardWriter, Window
+from recipe.settings import Phase, Settings
+from recipe.train import Job, Training
+
+from vsrdb_cli.network.fmanet import FMANetConfig
+
+pytestmark = pytest.mark.gpu
+
+TINY = FMANetConfig(
+    dim=12, num_RDB=1, growth_rate=4, num_dense_layer=1, num_FRMA=2, num_flow=2,
+    num_transformer_block=1, num_heads=2, ds_kernel_size=6, us_kernel_size=5, bias=True,
+)  # fmt: skip
+SETTINGS = Settings(
+    name="tiny", revision="test", licence="MIT", origin="a test", network=TINY,
+    losses=LossWeights(), phases=(Phase(0, 16, 2, "motion"), Phase(0.5, 20, 1)), rate=1e-3,
+    windows=8,  # two steps of motion, four of everything
+    warmup_steps=2,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def pool(tmp_path_factory):
+    """Six windows of smooth pictures and flows."""
+    folder = tmp_path_factory.mktemp("pool")
+    generator = torch.Generator().manual_seed(0)
+    writer = ShardWriter(folder / "0000", 6, 24, 4)
+    for _ in range(6):
+        coarse = torch.rand(3, 3, 8, 8, generator=generator)
+        hr, lr = (
+            torch.nn.functional.interpolate(coarse, size=(side, side), mode="bilinear")
+            .mul(255).byte().permute(0, 2, 3, 1).numpy()
+            for side in (96, 24)
+        )  # fmt: skip
+        flow = torch.randn(2, 1, 1, 2, generator=generator).expand(2, 24, 24, 2)
+        writer.add(Window(lr, hr, flow.half().numpy()))
+    writer.close()
+    return folder
+
+
+def training(folder: Path, pool: Path, device: str) -> Training:
+    folder.mkdir(exist_ok=True)
+    return Training(Job(SETTINGS, folder, pool, device=device))
+
+
+@pytest.mark.parametrize("learns", ["motion", "everything"])
+def test_a_steps_losses_and_gradients_are_the_cpus(device, pool, tmp_path, learns):
+    def step(name):
+        run = training(tmp_path / name, pool, name)
+        batch = run.pool.sample(np.random.default_rng(0), 2, 20)
+        assert batch.clip.device.type == name
+        losses = run.objective(batch, learns)
+        losses["total"].backward()
+        gradients = [p.grad.flatten() for p in run.network.parameters() if p.grad is not None]
+        return {key: value.item() for key, value in losses.items()}, torch.cat(gradients).cpu()
+
+    (losses, gradient), (wanted, expected) = step(device), step("cpu")
+    assert losses == pytest.approx(wanted, rel=1e-4, abs=1e-6)
+    assert float((gradient - expected).norm() / expected.norm()) < 1e-3
+
+
+def test_a_stopped_run_goes_on_exactly_where_it_was(device, pool, tmp_path):
+    broken = training(tmp_path / "run", pool, device)
+    broken.run([], stop=lambda: broken.step == 4)
+    resumed = training(tmp_path / "run", pool, device)
+    assert (resumed.step, resumed.windows) == (broken.step, broken.windows) == (4, 6)
+    for part in ("network", "ema"):
+        saved, loaded = (getattr(run, part).state_dict() for run in (broken, resumed))
+        for name, tensor in saved.items():
+            assert loaded[name].device.type == torch.device(device).type or name == "n_averaged"
+            torch.testing.assert_close(loaded[name].cpu(), tensor.cpu(), rtol=0, atol=0)
+    resumed.run([])
+    assert (resumed.step, resumed.progress) == (6, 1)
+
+
+def test_a_resumed_run_ends_near_the_unbroken_one(device, pool, tmp_path):
+    """Near, not equal: a GPU adds up the gradients of warping in any order."""
+
+    def weights(run):
+        return torch.cat([p.detach().flatten().cpu() for p in run.network.parameters()])
+
+    whole = training(tmp_path / "whole", pool, device)
+    start = weights(whole)
+    whole.run([])
+    broken = training(tmp_path / "broken", pool, device)
+    broken.run([], stop=lambda: broken.step == 3)
+    resumed = training(tmp_path / "broken", pool, device)
+    resumed.run([])
+    off = (weights(resumed) - weights(whole)).norm()
+    assert float(off / (weights(whole) - start).norm()) < 0.2

@@ -1,0 +1,53 @@
+"""A video's frames leave the network as codes, finished where they were computed."""
+
+import math
+
+import pytest
+import torch
+
+from vsrdb_cli.backends.builtin import BuiltinRunner
+from vsrdb_cli.errors import BackendError
+from vsrdb_cli.pipeline.restorer import Restorer
+from vsrdb_cli.video.colour import WHITE_8, to_planes
+
+
+class OnDevice(BuiltinRunner):
+    """Leaves its pictures where a GPU would."""
+
+    left = 0
+
+    def restore_on_device(self, window):
+        self.left += 1
+        return super().restore(window)
+
+
+class Broken(BuiltinRunner):
+    def restore(self, window):
+        return super().restore(window).fill_(math.nan)
+
+
+def pictures(count=5):
+    generator = torch.Generator().manual_seed(0)
+    return [(i, torch.rand(3, 12, 16, generator=generator)) for i in range(count)]
+
+
+@pytest.mark.parametrize("changes", [{}, {"scale": 2}, {"strength": 0.5}])
+def test_the_codes_are_those_of_the_pictures_in_their_order(changes):
+    restorer = Restorer(OnDevice("bicubic"), tile=None, **changes)
+    wanted = [(item, to_planes(picture, 8)) for item, picture in restorer.run(pictures())]
+    found = list(restorer.run_to_codes(pictures(), WHITE_8))
+    assert [item for item, _ in found] == list(range(5))
+    for (_, codes), (_, expected) in zip(found, wanted, strict=True):
+        assert torch.equal(codes, expected)
+
+
+def test_a_runner_that_can_leaves_them_on_its_device():
+    runner = OnDevice("nearest")
+    list(Restorer(runner, tile=None).run_to_codes(pictures(), WHITE_8))
+    assert runner.left == 5
+
+
+def test_a_frame_that_is_not_finite_ends_the_run():
+    restorer = Restorer(Broken("nearest"), tile=None)
+    with pytest.raises(BackendError, match="not finite"):
+        list(restorer.run_to_codes(pictures(), WHITE_8))
