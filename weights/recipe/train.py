@@ -26,6 +26,7 @@ import torch
 import torch.distributed as dist
 from recipe.initial import PICTURE_MASK_LOGIT, hand_flows_on, initialise
 from recipe.losses import Objective
+from recipe.padding import pad_by_concatenation
 from recipe.pool import Batch, Pool
 from recipe.settings import Settings
 from recipe.validation import Example, Scores, real_examples, rendered_examples, score
@@ -76,6 +77,7 @@ class Training:
         if job.workers > 1:
             objective = DistributedDataParallel(objective, find_unused_parameters=True)
         if job.compile:
+            pad_by_concatenation()
             objective.compile(dynamic=False)
         self.objective = objective
         self.optimizer = torch.optim.Adam(
