@@ -1,7 +1,7 @@
 """Write a run's EMA weights as a checkpoint: `python -m recipe.finish RUN SETTINGS -o FILE`.
 
 float16 safetensors with the network's configuration, licence and origin, without the heads that
-only training reads.
+only training reads, and balanced for float16.
 """
 
 from __future__ import annotations
@@ -10,17 +10,23 @@ import argparse
 from pathlib import Path
 
 import torch
+from recipe.balance import balance
 from recipe.settings import Settings
 
+from vsrdb_cli.backends import parity
 from vsrdb_cli.checkpoints.checkpoint import save_checkpoint
+from vsrdb_cli.network.fmanet import FMANet
 
 
 def finish(run: Path, settings: Settings, target: Path, *, overwrite: bool) -> int:
     """Write the checkpoint; returns how many steps its run has done."""
     state = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
+    network = FMANet(settings.network, training_heads=True).eval()
+    network.load_state_dict(state["ema"])
+    balance(network, parity.scene(settings.network.num_seq, 90, 160))
     save_checkpoint(
         target,
-        state["ema"],
+        network.state_dict(),
         settings.network,
         licence=settings.licence,
         origin=settings.origin,
