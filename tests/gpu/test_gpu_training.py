@@ -62,8 +62,9 @@ def test_a_steps_losses_and_gradients_are_the_cpus(device, pool, tmp_path, learn
         return {key: value.item() for key, value in losses.items()}, torch.cat(gradients).cpu()
 
     (losses, gradient), (wanted, expected) = step(device), step("cpu")
-    assert losses == pytest.approx(wanted, rel=1e-4, abs=1e-6)
-    assert float((gradient - expected).norm() / expected.norm()) < 1e-3
+    # A GPU's convolutions are bfloat16, whose step is 4e-3.
+    assert losses == pytest.approx(wanted, rel=5e-3, abs=1e-6)
+    assert float((gradient - expected).norm() / expected.norm()) < 3e-2
 
 
 def test_a_stopped_run_goes_on_exactly_where_it_was(device, pool, tmp_path):
