@@ -1,7 +1,10 @@
 """What a run on a Ray cluster promises; its nodes are two of one CPU each, in this machine."""
 
+import os
+import socketserver
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 
@@ -9,7 +12,7 @@ import clips
 import pytest
 from long_jobs import OPTIONS, StoppedError, Watch, pixels
 
-from vsrdb_cli.cluster import distribution
+from vsrdb_cli.cluster import connection, distribution
 from vsrdb_cli.cluster.agreement import require_same
 from vsrdb_cli.cluster.crew import RayCrew
 from vsrdb_cli.cluster.worker import Settings, Worker
@@ -167,6 +170,29 @@ def test_where_no_cluster_answers_one_line_says_so(tmp_path, source):
     with pytest.raises(BackendError, match=r"nothing answers at 127\.0\.0\.1:1"):
         restore_video(source, tmp_path / "out.mp4", replace(OPTIONS, ray="127.0.0.1:1"))
     assert not (tmp_path / "out.mp4.vsrdb").exists()
+
+
+def test_where_something_else_answers_one_line_says_so_at_once(tmp_path, source):
+    pytest.importorskip("ray")
+
+    class Elsewhere(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.recv(1024)
+            self.request.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Elsewhere) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"127.0.0.1:{server.server_address[1]}"
+        with pytest.raises(BackendError, match=rf"answers at {address} is no Ray cluster"):
+            restore_video(source, tmp_path / "out.mp4", replace(OPTIONS, ray=address))
+        server.shutdown()
+
+
+def test_what_ray_writes_while_it_looks_for_a_cluster_is_not_heard(capfd):
+    with connection._silent_stderr():
+        os.write(2, b"not heard")
+    os.write(2, b"heard")
+    assert capfd.readouterr().err == "heard"
 
 
 @pytest.mark.slow

@@ -6,10 +6,11 @@ import os
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,6 +24,7 @@ KEPT_HINT = "finished segments are kept; run the same command again, with or wit
 # How long a machine may take to answer at all.
 _REACH_SECONDS = 5.0
 _LEAVE_SECONDS = 10.0
+_SETTINGS = 4  # the type of the frame that either side of HTTP/2 sends first (RFC 9113, 3.4)
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,13 @@ def connected(address: str, *, verbose: bool, ship_code: bool) -> Iterator[Any]:
             settings["runtime_env"] = {"py_modules": [str(_code(Path(folder)))]}
         terminate = signal.getsignal(signal.SIGTERM)
         try:
-            ray.init(
-                address,
-                log_to_driver=verbose,
-                logging_level="INFO" if verbose else "ERROR",
-                **settings,
-            )
+            with nullcontext() if verbose else _silent_stderr():
+                ray.init(
+                    address,
+                    log_to_driver=verbose,
+                    logging_level="INFO" if verbose else "ERROR",
+                    **settings,
+                )
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise BackendError(
                 f"no Ray cluster can be joined at {address}: {str(error).splitlines()[0]}",
@@ -149,11 +152,34 @@ def describe(found: list[Node]) -> str:
     return f"{count(len(found), 'node')}, {count(cpus, 'CPU')}, {count(gpus, 'GPU')}"
 
 
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Nothing written to the process's standard error arrives.
+
+    What Ray's own library writes there while it looks for a cluster obeys no setting.
+    """
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
 def _check_reachable(address: str) -> None:
     if address not in (LOCAL, AUTO) and not _answers(address):
         raise BackendError(
             f"nothing answers at {address}",
             hint="ray start --head prints the address of the cluster it starts",
+        )
+    if address not in (LOCAL, AUTO) and not _speaks_http2(address):
+        raise BackendError(
+            f"what answers at {address} is no Ray cluster",
+            hint="ray start --head prints the address of the cluster it starts, "
+            "with port 6379 unless told otherwise; 8265 is the dashboard's",
         )
 
 
@@ -164,6 +190,21 @@ def _answers(address: str) -> bool:
             return True
     except (OSError, ValueError):
         return False
+
+
+def _speaks_http2(address: str) -> bool:
+    """Whether what listens there greets as gRPC's servers do; Ray waits minutes for any other."""
+    if os.environ.get("RAY_USE_TLS") == "1":
+        return True
+    host, _, port = address.rpartition(":")
+    no_settings = bytes((0, 0, 0, _SETTINGS, 0, 0, 0, 0, 0))
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), _REACH_SECONDS) as connection:
+            connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + no_settings)
+            head = connection.recv(len(no_settings), socket.MSG_WAITALL)
+    except OSError:
+        return False
+    return len(head) == len(no_settings) and head[3] == _SETTINGS
 
 
 def _code(folder: Path) -> Path:
