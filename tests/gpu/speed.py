@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import sys
 import tempfile
@@ -28,13 +29,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from plain_fmanet import PlainFMANet
 
 from vsrdb_cli.backends import load_runner, parity
+from vsrdb_cli.backends.pytorch import TorchRunner
 from vsrdb_cli.bench.video import make_clip
 from vsrdb_cli.bench.whole_run import restore_whole
-from vsrdb_cli.checkpoints.checkpoint import build_network, load_checkpoint, save_checkpoint
+from vsrdb_cli.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from vsrdb_cli.network.fmanet import FMANet, FMANetConfig
 
 SMALL = {"dim": 18, "num_RDB": 1, "num_FRMA": 1, "num_heads": 3, "num_flow": 3}
-PRECISIONS = ("float32", "bfloat16", "float16")
+PRECISIONS = ("float16", "bfloat16", "float32")
 
 
 class Report:
@@ -148,20 +150,26 @@ def measure_network(report: Report, name: str, weights: str, size: tuple[int, in
     checkpoint = load_checkpoint(weights)
     pictures = [picture.to(report.device) for picture in parity.scene(3, *size)]
 
-    def row(precision: str) -> None:
-        network = build_network(checkpoint).to(report.device, getattr(torch, precision)).prepare()
+    def row(what: str, precision: str, graphs: str) -> None:
+        os.environ["VSRDB_CUDA_GRAPHS"] = graphs
+        runner = TorchRunner(checkpoint, str(report.device), precision)
         alone.forget()
-        held = [network.encode(picture) for picture in pictures]
-        encode = alone.median(lambda: network.encode(pictures[0]))
-        restore = alone.median(lambda: network.restore(held))
+        held = [runner.encode(picture) for picture in pictures]
+        encode = alone.median(lambda: runner.encode(pictures[0]))
+        restore = alone.median(lambda: runner.restore_on_device(held))
         report.row(
-            name, f"network {precision}", encode + restore, alone.peak,
+            name, what, encode + restore, alone.peak,
             encode_ms=round(encode, 2), restore_ms=round(restore, 2),
         )  # fmt: skip
 
-    for precision in PRECISIONS:
-        if report.device.type == "cuda" or precision == "float32":
-            report.measure(name, f"network {precision}", lambda p=precision: row(p))
+    gpu = report.device.type == "cuda"
+    for precision in PRECISIONS if gpu else ("float32",):
+        what = f"network {precision}"
+        report.measure(name, what, lambda p=precision, w=what: row(w, p, "1"))
+        if gpu:
+            what = f"{what} no graph"
+            report.measure(name, what, lambda p=precision, w=what: row(w, p, "0"))
+    os.environ.pop("VSRDB_CUDA_GRAPHS", None)
 
 
 def measure_whole(
@@ -216,11 +224,12 @@ def main() -> None:
         state = FMANet(config).state_dict()
         save_checkpoint(paper, state, config, licence="none", origin="a seed")
         clip = make_clip(folder / "clip.mp4", height, width, arguments.frames)
-        networks = {"paper": str(paper), "fmanet-xs": "fmanet-xs"}
+        networks = {"fmanet-xs": "fmanet-xs", "paper": str(paper)}
         for name, weights in networks.items():
             measure_whole(report, name, weights, clip, folder, arguments.frames)
-            measure_network(report, name, weights, (height, width))
             measure_plain(report, name, weights, (height, width))
+        for name, weights in networks.items():
+            measure_network(report, name, weights, (height, width))
 
 
 if __name__ == "__main__":

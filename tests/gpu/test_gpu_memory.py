@@ -70,19 +70,20 @@ def test_where_memory_runs_out_tiles_get_smaller_and_the_picture_whole(cuda, onl
     frames = [frame[0] for frame in parity.scene(3, height, width)]
     sides = []
 
-    def restored(tile):
+    def restored(runner, tile):
         options = RestoreOptions(tile=tile)
         restorer = restorer_for(
             runner, options, tile, (height, width), bit_depth=8, on_shrink=sides.append
         )
         return torch.stack([picture for _, picture in restorer.run(enumerate(frames))])
 
-    whole = restored(None)
+    whole = restored(runner, None)
     assert sides == []
+    runner = load_runner("fmanet-xs", device=cuda, precision="float32")  # without recordings
     window = [runner.encode(frame[None]) for frame in frames]
     del window
     only(runner.memory(height, width).total(runner.length) // 3)
-    tiled = restored(None)
+    tiled = restored(runner, None)
     assert sides and sides[-1] < max(height, width)
     assert tiled.isfinite().all()
     assert decibels(tiled, whole) > 45  # attention sees a tile where it saw the picture

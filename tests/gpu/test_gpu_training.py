@@ -1,5 +1,6 @@
 """Training on a GPU takes the CPU's steps, and goes on where it was stopped."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -45,9 +46,13 @@ def pool(tmp_path_factory):
     return folder
 
 
-def training(folder: Path, pool: Path, device: str) -> Training:
+def training(folder: Path, pool: Path, device: str, **options) -> Training:
     folder.mkdir(exist_ok=True)
-    return Training(Job(SETTINGS, folder, pool, device=device))
+    return Training(Job(SETTINGS, folder, pool, device=device, **options))
+
+
+def weights(run: Training) -> torch.Tensor:
+    return torch.cat([p.detach().flatten().cpu() for p in run.network.parameters()])
 
 
 @pytest.mark.parametrize("learns", ["motion", "everything"])
@@ -83,10 +88,6 @@ def test_a_stopped_run_goes_on_exactly_where_it_was(device, pool, tmp_path):
 
 def test_a_resumed_run_ends_near_the_unbroken_one(device, pool, tmp_path):
     """Near, not equal: a GPU adds up the gradients of warping in any order."""
-
-    def weights(run):
-        return torch.cat([p.detach().flatten().cpu() for p in run.network.parameters()])
-
     whole = training(tmp_path / "whole", pool, device)
     start = weights(whole)
     whole.run([])
@@ -96,3 +97,24 @@ def test_a_resumed_run_ends_near_the_unbroken_one(device, pool, tmp_path):
     resumed.run([])
     off = (weights(resumed) - weights(whole)).norm()
     assert float(off / (weights(whole) - start).norm()) < 0.2
+
+
+def test_steps_replayed_from_a_graph_are_the_plain_ones(cuda, pool, tmp_path):
+    """Seven, of which the last four are replayed, at rates that change."""
+
+    def end(name, **options):
+        run = training(tmp_path / name, pool, cuda, **options)
+        run.settings = dataclasses.replace(run.settings, phases=(Phase(0, 20, 1),), windows=9)
+        start = weights(run)
+        run.run([], stop=lambda: run.step == 7)
+        assert run.step == 7
+        return start, weights(run)
+
+    start, plain = end("plain")
+    _, graphed = end("graph", graph=True)
+    off, way = (graphed - plain).norm(), (plain - start).norm()
+    assert float(off / way) < 0.1
+    resumed = training(tmp_path / "graph", pool, "cpu")
+    assert resumed.step == 7
+    assert torch.equal(weights(resumed), graphed)
+    resumed.train_step()

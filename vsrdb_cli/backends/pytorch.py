@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from vsrdb_cli.backends.allocator import keep_freed_memory
+from vsrdb_cli.backends.cuda_graphs import Recorder, Work, is_wanted
 from vsrdb_cli.backends.precision import in_precision
 from vsrdb_cli.backends.runner import Memory, RunnerInfo
 from vsrdb_cli.backends.waiting import wait_asleep
@@ -47,6 +49,7 @@ class TorchRunner:
         network = network.to(self._device)
         self._network, chosen = in_precision(network, checkpoint.sha256, precision)
         self._network.prepare()
+        self._recorder = Recorder(self._device) if is_wanted(self._device) else None
         self.info = RunnerInfo(
             checkpoint.name, checkpoint.sha256, "torch", str(self._device), chosen
         )
@@ -61,17 +64,38 @@ class TorchRunner:
 
     @torch.inference_mode()
     def encode(self, picture: Tensor) -> FrameFeatures:
-        return self._network.encode(picture.to(self._device))
+        if self._device.type == "cuda" and not picture.is_cuda:
+            # From pinned memory it is copied behind what the GPU still does, without waiting.
+            picture = picture.pin_memory().to(self._device, non_blocking=True)
+        return FrameFeatures.of(self._do("encode", self._encode, [picture.to(self._device)]))
 
     @torch.inference_mode()
     def restore_on_device(self, window: Sequence[FrameFeatures]) -> Tensor:
-        return self._network.restore(window)
+        tensors = [tensor for features in window for tensor in features.tensors()]
+        return self._do("restore", self._restore, tensors)[0]
 
     def restore(self, window: Sequence[FrameFeatures]) -> Tensor:
         return self.restore_on_device(window).cpu()
 
     def memory(self, height: int, width: int) -> Memory:
-        return estimate_memory(self._network, height, width)
+        estimate = estimate_memory(self._network, height, width)
+        if self._recorder is None:
+            return estimate
+        # The recordings' own: a window's features to restore, and those of the frame encoded.
+        recorded = (self.length + 1) * estimate.features
+        return replace(estimate, work=estimate.work + recorded)
+
+    def _do(self, name: str, work: Work, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        return work(inputs) if self._recorder is None else self._recorder(name, work, inputs)
+
+    def _encode(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        (picture,) = inputs
+        return self._network.encode(picture).tensors()
+
+    def _restore(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+        each = len(inputs) // self.length
+        frames = [inputs[t * each : (t + 1) * each] for t in range(self.length)]
+        return [self._network.restore([FrameFeatures.of(tensors) for tensors in frames])]
 
 
 # What is freed and kept for the next tensors never fits them exactly.

@@ -43,6 +43,17 @@ class FrameFeatures:
     degradation: Sequence[Tensor]
     restoration: Sequence[Tensor]
 
+    def tensors(self) -> list[Tensor]:
+        """All of them, picture first."""
+        return [self.picture, *self.degradation, *self.restoration]
+
+    @classmethod
+    def of(cls, tensors: Sequence[Tensor]) -> FrameFeatures:
+        """The features that `tensors()` has taken apart."""
+        picture, *features = tensors
+        levels = len(features) // 2
+        return cls(picture, features[:levels], features[levels:])
+
 
 @dataclass(frozen=True)
 class Restoration:

@@ -74,36 +74,50 @@ class Pool:
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         self._folder, self._device = folder, device
-        self._known: set[Path] = set()
-        self._index: list[tuple[Window[Tensor], int]] = []
+        self._shards: dict[Path, Window[Tensor]] = {}
         self.refresh()
-        if not self._index:
+        if not self._shards:
             raise ValueError(f"{folder} holds no shards; make some with: python -m recipe.render")
 
     def refresh(self) -> None:
         """Take in the shards that have appeared since: a renderer may still be at work."""
         found = {path for path in self._folder.iterdir() if path.is_dir()}
-        for path in sorted(found - self._known):
+        for path in sorted(found - self._shards.keys()):
             if path.suffix != ".part":
-                shard = _load(path, self._device)
-                self._index += [(shard, place) for place in range(len(shard.lr))]
-                self._known.add(path)
+                self._shards[path] = _load(path, self._device)
 
     def __len__(self) -> int:
-        return len(self._index)
+        return sum(len(shard.lr) for shard in self._shards.values())
 
     def window(self, number: int) -> Window[Tensor]:
-        shard, place = self._index[number]
-        return Window(shard.lr[place], shard.hr[place], shard.flow[place])
+        for shard in self._shards.values():
+            if number < len(shard.lr):
+                return Window(shard.lr[number], shard.hr[number], shard.flow[number])
+            number -= len(shard.lr)
+        raise IndexError("the pool has fewer windows")
 
     def sample(self, rng: np.random.Generator, count: int, size: int) -> Batch:
-        """A random batch of `size` LR pixels, augmented; `rng` decides all of it."""
-        numbers = rng.integers(len(self), size=count)
-        return collate([augment(rng, cut(self.window(n), size, rng)) for n in numbers])
+        """A random batch of `size` LR pixels, augmented; `rng` decides all of it.
+
+        It comes from one shard, so that a GPU gathers it in a few operations; every window of the
+        pool is as likely as any other.
+        """
+        shards = list(self._shards.values())
+        number = int(rng.integers(len(self)))
+        ends = np.cumsum([len(shard.lr) for shard in shards])
+        shard = shards[int(np.searchsorted(ends, number, side="right"))]
+        places, spare = len(shard.lr), shard.lr.shape[2] - size
+        return cut(shard, Cuts.random(rng, count, places, spare), size)
 
     def fixed(self, count: int) -> Batch:
         """The first `count` windows, whole."""
-        return collate([self.window(n) for n in range(min(count, len(self)))])
+        parts: list[Batch] = []
+        for shard in self._shards.values():
+            taken = min(count, len(shard.lr))
+            if taken:
+                parts.append(cut(shard, Cuts.whole(taken), shard.lr.shape[2]))
+            count -= taken
+        return Batch(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
 
 def _load(shard: Path, device: str) -> Window[Tensor]:
@@ -117,36 +131,73 @@ def _load(shard: Path, device: str) -> Window[Tensor]:
     )
 
 
-def cut(window: Window[Tensor], size: int, rng: np.random.Generator) -> Window[Tensor]:
-    """A random square of `size` LR pixels."""
-    y, x = rng.integers(0, window.lr.shape[1] - size + 1, 2).tolist()
-    scale = window.hr.shape[1] // window.lr.shape[1]
-    return Window(
-        window.lr[:, y : y + size, x : x + size],
-        window.hr[:, y * scale : (y + size) * scale, x * scale : (x + size) * scale],
-        window.flow[:, y : y + size, x : x + size],
-    )
+class Cuts(NamedTuple):
+    """Squares to cut from a shard's windows and ways to turn them, (B,) each but `colours`, (B, 3).
+
+    place: window in the shard; top, left: in LR pixels. First time is reversed and the square is
+    flipped (upside down) and mirrored (left to right), then transposed. colours: channel to take
+    as red, green and blue.
+    """
+
+    place: NDArray[np.int64]
+    top: NDArray[np.int64]
+    left: NDArray[np.int64]
+    reversed_: NDArray[np.bool_]
+    flipped: NDArray[np.bool_]
+    mirrored: NDArray[np.bool_]
+    transposed: NDArray[np.bool_]
+    colours: NDArray[np.int64]
+
+    @classmethod
+    def random(cls, rng: np.random.Generator, count: int, places: int, spare: int) -> Cuts:
+        """`count` of them from `places` windows that are `spare` LR pixels larger than the cut:
+        eight ways in space, two in time, and of three in ten the channels permuted."""
+        colours = np.tile(np.arange(3), (count, 1))
+        recoloured = rng.random(count) < 0.3
+        colours[recoloured] = rng.permuted(colours[recoloured], axis=1)
+        return cls(
+            rng.integers(places, size=count),
+            *rng.integers(spare + 1, size=(2, count)),
+            *rng.random((4, count)) < 0.5,
+            colours,
+        )
+
+    @classmethod
+    def whole(cls, count: int) -> Cuts:
+        """The first `count` windows as they are."""
+        zero, no = np.zeros(count, np.int64), np.zeros(count, bool)
+        return cls(np.arange(count), zero, zero, no, no, no, no, np.tile(np.arange(3), (count, 1)))
 
 
-def augment(rng: np.random.Generator, window: Window[Tensor]) -> Window[Tensor]:
-    """Mirrored, transposed, channels permuted, time reversed: eight, six and two ways."""
-    mirrored, flipped, transposed, reversed_, recoloured = rng.random(5) < (0.5, 0.5, 0.5, 0.5, 0.3)
-    turned = [dim for dim, chosen in enumerate((reversed_, flipped, mirrored)) if chosen]
-    lr, hr, flow = (part.flip(turned) for part in window)
-    if mirrored or flipped:
-        flow = flow * flow.new_tensor([-1 if mirrored else 1, -1 if flipped else 1])
-    if transposed:
-        lr, hr, flow = (part.transpose(1, 2) for part in (lr, hr, flow))
-        flow = flow.flip(-1)
-    if recoloured:
-        colours = rng.permutation(3).tolist()
-        lr, hr = lr[..., colours], hr[..., colours]
-    return Window(lr, hr, flow)
+def cut(shard: Window[Tensor], cuts: Cuts, size: int) -> Batch:
+    """A batch of squares of `size` LR pixels, made where the shard is."""
+    # One copy to the device, then one gather for each of lr, hr and flow.
+    table = torch.from_numpy(np.column_stack(cuts).astype(np.int64)).to(shard.lr.device)
+    place, top, left, *ways = table[:, :7].T
+    reversed_, flipped, mirrored, transposed = (way[:, None].bool() for way in ways)
+    colours = table[:, 7:]
 
+    def along(length: int, backwards: Tensor) -> Tensor:
+        """Indices (B, length), from the end where `backwards`."""
+        forwards = torch.arange(length, device=table.device).expand(len(table), -1)
+        return torch.where(backwards, length - 1 - forwards, forwards)
 
-def collate(windows: list[Window[Tensor]]) -> Batch:
-    """Windows of one size -> a batch, channels second."""
-    lr, hr, flow = (
-        torch.stack(parts).permute(0, 4, 1, 2, 3) for parts in zip(*windows, strict=True)
-    )
-    return Batch(lr.float() / 255, hr.float() / 255, flow.float())
+    def gathered(array: Tensor, times: Tensor, channels: Tensor, scale: int) -> Tensor:
+        """(places, T, S, S, C) -> (B, C, T, size, size)."""
+        down = along(size * scale, flipped) + top[:, None] * scale
+        right = along(size * scale, mirrored) + left[:, None] * scale
+        swap = transposed[..., None]
+        rows = torch.where(swap, down[:, None, :], down[:, :, None])[:, None, None]
+        columns = torch.where(swap, right[:, :, None], right[:, None, :])[:, None, None]
+        frames, channels = times[:, None, :, None, None], channels[:, :, None, None, None]
+        return array[place[:, None, None, None, None], frames, rows, columns, channels]
+
+    scale = shard.hr.shape[2] // shard.lr.shape[2]
+    frames = along(shard.lr.shape[1], reversed_)
+    lr = gathered(shard.lr, frames, colours, 1)
+    hr = gathered(shard.hr, frames, colours, scale)
+    parts = along(2, transposed)  # (dx, dy), or (dy, dx)
+    flow = gathered(shard.flow, along(2, reversed_), parts, 1)
+    against = torch.cat([mirrored, flipped], 1).gather(1, parts)  # dx is mirrored, dy flipped
+    sign = torch.where(against, -1.0, 1.0)[:, :, None, None, None]
+    return Batch(lr.float() / 255, hr.float() / 255, flow.float() * sign)

@@ -144,6 +144,12 @@ def random_speed(rng: np.random.Generator) -> float:
     return float(min(rng.gamma(1.6, 6.5), 50.0))
 
 
+def random_exposure(rng: np.random.Generator) -> float:
+    """Part of the time between frames: of a fifth a quarter and less, as by bright daylight."""
+    chance = rng.random()
+    return float(chance * 1.25 if chance < 0.2 else 0.25 + (chance - 0.2) * 0.9375)
+
+
 def random_scene(rng: np.random.Generator, photos: Photos, side: int) -> list[Layer]:
     """Background and foregrounds of one window of `side` HR pixels."""
     wide = side + 2 * MARGIN_HR
@@ -215,7 +221,7 @@ def degrade(rng: np.random.Generator, frames: list[Array]) -> list[NDArray[np.ui
 def render_window(rng: np.random.Generator, photos: Photos, size: int) -> Window[NDArray[Any]]:
     """One window of `size` LR pixels: three blurry LR frames, three sharp HR frames, true flow."""
     layers = random_scene(rng, photos, size * SCALE)
-    exposure = float(rng.uniform(0.25, 1.0))
+    exposure = random_exposure(rng)
     sharp = [to_bytes(to_codes(composite(layers, t, cv2.INTER_CUBIC))) for t in TIMES]
     blurry = [downscale(to_codes(exposed(layers, t, exposure))) for t in TIMES]
     flows = [true_flow(layers, t) for t in TIMES if t != 0]

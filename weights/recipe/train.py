@@ -24,8 +24,9 @@ from typing import Any, cast
 import numpy as np
 import torch
 import torch.distributed as dist
+from recipe.graph import GraphedUpdate, Update
 from recipe.initial import PICTURE_MASK_LOGIT, hand_flows_on, initialise
-from recipe.losses import Objective
+from recipe.losses import Objective, Subject
 from recipe.padding import pad_by_concatenation
 from recipe.pool import Batch, Pool
 from recipe.settings import Settings
@@ -54,6 +55,7 @@ class Job:
     device: str = "cpu"
     workers: int = 1
     compile: bool = False
+    graph: bool = False
     start: Path | None = None
     stop_after: float = math.inf
 
@@ -80,9 +82,16 @@ class Training:
             pad_by_concatenation()
             objective.compile(dynamic=False)
         self.objective = objective
+        # A graph reads the rate where it lies on the GPU.
+        rate = torch.tensor(self.settings.rate, device=job.device)
         self.optimizer = torch.optim.Adam(
-            self.network.parameters(), lr=self.settings.rate, betas=(0.9, 0.99), fused=True
+            self.network.parameters(),
+            lr=rate if job.graph else self.settings.rate,
+            betas=(0.9, 0.99),
+            fused=True,
+            capturable=job.graph,
         )
+        self.update: Update = GraphedUpdate(self._update) if job.graph else self._update
         self.step, self.windows, self.seconds = 0, 0, 0.0
         self.sums: dict[str, Tensor] = {}
         self.pool = Pool(job.pool, job.device)
@@ -105,23 +114,31 @@ class Training:
         return self.settings.rate * warmup * (floor + (1 - floor) * cosine)
 
     def train_step(self) -> None:
-        settings, phase = self.settings, self.settings.phase_at(self.progress)
-        rng = np.random.default_rng([settings.seed, self.step, self.rank])
+        phase = self.settings.phase_at(self.progress)
+        rng = np.random.default_rng([self.settings.seed, self.step, self.rank])
         batch: Batch = self.pool.sample(rng, phase.batch, phase.size)
-        self.optimizer.zero_grad()
-        losses = self.objective(batch, phase.learns)
-        losses["total"].backward()
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), settings.gradient_norm)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.rate()
-        self.optimizer.step()
+            if self.job.graph:
+                group["lr"].fill_(self.rate())
+            else:
+                group["lr"] = self.rate()
+        terms = self.update(batch, phase.learns)
         self.ema.update_parameters(self.network)
         self.step += 1
         self.windows += phase.batch * self.job.workers
-        for name, value in {**losses, "gradient": norm, "steps": torch.ones(())}.items():
-            self.sums[name] = self.sums.get(name, 0) + value.detach()
+        for name, value in {**terms, "steps": torch.ones(())}.items():
+            self.sums[name] = self.sums.get(name, 0) + value
         if self.step % CHECK_STEPS == 0:
             self._check()
+
+    def _update(self, batch: Batch, learns: Subject) -> dict[str, Tensor]:
+        """One step of the optimizer; the losses by name, and the gradient's length."""
+        self.optimizer.zero_grad()
+        losses = self.objective(batch, learns)
+        losses["total"].backward()
+        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_norm)
+        self.optimizer.step()
+        return {name: value.detach() for name, value in {**losses, "gradient": norm}.items()}
 
     def _mix(self, ema: Any, network: Any, _count: Tensor | int) -> None:
         """One step of the average; its memory is short at first, or it would hold the start."""
@@ -182,7 +199,11 @@ class Training:
         state = torch.load(self.state_file, map_location=self.job.device, weights_only=True)
         self.network.load_state_dict(state["network"])
         self.ema.module.load_state_dict(state["ema"])
+        own = [(group["lr"], group["capturable"]) for group in self.optimizer.param_groups]
         self.optimizer.load_state_dict(state["optimizer"])
+        for group, (rate, capturable) in zip(self.optimizer.param_groups, own, strict=True):
+            # The state may come from another device, where a step was no graph, or was one.
+            group["lr"], group["capturable"] = rate, capturable
         self.step, self.windows = state["step"], state["windows"]
         self.ema.n_averaged.fill_(self.step)
         self.seconds, self.sums = state["seconds"], state["sums"]
@@ -278,7 +299,10 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--workers", type=int, default=1, help="CPU processes")
     parser.add_argument("--compile", action="store_true", help="torch.compile the network")
+    parser.add_argument("--graph", action="store_true", help="launch a step as one CUDA graph")
     args = parser.parse_args()
+    if args.graph and not args.device.startswith("cuda"):
+        parser.error("--graph needs --device cuda")
     args.run.mkdir(parents=True, exist_ok=True)
     (args.run / "meeting").unlink(missing_ok=True)
     job = Job(
@@ -290,6 +314,7 @@ def main() -> None:
         args.device,
         args.workers,
         args.compile,
+        args.graph,
         args.start,
         args.stop_after,
     )
