@@ -78,7 +78,7 @@ def total_loss(found: Restoration, batch: Batch, weights: LossWeights) -> dict[s
         terms["anchor_r"] = (weights.anchor, F.l1_loss(found.sharp_r.float(), sharp))
     if weights.flow:
         for name, flow_mask in (("y", found.image_flow_mask_y), ("x", found.image_flow_mask_x)):
-            flow = flow_mask.float()[:, :2, neighbours(length)]
+            flow = of_neighbours(flow_mask.float()[:, :2], dim=2)
             terms[f"flow_{name}"] = (weights.flow, end_point_error(flow, batch.flow, dim=1))
     if weights.warp:
         target = clip[:, :, centre, None].expand_as(clip)
@@ -127,12 +127,10 @@ def motion_of_clip(network: FMANet, clip: Tensor) -> Motion:
 
 def motion_loss(found: Motion, batch: Batch) -> dict[str, Tensor]:
     """End-point errors; the blocks' count half, being what f^Y is made from."""
-    frames = neighbours(batch.clip.shape[2])
     truth = batch.flow.transpose(1, 2)  # (B, 2, 2, H, W): frame, then (dx, dy)
-    blocks = torch.stack(
-        [end_point_error(flow[:, frames], truth[:, :, None], dim=3) for flow in found.blocks]
-    ).sum()
-    image = end_point_error(found.image[:, frames], truth, dim=2)
+    flows = [of_neighbours(flow, dim=1) for flow in found.blocks]
+    blocks = torch.stack([end_point_error(flow, truth[:, :, None], dim=3) for flow in flows]).sum()
+    image = end_point_error(of_neighbours(found.image, dim=1), truth, dim=2)
     return {"flow_blocks": blocks, "flow_y": image, "total": blocks / 2 + image}
 
 
@@ -142,9 +140,11 @@ def end_point_error(flow: Tensor, truth: Tensor, dim: int) -> Tensor:
     return ((flow - truth).square().sum(dim) + 1e-12).sqrt().mean()
 
 
-def neighbours(length: int) -> list[int]:
-    """The frames of a clip that have a flow: all but the centre."""
-    return [t for t in range(length) if t != length // 2]
+def of_neighbours(frames: Tensor, dim: int) -> Tensor:
+    """All frames of a clip, which stand at `dim`, but the centre: those that have a flow."""
+    # By a list of numbers it would be a copy from the host, which a CUDA graph cannot hold.
+    before, _, after = frames.split([frames.shape[dim] // 2, 1, frames.shape[dim] // 2], dim)
+    return torch.cat([before, after], dim)
 
 
 def _downscale(clip_hr: Tensor, scale: int) -> Tensor:

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from recipe.losses import neighbours
+from recipe.losses import of_neighbours
 from recipe.pool import Pool
 from torch import Tensor
 
@@ -89,8 +89,8 @@ def score(network: FMANet, example: Example) -> Scores:
         "psnr": (psnr(restored, example.sharp_hr), psnr(bicubic(example.clip), example.sharp_hr))
     }
     if example.flow is not None:
-        frames = neighbours(example.clip.shape[2])
-        flow = torch.cat([part.image_flow_mask_x[:, :2, frames].cpu() for part in found])
+        flow = torch.cat([of_neighbours(part.image_flow_mask_x[:, :2], dim=2) for part in found])
+        flow = flow.cpu()
         error, speed = (flow - example.flow).norm(dim=1), example.flow.norm(dim=1)
         scores["epe"] = (float(error.mean()), float(speed.mean()))
         slow = speed < SLOW
