@@ -145,10 +145,12 @@ def test_the_busiest_part_is_where_detail_is():
 
 @pytest.mark.parametrize("changed, tried, verdict", [
     ({}, {}, Verdict.WORTH),
-    ({"noise": 6, "noise_share": 0.2}, {}, Verdict.OUTSIDE),
-    ({"blocking": 1.8}, {}, Verdict.OUTSIDE),
+    ({"noise": 11, "noise_share": 0.3}, {}, Verdict.OUTSIDE),
+    ({"noise": 6, "noise_share": 0.7}, {}, Verdict.WORTH),
+    ({"noise": 11, "noise_share": 0.1}, {}, Verdict.WORTH),
+    ({"blocking": 1.8}, {}, Verdict.LITTLE),
     ({"combing": 0.1}, {}, Verdict.OUTSIDE),
-    ({}, {"unexplained": 0.3}, Verdict.OUTSIDE),
+    ({}, {"unexplained": 0.6}, Verdict.OUTSIDE),
     ({"enlarged_by": 2}, {}, Verdict.LITTLE),
     ({"enlarged_by": 1.5}, {}, Verdict.WORTH),
     ({}, {"change": 1e-6}, Verdict.LITTLE),

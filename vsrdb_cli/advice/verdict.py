@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from vsrdb_cli.video.info import VideoInfo
 
 # Beyond these the network leaves what it was trained on, or there is nothing for it to do.
-NOISE_SHARE = 0.10
+NOISE, NOISE_SHARE = 7.5, 0.20  # of 255, and of the fine detail: both
 BLOCKING = 1.3
 ENLARGED = 2.0
 COMBING = 0.05
-UNEXPLAINED = 0.10
+UNEXPLAINED = 0.45
 CHANGE = 1e-5
 # Beyond these something is worth a word, but does not change the verdict.
 MOTION = 6.5  # pixels a frame; 95 of 100 training scenes moved less
@@ -45,9 +45,9 @@ class Verdict(Enum):
 
 
 _USUAL_GAIN = {
-    Verdict.WORTH: (1.0, 1.6),
-    Verdict.LITTLE: (0.1, 0.3),
-    Verdict.OUTSIDE: (-0.4, 0.1),
+    Verdict.WORTH: (0.9, 2.0),
+    Verdict.LITTLE: (0.1, 0.4),
+    Verdict.OUTSIDE: (-1.1, -0.1),
 }
 
 
@@ -94,7 +94,12 @@ def judge(info: VideoInfo, measures: Measures, trial: Trial) -> tuple[Verdict, l
 
 def is_enlarged(measures: Measures) -> bool:
     """Whether it is to be shrunk first; under much noise its real resolution cannot be told."""
-    return measures.enlarged_by >= ENLARGED and measures.noise_share <= NOISE_SHARE
+    return measures.enlarged_by >= ENLARGED and not is_noisy(measures)
+
+
+def is_noisy(measures: Measures) -> bool:
+    """Whether there is more noise than the network has learned to tell from detail."""
+    return measures.noise > NOISE and measures.noise_share > NOISE_SHARE
 
 
 def _size(info: VideoInfo, measures: Measures) -> Finding:
@@ -117,15 +122,14 @@ def _blur(measures: Measures) -> Finding:
 
 def _noise(measures: Measures) -> Finding:
     text = f"{measures.noise:.1f} of 255, {measures.noise_share:.0%} of fine detail"
-    outside = measures.noise_share > NOISE_SHARE
-    return Finding("noise", text, Verdict.OUTSIDE if outside else None)
+    return Finding("noise", text, Verdict.OUTSIDE if is_noisy(measures) else None)
 
 
 def _blocks(measures: Measures) -> Finding:
     if measures.blocking <= BLOCKING:
         return Finding("blocks", "none")
     text = f"steps {measures.blocking:.1f} times as high at every 8th pixel"
-    return Finding("blocks", text, Verdict.OUTSIDE)
+    return Finding("blocks", text, Verdict.LITTLE)
 
 
 def _interlacing(info: VideoInfo, measures: Measures) -> Finding:
