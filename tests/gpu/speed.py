@@ -5,8 +5,9 @@
 The paper's model with weights drawn from a seed (speed does not depend on them) and fmanet-xs,
 320x180 -> 1280x720: `restore_video` as `vsrdb restore` runs it, decoding and x264 included; encode
 and restore alone in each precision; and the plain transcription, in float32 without TF32 and in
-float16 by autocast, in the same run. What would begin after `--seconds` is left out, and said to
-be. (`--device cpu --small --size 48x32 --frames 8` tries the program itself.)
+float16 by autocast, in the same run; last, the kernels in which a frame spends its time. What would
+begin after `--seconds` is left out, and said to be. (`--device cpu --small --size 48x32 --frames 8`
+tries the program itself.)
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from vsrdb_cli.network.fmanet import FMANet, FMANetConfig
 
 SMALL = {"dim": 18, "num_RDB": 1, "num_FRMA": 1, "num_heads": 3, "num_flow": 3}
 PRECISIONS = ("float16", "bfloat16", "float32")
+KERNELS = 25
 
 
 class Report:
@@ -172,6 +174,37 @@ def measure_network(report: Report, name: str, weights: str, size: tuple[int, in
     os.environ.pop("VSRDB_CUDA_GRAPHS", None)
 
 
+def measure_kernels(report: Report, name: str, weights: str, size: tuple[int, int]) -> None:
+    """Milliseconds a frame of the kernels that take longest, in float16 (of operators on a CPU)."""
+    gpu = report.device.type == "cuda"
+    activity = torch.profiler.ProfilerActivity.CUDA if gpu else torch.profiler.ProfilerActivity.CPU
+    frames = 5
+
+    def row() -> None:
+        os.environ["VSRDB_CUDA_GRAPHS"] = "0"  # in a graph kernels have no names of their own
+        precision = "float16" if gpu else "float32"
+        runner = TorchRunner(load_checkpoint(weights), str(report.device), precision)
+        pictures = [picture.to(report.device) for picture in parity.scene(3, *size)]
+        held = [runner.encode(picture) for picture in pictures]
+        runner.restore_on_device(held)
+        with torch.profiler.profile(activities=[activity]) as profile:
+            for _ in range(frames):
+                runner.encode(pictures[0])
+                runner.restore_on_device(held)
+            Alone(report.device).wait()
+        spent = {
+            event.key: (event.self_device_time_total if gpu else event.self_cpu_time_total)
+            for event in profile.key_averages()
+        }
+        total = sum(spent.values()) / 1000 / frames
+        longest = sorted(spent, key=lambda kernel: -spent[kernel])[:KERNELS]
+        kernels = {kernel[:90]: round(spent[kernel] / 1000 / frames, 3) for kernel in longest}
+        report.row(name, f"kernels {precision}", total, 0, **kernels)
+
+    report.measure(name, "kernels", row)
+    os.environ.pop("VSRDB_CUDA_GRAPHS", None)
+
+
 def measure_whole(
     report: Report, name: str, weights: str, clip: Path, folder: Path, frames: int
 ) -> None:
@@ -230,6 +263,8 @@ def main() -> None:
             measure_plain(report, name, weights, (height, width))
         for name, weights in networks.items():
             measure_network(report, name, weights, (height, width))
+        for name, weights in networks.items():
+            measure_kernels(report, name, weights, (height, width))
 
 
 if __name__ == "__main__":
