@@ -204,9 +204,10 @@ class FRMABlock(nn.Module):
         Returns:
             The refined flow-mask (B*T, 3n, H, W), float32, and warped feature (B, C, H, W).
         """
-        planes = feature.contiguous()  # sampling reads planes; both warps read the same
+        # Sampling reads planes in float32; every strip of both warps reads all of them.
+        planes = feature.contiguous().float()
         flow_mask = self._refine_flow(feature, planes, centre, flow_mask)
-        warped = self._align(planes, flow_mask, warped)
+        warped = self._align(planes, flow_mask, warped, feature.dtype)
         if degradation is not None:
             own = self._side_by_side(self.rdb_KD(degradation))
             degradation = F.conv2d(own, self._time_major(self.conv_KD.weight), self.conv_KD.bias)
@@ -226,21 +227,23 @@ class FRMABlock(nn.Module):
             own = strip.outer_of(feature)
             if flow_mask is not None:
                 flows = strip.outer_of(flow_mask)
-                moved = multi_flow_warp(planes, flows, strip.outer_top)
+                moved = multi_flow_warp(planes, flows, strip.outer_top, feature.dtype)
                 own = torch.cat((flows.to(feature.dtype), moved), dim=1)
             own = strip.convolve(own, first.weight_2d[:, channels:], None)
             rows.append(leaky_relu(own + strip.of(shared).repeat_interleave(self.length, dim=0)))
         delta: Tensor = self.conv_f.second(joined(rows)).float()
         return delta if flow_mask is None else flow_mask + delta
 
-    def _align(self, planes: Tensor, flow_mask: Tensor, warped: Tensor | None) -> Tensor:
+    def _align(
+        self, planes: Tensor, flow_mask: Tensor, warped: Tensor | None, dtype: torch.dtype
+    ) -> Tensor:
         """The frames' features, each along its flow, and the warped feature so far as one."""
         weight, bias = self.conv_Fw.weight, self.conv_Fw.bias
         before = 0 if warped is None else warped.shape[1]
         own, by_frame = weight[:, :before], self._time_major(weight[:, before:])
         rows = []
         for strip in strips(planes):
-            moved = multi_flow_warp(planes, strip.of(flow_mask), strip.top)
+            moved = multi_flow_warp(planes, strip.of(flow_mask), strip.top, dtype)
             row = F.conv2d(self._side_by_side(moved), by_frame, bias)
             rows.append(row if warped is None else row + F.conv2d(strip.of(warped), own))
         return joined(rows)

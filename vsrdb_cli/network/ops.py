@@ -16,16 +16,20 @@ from vsrdb_cli.errors import ShapeError
 from vsrdb_cli.network.precision import float32_island
 
 
-def backward_warp(source: Tensor, flow: Tensor, top: int | None = None) -> Tensor:
+def backward_warp(
+    source: Tensor, flow: Tensor, top: int | None = None, dtype: torch.dtype | None = None
+) -> Tensor:
     """Read `source` where `flow` points: out[y, x] = source[y + dy, x + dx].
 
     Args:
         source: (B, C, H, W), float.
         flow: (B, 2, H, W), in pixels of `source`; channel 0 is dx (right), 1 is dy (down).
         top: of a strip (B, 2, h, W) of the flow, the row of its first in the picture.
+        dtype: of the result. Sampling is in float32: a source that many strips read is best
+            given so, or each of them converts all of it.
 
     Returns:
-        (B, C, H, W), or (B, C, h, W) of a strip, dtype of `source`. Bilinear; places outside the
+        (B, C, H, W), or (B, C, h, W) of a strip, `dtype` or that of `source`. Bilinear; places outside the
         image read as 0.
 
     Raises:
@@ -53,34 +57,38 @@ def backward_warp(source: Tensor, flow: Tensor, top: int | None = None) -> Tenso
         padding_mode="zeros",
         align_corners=True,
     )
-    return warped.to(source.dtype)
+    return warped.to(dtype or source.dtype)
 
 
-def masked_warp(source: Tensor, flow_mask: Tensor, top: int | None = None) -> Tensor:
+def masked_warp(
+    source: Tensor, flow_mask: Tensor, top: int | None = None, dtype: torch.dtype | None = None
+) -> Tensor:
     """Backward warp times sigmoid of the mask logit.
 
     Args:
         source: (B, C, H, W).
         flow_mask: (B, 3, H, W): dx, dy, mask logit.
-        top: as in `backward_warp`.
+        top, dtype: as in `backward_warp`.
 
     Returns:
-        (B, C, H, W), or (B, C, h, W) of a strip; dtype of `source`.
+        (B, C, H, W), or (B, C, h, W) of a strip; `dtype` or that of `source`.
     """
-    mask = torch.sigmoid(flow_mask[:, 2:3].float()).to(source.dtype)
-    return backward_warp(source, flow_mask[:, 0:2], top) * mask
+    mask = torch.sigmoid(flow_mask[:, 2:3].float()).to(dtype or source.dtype)
+    return backward_warp(source, flow_mask[:, 0:2], top, dtype) * mask
 
 
-def multi_flow_warp(feature: Tensor, flow_mask: Tensor, top: int | None = None) -> Tensor:
+def multi_flow_warp(
+    feature: Tensor, flow_mask: Tensor, top: int | None = None, dtype: torch.dtype | None = None
+) -> Tensor:
     """W(F, f): each of n groups of channels follows its own flow and mask.
 
     Args:
         feature: (B, C, H, W); its channels are n consecutive groups of C/n.
         flow_mask: (B, 3n, H, W); n consecutive triples (dx, dy, mask logit).
-        top: as in `backward_warp`.
+        top, dtype: as in `backward_warp`.
 
     Returns:
-        (B, C, H, W), or (B, C, h, W) of a strip; dtype of `feature`, channels last.
+        (B, C, H, W), or (B, C, h, W) of a strip; `dtype` or that of `feature`, channels last.
 
     Raises:
         ShapeError: channels do not divide into groups.
@@ -92,7 +100,7 @@ def multi_flow_warp(feature: Tensor, flow_mask: Tensor, top: int | None = None) 
     rows = flow_mask.shape[2]
     source = feature.reshape(batch * groups, channels // groups, height, width)
     triples = flow_mask.reshape(batch * groups, 3, rows, width)
-    warped = masked_warp(source, triples, top).reshape(batch, channels, rows, width)
+    warped = masked_warp(source, triples, top, dtype).reshape(batch, channels, rows, width)
     # The sampling gives planes; the convolutions it goes to want all channels side by side.
     return warped.contiguous(memory_format=torch.channels_last)
 
