@@ -29,8 +29,8 @@ def backward_warp(
             given so, or each of them converts all of it.
 
     Returns:
-        (B, C, H, W), or (B, C, h, W) of a strip, `dtype` or that of `source`. Bilinear; places outside the
-        image read as 0.
+        (B, C, H, W), or (B, C, h, W) of a strip, `dtype` or that of `source`. Bilinear; places
+        outside the image read as 0.
 
     Raises:
         ShapeError: `flow` has not the batch, height and width of `source`, or not two channels.
