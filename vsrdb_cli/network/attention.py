@@ -5,6 +5,8 @@ All of it is local but for one small matrix of products of channels, so it runs 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -31,12 +33,15 @@ class LayerNorm(nn.Module):
         self.body = LayerNormWeights(channels, kind)
 
     def forward(self, x: Tensor) -> Tensor:
-        pixels = x.permute(0, 2, 3, 1).float()
-        weight = self.body.weight.float()
-        if self.body.bias is not None:
-            bias = self.body.bias.float()
+        pixels, weight, bias = x.permute(0, 2, 3, 1), self.body.weight, self.body.bias
+        if bias is not None:
+            # PyTorch's kernel sums in float32 whatever it reads, and rounds once. Casts would move
+            # three times the bytes; a graph needs them, since other runtimes promise nothing.
+            if torch.is_grad_enabled() or torch.compiler.is_compiling():
+                pixels, weight, bias = pixels.float(), weight.float(), bias.float()
             y = F.layer_norm(pixels, weight.shape, weight, bias, eps=1e-5)
         else:
+            pixels, weight = pixels.float(), weight.float()
             variance = pixels.var(dim=-1, keepdim=True, correction=0)
             y = pixels * torch.rsqrt(variance + 1e-5) * weight
         return y.to(x.dtype).permute(0, 3, 1, 2)
@@ -76,7 +81,7 @@ class TransposedAttention(nn.Module):
             values.append(v)
             with float32_island(x):
                 sums.append(self._products(_pixels(q).float(), _pixels(k).float()))
-        products, q_squares, k_squares = (torch.stack(s).sum(0) for s in zip(*sums, strict=True))
+        products, q_squares, k_squares = map(_sum, zip(*sums, strict=True))
         with float32_island(x):
             mixing = self._mixing(products, q_squares, k_squares).to(x.dtype).transpose(1, 2)
         mixed = []
@@ -95,7 +100,8 @@ class TransposedAttention(nn.Module):
         by_head = (self.heads, -1)
         q_heads, k_heads = torch.unflatten(q, 2, by_head), torch.unflatten(k, 2, by_head)
         products = q_heads.permute(0, 2, 3, 1) @ k_heads.transpose(1, 2)
-        return products, q.square().sum(dim=1), k.square().sum(dim=1)
+        q_norm, k_norm = (torch.linalg.vector_norm(one, dim=1) for one in (q, k))
+        return products, q_norm.square(), k_norm.square()
 
     def _mixing(self, products: Tensor, q_squares: Tensor, k_squares: Tensor) -> Tensor:
         """Attention and the projection after it as one matrix of channels, (B, C, C).
@@ -158,6 +164,10 @@ class MultiAttentionBlock(nn.Module):
 
 def _depthwise(strip: Strip, outer: Tensor, conv: nn.Conv2d) -> Tensor:
     return strip.convolve(outer, conv.weight, conv.bias, conv.groups)
+
+
+def _sum(parts: Sequence[Tensor]) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.stack(list(parts)).sum(dim=0)
 
 
 def _pixels(x: Tensor) -> Tensor:
