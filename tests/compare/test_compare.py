@@ -91,6 +91,14 @@ def test_as_many_frames_belong_together_one_by_one():
     assert data["notices"] == []
 
 
+def test_as_many_frames_of_something_else_are_doubted():
+    moving = numbered(8)
+    video(Path("a.mkv"), moving), video(Path("b.mkv"), 255 - moving)
+    (notice,) = compared("a.mkv", "b.mkv")["notices"]
+    assert notice.startswith("a.mkv and b.mkv differ by")
+    assert notice.endswith("even as thumbnails: do they show the same moments?")
+
+
 def test_at_another_rate_each_frame_stands_beside_the_one_shown_at_its_time():
     video(Path("a.mkv"), numbered(4), rate=10), video(Path("b.mkv"), numbered(8), rate=20)
     data = compared("a.mkv", "b.mkv")

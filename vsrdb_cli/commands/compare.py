@@ -53,8 +53,8 @@ def compare(
     Wipe over the moving picture, step, look through a loupe, and see how much every frame differs
     or, with TRUTH, how close to it each comes. All are videos, folders of pictures or pictures;
     BEFORE may be the low-resolution input. The page is one file that needs no network, also on a
-    phone. Up to 8 frames are lossless; of more, those that differ most are, and the others
-    compressed so well that it hardly shows.
+    phone. Up to 8 frames are lossless; of more, those that differ most are as far as the page
+    stays small, and the others compressed so well that it hardly shows.
 
     \b
     vsrdb compare in.mp4 restored.mp4

@@ -140,8 +140,8 @@ def progress(description: str, *, quiet: bool = False) -> Iterator[OnFrame]:
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False, table_column=name),
         *((BarColumn(bar_width=12),) if wide else ()),
-        MofNCompleteColumn(),
-        _Rate(),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
+        _Rate(table_column=Column(no_wrap=True)),
         *((TimeElapsedColumn(),) if wide else ()),
         TimeRemainingColumn(compact=True),
     )

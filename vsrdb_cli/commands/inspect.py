@@ -28,7 +28,8 @@ from vsrdb_cli.options import Option, read_tile
 @click.option(
     "--at",
     metavar="TIME",
-    help="The frame to look at: a time (90.5 or 0:01:30.5) or a number (2250f, from 0f)."
+    help="The frame to look at: the first from a time on (90.5 or 0:01:30.5), or a number"
+    " (2250f, from 0f)."
     "  [default: amid the busiest second]",
 )
 @click.option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
 from vsrdb_cli.errors import VideoError
@@ -208,8 +209,11 @@ def _offset(
 
 def _thumbnails(source: FrameSource, indices: Sequence[int]) -> NDArray[np.float32]:
     """(frames, values) in codes of 255."""
-    small = [
-        adaptive_avg_pool2d(to_float(upright(frame.rgb, source.info.orientation)), THUMBNAIL)
-        for frame in picked(source, indices)
-    ]
-    return np.stack([255 * picture.numpy().reshape(-1) for picture in small]).astype(np.float32)
+    orientation = source.info.orientation
+    return np.stack([thumbnail(upright(f.rgb, orientation)) for f in picked(source, indices)])
+
+
+def thumbnail(picture: Tensor) -> NDArray[np.float32]:
+    """(3, H, W) codes of a `Frame` -> what it shows, (values,) in codes of 255."""
+    small: Tensor = adaptive_avg_pool2d(to_float(picture), THUMBNAIL)
+    return (255 * small.numpy().reshape(-1)).astype(np.float32)

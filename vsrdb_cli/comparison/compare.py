@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from vsrdb_cli import __version__
+from vsrdb_cli.comparison.alignment import SAME
 from vsrdb_cli.comparison.curves import Curves, MostDifferent, check_measurable
 from vsrdb_cli.comparison.layout import Layout, Size
 from vsrdb_cli.comparison.page import check_page, page_of, save_page
@@ -196,6 +198,13 @@ class _Comparison:
     def notices(self) -> list[str]:
         """What was odd about the sources, and may be about the page, one line each."""
         lines = [line for version in self._versions.values() for line in version.notices()]
+        apart = fmean(self._curves.apart)
+        if apart > SAME:
+            names = " and ".join(self._versions[name].name for name in ("before", "after"))
+            lines.append(
+                f"{names} differ by {apart:.0f} of 255 even as thumbnails: do they show the same"
+                " moments?"
+            )
         width, height = self._layout.width, self._layout.height
         if self.fidelity is not None and width * height > LARGEST_ON_PHONES:
             lines.append(f"the page's video is {width}x{height}, which phones may not play")

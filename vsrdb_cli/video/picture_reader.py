@@ -66,7 +66,8 @@ class PictureReader:
         info = _info(folder, Kind.PICTURES, files, rate or USUAL_RATE)
         if rate is None:
             assumed = (
-                f"the pictures are taken to be {USUAL_RATE} frames a second; --fps changes that"
+                f"the pictures are taken to be {USUAL_RATE} frames a second; vsrdb restore has"
+                " --fps for another rate"
             )
             info = replace(info, assumed=(assumed,))
         _check_sizes(files, info)
