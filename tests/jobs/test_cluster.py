@@ -1,11 +1,14 @@
 """What a run on a Ray cluster promises; its nodes are two of one CPU each, in this machine."""
 
+import json
 import os
+import signal
 import socketserver
 import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 
 import clips
@@ -67,6 +70,12 @@ def unbroken(source, options, tmp_path):
     return pixels(target)
 
 
+def segments_of(source, options):
+    with open_source(source) as reader:
+        seconds = options.segment_seconds
+        return divide_source(reader, segment_seconds=seconds, scene_cuts=True).segments
+
+
 def idle(ray):
     """Whether all CPUs are free again, within a while."""
     for _ in range(100):
@@ -90,11 +99,7 @@ class TestOnTwoNodes:
         assert pixels(tmp_path / "out.mkv") == unbroken
         assert len(report.nodes) == 2
         made = sorted(index for node in report.nodes for index in node.segments)
-        with open_source(source) as reader:
-            division = divide_source(
-                reader, segment_seconds=options.segment_seconds, scene_cuts=True
-            )
-        assert made == list(range(len(division.segments)))
+        assert made == list(range(len(segments_of(source, options))))
         assert watch.told[-1].frames == 65
 
     def test_stopped_it_leaves_no_work_behind_and_goes_on_without_the_cluster(
@@ -109,6 +114,31 @@ class TestOnTwoNodes:
         assert '"made_by": {"' in (work_folder(target) / "journal.json").read_text()
         report = Watch().restore(source, target, replace(options, ray=None))
         assert report.resumed >= 10
+        assert pixels(target) == unbroken
+
+    @pytest.mark.parametrize("ray", ["auto", None], ids=["on the cluster", "without it"])
+    def test_killed_with_minus_nine_it_goes_on_with_what_is_finished(
+        self, two_nodes, tmp_path, source, options, unbroken, ray
+    ):
+        target = tmp_path / "out.mkv"
+        command = [
+            sys.executable, "-m", "vsrdb_cli", "restore", str(source), str(target),
+            "--weights", options.weights, "--precision", "float32", "--codec", "ffv1",
+            "--segment-seconds", str(options.segment_seconds), "--progress", "json",
+            "--ray", two_nodes.cluster.address,
+        ]  # fmt: skip
+        journal = work_folder(target) / "journal.json"
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as driver:
+            for _ in driver.stderr:
+                if journal.exists() and json.loads(journal.read_text())["finished"]:
+                    driver.kill()
+        assert driver.returncode == -signal.SIGKILL
+        finished = json.loads(journal.read_text())["finished"]
+        with RayCrew(options) if ray else nullcontext() as crew:
+            report = restore_video(source, target, replace(options, ray=ray), crew=crew)
+        segments = segments_of(source, options)
+        kept = [segments[int(index)] for index in finished]
+        assert report.resumed == sum((one.last or 65) - one.first for one in kept)
         assert pixels(target) == unbroken
 
     def test_a_segment_that_fails_three_times_ends_the_run_and_the_others_are_kept(
