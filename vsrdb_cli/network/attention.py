@@ -33,7 +33,9 @@ class LayerNorm(nn.Module):
         self.body = LayerNormWeights(channels, kind)
 
     def forward(self, x: Tensor) -> Tensor:
-        pixels, weight, bias = x.permute(0, 2, 3, 1), self.body.weight, self.body.bias
+        pixels = x.permute(0, 2, 3, 1)
+        weight: Tensor = self.body.weight
+        bias: Tensor | None = self.body.bias
         if bias is not None:
             # PyTorch's kernel sums in float32 whatever it reads, and rounds once. Casts would move
             # three times the bytes; a graph needs them, since other runtimes promise nothing.
