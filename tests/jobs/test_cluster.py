@@ -202,6 +202,19 @@ def test_where_no_cluster_answers_one_line_says_so(tmp_path, source):
     assert not (tmp_path / "out.mp4.vsrdb").exists()
 
 
+def test_a_cluster_that_asks_for_a_token_is_told_from_none(tmp_path, source, monkeypatch):
+    ray = pytest.importorskip("ray")
+
+    def refused(*arguments, **settings):
+        raise ConnectionError("Failed to connect") from RuntimeError("RPC error: InvalidAuthToken")
+
+    monkeypatch.setattr(ray, "init", refused)
+    monkeypatch.setattr(connection, "_check_reachable", lambda address: None)
+    with pytest.raises(BackendError, match="asks for a token") as error:
+        restore_video(source, tmp_path / "out.mp4", replace(OPTIONS, ray="127.0.0.1:6379"))
+    assert "RAY_AUTH_MODE=token" in error.value.hint
+
+
 def test_where_something_else_answers_one_line_says_so_at_once(tmp_path, source):
     pytest.importorskip("ray")
 

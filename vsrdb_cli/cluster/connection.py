@@ -90,6 +90,12 @@ def connected(address: str, *, verbose: bool, ship_code: bool) -> Iterator[Any]:
                     **settings,
                 )
         except (ConnectionError, RuntimeError, ValueError) as error:
+            # `ray start` asks for tokens where there is one; a program must be told to send it.
+            if "InvalidAuthToken" in str(error.__cause__):
+                raise BackendError(
+                    f"the Ray cluster at {address} asks for a token, and got none or another",
+                    hint="export RAY_AUTH_MODE=token, with the cluster's ~/.ray/auth_token here",
+                ) from error
             raise BackendError(
                 f"no Ray cluster can be joined at {address}: {str(error).splitlines()[0]}",
                 hint="run vsrdb on a machine of the cluster; start one with: ray start --head",
