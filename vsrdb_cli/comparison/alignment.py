@@ -173,6 +173,11 @@ def _by_time(other: Timestamps, main: Timestamps, offset: Fraction) -> Picks:
     return tuple(other.at(start + middle + offset) for start in main.starts)
 
 
+def probes(count: int) -> list[int]:
+    """Some of `count` frames, spread over all, that tell what the others show."""
+    return sorted({round(place) for place in np.linspace(0, count - 1, PROBES)})
+
+
 def _offset(
     other: FrameSource, other_times: Timestamps, main: FrameSource, main_times: Timestamps
 ) -> Fraction | None:
@@ -180,20 +185,19 @@ def _offset(
     if main_times.seconds > other_times.seconds:  # the shorter one is looked for in the longer
         offset = _offset(main, main_times, other, other_times)
         return None if offset is None else -offset
-    count = len(main_times.starts)
-    probes = sorted({round(place) for place in np.linspace(0, count - 1, PROBES)})
-    wanted = _thumbnails(main, probes)
+    places_probed = probes(len(main_times.starts))
+    wanted = _thumbnails(main, places_probed)
     seen = _thumbnails(other, range(len(other_times.starts)))
     costs = np.abs(wanted[:, None] - seen[None]).mean(axis=2)  # (probes, frames of other)
 
     def cost(offset: Fraction) -> float:
         middle = main_times.frame_seconds / 2
-        places = [other_times.at(main_times.starts[p] + middle + offset) for p in probes]
+        places = [other_times.at(main_times.starts[p] + middle + offset) for p in places_probed]
         seen_then = [costs[k, place] for k, place in enumerate(places) if place is not None]
-        return float(np.mean(seen_then)) if 2 * len(seen_then) >= len(probes) else np.inf
+        return float(np.mean(seen_then)) if 2 * len(seen_then) >= len(places_probed) else np.inf
 
     by_clock = (Fraction(0), main_times.own_start - other_times.own_start)
-    ends = (main_times.starts[0], main_times.starts[probes[-1]])
+    ends = (main_times.starts[0], main_times.starts[places_probed[-1]])
     anywhere = {start - end for start in other_times.starts for end in ends}
     found = {offset: cost(offset) for offset in (*by_clock, *anywhere)}
     best = min(found, key=lambda offset: (found[offset], abs(offset)))
@@ -210,10 +214,15 @@ def _offset(
 def _thumbnails(source: FrameSource, indices: Sequence[int]) -> NDArray[np.float32]:
     """(frames, values) in codes of 255."""
     orientation = source.info.orientation
-    return np.stack([thumbnail(upright(f.rgb, orientation)) for f in picked(source, indices)])
+    return np.stack([_thumbnail(upright(f.rgb, orientation)) for f in picked(source, indices)])
 
 
-def thumbnail(picture: Tensor) -> NDArray[np.float32]:
+def apart(one: Tensor, other: Tensor) -> float:
+    """How far what two pictures, (3, H, W) codes of a `Frame`, show is apart, in codes of 255."""
+    return float(np.abs(_thumbnail(one) - _thumbnail(other)).mean())
+
+
+def _thumbnail(picture: Tensor) -> NDArray[np.float32]:
     """(3, H, W) codes of a `Frame` -> what it shows, (values,) in codes of 255."""
     small: Tensor = adaptive_avg_pool2d(to_float(picture), THUMBNAIL)
     return (255 * small.numpy().reshape(-1)).astype(np.float32)

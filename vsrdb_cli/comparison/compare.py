@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from vsrdb_cli import __version__
-from vsrdb_cli.comparison.alignment import SAME
+from vsrdb_cli.comparison.alignment import SAME, apart, probes
 from vsrdb_cli.comparison.curves import Curves, MostDifferent, check_measurable
 from vsrdb_cli.comparison.layout import Layout, Size
 from vsrdb_cli.comparison.page import check_page, page_of, save_page
@@ -134,6 +134,7 @@ class _Comparison:
                 hint="compare smaller ones: cut out a part of both",
             )
         self._curves = Curves()
+        self._apart = dict.fromkeys(probes(len(shown["after"])), 0.0)
         self._times: list[float] = []
         self.exact: dict[int, bytes] = {}
         self.fidelity: float | None = None
@@ -190,6 +191,8 @@ class _Comparison:
         if self._lr is not None:
             pictures["lr"] = pictures["before"]
             pictures["before"] = enlarged(pictures["before"], self._size)
+        if number in self._apart:
+            self._apart[number] = apart(pictures["before"], pictures["after"])
         self._curves.add(pictures["before"], pictures["after"], pictures.get("truth"))
         return self._layout.stack(
             {n: to_planes(to_float(p), 8) for n, p in pictures.items()}, number
@@ -198,11 +201,11 @@ class _Comparison:
     def notices(self) -> list[str]:
         """What was odd about the sources, and may be about the page, one line each."""
         lines = [line for version in self._versions.values() for line in version.notices()]
-        apart = fmean(self._curves.apart)
-        if apart > SAME:
+        distance = fmean(self._apart.values())
+        if distance > SAME:
             names = " and ".join(self._versions[name].name for name in ("before", "after"))
             lines.append(
-                f"{names} differ by {apart:.0f} of 255 even as thumbnails: do they show the same"
+                f"{names} differ by {distance:.0f} of 255 even as thumbnails: do they show the same"
                 " moments?"
             )
         width, height = self._layout.width, self._layout.height

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vsrdb_cli.comparison.alignment import thumbnail
 from vsrdb_cli.comparison.layout import Size
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.evaluation.metrics import BORDER, Picture, extra, psnr, ssim
@@ -42,14 +41,12 @@ class Curves:
 
     Attributes:
         difference: mean absolute difference of before and after, in codes of 255.
-        apart: the same of their thumbnails, which blur and size leave alone.
         psnr, ssim: of "before" and "after" against the truth, as `vsrdb evaluate` measures them;
             empty without a truth.
     """
 
     def __init__(self) -> None:
         self.difference: list[float] = []
-        self.apart: list[float] = []
         self.psnr: dict[str, list[float]] = {}
         self.ssim: dict[str, list[float]] = {}
 
@@ -57,7 +54,6 @@ class Curves:
         """Measure one more frame: (3, H, W) codes of a `Frame`, all of one size."""
         pictures = {"before": picture(before), "after": picture(after)}
         self.difference.append(_mean_difference(pictures["before"], pictures["after"]))
-        self.apart.append(float(np.abs(thumbnail(before) - thumbnail(after)).mean()))
         if truth is None:
             return
         true = picture(truth)
