@@ -99,7 +99,7 @@ class TorchRunner:
 
 
 # What is freed and kept for the next tensors never fits them exactly.
-_GAPS = 1.08
+_GAPS = 1.15
 
 
 def estimate_memory(network: FMANet, height: int, width: int) -> Memory:
@@ -109,10 +109,11 @@ def estimate_memory(network: FMANet, height: int, width: int) -> Memory:
     """
     size = torch.finfo(network.dtype).bits // 8
     pixels = height * width
+    on_cpu = next(network.parameters()).device.type == "cpu"
     return Memory(
         weights=sum(parameter.numel() for parameter in network.parameters()) * size,
         features=pixels * feature_bytes(network.config, size, picture=size),
-        work=round(pixels * restoring_bytes(network.config, size) * _GAPS),
+        work=round(restoring_bytes(network.config, size, pixels, by_strips=on_cpu) * _GAPS),
     )
 
 

@@ -136,7 +136,9 @@ class GatedFeedForward(nn.Module):
         for strip in strips(x):
             hidden = self.project_in(norm(strip.outer_of(x)))
             gate, value = _depthwise(strip, hidden, self.dwconv).chunk(2, dim=1)
-            parts.append(strip.of(x) + self.project_out(F.gelu(gate) * value))
+            # PyTorch's CPU kernel takes fifteen times as long where it reads channels with gaps.
+            gate = F.gelu(gate.contiguous(memory_format=torch.channels_last))
+            parts.append(strip.of(x) + self.project_out(gate * value))
         return joined(parts)
 
 

@@ -26,7 +26,12 @@ from vsrdb_cli.network.blocks import (
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.degradation import FusedKernels, frames_read
 from vsrdb_cli.network.fgdf import fgdf
-from vsrdb_cli.network.ops import filter_upsampling, masked_warp
+from vsrdb_cli.network.ops import (
+    filter_padded,
+    filter_upsampling,
+    masked_warp,
+    pad_for_filter,
+)
 from vsrdb_cli.network.prepared import forget, is_prepared, prepare, prepared
 from vsrdb_cli.network.strips import Strip, joined, strips
 
@@ -204,6 +209,28 @@ class RestorationNetwork(nn.Module):
         kernels: Tensor = self.r_conv(_spread(warped, self.length))
         return kernels
 
+    def filtered(self, picture: Tensor, image_flow_mask: Tensor, warped: Tensor) -> Tensor:
+        """Pictures (B*T, 3, H, W), f^X and F_w^{R,M} -> the centre, filtered, (B, 3, 4H, 4W).
+
+        K^R, 1200 numbers a pixel for T = 3, is made and used up strip by strip.
+        """
+        length, scale, size = self.length, self.scale, self.kernel_size
+        parts = strips(picture)
+        if len(parts) == 1:
+            clip = (_by_clip(picture, length), _by_clip(image_flow_mask, length))
+            whole: Tensor = fgdf(*clip, _by_clip(self.kernels(warped), length), scale, size)
+            return whole
+        hidden = leaky_relu(self.r_conv.first(_spread(warped, length)))
+        last = self.r_conv.second
+        moved = _unfold(masked_warp(picture.float(), image_flow_mask), length)
+        padded = pad_for_filter(moved, size)
+        rows = []
+        for strip in parts:
+            kernel = strip.convolve(strip.outer_of(hidden), last.weight_2d, last.bias)
+            around = padded[:, :, strip.start : strip.stop + size - 1]
+            rows.append(filter_padded(around, _unfold(kernel, length), scale, size))
+        return joined(rows)
+
     def residual(self, warped: Tensor) -> Tensor:
         """F_w^{R,M} (B, C, H, W) -> high-frequency detail (B, 3, 4H, 4W)."""
         x = leaky_relu(self.res_conv1(warped))
@@ -279,13 +306,7 @@ class FMANet(nn.Module):
         flow_mask, hidden = self.degradation_learning_network(frames.degradation)
         flow_mask, warped = net_r.refine(frames.restoration, flow_mask, self._read_kernels(hidden))
         image_flow_mask = net_r.image_flow_mask(frames.picture, flow_mask)
-        filtered: Tensor = fgdf(
-            _by_clip(frames.picture, length),
-            _by_clip(image_flow_mask, length),
-            _by_clip(net_r.kernels(warped), length),
-            net_r.scale,
-            net_r.kernel_size,
-        )
+        filtered = net_r.filtered(frames.picture, image_flow_mask, warped)
         return filtered.float() + net_r.residual(warped).float()
 
     def forward(self, clip: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.network.strips import PIXELS
 
 
 def feature_bytes(config: FMANetConfig, size: int, *, picture: int = 4) -> int:
@@ -20,18 +21,26 @@ def kernel_count(config: FMANetConfig) -> int:
     return config.num_seq * (config.scale * config.us_kernel_size) ** 2
 
 
-def restoring_bytes(config: FMANetConfig, size: int) -> int:
+def restoring_bytes(config: FMANetConfig, size: int, pixels: int, *, by_strips: bool) -> int:
     """The tensors alive at the widest step of restoring a window, beside its frames' features.
 
-    Computed as `FMANet.restore` does once prepared, in numbers of `size` bytes.
+    Computed as `FMANet.restore` does once prepared.
+
+    Args:
+        size: bytes of one number.
+        pixels: LR pixels of the picture.
+        by_strips: as on a CPU, where K^R is made and used up strip by strip.
     """
     channels, length = config.dim, config.num_seq
     taps, subpixels = config.us_kernel_size**2, config.scale**2
     # The features of a window are laid side by side; beside them is the wider of two steps: what
     # Net^R makes of the degradation, or K^R and its filtering, which is done in float32.
-    degradation = 17 * channels * size
-    patches = 4 * length * taps + 4 * 4 * subpixels
+    growth = config.num_dense_layer * config.growth_rate
+    degradation = (length * 3 * (channels + growth) + channels) * size
+    patches = 4 * length * taps + 4 * length * 4 * subpixels
     filtering = kernel_count(config) * (size if size == 4 else size + 4) + patches * 4
     outputs = 4 * subpixels * 3 * 4
-    features = length * feature_bytes(config, size, picture=size)
-    return features + max(degradation, filtering) + outputs
+    held = length * feature_bytes(config, size, picture=size) + outputs
+    if by_strips:
+        return pixels * (held + degradation) + min(pixels, PIXELS) * filtering
+    return pixels * (held + max(degradation, filtering))

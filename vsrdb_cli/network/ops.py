@@ -6,8 +6,6 @@ whatever the features' precision: half a float16 step at 640 pixels' width is 0.
 
 from __future__ import annotations
 
-import functools
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -155,33 +153,54 @@ def filter_upsampling(warped: Tensor, kernel: Tensor, scale: int, kernel_size: i
     Returns:
         (B, C, s H, s W), dtype of `kernel`.
     """
-    batch, channels, length, height, width = warped.shape
-    taps, subpixels = kernel_size * kernel_size, scale * scale
+    return filter_padded(pad_for_filter(warped, kernel_size), kernel, scale, kernel_size)
+
+
+def pad_for_filter(warped: Tensor, kernel_size: int) -> Tensor:
+    """X' as `filter_padded` reads it: (B, C, T, H, W) -> (B, T, H + k - 1, W + k - 1, C + 1).
+
+    Replicate-padded, float32; the last channel is 1.
+    """
     half = kernel_size // 2
     padded = F.pad(_fold(warped).float(), (half, half, half, half), mode="replicate")
     # A channel of ones, filtered alike, gives the sum of each kernel.
     padded = torch.cat((padded, torch.ones_like(padded[:, :1])), dim=1)
-    padded = padded.permute(0, 2, 3, 1).contiguous()
+    return padded.permute(0, 2, 3, 1).contiguous().unflatten(0, (warped.shape[0], -1))
+
+
+def filter_padded(padded: Tensor, kernel: Tensor, scale: int, kernel_size: int) -> Tensor:
+    """Filter rows of a picture: what `pad_for_filter` gave for them and k // 2 rows around.
+
+    Args:
+        padded: (B, T, H + k - 1, W + k - 1, C + 1).
+        kernel: (B, s^2 k^2, T, H, W).
+        scale, kernel_size: s and k.
+
+    Returns:
+        (B, C, s H, s W), dtype of `kernel`.
+    """
+    batch, _, length, height, width = kernel.shape
+    taps, subpixels = kernel_size * kernel_size, scale * scale
+    channels = padded.shape[-1] - 1
     patches = torch.stack(
         [
-            padded[:, dy : dy + height, dx : dx + width]
+            padded[:, :, dy : dy + height, dx : dx + width]
             for dy in range(kernel_size)
             for dx in range(kernel_size)
         ],
-        dim=3,
-    ).reshape(batch, length, height, width, taps, channels + 1)
+        dim=-2,
+    )  # (B, T, H, W, k^2, C + 1)
     # One small matrix product a pixel and frame; kernels stored channels last stay where they are.
-    weights = kernel.float().permute(0, 2, 3, 4, 1)
-    weights = weights.reshape(batch, length, height, width, subpixels, taps)
+    # The other way round, weights times patches, takes more than twice as long on a CPU.
+    weights = kernel.float().permute(0, 2, 3, 4, 1).unflatten(-1, (subpixels, taps))
     with float32_island(kernel):
-        products = (w @ p for w, p in zip(weights.unbind(1), patches.unbind(1), strict=True))
-        filtered = functools.reduce(torch.add, products)
-    kernel_sum, filtered = filtered[..., channels:], filtered[..., :channels]
+        filtered = (patches.transpose(-1, -2) @ weights.transpose(-1, -2)).sum(dim=1)
+    kernel_sum, filtered = filtered[..., channels:, :], filtered[..., :channels, :]
     mean = patches[..., :channels].sum(dim=(1, 4)) / (length * taps)
-    filtered = filtered + (1 - kernel_sum) * mean.unsqueeze(3)
-    # (B, H, W, s1 s2, C) -> (B, C, H s1, W s2)
-    filtered = filtered.reshape(batch, height, width, scale, scale, channels)
-    picture = filtered.permute(0, 5, 1, 3, 2, 4)
+    filtered = filtered + (1 - kernel_sum) * mean.unsqueeze(-1)
+    # (B, H, W, C, s1 s2) -> (B, C, H s1, W s2)
+    filtered = filtered.reshape(batch, height, width, channels, scale, scale)
+    picture = filtered.permute(0, 3, 1, 4, 2, 5)
     return picture.reshape(batch, channels, height * scale, width * scale).to(kernel.dtype)
 
 
