@@ -11,8 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vsrdb_cli.network import fused, ops
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.precision import float32_island
+from vsrdb_cli.network.prepared import prepared
 from vsrdb_cli.network.strips import Strip, joined, strips
 
 
@@ -74,50 +76,46 @@ class TransposedAttention(nn.Module):
     def forward(self, x: Tensor, norm: LayerNorm, query: Tensor) -> Tensor:
         """`x` plus its attention: (B, C, H, W); keys and values come from norm(x), queries from
         `query`."""
+        on_gpu = fused.in_one_kernel(x)
+        products_of = fused.channel_products if on_gpu else ops.channel_products
         parts = strips(x)
-        values, sums = [], []
+        values, products = [], []
         for strip in parts:
             q = _depthwise(strip, self.q(strip.outer_of(query)), self.q_dwconv)
             k_v = _depthwise(strip, self.kv_conv(norm(strip.outer_of(x))), self.kv_dwconv)
             k, v = k_v.chunk(2, dim=1)
             values.append(v)
-            with float32_island(x):
-                sums.append(self._products(_pixels(q).float(), _pixels(k).float()))
-        products, q_squares, k_squares = map(_sum, zip(*sums, strict=True))
+            products.append(products_of(q, k, self.heads))
         with float32_island(x):
-            mixing = self._mixing(products, q_squares, k_squares).to(x.dtype).transpose(1, 2)
+            mixing = self._mixing(_sum(products)).to(x.dtype)
         mixed = []
         for strip, v in zip(parts, values, strict=True):
-            y = torch.unflatten(_pixels(v) @ mixing, 1, v.shape[2:]).permute(0, 3, 1, 2)
+            own, v_pixels = _pixels(strip.of(x)), _pixels(v)
+            # One product and sum on a GPU; a CPU has a slower product for it.
+            y = torch.baddbmm(own, v_pixels, mixing) if on_gpu else own + v_pixels @ mixing
             if self.project_out.bias is not None:
-                y = y + self.project_out.bias[:, None, None]
-            mixed.append(strip.of(x) + y)
+                y = y + self.project_out.bias
+            mixed.append(torch.unflatten(y, 1, v.shape[2:]).permute(0, 3, 1, 2))
         return joined(mixed)
 
-    def _products(self, q: Tensor, k: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Pixels (B, P, C), float32 -> q^T k by head (B, heads, C/heads, C/heads), sums of squares.
+    def _mixing(self, products: Tensor) -> Tensor:
+        """Attention and the projection after it as one matrix of channels, inputs by outputs.
 
-        In float32: sums over the pixels overflow float16.
+        (B, heads, c + 2, c), see `ops.channel_products` -> (B, C, C). Dividing the products by the
+        lengths spares normalised copies of q and k.
         """
-        by_head = (self.heads, -1)
-        q_heads, k_heads = torch.unflatten(q, 2, by_head), torch.unflatten(k, 2, by_head)
-        products = q_heads.permute(0, 2, 3, 1) @ k_heads.transpose(1, 2)
-        q_norm, k_norm = (torch.linalg.vector_norm(one, dim=1) for one in (q, k))
-        return products, q_norm.square(), k_norm.square()
-
-    def _mixing(self, products: Tensor, q_squares: Tensor, k_squares: Tensor) -> Tensor:
-        """Attention and the projection after it as one matrix of channels, (B, C, C).
-
-        Dividing the products by the norms spares normalised copies of q and k.
-        """
-        by_head = (self.heads, -1)
-        q_norm = torch.unflatten(q_squares.sqrt().clamp_min(1e-12), 1, by_head).unsqueeze(3)
-        k_norm = torch.unflatten(k_squares.sqrt().clamp_min(1e-12), 1, by_head).unsqueeze(2)
-        logits = products / (q_norm * k_norm) * self.temperature.float()
+        of_head = products.shape[3]
+        lengths = products[:, :, of_head:].sqrt().clamp_min(1e-12)
+        q_length, k_length = lengths[:, :, 0, :, None], lengths[:, :, 1, None, :]
+        temperature, projection = prepared(self, "float32 weights", self._float32_weights)
+        logits = products[:, :, :of_head] / (q_length * k_length) * temperature
         weights = logits.softmax(dim=-1)
-        projection = torch.unflatten(self.project_out.weight[:, :, 0, 0].float(), 1, by_head)
-        mixing: Tensor = torch.einsum("ohi,bhij->bohj", projection, weights).flatten(2)
-        return mixing
+        return (weights.transpose(2, 3) @ projection).flatten(1, 2)
+
+    def _float32_weights(self) -> tuple[Tensor, Tensor]:
+        """The temperature (heads, 1, 1), and the projection by head, (heads, C / heads, C)."""
+        projection = self.project_out.weight[:, :, 0, 0].float().transpose(0, 1)
+        return self.temperature.float(), torch.unflatten(projection, 0, (self.heads, -1))
 
 
 class GatedFeedForward(nn.Module):
@@ -132,13 +130,12 @@ class GatedFeedForward(nn.Module):
 
     def forward(self, x: Tensor, norm: LayerNorm) -> Tensor:
         """`x` (B, C, H, W) plus the network's answer to norm(x)."""
+        gate = fused.gelu_gate if fused.in_one_kernel(x) else ops.gelu_gate
         parts = []
         for strip in strips(x):
             hidden = self.project_in(norm(strip.outer_of(x)))
-            gate, value = _depthwise(strip, hidden, self.dwconv).chunk(2, dim=1)
-            # PyTorch's CPU kernel takes fifteen times as long where it reads channels with gaps.
-            gate = F.gelu(gate.contiguous(memory_format=torch.channels_last))
-            parts.append(strip.of(x) + self.project_out(gate * value))
+            gated = gate(_depthwise(strip, hidden, self.dwconv))
+            parts.append(strip.of(x) + self.project_out(gated))
         return joined(parts)
 
 

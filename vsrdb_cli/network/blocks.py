@@ -6,15 +6,17 @@ convolution that never mixes frames is computed in 2-D over B*T pictures, channe
 
 from __future__ import annotations
 
+import itertools
 from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vsrdb_cli.network import fused, ops
 from vsrdb_cli.network.attention import MultiAttentionBlock, pointwise
 from vsrdb_cli.network.config import FMANetConfig
-from vsrdb_cli.network.ops import multi_flow_warp
+from vsrdb_cli.network.prepared import prepared
 from vsrdb_cli.network.strips import joined, strips
 
 
@@ -94,31 +96,34 @@ class ResidualDenseBlock(nn.Module):
         self.conv = FrameConv(inputs, config.dim, 1, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        # Grouped by input instead of by output: a layer's contribution to all later layers is one
-        # convolution. The arithmetic is the same, but a few wide convolutions replace many with
-        # 18 outputs (which waste most of a 16-wide vector unit) and nothing is concatenated first.
-        layers = [cast(DenseLayer, layer).conv for layer in self.layer]
-        weights = [layer.weight_2d for layer in layers]
-        biases = [layer.bias for layer in layers]
-        bias = None if biases[0] is None else torch.cat([b for b in biases if b is not None])
+        weights, bias = prepared(self, "by input", self._by_input)
         pieces = [x]
-        pending = F.conv2d(x, torch.cat([w[:, : self.channels] for w in weights]), bias, padding=1)
-        for index in range(len(layers)):
-            own, later = pending, None
-            if index + 1 < len(layers):
-                # Split, not sliced: a slice's gradient is as large as the whole, mostly zeros.
-                rest = pending.shape[1] - self.growth
-                own, later = torch.split(pending, [self.growth, rest], dim=1)
-            piece = leaky_relu(own.contiguous(memory_format=_LAST))
-            pieces.append(piece)
-            if later is not None:
-                start = self.channels + index * self.growth
-                weight = torch.cat(
-                    [w[:, start : start + self.growth] for w in weights[index + 1 :]]
-                )
-                pending = later + F.conv2d(piece, weight, padding=1)
+        pending = F.conv2d(x, weights[0], bias, padding=1)
+        for weight in weights[1:]:
+            # Split, not sliced: a slice's gradient is as large as the whole, mostly zeros.
+            sizes = [self.growth, pending.shape[1] - self.growth]
+            own, later = torch.split(pending, sizes, dim=1)
+            pieces.append(leaky_relu(own.contiguous(memory_format=_LAST)))
+            pending = later + F.conv2d(pieces[-1], weight, padding=1)
+        pieces.append(leaky_relu(pending))
         fused: Tensor = self.conv(torch.cat(pieces, dim=1))
         return x + fused
+
+    def _by_input(self) -> tuple[list[Tensor], Tensor | None]:
+        """The layers' weights grouped by input instead of by output, and all their biases.
+
+        What the input, or a layer, gives to all later layers is one convolution. The arithmetic is
+        the same, but a few wide convolutions replace many with 18 outputs (which waste most of a
+        16-wide vector unit) and nothing is concatenated first.
+        """
+        layers = [cast(DenseLayer, layer).conv for layer in self.layer]
+        starts = [self.channels + index * self.growth for index in range(len(layers))]
+        weights = [
+            torch.cat([layer.weight_2d[:, start:stop] for layer in layers[index:]])
+            for index, (start, stop) in enumerate(itertools.pairwise([0, *starts]))
+        ]
+        biases = [layer.bias for layer in layers if layer.bias is not None]
+        return weights, torch.cat(biases) if biases else None
 
 
 class ResidualInResidualDenseBlock(nn.Module):
@@ -204,12 +209,14 @@ class FRMABlock(nn.Module):
         Returns:
             The refined flow-mask (B*T, 3n, H, W), float32, and warped feature (B, C, H, W).
         """
-        # Sampling reads planes in float32; every strip of both warps reads all of them.
-        planes = feature.contiguous().float()
+        planes = feature
+        if not fused.in_one_kernel(feature):
+            # Sampling reads planes in float32; every strip of both warps reads all of them.
+            planes = feature.contiguous().float()
         flow_mask = self._refine_flow(feature, planes, centre, flow_mask)
         warped = self._align(planes, flow_mask, warped, feature.dtype)
         if degradation is not None:
-            own = self._side_by_side(self.rdb_KD(degradation))
+            own = ops.side_by_side(self.rdb_KD(degradation), self.length)
             degradation = F.conv2d(own, self._time_major(self.conv_KD.weight), self.conv_KD.bias)
         for block in self.multi_attn_block:
             warped = block(warped, centre, degradation)
@@ -227,7 +234,10 @@ class FRMABlock(nn.Module):
             own = strip.outer_of(feature)
             if flow_mask is not None:
                 flows = strip.outer_of(flow_mask)
-                moved = multi_flow_warp(planes, flows, strip.outer_top, feature.dtype)
+                if fused.in_one_kernel(planes):
+                    moved = fused.multi_flow_warp(planes, flows, 1)
+                else:
+                    moved = ops.multi_flow_warp(planes, flows, strip.outer_top, feature.dtype)
                 own = torch.cat((flows.to(feature.dtype), moved), dim=1)
             own = strip.convolve(own, first.weight_2d[:, channels:], None)
             rows.append(leaky_relu(own + strip.of(shared).repeat_interleave(self.length, dim=0)))
@@ -243,16 +253,14 @@ class FRMABlock(nn.Module):
         own, by_frame = weight[:, :before], self._time_major(weight[:, before:])
         rows = []
         for strip in strips(planes):
-            moved = multi_flow_warp(planes, strip.of(flow_mask), strip.top, dtype)
-            row = F.conv2d(self._side_by_side(moved), by_frame, bias)
+            if fused.in_one_kernel(planes):
+                moved = fused.multi_flow_warp(planes, flow_mask, self.length)
+            else:
+                moved = ops.multi_flow_warp(planes, strip.of(flow_mask), strip.top, dtype)
+                moved = ops.side_by_side(moved, self.length)
+            row = F.conv2d(moved, by_frame, bias)
             rows.append(row if warped is None else row + F.conv2d(strip.of(warped), own))
         return joined(rows)
-
-    def _side_by_side(self, frames: Tensor) -> Tensor:
-        """(B*T, C, H, W) -> (B, T*C, H, W), channel index t*C + c."""
-        if frames.shape[0] == self.length:  # B = 1: keep channels last
-            return torch.cat([frames[t : t + 1] for t in range(self.length)], dim=1)
-        return frames.reshape(-1, self.length * frames.shape[1], *frames.shape[2:])
 
     def _time_major(self, weight: Tensor) -> Tensor:
         """Reorder a 1x1 weight's inputs from the released c*T + t to t*C + c."""

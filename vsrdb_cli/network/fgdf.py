@@ -10,13 +10,13 @@ Tensors are frame-major, (B, T, C, H, W), as the network holds them: nothing is 
 
 from __future__ import annotations
 
-import subprocess
-import warnings
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from vsrdb_cli.errors import ShapeError
+from vsrdb_cli.network.kernel import Kernel
 from vsrdb_cli.network.ops import flow_guided_dynamic_filter
 
 
@@ -53,37 +53,27 @@ def _(frames: Tensor, flow_mask: Tensor, kernel: Tensor, scale: int, ksize: int)
 
 @fgdf.register_kernel("cuda")
 def on_cuda(frames: Tensor, flow_mask: Tensor, kernel: Tensor, scale: int, ksize: int) -> Tensor:
-    """The Triton kernel or, where it cannot be compiled, the reference: said once, as a warning."""
+    """The Triton kernel or, where it cannot be compiled, the reference."""
     _check_shapes(frames, flow_mask, kernel, scale, ksize)
     batch, _, channels, height, width = frames.shape
-    if _compiles[0]:
-        out = kernel.new_empty((batch, channels, height * scale, width * scale))
-        try:
-            from vsrdb_cli.network import fgdf_triton  # comes with torch's CUDA builds
-
-            fgdf_triton.launch(frames, flow_mask, kernel, scale, ksize, out)
-            return out
-        except (ImportError, RuntimeError, subprocess.CalledProcessError) as error:
-            if isinstance(error, RuntimeError) and "C compiler" not in str(error):
-                raise
-            _compiles[0] = False
-            warnings.warn(
-                f"the filter's GPU kernel cannot be compiled ({error}): its slower reference runs;"
-                " install gcc and Python's headers (python3-dev)",
-                RuntimeWarning,
-                stacklevel=2,
-            )
-    return _reference(frames, flow_mask, kernel, scale, ksize)
+    out = kernel.new_empty((batch, channels, height * scale, width * scale))
+    return triton_kernel(frames, flow_mask, kernel, scale, ksize, out=out)
 
 
-# Whether Triton found what it needs to compile its launcher: a C compiler and Python.h.
-_compiles = [True]
+def _launch(*operands: Any) -> None:
+    from vsrdb_cli.network import fgdf_triton
+
+    fgdf_triton.launch(*operands)
 
 
 def _reference(frames: Tensor, flow_mask: Tensor, kernel: Tensor, scale: int, ksize: int) -> Tensor:
     return flow_guided_dynamic_filter(
         frames.transpose(1, 2), flow_mask.transpose(1, 2), kernel.transpose(1, 2), scale, ksize
     ).contiguous()
+
+
+# Not compared: the reference would need the memory of whole kernels in float32.
+triton_kernel = Kernel("filtering", _launch, _reference, compared=False)
 
 
 def _check_shapes(

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vsrdb_cli.errors import ShapeError
+from vsrdb_cli.network import fused
 from vsrdb_cli.network.blocks import (
     FrameConv,
     FrameConvPair,
@@ -199,7 +200,11 @@ class RestorationNetwork(nn.Module):
     def image_flow_mask(self, picture: Tensor, flow_mask: Tensor) -> Tensor:
         """Pictures (B*T, 3, H, W) and f^{R,M} -> f^X, (B*T, 3, H, W), float32."""
         flow_mask = flow_mask.to(picture.dtype)
-        first = masked_warp(picture, self.f_conv2(flow_mask).float())
+        first_flow_mask = self.f_conv2(flow_mask).float()
+        if fused.in_one_kernel(picture):
+            first = fused.multi_flow_warp(picture, first_flow_mask, 1)
+        else:
+            first = masked_warp(picture, first_flow_mask)
         centre = _centre(picture, self.length).repeat_interleave(self.length, dim=0)
         image: Tensor = self.f_conv3(torch.cat((flow_mask, first, centre), dim=1))
         return image.float()

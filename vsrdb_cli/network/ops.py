@@ -103,6 +103,43 @@ def multi_flow_warp(
     return warped.contiguous(memory_format=torch.channels_last)
 
 
+def side_by_side(frames: Tensor, length: int) -> Tensor:
+    """(B*T, C, H, W) -> (B, T*C, H, W), channel index t*C + c, for windows of `length` frames."""
+    if frames.shape[0] == length:  # B = 1: keep channels last
+        return torch.cat([frames[t : t + 1] for t in range(length)], dim=1)
+    return frames.reshape(-1, length * frames.shape[1], *frames.shape[2:])
+
+
+def gelu_gate(hidden: Tensor) -> Tensor:
+    """gelu(first half of the channels) * second half; (N, 2h, H, W) -> (N, h, H, W)."""
+    gate, value = hidden.chunk(2, dim=1)
+    if gate.device.type == "cpu":
+        # PyTorch's kernel takes fifteen times as long where it reads channels with gaps.
+        gate = gate.contiguous(memory_format=torch.channels_last)
+    return F.gelu(gate) * value
+
+
+def channel_products(q: Tensor, k: Tensor, heads: int) -> Tensor:
+    """What attention between channels asks of q and k: their products by head, and their lengths.
+
+    Args:
+        q, k: (B, C, H, W).
+        heads: C is a multiple.
+
+    Returns:
+        (B, heads, C / heads + 2, C / heads), float32: q^T k summed over the pixels, which would
+        overflow float16, then a row of q's sums of squares and one of k's.
+    """
+    by_head = (heads, -1)
+    with float32_island(q):
+        q, k = (one.permute(0, 2, 3, 1).flatten(1, 2).float() for one in (q, k))
+        q_heads, k_heads = torch.unflatten(q, 2, by_head), torch.unflatten(k, 2, by_head)
+        products = q_heads.permute(0, 2, 3, 1) @ k_heads.transpose(1, 2)
+        lengths = [torch.linalg.vector_norm(one, dim=1) for one in (q, k)]
+        squares = [torch.unflatten(one.square(), 1, by_head).unsqueeze(2) for one in lengths]
+    return torch.cat((products, *squares), dim=2)
+
+
 def flow_guided_dynamic_filter(
     frames: Tensor, flow_mask: Tensor, kernel: Tensor, scale: int, kernel_size: int
 ) -> Tensor:
@@ -165,7 +202,8 @@ def pad_for_filter(warped: Tensor, kernel_size: int) -> Tensor:
     padded = F.pad(_fold(warped).float(), (half, half, half, half), mode="replicate")
     # A channel of ones, filtered alike, gives the sum of each kernel.
     padded = torch.cat((padded, torch.ones_like(padded[:, :1])), dim=1)
-    return padded.permute(0, 2, 3, 1).contiguous().unflatten(0, (warped.shape[0], -1))
+    padded = padded.permute(0, 2, 3, 1).contiguous()
+    return torch.unflatten(padded, 0, (warped.shape[0], -1))
 
 
 def filter_padded(padded: Tensor, kernel: Tensor, scale: int, kernel_size: int) -> Tensor:
@@ -192,7 +230,8 @@ def filter_padded(padded: Tensor, kernel: Tensor, scale: int, kernel_size: int) 
     )  # (B, T, H, W, k^2, C + 1)
     # One small matrix product a pixel and frame; kernels stored channels last stay where they are.
     # The other way round, weights times patches, takes more than twice as long on a CPU.
-    weights = kernel.float().permute(0, 2, 3, 4, 1).unflatten(-1, (subpixels, taps))
+    weights = kernel.float().permute(0, 2, 3, 4, 1)
+    weights = torch.unflatten(weights, 4, (subpixels, taps))
     with float32_island(kernel):
         filtered = (patches.transpose(-1, -2) @ weights.transpose(-1, -2)).sum(dim=1)
     kernel_sum, filtered = filtered[..., channels:, :], filtered[..., :channels, :]

@@ -1,0 +1,111 @@
+"""What a GPU does in one kernel equals the operators everything else does it with."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from vsrdb_cli.network import fused, ops
+from vsrdb_cli.network.fmanet import FMANet, FMANetConfig
+
+ARCHITECTURES = (80, 86, 89, 90, 100, 120)
+
+INTERPRETED = """
+import json, sys; sys.path.insert(0, {folder!r})
+import torch
+from fused_operands import errors
+from vsrdb_cli.network import fused_triton
+fused_triton.SPAN = 128
+print(json.dumps([errors(fused_triton, dtype) for dtype in (torch.float32, torch.float16)]))
+"""
+
+
+@pytest.mark.slow
+def test_the_kernels_in_the_interpreter_equal_the_operators():
+    pytest.importorskip("triton")
+    done = subprocess.run(
+        [sys.executable, "-c", INTERPRETED.format(folder=str(Path(__file__).parent))],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "TRITON_INTERPRET": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    single, half = json.loads(done.stdout)
+    assert len(single) == len(half) == 4
+    assert max(single.values()) < 1e-5, single
+    assert max(half.values()) < 1e-3, half
+
+
+def compiled(kernel, architecture, constants):
+    """A kernel compiled for one GPU without one; strides of channels are 1, as on a GPU."""
+    pytest.importorskip("triton")
+    from triton.backends.compiler import GPUTarget
+    from triton.compiler import ASTSource, compile
+
+    from vsrdb_cli.network import fused_triton
+
+    function = getattr(fused_triton, kernel)
+    names = function.arg_names
+    halves = {"feature", "hidden", "q", "k"} | ({"out"} if "SPAN" not in constants else set())
+    types = dict.fromkeys(halves, "*fp16") | {"flow_mask": "*fp32"}
+    types = {"out": "*fp32", **types}
+    constants = {name: constants[name] for name in names if name in constants}
+    signature = {
+        name: "constexpr" if name in constants else types.get(name, "i32") for name in names
+    }
+    source = ASTSource(
+        function, signature, {(names.index(name),): value for name, value in constants.items()}
+    )
+    target = GPUTarget("cuda", architecture, 32)
+    return compile(source, target=target, options={"num_warps": fused_triton.WARPS}).asm
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(
+    "kernel, constants",
+    [
+        ("warp_kernel", {"GROUPS": 9, "OF_GROUP": 10, "CHANNELS": 16, "PIXELS": 32, "out_c": 1}),
+        ("gate_kernel", {"NUMBERS": 1024}),
+        ("products_kernel", {"OF_HEAD": 15, "CHANNELS": 16, "BLOCK": 64, "SPAN": 2048}),
+    ],
+)
+def test_the_kernels_compile_without_a_gpu(kernel, constants, architecture):
+    built = compiled(kernel, architecture, constants)
+    assert re.search(rf"\.target sm_{architecture}a?\b", built["ptx"])
+    assert len(built["cubin"]) < 150_000
+
+
+def test_a_gpu_restores_a_window_in_at_most_900_operators_and_25_gb():
+    from operators import counted
+
+    with torch.device("meta"):
+        network = FMANet(FMANetConfig()).half().prepare()
+        window = [network.encode(torch.empty(1, 3, 180, 320)) for _ in range(3)]
+        network.restore(window)  # what is made of weights alone is made once
+        found = counted(lambda: network.restore(window))
+    assert found.count <= 900
+    assert found.gigabytes <= 25
+
+
+def test_what_a_gpu_gives_has_the_shape_and_the_layout_of_what_the_operators_give():
+    feature, flow_mask = torch.rand(6, 12, 5, 8), torch.rand(6, 12, 5, 8)
+    hidden, q = torch.rand(2, 14, 5, 8), torch.rand(2, 12, 5, 8)
+    pairs = [
+        (fused.multi_flow_warp, (feature, flow_mask, 3), fused._warp_reference),
+        (fused.gelu_gate, (hidden,), ops.gelu_gate),
+        (fused.channel_products, (q, q, 2), ops.channel_products),
+    ]
+    for operator, operands, reference in pairs:
+        expected = reference(*operands)
+        on_meta = [one.to("meta") if isinstance(one, torch.Tensor) else one for one in operands]
+        found = operator(*on_meta)
+        assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
+        assert found.dim() == 4
+        if operator is not fused.channel_products:
+            assert found.is_contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,114 @@
+"""Steps that a GPU takes in one kernel each, where PyTorch has many: warp, gate, channel products.
+
+A step of restoring is launched operator by operator, and what lies between two of them crosses the
+memory twice; a GPU waits for both. A CPU, training and an exported graph use `ops` instead, which
+these must match.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vsrdb_cli.network import ops
+from vsrdb_cli.network.kernel import Kernel
+
+_LAST = torch.channels_last
+
+
+def in_one_kernel(operand: Tensor) -> bool:
+    """Whether the operators below are to be used: for inference on a GPU."""
+    return (
+        operand.device.type in {"cuda", "meta"}
+        and not torch.is_grad_enabled()
+        and not torch.compiler.is_compiling()
+    )
+
+
+@torch.library.custom_op("vsrdb::multi_flow_warp", mutates_args=(), device_types="cuda")
+def multi_flow_warp(feature: Tensor, flow_mask: Tensor, length: int) -> Tensor:
+    """W(F, f), see `ops.multi_flow_warp`, of `length` frames side by side.
+
+    Args:
+        feature: (B*T, C, H, W).
+        flow_mask: (B*T, 3n, H, W), float32.
+        length: T.
+
+    Returns:
+        (B, T*C, H, W), channel index t*C + c, channels last; dtype of `feature`.
+    """
+    return _warp(feature, flow_mask, length, out=_laid_side_by_side(feature, length))
+
+
+@multi_flow_warp.register_fake
+def _(feature: Tensor, flow_mask: Tensor, length: int) -> Tensor:  # noqa: ARG001
+    return _laid_side_by_side(feature, length)
+
+
+@torch.library.custom_op("vsrdb::gelu_gate", mutates_args=(), device_types="cuda")
+def gelu_gate(hidden: Tensor) -> Tensor:
+    """gelu(first half of the channels) * second half; (N, 2h, H, W) -> (N, h, H, W), channels
+    last."""
+    return _gate(hidden.contiguous(memory_format=_LAST), out=_half(hidden))
+
+
+@gelu_gate.register_fake
+def _(hidden: Tensor) -> Tensor:
+    return _half(hidden)
+
+
+@torch.library.custom_op("vsrdb::channel_products", mutates_args=(), device_types="cuda")
+def channel_products(q: Tensor, k: Tensor, heads: int) -> Tensor:
+    """See `ops.channel_products`."""
+    return _products(q, k, heads, out=_of_heads(q, heads))
+
+
+@channel_products.register_fake
+def _(q: Tensor, k: Tensor, heads: int) -> Tensor:  # noqa: ARG001
+    return _of_heads(q, heads)
+
+
+def _laid_side_by_side(feature: Tensor, length: int) -> Tensor:
+    frames, channels, height, width = feature.shape
+    shape = (frames // length, length * channels, height, width)
+    return torch.empty(shape, dtype=feature.dtype, device=feature.device, memory_format=_LAST)
+
+
+def _half(hidden: Tensor) -> Tensor:
+    batch, channels, height, width = hidden.shape
+    shape = (batch, channels // 2, height, width)
+    return torch.empty(shape, dtype=hidden.dtype, device=hidden.device, memory_format=_LAST)
+
+
+def _of_heads(q: Tensor, heads: int) -> Tensor:
+    of_head = q.shape[1] // heads
+    return q.new_empty((q.shape[0], heads, of_head + 2, of_head), dtype=torch.float32)
+
+
+def _launch_warp(*operands: Any) -> None:
+    from vsrdb_cli.network import fused_triton
+
+    fused_triton.multi_flow_warp(*operands)
+
+
+def _launch_gate(*operands: Any) -> None:
+    from vsrdb_cli.network import fused_triton
+
+    fused_triton.gelu_gate(*operands)
+
+
+def _launch_products(*operands: Any) -> None:
+    from vsrdb_cli.network import fused_triton
+
+    fused_triton.channel_products(*operands)
+
+
+def _warp_reference(feature: Tensor, flow_mask: Tensor, length: int) -> Tensor:
+    return ops.side_by_side(ops.multi_flow_warp(feature, flow_mask), length)
+
+
+_warp = Kernel("warping features", _launch_warp, _warp_reference, compared=True)
+_gate = Kernel("the feed-forward's gate", _launch_gate, ops.gelu_gate, compared=True)
+_products = Kernel("attention", _launch_products, ops.channel_products, compared=True)
