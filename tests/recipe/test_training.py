@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from recipe.initial import bicubic_kernel, initialise
 from recipe.losses import LossWeights, Motion, motion_loss, motion_of_clip, total_loss
+from recipe.muon import is_matrix
 from recipe.photos import Photos
 from recipe.pool import Batch, Pool, ShardWriter
 from recipe.render import render_window
@@ -178,13 +179,26 @@ def test_motion_loss_is_zero_for_the_true_flow_and_counts_pixels(batch):
     torch.testing.assert_close(losses["total"], torch.tensor(10.0))
 
 
+def test_the_term_in_decibels_is_the_psnr_of_each_window_by_itself(batch):
+    found = started_network().restore_clip(batch.clip)
+    errors = torch.tensor([0.01, 0.03, 0.1, 0.1, 0.1, 0.3])[:, None, None, None]
+    found = dataclasses.replace(found, output=batch.sharp_hr[:, :, 1] + errors)
+    losses = total_loss(found, batch, LossWeights(restored=0, psnr=0.5, anchor=0, flow=0, warp=0))
+    expected = (20 * torch.log10(errors)).mean()
+    torch.testing.assert_close(losses["psnr"], expected, rtol=0, atol=0.2)
+    others = losses["total"] - 0.5 * losses["psnr"] - 0.1 * losses["degradation"]
+    torch.testing.assert_close(others, torch.tensor(0.0), rtol=0, atol=1e-5)
+
+
 @pytest.mark.slow
-def test_a_resumed_run_equals_the_unbroken_one(tmp_path, pool_folder):
-    Training(job(tmp_path / "whole", pool_folder)).run([])
-    broken = Training(job(tmp_path / "broken", pool_folder))
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_a_resumed_run_equals_the_unbroken_one(tmp_path, pool_folder, optimizer):
+    settings = dataclasses.replace(SETTINGS, optimizer=optimizer)
+    Training(job(tmp_path / "whole", pool_folder, settings)).run([])
+    broken = Training(job(tmp_path / "broken", pool_folder, settings))
     broken.run([], stop=lambda: broken.step == 4)
     assert broken.windows == 6
-    Training(job(tmp_path / "broken", pool_folder)).run([])
+    Training(job(tmp_path / "broken", pool_folder, settings)).run([])
     whole, resumed = (
         torch.load(tmp_path / name / "state.pt", weights_only=True) for name in ("whole", "broken")
     )
@@ -193,7 +207,7 @@ def test_a_resumed_run_equals_the_unbroken_one(tmp_path, pool_folder):
         for name, tensor in whole[part].items():
             torch.testing.assert_close(resumed[part][name], tensor, rtol=0, atol=0)
     # The test can fail: another seed gives other weights.
-    other = dataclasses.replace(SETTINGS, seed=1)
+    other = dataclasses.replace(settings, seed=1)
     Training(job(tmp_path / "other", pool_folder, other)).run([])
     state = torch.load(tmp_path / "other" / "state.pt", weights_only=True)
     name = "restoration_network.res_conv1.weight"
@@ -258,8 +272,11 @@ def test_the_rate_warms_up_falls_like_a_cosine_and_ends_low(tmp_path, pool_folde
 
 
 @pytest.mark.slow
-def test_training_learns(tmp_path, pool_folder, batch):
-    settings = dataclasses.replace(SETTINGS, windows=80, phases=(Phase(0, 16, 4),))
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_training_learns(tmp_path, pool_folder, batch, optimizer):
+    settings = dataclasses.replace(
+        SETTINGS, windows=80, phases=(Phase(0, 16, 4),), optimizer=optimizer
+    )
     training = Training(job(tmp_path, pool_folder, settings))
 
     def loss() -> float:
@@ -277,6 +294,17 @@ def test_settings_of_the_bundled_model_are_valid():
     assert settings.phase_at(0.0) == settings.phases[0]
     assert settings.phase_at(1.0) == settings.phases[-1]
     initialise(FMANet(settings.network, training_heads=True))
+
+
+def test_depthwise_convolutions_and_vectors_are_left_to_adam(tmp_path, pool_folder):
+    training = Training(job(tmp_path, pool_folder, dataclasses.replace(SETTINGS, optimizer="muon")))
+    adam, muon = training.optimizers
+    own = [{id(p) for group in one.param_groups for p in group["params"]} for one in (adam, muon)]
+    for name, weight in training.network.named_parameters():
+        depthwise = name.endswith("dwconv.weight")
+        vector = weight.dim() == 1 or name.endswith("temperature")
+        assert (id(weight) in own[0]) == (depthwise or vector) != (id(weight) in own[1]), name
+        assert is_matrix(weight) == (id(weight) in own[1])
 
 
 def test_psnr_of_a_known_error_is_the_known_number():

@@ -21,11 +21,16 @@ from vsrdb_cli.network.ops import flow_guided_downsampling
 
 Subject = Literal["motion", "everything"]
 
+NOISE = 1 / 255  # errors below it count for little: flat windows have no more to give
+
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the terms beside the restored picture's; a term of weight 0 is not computed.
+    """Weights of the terms; one of weight 0 is not computed, but for `restored`, which is logged.
 
+    restored: the restored picture's mean absolute error.
+    psnr: minus its PSNR in dB, of each window by itself: what it is judged by. 0.006 pulls about as
+        strongly as an absolute error of weight 1.
     anchor: sharp LR frames from the features of both nets (lambda 3 and 5).
     flow: end-point error of f^Y and f^X, in LR pixels (lambda 2, there for f^Y alone).
     warp: the masked, warped X against its centre (lambda 4).
@@ -33,6 +38,8 @@ class LossWeights:
         of one window of the batch: it costs a tenth of a step and counts little.
     """
 
+    restored: float = 1.0
+    psnr: float = 0.0
     anchor: float = 0.1
     flow: float = 0.01
     warp: float = 0.1
@@ -71,7 +78,11 @@ def total_loss(found: Restoration, batch: Batch, weights: LossWeights) -> dict[s
     assert found.sharp_d is not None
     assert found.sharp_r is not None
     assert found.image_flow_mask_y is not None
-    terms = {"restored": (1.0, F.l1_loss(found.output, sharp_hr[:, :, centre]))}
+    truth = sharp_hr[:, :, centre]
+    terms = {"restored": (weights.restored, F.l1_loss(found.output, truth))}
+    if weights.psnr:
+        squares = (found.output - truth).square().mean(dim=(1, 2, 3))
+        terms["psnr"] = (weights.psnr, 10 * torch.log10(squares + NOISE**2).mean())
     if weights.anchor:
         sharp = _downscale(sharp_hr, scale)
         terms["anchor_d"] = (weights.anchor, F.l1_loss(found.sharp_d.float(), sharp))

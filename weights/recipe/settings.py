@@ -5,11 +5,13 @@ from __future__ import annotations
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from recipe.losses import LossWeights, Subject
 
 from vsrdb_cli.network.fmanet import FMANetConfig
+
+Optimizer = Literal["adam", "muon"]
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Phase:
 class Settings:
     """How one model is trained; `revision`, `licence` and `origin` are written into its checkpoint.
 
+    `optimizer`: "adam", or "muon" for all weights that mix channels and Adam for the rest.
+
     The run ends when it has seen `windows`; its progress, 0 to 1, drives the phases and the
     learning rate (warm-up, then cosine down to `final_rate` times the peak).
     """
@@ -44,6 +48,7 @@ class Settings:
     windows: int
     final_rate: float = 0.01
     warmup_steps: int = 50
+    optimizer: Optimizer = "adam"
     gradient_norm: float = 1.0
     ema: float = 0.998
     seed: int = 0
@@ -55,6 +60,8 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.phases or self.phases[0].start != 0:
             raise ValueError("the first phase must start at 0")
+        if self.optimizer not in get_args(Optimizer):
+            raise ValueError(f"optimizer {self.optimizer!r}, not one of {get_args(Optimizer)}")
         for phase in self.phases:
             if phase.learns not in get_args(Subject):
                 raise ValueError(f"a phase learns {phase.learns!r}, not one of {get_args(Subject)}")

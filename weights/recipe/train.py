@@ -27,6 +27,7 @@ import torch.distributed as dist
 from recipe.graph import GraphedUpdate, Update
 from recipe.initial import PICTURE_MASK_LOGIT, hand_flows_on, initialise
 from recipe.losses import Objective, Subject
+from recipe.muon import Muon, is_matrix
 from recipe.padding import pad_by_concatenation
 from recipe.pool import Batch, Pool
 from recipe.settings import Settings
@@ -82,21 +83,30 @@ class Training:
             pad_by_concatenation()
             objective.compile(dynamic=False)
         self.objective = objective
-        # A graph reads the rate where it lies on the GPU.
-        rate = torch.tensor(self.settings.rate, device=job.device)
-        self.optimizer = torch.optim.Adam(
-            self.network.parameters(),
-            lr=rate if job.graph else self.settings.rate,
-            betas=(0.9, 0.99),
-            fused=True,
-            capturable=job.graph,
-        )
+        self.optimizers = self._optimizers()
         self.update: Update = GraphedUpdate(self._update) if job.graph else self._update
         self.step, self.windows, self.seconds = 0, 0, 0.0
         self.sums: dict[str, Tensor] = {}
         self.pool = Pool(job.pool, job.device)
         if self.state_file.exists():
             self.load()
+
+    def _optimizers(self) -> list[torch.optim.Optimizer]:
+        """Adam; for weights that are matrices Muon, where the settings say so."""
+        job, muon = self.job, self.settings.optimizer == "muon"
+        parameters = list(self.network.parameters())
+        matrices = [p for p in parameters if muon and is_matrix(p)]
+        others = [p for p in parameters if not (muon and is_matrix(p))]
+
+        def rate() -> Tensor | float:
+            # A graph reads the rate where it lies on the GPU.
+            value = self.settings.rate
+            return torch.tensor(value, device=job.device) if job.graph else value
+
+        adam = torch.optim.Adam(
+            others, lr=rate(), betas=(0.9, 0.99), fused=True, capturable=job.graph
+        )
+        return [adam, Muon(matrices, lr=rate())] if matrices else [adam]
 
     @property
     def state_file(self) -> Path:
@@ -117,11 +127,12 @@ class Training:
         phase = self.settings.phase_at(self.progress)
         rng = np.random.default_rng([self.settings.seed, self.step, self.rank])
         batch: Batch = self.pool.sample(rng, phase.batch, phase.size)
-        for group in self.optimizer.param_groups:
-            if self.job.graph:
-                group["lr"].fill_(self.rate())
-            else:
-                group["lr"] = self.rate()
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                if self.job.graph:
+                    group["lr"].fill_(self.rate())
+                else:
+                    group["lr"] = self.rate()
         terms = self.update(batch, phase.learns)
         self.ema.update_parameters(self.network)
         self.step += 1
@@ -132,12 +143,14 @@ class Training:
             self._check()
 
     def _update(self, batch: Batch, learns: Subject) -> dict[str, Tensor]:
-        """One step of the optimizer; the losses by name, and the gradient's length."""
-        self.optimizer.zero_grad()
+        """One step of the optimizers; the losses by name, and the gradient's length."""
+        for optimizer in self.optimizers:
+            optimizer.zero_grad()
         losses = self.objective(batch, learns)
         losses["total"].backward()
         norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.gradient_norm)
-        self.optimizer.step()
+        for optimizer in self.optimizers:
+            optimizer.step()
         return {name: value.detach() for name, value in {**losses, "gradient": norm}.items()}
 
     def _mix(self, ema: Any, network: Any, _count: Tensor | int) -> None:
@@ -185,7 +198,7 @@ class Training:
         state = {
             "network": self.network.state_dict(),
             "ema": self.ema.module.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "step": self.step,
             "windows": self.windows,
             "seconds": self.seconds,
@@ -199,11 +212,15 @@ class Training:
         state = torch.load(self.state_file, map_location=self.job.device, weights_only=True)
         self.network.load_state_dict(state["network"])
         self.ema.module.load_state_dict(state["ema"])
-        own = [(group["lr"], group["capturable"]) for group in self.optimizer.param_groups]
-        self.optimizer.load_state_dict(state["optimizer"])
-        for group, (rate, capturable) in zip(self.optimizer.param_groups, own, strict=True):
+        for optimizer, kept in zip(self.optimizers, state["optimizers"], strict=True):
             # The state may come from another device, where a step was no graph, or was one.
-            group["lr"], group["capturable"] = rate, capturable
+            own = [
+                {name: group[name] for name in ("lr", "capturable") if name in group}
+                for group in optimizer.param_groups
+            ]
+            optimizer.load_state_dict(kept)
+            for group, values in zip(optimizer.param_groups, own, strict=True):
+                group.update(values)
         self.step, self.windows = state["step"], state["windows"]
         self.ema.n_averaged.fill_(self.step)
         self.seconds, self.sums = state["seconds"], state["sums"]
