@@ -52,3 +52,24 @@ def test_a_kernel_that_is_not_compared_needs_no_reference(x):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert torch.equal(kernel(x, out=torch.empty_like(x)), 3 * x)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("PassManager::run failed"), AssertionError("no dot of this kind")]
+)
+def test_a_kernel_that_this_gpu_cannot_have_is_replaced(x, error):
+    def launch(x, out):
+        raise error
+
+    kernel = Kernel("doubling", launch, doubled, compared=True)
+    with pytest.warns(RuntimeWarning, match="cannot be compiled"):
+        assert torch.equal(kernel(x, out=torch.empty_like(x)), doubled(x))
+
+
+def test_what_goes_wrong_on_the_gpu_itself_is_told():
+    def launch(x, out):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    kernel = Kernel("doubling", launch, doubled, compared=True)
+    with pytest.raises(torch.OutOfMemoryError):
+        kernel(torch.zeros(3), out=torch.zeros(3))
