@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import subprocess
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-# Of RuntimeErrors, those of a missing compiler and of a GPU that Triton knows too little of.
-_NOT_COMPILED = re.compile("C compiler|PassManager")
+_INSTALL = "install gcc and Python's headers (python3-dev)"
 _TOLERANCE = 0.02  # of the result's length: a few roundings of bfloat16
 
 
@@ -53,13 +52,16 @@ class Kernel:
         """Fill `out` for the first time on its device; what is wrong, if anything is."""
         try:
             self._launch(*operands, out)
+        except (ImportError, subprocess.CalledProcessError) as error:
+            return f"its kernel cannot be compiled ({error}); {_INSTALL}"
+        except RuntimeError as error:
+            if "C compiler" in str(error):
+                return f"its kernel cannot be compiled ({error}); {_INSTALL}"
+            if "PassManager" in str(error):
+                return f"Triton has no kernel for it ({error})"
+            raise
         except Exception as error:
-            if isinstance(error, RuntimeError) and not _NOT_COMPILED.search(str(error)):
-                raise
-            return (
-                f"its kernel cannot be compiled ({error});"
-                " install gcc and Python's headers (python3-dev)"
-            )
+            return f"Triton has no kernel for it ({error})"
         if not self._compared:
             return None
         expected = self._reference(*operands).float()
