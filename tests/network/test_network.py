@@ -172,10 +172,13 @@ def test_two_clips_in_a_batch_do_not_mix():
 def test_a_picture_in_strips_equals_the_whole(monkeypatch):
     network = network_of(TINY)
     clip = torch.rand(2, 3, 3, 21, 16, generator=torch.Generator().manual_seed(3))
-    whole = network(clip)
+    window = [network.encode(clip[:, :, t]) for t in range(3)]
+    ways = [lambda: network(clip), lambda: network.restore(window)]
+    wholes = [way() for way in ways]
     for rows in (1, 2, 5, 10, 20, 21):
         monkeypatch.setattr(strips, "PIXELS", 16 * rows)
-        torch.testing.assert_close(network(clip), whole, rtol=0, atol=1e-6)
+        for way, whole in zip(ways, wholes, strict=True):
+            torch.testing.assert_close(way(), whole, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("height, width", [(1, 1), (1, 9), (9, 1), (2, 2), (17, 5)])
