@@ -1,9 +1,7 @@
 """Every form of `vsrdb::fgdf` computes what the reference computes."""
 
-import os
 import re
 import subprocess
-import sys
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -11,12 +9,11 @@ import numpy as np
 import pytest
 import torch
 from fgdf_operands import operands, reference
+from triton_kernels import ARCHITECTURES, compiled, interpreted
 
 from vsrdb_cli.backends import plugin
 from vsrdb_cli.network import fgdf as operator
 from vsrdb_cli.network.fgdf import fgdf
-
-ARCHITECTURES = (80, 86, 89, 90, 100, 120)
 
 
 def test_the_formula_of_the_paper_written_out_for_one_pixel():
@@ -95,46 +92,23 @@ for layout in (kernel, last):
 
 @pytest.mark.slow
 def test_the_triton_kernel_in_the_interpreter_equals_the_reference():
-    pytest.importorskip("triton")
-    code = INTERPRETED.format(folder=str(Path(__file__).parent))
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    errors = [float(line) for line in done.stdout.split()]
+    found = interpreted(INTERPRETED.format(folder=str(Path(__file__).parent)))
+    errors = [float(line) for line in found.split()]
     assert len(errors) == 2 and max(errors) <= 1e-5, errors
 
 
-def compiled(architecture):
-    """The kernel's intermediate forms for one GPU, compiled without one."""
+def compiled_for(architecture):
     pytest.importorskip("triton")
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource, compile
-
     from vsrdb_cli.network.fgdf_triton import WARPS, fgdf_kernel
 
     constants = {"SCALE": 4, "KSIZE": 5, "PIXELS": 32, "kernel_c": 1, "frames_x": 1, "flow_x": 1}
     types = {"frames": "*fp16", "kernel": "*fp16", "out": "*fp16", "flow_mask": "*fp32"}
-    names = fgdf_kernel.arg_names
-    signature = {
-        name: "constexpr" if name in constants else types.get(name, "i32") for name in names
-    }
-    source = ASTSource(
-        fgdf_kernel,
-        signature,
-        {(names.index(name),): value for name, value in constants.items()},
-    )
-    target = GPUTarget("cuda", architecture, 32)
-    return compile(source, target=target, options={"num_warps": WARPS}).asm
+    return compiled(fgdf_kernel, types, constants, architecture, WARPS)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_triton_kernel_compiles_without_a_gpu(architecture):
-    built = compiled(architecture)
+    built = compiled_for(architecture)
     assert re.search(rf"\.target sm_{architecture}a?\b", built["ptx"])
     # Loops, not unrolled taps: an earlier form took 40 s to compile and 400 kB.
     assert len(built["cubin"]) < 150_000
@@ -142,7 +116,7 @@ def test_the_triton_kernel_compiles_without_a_gpu(architecture):
 
 def test_every_stride_of_the_triton_kernel_is_multiplied_in_64_bits():
     # From 2.7 megapixels on, offsets of frames exceed 32 bits.
-    products = [line for line in compiled(90)["ttir"].splitlines() if " = arith.muli " in line]
+    products = [line for line in compiled_for(90)["ttir"].splitlines() if " = arith.muli " in line]
     narrow = [line for line in products if "i32 loc" in line]
     assert len(products) - len(narrow) >= 15
     strides = r"%(frames|flow|kernel|out)_[btcyx]\b"

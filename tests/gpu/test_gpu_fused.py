@@ -1,14 +1,9 @@
 """The fused steps on a GPU are what the operators give, at every size and precision."""
 
-import sys
 import warnings
-from pathlib import Path
 
 import pytest
 import torch
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "network"))
-
 from fused_operands import errors
 
 from vsrdb_cli.backends import load_runner

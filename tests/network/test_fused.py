@@ -1,22 +1,17 @@
 """What a GPU does in one kernel equals the operators everything else does it with."""
 
 import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
+from triton_kernels import ARCHITECTURES, compiled, interpreted
 
 from vsrdb_cli.network import fused, ops
 from vsrdb_cli.network.fmanet import FMANet, FMANetConfig
 
-ARCHITECTURES = (80, 86, 89, 90, 100, 120)
-
 INTERPRETED = """
-import json, sys; sys.path.insert(0, {folder!r})
+import json
 import torch
 from fused_operands import errors
 from vsrdb_cli.network import fused_triton
@@ -27,56 +22,35 @@ print(json.dumps([errors(fused_triton, dtype) for dtype in (torch.float32, torch
 
 @pytest.mark.slow
 def test_the_kernels_in_the_interpreter_equal_the_operators():
-    pytest.importorskip("triton")
-    done = subprocess.run(
-        [sys.executable, "-c", INTERPRETED.format(folder=str(Path(__file__).parent))],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "TRITON_INTERPRET": "1"},
-    )
-    assert done.returncode == 0, done.stderr
-    single, half = json.loads(done.stdout)
+    single, half = json.loads(interpreted(INTERPRETED))
     assert len(single) == len(half) == 4
     assert max(single.values()) < 1e-5, single
     assert max(half.values()) < 1e-3, half
 
 
-def compiled(kernel, architecture, constants):
-    """A kernel compiled for one GPU without one; strides of channels are 1, as on a GPU."""
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize(
+    "kernel, types, constants",
+    [
+        (
+            "warp_kernel",
+            {"feature": "*fp16", "flow_mask": "*fp32", "out": "*fp16"},
+            {"GROUPS": 9, "OF_GROUP": 10, "CHANNELS": 16, "PIXELS": 32, "out_c": 1},
+        ),
+        ("gate_kernel", {"hidden": "*fp16", "out": "*fp16"}, {"NUMBERS": 1024}),
+        (
+            "products_kernel",
+            {"q": "*fp16", "k": "*fp16", "out": "*fp32"},
+            {"OF_HEAD": 15, "CHANNELS": 16, "BLOCK": 64, "SPAN": 2048},
+        ),
+    ],
+)
+def test_the_kernels_compile_without_a_gpu(kernel, types, constants, architecture):
     pytest.importorskip("triton")
-    from triton.backends.compiler import GPUTarget
-    from triton.compiler import ASTSource, compile
-
     from vsrdb_cli.network import fused_triton
 
     function = getattr(fused_triton, kernel)
-    names = function.arg_names
-    halves = {"feature", "hidden", "q", "k"} | ({"out"} if "SPAN" not in constants else set())
-    types = dict.fromkeys(halves, "*fp16") | {"flow_mask": "*fp32"}
-    types = {"out": "*fp32", **types}
-    constants = {name: constants[name] for name in names if name in constants}
-    signature = {
-        name: "constexpr" if name in constants else types.get(name, "i32") for name in names
-    }
-    source = ASTSource(
-        function, signature, {(names.index(name),): value for name, value in constants.items()}
-    )
-    target = GPUTarget("cuda", architecture, 32)
-    return compile(source, target=target, options={"num_warps": fused_triton.WARPS}).asm
-
-
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize(
-    "kernel, constants",
-    [
-        ("warp_kernel", {"GROUPS": 9, "OF_GROUP": 10, "CHANNELS": 16, "PIXELS": 32, "out_c": 1}),
-        ("gate_kernel", {"NUMBERS": 1024}),
-        ("products_kernel", {"OF_HEAD": 15, "CHANNELS": 16, "BLOCK": 64, "SPAN": 2048}),
-    ],
-)
-def test_the_kernels_compile_without_a_gpu(kernel, constants, architecture):
-    built = compiled(kernel, architecture, constants)
+    built = compiled(function, types, constants, architecture, fused_triton.WARPS)
     assert re.search(rf"\.target sm_{architecture}a?\b", built["ptx"])
     assert len(built["cubin"]) < 150_000
 

@@ -14,6 +14,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from vsrdb_cli.network.sampling_triton import corner_of
+
 # Neighbouring pixels of one row that one program restores, each with its s^2 sub-pixels.
 PIXELS = 32
 WARPS = 4
@@ -22,22 +24,12 @@ WARPS = 4
 @triton.jit
 def _sample(frame, x, y, height, width, stride_c, stride_y, stride_x):  # type: ignore[no-untyped-def]
     """Red, green and blue of one frame at (x, y): bilinear, zeros outside."""
-    x0 = tl.floor(x)
-    y0 = tl.floor(y)
-    fx = x - x0
-    fy = y - y0
     red = tl.zeros_like(x)
     green = tl.zeros_like(x)
     blue = tl.zeros_like(x)
     for corner in tl.static_range(4):
-        cx = x0 + corner % 2
-        cy = y0 + corner // 2
-        # Compared as floats: a place far away or not finite never becomes an address.
-        inside = (cx >= 0) & (cx <= width - 1) & (cy >= 0) & (cy <= height - 1)
-        weight = (fx if corner % 2 else 1 - fx) * (fy if corner // 2 else 1 - fy)
-        weight = tl.where(inside, weight, 0.0)
-        place = frame + tl.where(inside, cy, 0).to(tl.int64) * stride_y
-        place += tl.where(inside, cx, 0).to(tl.int64) * stride_x
+        weight, offset = corner_of(x, y, corner, height, width, stride_y, stride_x)
+        place = frame + offset
         red += weight * tl.load(place).to(tl.float32)
         green += weight * tl.load(place + stride_c).to(tl.float32)
         blue += weight * tl.load(place + stride_c + stride_c).to(tl.float32)

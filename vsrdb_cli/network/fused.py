@@ -7,6 +7,7 @@ these must match.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -87,28 +88,21 @@ def _of_heads(q: Tensor, heads: int) -> Tensor:
     return q.new_empty((q.shape[0], heads, of_head + 2, of_head), dtype=torch.float32)
 
 
-def _launch_warp(*operands: Any) -> None:
-    from vsrdb_cli.network import fused_triton
+def _launch(name: str) -> Callable[..., None]:
+    """The launch of a kernel of `fused_triton`, which is imported when it is wanted."""
 
-    fused_triton.multi_flow_warp(*operands)
+    def launch(*operands: Any) -> None:
+        from vsrdb_cli.network import fused_triton
 
+        getattr(fused_triton, name)(*operands)
 
-def _launch_gate(*operands: Any) -> None:
-    from vsrdb_cli.network import fused_triton
-
-    fused_triton.gelu_gate(*operands)
-
-
-def _launch_products(*operands: Any) -> None:
-    from vsrdb_cli.network import fused_triton
-
-    fused_triton.channel_products(*operands)
+    return launch
 
 
 def _warp_reference(feature: Tensor, flow_mask: Tensor, length: int) -> Tensor:
     return ops.side_by_side(ops.multi_flow_warp(feature, flow_mask), length)
 
 
-_warp = Kernel("warping features", _launch_warp, _warp_reference, compared=True)
-_gate = Kernel("the feed-forward's gate", _launch_gate, ops.gelu_gate, compared=True)
-_products = Kernel("attention", _launch_products, ops.channel_products, compared=True)
+_warp = Kernel("warping features", _launch("multi_flow_warp"), _warp_reference, compared=True)
+_gate = Kernel("the feed-forward's gate", _launch("gelu_gate"), ops.gelu_gate, compared=True)
+_products = Kernel("attention", _launch("channel_products"), ops.channel_products, compared=True)

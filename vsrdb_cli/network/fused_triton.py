@@ -12,6 +12,8 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
+from vsrdb_cli.network.sampling_triton import corner_of
+
 # Neighbouring pixels of one row that one program warps.
 PIXELS = 32
 # Numbers of a gate that one program makes.
@@ -45,22 +47,11 @@ def warp_kernel(  # type: ignore[no-untyped-def]
         from_x = x + tl.load(own, mask=x < width, other=0.0).to(tl.float32)
         from_y = y + tl.load(own + flow_c, mask=x < width, other=0.0).to(tl.float32)
         logit = tl.load(own + 2 * flow_c, mask=x < width, other=0.0).to(tl.float32)
-        x0 = tl.floor(from_x)
-        y0 = tl.floor(from_y)
-        fx = from_x - x0
-        fy = from_y - y0
         channels = (g * OF_GROUP + channel)[None, :]
         source = feature + n * feature_n + channels * feature_c
         warped = tl.zeros((PIXELS, CHANNELS), tl.float32)
         for corner in tl.static_range(4):
-            cx = x0 + corner % 2
-            cy = y0 + corner // 2
-            # Compared as floats: a place far away or not finite never becomes an address.
-            inside = (cx >= 0) & (cx <= width - 1) & (cy >= 0) & (cy <= height - 1)
-            weight = (fx if corner % 2 else 1 - fx) * (fy if corner // 2 else 1 - fy)
-            weight = tl.where(inside, weight, 0.0)
-            place = tl.where(inside, cy, 0).to(tl.int64) * feature_y
-            place += tl.where(inside, cx, 0).to(tl.int64) * feature_x
+            weight, place = corner_of(from_x, from_y, corner, height, width, feature_y, feature_x)
             read = tl.load(source + place[:, None], mask=valid, other=0.0)
             warped += weight[:, None] * read.to(tl.float32)
         warped *= (1 / (1 + tl.exp(-logit)))[:, None]
