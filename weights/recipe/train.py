@@ -25,6 +25,7 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from recipe.graph import GraphedUpdate, Update
+from recipe.growth import grow
 from recipe.initial import PICTURE_MASK_LOGIT, hand_flows_on, initialise
 from recipe.losses import Objective, Subject
 from recipe.muon import Muon, is_matrix
@@ -259,17 +260,14 @@ class Training:
 def load_start(network: FMANet, file: Path) -> None:
     """Put the weights of a checkpoint or of a run's `state.pt` into `network`, in place.
 
-    A checkpoint has no training heads; the network's own stay.
+    A checkpoint has no training heads; the network's own stay. It may hold a network that
+    `network` is a larger form of (`growth.py`).
     """
     if file.suffix == ".pt":
         network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True)["ema"])
         return
     checkpoint = load_checkpoint(file)
-    if checkpoint.config != network.config:
-        raise ValueError(f"{file} holds another network than the settings describe")
-    missing, unexpected = network.load_state_dict(checkpoint.state, strict=False)
-    assert not unexpected
-    assert all(".a_conv." in name or ".f_conv." in name for name in missing), missing
+    grow(network, checkpoint.state, checkpoint.config)
 
 
 def work(rank: int, job: Job) -> None:
