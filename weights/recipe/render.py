@@ -32,7 +32,7 @@ SCALE = 4
 TIMES = (-1, 0, 1)  # of the three frames, in frames; the centre is at 0
 MARGIN_HR = 96  # texture beyond the window's edges; what moves in from farther is reflected
 TRAIL_STEP_HR = 1.5  # sub-frames at most this far apart: well under one LR pixel
-MAX_SUBFRAMES = 48
+MAX_SUBFRAMES = 56
 
 
 @dataclass(frozen=True)
@@ -141,7 +141,7 @@ def draw_text(rng: np.random.Generator, picture: NDArray[np.uint8]) -> None:
 
 def random_speed(rng: np.random.Generator) -> float:
     """HR pixels a frame: handheld walks mostly below 15, pans to 25; a tenth whipped about."""
-    return float(rng.uniform(25, 64) if rng.random() < 0.1 else min(rng.gamma(1.6, 6.5), 50.0))
+    return float(rng.uniform(25, 80) if rng.random() < 0.1 else min(rng.gamma(1.6, 6.5), 50.0))
 
 
 def random_exposure(rng: np.random.Generator) -> float:
