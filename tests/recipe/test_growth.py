@@ -4,7 +4,9 @@ import pytest
 import torch
 from recipe.growth import grow
 from recipe.initial import initialise
+from recipe.train import load_start
 
+from vsrdb_cli.checkpoints.checkpoint import save_checkpoint
 from vsrdb_cli.network.fmanet import FMANet, FMANetConfig
 
 SMALL = FMANetConfig(
@@ -44,6 +46,15 @@ def clip() -> torch.Tensor:
 def test_a_grown_network_restores_what_the_small_one_does(more):
     small, grown = trained(SMALL), FMANet(replace(SMALL, **more), training_heads=True)
     grow(grown, small.state_dict(), SMALL)
+    with torch.inference_mode():
+        assert torch.allclose(grown(clip()), small(clip()), atol=1e-5)
+
+
+def test_a_run_starts_from_the_checkpoint_of_a_smaller_network(tmp_path):
+    small, file = trained(SMALL), tmp_path / "small.safetensors"
+    save_checkpoint(file, small.state_dict(), SMALL, licence="MIT", origin="test", recipe="test")
+    grown = FMANet(replace(SMALL, num_RDB=3), training_heads=True)
+    load_start(grown, file)
     with torch.inference_mode():
         assert torch.allclose(grown(clip()), small(clip()), atol=1e-5)
 
