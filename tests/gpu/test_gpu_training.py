@@ -6,25 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from recipe.losses import LossWeights
 from recipe.pool import ShardWriter, Window
-from recipe.settings import Phase, Settings
+from recipe.settings import Phase
 from recipe.train import Job, Training
-
-from vsrdb_cli.network.fmanet import FMANetConfig
+from tiny_training import SETTINGS
 
 pytestmark = pytest.mark.gpu
-
-TINY = FMANetConfig(
-    dim=12, num_RDB=1, growth_rate=4, num_dense_layer=1, num_FRMA=2, num_flow=2,
-    num_transformer_block=1, num_heads=2, ds_kernel_size=6, us_kernel_size=5, bias=True,
-)  # fmt: skip
-SETTINGS = Settings(
-    name="tiny", revision="test", licence="MIT", origin="a test", network=TINY,
-    losses=LossWeights(), phases=(Phase(0, 16, 2, "motion"), Phase(0.5, 20, 1)), rate=1e-3,
-    windows=8,  # two steps of motion, four of everything
-    warmup_steps=2,
-)  # fmt: skip
 
 
 @pytest.fixture(scope="module")

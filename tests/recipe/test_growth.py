@@ -1,26 +1,20 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from recipe.growth import grow
 from recipe.initial import initialise
 from recipe.train import load_start
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from tiny_training import TINY
 
 from vsrdb_cli.checkpoints.checkpoint import save_checkpoint
-from vsrdb_cli.network.fmanet import FMANet, FMANetConfig
+from vsrdb_cli.errors import CheckpointError
+from vsrdb_cli.network.fmanet import FMANet
 
-SMALL = FMANetConfig(
-    dim=12,
-    num_RDB=2,
-    growth_rate=4,
-    num_dense_layer=2,
-    num_FRMA=2,
-    num_flow=2,
-    num_transformer_block=1,
-    num_heads=2,
-    ds_kernel_size=8,
-    bias=True,
-)
+SMALL = replace(TINY, num_RDB=2, num_dense_layer=2)
 LARGER = [
     pytest.param({"num_RDB": 5}, id="more blocks"),
     pytest.param({"growth_rate": 6}, id="wider layers"),
@@ -29,13 +23,19 @@ LARGER = [
 ]
 
 
-def trained(config: FMANetConfig, *, heads: bool = False) -> FMANet:
+def trained() -> FMANet:
     torch.manual_seed(3)
-    network = FMANet(config, training_heads=heads).eval()
+    network = FMANet(SMALL).eval()
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.02 * torch.randn_like(parameter))
     return network
+
+
+def checkpoint(folder: Path) -> Path:
+    file, state = folder / "small.safetensors", trained().state_dict()
+    save_checkpoint(file, state, SMALL, licence="MIT", origin="test", recipe="test")
+    return file
 
 
 def clip() -> torch.Tensor:
@@ -44,25 +44,23 @@ def clip() -> torch.Tensor:
 
 @pytest.mark.parametrize("more", LARGER)
 def test_a_grown_network_restores_what_the_small_one_does(more):
-    small, grown = trained(SMALL), FMANet(replace(SMALL, **more), training_heads=True)
-    grow(grown, small.state_dict(), SMALL)
+    small, grown = trained(), FMANet(replace(SMALL, **more), training_heads=True)
+    grow(grown, small)
     with torch.inference_mode():
         assert torch.allclose(grown(clip()), small(clip()), atol=1e-5)
 
 
 def test_a_run_starts_from_the_checkpoint_of_a_smaller_network(tmp_path):
-    small, file = trained(SMALL), tmp_path / "small.safetensors"
-    save_checkpoint(file, small.state_dict(), SMALL, licence="MIT", origin="test", recipe="test")
     grown = FMANet(replace(SMALL, num_RDB=3), training_heads=True)
-    load_start(grown, file)
+    load_start(grown, checkpoint(tmp_path))
     with torch.inference_mode():
-        assert torch.allclose(grown(clip()), small(clip()), atol=1e-5)
+        assert torch.allclose(grown(clip()), trained()(clip()), atol=1e-5)
 
 
 def test_what_is_new_learns_from_the_second_step_on():
     config = replace(SMALL, num_RDB=4, growth_rate=6)
     grown = FMANet(config, training_heads=True)
-    grow(grown, trained(SMALL).state_dict(), SMALL)
+    grow(grown, trained())
     optimizer = torch.optim.SGD(grown.parameters(), lr=0.1)
     for _ in range(2):
         optimizer.zero_grad()
@@ -85,7 +83,7 @@ def test_training_heads_the_small_one_lacks_stay():
     grown = FMANet(replace(SMALL, num_RDB=3), training_heads=True)
     initialise(grown)
     heads = {n: t.clone() for n, t in grown.state_dict().items() if ".a_conv." in n}
-    grow(grown, trained(SMALL).state_dict(), SMALL)
+    grow(grown, trained())
     assert heads
     assert all(torch.equal(grown.state_dict()[name], kept) for name, kept in heads.items())
 
@@ -95,11 +93,20 @@ def test_training_heads_the_small_one_lacks_stay():
 )
 def test_what_is_no_larger_form_is_refused(other):
     with pytest.raises(ValueError, match="does not grow into"):
-        grow(FMANet(replace(SMALL, **other)), trained(SMALL).state_dict(), SMALL)
+        grow(FMANet(replace(SMALL, **other)), trained())
 
 
-def test_weights_of_another_network_than_they_say_are_refused():
-    state = trained(SMALL).state_dict()
-    state["restoration_network.stranger"] = torch.zeros(1)
-    with pytest.raises(ValueError, match="are not those of"):
-        grow(FMANet(replace(SMALL, num_RDB=3)), state, SMALL)
+def test_a_checkpoint_of_another_network_is_named(tmp_path):
+    file = checkpoint(tmp_path)
+    with pytest.raises(ValueError, match=r"small\.safetensors holds another network"):
+        load_start(FMANet(TINY, training_heads=True), file)
+
+
+def test_weights_of_another_network_than_they_say_are_refused(tmp_path):
+    file = checkpoint(tmp_path)
+    with safe_open(file, "pt") as opened:
+        metadata = opened.metadata()
+    stranger = {"restoration_network.stranger": torch.zeros(1)}
+    save_file(load_file(file) | stranger, file, metadata)
+    with pytest.raises(CheckpointError, match="stranger"):
+        load_start(FMANet(replace(SMALL, num_RDB=3), training_heads=True), file)

@@ -20,36 +20,12 @@ from recipe.render import render_window
 from recipe.settings import Phase, Settings
 from recipe.train import Job, Training, load_start, work
 from recipe.validation import bicubic, psnr
+from tiny_training import SETTINGS, TINY
 
 from vsrdb_cli.checkpoints.checkpoint import build_network, load_checkpoint
-from vsrdb_cli.network.fmanet import FMANet, FMANetConfig
+from vsrdb_cli.network.fmanet import FMANet
 
 WEIGHTS = Path(__file__).parents[2] / "weights"
-TINY = FMANetConfig(
-    dim=12,
-    num_RDB=1,
-    growth_rate=4,
-    num_dense_layer=1,
-    num_FRMA=2,
-    num_flow=2,
-    num_transformer_block=1,
-    num_heads=2,
-    ds_kernel_size=6,
-    us_kernel_size=5,
-    bias=True,
-)
-SETTINGS = Settings(
-    name="tiny",
-    revision="test",
-    licence="MIT",
-    origin="a test",
-    network=TINY,
-    losses=LossWeights(),
-    phases=(Phase(0, 16, 2, "motion"), Phase(0.5, 20, 1)),
-    rate=1e-3,
-    windows=8,  # two steps of motion, four of everything
-    warmup_steps=2,
-)
 
 
 @pytest.fixture(scope="module")

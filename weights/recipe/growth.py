@@ -7,7 +7,6 @@ transfer" (2016), with identities instead of copies.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 
@@ -20,35 +19,24 @@ from vsrdb_cli.network.blocks import (
     ResidualDenseBlock,
     ResidualInResidualDenseBlock,
 )
-from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.fmanet import FMANet
 
 
-def grow(network: FMANet, state: Mapping[str, Tensor], config: FMANetConfig) -> None:
-    """Make `network` compute what the one of `config` with weights `state` does, in place.
+def grow(network: FMANet, small: FMANet) -> None:
+    """Make `network` compute what `small` does, in place.
 
-    What is new keeps its random weights where they are read by a zero, so that it learns from the
-    first step on. Training heads that `state` lacks stay.
+    What is new keeps its random weights where a zero reads them: the zeros learn at the first step,
+    the weights from the second on. Training heads that `small` lacks stay.
 
     Raises:
-        ValueError: `network` is not that one with more blocks or wider layers.
+        ValueError: `network` is not `small` with more blocks or wider layers.
     """
-    wider = network.config.growth_rate >= config.growth_rate
-    deeper = network.config.num_RDB >= config.num_RDB
-    own = {"growth_rate": config.growth_rate, "num_RDB": config.num_RDB}
-    if not (wider and deeper) or replace(network.config, **own) != config:
-        raise ValueError(f"a network of {config} does not grow into one of {network.config}")
-    small = FMANet(config, training_heads=network.training_heads)
-    missing, unexpected = small.load_state_dict(state, strict=False)
-    heads = [name for name in missing if ".a_conv." in name or ".f_conv." in name]
-    if unexpected or len(heads) < len(missing):
-        raise ValueError(f"the weights are not those of {config}")
+    config, own = network.config, small.config
+    larger = config.growth_rate >= own.growth_rate and config.num_RDB >= own.num_RDB
+    if not larger or config != replace(own, growth_rate=config.growth_rate, num_RDB=config.num_RDB):
+        raise ValueError(f"a network of {own} does not grow into one of {config}")
     shapes = {name: tensor.shape for name, tensor in network.state_dict().items()}
-    kept = {
-        name: tensor
-        for name, tensor in small.state_dict().items()
-        if name not in heads and shapes[name] == tensor.shape
-    }
+    kept = {n: tensor for n, tensor in small.state_dict().items() if tensor.shape == shapes[n]}
     modules = dict(small.named_modules())
     with torch.no_grad():
         network.load_state_dict(kept, strict=False)
@@ -65,9 +53,8 @@ def _grow_block(block: ResidualDenseBlock, small: ResidualDenseBlock | None) -> 
     if small is None:
         cast(Tensor, block.conv.bias).zero_()
         return
-    cast(Tensor, block.conv.bias).copy_(cast(Tensor, small.conv.bias))
     # Where the small block's inputs lie among the block's: its own, then `growth` of every layer.
-    places = torch.arange(block.channels).tolist()
+    places = list(range(block.channels))
     pairs = zip(block.layer, small.layer, strict=True)
     for index, (layer, old) in enumerate(pairs):
         conv, before = cast(DenseLayer, layer).conv, cast(DenseLayer, old).conv

@@ -38,7 +38,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
 from vsrdb_cli.backends.allocator import keep_freed_memory
-from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
+from vsrdb_cli.checkpoints.checkpoint import build_network, load_checkpoint
 from vsrdb_cli.network.fmanet import FMANet
 
 SAVE_SECONDS = 120
@@ -262,12 +262,18 @@ def load_start(network: FMANet, file: Path) -> None:
 
     A checkpoint has no training heads; the network's own stay. It may hold a network that
     `network` is a larger form of (`growth.py`).
+
+    Raises:
+        ValueError: it holds another network.
     """
     if file.suffix == ".pt":
         network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True)["ema"])
         return
-    checkpoint = load_checkpoint(file)
-    grow(network, checkpoint.state, checkpoint.config)
+    small = build_network(load_checkpoint(file))
+    try:
+        grow(network, small)
+    except ValueError as error:
+        raise ValueError(f"{file} holds another network than the settings describe") from error
 
 
 def work(rank: int, job: Job) -> None:
