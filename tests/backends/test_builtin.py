@@ -12,3 +12,16 @@ def test_bicubic_is_that_of_torch_pillow_and_matlab(height, width, scale):
     size = (scale * height, scale * width)
     wanted = F.interpolate(picture, size=size, mode="bicubic", antialias=True)
     torch.testing.assert_close(bicubic(picture, scale), wanted, rtol=0, atol=1e-6)
+
+
+def test_bicubic_leaves_torch_the_threads_it_had():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        bicubic(torch.rand(1, 3, 20, 20), 4)
+        assert torch.get_num_threads() == 2
+        with pytest.raises(RuntimeError):
+            bicubic(torch.rand(1, 3, 20, 20, dtype=torch.float64), 4)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

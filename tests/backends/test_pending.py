@@ -6,19 +6,20 @@ import pytest
 import torch
 
 from vsrdb_cli.backends.builtin import BuiltinRunner
-from vsrdb_cli.backends.pending import Pending, start
+from vsrdb_cli.backends.pending import Pending, restored_in_place
 from vsrdb_cli.errors import BackendError
-from vsrdb_cli.video.colour import WHITE_8, WHITE_16, to_planes
+from vsrdb_cli.video.colour import WHITE_8, WHITE_16
 
 # Beyond both ends, and halves of a code.
 RESTORED = torch.linspace(-0.1, 1.1, 3 * 8 * 10, dtype=torch.float64).float().reshape(1, 3, 8, 10)
 RESTORED[0, 0, 0, :4] = torch.tensor([0.5, 1.5, 2.5, 254.5]) / 255
 
 
-@pytest.mark.parametrize("white, depth", [(WHITE_8, 8), (WHITE_16, 16)])
-def test_the_codes_are_those_of_a_frame(white, depth):
-    codes = Pending(RESTORED, white, "a runner").result()
-    assert torch.equal(codes.int(), to_planes(RESTORED[0], depth).int())
+@pytest.mark.parametrize("depth, white", [(8, WHITE_8), (16, WHITE_16)])
+def test_the_codes_are_the_nearest_ones_up_to_white_halves_rounded_to_even(depth, white):
+    codes = Pending(RESTORED, depth, "a runner").result()
+    exact = (RESTORED[0].clamp(0, 1) * white).flatten().tolist()
+    assert codes.int().flatten().tolist() == [round(number) for number in exact]
     assert codes.dtype == (torch.uint8 if depth == 8 else torch.uint16)
 
 
@@ -27,15 +28,14 @@ def test_a_number_that_is_not_finite_is_an_error_never_a_picture(value):
     restored = RESTORED.clone()
     restored[0, 2, 3, 4] = value
     with pytest.raises(BackendError, match="results of a runner are not finite") as caught:
-        Pending(restored, WHITE_8, "a runner").result()
+        Pending(restored, 8, "a runner").result()
     assert caught.value.hint == "use --precision float32"
 
 
-def test_any_runner_can_be_started():
+def test_any_runner_restores_where_it_can():
     runner = BuiltinRunner("nearest")
-    picture = torch.rand(1, 3, 4, 5)
-    codes = start(runner, [picture] * 3, WHITE_8).result()
-    assert torch.equal(codes, to_planes(runner.restore([picture] * 3)[0], 8))
+    window = [torch.rand(1, 3, 4, 5)] * 3
+    assert torch.equal(restored_in_place(runner, window), runner.restore(window))
 
 
 def test_a_runner_that_can_leaves_its_picture_on_its_device():
@@ -47,4 +47,4 @@ def test_a_runner_that_can_leaves_its_picture_on_its_device():
             pytest.fail("brings 12 bytes a pixel to the CPU")
 
     window = [torch.rand(1, 3, 4, 5)] * 3
-    assert start(Runner("nearest"), window, WHITE_8).result().shape == (3, 16, 20)
+    assert restored_in_place(Runner("nearest"), window).shape == (1, 3, 16, 20)

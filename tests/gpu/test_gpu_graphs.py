@@ -25,7 +25,7 @@ def restored(runner, frames, tile=None):
     """Codes, as a run to a file makes them."""
     size = tuple(frames[0].shape[1:])
     restorer = restorer_for(runner, RestoreOptions(tile=tile), tile, size, bit_depth=8)
-    return torch.stack([codes for _, codes in restorer.run_to_codes(enumerate(frames), 65535)])
+    return torch.stack([codes for _, codes in restorer.run_to_codes(enumerate(frames), 16)])
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16"])

@@ -8,13 +8,13 @@ import torch
 from golden_numbers import CASES, golden
 
 from vsrdb_cli.backends import load_runner, parity
-from vsrdb_cli.backends.pending import start
+from vsrdb_cli.backends.pending import Pending, restored_in_place
 from vsrdb_cli.backends.pytorch import TorchRunner
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from vsrdb_cli.network import fgdf
 from vsrdb_cli.network.fmanet import FMANet, FMANetConfig
 from vsrdb_cli.pipeline.frames import restore_frames
-from vsrdb_cli.video.colour import WHITE_8, to_float, to_planes
+from vsrdb_cli.video.colour import to_float, to_planes
 from vsrdb_cli.video.reader import open_source
 
 pytestmark = pytest.mark.gpu
@@ -141,7 +141,7 @@ def test_codes_made_on_the_gpu_are_those_made_on_the_cpu(device):
     runner = load_runner("fmanet-xs", device=device, precision="float32")
     features = [runner.encode(frame) for frame in parity.scene(5, 45, 80)]
     windows = [features[i : i + 3] for i in range(3)]
-    begun = [start(runner, window, WHITE_8) for window in windows]
+    begun = [Pending(restored_in_place(runner, window), 8, "") for window in windows]
     for pending, window in zip(begun, windows, strict=True):
         assert torch.equal(pending.result(), to_planes(runner.restore(window)[0], 8))
 

@@ -8,7 +8,7 @@ import torch
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.errors import BackendError
 from vsrdb_cli.pipeline.restorer import Restorer
-from vsrdb_cli.video.colour import WHITE_8, to_planes
+from vsrdb_cli.video.colour import to_planes
 
 
 class OnDevice(BuiltinRunner):
@@ -35,7 +35,7 @@ def pictures(count=5):
 def test_the_codes_are_those_of_the_pictures_in_their_order(changes):
     restorer = Restorer(OnDevice("bicubic"), tile=None, **changes)
     wanted = [(item, to_planes(picture, 8)) for item, picture in restorer.run(pictures())]
-    found = list(restorer.run_to_codes(pictures(), WHITE_8))
+    found = list(restorer.run_to_codes(pictures(), 8))
     assert [item for item, _ in found] == list(range(5))
     for (_, codes), (_, expected) in zip(found, wanted, strict=True):
         assert torch.equal(codes, expected)
@@ -43,11 +43,11 @@ def test_the_codes_are_those_of_the_pictures_in_their_order(changes):
 
 def test_a_runner_that_can_leaves_them_on_its_device():
     runner = OnDevice("nearest")
-    list(Restorer(runner, tile=None).run_to_codes(pictures(), WHITE_8))
+    list(Restorer(runner, tile=None).run_to_codes(pictures(), 8))
     assert runner.left == 5
 
 
 def test_a_frame_that_is_not_finite_ends_the_run():
     restorer = Restorer(Broken("nearest"), tile=None)
     with pytest.raises(BackendError, match="not finite"):
-        list(restorer.run_to_codes(pictures(), WHITE_8))
+        list(restorer.run_to_codes(pictures(), 8))

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vsrdb_cli.backends.runner import Features, Runner
 from vsrdb_cli.errors import BackendError
+from vsrdb_cli.video.colour import WHITE_8, WHITE_16, to_planes
 
 
 class Pending:
@@ -20,23 +21,21 @@ class Pending:
 
     Args:
         restored: (1, 3, H, W), float, unclamped, on any device.
-        white: the code of white; up to 255 codes are uint8, beyond it uint16.
+        depth: of the codes, 8 or 16.
         origin: what restored it, named if its numbers are not finite.
     """
 
-    def __init__(self, restored: Tensor, white: int, origin: str) -> None:
-        self._origin = origin
-        dtype = torch.uint8 if white <= 255 else torch.uint16
-        # The extremes pass a NaN on, in one reading.
-        extremes = torch.stack(restored.aminmax())
-        codes = restored[0].float().clamp(0, 1).mul_(white).round_().to(dtype)
+    def __init__(self, restored: Tensor, depth: int, origin: str) -> None:
+        self._picture, self._depth, self._origin = restored[0], depth, origin
+        # They pass a NaN on, in one reading.
+        self._extremes = torch.stack(restored.aminmax())
         self._event: torch.cuda.Event | None = None
         if restored.is_cuda:
+            codes = _codes(self._picture, depth)
             with torch.cuda.device_of(restored):  # type: ignore[no-untyped-call]
-                codes, extremes = _downloading(codes), _downloading(extremes)
+                self._picture, self._extremes = _downloading(codes), _downloading(self._extremes)
                 self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
                 self._event.record()
-        self._codes, self._extremes = codes, extremes
 
     def result(self) -> Tensor:
         """(3, H, W), uint8 or uint16, on the CPU; halves rounded to even.
@@ -51,12 +50,7 @@ class Pending:
                 f"results of {self._origin} are not finite",
                 hint="use --precision float32",
             )
-        return self._codes
-
-
-def start(runner: Runner, window: Sequence[Features], white: int) -> Pending:
-    """Begin to restore a window: `Runner.restore`, finished to codes up to `white`."""
-    return Pending(restored_in_place(runner, window), white, str(runner.info))
+        return self._picture if self._event is not None else to_planes(self._picture, self._depth)
 
 
 def restored_in_place(runner: Runner, window: Sequence[Features]) -> Tensor:
@@ -66,6 +60,12 @@ def restored_in_place(runner: Runner, window: Sequence[Features]) -> Tensor:
     """
     restored: Tensor = getattr(runner, "restore_on_device", runner.restore)(window)
     return restored
+
+
+def _codes(picture: Tensor, depth: int) -> Tensor:
+    """`to_planes` where the picture is."""
+    white, kind = (WHITE_8, torch.uint8) if depth == 8 else (WHITE_16, torch.uint16)
+    return picture.float().clamp(0, 1).mul_(white).round_().to(kind)
 
 
 def _downloading(tensor: Tensor) -> Tensor:

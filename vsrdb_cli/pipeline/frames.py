@@ -11,7 +11,7 @@ from vsrdb_cli.pipeline.memory import network_budget, settle_tile
 from vsrdb_cli.pipeline.pictures import Picture, read_pictures
 from vsrdb_cli.pipeline.prefetch import Prefetch
 from vsrdb_cli.pipeline.restorer import Restorer
-from vsrdb_cli.video.colour import WHITE_8, WHITE_16, to_float
+from vsrdb_cli.video.colour import to_float
 from vsrdb_cli.video.frame import Frame, FrameSource
 
 
@@ -113,9 +113,8 @@ def restore_range(
     with Prefetch(reader.frames(begin, end)) as frames:
         pictures = ((item, to_float(item[1].rgb)) for item in enumerate(frames, begin))
         size = reader.info.height, reader.info.width
-        white = WHITE_8 if bit_depth == 8 else WHITE_16
         pairs = restorer.run_to_codes(
-            pictures, white, starts_shot=starts_shot, wanted=wanted, size=size
+            pictures, bit_depth, starts_shot=starts_shot, wanted=wanted, size=size
         )
         for (_, frame), codes in pairs:
             yield Frame(codes, frame.pts, frame.duration)

@@ -99,13 +99,13 @@ class Restorer:
     def run_to_codes(
         self,
         pictures: Iterable[tuple[Item, Tensor]],
-        white: int,
+        depth: int,
         *,
         starts_shot: Callable[[Item], bool] | None = None,
         wanted: Callable[[Item], bool] = lambda item: True,  # noqa: ARG005
         size: tuple[int, int] | None = None,
     ) -> Iterator[tuple[Item, Tensor]]:
-        """As `run`, but pictures come out as codes up to `white`; see `Pending`.
+        """As `run`, but pictures come out as codes of `depth` bits, 8 or 16; see `Pending`.
 
         A GPU is given the next window before its last picture is waited for.
 
@@ -115,7 +115,7 @@ class Restorer:
         begun: deque[tuple[Item, Pending]] = deque()
         origin = str(self._untiled.info)
         for item, restored in self._restored(pictures, starts_shot, wanted, size, on_device=True):
-            begun.append((item, Pending(restored, white, origin)))
+            begun.append((item, Pending(restored, depth, origin)))
             while len(begun) > (1 if restored.is_cuda else 0):
                 first, pending = begun.popleft()
                 yield first, pending.result()
