@@ -273,7 +273,9 @@ def test_a_single_picture_is_advised_on(tmp_path):
     Image.fromarray(rng.integers(0, 256, (48, 64, 3), np.uint8)).save(tmp_path / "a.png")
     advice = advice_on(tmp_path / "a.png")
     assert advice.frames == 1
-    assert advice.measures.motion == 0
+    found = {finding.name: finding.text for finding in advice.findings}
+    assert found["motion"] == found["duplicates"] == "one picture does not tell"
+    assert advice.as_json()["measures"]["motion"] is None
     assert advice.verdict is Verdict.OUTSIDE  # noise is all there is, so no shrinking is advised
     assert " && " not in advice.command
 

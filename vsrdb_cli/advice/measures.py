@@ -43,7 +43,7 @@ class Measures:
     over steps beside it; 1 is none. combing: share of the picture in combs. banding: share of the
     smooth parts that are stairs. dark, clipped: shares of the picture. duplicates: share of frames
     equal to the one before. motion, fast_motion: median and 95th percentile of its length, pixels a
-    frame. detail: mean gradient.
+    frame. detail: mean gradient. Of single pictures duplicates and motion are None.
     """
 
     enlarged_by: float
@@ -57,20 +57,23 @@ class Measures:
     banding: float
     dark: float
     clipped: float
-    duplicates: float
-    motion: float
-    fast_motion: float
+    duplicates: float | None
+    motion: float | None
+    fast_motion: float | None
     detail: float
 
-    def as_json(self) -> dict[str, float]:
-        return {name: round(value, 4) for name, value in asdict(self).items()}
+    def as_json(self) -> dict[str, float | None]:
+        return {
+            name: None if value is None else round(value, 4) for name, value in asdict(self).items()
+        }
 
     @classmethod
     def mean(cls, several: list[Measures]) -> Measures:
         """Over runs; the factor of enlargement is their median, an angle the first one's."""
-        values = {
-            field.name: fmean(getattr(one, field.name) for one in several) for field in fields(cls)
-        }
+        values: dict[str, Any] = {}
+        for field in fields(cls):
+            known = [value for one in several if (value := getattr(one, field.name)) is not None]
+            values[field.name] = fmean(known) if known else None
         values["enlarged_by"] = median(one.enlarged_by for one in several)
         values["blur_angle"] = several[0].blur_angle
         return cls(**values)
@@ -95,9 +98,9 @@ def measure(run: Luma) -> Measures:
         banding=fmean(banding(picture) for picture in pictures),
         dark=dark,
         clipped=clipped,
-        duplicates=duplicates(run),
-        motion=float(np.median(flows)) if flows.size else 0.0,
-        fast_motion=float(np.percentile(flows, 95)) if flows.size else 0.0,
+        duplicates=_of_several(run, duplicates(run)),
+        motion=_of_several(run, float(np.median(flows)) if flows.size else 0.0),
+        fast_motion=_of_several(run, float(np.percentile(flows, 95)) if flows.size else 0.0),
         detail=fmean(float(np.hypot(*np.gradient(picture)).mean()) for picture in pictures),
     )
 
@@ -220,6 +223,10 @@ def motions(run: Luma) -> Luma:
         if seen.mean() > 0.01 and not np.array_equal(before, after):
             lengths.append(np.hypot(flow[..., 0], flow[..., 1])[seen])
     return np.concatenate(lengths) if lengths else np.zeros(0, np.float32)
+
+
+def _of_several(run: Luma, value: float) -> float | None:
+    return value if len(run) > 1 else None
 
 
 def _middle(run: Luma) -> Luma:

@@ -25,6 +25,8 @@ BANDING = 0.3
 DARK, CLIPPED = 0.5, 0.25
 DUPLICATES = 0.05
 
+_SINGLE = "one picture does not tell"
+
 
 class Verdict(Enum):
     """Whether restoring a video is worth its hours."""
@@ -155,6 +157,8 @@ def _light(measures: Measures) -> Finding:
 
 
 def _duplicates(measures: Measures) -> Finding:
+    if measures.duplicates is None:
+        return Finding("duplicates", _SINGLE)
     if measures.duplicates <= DUPLICATES:
         return Finding("duplicates", "none")
     text = f"{measures.duplicates:.0%} of frames repeat the one before"
@@ -162,6 +166,8 @@ def _duplicates(measures: Measures) -> Finding:
 
 
 def _motion(measures: Measures) -> Finding:
+    if measures.motion is None or measures.fast_motion is None:
+        return Finding("motion", _SINGLE)
     text = f"{measures.motion:.1f} pixels a frame, up to {measures.fast_motion:.1f}"
     if measures.fast_motion <= MOTION:
         return Finding("motion", text)
