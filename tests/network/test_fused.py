@@ -71,9 +71,9 @@ def test_what_a_gpu_gives_has_the_shape_and_the_layout_of_what_the_operators_giv
     feature, flow_mask = torch.rand(6, 12, 5, 8), torch.rand(6, 12, 5, 8)
     hidden, q = torch.rand(2, 14, 5, 8), torch.rand(2, 12, 5, 8)
     pairs = [
-        (fused.multi_flow_warp, (feature, flow_mask, 3), fused._warp_reference),
-        (fused.gelu_gate, (hidden,), ops.gelu_gate),
-        (fused.channel_products, (q, q, 2), ops.channel_products),
+        (fused._multi_flow_warp, (feature, flow_mask, 3), fused._warp_reference),
+        (fused._gelu_gate, (hidden,), ops.gelu_gate),
+        (fused._channel_products, (q, q, 2), ops.channel_products),
     ]
     for operator, operands, reference in pairs:
         expected = reference(*operands)
@@ -81,5 +81,5 @@ def test_what_a_gpu_gives_has_the_shape_and_the_layout_of_what_the_operators_giv
         found = operator(*on_meta)
         assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
         assert found.dim() == 4
-        if operator is not fused.channel_products:
+        if operator is not fused._channel_products:
             assert found.is_contiguous(memory_format=torch.channels_last)

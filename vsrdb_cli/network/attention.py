@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vsrdb_cli.network import fused, ops
+from vsrdb_cli.network import fused
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.precision import float32_island
 from vsrdb_cli.network.prepared import prepared
@@ -76,8 +76,6 @@ class TransposedAttention(nn.Module):
     def forward(self, x: Tensor, norm: LayerNorm, query: Tensor) -> Tensor:
         """`x` plus its attention: (B, C, H, W); keys and values come from norm(x), queries from
         `query`."""
-        on_gpu = fused.in_one_kernel(x)
-        products_of = fused.channel_products if on_gpu else ops.channel_products
         parts = strips(x)
         values, products = [], []
         for strip in parts:
@@ -85,14 +83,18 @@ class TransposedAttention(nn.Module):
             k_v = _depthwise(strip, self.kv_conv(norm(strip.outer_of(x))), self.kv_dwconv)
             k, v = k_v.chunk(2, dim=1)
             values.append(v)
-            products.append(products_of(q, k, self.heads))
+            products.append(fused.channel_products(q, k, self.heads))
         with float32_island(x):
             mixing = self._mixing(_sum(products)).to(x.dtype)
         mixed = []
         for strip, v in zip(parts, values, strict=True):
             own, v_pixels = _pixels(strip.of(x)), _pixels(v)
             # One product and sum on a GPU; a CPU has a slower product for it.
-            y = torch.baddbmm(own, v_pixels, mixing) if on_gpu else own + v_pixels @ mixing
+            y = (
+                torch.baddbmm(own, v_pixels, mixing)
+                if fused.in_one_kernel(x)
+                else own + v_pixels @ mixing
+            )
             if self.project_out.bias is not None:
                 y = y + self.project_out.bias
             mixed.append(torch.unflatten(y, 1, v.shape[2:]).permute(0, 3, 1, 2))
@@ -130,11 +132,10 @@ class GatedFeedForward(nn.Module):
 
     def forward(self, x: Tensor, norm: LayerNorm) -> Tensor:
         """`x` (B, C, H, W) plus the network's answer to norm(x)."""
-        gate = fused.gelu_gate if fused.in_one_kernel(x) else ops.gelu_gate
         parts = []
         for strip in strips(x):
             hidden = self.project_in(norm(strip.outer_of(x)))
-            gated = gate(_depthwise(strip, hidden, self.dwconv))
+            gated = fused.gelu_gate(_depthwise(strip, hidden, self.dwconv))
             parts.append(strip.of(x) + self.project_out(gated))
         return joined(parts)
 

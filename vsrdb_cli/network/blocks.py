@@ -234,10 +234,7 @@ class FRMABlock(nn.Module):
             own = strip.outer_of(feature)
             if flow_mask is not None:
                 flows = strip.outer_of(flow_mask)
-                if fused.in_one_kernel(planes):
-                    moved = fused.multi_flow_warp(planes, flows, 1)
-                else:
-                    moved = ops.multi_flow_warp(planes, flows, strip.outer_top, feature.dtype)
+                moved = fused.multi_flow_warp(planes, flows, 1, strip.outer_top, feature.dtype)
                 own = torch.cat((flows.to(feature.dtype), moved), dim=1)
             own = strip.convolve(own, first.weight_2d[:, channels:], None)
             rows.append(leaky_relu(own + strip.of(shared).repeat_interleave(self.length, dim=0)))
@@ -253,11 +250,8 @@ class FRMABlock(nn.Module):
         own, by_frame = weight[:, :before], self._time_major(weight[:, before:])
         rows = []
         for strip in strips(planes):
-            if fused.in_one_kernel(planes):
-                moved = fused.multi_flow_warp(planes, flow_mask, self.length)
-            else:
-                moved = ops.multi_flow_warp(planes, strip.of(flow_mask), strip.top, dtype)
-                moved = ops.side_by_side(moved, self.length)
+            flows = strip.of(flow_mask)
+            moved = fused.multi_flow_warp(planes, flows, self.length, strip.top, dtype)
             row = F.conv2d(moved, by_frame, bias)
             rows.append(row if warped is None else row + F.conv2d(strip.of(warped), own))
         return joined(rows)

@@ -201,10 +201,7 @@ class RestorationNetwork(nn.Module):
         """Pictures (B*T, 3, H, W) and f^{R,M} -> f^X, (B*T, 3, H, W), float32."""
         flow_mask = flow_mask.to(picture.dtype)
         first_flow_mask = self.f_conv2(flow_mask).float()
-        if fused.in_one_kernel(picture):
-            first = fused.multi_flow_warp(picture, first_flow_mask, 1)
-        else:
-            first = masked_warp(picture, first_flow_mask)
+        first = fused.masked_warp(picture, first_flow_mask)
         centre = _centre(picture, self.length).repeat_interleave(self.length, dim=0)
         image: Tensor = self.f_conv3(torch.cat((flow_mask, first, centre), dim=1))
         return image.float()

@@ -2,7 +2,7 @@
 
 A step of restoring is launched operator by operator, and what lies between two of them crosses the
 memory twice; a GPU waits for both. A CPU, training and an exported graph use `ops` instead, which
-these must match.
+these must match; the functions without an underscore choose.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LAST = torch.channels_last
 
 
 def in_one_kernel(operand: Tensor) -> bool:
-    """Whether the operators below are to be used: for inference on a GPU."""
+    """Whether the kernels below are to be used: for inference on a GPU."""
     return (
         operand.device.type in {"cuda", "meta"}
         and not torch.is_grad_enabled()
@@ -28,8 +28,44 @@ def in_one_kernel(operand: Tensor) -> bool:
     )
 
 
+def multi_flow_warp(
+    feature: Tensor,
+    flow_mask: Tensor,
+    length: int,
+    top: int | None = None,
+    dtype: torch.dtype | None = None,
+) -> Tensor:
+    """`ops.multi_flow_warp` of `length` frames side by side: (B*T, ...) -> (B, T*C, h, W).
+
+    Kernels read all rows, in the dtype of `feature`: `top` and `dtype` are for `ops`.
+    """
+    if in_one_kernel(feature):
+        warped: Tensor = _multi_flow_warp(feature, flow_mask, length)
+        return warped
+    warped = ops.multi_flow_warp(feature, flow_mask, top, dtype)
+    return warped if length == 1 else ops.side_by_side(warped, length)
+
+
+def masked_warp(source: Tensor, flow_mask: Tensor) -> Tensor:
+    """See `ops.masked_warp`."""
+    if in_one_kernel(source):
+        return multi_flow_warp(source, flow_mask, 1)
+    return ops.masked_warp(source, flow_mask)
+
+
+def gelu_gate(hidden: Tensor) -> Tensor:
+    """See `ops.gelu_gate`."""
+    return _gelu_gate(hidden) if in_one_kernel(hidden) else ops.gelu_gate(hidden)
+
+
+def channel_products(q: Tensor, k: Tensor, heads: int) -> Tensor:
+    """See `ops.channel_products`."""
+    products = _channel_products if in_one_kernel(q) else ops.channel_products
+    return products(q, k, heads)
+
+
 @torch.library.custom_op("vsrdb::multi_flow_warp", mutates_args=(), device_types="cuda")
-def multi_flow_warp(feature: Tensor, flow_mask: Tensor, length: int) -> Tensor:
+def _multi_flow_warp(feature: Tensor, flow_mask: Tensor, length: int) -> Tensor:
     """W(F, f), see `ops.multi_flow_warp`, of `length` frames side by side.
 
     Args:
@@ -43,30 +79,30 @@ def multi_flow_warp(feature: Tensor, flow_mask: Tensor, length: int) -> Tensor:
     return _warp(feature, flow_mask, length, out=_laid_side_by_side(feature, length))
 
 
-@multi_flow_warp.register_fake
+@_multi_flow_warp.register_fake
 def _(feature: Tensor, flow_mask: Tensor, length: int) -> Tensor:  # noqa: ARG001
     return _laid_side_by_side(feature, length)
 
 
 @torch.library.custom_op("vsrdb::gelu_gate", mutates_args=(), device_types="cuda")
-def gelu_gate(hidden: Tensor) -> Tensor:
+def _gelu_gate(hidden: Tensor) -> Tensor:
     """gelu(first half of the channels) * second half; (N, 2h, H, W) -> (N, h, H, W), channels
     last."""
     return _gate(hidden.contiguous(memory_format=_LAST), out=_half(hidden))
 
 
-@gelu_gate.register_fake
+@_gelu_gate.register_fake
 def _(hidden: Tensor) -> Tensor:
     return _half(hidden)
 
 
 @torch.library.custom_op("vsrdb::channel_products", mutates_args=(), device_types="cuda")
-def channel_products(q: Tensor, k: Tensor, heads: int) -> Tensor:
+def _channel_products(q: Tensor, k: Tensor, heads: int) -> Tensor:
     """See `ops.channel_products`."""
     return _products(q, k, heads, out=_of_heads(q, heads))
 
 
-@channel_products.register_fake
+@_channel_products.register_fake
 def _(q: Tensor, k: Tensor, heads: int) -> Tensor:  # noqa: ARG001
     return _of_heads(q, heads)
 
