@@ -16,7 +16,7 @@ import clips
 import pytest
 
 from vsrdb_cli.errors import OutputError
-from vsrdb_cli.files import temporary_beside, whole
+from vsrdb_cli.files import check_file, put_in_place, temporary_beside, whole
 from vsrdb_cli.jobs.run import work_folder
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
@@ -109,6 +109,49 @@ def test_the_source_is_never_an_output(source, name, overwrite):
         restore(source, source.parent / name, overwrite=overwrite)
     assert source.read_bytes() == before
     assert len(list(source.parent.iterdir())) == 3
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "pictures"])
+@pytest.mark.parametrize("there", [False, True])
+def test_an_output_through_a_symbolic_link_goes_where_it_leads(source, output, name, there):
+    disk = source.parent / "disk"
+    disk.mkdir()
+    (output / name).symlink_to(disk / name)
+    if there or name == "pictures":
+        restore(source, disk / name)
+    restore(source, output / name, overwrite=True)
+    assert list(output.iterdir()) == [output / name]
+    assert (output / name).is_symlink()
+    assert list(disk.iterdir()) == [disk / name]
+    with open_source(disk / name) as restored:
+        assert len(list(restored.times())) == 20
+
+
+def test_a_link_into_a_folder_that_is_not_there_is_refused_before_the_work(source, output):
+    (output / "out.mp4").symlink_to(output / "none" / "out.mp4")
+    with pytest.raises(OutputError, match="none does not exist"):
+        check_file(output / "out.mp4", source, overwrite=False)
+
+
+def test_a_file_in_the_place_of_the_folder_is_named_as_one(source, output):
+    (output / "file").touch()
+    with pytest.raises(OutputError, match="file is a file, not a folder"):
+        check_file(output / "file" / "out.mp4", source, overwrite=False)
+
+
+def test_what_another_program_put_there_meanwhile_stays_and_ours_is_kept_beside_it(output):
+    temporary = temporary_beside(output / "out.mp4")
+    temporary.write_text("ours")
+    (output / "out.mp4").write_text("theirs")
+    with pytest.raises(OutputError, match="created by another program") as caught:
+        put_in_place(temporary, output / "out.mp4", overwrite=False)
+    assert (output / "out.mp4").read_text() == "theirs"
+    (kept,) = (path for path in output.iterdir() if path.name != "out.mp4")
+    assert kept.read_text() == "ours"
+    assert kept.match("out.KEPT-*.mp4")
+    assert str(kept) in caught.value.hint
+    temporary_beside(output / "out.mp4")  # a later run sweeps what was left half
+    assert kept.exists()
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import fields, replace
+from fractions import Fraction
 
 import clips
 import pytest
@@ -96,6 +97,28 @@ def test_an_option_that_can_be_repeated_takes_a_list_in_the_file(tmp_path):
     assert options.encoder.extra == {"tune": "film", "g": "30"}
 
 
+@pytest.mark.parametrize("name, number", [("start", 2), ("end", 2.5), ("fps", 25), ("tile", 96)])
+def test_a_number_in_the_file_is_what_it_is_on_the_command_line(name, number, tmp_path):
+    (tmp_path / "vsrdb.toml").write_text(f"{name} = {number}\n")
+    options = by_command("--config", tmp_path / "vsrdb.toml")
+    assert options == by_command(f"--{name}", number)
+    assert name != "start" or options.start == Fraction(2)  # seconds; a frame would be "2f"
+
+
+def test_part_of_a_number_in_the_file_is_not_cut_off(tmp_path):
+    (tmp_path / "vsrdb.toml").write_text("scale = 2.5\n")
+    given = ["restore", "--config", str(tmp_path / "vsrdb.toml"), "in.mp4", "out.mp4"]
+    refused = CliRunner().invoke(main, given)
+    assert refused.exit_code == 2
+    assert "2.5" in refused.output
+
+
+def test_a_job_is_bound_to_values_as_the_command_line_has_them():
+    assert RestoreOptions().frame_values["no-scene-cut"] is False
+    assert by_command("--no-scene-cut").frame_values["no-scene-cut"] is True
+    assert RestoreOptions(hdr="sdr").frame_values["hdr"] == "sdr"
+
+
 def test_the_journal_binds_a_job_to_all_options_its_frames_depend_on_and_to_no_others(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=6, height=24, width=32)
 
@@ -116,6 +139,8 @@ def test_the_journal_binds_a_job_to_all_options_its_frames_depend_on_and_to_no_o
 @pytest.mark.parametrize("wrong, says", [
     ({"strength": 1.5}, "--strength 1.5 is not possible"),
     ({"scale": 0}, "--scale 0 is not possible"),
+    ({"scale": 2.5}, "--scale 2.5 is not possible"),
+    ({"crf": 16.5}, "--crf 16.5 is not possible"),
     ({"tile": 10}, "--tile 10 is not possible"),
     ({"hdr": "no"}, "--hdr no is not possible"),
     ({"codec": "mpeg2"}, "--codec mpeg2 is not possible"),

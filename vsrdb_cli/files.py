@@ -28,6 +28,7 @@ def check_file(path: Path, source: Path, *, overwrite: bool) -> None:
     if path.is_dir():
         raise OutputError(f"{path} is a folder", hint="give a file name in it")
     check_folder(path.parent)
+    check_folder(followed(path).parent)
     if path.exists():
         if source.exists() and path.samefile(source):
             raise OutputError(
@@ -44,6 +45,8 @@ def check_folder(folder: Path) -> None:
     Raises:
         OutputError: it is missing or not writable.
     """
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder} is a file, not a folder", hint="choose another output folder")
     if not folder.is_dir():
         raise OutputError(f"the folder {folder} does not exist", hint=f"mkdir -p '{folder}'")
     if not os.access(folder, os.W_OK | os.X_OK):
@@ -106,12 +109,19 @@ def writing(path: Path | str) -> Iterator[None]:
         ) from error
 
 
+def followed(path: Path) -> Path:
+    """Where an output is written: a symbolic link stays, and what it leads to is replaced."""
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
 def temporary_beside(path: Path) -> Path:
     """A short, hidden, unused name on the same file system.
 
     What a killed run of this machine has left there for the same `path` is removed.
     """
     import psutil  # here: `vsrdb --help` needs this module, too
+
+    path = followed(path)
 
     # The machine is part of the name, since another's processes cannot be seen from here.
     key = hashlib.sha256(f"{platform.node()}/{path.name}".encode(errors="surrogateescape"))
@@ -138,7 +148,7 @@ def whole(path: Path) -> Iterator[Path]:
         try:
             yield temporary
             flush_to_disk(temporary)
-            temporary.replace(path)
+            temporary.replace(followed(path))
         except BaseException:
             remove(temporary)
             raise
@@ -163,8 +173,9 @@ def put_in_place(temporary: Path, path: Path, *, overwrite: bool) -> None:
     """Give a finished file or folder its name; a folder of that name is replaced and removed.
 
     Raises:
-        OutputError: something of that name has come into being meanwhile; the file is kept.
+        OutputError: something of that name has come into being meanwhile; the file is kept beside.
     """
+    path = followed(path)
     if temporary.is_dir() and path.is_dir():
         old = temporary_beside(path.absolute())
         path.rename(old)
@@ -172,8 +183,10 @@ def put_in_place(temporary: Path, path: Path, *, overwrite: bool) -> None:
         shutil.rmtree(old)
         return
     if not overwrite and path.exists():
+        kept = path.with_name(f"{path.stem}.KEPT-{temporary.stem[-8:]}{path.suffix}")
+        temporary.rename(kept)
         raise OutputError(
             f"{path} was created by another program meanwhile",
-            hint=f"the finished output is kept as {temporary}",
+            hint=f"the finished output is kept as {kept}",
         )
     temporary.replace(path)

@@ -159,6 +159,9 @@ def read_pairs(value: Mapping[str, str] | tuple[str, ...]) -> dict[str, str]:
     return {key: text for key, _, text in pairs}
 
 
+_WHOLE = ("int", "int | None")  # types of fields, as they are written
+
+
 class _Options:
     """Reads and checks what the fields are given."""
 
@@ -187,6 +190,11 @@ def _checked(entry: Field[Any], declared: Option, value: Any) -> Any:
         if not isinstance(value, int | float | Fraction) or not low <= value <= high:
             raise OptionError(
                 f"--{name} {value} is not possible", hint=f"choose {low:g} to {high:g}"
+            )
+        if entry.type in _WHOLE and not isinstance(value, int):
+            raise OptionError(
+                f"--{name} {value} is not possible",
+                hint=f"choose a whole number, {low:g} to {high:g}",
             )
     return value
 
@@ -377,7 +385,7 @@ class RestoreOptions(_Options):
     def frame_values(self) -> dict[str, Any]:
         """All values the restored frames depend on, by the names of the command line."""
         return {
-            flag_of(entry): getattr(holder, entry.name)
+            flag_of(entry): _as_told(entry, getattr(holder, entry.name))
             for holder in (self, self.encoder)
             for entry in _declared(type(holder))
             if entry.metadata["option"].frames
@@ -401,6 +409,13 @@ def flag_of(entry: Field[Any]) -> str:
     """An option's name on the command line, without its dashes."""
     declared: Option = entry.metadata["option"]
     return declared.flag or entry.name.replace("_", "-")
+
+
+def _as_told(entry: Field[Any], value: Any) -> Any:
+    """A value as the command line has it: "no-..." turns a field off."""
+    if isinstance(value, Enum):
+        return value.value
+    return not value if flag_of(entry).startswith("no-") else value
 
 
 def _declared(options: type[Any]) -> list[Field[Any]]:

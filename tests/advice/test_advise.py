@@ -192,6 +192,7 @@ def test_the_command_is_one_line_for_the_shell(info, measures):
         "vsrdb restore in.mp4 in_sample.mp4 --sample 3s --compare in_sample.html"
     )
     assert said(path=Path("a b.avi")) == "vsrdb restore 'a b.avi' 'a b_restored.mkv'"
+    assert said(path=Path("-a.mp4")) == "vsrdb restore ./-a.mp4 ./-a_restored.mp4"
     assert said(weights="w.safetensors").endswith(" --weights w.safetensors")
     assert said(path=Path("f"), kind=Kind.PICTURES) == "vsrdb restore f f_restored"
     shrunk = said({"enlarged_by": 2.0}, height=1080, width=1920)

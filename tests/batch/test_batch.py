@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import threading
 from pathlib import Path
 
 import av
@@ -12,6 +13,8 @@ from click.testing import CliRunner
 
 from vsrdb_cli.batch import finished
 from vsrdb_cli.batch.inputs import Names, find, is_batch
+from vsrdb_cli.batch.targets import Item
+from vsrdb_cli.batch.workload import Workload
 from vsrdb_cli.cli import main
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.jobs import crew as crews
@@ -281,3 +284,21 @@ def test_an_interrupted_batch_goes_on_where_it_stopped(tmp_path, folder):
     assert "continuing an interrupted run" in done.stderr
     assert tree(tmp_path / "out") == ["a.mp4", "b.mp4"]
     assert np.array_equal(clips.read(tmp_path / "out" / "b.mp4").numbers, range(26))
+
+
+def test_nothing_is_weighed_any_further_once_all_is_restored():
+    items = [Item(Path(f"{number}.mp4"), Path(f"{number}_out.mp4")) for number in range(3)]
+    begun, go_on, weighed = threading.Event(), threading.Event(), []
+
+    def weigh(item):
+        begun.set()
+        go_on.wait(10)
+        weighed.append(item)
+        return 1.0
+
+    before = threading.active_count()
+    with Workload(items, weigh):
+        begun.wait(10)
+        threading.Timer(0.1, go_on.set).start()
+    assert weighed == items[:1]
+    assert threading.active_count() <= before + 1  # the timer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 from vsrdb_cli.commands import console
 from vsrdb_cli.errors import VsrdbError
@@ -31,6 +32,22 @@ def test_help_imports_nothing_heavy():
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout == "set()\n"
+
+
+def test_a_full_disk_under_stdout_is_told_in_a_line_and_a_hint():
+    code = "from vsrdb_cli.cli import main; main()"
+    with Path("/dev/full").open("w") as full:
+        run = subprocess.run(
+            [sys.executable, "-c", code, "completion", "bash"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    said, hint = run.stderr.splitlines()
+    assert said == "error: stdout cannot be written: No space left on device"
+    assert hint.startswith("hint: ")
+    assert run.returncode == 1
 
 
 def test_sizes_are_written_for_people():

@@ -70,6 +70,13 @@ def test_a_log_file_gets_every_line_with_its_time_whatever_is_shown(tmp_path, so
     assert "--overwrite" in lines[-1]
 
 
+def test_a_log_that_can_be_written_no_further_ends_no_work(tmp_path, source):
+    done = vsrdb(source, tmp_path / "out.mp4", "--log-file", "/dev/full")
+    assert done.exit_code == 0
+    assert done.stderr.count("the log file /dev/full ends here: No space left on device") == 1
+    assert (tmp_path / "out.mp4").exists()
+
+
 def test_verbose_tells_of_network_and_encoder(tmp_path, source):
     assert "network: " not in vsrdb(source, tmp_path / "a.mp4").stderr
     told = vsrdb(source, tmp_path / "b.mp4", "-v").stderr

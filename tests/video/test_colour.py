@@ -1,3 +1,5 @@
+import shlex
+import subprocess
 from fractions import Fraction
 
 import av
@@ -5,6 +7,7 @@ import numpy as np
 import pytest
 from colour_round_trip import CASES, measure
 
+from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.reader import open_source
 
 CHROMA_RMS = 0.5
@@ -46,3 +49,21 @@ def test_grey_video_is_read_by_its_range(tmp_path, pix_fmt, full, codes, wanted)
     assert (frame.rgb[0] == frame.rgb[1]).all()
     assert (frame.rgb[0] == frame.rgb[2]).all()
     assert [int(v) for v in frame.rgb[0, 5, 8::16]] == pytest.approx(wanted, abs=1)
+
+
+@pytest.mark.parametrize("tagged", [(), ("-color_primaries", "bt2020", "-color_trc", "bt2020-10")])
+@pytest.mark.parametrize("matrix", ["ycgco", "bt2020c"])
+def test_a_matrix_that_cannot_be_read_is_refused_with_a_command_that_mends_it(
+    tmp_path, matrix, tagged
+):
+    pattern = "testsrc2=size=64x48:duration=0.2"
+    source, mended = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    made = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", pattern, "-pix_fmt", "yuv420p"]
+    subprocess.run([*made, "-colorspace", matrix, *tagged, source], check=True, timeout=60)
+    with pytest.raises(VideoError, match="colour matrix") as refused:
+        open_source(source)
+    words = shlex.split(refused.value.hint.partition(": ")[2])
+    given = [{"IN": str(source), "OUT": str(mended)}.get(word, word) for word in words]
+    subprocess.run([*given, "-v", "error"], check=True, timeout=60)
+    with open_source(mended) as reader:
+        assert reader.info.colour.matrix == 1

@@ -41,15 +41,15 @@ def command_for(info: VideoInfo, measures: Measures, *, weights: str | None, hdr
     before = ""
     if filters and info.kind is Kind.VIDEO:
         prepared = _beside(source, "prepared", ".mkv")
-        given = shlex.join(["ffmpeg", "-i", str(source), "-map", "0:v:0", "-map", "0:a?"])
-        made = shlex.join(["-vf", ",".join(filters), "-c", "copy", "-c:v", "ffv1", str(prepared)])
+        given = shlex.join(["ffmpeg", "-i", _word(source), "-map", "0:v:0", "-map", "0:a?"])
+        made = shlex.join(["-vf", ",".join(filters), "-c", "copy", "-c:v", "ffv1", _word(prepared)])
         before, source = f"{given} {made} && ", prepared
     long = (info.duration_seconds or 0) > LONG_SECONDS
     target = _beside(info.path, "sample" if long else "restored", suffix)
-    words = ["vsrdb", "restore", str(source), str(target)]
+    words = ["vsrdb", "restore", _word(source), _word(target)]
     scale = scale_for(height, width)
     words += ["--scale", str(scale)] if scale != 4 else []
-    words += ["--sample", SAMPLE, "--compare", str(target.with_suffix(".html"))] if long else []
+    words += ["--sample", SAMPLE, "--compare", _word(target.with_suffix(".html"))] if long else []
     words += ["--weights", weights] if weights else []
     words += ["--hdr", hdr.value] if hdr is not Hdr.REFUSE else []
     return before + shlex.join(words)
@@ -61,6 +61,11 @@ def scale_for(height: int, width: int) -> int:
         if scale * max(height, width) <= LONG_SIDE and scale * min(height, width) <= SHORT_SIDE:
             return scale
     return 1
+
+
+def _word(path: Path) -> str:
+    """A path as an argument, which is no option whatever its name."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def _beside(source: Path, what: str, suffix: str) -> Path:

@@ -5,15 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 from statistics import mean
+from types import TracebackType
+from typing import Self
 
 from vsrdb_cli.batch.targets import Item
 from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.video.open import open_for
 
+_LONGEST_SECONDS = 10.0  # that a file may take to open on a slow disk
+
 
 class Workload:
     """Inputs weighed by frames and pixels, while the first of them are restored already.
+
+    A context manager: leaving it ends the weighing.
 
     Args:
         weigh: the work of an input in any unit; None where that is not known, which counts as the
@@ -27,16 +33,23 @@ class Workload:
         self._waiting = set(self._items)
         self._through: list[tuple[Item, float]] = []
         self._seconds = 0.0
-        # A daemon: nobody waits for an estimate.
+        self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, daemon=True)
 
-    def start(self) -> None:
+    def __enter__(self) -> Self:
         """Begin to weigh."""
         self._thread.start()
+        return self
 
-    def join(self) -> None:
-        """Wait until all is weighed."""
-        self._thread.join()
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # No further; but a thread that is opening a file as the program ends takes it down with it.
+        self._stopped.set()
+        self._thread.join(_LONGEST_SECONDS)
 
     def finish(self, item: Item, *, share: float, seconds: float) -> None:
         """An input is through, `share` of it (0 to 1) by this run, which took `seconds`."""
@@ -64,7 +77,11 @@ class Workload:
         return (self._seconds + seconds) / done * left if done > 0 else None
 
     def _work(self) -> None:
-        weights = [self._weigh(item) for item in self._items]
+        weights = []
+        for item in self._items:
+            if self._stopped.is_set():
+                return
+            weights.append(self._weigh(item))
         known = [weight for weight in weights if weight is not None]
         usual = mean(known) if known else 1.0
         self._weights = {

@@ -52,8 +52,11 @@ def read_config(
 
 
 def _as_given(option: click.Option, value: object) -> object:
-    """A value as click has it from the command line: a list where it can be given repeatedly."""
-    return [value] if option.multiple and not isinstance(value, list) else value
+    """A value as click has it from the command line: text, or a list where it can be given
+    repeatedly."""
+    if option.multiple:
+        return value if isinstance(value, list) else [value]
+    return value if option.is_flag else str(value)
 
 
 def _check_kind(path: Path, key: str, value: object, option: click.Option) -> None:

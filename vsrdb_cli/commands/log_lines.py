@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from vsrdb_cli.commands import console
 from vsrdb_cli.commands.display import (
@@ -141,8 +141,9 @@ class LogFile(LogLines):
     def __init__(self, path: Path) -> None:
         super().__init__(verbose=True)
         check_writable(path)
+        self._path = path
         try:
-            self._file = path.open("a", encoding="utf-8", buffering=1)
+            self._file: TextIO | None = path.open("a", encoding="utf-8", buffering=1)
         except OSError as error:
             raise OutputError(
                 f"the log file {path} cannot be written: {error.strerror}",
@@ -156,5 +157,13 @@ class LogFile(LogLines):
         self._say(f"warning: {text}")
 
     def _say(self, text: str) -> None:
+        if self._file is None:
+            return
         now = datetime.now().astimezone().isoformat(" ", "seconds")
-        self._file.write(f"{now} {console.printable(text)}\n")
+        try:
+            self._file.write(f"{now} {console.printable(text)}\n")
+            self._file.flush()
+        except OSError as error:
+            # A log is not worth the work that it is about.
+            console.warn(f"the log file {self._path} ends here: {error.strerror or error}")
+            self._file = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -48,7 +49,6 @@ class Restoration:
         self._workload: Workload | None = None
         if len(self.batch.items) > 1:
             self._workload = Workload(self.batch.items, weigher(self.options))
-            self._workload.start()
 
     @property
     def seconds(self) -> float:
@@ -75,7 +75,7 @@ class Restoration:
         told = _Told(self.display)
         for notice in self.batch.notices:
             told(notice)
-        with crew_for(self.options, verbose=self.verbose) as crew:
+        with self._workload or nullcontext(), crew_for(self.options, verbose=self.verbose) as crew:
             for number, item in enumerate(self.batch.items, 1):
                 told = _Told(self.display)
                 work = _Work(item, self._workload, self.display)

@@ -12,10 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vsrdb_cli.backends.builtin import bicubic
-from vsrdb_cli.backends.pending import Pending, restored_in_place
 from vsrdb_cli.backends.runner import Features, Runner
 from vsrdb_cli.errors import OptionError, ResourceError
 from vsrdb_cli.pipeline.memory import is_out_of_memory
+from vsrdb_cli.pipeline.pending import Pending, restored_in_place
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
 from vsrdb_cli.pipeline.tiling import TiledRunner, smaller_side, tiled
 from vsrdb_cli.pipeline.windows import sliding_windows

@@ -84,9 +84,12 @@ def colour_of(
         else:
             matrix = BT709
     if matrix == BT2020_CL or matrix not in COMPANIONS:
+        # The filter refuses to guess what the video leaves open.
+        guesses = {"iprimaries": primaries, "itrc": transfer}
+        given = "".join(f":{k}=bt709" for k, v in guesses.items() if v in (0, UNSPECIFIED))
         raise VideoError(
             f"the colour matrix of the video is number {matrix} of H.273, which cannot be read",
-            hint="convert it to BT.709 first, for example: ffmpeg -i IN -vf colorspace=bt709",
+            hint=f"convert it to BT.709 first: ffmpeg -i IN -vf colorspace=bt709{given} OUT",
         )
     usual_primaries, usual_transfer = COMPANIONS[matrix]
     return Colour(

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from vsrdb_cli.backends.builtin import BuiltinRunner
-from vsrdb_cli.backends.pending import Pending, restored_in_place
 from vsrdb_cli.errors import BackendError
+from vsrdb_cli.pipeline.pending import Pending, restored_in_place
 from vsrdb_cli.video.colour import WHITE_8, WHITE_16
 
 # Beyond both ends, and halves of a code.
