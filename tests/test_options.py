@@ -105,6 +105,18 @@ def test_a_number_in_the_file_is_what_it_is_on_the_command_line(name, number, tm
     assert name != "start" or options.start == Fraction(2)  # seconds; a frame would be "2f"
 
 
+def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
+    (tmp_path / "vsrdb.toml").write_text("scale = 2\n", encoding="utf-8-sig")
+    assert by_command("--config", tmp_path / "vsrdb.toml").scale == 2
+
+
+def test_a_time_without_quotes_is_refused_with_the_line_to_write(tmp_path):
+    (tmp_path / "vsrdb.toml").write_text("start = 00:01:30\n")
+    with pytest.raises(OptionError, match="without quotes") as refused:
+        by_command("--config", tmp_path / "vsrdb.toml")
+    assert refused.value.hint == 'write: start = "00:01:30"'
+
+
 def test_part_of_a_number_in_the_file_is_not_cut_off(tmp_path):
     (tmp_path / "vsrdb.toml").write_text("scale = 2.5\n")
     given = ["restore", "--config", str(tmp_path / "vsrdb.toml"), "in.mp4", "out.mp4"]

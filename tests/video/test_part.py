@@ -116,7 +116,7 @@ def test_sound_subtitles_and_chapters_are_cut_alike(tmp_path, suffix):
                     (float(shown), float(shown + packet.duration * packet.time_base))
                 )
         chapters = [
-            (float(c["start"] * c["time_base"]), float(c["end"] * c["time_base"]))
+            tuple(float(c[edge] * c["time_base"] - begin) for edge in ("start", "end"))
             for c in container.chapters()
         ]
     assert clips.read(out).numbers == list(range(10, 20))

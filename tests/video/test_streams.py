@@ -1,3 +1,6 @@
+import subprocess
+from fractions import Fraction
+
 import av
 import full_clips
 import pytest
@@ -5,6 +8,8 @@ from av.stream import Disposition
 from probing import ffprobe, sound
 from restoring import restore_in_segments, restore_nearest
 
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.probe import probe
 from vsrdb_cli.video.stream_fates import Fate, plan_streams
 
@@ -76,7 +81,7 @@ def chapters(path):
             (
                 float(chapter["start"] * chapter["time_base"]),
                 float(chapter["end"] * chapter["time_base"]),
-                chapter["metadata"]["title"],
+                chapter["metadata"].get("title"),
             )
             for chapter in container.chapters()
         ]
@@ -178,3 +183,72 @@ def offset(path):
                 time = packet.pts * packet.time_base
                 first[packet.stream.type] = min(time, first.get(packet.stream.type, time))
         return float(first["audio"] - first["video"])
+
+
+CHAPTERS = """;FFMETADATA1
+[CHAPTER]
+TIMEBASE=1/1000
+START=0
+END=700
+[CHAPTER]
+TIMEBASE=1/1000
+START=700
+END=1200
+"""
+
+
+def starts(path):
+    """Of picture, sound and chapters, in seconds; and the length of the file."""
+    found = ffprobe(path)
+    (picture,), (sound_,) = (
+        [float(s["start_time"]) for s in found["streams"] if s["codec_type"] == kind]
+        for kind in ("video", "audio")
+    )
+    chapters_ = [start for start, _, _ in chapters(path)]
+    return picture, sound_, chapters_, float(found["format"]["duration"])
+
+
+def ffmpeg(*arguments):
+    subprocess.run(["ffmpeg", "-v", "error", *map(str, arguments)], check=True, timeout=60)
+
+
+@pytest.fixture
+def chaptered(tmp_path):
+    """Makes files: 4 s of a clip with key frames a second apart, sound of a codec, chapters."""
+    (tmp_path / "chapters.txt").write_text(CHAPTERS)
+    picture = ("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=4")
+    sound_ = ("-f", "lavfi", "-i", "sine=duration=4")
+
+    def make(name, codec):
+        ffmpeg(*picture, *sound_, "-i", tmp_path / "chapters.txt", "-map_chapters", "2", "-g", "25",
+               "-pix_fmt", "yuv420p", "-c:a", codec, tmp_path / name)  # fmt: skip
+        return tmp_path / name
+
+    return make
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_sound_that_a_trim_has_hidden_stays_hidden(tmp_path, chaptered, suffix):
+    whole, cut = chaptered("whole.mp4", "aac"), tmp_path / "cut.mp4"
+    ffmpeg("-ss", "1.8", "-i", whole, "-i", tmp_path / "chapters.txt", "-map_chapters", "1",
+           "-c", "copy", cut)  # fmt: skip
+    with av.open(str(cut)) as container:
+        first = next(iter(container.demux(audio=0)))
+        assert first.pts * first.time_base < -0.5
+        assert first.is_discard
+    restore_nearest(cut, tmp_path / f"out{suffix}")
+    picture, sound_, starting, seconds = starts(tmp_path / f"out{suffix}")
+    assert -0.001 <= picture - sound_ <= 0.13  # no more than a decoder needs
+    assert [start - picture for start in starting] == pytest.approx([0, 0.7], abs=2e-3)
+    assert seconds - picture == pytest.approx(2.2, abs=0.05)
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+def test_chapters_move_with_the_picture_where_sound_begins_before_it(tmp_path, chaptered, suffix):
+    source = chaptered("in.mkv", "flac")
+    out = tmp_path / f"out{suffix}"
+    restore_video(source, out, RestoreOptions(weights="nearest", start=Fraction(13, 25)))
+    picture, _, starting, _ = starts(out)
+    if suffix == ".mkv":
+        assert picture > 0.01
+    assert [start - picture for start in starting] == pytest.approx([0, 0.18], abs=2e-3)

@@ -119,7 +119,7 @@ def _blur(measures: Measures) -> Finding:
     text = f"{measures.blur:.2f} of 1"
     if measures.blur_ratio < DIRECTION:
         return Finding("blur", f"{text}, alike in all directions")
-    return Finding("blur", f"{text}, most along {measures.blur_angle:.0f} degrees")
+    return Finding("blur", f"{text}, most along {round(measures.blur_angle)} degrees")
 
 
 def _noise(measures: Measures) -> Finding:

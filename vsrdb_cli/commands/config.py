@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from datetime import date, time
 from pathlib import Path
 
 import click
@@ -22,7 +23,7 @@ def read_config(
     if path is None:
         return None
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # as Notepad writes it, too
     except OSError as error:
         raise OptionError(f"{path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -66,6 +67,10 @@ def _check_kind(path: Path, key: str, value: object, option: click.Option) -> No
         )
     if option.multiple and isinstance(value, list) and all(isinstance(v, str) for v in value):
         return
+    if isinstance(value, time | date):
+        raise OptionError(
+            f"{path}: {key} is {value}, without quotes", hint=f'write: {key} = "{value}"'
+        )
     if not option.is_flag and not isinstance(value, str | int | float):
         raise OptionError(f"{path}: {key} is {value!r}, expected one value")
     if not option.is_flag and isinstance(value, bool):

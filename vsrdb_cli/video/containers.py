@@ -31,7 +31,8 @@ class Container:
             in FFmpeg's files.
         languages: those it has numbers for, by its own names.
         iso: whether it is of Apple's and MPEG's family: times are whole ticks of the video's own
-            time base, not milliseconds; a timecode is a count of frames, at a few rates.
+            time base, not milliseconds; a timecode is a count of frames, at a few rates; what
+            begins before the first picture can be hidden, where others move all to let it be heard.
     """
 
     format: str

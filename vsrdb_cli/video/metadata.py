@@ -50,19 +50,27 @@ def unusual_keys(metadata: Mapping[str, str], container: Container) -> tuple[str
     return () if usual is None else tuple(k for k in metadata if k.lower() not in usual)
 
 
-def copy_chapters(source: InputContainer, target: OutputContainer, info: VideoInfo) -> None:
-    """The chapters, moved with the clock."""
+def copy_chapters(
+    source: InputContainer,
+    target: OutputContainer,
+    info: VideoInfo,
+    later_seconds: Fraction = Fraction(0),
+) -> None:
+    """The chapters, moved with the clock, and later still if all else is."""
     kept = []
     for chapter in source.chapters():
         time_base = chapter["time_base"] or Fraction(1)
         offset = ticks(info.start_seconds, time_base)
-        chapter["start"] = max(0, chapter["start"] - offset)
-        chapter["end"] = max(0, chapter["end"] - offset)
+        chapter["start"] -= offset
+        chapter["end"] -= offset
         if info.cut is not None:
+            chapter["start"] = max(0, chapter["start"])
             if info.cut.seconds is not None:
                 chapter["end"] = min(chapter["end"], ticks(info.cut.seconds, time_base))
             if chapter["end"] <= chapter["start"]:
                 continue
+        for edge in ("start", "end"):
+            chapter[edge] = max(0, chapter[edge] + ticks(later_seconds, time_base))
         kept.append(chapter)
     if kept:
         target.set_chapters(kept)

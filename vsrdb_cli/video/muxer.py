@@ -119,7 +119,13 @@ class Muxer:
             with self._failing():
                 self._side.finish()
             self._side.close()
-            sounds = first_sounds(self._info, self._plans or (), begin_seconds, self._side.copied)
+            sounds = first_sounds(
+                self._info,
+                self._plans or (),
+                begin_seconds,
+                self._side.copied,
+                hides=self._kind.iso,
+            )
         try:
             self._open = False
             self.container.close()

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # How far files may keep sound behind the pictures it belongs to.
 READ_ON_SECONDS = 10
+# What a decoder may need of sound before the first that is heard: AAC 0.05 s, Opus 0.08 s.
+PRIMING_SECONDS = Fraction(1, 10)
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,11 @@ class SideStreams:
         self._ready: deque[Packet[Any]] = deque()
         self._covers = 0
         self._end = info.cut.seconds if info.cut else None
-        copy_chapters(self._source, output, info)
+        self._hides = container_of(output).iso
+        self._lead_seconds = Fraction(0)
+        self._priming: dict[int, Fraction] = {}
+        if self._hides:  # these want them before the header
+            copy_chapters(self._source, output, info)
         for plan in plans:
             self._add(plan)
         self._clock = Clock(info.timeline)
@@ -82,6 +88,9 @@ class SideStreams:
             target = self._output.add_stream_from_template(source, opaque=True)
             copy_stream_metadata(source, target)
             self._targets[source.index] = target
+            if source.type == "audio":
+                context: Any = source.codec_context
+                self._priming[source.index] = Fraction(context.delay, context.sample_rate or 1)
         elif plan.fate is Fate.CONVERT:
             codec = container_of(self._output).text
             converter = TextConverter(source, self._output, codec)  # type: ignore[arg-type]
@@ -112,6 +121,11 @@ class SideStreams:
         """Write all that is left; sound may go on after the last picture."""
         while self._targets and self._fill():
             self._mux(self._ready.popleft())
+        if not self._hides:
+            # What begins before the first picture cannot stand before 0: all is moved for it, by
+            # whole milliseconds.
+            later = Fraction(int(self._lead_seconds * 1000), 1000)
+            copy_chapters(self._source, self._output, self._info, later)
 
     @property
     def damage(self) -> tuple[str, ...]:
@@ -179,6 +193,10 @@ class SideStreams:
                 packet = converted
             self._rise(index, packet)
             packet.stream = self._targets[index]
+            if packet.pts is not None:
+                # Priming that a file declares is not heard, and may stand before 0.
+                lead = -packet.pts * packet.time_base - self._priming.get(index, 0)
+                self._lead_seconds = max(self._lead_seconds, lead)
             self._output.mux(packet)
             self.copied.packets[index] += 1
         except FFmpegError as error:
@@ -190,11 +208,15 @@ class SideStreams:
         """Whether a packet belongs to the wanted part; texts are shortened to lie within it.
 
         A packet of sound that only begins before it is kept: containers hide what is too much.
+        Sound that the source hides stays hidden, or is left out where nothing can be.
         """
-        if self._info.cut is None or packet.pts is None:
+        if packet.pts is None:
             return True
         begin = packet.pts * packet.time_base
         end = begin + (packet.duration or 0) * packet.time_base
+        unheard = packet.is_discard and not self._hides and end <= -PRIMING_SECONDS
+        if unheard or self._info.cut is None:
+            return not unheard
         if self._end is not None and begin >= self._end:
             return False
         if packet.stream.type != "subtitle":

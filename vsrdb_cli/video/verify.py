@@ -10,7 +10,7 @@ from pathlib import Path
 from vsrdb_cli.video.container import Demuxer, main_video, open_input
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.stream_fates import Fate, StreamPlan
-from vsrdb_cli.video.streams import Copied
+from vsrdb_cli.video.streams import PRIMING_SECONDS, Copied
 
 # Matroska and WebM count milliseconds, and a difference of two times has two roundings.
 TOLERANCE_SECONDS = Fraction(2, 1000)
@@ -38,7 +38,12 @@ class Expected:
 
 
 def first_sounds(
-    info: VideoInfo, plans: tuple[StreamPlan, ...], first_frame_seconds: Fraction, copied: Copied
+    info: VideoInfo,
+    plans: tuple[StreamPlan, ...],
+    first_frame_seconds: Fraction,
+    copied: Copied,
+    *,
+    hides: bool,
 ) -> Sounds:
     """When the sound tracks to be copied begin after the first frame, as the source has it.
 
@@ -47,6 +52,7 @@ def first_sounds(
 
     Args:
         first_frame_seconds: of the first frame restored, on the clock of `info`.
+        hides: whether the output can hide what begins before it.
     """
     wanted = [
         plan.stream.index
@@ -62,6 +68,9 @@ def first_sounds(
         offsets = [
             None if o is None or o < 0 or (end is not None and o >= end) else o for o in offsets
         ]
+    elif not hides:
+        # Of much sound before the first picture, the part that the source hides is left out.
+        offsets = [None if o is None or o <= -PRIMING_SECONDS else o for o in offsets]
     # Of sound before the first picture mp4 says how much is hidden; of a single packet that would
     # be all, and it begins with the picture.
     single = {index for index in wanted if copied.packets[index] == 1}
