@@ -3,7 +3,6 @@
 import json
 import math
 from dataclasses import fields, replace
-from fractions import Fraction
 
 import clips
 import pytest
@@ -102,7 +101,7 @@ def test_a_number_in_the_file_is_what_it_is_on_the_command_line(name, number, tm
     (tmp_path / "vsrdb.toml").write_text(f"{name} = {number}\n")
     options = by_command("--config", tmp_path / "vsrdb.toml")
     assert options == by_command(f"--{name}", number)
-    assert name != "start" or options.start == Fraction(2)  # seconds; a frame would be "2f"
+    assert not isinstance(options.start or options.end, int)  # seconds; a frame would be "2f"
 
 
 def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
