@@ -11,6 +11,7 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import clips
 import pytest
@@ -125,6 +126,18 @@ def test_an_output_through_a_symbolic_link_goes_where_it_leads(source, output, n
     assert list(disk.iterdir()) == [disk / name]
     with open_source(disk / name) as restored:
         assert len(list(restored.times())) == 20
+
+
+def test_a_link_to_another_disk_is_no_matter_for_segments_either(source, output):
+    with TemporaryDirectory(dir="/dev/shm") as folder:
+        if os.stat(folder).st_dev == output.stat().st_dev:  # noqa: PTH116
+            pytest.skip("no other disk")
+        disk = Path(folder)
+        (output / "out.mp4").symlink_to(disk / "out.mp4")
+        restore(source, output / "out.mp4", segment_seconds=0.2)
+        assert work_folder(output / "out.mp4") == disk / "out.mp4.vsrdb"
+        assert list(disk.iterdir()) == [disk / "out.mp4"]
+        assert list(output.iterdir()) == [output / "out.mp4"]
 
 
 def test_a_link_into_a_folder_that_is_not_there_is_refused_before_the_work(source, output):

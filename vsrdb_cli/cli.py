@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import sys
 from typing import Any
 
@@ -22,8 +20,7 @@ from vsrdb_cli.commands.inspect import inspect
 from vsrdb_cli.commands.restore import restore
 from vsrdb_cli.commands.statuses import status_of
 from vsrdb_cli.commands.weights import weights
-from vsrdb_cli.errors import OutputError, VsrdbError
-from vsrdb_cli.files import DISK_HINT
+from vsrdb_cli.errors import VsrdbError
 
 # What people want, and the commands for it, in the order of `vsrdb --help`.
 SECTIONS = {
@@ -32,8 +29,6 @@ SECTIONS = {
     "Prepare": ("advise", "doctor", "weights", "export", "bench", "completion"),
 }
 _OTHERS = "Other"
-# How a disk says that it takes no more.
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Group(click.Group):
@@ -46,14 +41,6 @@ class Group(click.Group):
         except VsrdbError as error:
             console.report(error)
             sys.exit(status_of(error))
-        except OSError as error:
-            if error.errno not in _FULL or error.filename is not None:
-                raise
-            # What is left in the buffer could not be written at the end either.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            full = OutputError(f"stdout cannot be written: {error.strerror}", hint=DISK_HINT)
-            console.report(full)
-            sys.exit(status_of(full))
         except KeyboardInterrupt as stop:
             console.say("interrupted")
             interrupts.leave(stop)

@@ -27,7 +27,6 @@ def check_file(path: Path, source: Path, *, overwrite: bool) -> None:
     """
     if path.is_dir():
         raise OutputError(f"{path} is a folder", hint="give a file name in it")
-    check_folder(path.parent)
     check_folder(followed(path).parent)
     if path.exists():
         if source.exists() and path.samefile(source):
@@ -64,7 +63,7 @@ def check_writable(path: Path) -> None:
     if path.is_dir():
         raise OptionError(f"{path} is a folder", hint="give a file name in it")
     try:
-        check_folder(path.absolute().parent)
+        check_folder(followed(path.absolute()).parent)
     except OutputError as error:
         raise OptionError(str(error), hint=error.hint) from error
     if path.exists() and not os.access(path, os.W_OK):
@@ -169,6 +168,12 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def kept_beside(path: Path, temporary: Path, word: str) -> Path:
+    """Give what cannot have the name of an output one beside it that says so; returns that."""
+    path = followed(path)
+    return temporary.replace(path.with_name(f"{path.stem}.{word}{path.suffix}"))
+
+
 def put_in_place(temporary: Path, path: Path, *, overwrite: bool) -> None:
     """Give a finished file or folder its name; a folder of that name is replaced and removed.
 
@@ -183,8 +188,7 @@ def put_in_place(temporary: Path, path: Path, *, overwrite: bool) -> None:
         shutil.rmtree(old)
         return
     if not overwrite and path.exists():
-        kept = path.with_name(f"{path.stem}.KEPT-{temporary.stem[-8:]}{path.suffix}")
-        temporary.rename(kept)
+        kept = kept_beside(path, temporary, f"KEPT-{temporary.stem[-8:]}")
         raise OutputError(
             f"{path} was created by another program meanwhile",
             hint=f"the finished output is kept as {kept}",

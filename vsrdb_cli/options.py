@@ -159,9 +159,6 @@ def read_pairs(value: Mapping[str, str] | tuple[str, ...]) -> dict[str, str]:
     return {key: text for key, _, text in pairs}
 
 
-_WHOLE = ("int", "int | None")  # types of fields, as they are written
-
-
 class _Options:
     """Reads and checks what the fields are given."""
 
@@ -191,7 +188,7 @@ def _checked(entry: Field[Any], declared: Option, value: Any) -> Any:
             raise OptionError(
                 f"--{name} {value} is not possible", hint=f"choose {low:g} to {high:g}"
             )
-        if entry.type in _WHOLE and not isinstance(value, int):
+        if is_whole(entry) and not isinstance(value, int):
             raise OptionError(
                 f"--{name} {value} is not possible",
                 hint=f"choose a whole number, {low:g} to {high:g}",
@@ -409,6 +406,11 @@ def flag_of(entry: Field[Any]) -> str:
     """An option's name on the command line, without its dashes."""
     declared: Option = entry.metadata["option"]
     return declared.flag or entry.name.replace("_", "-")
+
+
+def is_whole(entry: Field[Any]) -> bool:
+    """Whether an option between two numbers is a whole number."""
+    return "int" in str(entry.type)
 
 
 def _as_told(entry: Field[Any], value: Any) -> Any:

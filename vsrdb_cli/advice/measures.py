@@ -85,7 +85,7 @@ def measure(run: Luma) -> Measures:
     run = _middle(run)
     pictures = run[:: max(1, len(run) // 2)]
     ratio, angle = directional_blur(pictures[0])
-    flows = motions(run)
+    flows, unmoved = motions(run), 0.0 if len(run) > 1 else None
     return Measures(
         enlarged_by=median(enlarged_by(picture) for picture in pictures),
         blur=fmean(blur(picture) for picture in pictures),
@@ -98,9 +98,9 @@ def measure(run: Luma) -> Measures:
         banding=fmean(banding(picture) for picture in pictures),
         dark=dark,
         clipped=clipped,
-        duplicates=_of_several(run, duplicates(run)),
-        motion=_of_several(run, float(np.median(flows)) if flows.size else 0.0),
-        fast_motion=_of_several(run, float(np.percentile(flows, 95)) if flows.size else 0.0),
+        duplicates=duplicates(run),
+        motion=float(np.median(flows)) if flows.size else unmoved,
+        fast_motion=float(np.percentile(flows, 95)) if flows.size else unmoved,
         detail=fmean(float(np.hypot(*np.gradient(picture)).mean()) for picture in pictures),
     )
 
@@ -200,10 +200,10 @@ def banding(picture: Luma) -> float:
     return float(((level > 0.85) & (step >= 2)).mean())
 
 
-def duplicates(run: Luma) -> float:
+def duplicates(run: Luma) -> float | None:
     """Share of frames that are the one before again, in a run that is not all one picture."""
     if len(run) < 2:
-        return 0.0
+        return None
     differences = np.abs(np.diff(run, axis=0)).mean(axis=(1, 2))
     equal = differences < EQUAL
     return 0.0 if equal.all() else float(equal.mean())
@@ -223,10 +223,6 @@ def motions(run: Luma) -> Luma:
         if seen.mean() > 0.01 and not np.array_equal(before, after):
             lengths.append(np.hypot(flow[..., 0], flow[..., 1])[seen])
     return np.concatenate(lengths) if lengths else np.zeros(0, np.float32)
-
-
-def _of_several(run: Luma, value: float) -> float | None:
-    return value if len(run) > 1 else None
 
 
 def _middle(run: Luma) -> Luma:

@@ -10,7 +10,7 @@ from typing import Any
 from vsrdb_cli import __version__
 from vsrdb_cli.batch.targets import Item
 from vsrdb_cli.checkpoints.registry import imported_models
-from vsrdb_cli.files import temporary_beside, writing
+from vsrdb_cli.files import whole
 from vsrdb_cli.jobs.journal import identity, size_of
 from vsrdb_cli.options import RestoreOptions
 
@@ -51,10 +51,8 @@ class Finished:
         if not self._restart:
             self._entries = self._read() | self._entries  # another run may work in this folder
         self._entries[self._key(item)] = entry
-        temporary = temporary_beside(self._file.absolute())
-        with writing(self._file):
+        with whole(self._file) as temporary:
             temporary.write_text(json.dumps({"inputs": self._entries}, indent=1), encoding="utf-8")
-            temporary.replace(self._file)
 
     def remove(self) -> None:
         """The whole batch is finished."""

@@ -7,6 +7,7 @@ command survives copying; other messages are, between words, where stderr is a t
 from __future__ import annotations
 
 import json
+import os
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from vsrdb_cli.errors import VsrdbError
+from vsrdb_cli.files import writing
 
 results = Console(highlight=False)
 messages = Console(stderr=True, highlight=False)
@@ -46,7 +48,8 @@ def say(text: str) -> None:
 
 def result(text: str) -> None:
     """A line somebody may want to pipe: to stdout."""
-    results.print(Text(printable(text)), soft_wrap=True)
+    with _stdout():
+        results.print(Text(printable(text)), soft_wrap=True)
 
 
 def json_line(values: dict[str, Any]) -> None:
@@ -60,7 +63,20 @@ def show(table: Table) -> None:
     if wide.is_terminal:
         # Too narrow a terminal wraps the lines itself; rich would cut words into letters.
         wide.width = max(results.width, wide.measure(table).minimum)
-    wide.print(table)
+    with _stdout():
+        wide.print(table)
+
+
+@contextmanager
+def _stdout() -> Iterator[None]:
+    """A full disk under stdout as an `OutputError`."""
+    with writing("stdout"):
+        try:
+            yield
+        except OSError:
+            # What is left in the buffer could not be written at the end either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise
 
 
 def report(error: VsrdbError) -> None:

@@ -162,7 +162,6 @@ class LogFile(LogLines):
         now = datetime.now().astimezone().isoformat(" ", "seconds")
         try:
             self._file.write(f"{now} {console.printable(text)}\n")
-            self._file.flush()
         except OSError as error:
             # A log is not worth the work that it is about.
             console.warn(f"the log file {self._path} ends here: {error.strerror or error}")

@@ -19,7 +19,7 @@ from vsrdb_cli.commands.config import read_config
 from vsrdb_cli.commands.display import Display
 from vsrdb_cli.commands.statuses import status_of
 from vsrdb_cli.errors import OptionError, VsrdbError
-from vsrdb_cli.options import Option, RestoreOptions, declared_options, flag_of
+from vsrdb_cli.options import Option, RestoreOptions, declared_options, flag_of, is_whole
 
 if TYPE_CHECKING:
     from vsrdb_cli.batch.finished import Finished
@@ -70,8 +70,8 @@ def _click_option(entry: Field[Any]) -> Callable[[Callable[..., Any]], Callable[
         kind = Read(declared)
     elif declared.between is not None:
         low, high = declared.between
-        whole = "int" in str(entry.type)
-        kind = click.IntRange(int(low), int(high)) if whole else click.FloatRange(low, high)
+        whole = click.IntRange(int(low), int(high))
+        kind = whole if is_whole(entry) else click.FloatRange(low, high)
     default = _default(entry)
     return click.option(
         *names,

@@ -12,6 +12,7 @@ from vsrdb_cli.errors import OptionError, OutputError
 from vsrdb_cli.files import (
     check_file,
     check_folder,
+    followed,
     put_in_place,
     remove,
     temporary_beside,
@@ -123,7 +124,7 @@ def _check_target(source: Path, target: Path, *, is_page: bool, overwrite: bool)
             f"{target.name}: neither a folder nor a page is named so",
             hint="end the name with .html for a page, or name a folder for pictures",
         )
-    check_folder(target.absolute().parent)
+    check_folder(followed(target.absolute()).parent)
     if target.is_file():
         raise OutputError(f"{target} is a file, not a folder", hint="choose another folder")
     if target.exists() and any(target.iterdir()):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vsrdb_cli import __version__
 from vsrdb_cli.backends.runner import RunnerInfo
-from vsrdb_cli.files import check_folder, put_in_place
+from vsrdb_cli.files import check_folder, followed, put_in_place
 from vsrdb_cli.jobs.crew import Crew
 from vsrdb_cli.jobs.division import WHOLE, Segment, divide_source
 from vsrdb_cli.jobs.journal import Journal, identity
@@ -35,8 +35,9 @@ def is_divided(info: VideoInfo, target: Path, options: RestoreOptions) -> bool:
 
 
 def work_folder(target: Path) -> Path:
-    """Where the finished segments of an output wait for the others."""
-    return target.absolute().parent / f"{target.name}.vsrdb"
+    """Where the finished segments of an output wait for the others: on its disk."""
+    target = followed(target.absolute())
+    return target.parent / f"{target.name}.vsrdb"
 
 
 def restore_at_once(
@@ -88,7 +89,7 @@ def restore_in_segments(
     reader: FrameSource, target: Path, options: RestoreOptions, crew: Crew, record: Record
 ) -> RestoreReport:
     """Restore a source segment by segment, going on where an earlier run was stopped."""
-    check_folder(target.absolute().parent)
+    check_folder(followed(target.absolute()).parent)
     with Journal(work_folder(target), restart=options.restart) as journal:
         journal.bind(_facts_of_job(reader, options))
         lost: list[str] = []

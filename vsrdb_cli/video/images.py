@@ -19,6 +19,8 @@ from vsrdb_cli.files import (
     check_file,
     check_folder,
     check_space,
+    followed,
+    kept_beside,
     put_in_place,
     remove,
     temporary_beside,
@@ -70,7 +72,7 @@ def check_pictures(path: Path, info: VideoInfo, scale: int, *, overwrite: bool) 
     else:
         _check_pictures_folder(path, info.path, overwrite=overwrite)
     pixels = info.height * info.width * scale**2 * (info.frame_count or 1)
-    check_space(path.absolute().parent, pixels * _BITS_PER_PIXEL[info.bit_depth] / 8)
+    check_space(followed(path.absolute()).parent, pixels * _BITS_PER_PIXEL[info.bit_depth] / 8)
 
 
 def _is_single(path: Path) -> bool:
@@ -85,7 +87,7 @@ def _too_many(path: Path) -> OutputError:
 
 
 def _check_pictures_folder(path: Path, source: Path, *, overwrite: bool) -> None:
-    check_folder(path.absolute().parent)
+    check_folder(followed(path.absolute()).parent)
     if not path.exists():
         return
     if not path.is_dir():
@@ -155,8 +157,7 @@ class PictureWriter:
         """Give the folder or file its name; a replaced folder is removed."""
         self._open = False
         if frames is not None and frames != self._written:
-            kept = self.path.with_name(f"{self.path.stem}.MISMATCH{self.path.suffix}")
-            self._temporary.rename(kept)
+            kept = kept_beside(self.path, self._temporary, "MISMATCH")
             raise OutputError(
                 f"{self.path.name} does not match its source: it has {self._written} pictures,"
                 f" the source {frames}",

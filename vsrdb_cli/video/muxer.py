@@ -12,7 +12,7 @@ import av
 from av.error import FFmpegError
 
 from vsrdb_cli.errors import OutputError
-from vsrdb_cli.files import DISK_HINT, put_in_place, temporary_beside
+from vsrdb_cli.files import DISK_HINT, kept_beside, put_in_place, temporary_beside
 from vsrdb_cli.video.container import open_input, reason, url
 from vsrdb_cli.video.containers import CONTAINERS, Container, suffix_of
 from vsrdb_cli.video.info import Kind, VideoInfo
@@ -119,13 +119,7 @@ class Muxer:
             with self._failing():
                 self._side.finish()
             self._side.close()
-            sounds = first_sounds(
-                self._info,
-                self._plans or (),
-                begin_seconds,
-                self._side.copied,
-                hides=self._kind.iso,
-            )
+            sounds = first_sounds(self._info, self._plans or (), begin_seconds, self._side.copied)
         try:
             self._open = False
             self.container.close()
@@ -135,8 +129,7 @@ class Muxer:
         expected = Expected(frames, end_seconds - begin_seconds, sounds)
         wrong = list(mismatches(self._temporary, expected))
         if wrong:
-            kept = self.path.with_name(f"{self.path.stem}.MISMATCH{self.path.suffix}")
-            self._temporary.replace(kept)
+            kept = kept_beside(self.path, self._temporary, "MISMATCH")
             raise OutputError(
                 f"{self.path.name} does not match its source: {'; '.join(wrong)}",
                 hint=f"the file is kept as {kept}; please report this with the source",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vsrdb_cli.files import check_file, check_space
+from vsrdb_cli.files import check_file, check_space, followed
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.containers import CONTAINERS, suffix_of
 from vsrdb_cli.video.encoders import Encoding, choose
@@ -110,7 +110,7 @@ def settle_output(
     encoding = choose(options, suffix, info, height, width)
     check_file(path, info.path, overwrite=overwrite)
     pixels = height * width * (info.frame_count or 1)
-    check_space(path.parent, pixels * encoding.encoder.bits_per_pixel / 8)
+    check_space(followed(path).parent, pixels * encoding.encoder.bits_per_pixel / 8)
     if encoding.asked:
         check_asked(encoding, info, CONTAINERS[suffix].format)
     return FileOutput(path, info, scale, options, encoding, plan_streams(info, suffix), overwrite)

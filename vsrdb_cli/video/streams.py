@@ -31,10 +31,14 @@ PRIMING_SECONDS = Fraction(1, 10)
 
 @dataclass(frozen=True)
 class Copied:
-    """How many packets of each of the source's streams, by index."""
+    """How many packets of each of the source's streams, by index.
+
+    unheard: left out, being hidden in the source.
+    """
 
     packets: Counter[int] = field(default_factory=Counter)
     damaged: Counter[int] = field(default_factory=Counter)
+    unheard: Counter[int] = field(default_factory=Counter)
 
 
 class SideStreams:
@@ -216,6 +220,7 @@ class SideStreams:
         end = begin + (packet.duration or 0) * packet.time_base
         unheard = packet.is_discard and not self._hides and end <= -PRIMING_SECONDS
         if unheard or self._info.cut is None:
+            self.copied.unheard[packet.stream.index] += unheard
             return not unheard
         if self._end is not None and begin >= self._end:
             return False

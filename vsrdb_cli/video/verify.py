@@ -10,7 +10,7 @@ from pathlib import Path
 from vsrdb_cli.video.container import Demuxer, main_video, open_input
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.stream_fates import Fate, StreamPlan
-from vsrdb_cli.video.streams import PRIMING_SECONDS, Copied
+from vsrdb_cli.video.streams import Copied
 
 # Matroska and WebM count milliseconds, and a difference of two times has two roundings.
 TOLERANCE_SECONDS = Fraction(2, 1000)
@@ -38,12 +38,7 @@ class Expected:
 
 
 def first_sounds(
-    info: VideoInfo,
-    plans: tuple[StreamPlan, ...],
-    first_frame_seconds: Fraction,
-    copied: Copied,
-    *,
-    hides: bool,
+    info: VideoInfo, plans: tuple[StreamPlan, ...], first_frame_seconds: Fraction, copied: Copied
 ) -> Sounds:
     """When the sound tracks to be copied begin after the first frame, as the source has it.
 
@@ -52,7 +47,6 @@ def first_sounds(
 
     Args:
         first_frame_seconds: of the first frame restored, on the clock of `info`.
-        hides: whether the output can hide what begins before it.
     """
     wanted = [
         plan.stream.index
@@ -61,16 +55,16 @@ def first_sounds(
     ]
     times = dict(_first_times(info.path, wanted, FIRST_PACKETS))
     zero = info.start_seconds + first_frame_seconds
-    offsets = [times[index] - zero if index in times else None for index in wanted]
+    offsets = [
+        times[index] - zero if index in times and not copied.unheard[index] else None
+        for index in wanted
+    ]
     if info.cut is not None:
         # Of sound that begins before the cut the packet is not known with which it begins there.
         end = info.cut.seconds
         offsets = [
             None if o is None or o < 0 or (end is not None and o >= end) else o for o in offsets
         ]
-    elif not hides:
-        # Of much sound before the first picture, the part that the source hides is left out.
-        offsets = [None if o is None or o <= -PRIMING_SECONDS else o for o in offsets]
     # Of sound before the first picture mp4 says how much is hidden; of a single packet that would
     # be all, and it begins with the picture.
     single = {index for index in wanted if copied.packets[index] == 1}
