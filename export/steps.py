@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vsrdb_cli.network.fmanet import FMANet, FrameFeatures
+from vsrdb_cli.network.features import FrameFeatures
+from vsrdb_cli.network.fmanet import FMANet
 
 
 class Encoder(nn.Module):

@@ -9,7 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from vsrdb_cli.cli import main
-from vsrdb_cli.commands.restore import options_of, restore
+from vsrdb_cli.commands.declared_options import options_of
+from vsrdb_cli.commands.restore import restore
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.jobs.run import work_folder
 from vsrdb_cli.options import EncoderOptions, RestoreOptions, declared_options, flag_of

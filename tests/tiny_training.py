@@ -3,7 +3,7 @@
 from recipe.losses import LossWeights
 from recipe.settings import Phase, Settings
 
-from vsrdb_cli.network.fmanet import FMANetConfig
+from vsrdb_cli.network.config import FMANetConfig
 
 TINY = FMANetConfig(
     dim=12,

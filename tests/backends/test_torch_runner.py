@@ -9,7 +9,8 @@ from vsrdb_cli.backends import parity, precision
 from vsrdb_cli.backends.pytorch import TorchRunner
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from vsrdb_cli.network import fgdf
-from vsrdb_cli.network.fmanet import FMANet, FMANetConfig
+from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.network.fmanet import FMANet
 
 SMALL = FMANetConfig(
     dim=6, ds_kernel_size=4, us_kernel_size=3, num_RDB=1, growth_rate=4, num_dense_layer=1,

@@ -26,7 +26,8 @@ from plain_fmanet import PlainFMANet
 
 from vsrdb_cli.backends.allocator import keep_freed_memory
 from vsrdb_cli.bench.network import operations
-from vsrdb_cli.network.fmanet import FMANet, FMANetConfig
+from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.network.fmanet import FMANet
 
 
 def fastest(function, repeats: int) -> float:

@@ -11,7 +11,8 @@ from vsrdb_cli.backends.exported_files import ExportFiles
 from vsrdb_cli.backends.parity import Agreement
 from vsrdb_cli.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from vsrdb_cli.export.to_onnx import export_onnx
-from vsrdb_cli.network.fmanet import FMANet, FMANetConfig
+from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.network.fmanet import FMANet
 
 SMALL = FMANetConfig(
     dim=6,

@@ -34,7 +34,8 @@ from vsrdb_cli.backends.pytorch import TorchRunner
 from vsrdb_cli.bench.video import make_clip
 from vsrdb_cli.bench.whole_run import restore_whole
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint, save_checkpoint
-from vsrdb_cli.network.fmanet import FMANet, FMANetConfig
+from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.network.fmanet import FMANet
 
 SMALL = {"dim": 18, "num_RDB": 1, "num_FRMA": 1, "num_heads": 3, "num_flow": 3}
 PRECISIONS = ("float16", "bfloat16", "float32")

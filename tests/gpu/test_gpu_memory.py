@@ -6,7 +6,8 @@ import torch
 from vsrdb_cli.backends import load_runner, parity
 from vsrdb_cli.backends.pytorch import TorchRunner
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint, save_checkpoint
-from vsrdb_cli.network.fmanet import FMANet, FMANetConfig
+from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.network.fmanet import FMANet
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.frames import restorer_for
 from vsrdb_cli.pipeline.memory import available_bytes, settle_tile

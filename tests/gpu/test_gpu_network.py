@@ -11,7 +11,8 @@ from vsrdb_cli.backends import load_runner, parity
 from vsrdb_cli.backends.pytorch import TorchRunner
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from vsrdb_cli.network import fgdf
-from vsrdb_cli.network.fmanet import FMANet, FMANetConfig
+from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.network.fmanet import FMANet
 from vsrdb_cli.pipeline.frames import restore_frames
 from vsrdb_cli.pipeline.pending import Pending, restored_in_place
 from vsrdb_cli.video.colour import to_float, to_planes

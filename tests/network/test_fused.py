@@ -8,7 +8,8 @@ import torch
 from triton_kernels import ARCHITECTURES, compiled, interpreted
 
 from vsrdb_cli.network import fused, ops
-from vsrdb_cli.network.fmanet import FMANet, FMANetConfig
+from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.network.fmanet import FMANet
 
 INTERPRETED = """
 import json

@@ -7,7 +7,8 @@ from recipe.balance import LARGEST, balance
 
 from vsrdb_cli.backends import parity
 from vsrdb_cli.checkpoints.checkpoint import build_network, load_checkpoint
-from vsrdb_cli.network.fmanet import FMANet, FMANetConfig
+from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.network.fmanet import FMANet
 
 BUNDLED = Path(__file__).parents[2] / "weights" / "fmanet-xs.safetensors"
 PICTURES = parity.scene(3, 32, 40)

@@ -13,7 +13,8 @@ from restoring import enlarged, open_sink
 from sequences import sequence
 
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.options import RestoreOptions, read_position
+from vsrdb_cli.option_values import read_position
+from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.part import busiest, trimmed

@@ -15,7 +15,8 @@ from vsrdb_cli.backends.precision import in_precision
 from vsrdb_cli.backends.runner import Memory, RunnerInfo
 from vsrdb_cli.backends.waiting import wait_asleep
 from vsrdb_cli.errors import BackendError
-from vsrdb_cli.network.fmanet import FMANet, FrameFeatures
+from vsrdb_cli.network.features import FrameFeatures
+from vsrdb_cli.network.fmanet import FMANet
 from vsrdb_cli.network.memory import feature_bytes, restoring_bytes
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ import click
 from vsrdb_cli import __version__
 from vsrdb_cli.checkpoints.registry import default_weights
 from vsrdb_cli.commands import console
-from vsrdb_cli.commands.restore import Read
+from vsrdb_cli.commands.declared_options import Read
 from vsrdb_cli.commands.statuses import ExitStatus
-from vsrdb_cli.options import Option, declared_options, read_device
+from vsrdb_cli.option_values import read_device
+from vsrdb_cli.options import Option, declared_options
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -8,9 +8,10 @@ import click
 
 from vsrdb_cli.checkpoints.registry import default_weights
 from vsrdb_cli.commands import console
+from vsrdb_cli.commands.declared_options import Read
 from vsrdb_cli.commands.position import position
-from vsrdb_cli.commands.restore import Read
-from vsrdb_cli.options import Option, read_tile
+from vsrdb_cli.option_values import read_tile
+from vsrdb_cli.options import Option
 
 
 @click.command()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from vsrdb_cli.errors import OptionError
 
 if TYPE_CHECKING:
-    from vsrdb_cli.options import Position
+    from vsrdb_cli.option_values import Position
 
 
 def position(option: str, text: str | None) -> Position | None:
@@ -16,7 +16,7 @@ def position(option: str, text: str | None) -> Position | None:
     Raises:
         OptionError: it is neither a time nor a frame.
     """
-    from vsrdb_cli.options import read_position
+    from vsrdb_cli.option_values import read_position
 
     try:
         return None if text is None else read_position(text)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import MISSING, Field
-from enum import Enum
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,77 +13,18 @@ import click
 
 from vsrdb_cli.commands import console, displays, interrupts
 from vsrdb_cli.commands.config import read_config
+from vsrdb_cli.commands.declared_options import restore_options
 from vsrdb_cli.commands.display import Display
+from vsrdb_cli.commands.restore_job import Job
 from vsrdb_cli.commands.statuses import status_of
 from vsrdb_cli.errors import OptionError, VsrdbError
-from vsrdb_cli.options import Option, RestoreOptions, declared_options, flag_of, is_whole
 
 if TYPE_CHECKING:
-    from vsrdb_cli.batch.finished import Finished
     from vsrdb_cli.batch.outcomes import Outcome
-    from vsrdb_cli.batch.targets import Batch
     from vsrdb_cli.commands.restore_many import Restoration
 
 _ADDRESS = re.compile(r"\w[\w+.-]+://")
 _PIPE = "-"
-
-
-class Read(click.ParamType[Any]):
-    """A value read by an option's own rule."""
-
-    def __init__(self, declared: Option) -> None:
-        self.name = declared.metavar or "TEXT"
-        self._read = declared.read
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        assert self._read is not None
-        try:
-            return self._read(value)
-        except ValueError as error:
-            self.fail(f"'{value}' is not possible: {error}", param, ctx)
-
-
-def restore_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command all options of a restoration."""
-    for entry in reversed(list(declared_options())):
-        command = _click_option(entry)(command)
-    return command
-
-
-def _click_option(entry: Field[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    declared: Option = entry.metadata["option"]
-    names = (f"--{flag_of(entry)}", entry.name)
-    text = declared.help
-    if declared.shown_default:
-        text += f"  [default: {declared.shown_default}]"
-    kind: Any = None
-    if isinstance(entry.default, bool):
-        return click.option(*names, is_flag=True, default=False, help=text)
-    if declared.choices:
-        kind = click.Choice(declared.choices)
-    elif entry.name == "extra":
-        return click.option(*names, multiple=True, metavar=declared.metavar, help=text)
-    elif declared.read is not None:
-        kind = Read(declared)
-    elif declared.between is not None:
-        low, high = declared.between
-        whole = click.IntRange(int(low), int(high))
-        kind = whole if is_whole(entry) else click.FloatRange(low, high)
-    default = _default(entry)
-    return click.option(
-        *names,
-        type=kind,
-        default=default,
-        show_default=default not in (None, ()),
-        metavar=declared.metavar,
-        hidden=declared.hidden,
-        help=text,
-    )
-
-
-def _default(entry: Field[Any]) -> Any:
-    value = entry.default if entry.default_factory is MISSING else entry.default_factory()
-    return value.value if isinstance(value, Enum) else value
 
 
 class _Restore(click.Command):
@@ -233,7 +171,7 @@ def restore(
     try:
         shown.starting()
         sources, target = _paths(context, paths, output)
-        job = _Job(sources, target, options, as_json=as_json)
+        job = Job(sources, target, options, as_json=as_json)
         if job.dry_run:
             counts, status = job.estimate(shown)
             shown.end(counts, status, None)
@@ -253,112 +191,6 @@ def restore(
             console.result(_row(outcome))
     shown.end(restoration.counts, restoration.status, restoration.seconds)
     sys.exit(restoration.status)
-
-
-class _Job:
-    """What the command line asks for, checked as far as that goes before the work.
-
-    Raises:
-        VsrdbError: it cannot be.
-    """
-
-    def __init__(
-        self, sources: list[Path], target: Path, options: dict[str, Any], *, as_json: bool
-    ) -> None:
-        from vsrdb_cli.batch.inputs import Names, find, is_batch
-        from vsrdb_cli.batch.targets import Batch, Item
-
-        self.dry_run: bool = options.pop("dry_run")
-        self._as_json = as_json
-        self._report: Path | None = options.pop("report")
-        self._page: Path | None = options.pop("page")
-        self._skip_existing: bool = options.pop("skip_existing")
-        container, recursive = options.pop("container"), options.pop("recursive")
-        names = Names(options.pop("patterns"), options.pop("excluded"))
-        if as_json and not self.dry_run:
-            raise OptionError(
-                "--json is for --dry-run", hint="use --report FILE or --progress json"
-            )
-        if self.dry_run and self._report:
-            raise OptionError("--report and --dry-run exclude each other", hint="use --json")
-        if self.dry_run and options["ray"]:
-            raise OptionError(
-                "--dry-run and --ray exclude each other",
-                hint="omit --ray: the estimate is for this machine alone",
-            )
-        if options["devices"] and options["device"] != "auto":
-            raise OptionError("--device and --devices exclude each other", hint="omit one of them")
-        self._options = options_of(options)
-        self._target = target
-        self.several = is_batch(sources, recursive=recursive, names=names)
-        if container and not self.several:
-            raise OptionError(
-                "--container is for several inputs", hint="end the output's name as you want it"
-            )
-        self._batch: Batch
-        if self.several:
-            suffix = container and f".{container}"
-            self._batch = find(sources, target, recursive=recursive, names=names, suffix=suffix)
-        else:
-            self._batch = Batch([Item(sources[0], target)])
-        if self._page is not None:
-            self._check_page(self._page)
-        if self._report is not None:
-            _check_report(self._report, self._batch)
-
-    def estimate(self, shown: Display) -> tuple[dict[str, int], int]:
-        """The dry run: how many inputs had which outcome, and the exit status."""
-        from vsrdb_cli.commands.dry_run import estimate_all
-
-        if self._page is not None:
-            shown.note(f"a dry run does not write {self._page}")
-        return estimate_all(
-            self._batch,
-            self._options,
-            shown,
-            skip_existing=self._skip_existing,
-            finished=self._finished(),
-            new_folders=self.several,
-            as_json=self._as_json,
-        )
-
-    def restoration(self, shown: Display, *, verbose: bool) -> Restoration:
-        """The real run."""
-        from vsrdb_cli.commands.restore_many import Restoration
-
-        return Restoration(
-            self._batch,
-            self._options,
-            shown,
-            skip_existing=self._skip_existing,
-            new_folders=self.several,
-            report_file=self._report,
-            page=self._page,
-            finished=self._finished(),
-            verbose=verbose,
-        )
-
-    def _check_page(self, page: Path) -> None:
-        from vsrdb_cli.comparison.page import check_page
-
-        if self.several:
-            raise OptionError(
-                "--compare is for a single input",
-                hint="compare each afterwards: vsrdb compare IN OUT -o PAGE.html",
-            )
-        if self._report is not None and os.path.realpath(page) == os.path.realpath(self._report):
-            raise OptionError(
-                f"{page} cannot be both page and report", hint="choose another file for one of them"
-            )
-        (item,) = self._batch.items
-        check_page(page, [item.source, item.target], overwrite=self._options.overwrite)
-
-    def _finished(self) -> Finished | None:
-        from vsrdb_cli.batch.finished import Finished
-
-        if not self.several:
-            return None
-        return Finished(self._target, self._options, restart=self._options.restart)
 
 
 def _paths(
@@ -402,18 +234,6 @@ def _paths(
     return [Path(name) for name in named], Path(output)
 
 
-def _check_report(report: Path, batch: Batch) -> None:
-    from vsrdb_cli.files import check_writable
-
-    check_writable(report)
-    real = os.path.realpath(report)
-    for item in batch.items:
-        if real in (os.path.realpath(item.source), os.path.realpath(item.target)):
-            raise OptionError(
-                f"the report {report} would replace an input or output", hint="choose another file"
-            )
-
-
 def _say_stopped(stop: KeyboardInterrupt, shown: Display, restoration: Restoration | None) -> None:
     """What is kept of a run that a signal has ended."""
     name = signal.Signals(getattr(stop, "number", signal.SIGINT)).name
@@ -435,11 +255,3 @@ def _row(outcome: Outcome) -> str:
     if error is not None:
         return f"{outcome.status.value:9} {item.source}: {error}"
     return f"{outcome.status.value:9} {item.source} -> {item.target}"
-
-
-def options_of(values: dict[str, Any]) -> RestoreOptions:
-    """What the command line says; flags that turn something off are turned round."""
-    for entry in declared_options():
-        if entry.default is True:
-            values[entry.name] = not values[entry.name]
-    return RestoreOptions.of(**values)

@@ -21,7 +21,8 @@ from vsrdb_cli.comparison.stacked_video import StackedVideo
 from vsrdb_cli.comparison.versions import Version, check_versions, enlarged, open_versions
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.evaluation.pairs import picked
-from vsrdb_cli.options import Hdr, Position
+from vsrdb_cli.option_values import Position
+from vsrdb_cli.options import Hdr
 from vsrdb_cli.video.colour import to_float, to_planes
 from vsrdb_cli.video.webp import LARGEST, lossless_webp
 

@@ -10,7 +10,7 @@ from vsrdb_cli.comparison.layout import BITS
 from vsrdb_cli.comparison.stacked_video import most_bytes
 from vsrdb_cli.comparison.versions import Version
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.options import Position
+from vsrdb_cli.option_values import Position
 from vsrdb_cli.video.part import busiest, position_words
 
 # Of a video longer than this, where no part is named, the busiest part is shown.

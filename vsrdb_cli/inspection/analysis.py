@@ -15,7 +15,7 @@ from torch import Tensor
 from vsrdb_cli.backends.builtin import bicubic
 from vsrdb_cli.backends.pytorch import estimate_memory
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.options import SMALLEST_TILE
+from vsrdb_cli.option_values import SMALLEST_TILE
 from vsrdb_cli.pipeline.memory import SHARE, available_bytes
 from vsrdb_cli.pipeline.tiling import Tiling
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.options import Position
+from vsrdb_cli.option_values import Position
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
 from vsrdb_cli.pipeline.windows import sliding_windows
 from vsrdb_cli.video.colour import to_float

@@ -30,7 +30,7 @@ from vsrdb_cli.video.png import encode_png
 from vsrdb_cli.video.reader import open_source
 
 if TYPE_CHECKING:
-    from vsrdb_cli.options import Position
+    from vsrdb_cli.option_values import Position
 
 PAGE_SUFFIXES = (".html", ".htm")
 README = "README.txt"

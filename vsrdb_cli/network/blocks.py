@@ -263,4 +263,12 @@ class FRMABlock(nn.Module):
         return by_frame.reshape(outputs, -1, 1, 1)
 
 
+def refinements(initial: Tensor, blocks: nn.ModuleList) -> tuple[Tensor, ...]:
+    """F^0 -> F^0..F^M: each block's RDB refines the per-frame features of the one before."""
+    features = [initial]
+    for block in blocks:
+        features.append(cast(FRMABlock, block).rdb(features[-1]))
+    return tuple(features)
+
+
 _LAST = torch.channels_last

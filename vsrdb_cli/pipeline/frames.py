@@ -6,7 +6,8 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from itertools import chain
 
 from vsrdb_cli.backends.runner import Runner
-from vsrdb_cli.options import RestoreOptions, Tile
+from vsrdb_cli.option_values import Tile
+from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.memory import network_budget, settle_tile
 from vsrdb_cli.pipeline.pictures import Picture, read_pictures
 from vsrdb_cli.pipeline.prefetch import Prefetch

@@ -6,7 +6,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.options import Position
+from vsrdb_cli.option_values import Position
 from vsrdb_cli.video.frame import FrameSource, SeekableSource
 from vsrdb_cli.video.info import Cut
 

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vsrdb_cli.network.fmanet import FMANet, RestorationNetwork
+from vsrdb_cli.network.fmanet import FMANet
+from vsrdb_cli.network.restoration_network import RestorationNetwork
 
 FEATURE_MASK_LOGIT = 4.0
 # The picture's masks start nearer to 1: what they take away is missing from the output.

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 
 from recipe.losses import LossWeights, Subject
 
-from vsrdb_cli.network.fmanet import FMANetConfig
+from vsrdb_cli.network.config import FMANetConfig
 
 Optimizer = Literal["adam", "muon"]
 
