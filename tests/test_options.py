@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from vsrdb_cli.cli import main
-from vsrdb_cli.commands.declared_options import options_of
+from vsrdb_cli.commands.click_options import options_of
 from vsrdb_cli.commands.restore import restore
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.jobs.run import work_folder
@@ -170,3 +170,8 @@ def test_options_may_be_changed_one_by_one_and_are_checked_again():
     assert options.hdr.value == "keep"
     with pytest.raises(OptionError):
         replace(options, scale=9)
+
+
+def test_one_device_and_several_exclude_each_other_for_programs_too():
+    with pytest.raises(OptionError, match="--device and --devices exclude each other"):
+        RestoreOptions(device="cpu", devices=("cpu", "cpu"))

@@ -151,7 +151,7 @@ class EncoderOptions(_Options):
 
 @dataclass(frozen=True)
 class RestoreOptions(_Options):
-    """How to restore. Every field is an option of `vsrdb restore`, under the same name."""
+    """How to restore. Every field is an option of `vsrdb restore`, by the name of `flag_of`."""
 
     scale: int = option(
         4,
@@ -272,6 +272,8 @@ class RestoreOptions(_Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.devices and self.device != "auto":
+            raise OptionError("--device and --devices exclude each other", hint="omit one of them")
         if self.ray and self.devices:
             raise OptionError("--ray and --devices exclude each other", hint="omit one of them")
         if self.ray_ship_code and not self.ray:

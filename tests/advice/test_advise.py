@@ -198,6 +198,8 @@ def test_the_command_is_one_line_for_the_shell(info, measures):
     shrunk = said({"enlarged_by": 2.0}, height=1080, width=1920)
     assert "scale=iw/2:ih/2" in shrunk
     assert shrunk.endswith("&& vsrdb restore in_prepared.mkv in_restored.mp4")
+    pictures = {"path": Path("f"), "kind": Kind.PICTURES, "height": 1080, "width": 1920}
+    assert said({"enlarged_by": 2.0}, **pictures) == "vsrdb restore f f_restored --scale 2"
     assert "bwdif" in said({"combing": 0.1})
 
 

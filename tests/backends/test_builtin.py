@@ -2,7 +2,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from vsrdb_cli.backends import load_runner
 from vsrdb_cli.backends.builtin import bicubic
+from vsrdb_cli.errors import BackendError
 
 
 @pytest.mark.parametrize("scale", [2, 4])
@@ -25,3 +27,9 @@ def test_bicubic_leaves_torch_the_threads_it_had():
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("asked", [{"device": "cuda:7"}, {"precision": "float16"}])
+def test_what_has_no_parameters_refuses_what_it_would_not_heed(asked):
+    with pytest.raises(BackendError, match="'bicubic' has no parameters, so it runs on the CPU in"):
+        load_runner("bicubic", **asked)

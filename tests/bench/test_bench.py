@@ -8,7 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from vsrdb_cli.backends.builtin import BuiltinRunner
-from vsrdb_cli.bench.measure import Request, measure
+from vsrdb_cli.backends.runner import RunnerInfo
+from vsrdb_cli.bench.measure import Request, _off, measure
 from vsrdb_cli.bench.network import measure_steps
 from vsrdb_cli.bench.report import SizeReport
 from vsrdb_cli.bench.video import make_clip, measure_stages
@@ -154,14 +155,41 @@ def test_how_far_off_a_backend_is_is_told_by_the_test_scene(monkeypatch):
     reference, brighter = BuiltinRunner("nearest"), BuiltinRunner("nearest")
     brighter.info = module.load_runner("bicubic").info
     monkeypatch.setattr(brighter, "_method", lambda p, s: reference._method(p, s) + 0.01)
-    off = module._off(reference, brighter)
+    off = module._off(reference, brighter, (32, 48))
     assert off.max_error == pytest.approx(0.01, rel=1e-3)
     assert off.psnr == pytest.approx(40, abs=0.01)
-    assert module._off(reference, reference) is None
+    assert module._off(reference, reference, (32, 48)) is None
 
 
 @pytest.mark.parametrize("size", ["320", "320x", "15x16", "axb", "-3x20"])
 def test_a_size_that_is_none_is_refused_by_name(size):
     found = bench(f"--size={size}")
     assert found.exit_code == 2
-    assert f"'{size}' is not possible: write WIDTHxHEIGHT" in found.stderr
+    assert f"'{size}' is no size such as 320x180 (from 16x16 up)" in found.stderr
+
+
+class Engine(BuiltinRunner):
+    """Takes pictures of one size only."""
+
+    def __init__(self):
+        super().__init__("nearest")
+        self.info = RunnerInfo("nearest", "", "tensorrt", "gpu", "float16")
+
+    def takes(self, height, width):
+        return (height, width) == (32, 48)
+
+    def encode(self, picture):
+        assert self.takes(*picture.shape[2:])
+        return super().encode(picture)
+
+
+def test_an_engine_is_measured_and_compared_in_a_size_it_was_built_for(monkeypatch):
+    measuring = "vsrdb_cli.bench.measure"
+    monkeypatch.setattr(f"{measuring}.load_runner", lambda *_, **__: Engine())
+    monkeypatch.setattr(f"{measuring}.available_bytes", lambda _: 1 << 40)
+    monkeypatch.setattr(f"{measuring}._FEWEST", 1e9)  # no whole run
+    monkeypatch.setattr(f"{measuring}._ALONE_SECONDS", 0)
+    (report,) = measure(Request(((32, 48),), "nearest"))
+    assert isinstance(report, SizeReport), report
+    compared = _off(BuiltinRunner("nearest"), Engine(), (32, 48))
+    assert (compared.height, compared.width, compared.max_error) == (32, 48, 0)

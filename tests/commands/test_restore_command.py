@@ -235,3 +235,9 @@ def _file(folder, text):
     path = folder / "other.toml"
     path.write_text(text)
     return path
+
+
+def test_a_file_may_have_the_name_that_the_arguments_have_inside(tmp_path, monkeypatch, source):
+    monkeypatch.chdir(tmp_path)
+    source.rename("paths")
+    assert vsrdb("paths", "out.mp4").exit_code == 0

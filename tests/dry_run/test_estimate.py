@@ -6,13 +6,14 @@ from types import SimpleNamespace
 
 import clips
 import pytest
+import torch
 from click.testing import CliRunner
 
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.cli import main
 from vsrdb_cli.dry_run import part, trial_encode
 from vsrdb_cli.dry_run.estimate import estimate_run
-from vsrdb_cli.errors import OptionError, OutputError, VsrdbError
+from vsrdb_cli.errors import BackendError, OptionError, OutputError, VsrdbError
 from vsrdb_cli.jobs.crew import Alone
 from vsrdb_cli.jobs.journal import Journal
 from vsrdb_cli.jobs.run import work_folder
@@ -297,3 +298,32 @@ def test_a_stream_on_stdout_has_no_size_and_nothing_is_sent(source):
     done = vsrdb(source, "-", "--json")
     (item,) = told(done)["inputs"]
     assert (item["encoder"], item["output_bytes"]) == ("y4m", None)
+
+
+def test_the_tiles_are_told_where_a_part_is_restored_too(tmp_path, monkeypatch):
+    source = clips.make(tmp_path / "in.mp4", frames=4, height=360, width=640)
+    monkeypatch.setattr(part, "LONGEST_SECONDS", 0.0)
+    tiles = replace(NEAREST, tile=256)
+    estimate = estimate_run(source, tmp_path / "out.mp4", tiles)
+    assert any("from a part of a picture" in notice for notice in estimate.notices)
+    assert estimate.tile == 256
+
+
+def test_the_free_space_is_that_of_the_outputs_disk_though_its_folder_is_not_there_yet(
+    tmp_path, source, monkeypatch
+):
+    from vsrdb_cli.dry_run import estimate
+
+    asked = []
+    disk = SimpleNamespace(disk_usage=lambda at: asked.append(at) or SimpleNamespace(free=7))
+    monkeypatch.setattr(estimate, "shutil", disk)
+    target = tmp_path / "not" / "there" / "out.mp4"
+    assert estimate_run(source, target, NEAREST, new_folders=True).free_disk_bytes == 7
+    assert asked == [tmp_path]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
+def test_every_device_is_looked_for_before_anything_is_tried(tmp_path, source):
+    options = replace(NEAREST, devices=("cpu", "cuda:0"))
+    with pytest.raises(BackendError, match="finds no CUDA GPU for 'cuda:0'"):
+        estimate_run(source, tmp_path / "out.mp4", options)

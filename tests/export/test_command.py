@@ -1,6 +1,7 @@
 """`vsrdb export` and the backends as a user meets them."""
 
 import sys
+import weakref
 
 import av
 import numpy as np
@@ -9,9 +10,11 @@ import torch
 from click.testing import CliRunner
 
 from vsrdb_cli.backends import load_runner
+from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.cli import main
 from vsrdb_cli.errors import BackendError
 from vsrdb_cli.jobs import crew as crews
+from vsrdb_cli.options import RestoreOptions
 
 
 def clip(path, width, height):
@@ -153,3 +156,28 @@ def test_auto_asks_for_an_engine_of_the_size_to_come(tmp_path, monkeypatch, kind
 def test_auto_on_the_cpu_is_torch_and_says_so(checkpoint, exports):
     runner = load_runner(str(checkpoint.path), device="cpu", size=(24, 32))
     assert runner.info.backend == "torch"
+
+
+def test_of_a_batch_an_engine_that_takes_the_next_video_too_is_kept_and_never_two_at_once(
+    monkeypatch,
+):
+    loaded, alive = [], []
+
+    class Engine(BuiltinRunner):
+        def __init__(self, size):
+            super().__init__("nearest")
+            alive[:] = [gone for gone in alive if gone() is not None]
+            assert not alive
+            alive.append(weakref.ref(self))
+            loaded.append(size)
+            self.size = size
+
+        def takes(self, *size):
+            return size == self.size
+
+    monkeypatch.setattr(crews, "fitting_engine", lambda _, size, **__: Engine(size))
+    options = RestoreOptions(weights="nearest")
+    crew = crews.Alone(options)
+    for size in ((32, 48), (32, 48), (48, 64), (48, 64)):
+        crew.prepare(options, size, 8)
+    assert loaded == [(32, 48), (48, 64)]

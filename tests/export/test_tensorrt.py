@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from vsrdb_cli.backends import engine_files as engines
-from vsrdb_cli.backends import load_runner
+from vsrdb_cli.backends import fitting_engine, load_runner
 from vsrdb_cli.backends.engine_files import (
     Engine,
     Place,
@@ -181,3 +181,53 @@ def test_without_a_gpu_an_engine_is_refused_before_tensorrt_is_touched(
     )
     with pytest.raises(BackendError, match=f"{backend} needs an NVIDIA GPU"):
         load_runner(str(checkpoint.path), backend=backend)
+
+
+def test_an_engine_of_weights_whose_name_has_brackets_is_found(sidecar):
+    files, made, _ = sidecar
+    named = dataclasses.replace(files, weights="fine [v2]")
+    path = engines.sidecar_path(named, PLACE, SIZES)
+    hashes = {}
+    for graph in ("encoder", "restorer"):
+        engines.engine_path(path, graph).write_bytes(graph.encode())
+        hashes[graph] = engines.file_sha256(engines.engine_path(path, graph))
+    engine = dataclasses.replace(made, weights="fine [v2]", engine_sha256=hashes)
+    engine.save(files.folder)
+    assert find_engine(named, PLACE) == engine
+
+
+@pytest.fixture
+def one_gpu(monkeypatch):
+    """A machine that says it has a GPU, with TensorRT not to be touched."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(
+        "vsrdb_cli.backends.tensorrt_library.import_library",
+        lambda _: pytest.fail("there is no such device"),
+    )
+
+
+@pytest.mark.parametrize(
+    "device, says", [("cpu", "runs on an NVIDIA GPU, not on 'cpu'"), ("cuda:9", "no 'cuda:9'")]
+)
+def test_a_device_that_engines_do_not_run_on_is_one_line(checkpoint, one_gpu, device, says):
+    with pytest.raises(BackendError, match=says):
+        load_runner(str(checkpoint.path), backend="tensorrt", device=device)
+    assert fitting_engine(checkpoint, device=device, precision="auto", size=(32, 32)) is None
+
+
+def test_an_engine_that_differs_from_torch_is_not_kept(sidecar, monkeypatch):
+    from vsrdb_cli.commands import export
+
+    files, made, _ = sidecar
+
+    def differs(*_):
+        raise BackendError("the tensorrt engine differs from torch")
+
+    monkeypatch.setattr("vsrdb_cli.export.to_tensorrt.build_engine", lambda *_, **__: made)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr("vsrdb_cli.backends.trt.TrtRunner", lambda *_: None)
+    monkeypatch.setattr("vsrdb_cli.backends.trt.proven", differs)
+    with pytest.raises(BackendError, match="differs from torch"):
+        export._engine(None, files, PLACE, SIZES)
+    assert list(files.folder.iterdir()) == []

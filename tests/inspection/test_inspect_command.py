@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -173,3 +174,12 @@ def test_a_stream_is_refused_since_it_cannot_be_looked_into(inspect, tmp_path):
     done = inspect("-", "-o", tmp_path / "page.html")
     assert done.exit_code == 1
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("target", ["seen", "seen.html"])
+def test_a_name_that_is_no_text_is_no_obstacle(inspect, video, tmp_path, target):
+    source = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    shutil.copy(video, source)
+    done = inspect(source, "-o", tmp_path / target, "--at", "4f")
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / target).exists()

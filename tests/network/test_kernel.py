@@ -5,7 +5,7 @@ import warnings
 import pytest
 import torch
 
-from vsrdb_cli.network.kernel import Kernel
+from vsrdb_cli.network.triton_kernel import Kernel
 
 
 def doubled(x):

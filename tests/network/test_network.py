@@ -118,6 +118,31 @@ def test_a_prepared_network_restores_the_same_at_the_borders_too(config, height,
         torch.testing.assert_close(network.restore(window), expected, rtol=0, atol=tolerance)
 
 
+@torch.inference_mode()
+def test_a_network_is_prepared_where_there_is_no_float64_too(monkeypatch):
+    network, frames = network_of(TINY), torch.rand(3, 1, 3, 8, 9)
+    expected = network.restore([network.encode(frame) for frame in frames])
+    double, fetched = torch.Tensor.double, set()
+
+    def fetch(tensor):
+        copy = tensor.clone()
+        fetched.add(id(copy))
+        kept.append(copy)
+        return copy
+
+    def refuse(tensor):
+        if id(tensor) not in fetched:
+            raise TypeError("Cannot convert a MPS Tensor to float64")
+        return double(tensor)
+
+    kept = []
+    monkeypatch.setattr(torch.Tensor, "cpu", fetch)
+    monkeypatch.setattr(torch.Tensor, "double", refuse)
+    network.prepare()
+    restored = network.restore([network.encode(frame) for frame in frames])
+    torch.testing.assert_close(restored, expected, rtol=0, atol=OUTPUT_TOLERANCE)
+
+
 @pytest.mark.parametrize("case", CASES)
 @torch.inference_mode()
 def test_a_prepared_network_equals_the_golden_numbers(case):

@@ -132,3 +132,11 @@ def test_a_size_that_changes_is_refused_with_the_pictures_number():
     arriving = restore_frames([torch.zeros(3, 4, 5)] * 2 + [torch.zeros(3, 5, 4)], NEAREST)
     with pytest.raises(OptionError, match="picture 2 is 4x5, those before are 5x4"):
         list(arriving)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.uint8])
+def test_pictures_that_take_turns_in_one_memory_stay_apart(dtype):
+    memory = torch.empty(3, 8, 8, dtype=dtype)
+    values = [0, 1, 0, 1] if dtype == torch.uint8 else [0.0, 0.2, 0.4, 0.6]
+    after = list(restore_frames((memory.fill_(value) for value in values), NEAREST))
+    assert [picture[0, 0, 0].item() for picture in after] == pytest.approx(values)

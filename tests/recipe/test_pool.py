@@ -42,6 +42,9 @@ def test_windows_rendered_meanwhile_join_when_their_shard_is_whole(tmp_path, win
     pool.refresh()
     assert len(pool) == 2
     np.testing.assert_array_equal(pool.window(1).lr, windows[1].lr)
+    assert len(pool.fixed(2).clip) == 2
+    with pytest.raises(ValueError, match="holds 2 windows, 3 are asked for"):
+        pool.fixed(3)
 
 
 def shard(*windows: Window) -> Window:

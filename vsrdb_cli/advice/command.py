@@ -37,9 +37,10 @@ def command_for(info: VideoInfo, measures: Measures, *, weights: str | None, hdr
     if is_enlarged(measures):
         factor = measures.enlarged_by
         filters.append(f"scale=iw/{factor:g}:ih/{factor:g}:flags=area")
-        height, width = int(height / factor), int(width / factor)
     before = ""
     if filters and info.kind is Kind.VIDEO:
+        if is_enlarged(measures):
+            height, width = (int(side / measures.enlarged_by) for side in (height, width))
         prepared = _beside(source, "prepared", ".mkv")
         given = shlex.join(["ffmpeg", "-i", _word(source), "-map", "0:v:0", "-map", "0:a?"])
         made = shlex.join(["-vf", ",".join(filters), "-c", "copy", "-c:v", "ffv1", _word(prepared)])

@@ -50,6 +50,11 @@ def load_runner(
                 f"'{weights}' has no parameters, so it runs in torch, not {backend}",
                 hint="omit --backend, or name weights with parameters",
             )
+        if device not in ("auto", "cpu") or precision not in ("auto", "float32"):
+            raise BackendError(
+                f"'{weights}' has no parameters, so it runs on the CPU in float32",
+                hint="omit --device and --precision, or name weights with parameters",
+            )
         return BuiltinRunner(weights)
     if precision == "bfloat16" and backend not in ("auto", "torch"):
         raise BackendError(
@@ -127,6 +132,7 @@ def _engine(
     precision: str,
     size: tuple[int, int] | None,
 ) -> TrtRunner:
+    from vsrdb_cli.backends.devices import find_device
     from vsrdb_cli.backends.engine_files import find_engine
     from vsrdb_cli.backends.exported_files import ExportFiles, default_folder
     from vsrdb_cli.backends.tensorrt_library import find_place, require_gpu
@@ -134,6 +140,11 @@ def _engine(
 
     require_gpu(flavour)  # before anything of TensorRT is loaded: it crashes without one
     device = "cuda" if device == "auto" else device
+    if find_device(device).type != "cuda":
+        raise BackendError(
+            f"the backend {flavour} runs on an NVIDIA GPU, not on '{device}'",
+            hint="use --device cuda, or --backend torch",
+        )
     place = find_place(flavour, device)
     refused: BackendError | None = None
     for name in _precisions(precision):

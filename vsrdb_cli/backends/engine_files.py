@@ -6,6 +6,7 @@ does not fit is refused with the command that rebuilds it; nothing is rebuilt un
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import re
@@ -100,6 +101,11 @@ class Engine:
         files = ExportFiles(folder, self.weights, self.sha256, self.precision)
         return sidecar_path(files, self.place, self.sizes)
 
+    def paths(self, folder: Path) -> list[Path]:
+        """The sidecar and the engines beside it."""
+        sidecar = self.path(folder)
+        return [sidecar, *(engine_path(sidecar, graph) for graph in GRAPHS)]
+
     def save(self, folder: Path) -> None:
         text = json.dumps(asdict(self), indent=2)
         with whole(self.path(folder)) as temporary:
@@ -167,12 +173,13 @@ def find_engine(files: ExportFiles, place: Place, size: Size | None = None) -> E
     """The engine of these files for `place`.
 
     Of several, the one for the smallest pictures that takes `size`; if none does, or no size is
-    given, the one for the largest (pictures beyond it are restored in tiles).
+    given, the one for the largest.
 
     Raises:
         BackendError: there is none, or the only ones there do not fit.
     """
-    sidecars = sorted(files.folder.glob(f"{files.stem}-{place.flavour}-[0-9]*.json"))
+    begins = f"{glob.escape(files.stem)}-{place.flavour}"
+    sidecars = sorted(files.folder.glob(f"{begins}-[0-9]*.json"))
     refused: BackendError | None = None
     fitting = []
     for sidecar in sidecars:

@@ -69,6 +69,9 @@ class OrtRunner:
     def scale(self) -> int:
         return self._config.scale
 
+    def takes(self, height: int, width: int) -> bool:  # noqa: ARG002
+        return True
+
     def encode(self, picture: Tensor) -> OrtFeatures:
         import onnxruntime
 

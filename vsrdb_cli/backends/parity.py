@@ -83,7 +83,7 @@ def require(agreements: Sequence[Agreement], precision: str, what: str) -> None:
     if not worst.max_error <= TOLERANCE[precision]:  # so that a NaN does not pass
         raise BackendError(
             f"{what} differs from torch by {worst.max_error:.1e} at {worst.width}x{worst.height},"
-            f" more than the {TOLERANCE[precision]:.0e} allowed in {precision}; nothing was kept",
+            f" more than the {TOLERANCE[precision]:.0e} allowed in {precision}",
             hint="use float32, or torch: vsrdb restore --backend torch"
             if precision != "float32"
             else "use torch (vsrdb restore --backend torch) and report this",

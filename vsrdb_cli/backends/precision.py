@@ -120,6 +120,7 @@ def _copy(network: FMANet) -> FMANet:
 @torch.inference_mode()
 def _test_scene_restored(network: FMANet) -> Tensor:
     """As videos are restored, in two steps and by the device's own kernels; clamped."""
+    network.prepare()
     device = next(network.parameters()).device
     frames = parity.scene(network.config.num_seq, 64, 80)
     restored = network.restore([network.encode(frame.to(device)) for frame in frames])

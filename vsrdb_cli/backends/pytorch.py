@@ -1,4 +1,4 @@
-"""The torch runner: FMA-Net on the CPU or a CUDA GPU, in float32, float16 or bfloat16."""
+"""The torch runner: FMA-Net on the CPU or a GPU, in float32, float16 or bfloat16."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor
 
 from vsrdb_cli.backends.allocator import keep_freed_memory
 from vsrdb_cli.backends.cuda_graphs import Recorder, Work, is_wanted
+from vsrdb_cli.backends.devices import find_device
 from vsrdb_cli.backends.precision import in_precision
 from vsrdb_cli.backends.runner import Memory, RunnerInfo
 from vsrdb_cli.backends.waiting import wait_asleep
-from vsrdb_cli.errors import BackendError
 from vsrdb_cli.network.features import FrameFeatures
 from vsrdb_cli.network.fmanet import FMANet
 from vsrdb_cli.network.memory import feature_bytes, restoring_bytes
@@ -28,7 +28,7 @@ class TorchRunner:
 
     Args:
         checkpoint: proven weights.
-        device: "auto", "cpu", "cuda" or "cuda:N"; auto is the GPU where there is one.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps"; auto is the NVIDIA GPU where there is one.
         precision: "auto", "float32", "float16" or "bfloat16"; auto is float16 on a GPU and
             bfloat16 on a CPU that computes in it, each only if it agrees with float32 here.
 
@@ -41,7 +41,7 @@ class TorchRunner:
     def __init__(self, checkpoint: Checkpoint, device: str, precision: str) -> None:
         from vsrdb_cli.checkpoints.checkpoint import build_network
 
-        self._device = _find_device(device)
+        self._device = find_device(device)
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         if self._device.type == "cpu":
             keep_freed_memory()
@@ -62,6 +62,9 @@ class TorchRunner:
     @property
     def scale(self) -> int:
         return self._network.config.scale
+
+    def takes(self, height: int, width: int) -> bool:  # noqa: ARG002
+        return True
 
     @torch.inference_mode()
     def encode(self, picture: Tensor) -> FrameFeatures:
@@ -116,35 +119,3 @@ def estimate_memory(network: FMANet, height: int, width: int) -> Memory:
         features=pixels * feature_bytes(network.config, size, picture=size),
         work=round(restoring_bytes(network.config, size, pixels, by_strips=on_cpu) * _GAPS),
     )
-
-
-def _find_device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise BackendError(
-            f"there is no device called '{name}'", hint="use --device auto, cpu, cuda or cuda:0"
-        ) from None
-    if device.type == "cuda":
-        if not torch.cuda.is_available():
-            raise BackendError(
-                f"torch {torch.__version__} finds no CUDA GPU for '{name}'",
-                hint="use --device cpu, or install a CUDA build of torch and a GPU driver",
-            )
-        if (device.index or 0) >= torch.cuda.device_count():
-            raise BackendError(
-                f"there is no '{name}': this machine has {torch.cuda.device_count()} GPUs",
-                hint="the first GPU is cuda:0",
-            )
-    elif device.type == "mps":
-        if not torch.backends.mps.is_available():
-            raise BackendError(
-                f"torch {torch.__version__} finds no Apple GPU for 'mps'", hint="use --device cpu"
-            )
-    elif device.type != "cpu":
-        raise BackendError(
-            f"vsrdb does not run on '{name}'", hint="use --device auto, cpu, cuda, cuda:0 or mps"
-        )
-    return device

@@ -50,7 +50,7 @@ class Memory:
 
 
 class Runner(Protocol):
-    """A network ready to run on pictures of any size (`sizes` may narrow that)."""
+    """A network ready to run on pictures of every size that it takes."""
 
     @property
     def info(self) -> RunnerInfo: ...
@@ -62,6 +62,9 @@ class Runner(Protocol):
     @property
     def scale(self) -> int:
         """HR pixels per LR pixel along each axis."""
+
+    def takes(self, height: int, width: int) -> bool:
+        """Whether it runs on pictures of this size; an engine is built for some only."""
 
     def encode(self, picture: Tensor) -> Features:
         """Features of one frame: (1, 3, H, W), RGB float32, 0 to 1, on the CPU."""

@@ -117,8 +117,10 @@ class _Bench:
         height, width = self.size
         runner, on_step = self.runner, self.on_step
         machine = _machine()
-        warm_up(runner, *_TINY)
-        before = psutil.Process().memory_info().rss if runner.info.device == "cpu" else 0
+        before = 0
+        if runner.info.device == "cpu":
+            warm_up(runner, *_TINY)
+            before = psutil.Process().memory_info().rss
         on_step("the network, its first frame")
         first = warm_up(runner, height, width)
         on_step("the network alone")
@@ -187,7 +189,7 @@ class _Bench:
             reference = load_runner(
                 self.request.weights, backend="torch", device="cpu", precision="float32"
             )
-        reports = [BackendReport(self.runner.info, own, _off(reference, self.runner))]
+        reports = [BackendReport(self.runner.info, own, _off(reference, self.runner, self.size))]
         problems: list[Problem] = []
         if self.request.backend != ALL or self.request.weights in METHODS:
             return reports, problems
@@ -215,7 +217,7 @@ class _Bench:
         _require_memory(runner, *self.size)
         warm_up(runner, *self.size)
         steps = measure_steps(runner, *self.size, seconds=_BACKEND_SECONDS)
-        return BackendReport(runner.info, best(steps), _off(reference, runner))
+        return BackendReport(runner.info, best(steps), _off(reference, runner, self.size))
 
 
 def _others(request: Request, runner: Runner) -> Iterator[tuple[str, str]]:
@@ -230,10 +232,11 @@ def _others(request: Request, runner: Runner) -> Iterator[tuple[str, str]]:
                 yield backend, precision
 
 
-def _off(reference: Runner, runner: Runner) -> parity.Agreement | None:
+def _off(reference: Runner, runner: Runner, size: Size) -> parity.Agreement | None:
     if reference.info == runner.info:
         return None
-    agreements: Sequence[parity.Agreement] = parity.compare(reference, runner)
+    small = [taken for taken in parity.SIZES if runner.takes(*taken)]
+    agreements: Sequence[parity.Agreement] = parity.compare(reference, runner, small or [size])
     return max(agreements, key=lambda agreement: agreement.max_error)
 
 

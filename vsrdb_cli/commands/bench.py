@@ -11,10 +11,10 @@ import click
 from vsrdb_cli import __version__
 from vsrdb_cli.checkpoints.registry import default_weights
 from vsrdb_cli.commands import console
-from vsrdb_cli.commands.declared_options import Read
+from vsrdb_cli.commands.click_options import Read, Size
 from vsrdb_cli.commands.statuses import ExitStatus
 from vsrdb_cli.option_values import read_device
-from vsrdb_cli.options import Option, declared_options
+from vsrdb_cli.options import declared_options
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,20 +24,12 @@ if TYPE_CHECKING:
 _DECLARED = {entry.name: entry.metadata["option"] for entry in declared_options()}
 
 
-def _read_size(text: str) -> tuple[int, int]:
-    """ "320x180", width first, to (height, width)."""
-    width, _, height = str(text).lower().partition("x")
-    if not (width.isdigit() and height.isdigit() and min(int(width), int(height)) >= 16):
-        raise ValueError("write WIDTHxHEIGHT, each at least 16, as in 320x180")
-    return int(height), int(width)
-
-
 @click.command()
 @click.option(
     "--size",
     "sizes",
     multiple=True,
-    type=Read(Option("", read=_read_size, metavar="WxH")),
+    type=Size(16),
     default=["320x180"],
     show_default=True,
     help="Width and height of the input; can be given more than once.",
@@ -58,7 +50,7 @@ def _read_size(text: str) -> tuple[int, int]:
 )
 @click.option(
     "--device",
-    type=Read(Option("", read=read_device, metavar=_DECLARED["device"].metavar)),
+    type=Read(read_device, _DECLARED["device"].metavar),
     default="auto",
     show_default=True,
     help="Where the network runs.",

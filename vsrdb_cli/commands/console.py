@@ -32,6 +32,7 @@ from rich.text import Text
 
 from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.files import writing
+from vsrdb_cli.words import printable
 
 results = Console(highlight=False)
 messages = Console(stderr=True, highlight=False)
@@ -108,11 +109,6 @@ def _message(text: str, mark: str = "", style: str = "") -> None:
         first, *others = printable(text).split("\n")
         shown = "\n".join([fill(first, initial_indent=mark), *map(fill, others)])
     messages.print(_marked(shown, mark, style), soft_wrap=True)
-
-
-def printable(text: str) -> str:
-    """Control characters of file names and metadata spelled out: they could rewrite the screen."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 
 def show_cursor() -> None:

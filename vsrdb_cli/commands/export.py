@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from vsrdb_cli.commands import console
+from vsrdb_cli.commands.click_options import Size
+from vsrdb_cli.errors import BackendError
 
 if TYPE_CHECKING:
     from vsrdb_cli.backends.engine_files import Place, Sizes
@@ -17,20 +19,6 @@ if TYPE_CHECKING:
     from vsrdb_cli.checkpoints.checkpoint import Checkpoint
 
 FORMATS = ("onnx", "tensorrt", "tensorrt-rtx")
-
-
-class SizeType(click.ParamType[tuple[int, int]]):
-    """WxH -> (height, width)."""
-
-    name = "WxH"
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
-        if isinstance(value, tuple):
-            return value
-        width, _, height = str(value).lower().partition("x")
-        if not (width.isdigit() and height.isdigit() and min(int(width), int(height)) >= 2):
-            self.fail(f"'{value}' is no size such as 320x180 (from 2x2 up)", param, ctx)
-        return int(height), int(width)
 
 
 @click.command()
@@ -50,13 +38,13 @@ class SizeType(click.ParamType[tuple[int, int]]):
 @click.option("--fp16", is_flag=True, help="Half precision, with float32 where it matters.")
 @click.option(
     "--size",
-    type=SizeType(),
+    type=Size(2),
     default="320x180",
     show_default=True,
     help="Size of picture or tile an engine is made for, in input pixels.",
 )
-@click.option("--min", "smallest", type=SizeType(), help="Smallest it takes.  [default: 32x32]")
-@click.option("--max", "largest", type=SizeType(), help="Largest it takes.  [default: --size]")
+@click.option("--min", "smallest", type=Size(2), help="Smallest it takes.  [default: 32x32]")
+@click.option("--max", "largest", type=Size(2), help="Largest it takes.  [default: --size]")
 @click.option(
     "-o",
     "--output",
@@ -89,7 +77,6 @@ def export(
     from vsrdb_cli.backends.tensorrt_library import find_place
     from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
     from vsrdb_cli.checkpoints.registry import default_weights
-    from vsrdb_cli.errors import BackendError
     from vsrdb_cli.export.to_onnx import export_onnx
 
     started = time.monotonic()
@@ -125,18 +112,24 @@ def _engine(checkpoint: Checkpoint, files: ExportFiles, place: Place, sizes: Siz
     """Build an engine; its files with their sizes, and its agreement with torch."""
     import torch
 
-    from vsrdb_cli.backends.engine_files import engine_path
-    from vsrdb_cli.backends.exported_files import GRAPHS
     from vsrdb_cli.export.to_tensorrt import build_engine
+    from vsrdb_cli.files import remove
 
     engine = build_engine(files, checkpoint.config, place, sizes, on_step=console.say)
-    done = [_file(engine_path(engine.path(files.folder), graph)) for graph in GRAPHS]
+    _, *graphs = engine.paths(files.folder)
+    done = [_file(path) for path in graphs]
     if not torch.cuda.is_available():
         return [*done, "the engine is compared with torch where it first runs"]
     from vsrdb_cli.backends.trt import TrtRunner, proven
 
     console.say("comparing the engine with torch")
-    measured = proven(engine, TrtRunner(engine, files, "cuda"), checkpoint, files.folder).agreement
+    try:
+        runner = TrtRunner(engine, files, "cuda")
+        measured = proven(engine, runner, checkpoint, files.folder).agreement
+    except BackendError:
+        for path in engine.paths(files.folder):
+            remove(path)
+        raise
     where = ", ".join(measured)
     return [*done, f"the engine within {max(measured.values()):.1e} of torch float32 at {where}"]
 

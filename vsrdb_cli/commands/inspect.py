@@ -8,10 +8,9 @@ import click
 
 from vsrdb_cli.checkpoints.registry import default_weights
 from vsrdb_cli.commands import console
-from vsrdb_cli.commands.declared_options import Read
+from vsrdb_cli.commands.click_options import Read
 from vsrdb_cli.commands.position import position
 from vsrdb_cli.option_values import read_tile
-from vsrdb_cli.options import Option
 
 
 @click.command()
@@ -57,7 +56,7 @@ from vsrdb_cli.options import Option
 )
 @click.option(
     "--tile",
-    type=Read(Option("", read=read_tile, metavar="auto|none|SIZE")),
+    type=Read(read_tile, "auto|none|SIZE"),
     default="auto",
     show_default=True,
     help="Side of the tiles the picture is worked in, in input pixels.",

@@ -22,6 +22,7 @@ from vsrdb_cli.commands.display import (
 )
 from vsrdb_cli.errors import OutputError, VsrdbError
 from vsrdb_cli.files import check_writable
+from vsrdb_cli.words import printable
 
 if TYPE_CHECKING:
     from vsrdb_cli.comparison.compare import Page
@@ -161,7 +162,7 @@ class LogFile(LogLines):
             return
         now = datetime.now().astimezone().isoformat(" ", "seconds")
         try:
-            self._file.write(f"{now} {console.printable(text)}\n")
+            self._file.write(f"{now} {printable(text)}\n")
         except OSError as error:
             # A log is not worth the work that it is about.
             console.warn(f"the log file {self._path} ends here: {error.strerror or error}")

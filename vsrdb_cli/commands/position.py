@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from vsrdb_cli.errors import OptionError
-
-if TYPE_CHECKING:
-    from vsrdb_cli.option_values import Position
+from vsrdb_cli.option_values import Position, read_position
 
 
 def position(option: str, text: str | None) -> Position | None:
@@ -16,8 +12,6 @@ def position(option: str, text: str | None) -> Position | None:
     Raises:
         OptionError: it is neither a time nor a frame.
     """
-    from vsrdb_cli.option_values import read_position
-
     try:
         return None if text is None else read_position(text)
     except ValueError as error:

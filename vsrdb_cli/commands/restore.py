@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vsrdb_cli.commands import console, displays, interrupts
+from vsrdb_cli.commands.click_options import restore_options
 from vsrdb_cli.commands.config import read_config
-from vsrdb_cli.commands.declared_options import restore_options
 from vsrdb_cli.commands.display import Display
-from vsrdb_cli.commands.restore_job import Job
+from vsrdb_cli.commands.restore_order import Order
 from vsrdb_cli.commands.statuses import status_of
 from vsrdb_cli.errors import OptionError, VsrdbError
 
@@ -171,7 +171,7 @@ def restore(
     try:
         shown.starting()
         sources, target = _paths(context, paths, output)
-        job = Job(sources, target, options, as_json=as_json)
+        job = Order(sources, target, options, as_json=as_json)
         if job.dry_run:
             counts, status = job.estimate(shown)
             shown.end(counts, status, None)
@@ -201,7 +201,8 @@ def _paths(
     Raises:
         OptionError: they cannot.
     """
-    known = {name for option in context.command.params for name in option.opts}
+    options = [each for each in context.command.params if isinstance(each, click.Option)]
+    known = {name for option in options for name in option.opts}
     for text in paths:
         if text.partition("=")[0] in known:
             raise OptionError(

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from vsrdb_cli.backends.builtin import BuiltinRunner
+from vsrdb_cli.backends.devices import find_device
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.dry_run import part
 from vsrdb_cli.dry_run.trial_encode import measure
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.files import is_there
+from vsrdb_cli.files import followed, is_there
 from vsrdb_cli.jobs.crew import Alone
 from vsrdb_cli.jobs.report import Progress, losses
 from vsrdb_cli.jobs.run import finished_frames, is_divided
@@ -157,6 +158,8 @@ def estimate_run(
         if is_there(target) and not options.overwrite:
             notices = (*notices, f"{target} exists already: the run needs --overwrite")
         devices = options.devices or (options.device,)
+        for device in devices:
+            find_device(device)
         on_progress(Progress(0, None, phase="load"))
         started = time.monotonic()
         crew = crew or Alone(replace(options, device=devices[0], devices=()))
@@ -207,9 +210,9 @@ def estimate_run(
             backend=runner.info.backend,
             device=runner.info.device,
             precision=runner.info.precision,
-            tile=tile_in_use(*size, restorer.tile),
+            tile=tile_in_use(*size, tile),
             loads=loads,
-            free_disk_bytes=shutil.disk_usage(place.absolute().parent).free,
+            free_disk_bytes=_free_bytes(target),
             load_seconds=load_seconds,
             seconds_per_frame=seconds,
             seconds=None if left is None else load_seconds + seconds * left,
@@ -230,6 +233,14 @@ def _place(target: Path, *, new_folders: bool) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory() as folder:
         yield Path(folder) / target.name
+
+
+def _free_bytes(target: Path) -> int:
+    """Free bytes of the disk that the output goes to, whether or not its folder is there yet."""
+    place = followed(target).absolute().parent
+    while not place.is_dir():
+        place = place.parent
+    return shutil.disk_usage(place).free
 
 
 def _settle_tile(

@@ -28,6 +28,7 @@ from vsrdb_cli.inspection.raw import write_raw
 from vsrdb_cli.options import Hdr
 from vsrdb_cli.video.png import encode_png
 from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.words import printable
 
 if TYPE_CHECKING:
     from vsrdb_cli.option_values import Position
@@ -149,7 +150,9 @@ def _write_page(
     arrays = []
     try:
         with writing(target):
-            temporary.write_text(page(f"What FMA-Net saw in {source.name}", network, seen))
+            # File names may hold bytes that are no text.
+            document = page(f"What FMA-Net saw in {source.name}", network, seen)
+            temporary.write_text(document, "utf-8", errors="replace")
         for moment, found in seen if options.raw else ():
             arrays.append(target.with_name(f"{target.stem}_{moment.index:06d}.npz"))
             with writing(arrays[-1]):
@@ -184,7 +187,8 @@ def _write_folder(
                         lines += ["", ": ".join(texts.pop(figure.group))]
                     lines.append(f"  {name}: {figure.title}")
                 if can_draw():
-                    heading = f"{source.name}, {describe(moment, found)} · {network}"
+                    name = printable(source.name)
+                    heading = f"{name}, {describe(moment, found)} · {network}"
                     write_overview(temporary / f"{begin}overview.png", heading, found)
                 if options.raw:
                     name = f"{begin}arrays.npz"
@@ -192,7 +196,8 @@ def _write_folder(
                     arrays.append(target / name)
             if options.raw:
                 lines += ["", str(raw_format)]
-            (temporary / README).write_text("\n".join(lines).rstrip() + "\n")
+            text = "\n".join(lines).rstrip() + "\n"
+            (temporary / README).write_text(text, "utf-8", errors="replace")
         put_in_place(temporary, target, overwrite=True)
     finally:
         remove(temporary)

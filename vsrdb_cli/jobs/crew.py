@@ -93,7 +93,8 @@ class Alone:
         wanted = size
         if isinstance(options.tile, int):
             wanted = Tiling.of(*size, options.tile).tile_size
-        if not self._given:
+        if not self._given and (self._engine is None or not self._engine.takes(*wanted)):
+            self._engine = None  # before another one is loaded: both would be held at once
             self._engine = self._engine_for(wanted)
         return settle_tile(self.runner, options, size, bit_depth=bit_depth)
 

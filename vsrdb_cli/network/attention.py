@@ -15,7 +15,7 @@ from vsrdb_cli.network import fused
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.precision import float32_island
 from vsrdb_cli.network.prepared import prepared
-from vsrdb_cli.network.strips import Strip, joined, strips
+from vsrdb_cli.network.strips import Strip, joined_rows, strips
 
 
 class LayerNormWeights(nn.Module):
@@ -98,7 +98,7 @@ class TransposedAttention(nn.Module):
             if self.project_out.bias is not None:
                 y = y + self.project_out.bias
             mixed.append(torch.unflatten(y, 1, v.shape[2:]).permute(0, 3, 1, 2))
-        return joined(mixed)
+        return joined_rows(mixed)
 
     def _mixing(self, products: Tensor) -> Tensor:
         """Attention and the projection after it as one matrix of channels, inputs by outputs.
@@ -137,7 +137,7 @@ class GatedFeedForward(nn.Module):
             hidden = self.project_in(norm(strip.outer_of(x)))
             gated = fused.gelu_gate(_depthwise(strip, hidden, self.dwconv))
             parts.append(strip.of(x) + self.project_out(gated))
-        return joined(parts)
+        return joined_rows(parts)
 
 
 class MultiAttentionBlock(nn.Module):

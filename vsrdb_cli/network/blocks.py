@@ -17,7 +17,7 @@ from vsrdb_cli.network import fused, ops
 from vsrdb_cli.network.attention import MultiAttentionBlock, pointwise
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.prepared import prepared
-from vsrdb_cli.network.strips import joined, strips
+from vsrdb_cli.network.strips import joined_rows, strips
 
 
 def leaky_relu(x: Tensor) -> Tensor:
@@ -106,8 +106,8 @@ class ResidualDenseBlock(nn.Module):
             pieces.append(leaky_relu(own.contiguous(memory_format=_LAST)))
             pending = later + F.conv2d(pieces[-1], weight, padding=1)
         pieces.append(leaky_relu(pending))
-        fused: Tensor = self.conv(torch.cat(pieces, dim=1))
-        return x + fused
+        detail: Tensor = self.conv(torch.cat(pieces, dim=1))
+        return x + detail
 
     def _by_input(self) -> tuple[list[Tensor], Tensor | None]:
         """The layers' weights grouped by input instead of by output, and all their biases.
@@ -140,14 +140,14 @@ class ResidualInResidualDenseBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         fusion = cast(FrameConv, self.conv[0])
         channels = x.shape[1]
-        y, fused = x, torch.zeros(())
+        y, total = x, torch.zeros(())
         # The 1x1 fusion is summed up RDB by RDB: the concatenation (R * C channels) is never held.
         for index, rdb in enumerate(self.RDBs):
             y = rdb(y)
             weight = fusion.weight_2d[:, index * channels : (index + 1) * channels]
             part = F.conv2d(y, weight, fusion.bias if index == 0 else None)
-            fused = part if index == 0 else fused + part
-        detail: Tensor = self.conv[1](fused)
+            total = part if index == 0 else total + part
+        detail: Tensor = self.conv[1](total)
         return x + detail
 
 
@@ -238,7 +238,7 @@ class FRMABlock(nn.Module):
                 own = torch.cat((flows.to(feature.dtype), moved), dim=1)
             own = strip.convolve(own, first.weight_2d[:, channels:], None)
             rows.append(leaky_relu(own + strip.of(shared).repeat_interleave(self.length, dim=0)))
-        delta: Tensor = self.conv_f.second(joined(rows)).float()
+        delta: Tensor = self.conv_f.second(joined_rows(rows)).float()
         return delta if flow_mask is None else flow_mask + delta
 
     def _align(
@@ -254,7 +254,7 @@ class FRMABlock(nn.Module):
             moved = fused.multi_flow_warp(planes, flows, self.length, strip.top, dtype)
             row = F.conv2d(moved, by_frame, bias)
             rows.append(row if warped is None else row + F.conv2d(strip.of(warped), own))
-        return joined(rows)
+        return joined_rows(rows)
 
     def _time_major(self, weight: Tensor) -> Tensor:
         """Reorder a 1x1 weight's inputs from the released c*T + t to t*C + c."""

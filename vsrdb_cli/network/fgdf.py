@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from vsrdb_cli.errors import ShapeError
-from vsrdb_cli.network.kernel import Kernel
 from vsrdb_cli.network.ops import flow_guided_dynamic_filter
+from vsrdb_cli.network.triton_kernel import Kernel
 
 
 @torch.library.custom_op("vsrdb::fgdf", mutates_args=())

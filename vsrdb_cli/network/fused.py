@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from vsrdb_cli.network import ops
-from vsrdb_cli.network.kernel import Kernel
+from vsrdb_cli.network.triton_kernel import Kernel
 
 _LAST = torch.channels_last
 

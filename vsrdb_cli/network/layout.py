@@ -37,3 +37,11 @@ def unfold(frames: Tensor, length: int) -> Tensor:
 def by_clip(frames: Tensor, length: int) -> Tensor:
     """(B*T, C, H, W) -> (B, T, C, H, W), without a copy."""
     return frames.reshape(-1, length, *frames.shape[1:])
+
+
+def frames_read(t: int, length: int) -> list[tuple[int, int]]:
+    """Which frames a convolution 3 in time reads for frame `t`, each with the tap it reads with.
+
+    Frames beyond the ends are zeros: 2 of 9 products for T = 3, left out.
+    """
+    return [(t + dt - 1, dt) for dt in range(3) if 0 <= t + dt - 1 < length]

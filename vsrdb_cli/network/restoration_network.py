@@ -19,10 +19,9 @@ from vsrdb_cli.network.blocks import (
 )
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.fgdf import fgdf
-from vsrdb_cli.network.fused_kernels import frames_read
-from vsrdb_cli.network.layout import by_clip, centres, join, spread, unfold
+from vsrdb_cli.network.layout import by_clip, centres, frames_read, join, spread, unfold
 from vsrdb_cli.network.ops import filter_padded, masked_warp, pad_for_filter
-from vsrdb_cli.network.strips import Strip, joined, strips
+from vsrdb_cli.network.strips import Strip, joined_rows, strips
 
 
 class ResidualUpsampling(nn.Module):
@@ -125,14 +124,14 @@ class RestorationNetwork(nn.Module):
             kernel = strip.convolve(strip.outer_of(hidden), last.weight_2d, last.bias)
             around = padded[:, :, strip.start : strip.stop + size - 1]
             rows.append(filter_padded(around, unfold(kernel, length), scale, size))
-        return joined(rows)
+        return joined_rows(rows)
 
     def residual(self, warped: Tensor) -> Tensor:
         """F_w^{R,M} (B, C, H, W) -> high-frequency detail (B, 3, 4H, 4W)."""
         x = leaky_relu(self.res_conv1(warped))
         x = F.pixel_shuffle(leaky_relu(self.upsample.conv1(x)), 2)
         x = x.contiguous(memory_format=torch.channels_last)
-        return joined([self._residual_rows(x, strip) for strip in strips(x, scale=2)])
+        return joined_rows([self._residual_rows(x, strip) for strip in strips(x, scale=2)])
 
     def _residual_rows(self, x: Tensor, strip: Strip) -> Tensor:
         """The residual's last part for a strip of `x` (at twice the LR size)."""

@@ -66,7 +66,7 @@ class Strip:
         return rows[:, :, :-1] if above else rows[:, :, 1:]
 
 
-def joined(rows: Sequence[Tensor]) -> Tensor:
+def joined_rows(rows: Sequence[Tensor]) -> Tensor:
     """Strips of one picture, top to bottom."""
     return rows[0] if len(rows) == 1 else torch.cat(list(rows), dim=2)
 

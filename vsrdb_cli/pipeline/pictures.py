@@ -131,7 +131,8 @@ def _to_rgb(picture: Tensor, name: str) -> Tensor:
         return to_float(picture)
     if not picture.is_floating_point():
         raise _wrong_dtype(picture, name)
-    rgb = picture.detach().to(torch.float32)
+    # A copy: whoever passes pictures may fill the same memory with the next one.
+    rgb = picture.detach().to(torch.float32, copy=True)
     lowest, highest = (value.item() for value in rgb.aminmax())
     if not LOWEST <= lowest <= highest <= HIGHEST:  # nor is NaN
         if np.isfinite((lowest, highest)).all():

@@ -12,7 +12,7 @@ from torch import Tensor
 from vsrdb_cli.backends.runner import Features, Memory, Runner, RunnerInfo
 
 # Pixels fed around what is kept. FMA-Net's attention sees the whole picture it is given, so no
-# context makes tiles exact; beyond 16 pixels the difference no longer falls (README, "Tiles").
+# context makes tiles exact; beyond 16 pixels the difference no longer falls.
 CONTEXT = 16
 # Pixels over which neighbouring tiles cross-fade.
 BLEND = 16
@@ -151,6 +151,12 @@ class TiledRunner:
     @cached_property
     def _weights(self) -> tuple[Tensor, Tensor]:
         return self.tiling.rows.weights(self.scale), self.tiling.columns.weights(self.scale)
+
+    def takes(self, height: int, width: int) -> bool:
+        """Pictures of the size it was cut for, where the runner takes its tiles."""
+        rows, columns = self.tiling.rows, self.tiling.columns
+        whole = rows.starts[-1] + rows.tile, columns.starts[-1] + columns.tile
+        return (height, width) == whole and self.runner.takes(*self.tiling.tile_size)
 
     def encode(self, picture: Tensor) -> Features:
         """The features of each tile; the picture itself where they are not held."""

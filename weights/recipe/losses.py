@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from vsrdb_cli.backends.precision import cpu_computes_bfloat16
 from vsrdb_cli.network.blocks import FRMABlock
 from vsrdb_cli.network.fmanet import FMANet, Restoration
+from vsrdb_cli.network.layout import centres
 from vsrdb_cli.network.ops import flow_guided_downsampling
 
 Subject = Literal["motion", "everything"]
@@ -123,7 +124,7 @@ def motion_of_clip(network: FMANet, clip: Tensor) -> Motion:
     net_d, length = network.degradation_learning_network, network.config.num_seq
     pictures = clip.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
     features = net_d.encode(pictures)
-    centre = features[0][length // 2 :: length]
+    centre = centres(features[0], length)
     flow_mask, blocks = None, []
     for feature, block in zip(features[1:], net_d.FRMA_blocks, strict=True):
         # A flow follows from the one before and from features of single frames: the warped

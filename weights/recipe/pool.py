@@ -110,7 +110,13 @@ class Pool:
         return cut(shard, Cuts.random(rng, count, places, spare), size)
 
     def fixed(self, count: int) -> Batch:
-        """The first `count` windows, whole."""
+        """The first `count` windows, whole.
+
+        Raises:
+            ValueError: there are fewer.
+        """
+        if count > len(self):
+            raise ValueError(f"{self._folder} holds {len(self)} windows, {count} are asked for")
         parts: list[Batch] = []
         for shard in self._shards.values():
             taken = min(count, len(shard.lr))

@@ -2,7 +2,7 @@
 
 Every `--step`-th source frame is restored's truth; its blurry LR frame is the mean in linear light
 over 0.8 of the time between two truths, of flow-interpolated moments, then bicubic x4 down with
-antialiasing. `--step 1 --sharp` writes the same truth downscaled only.
+antialiasing. With `--sharp` the truth, then from the first frame on, is downscaled only.
 
     python -m recipe.real_clips --out CLIPS/blur3 --step 3 gopro_walk.mp4 ...
 

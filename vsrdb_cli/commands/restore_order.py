@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vsrdb_cli.commands.declared_options import options_of
+from vsrdb_cli.commands.click_options import options_of
 from vsrdb_cli.commands.display import Display
 from vsrdb_cli.errors import OptionError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from vsrdb_cli.commands.restore_many import Restoration
 
 
-class Job:
+class Order:
     """What the command line asks for, checked as far as that goes before the work.
 
     Raises:
@@ -47,8 +47,6 @@ class Job:
                 "--dry-run and --ray exclude each other",
                 hint="omit --ray: the estimate is for this machine alone",
             )
-        if options["devices"] and options["device"] != "auto":
-            raise OptionError("--device and --devices exclude each other", hint="omit one of them")
         self._options = options_of(options)
         self._target = target
         self.several = is_batch(sources, recursive=recursive, names=names)

@@ -1,4 +1,4 @@
-"""Options of `vsrdb_cli.options` on a command line."""
+"""What options are to click: those of `vsrdb_cli.options`, and kinds of values."""
 
 from __future__ import annotations
 
@@ -13,18 +13,38 @@ from vsrdb_cli.options import Option, RestoreOptions, declared_options, flag_of,
 
 
 class Read(click.ParamType[Any]):
-    """A value read by an option's own rule."""
+    """A value read by an option's own rule, which raises ValueError with how to write it."""
 
-    def __init__(self, declared: Option) -> None:
-        self.name = declared.metavar or "TEXT"
-        self._read = declared.read
+    def __init__(self, read: Callable[[Any], Any], metavar: str | None) -> None:
+        self.name = metavar or "TEXT"
+        self._read = read
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        assert self._read is not None
         try:
             return self._read(value)
         except ValueError as error:
             self.fail(f"'{value}' is not possible: {error}", param, ctx)
+
+
+class Size(click.ParamType[tuple[int, int]]):
+    """WxH -> (height, width), each of `smallest` pixels or more."""
+
+    name = "WxH"
+
+    def __init__(self, smallest: int) -> None:
+        self._smallest = smallest
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        width, _, height = str(value).lower().partition("x")
+        digits = width.isdigit() and height.isdigit()
+        if not digits or min(int(width), int(height)) < self._smallest:
+            least = f"{self._smallest}x{self._smallest}"
+            self.fail(f"'{value}' is no size such as 320x180 (from {least} up)", param, ctx)
+        return int(height), int(width)
 
 
 def restore_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -48,7 +68,7 @@ def _click_option(entry: Field[Any]) -> Callable[[Callable[..., Any]], Callable[
     elif entry.name == "extra":
         return click.option(*names, multiple=True, metavar=declared.metavar, help=text)
     elif declared.read is not None:
-        kind = Read(declared)
+        kind = Read(declared.read, declared.metavar)
     elif declared.between is not None:
         low, high = declared.between
         whole = click.IntRange(int(low), int(high))

@@ -14,12 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vsrdb_cli.network.layout import by_clip, frames_read
+
 # The four borders: the axis across, and whether it is the far one.
 _BORDERS = ((2, False), (2, True), (3, False), (3, True))
 
 
 @dataclass(frozen=True)
-class FusedKernels:
+class PastKD:
     """Weights of the fused convolution, one of each output frame, and those of the borders.
 
     weights: T of (C, taps C, 5, 5), where taps are the frames read. biases: T of (C,), or None.
@@ -32,26 +34,25 @@ class FusedKernels:
     borders: list[tuple[Tensor, Tensor | None, Tensor]]
 
     @classmethod
-    def of(cls, first: nn.Conv3d, second: nn.Conv3d, length: int) -> FusedKernels:
+    def of(cls, first: nn.Conv3d, second: nn.Conv3d, length: int) -> PastKD:
         """Of conv 1x3x3 (C -> k_d^2) and conv 3x3x3 (k_d^2 -> C), for windows of `length`."""
-        dtype = first.weight.dtype
-        inner = first.weight[:, :, 0].double()
-        outer = second.weight.double()
+        dtype, device = first.weight.dtype, first.weight.device
+        inner = _exactly(first.weight)[:, :, 0]
+        outer = _exactly(second.weight)
         padded = F.pad(inner.transpose(0, 1), (2, 2, 2, 2))
         fused = [F.conv2d(padded, outer[:, :, dt].flip(2, 3)).transpose(0, 1) for dt in range(3)]
         weights = [
             torch.cat([fused[dt] for _, dt in frames_read(t, length)], dim=1).to(
-                dtype=dtype, memory_format=torch.channels_last
+                device=device, dtype=dtype, memory_format=torch.channels_last
             )
             for t in range(length)
         ]
         biases = None
         if first.bias is not None and second.bias is not None:
-            shares = torch.einsum("omtyx,m->to", outer, first.bias.double())
+            shares = torch.einsum("omtyx,m->to", outer, _exactly(first.bias))
+            offset = _exactly(second.bias)
             biases = [
-                (second.bias.double() + sum(shares[dt] for _, dt in frames_read(t, length))).to(
-                    dtype
-                )
+                (offset + sum(shares[dt] for _, dt in frames_read(t, length))).to(device, dtype)
                 for t in range(length)
             ]
         borders = []
@@ -59,13 +60,14 @@ class FusedKernels:
             # A K^D one pixel outside reads the nearest pixel inside, and is read by it.
             near = inner.select(axis, 0 if far else 2).unsqueeze(axis)
             read = outer.select(axis + 1, 2 if far else 0).unsqueeze(axis + 1)
-            borders.append((near.to(dtype), first.bias, _banded(read, length).to(dtype)))
+            banded = _banded(read, length).to(device, dtype)
+            borders.append((near.to(device, dtype), first.bias, banded))
         return cls(weights, biases, borders)
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """(B*T, C, H, W), what K^D is convolved from -> (B*T, C, H, W), before its LeakyReLU."""
         length = len(self.weights)
-        clip = hidden.reshape(-1, length, *hidden.shape[1:])
+        clip = by_clip(hidden, length)
         outputs = []
         for t, weight in enumerate(self.weights):
             frames = [clip[:, source] for source, _ in frames_read(t, length)]
@@ -87,12 +89,12 @@ class FusedKernels:
         return clip_out.flatten(0, 1)
 
 
-def frames_read(t: int, length: int) -> list[tuple[int, int]]:
-    """Which frames a convolution 3 in time reads for frame `t`, each with the tap it reads with.
-
-    Frames beyond the ends are zeros: 2 of 9 products for T = 3, left out.
-    """
-    return [(t + dt - 1, dt) for dt in range(3) if 0 <= t + dt - 1 < length]
+def _exactly(weight: Tensor) -> Tensor:
+    """In float64; on the CPU where the device has none, as Apple's GPUs."""
+    try:
+        return weight.detach().double()
+    except TypeError:
+        return weight.detach().cpu().double()
 
 
 def _banded(weight: Tensor, length: int) -> Tensor:

@@ -1,0 +1,45 @@
+"""Devices by the names torch has for them."""
+
+from __future__ import annotations
+
+import torch
+
+from vsrdb_cli.errors import BackendError
+
+
+def find_device(name: str) -> torch.device:
+    """The device called `name`; "auto" is the NVIDIA GPU where there is one, else the CPU.
+
+    Raises:
+        BackendError: it is not there, or vsrdb does not run on it.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise BackendError(
+            f"there is no device called '{name}'",
+            hint="use --device auto, cpu, cuda, cuda:0 or mps",
+        ) from None
+    if device.type == "cuda":
+        if not torch.cuda.is_available():
+            raise BackendError(
+                f"torch {torch.__version__} finds no CUDA GPU for '{name}'",
+                hint="use --device cpu, or install a CUDA build of torch and a GPU driver",
+            )
+        if (device.index or 0) >= torch.cuda.device_count():
+            raise BackendError(
+                f"there is no '{name}': this machine has {torch.cuda.device_count()} GPUs",
+                hint="the first GPU is cuda:0",
+            )
+    elif device.type == "mps":
+        if not torch.backends.mps.is_available():
+            raise BackendError(
+                f"torch {torch.__version__} finds no Apple GPU for 'mps'", hint="use --device cpu"
+            )
+    elif device.type != "cpu":
+        raise BackendError(
+            f"vsrdb does not run on '{name}'", hint="use --device auto, cpu, cuda, cuda:0 or mps"
+        )
+    return device
