@@ -253,3 +253,34 @@ def test_a_file_that_cannot_be_written_whole_says_so(output):
     ):
         temporary.write_bytes(bytes(100))
     assert not list(output.iterdir())
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_was_put_into_a_folder_meanwhile_is_not_replaced(tmp_path, overwrite):
+    new, there = tmp_path / "new", tmp_path / "pictures"
+    for folder, name in ((new, "a.png"), (there, "thesis.txt")):
+        folder.mkdir()
+        (folder / name).write_text(name)
+    with pytest.raises(OutputError, match="something was put into the folder") as kept:
+        put_in_place(new, there, overwrite=overwrite, replaced=(".png",))
+    assert (there / "thesis.txt").read_text() == "thesis.txt"
+    (beside,) = tmp_path.glob("pictures.KEPT-*")
+    assert (beside / "a.png").exists()
+    assert str(beside) in kept.value.hint
+
+
+def test_pictures_are_replaced_only_where_that_is_asked_for(tmp_path):
+    there = tmp_path / "pictures"
+    there.mkdir()
+    (there / "a.png").write_text("old")
+    for overwrite in (False, True):
+        new = tmp_path / "new"
+        new.mkdir()
+        (new / "a.png").write_text("new")
+        if not overwrite:
+            with pytest.raises(OutputError):
+                put_in_place(new, there, overwrite=False, replaced=(".png",))
+            assert (there / "a.png").read_text() == "old"
+        else:
+            put_in_place(new, there, overwrite=True, replaced=(".png",))
+            assert (there / "a.png").read_text() == "new"

@@ -7,7 +7,7 @@ import os
 import platform
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -174,23 +174,34 @@ def kept_beside(path: Path, temporary: Path, word: str) -> Path:
     return temporary.replace(path.with_name(f"{path.stem}.{word}{path.suffix}"))
 
 
-def put_in_place(temporary: Path, path: Path, *, overwrite: bool) -> None:
-    """Give a finished file or folder its name; a folder of that name is replaced and removed.
+def put_in_place(
+    temporary: Path, path: Path, *, overwrite: bool, replaced: Container[str] = ()
+) -> None:
+    """Give a finished file or folder its name.
+
+    Args:
+        overwrite: whether what has that name is replaced.
+        replaced: endings, in small letters, of the files that a folder may hold to be replaced.
 
     Raises:
-        OutputError: something of that name has come into being meanwhile; the file is kept beside.
+        OutputError: something has come into being there meanwhile; the new one is kept beside.
     """
     path = followed(path)
     if temporary.is_dir() and path.is_dir():
+        there = list(path.iterdir())
+        strange = [file for file in there if file.suffix.lower() not in replaced]
+        if strange or (there and not overwrite):
+            raise _kept(path, temporary, f"something was put into the folder {path} meanwhile")
         old = temporary_beside(path.absolute())
         path.rename(old)
         temporary.rename(path)
         shutil.rmtree(old)
         return
     if not overwrite and path.exists():
-        kept = kept_beside(path, temporary, f"KEPT-{temporary.stem[-8:]}")
-        raise OutputError(
-            f"{path} was created by another program meanwhile",
-            hint=f"the finished output is kept as {kept}",
-        )
+        raise _kept(path, temporary, f"{path} was created by another program meanwhile")
     temporary.replace(path)
+
+
+def _kept(path: Path, temporary: Path, problem: str) -> OutputError:
+    kept = kept_beside(path, temporary, f"KEPT-{secrets.token_hex(4)}")
+    return OutputError(problem, hint=f"the finished output is kept as {kept}")

@@ -302,3 +302,33 @@ def test_nothing_is_weighed_any_further_once_all_is_restored():
         threading.Timer(0.1, go_on.set).start()
     assert weighed == items[:1]
     assert threading.active_count() <= before + 1  # the timer
+
+
+def test_damage_is_not_forgotten_by_the_run_that_goes_on(tmp_path, folder):
+    cut = clips.make(folder / "a.ts", frames=40, height=24, width=32)
+    data = cut.read_bytes()
+    cut.write_bytes(data[: len(data) // 376 * 188] + data[len(data) // 376 * 188 + 1880 :])
+    (folder / "b.mp4").write_bytes(b"no video")
+    out = tmp_path / "out"
+    assert vsrdb(folder, out).exit_code == 1
+    clips.make(folder / "b.mp4", frames=3, height=24, width=32)
+    strict = vsrdb(folder, out, "--strict", "--overwrite")
+    assert strict.exit_code == 1
+    assert "a.ts" in strict.stderr
+    done = vsrdb(folder, out, "--overwrite", "--report", tmp_path / "report.json")
+    assert done.exit_code == 3
+    (first, _) = json.loads((tmp_path / "report.json").read_text())["inputs"]
+    assert first["damage"]
+
+
+def test_a_folder_is_named_in_the_output_as_it_is_called(tmp_path, folder, clip, monkeypatch):
+    put(clip, folder / "a.mp4", tmp_path / "other" / "b.mp4")
+    (folder / "work").mkdir()
+    monkeypatch.chdir(folder / "work")
+    batch = find([Path(".."), tmp_path / "other"], Path("out"))
+    assert [str(item.target) for item in batch.items] == ["out/in/a.mp4", "out/other/b.mp4"]
+
+
+def test_an_input_named_twice_is_said_to_be(tmp_path, clip):
+    (first, _) = find([clip, clip], tmp_path / "out").items
+    assert str(first.problem) == f"{clip} is named more than once"

@@ -241,3 +241,13 @@ def test_a_file_may_have_the_name_that_the_arguments_have_inside(tmp_path, monke
     monkeypatch.chdir(tmp_path)
     source.rename("paths")
     assert vsrdb("paths", "out.mp4").exit_code == 0
+
+
+@pytest.mark.parametrize("which", ["in.mp4", "out.mp4", "report.json"])
+def test_a_log_is_no_input_and_no_output(tmp_path, source, which):
+    before = source.read_bytes()
+    report = ["--report", tmp_path / "report.json"]
+    done = vsrdb(source, tmp_path / "out.mp4", *report, "--log-file", tmp_path / which)
+    assert done.exit_code == 2
+    assert "would write into an input or output" in done.stderr
+    assert source.read_bytes() == before

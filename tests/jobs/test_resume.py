@@ -10,7 +10,7 @@ import pytest
 from long_jobs import OPTIONS, StoppedError, Watch
 
 from vsrdb_cli.errors import OutputError, VsrdbError
-from vsrdb_cli.jobs.journal import Journal
+from vsrdb_cli.jobs.journal import Journal, identity
 from vsrdb_cli.jobs.run import work_folder
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.restore import restore_video
@@ -216,3 +216,25 @@ def test_smaller_tiles_after_a_lack_of_memory_are_entered_for_the_segments_to_co
     assert (report.tile, report.resumed) == (106, 10)
     assert not any("memory ran out" in notice for notice in report.notices)
     assert clips.read(target).numbers == list(range(26))
+
+
+@pytest.mark.parametrize("wrong", [{"encoder": EncoderOptions(codec="prores")}, {"weights": "x"}])
+def test_starting_over_keeps_what_is_finished_until_it_can_be_done(source, target, wrong):
+    stopped(source, target)
+    kept = segments_in(target)
+    with pytest.raises(VsrdbError):
+        Watch().restore(source, target, replace(OPTIONS, restart=True, **wrong))
+    assert segments_in(target) == kept
+    assert Watch().restore(source, target, OPTIONS).resumed == 20
+
+
+def test_a_file_that_is_no_picture_may_come_into_a_folder_of_pictures(tmp_path):
+    folder = tmp_path / "in"
+    folder.mkdir()
+    (folder / "frame_1.png").touch()
+    before = identity(folder)
+    (folder / ".DS_Store").touch()
+    (folder / "notes.txt").touch()
+    assert identity(folder) == before
+    (folder / "frame_2.png").touch()
+    assert identity(folder) != before

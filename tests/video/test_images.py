@@ -1,3 +1,5 @@
+import subprocess
+from dataclasses import replace
 from fractions import Fraction
 
 import clips
@@ -7,7 +9,8 @@ from restoring import restore_nearest
 from sequences import load, save, sequence
 
 from vsrdb_cli.errors import OptionError, OutputError, VideoError
-from vsrdb_cli.video.images import join_pictures, natural_order
+from vsrdb_cli.video.colour import PQ
+from vsrdb_cli.video.images import join_pictures, natural_order, picture_notices
 from vsrdb_cli.video.reader import open_source
 
 
@@ -110,6 +113,7 @@ def test_a_rate_for_a_video_is_an_error(tmp_path):
 def test_two_pictures_of_one_name_are_an_error(tmp_path):
     source = sequence(tmp_path / "in", numbers=(1, 2))
     save(source / "frame_2.tif", clips.picture(2, 48, 64))
+    save(source / "frame_2.k.png", clips.picture(2, 48, 64))  # between them by the alphabet
     with pytest.raises(VideoError, match=r"one name: frame_2\.png and frame_2\.tif"):
         open_source(source)
 
@@ -164,3 +168,32 @@ def test_a_video_does_not_fit_one_picture(tmp_path):
     with pytest.raises(OutputError, match="is one picture"):
         restore_nearest(source, tmp_path / "out.png")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mp4"]
+
+
+def test_what_pictures_cannot_hold_is_said(tmp_path):
+    source = clips.make(tmp_path / "in.mkv", frames=2, audio=("aac",), audio_seconds=1)
+    with open_source(source) as opened:
+        info = opened.info
+        assert not list(picture_notices(replace(info, streams=())))
+    full = replace(
+        info,
+        chapters=2,
+        timecode="01:00:00:00",
+        metadata={"title": "A"},
+        sample_aspect_ratio=Fraction(4, 3),
+        colour=replace(info.colour, transfer=PQ),
+    )
+    beside, ratio, light = picture_notices(full)
+    assert "audio #1 aac, 2 chapters, timecode 01:00:00:00, title; a .mkv" in beside
+    assert "4:3: they look too narrow" in ratio
+    assert "HDR (PQ)" in light
+
+
+def test_a_files_chapters_are_counted(tmp_path):
+    chapters = [f"[CHAPTER]\nTIMEBASE=1/1\nSTART={n}\nEND={n + 1}\n" for n in (0, 1)]
+    (tmp_path / "c.txt").write_text(";FFMETADATA1\n" + "".join(chapters))
+    clip = clips.make(tmp_path / "in.mkv", frames=50, height=24, width=32)
+    command = ["ffmpeg", "-v", "error", "-i", clip, "-i", tmp_path / "c.txt", "-map_metadata", "1"]
+    subprocess.run([*command, "-c", "copy", tmp_path / "out.mkv"], check=True)
+    with open_source(tmp_path / "out.mkv") as source:
+        assert source.info.chapters == 2

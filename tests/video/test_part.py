@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import subprocess
 from collections import Counter
 from fractions import Fraction
 
@@ -178,3 +180,44 @@ def test_the_sample_is_the_part_with_the_most_bytes(tmp_path):
 def test_a_sample_longer_than_the_video_is_all_of_it(clip):
     with open_source(clip) as whole, trimmed(whole, sample=Fraction(60)) as part:
         assert numbers(part.frames()) == list(range(20))
+
+
+def pgs(*, shown, number, seconds):
+    """A display set of Blu-ray subtitles: a white box, or nothing; it has no duration."""
+
+    def segment(kind, data):
+        return b"PG" + struct.pack(">IIBH", int(seconds * 90000), 0, kind, len(data)) + data
+
+    width, height = 16, 8
+    begin = struct.pack(">HHBHBBBB", 64, 48, 0x10, number, 0x80 * shown, 0, 0, shown)
+    objects = struct.pack(">HBBHH", 0, 0, 0, 4, 4) if shown else b""
+    data = segment(0x16, begin + objects)
+    data += segment(0x17, b"\x01" + struct.pack(">BHHHH", 0, 4, 4, width, height))
+    if shown:
+        picture = struct.pack(">HH", width, height) + (b"\x01" * width + bytes(2)) * height
+        data += segment(0x14, b"\x00\x00\x01\xff\x80\x80\xff")
+        size = struct.pack(">I", len(picture))[1:]
+        data += segment(0x15, struct.pack(">HBB", 0, 0, 0xC0) + size + picture)
+    return data + segment(0x80, b"")
+
+
+def test_subtitles_that_are_pictures_are_cut_though_they_do_not_say_how_long_they_last(
+    tmp_path, clip
+):
+    sets = [(True, 0.08), (False, 0.24), (True, 0.4), (False, 0.56)]
+    data = [pgs(shown=s, number=n, seconds=t) for n, (s, t) in enumerate(sets)]
+    (tmp_path / "in.sup").write_bytes(b"".join(data))
+    source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
+    command = ["ffmpeg", "-v", "error", "-i", str(clip), "-i", str(tmp_path / "in.sup")]
+    subprocess.run([*command, "-map", "0", "-map", "1", "-c", "copy", str(source)], check=True)
+    options = RestoreOptions(weights="nearest", start=Fraction(3, 25), end=Fraction(12, 25))
+    restore_video(source, target, options)
+    was, now = (subtitle_times(path) for path in (source, target))
+    # What is on the screen as the part begins, and what comes within it.
+    assert was[0] < 0.12 < was[1] < was[2] < 0.48
+    assert now == pytest.approx([0, *(t - 0.12 for t in was if 0.12 <= t < 0.48)], abs=2e-3)
+
+
+def subtitle_times(path):
+    with av.open(str(path)) as container:
+        return [float(p.pts * p.time_base) for p in container.demux(subtitles=0) if p.size]

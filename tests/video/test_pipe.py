@@ -98,3 +98,19 @@ def test_what_y4m_cannot_say_is_said(tmp_path):
         assert any("audio" in notice for notice in notices)
         without = list(y4m_notices(replace(reader.info, streams=())))
         assert not any("dropped" in notice for notice in without)
+
+
+def test_lines_of_frames_may_say_more_than_that_one_comes(tmp_path):
+    data = y4m_of(clips.make(tmp_path / "in.mp4", frames=3, height=24, width=32))
+    with PipeReader(io.BytesIO(data.replace(b"\nFRAME\n", b"\nFRAME Ip\n"))) as reader:
+        assert len(list(reader.frames())) == 3
+        assert not reader.report.damage
+    with PipeReader(io.BytesIO(data[:-1].replace(b"\nFRAME\n", b"\nFRAME Ip\n"))) as reader:
+        assert len(list(reader.frames())) == 2
+        assert reader.report.damage
+
+
+def test_of_a_pipe_in_a_pipe_nothing_is_lost(tmp_path):
+    data = y4m_of(clips.make(tmp_path / "in.mp4", frames=2, height=24, width=32))
+    with PipeReader(io.BytesIO(data)) as reader:
+        assert not list(y4m_notices(reader.info))

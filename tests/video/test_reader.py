@@ -1,4 +1,6 @@
+import subprocess
 from fractions import Fraction
+from itertools import pairwise
 
 import av
 import clips
@@ -159,3 +161,32 @@ def test_awkward_names_are_files_like_any_other(tmp_path, name):
     path = clips.make(tmp_path / "in.mp4", frames=2).rename(tmp_path / name)
     with open_source(path) as source:
         assert numbers(source.frames()) == [0, 1]
+
+
+@pytest.mark.parametrize("lost", ["left out", "overwritten"])
+def test_a_transport_stream_with_a_hole_is_damaged(tmp_path, lost):
+    path = clips.make(tmp_path / "in.ts", frames=40, height=48, width=64)
+    data = path.read_bytes()
+    packets = [data[place : place + 188] for place in range(0, len(data), 188)]
+    with open_source(path) as whole:
+        assert len(list(whole.frames())) == 40
+    assert not whole.report.damage
+    middle = slice(len(packets) * 2 // 5, len(packets) * 3 // 5)
+    noise = np.random.default_rng(0).bytes(188)
+    packets[middle] = [] if lost == "left out" else [noise] * len(packets[middle])
+    path.write_bytes(b"".join(packets))
+    with open_source(path) as holed:
+        assert len(list(holed.frames())) < 40
+    assert holed.report.damage
+
+
+def test_an_avi_which_says_only_when_to_decode_is_shown_evenly(tmp_path):
+    path = tmp_path / "in.avi"
+    clip = clips.make(tmp_path / "in.mp4", frames=12, height=48, width=64)
+    subprocess.run(["ffmpeg", "-v", "error", "-i", clip, "-c", "copy", str(path)], check=True)
+    with open_source(path) as source:
+        seen = list(source.frames())
+        base = source.info.time_base
+    assert [clips.number_in(f.rgb.permute(1, 2, 0).numpy()) for f in seen] == list(range(12))
+    gaps = {(after.pts - before.pts) * base for before, after in pairwise(seen[:10])}
+    assert gaps == {Fraction(1, 25)}

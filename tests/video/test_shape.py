@@ -10,6 +10,7 @@ from probing import ffprobe
 from restoring import restore_nearest
 from sequences import load, save
 
+from vsrdb_cli.errors import OutputError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.interlace import look
@@ -315,3 +316,13 @@ def test_the_smallest_picture_is_restored(tmp_path):
     restore_nearest(tmp_path / "in.png", tmp_path / "out.mp4")
     stream = ffprobe(tmp_path / "out.mp4")["streams"][0]
     assert (stream["width"], stream["height"], stream["nb_frames"]) == (4, 4, "1")
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_a_size_that_cuts_chroma_in_half_is_refused_before_the_work(tmp_path, codec):
+    source = clips.make(tmp_path / "in.mkv", frames=1, height=65, width=91, codec="ffv1",
+                        pix_fmt="yuv444p", options={})  # fmt: skip
+    with pytest.raises(OutputError, match=f"273x195, but {codec} in yuv420p needs even sizes"):
+        restore_nearest(source, tmp_path / "out.mp4", codec=codec, scale=3)
+    restore_nearest(source, tmp_path / "out.mp4", codec=codec, scale=3, pix_fmt="yuv444p")
+    assert clips.read(tmp_path / "out.mp4").images[0].shape == (195, 273, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from vsrdb_cli.jobs.journal import identity, size_of
 from vsrdb_cli.options import RestoreOptions
 
 NAME = ".vsrdb-batch.json"
+_DAMAGE = "damage"
 
 
 class Finished:
@@ -31,16 +33,26 @@ class Finished:
         self._file = folder / NAME
         self._folder = folder
         self._options = _facts_of(options)
+        self._strict = options.strict
         self._restart = restart
         self._entries: dict[str, Any] = {} if restart else self._read()
 
     def holds(self, item: Item) -> bool:
         """Whether an input is finished."""
         entry = self._entries.get(self._key(item))
-        return entry is not None and entry == self._entry(item)
+        if entry is None or (self._strict and self.damage(item)):
+            return False
+        return {**entry, _DAMAGE: None} == {**(self._entry(item) or {}), _DAMAGE: None}
 
-    def enter(self, item: Item) -> None:
+    def damage(self, item: Item) -> tuple[str, ...]:
+        """What of an input that is finished could not be read."""
+        return tuple(self._entries.get(self._key(item), {}).get(_DAMAGE, ()))
+
+    def enter(self, item: Item, damage: Sequence[str]) -> None:
         """Enter an input whose output is in its place.
+
+        Args:
+            damage: what of the input could not be read.
 
         Raises:
             OutputError: the file cannot be written.
@@ -48,6 +60,7 @@ class Finished:
         entry = self._entry(item)
         if entry is None:
             return
+        entry[_DAMAGE] = list(damage)
         if not self._restart:
             self._entries = self._read() | self._entries  # another run may work in this folder
         self._entries[self._key(item)] = entry

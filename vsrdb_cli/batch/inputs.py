@@ -110,7 +110,7 @@ def find(
         if not source.is_dir():
             batch.items.append(Item(source, target / _output_name(source, suffix)))
             continue
-        inside = target / source.name if len(sources) > 1 else target
+        inside = target / source.resolve().name if len(sources) > 1 else target
         if inside.exists() and inside.samefile(source):
             raise OutputError(
                 f"{inside} is the input itself",

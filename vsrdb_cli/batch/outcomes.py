@@ -32,7 +32,8 @@ class Status(Enum):
 class Outcome:
     """What became of an item.
 
-    reason: why it was skipped. details: a traceback, where the error is not the user's.
+    reason: why it was skipped. damage: what of the source could not be read, now or by the run that
+    finished it. details: a traceback, where the error is not the user's.
     """
 
     item: Item
@@ -41,11 +42,7 @@ class Outcome:
     error: BaseException | None = None
     reason: str | None = None
     details: str | None = None
-
-    @property
-    def damage(self) -> tuple[str, ...]:
-        """What of the source could not be read, though it was restored."""
-        return self.report.damage if self.report is not None else ()
+    damage: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """For a report file: plain values, None where there is nothing to say."""
@@ -89,15 +86,16 @@ def attempt(
     if item.problem is not None:
         return Outcome(item, Status.FAILED, error=item.problem)
     if reason := why_skipped(item, skip_existing=skip_existing, finished=finished):
-        return Outcome(item, Status.SKIPPED, reason=reason)
+        damage = finished.damage(item) if finished is not None and finished.holds(item) else ()
+        return Outcome(item, Status.SKIPPED, reason=reason, damage=damage)
     try:
         if new_folders:
             item.target.parent.mkdir(parents=True, exist_ok=True)
         report = restore(item)
         if finished is not None:
             with suppress(OutputError):  # restored it is, even if the next run will not know
-                finished.enter(item)
-        return Outcome(item, Status.RESTORED, report)
+                finished.enter(item, report.damage)
+        return Outcome(item, Status.RESTORED, report, damage=report.damage)
     except VsrdbError as error:
         return Outcome(item, Status.FAILED, error=error)
     except Exception as error:  # a night's work must not end at one file that breaks us

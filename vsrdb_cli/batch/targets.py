@@ -67,8 +67,12 @@ def check_targets(batch: Batch) -> None:
         elif len(same[real]) > 1:
             others = ", ".join(str(s) for s in same[real] if s != item.source)
             problem = OutputError(
-                f"{item.target} would also be the output of {others}",
-                hint="rename one of them, or restore them into different folders",
+                f"{item.target} would also be the output of {others}"
+                if others
+                else f"{item.source} is named more than once",
+                hint="rename one of them, or restore them into different folders"
+                if others
+                else "name it once",
             )
         if problem is not None:
             batch.items[index] = Item(item.source, item.target, problem)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sys
@@ -165,6 +166,8 @@ def restore(
             f"--quiet and {'--verbose' if verbose else '--progress json'} exclude each other",
             hint="omit one of them",
         )
+    if log_file is not None:
+        _check_log(log_file, [*paths, output, options["report"], options["page"]])
     shown = displays.choose(progress=progress, quiet=quiet, verbose=verbose, log_file=log_file)
     rows = progress == "bar" and not quiet
     restoration: Restoration | None = None
@@ -233,6 +236,15 @@ def _paths(
             hint="vsrdb restore IN - | ffmpeg -i - OUT",
         )
     return [Path(name) for name in named], Path(output)
+
+
+def _check_log(log_file: Path, others: Sequence[str | Path | None]) -> None:
+    for other in others:
+        if other is not None and os.path.realpath(other) == os.path.realpath(log_file):
+            raise OptionError(
+                f"the log file {log_file} would write into an input or output",
+                hint="choose another file",
+            )
 
 
 def _say_stopped(stop: KeyboardInterrupt, shown: Display, restoration: Restoration | None) -> None:

@@ -170,11 +170,6 @@ class Restoration:
                 if notice not in report.damage:
                     told(notice)
             display.done(report)
-            if report.damage:
-                display.damage(
-                    f"{report.output}: not all of the source could be read:"
-                    f" {'; '.join(report.damage)}"
-                )
         elif error is None:
             display.skipped(outcome.item.target, outcome.reason or "")
         elif isinstance(error, VsrdbError):
@@ -183,6 +178,11 @@ class Restoration:
             display.error(
                 f"{outcome.item.source}: {type(error).__name__}: {error}",
                 f"this is a bug in vsrdb; please report it with these lines:\n{outcome.details}",
+            )
+        if outcome.damage:
+            display.damage(
+                f"{outcome.item.target}: not all of the source could be read:"
+                f" {'; '.join(outcome.damage)}"
             )
 
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 PAGE_SUFFIXES = (".html", ".htm")
 README = "README.txt"
+_WRITTEN = (".png", ".npz", ".txt")
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,8 @@ def _check_target(source: Path, target: Path, *, is_page: bool, overwrite: bool)
     if target.is_file():
         raise OutputError(f"{target} is a file, not a folder", hint="choose another folder")
     if target.exists() and any(target.iterdir()):
-        ours = (target / README).exists()
+        strange = any(file.suffix.lower() not in _WRITTEN for file in target.iterdir())
+        ours = (target / README).exists() and not strange
         if not (overwrite and ours):
             raise OutputError(
                 f"the folder {target} is not empty",
@@ -198,7 +200,7 @@ def _write_folder(
                 lines += ["", str(raw_format)]
             text = "\n".join(lines).rstrip() + "\n"
             (temporary / README).write_text(text, "utf-8", errors="replace")
-        put_in_place(temporary, target, overwrite=True)
+        put_in_place(temporary, target, overwrite=True, replaced=_WRITTEN)
     finally:
         remove(temporary)
     return arrays

@@ -19,6 +19,7 @@ from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.files import remove, whole
 from vsrdb_cli.jobs.division import Division
+from vsrdb_cli.video.images import picture_files
 from vsrdb_cli.video.info import ReadReport
 
 # How much of a file's beginning and of its end says that it is still the same one.
@@ -31,11 +32,10 @@ def identity(source: Path) -> dict[str, str]:
     if source.is_dir():
         lines = [
             f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}"
-            for file in sorted(source.iterdir())
-            if file.is_file()
+            for file in picture_files(source)
         ]
         digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
-        return {"input": f"a folder of {len(lines)} files, {digest[:16]}"}
+        return {"input": f"a folder of {len(lines)} pictures, {digest[:16]}"}
     stat = source.stat()
     digest_of = hashlib.sha256()
     with source.open("rb") as file:
@@ -88,9 +88,8 @@ class Journal:
     def __enter__(self) -> Self:
         self._take_lock()
         try:
-            if self._restart:
-                self._clear()
-            self._read()
+            if not self._restart:
+                self._read()
             for left in self.folder.glob(".vsrdb-*.part"):
                 remove(left)
         except BaseException:
@@ -156,6 +155,8 @@ class Journal:
         self, division: Division, tile: int | None, read: ReadReport, runner: RunnerInfo
     ) -> None:
         """Enter the division, the side of the tiles, what the first pass noticed, and what runs."""
+        if self._restart:  # only now is it known that the job can be done
+            self._clear()
         self._record.plan, self._record.tile = division.to_json(), tile
         self._record.read, self._record.runner = asdict(read), asdict(runner)
         self._write()

@@ -18,6 +18,7 @@ from vsrdb_cli.jobs.segments import Job, Listener
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.tiling import tile_in_use
 from vsrdb_cli.video.frame import FrameSource
+from vsrdb_cli.video.images import WRITTEN
 from vsrdb_cli.video.info import Kind, VideoInfo
 from vsrdb_cli.video.output import Output, settle_output
 from vsrdb_cli.video.pipe import PIPE
@@ -260,7 +261,7 @@ class _Run:
             on_damage=lost.append,
         )
         journal.enter_joined(joined)
-        put_in_place(joined, self.target, overwrite=self.options.overwrite)
+        put_in_place(joined, self.target, overwrite=self.options.overwrite, replaced=WRITTEN)
 
 
 def _job(reader: FrameSource, options: RestoreOptions, output: Output, journal: Journal) -> Job:

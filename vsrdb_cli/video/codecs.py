@@ -14,6 +14,7 @@ class Encoder:
         name: FFmpeg's.
         pix_fmts: for 8 bit and for more.
         largest, smallest: (height, width) it opens at.
+        whole_chroma: it takes no picture that ends within a pixel of its chroma.
         crf, preset: defaults; None if the encoder has no such thing.
         crf_option, crf_range: what the encoder calls it; of `--crf`, both ends included.
         preset_option: what the encoder calls its preset.
@@ -32,6 +33,7 @@ class Encoder:
     presets: tuple[str, ...] = ()
     smallest: tuple[int, int] = (4, 4)
     largest: tuple[int, int] = (16384, 16384)
+    whole_chroma: bool = False
     fixed: Mapping[str, str] = field(default_factory=dict)
     bits_per_pixel: float = 0.05
 
@@ -48,6 +50,7 @@ ENCODERS: Mapping[str, Encoder] = {
         crf=16,
         preset="veryfast",
         presets=_X26X_PRESETS,
+        whole_chroma=True,
         largest=(8640, 16384),
     ),
     "hevc": Encoder(
@@ -56,6 +59,7 @@ ENCODERS: Mapping[str, Encoder] = {
         crf=20,
         preset="fast",
         presets=_X26X_PRESETS,
+        whole_chroma=True,
         # Between 32 and 64 pixels it writes beyond its memory (x265 216), and may end the process.
         smallest=(64, 64),
         largest=(8640, 16384),

@@ -59,6 +59,11 @@ class Colour:
         """Whether the signal is PQ or HLG, which the network has never seen."""
         return self.transfer in (PQ, HLG)
 
+    @property
+    def hdr_name(self) -> str:
+        """How HDR colours are called."""
+        return "PQ" if self.transfer == PQ else "HLG"
+
 
 SDR = Colour(BT709, TV, *COMPANIONS[BT709])
 

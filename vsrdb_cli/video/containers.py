@@ -143,6 +143,6 @@ def suffix_of(path: Path) -> str:
         raise OptionError(
             f"{path.name}: no video is written to '{suffix or 'a name without an ending'}'",
             hint=f"end the output's name in one of: {' '.join(CONTAINERS)}"
-            " (or a folder, with a / at the end, for pictures)",
+            f" (or, for pictures, make the folder first: mkdir '{path}')",
         )
     return suffix

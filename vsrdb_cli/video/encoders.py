@@ -68,6 +68,7 @@ def choose(
     _check_size(codec, encoder, height, width)
     pix_fmt = options.pix_fmt or encoder.pix_fmts[0 if info.bit_depth == 8 else 1]
     _check_pix_fmt(encoder, pix_fmt)
+    _check_chroma(codec, encoder, pix_fmt, height, width)
     shallow = bit_depth(av.VideoFormat(pix_fmt)) == 8
     if info.colour.hdr and shallow:
         raise OptionError(
@@ -182,6 +183,16 @@ def _check_pix_fmt(encoder: Encoder, pix_fmt: str) -> None:
         raise OptionError(
             f"{encoder.name} has no pixel format '{pix_fmt}'",
             hint=f"choose one of: {', '.join(known)}",
+        )
+
+
+def _check_chroma(codec: str, encoder: Encoder, pix_fmt: str, height: int, width: int) -> None:
+    chroma = av.VideoFormat(pix_fmt)
+    cut = chroma.chroma_height(2) == 1 and height % 2, chroma.chroma_width(2) == 1 and width % 2
+    if encoder.whole_chroma and any(cut):
+        raise OutputError(
+            f"the output would be {width}x{height}, but {codec} in {pix_fmt} needs even sizes",
+            hint="choose --scale 4 or 2, --pix-fmt yuv444p, or --codec av1",
         )
 
 

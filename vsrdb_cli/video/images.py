@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -54,6 +54,16 @@ SUFFIXES = (*WRITTEN, ".jpg", ".jpeg")
 _BITS_PER_PIXEL = {8: 4.0, 16: 8.0}  # a low guess
 
 
+def picture_files(folder: Path) -> list[Path]:
+    """The pictures in a folder, as people count; hidden files are none."""
+    files = [
+        file
+        for file in folder.iterdir()
+        if file.is_file() and file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+    ]
+    return sorted(files, key=lambda file: natural_order(file.name))
+
+
 def natural_order(name: str) -> list[tuple[int, str]]:
     """A key that sorts names as people count: frame_2 before frame_10."""
     return [(int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", name) if p]
@@ -67,7 +77,7 @@ def check_pictures(path: Path, info: VideoInfo, scale: int, *, overwrite: bool) 
     """
     if _is_single(path):
         check_file(path.absolute(), info.path, overwrite=overwrite)
-        if info.frame_count != 1:
+        if info.frame_count not in (1, None):  # unknown of a pipe; a second one is refused then
             raise _too_many(path)
     else:
         _check_pictures_folder(path, info.path, overwrite=overwrite)
@@ -163,7 +173,7 @@ class PictureWriter:
                 f" the source {frames}",
                 hint=f"it is kept as {kept}; please report this with the source",
             )
-        put_in_place(self._temporary, self.path, overwrite=self._overwrite)
+        put_in_place(self._temporary, self.path, overwrite=self._overwrite, replaced=WRITTEN)
         return self.path
 
     def abort(self) -> None:
@@ -182,6 +192,22 @@ class PictureWriter:
         traceback: TracebackType | None,
     ) -> None:
         self.abort()
+
+
+def picture_notices(info: VideoInfo) -> Iterator[str]:
+    """What pictures cannot hold of a source, one line each."""
+    if info.beside:
+        dropped = ", ".join(info.beside)
+        yield f"dropped, because pictures cannot hold it: {dropped}; a .mkv output keeps it"
+    ratio = info.sample_aspect_ratio
+    if ratio is not None and ratio != 1:
+        yield (
+            f"pictures have square pixels, those of the source are {ratio.numerator}:"
+            f"{ratio.denominator}: they look too {'narrow' if ratio > 1 else 'wide'}"
+        )
+    if info.colour.hdr:
+        name = info.colour.hdr_name
+        yield f"pictures cannot say that their colours are HDR ({name}): viewers show them wrong"
 
 
 def picture_encoder(
@@ -212,6 +238,10 @@ def join_pictures(segments: Sequence[Path], target: Path, *, named: bool) -> Pat
         name = picture.name if named else f"frame_{number:06d}{picture.suffix}"
         try:
             os.link(picture, target / name)
+        except FileExistsError:
+            raise OutputError(
+                f"two pictures of {target} would be called {name}", hint="rename one of the source"
+            ) from None
         except OSError:
             shutil.copy2(picture, target / name)
     return target

@@ -99,6 +99,7 @@ class VideoInfo:
         streams: all but the main video, in the order of the file.
         metadata: what the file says of itself: title, artist and the like.
         timecode: the time of day of the first frame, such as 10:00:00:00.
+        chapters: how many.
         pictures: file names, one per frame, where the source is pictures.
         notices: what the reader changes or leaves out, one line each.
         assumed: what the file leaves open, and what it is taken for, one line each.
@@ -131,6 +132,7 @@ class VideoInfo:
     streams: tuple[StreamInfo, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     timecode: str | None = None
+    chapters: int = 0
     pictures: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
@@ -179,6 +181,16 @@ class VideoInfo:
     def frame_ticks(self) -> int:
         """The usual length of one frame, in ticks of `time_base`."""
         return max(1, round(1 / self.rate / self.time_base))
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """What the file holds beside its pictures, a few words each."""
+        streams = [str(stream) for stream in self.streams if not stream.remade]
+        if self.kind is not Kind.VIDEO:
+            return tuple(streams)
+        chapters = [count(self.chapters, "chapter")] if self.chapters else []
+        timecode = [f"timecode {self.timecode}"] if self.timecode else []
+        return (*streams, *chapters, *timecode, *self.metadata)
 
     @property
     def timeline(self) -> Timeline:

@@ -13,7 +13,13 @@ from vsrdb_cli.video.containers import CONTAINERS, suffix_of
 from vsrdb_cli.video.encoders import Encoding, choose
 from vsrdb_cli.video.frame import FrameSink
 from vsrdb_cli.video.frame_encoder import check_asked
-from vsrdb_cli.video.images import WRITTEN, PictureWriter, check_pictures, join_pictures
+from vsrdb_cli.video.images import (
+    WRITTEN,
+    PictureWriter,
+    check_pictures,
+    join_pictures,
+    picture_notices,
+)
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.join import join, segment_suffix
 from vsrdb_cli.video.muxer import muxing_notices
@@ -91,17 +97,16 @@ def settle_output(
 ) -> Output:
     """Settle an output for the frames of a source, `scale` times as large; nothing is written.
 
-    A name with a video's ending gives a video; a folder (a name without an ending, or with a /
-    at its end) or a picture's ending gives pictures; "-" is y4m on stdout.
+    A name with a video's ending gives a video; a folder (one that is there, or a name without an
+    ending) or a picture's ending gives pictures; "-" is y4m on stdout.
 
     Raises:
         OutputError, OptionError: it cannot be written as asked.
     """
     if Path(path) == PIPE:
         return StreamOutput(info, scale)
-    folder = str(path).endswith("/")
     path = Path(path)
-    if folder or path.is_dir() or path.suffix.lower() in ("", *WRITTEN):
+    if path.is_dir() or path.suffix.lower() in ("", *WRITTEN):
         check_pictures(path, info, scale, overwrite=overwrite)
         return PicturesOutput(path, info, scale, overwrite)
     options = options or EncoderOptions()
@@ -188,10 +193,7 @@ class PicturesOutput(Output):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        if not self.info.streams:
-            return ()
-        dropped = ", ".join(str(stream) for stream in self.info.streams)
-        return (f"dropped, because pictures cannot hold it: {dropped}; a .mkv output keeps it",)
+        return tuple(picture_notices(self.info))
 
     @property
     def description(self) -> str:

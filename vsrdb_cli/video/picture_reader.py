@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from itertools import islice, pairwise
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -18,7 +18,7 @@ from vsrdb_cli.video.colour import BT709, TV, Colour
 from vsrdb_cli.video.container import main_video, open_input, reason
 from vsrdb_cli.video.conversion import ToRgb
 from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.images import SUFFIXES, natural_order
+from vsrdb_cli.video.images import SUFFIXES, picture_files
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
 from vsrdb_cli.video.orientation import orientation_of, upright, upright_size
 from vsrdb_cli.video.probe import probe
@@ -53,14 +53,12 @@ class PictureReader:
         Raises:
             VideoError: there are none, numbers are missing, or sizes differ.
         """
-        visible = [f for f in folder.iterdir() if f.is_file() and not f.name.startswith(".")]
-        files = [f for f in visible if f.suffix.lower() in SUFFIXES]
+        files = picture_files(folder)
         if not files:
             raise VideoError(
                 f"the folder {folder} holds no pictures ({', '.join(SUFFIXES)})",
                 hint="give a video file, or a folder of PNG, TIFF or JPEG pictures",
             )
-        files.sort(key=lambda file: natural_order(file.name))
         _check_names(files)
         _check_numbers(files)
         info = _info(folder, Kind.PICTURES, files, rate or USUAL_RATE)
@@ -71,6 +69,7 @@ class PictureReader:
             )
             info = replace(info, assumed=(assumed,))
         _check_sizes(files, info)
+        visible = [f for f in folder.iterdir() if f.is_file() and not f.name.startswith(".")]
         left = len(visible) - len(files)
         if left:
             others = f"{left} other files" if left > 1 else "one other file"
@@ -152,10 +151,12 @@ def _info(path: Path, kind: Kind, files: list[Path], rate: Fraction) -> VideoInf
 
 def _check_names(files: list[Path]) -> None:
     """Outputs have the pictures' names with another ending, and two of one name would be one."""
-    for before, after in pairwise(sorted(files)):
-        if before.stem == after.stem:
+    by_stem: dict[str, Path] = {}
+    for file in files:
+        before = by_stem.setdefault(file.stem, file)
+        if before is not file:
             raise VideoError(
-                f"two pictures have one name: {before.name} and {after.name}",
+                f"two pictures have one name: {before.name} and {file.name}",
                 hint="keep one of them",
             )
 

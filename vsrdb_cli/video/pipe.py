@@ -36,20 +36,47 @@ _FRAME = b"FRAME\n"
 _PIX_FMTS = {8: ("yuv420p", "420mpeg2"), 16: ("yuv420p10le", "420p10 XYSCSS=420P10")}
 
 
-class _Counted:
-    """A stream that can only be read, and how much of it has been."""
+class _Watched:
+    """A stream that can only be read, and whether it ends where a frame does.
+
+    y4m is a line of text, and for each frame another line and its samples.
+
+    Attributes:
+        samples: bytes of a frame's samples; what is read before they are known waits.
+    """
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
-        self.count = 0
-        self.header = b""
+        self._ahead = bytearray()
+        self._lines = 0
+        self._left = 0  # bytes of the frame that is being read
+        self.samples: int | None = None
 
     def read(self, size: int) -> bytes:
         data = self._stream.read(size)
-        self.count += len(data)
-        if b"\n" not in self.header:
-            self.header += data.partition(b"\n")[0] + b"\n"[: b"\n" in data]
+        self._ahead += data
+        if self.samples is not None:
+            self._follow(self.samples)
         return data
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether what was read so far ends with a whole frame."""
+        self._follow(self.samples or 0)
+        return not self._ahead and not self._left
+
+    def _follow(self, samples: int) -> None:
+        while self._ahead:
+            if self._left:
+                taken = min(self._left, len(self._ahead))
+                self._left -= taken
+            else:
+                taken = self._ahead.find(b"\n") + 1
+                if not taken:
+                    return
+                self._left = samples if self._lines else 0
+                self._lines += 1
+            del self._ahead[:taken]
 
 
 class PipeReader:
@@ -61,7 +88,7 @@ class PipeReader:
 
     def __init__(self, stream: BinaryIO | None = None) -> None:
         self.report = ReadReport()
-        self._stream = _Counted(stream or sys.stdin.buffer)
+        self._stream = _Watched(stream or sys.stdin.buffer)
         try:
             self._container = av.open(self._stream, "r", format="yuv4mpegpipe")
             self._decoded = self._container.decode(video=0)
@@ -77,6 +104,7 @@ class PipeReader:
                 "the video on stdin is interlaced",
                 hint="deinterlace it first, for example with: ffmpeg -i IN -vf bwdif=0 ...",
             )
+        self._stream.samples = sum(len(plane) for plane in _planes(first))
         self._frames: Iterator[VideoFrame] | None = chain([first], self._decoded)
         self.info = _info(self._container, first)
 
@@ -86,14 +114,11 @@ class PipeReader:
         if first or last is not None or frames is None:
             raise ValueError("a pipe can be read only once")
         to_rgb = ToRgb(self.info.codec, self.info.colour, self.info.bit_depth)
-        size = 0
         for index, frame in enumerate(frames):
-            size = len(_FRAME) + sum(len(plane) for plane in _planes(frame))
             self.report.frames = index + 1
             yield Frame(to_rgb(frame), index, 1)
         # A stream that stops within a frame ends without a word; what came before it is whole.
-        if self._stream.count > len(self._stream.header) + self.report.frames * size:
-            self.report.read_errors += 1
+        self.report.read_errors += not self._stream.is_whole
 
     def __enter__(self) -> Self:
         return self
@@ -143,13 +168,14 @@ def _info(container: InputContainer, first: VideoFrame) -> VideoInfo:
 
 def y4m_notices(info: VideoInfo) -> Iterator[str]:
     """What y4m cannot hold of a source, one line each."""
-    name = {BT709: "BT.709", BT2020_NCL: "BT.2020"}.get(info.colour.matrix, "BT.601")
-    yield f"y4m cannot say that the colours are {name}: tell the program that reads it"
+    if info.kind is not Kind.PIPE:  # which came without a word, too
+        name = {BT709: "BT.709", BT2020_NCL: "BT.2020"}.get(info.colour.matrix, "BT.601")
+        light = f" {info.colour.hdr_name}" if info.colour.hdr else ""
+        yield f"y4m cannot say that the colours are {name}{light}: tell the program that reads it"
     if info.kind is Kind.VIDEO:
         yield f"y4m has no timestamps: frames are sent at a constant {float(info.rate):g} fps"
-    if info.streams:
-        dropped = ", ".join(str(stream) for stream in info.streams)
-        yield f"dropped, because y4m cannot hold it: {dropped}"
+    if info.beside:
+        yield f"dropped, because y4m cannot hold it: {', '.join(info.beside)}"
 
 
 class PipeWriter:

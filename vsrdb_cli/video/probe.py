@@ -101,6 +101,7 @@ def probe(path: Path) -> VideoInfo:
             ),
             metadata=kept_metadata(container),
             timecode=timecode_of(container, stream),
+            chapters=len(container.chapters()),
             notices=tuple(
                 _notices(
                     interlacing,

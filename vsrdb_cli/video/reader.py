@@ -62,7 +62,7 @@ def open_source(
     _refuse_rate(rate, str(path))
     if info.colour.hdr and hdr is Hdr.REFUSE:
         raise VideoError(
-            f"{path} is HDR video ({'PQ' if info.colour.transfer == PQ else 'HLG'}), which the"
+            f"{path} is HDR video ({info.colour.hdr_name}), which the"
             " network has not been trained on",
             hint="add --hdr sdr (converted to BT.709) or --hdr keep (restored as it is, 10-bit"
             f" {'BT.2020' if info.colour.matrix == BT2020_NCL else 'HDR'} out)",
@@ -226,8 +226,12 @@ class VideoReader:
         with open_input(info.path) as container:
             stream = main_video(container, info.path)
             demuxer = Demuxer(container, stream)
+            corrupt = 0
+            # An AVI says when to decode, not when to show; FFmpeg makes the latter of the former.
+            untimed = container.format.name == "avi"
             for packet in demuxer:
-                report.read_errors = demuxer.errors
+                corrupt += packet.is_corrupt
+                report.read_errors = demuxer.errors + corrupt
                 if packet.size:
                     clock.mend(packet)
                     report.clock_restarts = clock.restarts
@@ -238,8 +242,11 @@ class VideoReader:
                 except FFmpegError:
                     report.damaged_packets += 1
                     continue
-                yield from decoded
-            report.read_errors = demuxer.errors
+                for frame in decoded:
+                    if untimed:
+                        frame.pts = frame.dts
+                    yield frame
+            report.read_errors = demuxer.errors + corrupt
 
     def __enter__(self) -> Self:
         return self

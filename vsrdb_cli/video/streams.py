@@ -70,6 +70,7 @@ class SideStreams:
         self._converters: dict[int, TextConverter] = {}
         self._clocks: dict[int, SideClock] = {}
         self._last_dts: dict[int, int] = {}
+        self._before: dict[int, Packet[Any]] = {}  # subtitles that are shown until the next one
         self._ready: deque[Packet[Any]] = deque()
         self._covers = 0
         self._end = info.cut.seconds if info.cut else None
@@ -125,6 +126,9 @@ class SideStreams:
         """Write all that is left; sound may go on after the last picture."""
         while self._targets and self._fill():
             self._mux(self._ready.popleft())
+        for packet in self._before.values():
+            self._write(packet)
+        self._before.clear()
         if not self._hides:
             # What begins before the first picture cannot stand before 0: all is moved for it, by
             # whole milliseconds.
@@ -189,6 +193,12 @@ class SideStreams:
             packet.dts = packet.pts
         if not self._is_cover(index) and not self._cut(packet):
             return
+        if index in self._before:
+            self._write(self._before.pop(index))
+        self._write(packet)
+
+    def _write(self, packet: Packet[Any]) -> None:
+        index = packet.stream.index
         try:
             if index in self._converters:
                 converted = self._converters[index](packet)
@@ -226,6 +236,16 @@ class SideStreams:
             return False
         if packet.stream.type != "subtitle":
             return end > 0
+        return self._cut_subtitle(packet, begin, end)
+
+    def _cut_subtitle(self, packet: Packet[Any], begin: Fraction, end: Fraction) -> bool:
+        if begin == end:
+            # It lasts until the next one, as pictures do: the last from before the part is kept,
+            # and shown from the part's beginning on.
+            if begin < 0:
+                packet.pts = packet.dts = 0
+                self._before[packet.stream.index] = packet
+            return begin >= 0
         shown = max(begin, Fraction(0))
         hidden = end if self._end is None else min(end, self._end)
         if hidden <= shown:
