@@ -13,7 +13,7 @@ from vsrdb_cli.commands.click_options import options_of
 from vsrdb_cli.commands.restore import restore
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.jobs.run import work_folder
-from vsrdb_cli.options import EncoderOptions, RestoreOptions, declared_options, flag_of
+from vsrdb_cli.options import EncoderOptions, Hdr, RestoreOptions, declared_options, flag_of
 from vsrdb_cli.restore import restore_video
 
 DECLARED = list(declared_options())
@@ -175,3 +175,14 @@ def test_options_may_be_changed_one_by_one_and_are_checked_again():
 def test_one_device_and_several_exclude_each_other_for_programs_too():
     with pytest.raises(OptionError, match="--device and --devices exclude each other"):
         RestoreOptions(device="cpu", devices=("cpu", "cpu"))
+
+
+def test_a_choice_that_is_none_tells_the_choices_to_programs_too():
+    with pytest.raises(OptionError, match="--hdr foo is not possible") as refused:
+        RestoreOptions(hdr="foo")
+    assert refused.value.hint == "choose refuse or keep or sdr"
+    assert RestoreOptions(hdr=Hdr.KEEP) == RestoreOptions(hdr="keep")
+
+
+def test_the_first_gpu_is_one_device_by_whichever_name():
+    assert RestoreOptions(devices=("cuda", "cuda:0")).devices == ("cuda:0", "cuda:0")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import shutil
 import tempfile
@@ -20,6 +19,7 @@ import torch
 
 from vsrdb_cli import __version__
 from vsrdb_cli.backends import ENGINES, load_runner
+from vsrdb_cli.backends.devices import cores
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
 from vsrdb_cli.checkpoints.registry import bundled_models, default_weights
 from vsrdb_cli.errors import VsrdbError
@@ -109,13 +109,11 @@ def _versions() -> Iterator[Finding]:
 
 
 def _devices() -> Iterator[Finding]:
-    counted = getattr(os, "sched_getaffinity", None)  # not everywhere
-    cores = len(counted(0)) if counted else os.cpu_count()
     yield Finding(
         "device",
         "cpu",
         State.WORKS,
-        f"{cores} cores, {torch.backends.cpu.get_cpu_capability()}, torch uses"
+        f"{cores()} cores, {torch.backends.cpu.get_cpu_capability()}, torch uses"
         f" {torch.get_num_threads()} threads",
     )
     for index in range(torch.cuda.device_count()):

@@ -46,7 +46,8 @@ def read_devices(value: str | tuple[str, ...]) -> tuple[str, ...]:
     devices = tuple(name.strip() for name in named)
     if not all(devices) or "auto" in devices:
         raise ValueError("name each device, as in cuda:0,cuda:1")
-    return tuple(read_device(name) for name in devices)
+    # By one name each, since those of the same device share its memory.
+    return tuple("cuda:0" if name == "cuda" else read_device(name) for name in devices)
 
 
 def read_device(value: str) -> str:

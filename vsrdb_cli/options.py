@@ -87,15 +87,16 @@ class _Options:
 
 def _checked(entry: Field[Any], declared: Option, value: Any) -> Any:
     name = flag_of(entry)
+    told = value.value if isinstance(value, Enum) else value
+    if declared.choices and told not in declared.choices:
+        raise OptionError(
+            f"--{name} {told} is not possible", hint=f"choose {' or '.join(declared.choices)}"
+        )
     if declared.read is not None:
         try:
             return declared.read(value)
         except ValueError as error:
             raise OptionError(f"--{name} {value} is not possible", hint=str(error)) from None
-    if declared.choices and value not in declared.choices:
-        raise OptionError(
-            f"--{name} {value} is not possible", hint=f"choose {' or '.join(declared.choices)}"
-        )
     if declared.between is not None:
         low, high = declared.between
         if not isinstance(value, int | float | Fraction) or not low <= value <= high:

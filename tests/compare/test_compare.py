@@ -138,6 +138,7 @@ def test_where_the_first_video_is_the_part_only_what_both_show_is_shown():
     data = compared("a.mkv", "b.mkv")
     assert data["frames"] == list(range(6, 13))
     assert "a.mkv beginning 0.240 s into b.mkv" in data["said"]
+    assert compared("a.mkv", "b.mkv", "--frames", "5")["frames"] == list(range(6, 11))
 
 
 def test_videos_of_other_lengths_that_nothing_proves_are_refused():

@@ -202,3 +202,14 @@ def test_when_no_node_is_left_the_run_ends_with_what_helps(run):
     with pytest.raises(BackendError, match="no node of the Ray cluster is left") as error:
         run(0, all_die)
     assert "with or without --ray" in error.value.hint
+
+
+def test_every_worker_of_a_node_has_a_name_of_its_own(monkeypatch):
+    ray = StandIn(0, lambda ray, chance: None)
+    monkeypatch.setattr(team, "actor_on", lambda ray, kind, node, memory: [Actor(node)] * 4)
+    monkeypatch.setattr(team, "nodes", lambda ray: ray.living[:1])
+    monkeypatch.setattr(team, "check_alive", lambda ray: None)
+    workers = team.Team(ray, Settings("nearest", None, "cpu", "float32"), 0, {}, 60.0)
+    workers.gather()
+    names = [member.name for member in workers.members]
+    assert names == ["node0", "node0-id0", "node0-id0-2", "node0-id0-3"]

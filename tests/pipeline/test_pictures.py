@@ -140,3 +140,9 @@ def test_pictures_that_take_turns_in_one_memory_stay_apart(dtype):
     values = [0, 1, 0, 1] if dtype == torch.uint8 else [0.0, 0.2, 0.4, 0.6]
     after = list(restore_frames((memory.fill_(value) for value in values), NEAREST))
     assert [picture[0, 0, 0].item() for picture in after] == pytest.approx(values)
+
+
+def test_numbers_in_the_other_order_of_bytes_are_taken():
+    picture = COLOURS.permute(1, 2, 0).numpy()
+    (after,) = restored(picture.astype(picture.dtype.newbyteorder(">")))
+    np.testing.assert_array_equal(after[::4, ::4], picture)

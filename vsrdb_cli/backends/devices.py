@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import torch
 
 from vsrdb_cli.errors import BackendError
@@ -43,3 +45,9 @@ def find_device(name: str) -> torch.device:
             f"vsrdb does not run on '{name}'", hint="use --device auto, cpu, cuda, cuda:0 or mps"
         )
     return device
+
+
+def cores() -> int:
+    """How many of the processor's cores this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)  # not everywhere
+    return len(allowed(0)) if allowed else os.cpu_count() or 1

@@ -16,6 +16,7 @@ import torch
 
 from vsrdb_cli.backends import BACKENDS, load_runner, parity
 from vsrdb_cli.backends.builtin import METHODS
+from vsrdb_cli.backends.devices import cores
 from vsrdb_cli.backends.precision import cpu_computes_bfloat16
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.bench.network import (
@@ -256,11 +257,10 @@ def _require_memory(runner: Runner, height: int, width: int) -> None:
 
 
 def _machine() -> Machine:
-    affinity = getattr(os, "sched_getaffinity", None)  # not everywhere
     loads = getattr(os, "getloadavg", None)
     return Machine(
         _processor(),
-        len(affinity(0)) if affinity else os.cpu_count() or 1,
+        cores(),
         torch.get_num_threads(),
         torch.__version__,
         loads()[0] if loads else None,

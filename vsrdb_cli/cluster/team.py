@@ -6,6 +6,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain, count
 from typing import Any
 
 from vsrdb_cli.cluster.agreement import require_same
@@ -182,8 +183,9 @@ class Team:
         require_same("this machine", expected, member.node.name, introduction.facts)
         member.introduction = introduction
         names = {other.name for other in (*self._past, *self.members)}
-        name = introduction.host
-        member.name = f"{name}-{member.node.id[:6]}" if name in names else name
+        host, own = introduction.host, f"{introduction.host}-{member.node.id[:6]}"
+        possible = chain((host, own), (f"{own}-{number}" for number in count(2)))
+        member.name = next(name for name in possible if name not in names)
         self.members.append(member)
 
     def prepare(

@@ -76,7 +76,8 @@ class Worker:
         weights = settings.weights
         with tempfile.TemporaryDirectory() as folder:
             if settings.content is not None:
-                path = Path(folder) / f"{Path(weights).stem}.safetensors"
+                name = Path(weights).name.removesuffix(".safetensors")
+                path = Path(folder) / f"{name}.safetensors"
                 path.write_bytes(settings.content)
                 weights = str(path)
             self._runner = load_runner(

@@ -47,21 +47,20 @@ def frames_shown(
         other = versions[name].source
         picks[name], said = align(other, timestamps(other), main.source, times)
         notices += said
-    places = _part(times, start, end, count)
+    places = _part(times, start, end)
     places = [place for place in places if all(pick[place] is not None for pick in picks.values())]
     if not places:
         raise OptionError(
             f"the videos have no frame in common from {position_words(start)} on",
             hint="choose another part with --start and --end",
         )
+    places = _first(places, count, times, start)
     _check_length(main, times, len(places))
     return {name: [pick[p] or 0 for p in places] for name, pick in picks.items()}, notices
 
 
-def _part(
-    times: Timestamps, start: Position | None, end: Position | None, count: int | None
-) -> list[int]:
-    """The frames from `start` on, before `end`, and `count` of them."""
+def _part(times: Timestamps, start: Position | None, end: Position | None) -> list[int]:
+    """The frames from `start` on, before `end`."""
 
     def reached(position: Position | None, index: int) -> bool:
         if isinstance(position, int):
@@ -70,19 +69,30 @@ def _part(
 
     indices = range(len(times.starts))
     wanted = [i for i in indices if (start is None or reached(start, i)) and not reached(end, i)]
-    last = f"the last frame is at {float(times.starts[-1]):.3f} s (frame {len(times.starts) - 1})"
     if not wanted:
         until = "on" if end is None else f"to {position_words(end)}"
         raise OptionError(
-            f"{times.name} has no frames there: from {position_words(start)} {until}", hint=last
+            f"{times.name} has no frames there: from {position_words(start)} {until}",
+            hint=_last(times),
         )
-    if count is not None and count > len(wanted):
+    return wanted
+
+
+def _first(
+    places: list[int], count: int | None, times: Timestamps, start: Position | None
+) -> list[int]:
+    """So many of the frames that all versions have."""
+    if count is not None and count > len(places):
         raise OptionError(
-            f"{times.name} has {len(wanted)} frames from {position_words(start)} on,"
+            f"{times.name} has {len(places)} frames from {position_words(start)} on,"
             f" fewer than {count}",
-            hint=f"--frames {len(wanted)}; {last}",
+            hint=f"--frames {len(places)}; {_last(times)}",
         )
-    return wanted[:count]
+    return places[:count]
+
+
+def _last(times: Timestamps) -> str:
+    return f"the last frame is at {float(times.starts[-1]):.3f} s (frame {len(times.starts) - 1})"
 
 
 def _check_length(main: Version, times: Timestamps, count: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,6 +12,7 @@ from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import Any, Self
 
+from vsrdb_cli.backends.devices import cores
 from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.errors import BackendError, OptionError
 from vsrdb_cli.jobs.division import Segment
@@ -95,7 +95,6 @@ class Processes:
     def __init__(self, options: RestoreOptions) -> None:
         devices = options.devices
         alike = {device: devices.count(device) for device in devices}
-        cores = os.cpu_count() or 1
         self._settings = [
             Settings(
                 options.weights,
@@ -103,7 +102,7 @@ class Processes:
                 device,
                 options.precision,
                 share=1 / alike[device],
-                threads=max(1, cores // alike[device]) if alike[device] > 1 else None,
+                threads=max(1, cores() // alike[device]) if alike[device] > 1 else None,
             )
             for device in devices
         ]

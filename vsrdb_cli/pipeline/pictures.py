@@ -90,7 +90,7 @@ def _read(picture: Any, name: str) -> ReadPicture[Any]:
 def _read_array(picture: np.ndarray[Any, Any], name: str) -> ReadPicture[np.ndarray[Any, Any]]:
     _check_shape(picture, name, channels_first=False)
     try:
-        tensor = torch.from_numpy(np.array(picture, order="C"))
+        tensor = torch.from_numpy(np.array(picture, picture.dtype.newbyteorder("="), order="C"))
     except TypeError:
         raise _wrong_dtype(picture, name) from None
     dtype = tensor.dtype
