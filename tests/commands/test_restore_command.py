@@ -251,3 +251,14 @@ def test_a_log_is_no_input_and_no_output(tmp_path, source, which):
     assert done.exit_code == 2
     assert "would write into an input or output" in done.stderr
     assert source.read_bytes() == before
+
+
+def test_a_log_is_no_video_in_a_folder_either(tmp_path, source):
+    before = source.read_bytes()
+    (tmp_path / "link.log").hardlink_to(source)
+    for log in (source, tmp_path / "link.log"):
+        done = vsrdb(source, tmp_path / "out", "--log-file", log)
+        assert done.exit_code == 2
+    done = vsrdb(tmp_path, tmp_path / "out", "--log-file", source)
+    assert done.exit_code == 2
+    assert source.read_bytes() == before

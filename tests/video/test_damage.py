@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+from fractions import Fraction
+from types import SimpleNamespace
+
 import av
 import clips
 import pytest
@@ -9,6 +13,7 @@ import pytest
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
+from vsrdb_cli.video.damage import Holes
 
 SYNC = b"\xff\xf1"  # of an ADTS header, which tells where a packet of AAC begins
 
@@ -52,3 +57,67 @@ def test_under_strict_damaged_sound_is_an_error(spoilt, tmp_path, segment_second
     with pytest.raises(VideoError, match="damaged packets of audio"):
         restore_video(spoilt, tmp_path / "out.mp4", options)
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def transport_stream(path, **changes):
+    return clips.make(path, frames=30, height=48, width=64, audio=("mp2",), audio_seconds=1.2,
+                      **changes)  # fmt: skip
+
+
+def restored(source, target):
+    return restore_video(source, target, RestoreOptions(weights="nearest"))
+
+
+def holes_in(times, *, marked):
+    """Packets of 10 ticks, in the order of the file; some marked by FFmpeg."""
+    holes = Holes()
+    for index, time in enumerate(times):
+        holes.look(
+            SimpleNamespace(
+                pts=time, dts=None, duration=10, is_corrupt=index in marked,
+                time_base=Fraction(1, 1000),
+            )
+        )  # fmt: skip
+    holes.end()
+    return holes.count
+
+
+def reordered(times):
+    """As frames with two B-frames between others lie in a file."""
+    order = [0, *(i for start in range(1, len(times), 3) for i in (start + 2, start, start + 1))]
+    return [times[i] for i in order if i < len(times)]
+
+
+def test_a_marked_packet_is_a_hole_only_where_times_are_missing_near_by():
+    times = [10 * n for n in range(301)]
+    assert holes_in(times, marked=[100]) == 0
+    assert holes_in(reordered(times), marked=[100, 290]) == 0
+    missing = [*times[:105], *times[125:]]
+    assert holes_in(missing, marked=[100]) == 1
+    assert holes_in(missing, marked=[103, 104, 105]) == 1
+    assert holes_in(missing, marked=[]) == 0  # sound may pause
+    assert holes_in([*times, *times], marked=[300, 301]) == 0  # glued
+    assert holes_in([*times, *missing], marked=[300, 405]) == 1
+
+
+@pytest.mark.parametrize("offset", ["0", "50", "100"])
+def test_glued_recordings_are_not_damaged_whichever_of_their_clocks_is_ahead(tmp_path, offset):
+    first = transport_stream(tmp_path / "first.ts")
+    command = ["ffmpeg", "-v", "error", "-i", str(first), "-c", "copy"]
+    later = tmp_path / "later.ts"
+    subprocess.run([*command, "-output_ts_offset", offset, str(later)], check=True)
+    (tmp_path / "in.ts").write_bytes(later.read_bytes() + first.read_bytes())
+    report = restored(tmp_path / "in.ts", tmp_path / "out.mkv")
+    assert not report.damage
+    assert report.frames == 60
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        assert container.duration / 1e6 == pytest.approx(2.4, abs=0.1)
+
+
+def test_a_trimmed_file_of_variable_rate_is_not_cut_off(tmp_path):
+    source = clips.make(tmp_path / "in.mp4", frames=6, pts=clips.VARIABLE, height=48, width=64,
+                        options={"bf": "0", "g": "1"})  # fmt: skip
+    trimmed = tmp_path / "trimmed.mp4"
+    command = ["ffmpeg", "-v", "error", "-ss", "0.5", "-i", str(source), "-c", "copy"]
+    subprocess.run([*command, str(trimmed)], check=True)
+    assert not restored(trimmed, tmp_path / "out.mp4").damage

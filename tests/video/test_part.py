@@ -201,23 +201,44 @@ def pgs(*, shown, number, seconds):
     return data + segment(0x80, b"")
 
 
+def with_subtitles(folder, clip, suffix, sets):
+    """A clip with subtitles that are pictures, each shown until the next set."""
+    data = [pgs(shown=s, number=n, seconds=t) for n, (s, t) in enumerate(sets)]
+    (folder / "in.sup").write_bytes(b"".join(data))
+    source = folder / f"in{suffix}"
+    command = ["ffmpeg", "-v", "error", "-i", str(clip), "-i", str(folder / "in.sup")]
+    subprocess.run([*command, "-map", "0", "-map", "1", "-c", "copy", str(source)], check=True)
+    return source
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".m2ts"])
 def test_subtitles_that_are_pictures_are_cut_though_they_do_not_say_how_long_they_last(
-    tmp_path, clip
+    tmp_path, clip, suffix
 ):
     sets = [(True, 0.08), (False, 0.24), (True, 0.4), (False, 0.56)]
-    data = [pgs(shown=s, number=n, seconds=t) for n, (s, t) in enumerate(sets)]
-    (tmp_path / "in.sup").write_bytes(b"".join(data))
-    source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
-    command = ["ffmpeg", "-v", "error", "-i", str(clip), "-i", str(tmp_path / "in.sup")]
-    subprocess.run([*command, "-map", "0", "-map", "1", "-c", "copy", str(source)], check=True)
-    options = RestoreOptions(weights="nearest", start=Fraction(3, 25), end=Fraction(12, 25))
-    restore_video(source, target, options)
-    was, now = (subtitle_times(path) for path in (source, target))
-    # What is on the screen as the part begins, and what comes within it.
+    source = with_subtitles(tmp_path, clip, suffix, sets)
+    with open_source(source) as opened:
+        start = opened.info.start_seconds
+    was = [time - float(start) for time in subtitle_times(source)]
     assert was[0] < 0.12 < was[1] < was[2] < 0.48
-    assert now == pytest.approx([0, *(t - 0.12 for t in was if 0.12 <= t < 0.48)], abs=2e-3)
+    options = RestoreOptions(weights="nearest", start=Fraction(3, 25), end=Fraction(12, 25))
+    restore_video(source, tmp_path / "out.mkv", options)
+    # What is on the screen as the part begins, whole; and what comes.
+    now = subtitle_times(tmp_path / "out.mkv")
+    assert now == pytest.approx([0, *(t - 0.12 for t in was if 0.12 <= t < 0.48)], abs=3e-3)
+
+
+def test_a_subtitle_that_is_never_taken_away_stands_where_the_part_begins(tmp_path, clip):
+    source = with_subtitles(tmp_path, clip, ".mkv", [(True, 0.04)])
+    options = RestoreOptions(weights="nearest", start=Fraction(1, 5))
+    restore_video(source, tmp_path / "out.mkv", options)
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        kinds = [p.stream.type for p in container.demux() if p.size]
+    assert kinds.index("subtitle") < 8
 
 
 def subtitle_times(path):
+    """Of those that begin a picture or take one away."""
     with av.open(str(path)) as container:
-        return [float(p.pts * p.time_base) for p in container.demux(subtitles=0) if p.size]
+        packets = [p for p in container.demux(subtitles=0) if bytes(p)[:1] == b"\x16"]
+    return [float(p.pts * p.time_base) for p in packets]

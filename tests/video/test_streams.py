@@ -1,7 +1,9 @@
 import subprocess
 from fractions import Fraction
+from itertools import pairwise
 
 import av
+import clips
 import full_clips
 import pytest
 from av.stream import Disposition
@@ -252,3 +254,26 @@ def test_chapters_move_with_the_picture_where_sound_begins_before_it(tmp_path, c
     if suffix == ".mkv":
         assert picture > 0.01
     assert [start - picture for start in starting] == pytest.approx([0, 0.18], abs=2e-3)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_cues_that_overlap_keep_their_times(tmp_path, suffix):
+    def stamp(second):
+        return f"00:00:{second:02d},000"
+
+    cues = [f"{n + 1}\n{stamp(n)} --> {stamp(n + 2)}\nline {n}\n" for n in range(10)]
+    (tmp_path / "in.srt").write_text("\n".join(cues))
+    clip = clips.make(tmp_path / "clip.mp4", frames=60, rate=5, height=48, width=64)
+    source = tmp_path / "in.mkv"
+    command = ["ffmpeg", "-v", "error", "-i", str(clip), "-i", str(tmp_path / "in.srt")]
+    subprocess.run([*command, "-c:v", "copy", "-c:s", "subrip", str(source)], check=True)
+    paths = [tmp_path / f"{name}{suffix}" for name in ("out", "again")]
+    for before, after in pairwise([source, *paths]):
+        restore_nearest(before, after)
+        text = subprocess.run(
+            ["ffmpeg", "-v", "error", "-i", str(after), "-map", "0:s", "-f", "srt", "-"],
+            check=True, capture_output=True, text=True,
+        ).stdout  # fmt: skip
+        begins = [line.split(" ")[0] for line in text.splitlines() if "-->" in line]
+        seconds = [float(begin[6:].replace(",", ".")) for begin in begins]
+        assert seconds == pytest.approx(range(10), abs=0.02)

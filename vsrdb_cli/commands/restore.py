@@ -239,12 +239,21 @@ def _paths(
 
 
 def _check_log(log_file: Path, others: Sequence[str | Path | None]) -> None:
+    """A log is added to a file: to no input or output, nor what looks like one in a folder."""
+    from vsrdb_cli.batch.inputs import VIDEO_SUFFIXES
+    from vsrdb_cli.video.images import SUFFIXES
+
+    taken = log_file.exists() and log_file.suffix.lower() in (*VIDEO_SUFFIXES, *SUFFIXES)
     for other in others:
-        if other is not None and os.path.realpath(other) == os.path.realpath(log_file):
-            raise OptionError(
-                f"the log file {log_file} would write into an input or output",
-                hint="choose another file",
-            )
+        if other is None:
+            continue
+        taken |= os.path.realpath(other) == os.path.realpath(log_file)
+        taken |= log_file.exists() and Path(other).exists() and log_file.samefile(other)
+    if taken:
+        raise OptionError(
+            f"the log file {log_file} would write into an input or output",
+            hint="choose another file, such as run.log",
+        )
 
 
 def _say_stopped(stop: KeyboardInterrupt, shown: Display, restoration: Restoration | None) -> None:

@@ -17,7 +17,7 @@ from vsrdb_cli.video.alpha import Transparency
 from vsrdb_cli.video.colour import BT2020_NCL, HLG, PQ, SDR
 from vsrdb_cli.video.container import Demuxer, main_video, open_input
 from vsrdb_cli.video.conversion import ToRgb
-from vsrdb_cli.video.damage import Ffv1Checksums
+from vsrdb_cli.video.damage import Ffv1Checksums, Holes
 from vsrdb_cli.video.frame import Frame, FrameSource
 from vsrdb_cli.video.hdr import Light
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
@@ -28,7 +28,9 @@ from vsrdb_cli.video.timing import Clock, FrameTimes, ticks
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    from av.container import InputContainer
     from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
 # Containers round a video's end by up to a frame; more is missing.
 CUT_OFF_FRAMES = 2
@@ -102,6 +104,7 @@ class VideoReader:
         self.report = ReadReport()
         self._transparent = Transparency()
         self._running: list[Generator[Any]] = []
+        self._complete = False  # the file has all the packets it says it has
 
     def frames(self, first: int = 0, last: int | None = None) -> Iterator[Frame]:
         """The frames with index `first` <= i < `last`; frames before are decoded and skipped."""
@@ -199,9 +202,12 @@ class VideoReader:
         return time.duration or info.frame_ticks
 
     def _look_at_end(self, end: int) -> None:
-        """Note an end long before the promised one; files are cut off without a word."""
+        """Note an end long before the promised one; files are cut off without a word.
+
+        Where an edit list begins within a long frame, FFmpeg moves it, and the end is early, too.
+        """
         promised = self.info.promised_seconds
-        if promised is not None:
+        if promised is not None and not self._complete:
             missing = promised - end * self.info.time_base
             if missing > CUT_OFF_FRAMES * self.info.frame_ticks * self.info.time_base:
                 self.report.missing_seconds = float(missing)
@@ -226,13 +232,13 @@ class VideoReader:
         with open_input(info.path) as container:
             stream = main_video(container, info.path)
             demuxer = Demuxer(container, stream)
-            corrupt = 0
-            # An AVI says when to decode, not when to show; FFmpeg makes the latter of the former.
-            untimed = container.format.name == "avi"
+            holes, demuxed = Holes(info.frame_ticks), 0
+            untimed = _says_only_when_to_decode(container, stream)
             for packet in demuxer:
-                corrupt += packet.is_corrupt
-                report.read_errors = demuxer.errors + corrupt
                 if packet.size:
+                    demuxed += 1
+                    holes.look(packet)
+                    report.read_errors = demuxer.errors + holes.count
                     clock.mend(packet)
                     report.clock_restarts = clock.restarts
                     if checksums is not None:
@@ -246,7 +252,9 @@ class VideoReader:
                     if untimed:
                         frame.pts = frame.dts
                     yield frame
-            report.read_errors = demuxer.errors + corrupt
+            holes.end()
+            report.read_errors = demuxer.errors + holes.count
+            self._complete = 0 < stream.frames <= demuxed
 
     def __enter__(self) -> Self:
         return self
@@ -260,3 +268,15 @@ class VideoReader:
         for running in self._running:
             running.close()
         self._running.clear()
+
+
+def _says_only_when_to_decode(container: InputContainer, stream: VideoStream) -> bool:
+    """Whether a file has no times at which its reordered frames are shown.
+
+    So it is in AVI, and in what Matroska keeps as AVI has it, which has a tag there. FFmpeg makes
+    up times of the places in the file, in the order of decoding.
+    """
+    context = stream.codec_context
+    name = container.format.name
+    kept = name.startswith("matroska") and bool(str(context.codec_tag).strip("\0"))
+    return bool(context.has_b_frames) and (name == "avi" or kept)

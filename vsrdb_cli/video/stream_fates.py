@@ -95,9 +95,10 @@ def _plan(stream: StreamInfo, suffix: str, source: InputContainer) -> StreamPlan
             if suffix != ".mkv":
                 notice += "; a .mkv output keeps it"
         return StreamPlan(stream, Fate.CONVERT, notice)
-    keepers = [s for s in WIDE if s != suffix and _keeps(stream, s, source)]
+    others = [s for s in (*WIDE, ".mov") if s != suffix and _keeps(stream, s, source)]
+    keepers = [s for s in others if s in WIDE] or others
     if not keepers:
-        notice = f"{stream} is dropped: no output format can hold it"
+        notice = f"{stream} is dropped: vsrdb cannot write it into any kind of file"
     else:
         notice = (
             f"{stream} is dropped: {suffix} files do not hold it;"

@@ -12,17 +12,27 @@ from av.error import FFmpegError
 
 from vsrdb_cli.video.container import Demuxer, open_input
 from vsrdb_cli.video.containers import container_of
-from vsrdb_cli.video.info import VideoInfo
+from vsrdb_cli.video.damage import Holes
+from vsrdb_cli.video.info import StreamInfo, VideoInfo
 from vsrdb_cli.video.metadata import copy_chapters, copy_stream_metadata
 from vsrdb_cli.video.stream_fates import COVERS, Fate, StreamPlan
-from vsrdb_cli.video.subtitles import TextConverter
+from vsrdb_cli.video.subtitles import USUAL_MILLISECONDS, TextConverter
 from vsrdb_cli.video.timing import Clock, SideClock, shift, ticks
+from vsrdb_cli.words import count
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.packet import Packet
     from av.stream import AttachmentStream, Stream
 
+# Subtitles' ticks a second in mp4 and mov: FFmpeg's muxer compares their times with those of
+# whatever other packet comes, as if both counted alike, and cues that overlap drift unless theirs
+# are finer.
+SUBTITLE_TICKS = 192_000
+# Subtitles that last until the next one: of Blu-ray, which may be several packets, and of DVB.
+_PGS = "hdmv_pgs_subtitle"
+_UNTIL_NEXT = (_PGS, "dvb_subtitle")
+_PGS_BEGINS = 0x16
 # How far files may keep sound behind the pictures it belongs to.
 READ_ON_SECONDS = 10
 # What a decoder may need of sound before the first that is heard: AAC 0.05 s, Opus 0.08 s.
@@ -33,12 +43,13 @@ PRIMING_SECONDS = Fraction(1, 10)
 class Copied:
     """How many packets of each of the source's streams, by index.
 
-    unheard: left out, being hidden in the source.
+    unheard: left out, being hidden in the source. holes: places where some of it is missing.
     """
 
     packets: Counter[int] = field(default_factory=Counter)
     damaged: Counter[int] = field(default_factory=Counter)
     unheard: Counter[int] = field(default_factory=Counter)
+    holes: Counter[int] = field(default_factory=Counter)
 
 
 class SideStreams:
@@ -63,6 +74,7 @@ class SideStreams:
         output: OutputContainer,
     ) -> None:
         self._info = info
+        self._streams = {stream.index: stream for stream in info.streams}
         self._output = output
         self._source = open_input(info.path)
         self.copied = Copied()
@@ -70,7 +82,7 @@ class SideStreams:
         self._converters: dict[int, TextConverter] = {}
         self._clocks: dict[int, SideClock] = {}
         self._last_dts: dict[int, int] = {}
-        self._before: dict[int, Packet[Any]] = {}  # subtitles that are shown until the next one
+        self._before: dict[int, list[Packet[Any]]] = {}  # what is on the screen as a part begins
         self._ready: deque[Packet[Any]] = deque()
         self._covers = 0
         self._end = info.cut.seconds if info.cut else None
@@ -102,7 +114,10 @@ class SideStreams:
             copy_stream_metadata(source, converter.stream)
             self._converters[source.index] = converter
             self._targets[source.index] = converter.stream
-        elif plan.fate is Fate.ATTACH and plan.stream.cover:
+        if source.type == "subtitle" and self._hides and source.index in self._targets:
+            finest = max(SUBTITLE_TICKS, self._info.time_base.denominator)
+            self._targets[source.index].time_base = Fraction(1, finest)
+        if plan.fate is Fate.ATTACH and plan.stream.cover:
             ending, mimetype = COVERS[plan.stream.codec]
             self._covers += 1
             name = f"cover_{self._covers}" if self._covers > 1 else "cover"
@@ -126,9 +141,7 @@ class SideStreams:
         """Write all that is left; sound may go on after the last picture."""
         while self._targets and self._fill():
             self._mux(self._ready.popleft())
-        for packet in self._before.values():
-            self._write(packet)
-        self._before.clear()
+        self._write_before()
         if not self._hides:
             # What begins before the first picture cannot stand before 0: all is moved for it, by
             # whole milliseconds.
@@ -138,12 +151,18 @@ class SideStreams:
     @property
     def damage(self) -> tuple[str, ...]:
         """What could not be copied so far, one line for each stream."""
-        streams = {stream.index: stream for stream in self._info.streams}
-        return tuple(
-            f"{count} damaged packet{'s' if count > 1 else ''} of {streams[index]} dropped"
-            for index, count in sorted(self.copied.damaged.items())
-            if count
+        streams, copied = self._streams, self.copied
+        dropped = tuple(
+            f"{number} damaged packet{'s' if number > 1 else ''} of {streams[index]} dropped"
+            for index, number in sorted(copied.damaged.items())
+            if number
         )
+        missing = tuple(
+            f"{streams[index]} cannot be read in {count(number, 'place')}"
+            for index, number in sorted(copied.holes.items())
+            if number
+        )
+        return dropped + missing
 
     def close(self) -> None:
         """Close the source."""
@@ -163,9 +182,12 @@ class SideStreams:
         """The packets to copy, on the video's time line."""
         main = self._source.streams[self._info.stream_index]
         others = [self._source.streams[index] for index in self._targets]
+        holes = {index: Holes() for index in self._targets}
         for packet in Demuxer(self._source, main, *others):
             if not packet.size:
                 continue
+            if packet.stream.index in holes:
+                holes[packet.stream.index].look(packet)
             if self._end is not None and self._clock.now_seconds > self._end + READ_ON_SECONDS:
                 break
             index = packet.stream.index
@@ -181,6 +203,8 @@ class SideStreams:
             else:
                 yield from self._clocks[index].mend(packet)
         for index, clock in self._clocks.items():
+            holes[index].end()
+            self.copied.holes[index] = holes[index].count
             yield from clock.release(final=True)
             self.copied.damaged[index] += clock.timeless
 
@@ -191,11 +215,16 @@ class SideStreams:
         index = packet.stream.index
         if packet.dts is None:
             packet.dts = packet.pts
-        if not self._is_cover(index) and not self._cut(packet):
-            return
-        if index in self._before:
-            self._write(self._before.pop(index))
-        self._write(packet)
+        if self._before and _seconds(packet) >= 0:
+            self._write_before()
+        if self._is_cover(index) or self._cut(packet):
+            self._write(packet)
+
+    def _write_before(self) -> None:
+        for packets in self._before.values():
+            for packet in packets:
+                self._write(packet)
+        self._before.clear()
 
     def _write(self, packet: Packet[Any]) -> None:
         index = packet.stream.index
@@ -239,13 +268,16 @@ class SideStreams:
         return self._cut_subtitle(packet, begin, end)
 
     def _cut_subtitle(self, packet: Packet[Any], begin: Fraction, end: Fraction) -> bool:
-        if begin == end:
-            # It lasts until the next one, as pictures do: the last from before the part is kept,
-            # and shown from the part's beginning on.
+        stream = self._streams[packet.stream.index]
+        if begin == end and stream.codec in _UNTIL_NEXT:
             if begin < 0:
                 packet.pts = packet.dts = 0
-                self._before[packet.stream.index] = packet
+                self._keep(packet, stream)
             return begin >= 0
+        if begin == end and not stream.text:
+            return begin >= 0  # how long it lasts stands within it
+        if begin == end:
+            end = begin + Fraction(USUAL_MILLISECONDS, 1000)
         shown = max(begin, Fraction(0))
         hidden = end if self._end is None else min(end, self._end)
         if hidden <= shown:
@@ -253,6 +285,12 @@ class SideStreams:
         packet.pts = packet.dts = ticks(shown, packet.time_base)
         packet.duration = ticks(hidden - shown, packet.time_base)
         return True
+
+    def _keep(self, packet: Packet[Any], stream: StreamInfo) -> None:
+        """Keep what is on the screen before the part, for its beginning; forget what was there."""
+        if stream.codec != _PGS or bytes(packet)[:1] == bytes([_PGS_BEGINS]):
+            self._before[stream.index] = []
+        self._before.setdefault(stream.index, []).append(packet)
 
     def _rise(self, index: int, packet: Packet[Any]) -> None:
         """A time that does not rise would end the whole file with an error."""

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 # Going back further than this is a new recording (glued files, restarted or wrapped clocks);
 # less is a slip, mended where it stands.
 RESTART_SECONDS = Fraction(1, 2)
+# What a transport stream's clock of 33 bits counts until it begins anew. FFmpeg takes a step back
+# of more than a minute for that, and adds it to all that comes: glued recordings jump forward by
+# nearly as much.
+WRAP_SECONDS = Fraction(2**33, 90_000)
 # Without decode times only presentation times show a restart, and those go back by the length of
 # a B-frame pyramid anyway: no codec reorders over more than 16 frames.
 REORDER_FRAMES = 16
@@ -85,7 +89,8 @@ class Clock:
     def _restarts_at(self, packet: Packet[Any]) -> bool:
         limit = ticks(RESTART_SECONDS, self._time_base)
         if packet.dts is not None and self._last_dts is not None:
-            return packet.dts < self._last_dts - limit
+            jump = packet.dts - self._last_dts
+            return jump < -limit or jump > ticks(WRAP_SECONDS / 2, self._time_base)
         if packet.pts is not None and self._last_pts is not None:
             return packet.pts < self._last_pts - limit - REORDER_FRAMES * self._frame_ticks
         return False
@@ -160,7 +165,8 @@ class SideClock:
             self._recording = self._clock.restarts
             return True
         limit = ticks(RESTART_SECONDS, time_base)
-        if self._last is None or time >= self._last - limit:
+        furthest = ticks(WRAP_SECONDS / 2, time_base)
+        if self._last is None or -limit <= time - self._last <= furthest:
             return True
         if self._clock.restarts > self._recording:
             self._recording += 1
