@@ -284,3 +284,16 @@ def test_pictures_are_replaced_only_where_that_is_asked_for(tmp_path):
         else:
             put_in_place(new, there, overwrite=True, replaced=(".png",))
             assert (there / "a.png").read_text() == "new"
+
+
+def test_a_folder_that_has_to_stay_is_filled(tmp_path, monkeypatch):
+    new, here = tmp_path / "new", tmp_path / "here"
+    for folder in (new, here):
+        folder.mkdir()
+    (new / "a.png").write_text("new")
+    (here / "b.png").write_text("old")
+    before = here.stat().st_ino
+    monkeypatch.chdir(here)
+    put_in_place(new, Path(), overwrite=True, replaced=(".png",))
+    assert [file.name for file in Path().iterdir()] == ["a.png"]
+    assert (Path().stat().st_ino, new.exists()) == (before, False)

@@ -3,8 +3,10 @@
 import json
 import math
 from dataclasses import fields, replace
+from fractions import Fraction
 
 import clips
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -186,3 +188,20 @@ def test_a_choice_that_is_none_tells_the_choices_to_programs_too():
 
 def test_the_first_gpu_is_one_device_by_whichever_name():
     assert RestoreOptions(devices=("cuda", "cuda:0")).devices == ("cuda:0", "cuda:0")
+
+
+@pytest.mark.parametrize("given, means", [
+    (2, 2), (np.int64(2), 2), (2.5, Fraction(5, 2)), (1e-5, Fraction(1, 100_000)), ("2f", 2),
+])  # fmt: skip
+def test_a_place_is_a_frame_or_seconds_by_its_kind_of_number(given, means):
+    found = RestoreOptions(start=given).start
+    assert (found, type(found)) == (means, type(means))
+
+
+@pytest.mark.parametrize(
+    "given", [{"start": -1}, {"end": -0.5}, {"sample": "2250f"}, {"sample": "1e"}]
+)
+def test_no_place_lies_before_the_beginning_and_no_length_is_a_frame(given):
+    with pytest.raises(OptionError) as refused:
+        RestoreOptions(**given)
+    assert ("2250f" in refused.value.hint) is False

@@ -192,14 +192,29 @@ def put_in_place(
         strange = [file for file in there if file.suffix.lower() not in replaced]
         if strange or (there and not overwrite):
             raise _kept(path, temporary, f"something was put into the folder {path} meanwhile")
-        old = temporary_beside(path.absolute())
-        path.rename(old)
+        try:
+            if path.samefile(Path.cwd()):
+                raise OSError  # who stands there would stand in a folder that is gone
+            old = temporary_beside(path.absolute())
+            path.rename(old)
+        except OSError:  # it has to stay: as where another disk begins
+            _fill(path, temporary)
+            return
         temporary.rename(path)
         shutil.rmtree(old)
         return
     if not overwrite and path.exists():
         raise _kept(path, temporary, f"{path} was created by another program meanwhile")
     temporary.replace(path)
+
+
+def _fill(path: Path, temporary: Path) -> None:
+    """Replace all that is in a folder by what is in another, which goes."""
+    for file in path.iterdir():
+        remove(file)
+    for file in temporary.iterdir():
+        shutil.move(file, path / file.name)
+    temporary.rmdir()
 
 
 def _kept(path: Path, temporary: Path, problem: str) -> OutputError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from fractions import Fraction
+from numbers import Integral, Real
 
 # Side of the tiles in LR pixels; "auto" is the whole picture where it fits into free memory and
 # else the largest tiles that do; None (on the command line "none") is always the whole picture.
@@ -78,10 +79,13 @@ def read_rate(value: str | float | Fraction) -> Fraction:
 def read_position(value: str | float | Position) -> Position:
     """ "90", "90.5s", "1:30" and "0:01:30" are times, "2250f" is a frame.
 
-    From programs, a Fraction is seconds, and an int a frame.
+    From programs, a whole number is a frame, and any other number seconds.
     """
-    if isinstance(value, Fraction | int):
-        return value
+    if isinstance(value, Real):
+        position = int(value) if isinstance(value, Integral) else Fraction(str(value))
+        if position < 0:
+            raise ValueError("write a time or a frame from 0 on")
+        return position
     text = str(value)
     if frame := _FRAME.fullmatch(text):
         return int(frame[1])
@@ -94,9 +98,13 @@ def read_position(value: str | float | Position) -> Position:
 
 def read_seconds(value: str | float | Fraction) -> Fraction:
     """A length of time, more than nothing."""
-    seconds = value if isinstance(value, Fraction) else read_position(str(value))
+    wrong = "write a length of time, such as 3s or 0:10"
+    try:
+        seconds = read_position(str(value) if isinstance(value, Integral) else value)
+    except ValueError:
+        raise ValueError(wrong) from None
     if isinstance(seconds, int) or seconds <= 0:
-        raise ValueError("write a length of time, such as 3s")
+        raise ValueError(wrong)
     return seconds
 
 

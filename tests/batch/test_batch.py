@@ -332,3 +332,22 @@ def test_a_folder_is_named_in_the_output_as_it_is_called(tmp_path, folder, clip,
 def test_an_input_named_twice_is_said_to_be(tmp_path, clip):
     (first, _) = find([clip, clip], tmp_path / "out").items
     assert str(first.problem) == f"{clip} is named more than once"
+
+
+def test_pictures_named_one_by_one_become_pictures_and_that_their_folder_would_be_better_is_said(
+    tmp_path, folder
+):
+    put_pictures(folder, 3)
+    done = vsrdb(*sorted(folder.iterdir()), tmp_path / "out")
+    assert done.exit_code == 0
+    assert tree(tmp_path / "out") == ["0.png", "1.png", "2.png"]
+    assert "each picture is restored by itself" in done.stderr
+
+
+def test_stdout_takes_no_batch(tmp_path, folder, clip, monkeypatch):
+    put(clip, folder / "a.mp4", folder / "b.mp4")
+    monkeypatch.chdir(tmp_path)
+    done = vsrdb(folder / "a.mp4", folder / "b.mp4", "-")
+    assert done.exit_code == 2
+    assert "stdout takes one video" in done.stderr
+    assert not Path("-").exists()

@@ -183,3 +183,22 @@ def test_a_name_that_is_no_text_is_no_obstacle(inspect, video, tmp_path, target)
     done = inspect(source, "-o", tmp_path / target, "--at", "4f")
     assert done.exit_code == 0, done.output
     assert (tmp_path / target).exists()
+
+
+def test_a_folder_that_no_look_has_written_is_never_replaced(inspect, video, tmp_path):
+    seen = tmp_path / "seen"
+    assert inspect(video, "-o", seen, "--at", "4f").exit_code == 0
+    assert inspect(video, "-o", seen, "--at", "4f", "--overwrite").exit_code == 0
+    (seen / "mine.txt").write_text("mine")
+    done = inspect(video, "-o", seen, "--at", "4f", "--overwrite")
+    assert done.exit_code == 1
+    assert "is not empty" in done.stderr
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    image = np.random.default_rng(0).integers(0, 255, (32, 40, 3), dtype=np.uint8)
+    (frames / "0.png").write_bytes(encode_png(image))
+    (frames / "README.txt").write_text("of my own")
+    for source in (frames, frames / "0.png"):
+        done = inspect(source, "-o", frames, "--overwrite")
+        assert "is the input itself" in done.stderr
+    assert len(list(frames.iterdir())) == 2

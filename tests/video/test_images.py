@@ -1,11 +1,13 @@
 import subprocess
+import sys
 from dataclasses import replace
 from fractions import Fraction
 
 import clips
 import numpy as np
 import pytest
-from restoring import restore_nearest
+from PIL import Image, ImageCms
+from restoring import open_sink, restore_nearest
 from sequences import load, save, sequence
 
 from vsrdb_cli.errors import OptionError, OutputError, VideoError
@@ -197,3 +199,62 @@ def test_a_files_chapters_are_counted(tmp_path):
     subprocess.run([*command, "-c", "copy", tmp_path / "out.mkv"], check=True)
     with open_source(tmp_path / "out.mkv") as source:
         assert source.info.chapters == 2
+
+
+def test_the_folder_a_picture_lies_in_is_never_replaced(tmp_path):
+    source = sequence(tmp_path / "in")
+    before = {file.name: file.read_bytes() for file in source.iterdir()}
+    for path in (source, source / "frame_8.png"):
+        with open_source(path) as reader, pytest.raises(OutputError, match="the input itself"):
+            open_sink(source, reader.info, 4, overwrite=True)
+    assert {file.name: file.read_bytes() for file in source.iterdir()} == before
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".tif", ".png"])
+def test_grey_pictures_keep_their_brightness(tmp_path, suffix):
+    grey = np.tile(np.arange(256, dtype=np.uint8), (32, 1))
+    quality = {"quality": 100} if suffix == ".jpg" else {}
+    Image.fromarray(grey).save(tmp_path / f"in{suffix}", **quality)
+    with open_source(tmp_path / f"in{suffix}") as source:
+        (frame,) = source.frames()
+    for plane in frame.rgb.numpy():
+        assert np.abs(plane.astype(int) - grey).max() <= 1
+
+
+@pytest.mark.parametrize("pix_fmt", ["ya8", "ya16be", "rgba", "rgba64be"])
+@pytest.mark.parametrize("alpha", [1, 0.5])
+def test_transparency_is_told_of_pictures_of_any_depth(tmp_path, pix_fmt, alpha):
+    path = tmp_path / "in.png"
+    source = f"color=red:s=32x24,format=rgba,colorchannelmixer=aa={alpha}"
+    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", source, "-frames:v", "1"]
+    subprocess.run([*command, "-pix_fmt", pix_fmt, str(path)], check=True)
+    with open_source(path) as reader:
+        assert len(list(reader.frames())) == 1
+        assert reader.info.transparent == (alpha < 1)
+
+
+def test_of_a_folder_the_deepest_picture_and_every_transparent_one_count(tmp_path):
+    source = sequence(tmp_path / "in", numbers=(1, 2, 3))
+    image = Image.fromarray(clips.picture(2, 48, 64)).convert("RGBA")
+    image.putpixel((0, 0), (0, 0, 0, 0))
+    image.save(source / "frame_2.png")
+    save(source / "frame_3.png", clips.picture(3, 48, 64).astype(np.uint16) * 257)
+    with open_source(source) as reader:
+        assert reader.info.bit_depth == 16
+        assert len(list(reader.frames())) == 3
+        assert reader.report.opaque_again == 1
+
+
+def test_a_colour_profile_does_no_harm(tmp_path):
+    # Freed twice it would end the process, sooner or later: so it is another one.
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image = Image.fromarray(clips.picture(1, 24, 32))
+    (tmp_path / "in").mkdir()
+    for number in range(30):
+        image.save(tmp_path / "in" / f"{number}.png", icc_profile=profile)
+    program = [sys.executable, "-c", "from vsrdb_cli.cli import main; main()", "restore"]
+    done = subprocess.run(
+        [*program, tmp_path / "in", tmp_path / "out", "--weights", "nearest"], check=False
+    )
+    assert done.returncode == 0
+    assert len(list((tmp_path / "out").iterdir())) == 30

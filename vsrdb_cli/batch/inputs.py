@@ -12,6 +12,8 @@ from vsrdb_cli.batch.targets import Batch, Item, check_targets, tell_apart
 from vsrdb_cli.errors import OptionError, OutputError, VideoError, VsrdbError
 from vsrdb_cli.video.containers import CONTAINERS
 from vsrdb_cli.video.images import SUFFIXES as PICTURE_SUFFIXES
+from vsrdb_cli.video.images import WRITTEN
+from vsrdb_cli.video.pipe import PIPE
 from vsrdb_cli.words import count
 
 # What is taken for a video by its name; any other file needs a --pattern that it matches.
@@ -96,6 +98,11 @@ def find(
         VideoError: nothing was found.
         OutputError: an input folder is the output folder.
     """
+    if target == PIPE:
+        raise OptionError(
+            "stdout takes one video, and there are several inputs",
+            hint="name a folder for their outputs",
+        )
     if target.is_file() or (target.suffix.lower() in CONTAINERS and not target.is_dir()):
         raise OptionError(
             f"{target} is not a folder, and there are several inputs",
@@ -106,6 +113,12 @@ def find(
             f"vsrdb does not write {suffix} files", hint=f"choose one of: {' '.join(CONTAINERS)}"
         )
     batch = Batch()
+    pictures = sum(source.suffix.lower() in PICTURE_SUFFIXES for source in sources)
+    if pictures > 1:
+        batch.notices.append(
+            "each picture is restored by itself; neighbours in time help where their folder is"
+            " given instead"
+        )
     for source in sources:
         if not source.is_dir():
             batch.items.append(Item(source, target / _output_name(source, suffix)))
@@ -238,6 +251,8 @@ def _left_aside(folder: Path, found: _Folder, *, recursive: bool) -> Iterator[st
 
 def _output_name(source: Path, suffix: str | None) -> str:
     own = source.suffix.lower()
-    if suffix is None:
+    if suffix is None and own in PICTURE_SUFFIXES:
+        suffix = own if own in WRITTEN else ".png"
+    elif suffix is None:
         suffix = own if own in CONTAINERS else FALLBACK_SUFFIX
     return f"{source.stem}{suffix}"

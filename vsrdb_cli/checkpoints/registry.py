@@ -65,6 +65,10 @@ def imported_models() -> dict[str, Path]:
     return {file.stem: file for file in files if file.stem not in taken}
 
 
+# Of a file system's 255 bytes the ending and a temporary name's share are left.
+_LONGEST_NAME = 200
+
+
 def place_for_import(name: str) -> Path:
     """The file of a checkpoint to be imported; its folder is made.
 
@@ -73,8 +77,12 @@ def place_for_import(name: str) -> Path:
     """
     if name in {*(model.name for model in bundled_models()), *METHODS}:
         raise OptionError(f"'{name}' is taken by a bundled network", hint="choose another --name")
-    if not name or name != Path(name).name or name.startswith((".", "-")):
-        raise OptionError(f"'{name}' cannot be the name of weights", hint="use letters and digits")
+    fit = 0 < len(name.encode()) <= _LONGEST_NAME and name == Path(name).name
+    if not fit or name.startswith((".", "-")):
+        raise OptionError(
+            f"'{name}' cannot be the name of weights",
+            hint=f"use up to {_LONGEST_NAME} letters and digits",
+        )
     folder = imported_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,7 @@ def import_(sources: tuple[Path, ...], output: Path | None, name: str, overwrite
     checkpoint = import_released(sources, target, overwrite=overwrite)
     console.result(f"{target}: FMA-Net with {checkpoint.parameters:,} parameters, x4, RGB")
     called = name if output is None else output
-    console.say(f"use it with: vsrdb restore in.mp4 out.mp4 --weights {called}")
+    console.say(f"use it with: vsrdb restore in.mp4 out.mp4 --weights {shlex.quote(str(called))}")
     console.say(f"note: {NOTICE}")
 
 

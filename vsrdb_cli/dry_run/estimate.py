@@ -154,7 +154,7 @@ def estimate_run(
     with open_for(source, options) as reader, _place(target, new_folders=new_folders) as place:
         info = reader.info
         output = settle_output(place, info, options.scale, options.encoder, overwrite=True)
-        notices = losses(info, output, strict=options.strict)
+        notices = (*losses(info, output, strict=options.strict), *info.assumed)
         if is_there(target) and not options.overwrite:
             notices = (*notices, f"{target} exists already: the run needs --overwrite")
         devices = options.devices or (options.device,)

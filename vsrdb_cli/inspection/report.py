@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
 
 PAGE_SUFFIXES = (".html", ".htm")
 README = "README.txt"
+_HEADING = "What FMA-Net saw in"
 _WRITTEN = (".png", ".npz", ".txt")
+_NAMES = re.compile(rf"{re.escape(README)}|(\d{{6,}}_)?(\d\d+_.+\.png|overview\.png|arrays\.npz)")
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,14 @@ def inspect_source(
     )
 
 
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder holds what an earlier look has written there, and nothing else."""
+    readme = folder / README
+    if not readme.is_file() or not readme.read_text("utf-8", "replace").startswith(_HEADING):
+        return False
+    return all(_NAMES.fullmatch(file.name) for file in folder.iterdir())
+
+
 def _check_target(source: Path, target: Path, *, is_page: bool, overwrite: bool) -> None:
     if is_page:
         check_file(target.absolute(), source, overwrite=overwrite)
@@ -130,8 +141,12 @@ def _check_target(source: Path, target: Path, *, is_page: bool, overwrite: bool)
     if target.is_file():
         raise OutputError(f"{target} is a file, not a folder", hint="choose another folder")
     if target.exists() and any(target.iterdir()):
-        strange = any(file.suffix.lower() not in _WRITTEN for file in target.iterdir())
-        ours = (target / README).exists() and not strange
+        if source.resolve().is_relative_to(target.resolve()):
+            raise OutputError(
+                f"{target} is the input itself, or the folder it lies in",
+                hint="choose another folder",
+            )
+        ours = _is_ours(target)
         if not (overwrite and ours):
             raise OutputError(
                 f"the folder {target} is not empty",
@@ -153,7 +168,7 @@ def _write_page(
     try:
         with writing(target):
             # File names may hold bytes that are no text.
-            document = page(f"What FMA-Net saw in {source.name}", network, seen)
+            document = page(f"{_HEADING} {source.name}", network, seen)
             temporary.write_text(document, "utf-8", errors="replace")
         for moment, found in seen if options.raw else ():
             arrays.append(target.with_name(f"{target.stem}_{moment.index:06d}.npz"))
@@ -174,7 +189,7 @@ def _write_folder(
 ) -> Iterable[Path]:
     temporary = temporary_beside(target.absolute())
     arrays = []
-    lines = [f"What FMA-Net saw in {source.name} ({network})"]
+    lines = [f"{_HEADING} {source.name} ({network})"]
     try:
         with writing(target):
             temporary.mkdir()

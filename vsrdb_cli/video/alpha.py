@@ -20,13 +20,15 @@ class Transparency:
 
     def __init__(self) -> None:
         self._alpha = FilterChain(("alphaextract", ""))
-        self._alpha_of_palette = FilterChain(("format", "rgba"), ("alphaextract", ""))
+        # Of palettes and grey FFmpeg extracts no alpha, or zeros; torch reads no high byte first.
+        self._by_colours = FilterChain(("scale", ""), ("format", "rgba"), ("alphaextract", ""))
 
     def __call__(self, frame: VideoFrame) -> bool:
-        if not has_alpha(frame.format):
+        pixels = frame.format
+        if not has_alpha(pixels):
             return False
-        chain = self._alpha_of_palette if frame.format.has_palette else self._alpha
-        (alpha,) = chain.push(frame)
+        odd = pixels.has_palette or len(pixels.components) < 3 or pixels.is_big_endian
+        (alpha,) = (self._by_colours if odd else self._alpha).push(frame)
         opaque = (1 << alpha.format.components[0].bits) - 1
         return int(from_dlpack(alpha.planes[0]).to(torch.int32).min()) < opaque
 

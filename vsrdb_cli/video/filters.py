@@ -82,14 +82,19 @@ class FilterChain:
 
 
 def side_data(frame: VideoFrame) -> Mapping[Type, bytes]:
-    """The attachments of the kinds PyAV knows."""
+    """The attachments of the kinds PyAV knows, but for colour profiles."""
+    # PyAV frees a PNG's profile twice once it has shown it, which ends the process.
+    frame = _without(frame, Type.ICC_PROFILE.value)
     try:
         return _read(frame)
     except ValueError:
         known: set[Any] = {kind.value for kind in Type}
-        unknown = (kind for kind in range(_KINDS) if kind not in known)
-        strip = FilterChain(*(("sidedata", f"mode=delete:type={kind}") for kind in unknown))
-        return _read(strip.push(frame)[0])
+        return _read(_without(frame, *(kind for kind in range(_KINDS) if kind not in known)))
+
+
+def _without(frame: VideoFrame, *kinds: Any) -> VideoFrame:
+    strip = FilterChain(*(("sidedata", f"mode=delete:type={kind}") for kind in kinds))
+    return strip.push(frame)[0]
 
 
 def _read(frame: VideoFrame) -> dict[Type, bytes]:

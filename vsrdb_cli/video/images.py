@@ -102,8 +102,10 @@ def _check_pictures_folder(path: Path, source: Path, *, overwrite: bool) -> None
         return
     if not path.is_dir():
         raise OutputError(f"{path} is a file, not a folder", hint="choose another folder")
-    if path.samefile(source):
-        raise OutputError(f"{path} is the input itself", hint="choose another folder")
+    if source.resolve().is_relative_to(path.resolve()):
+        raise OutputError(
+            f"{path} is the input itself, or the folder it lies in", hint="choose another folder"
+        )
     others = [file for file in path.iterdir() if file.suffix.lower() not in WRITTEN]
     if others or (not overwrite and any(path.iterdir())):
         raise OutputError(

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Self
 from av.error import FFmpegError
 
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.video.colour import BT709, TV, Colour
+from vsrdb_cli.video.alpha import Transparency
+from vsrdb_cli.video.colour import BT709, PC, TV, Colour, bit_depth
 from vsrdb_cli.video.container import main_video, open_input, reason
 from vsrdb_cli.video.conversion import ToRgb
 from vsrdb_cli.video.frame import Frame
@@ -68,7 +69,7 @@ class PictureReader:
                 " --fps for another rate"
             )
             info = replace(info, assumed=(assumed,))
-        _check_sizes(files, info)
+        info = replace(info, bit_depth=_check_sizes(files, info))
         visible = [f for f in folder.iterdir() if f.is_file() and not f.name.startswith(".")]
         left = len(visible) - len(files)
         if left:
@@ -101,10 +102,14 @@ class PictureReader:
         before, cut = self.info.frames_before, self.info.cut
         if last is None and cut is not None:
             last = cut.count
-        to_rgb = ToRgb(self.info.codec, self.info.colour, self.info.bit_depth)
+        # What does not say its range is full, as JPEG and TIFF are: also where it is grey.
+        to_rgb = ToRgb(self.info.codec, replace(self.info.colour, range=PC), self.info.bit_depth)
+        transparent = Transparency()
         end = None if last is None else last + before
         for index, file in islice(enumerate(self.files, -before), first + before, end):
             picture = _decode(file)
+            if not self.info.transparent:
+                self.report.opaque_again += transparent(picture)
             # Cameras write how they were held; neither PNG nor a video has that for each picture.
             rgb = upright(to_rgb(picture), orientation_of(picture))
             if tuple(rgb.shape[1:]) != (self.info.height, self.info.width):
@@ -180,14 +185,22 @@ def _check_numbers(files: list[Path]) -> None:
             )
 
 
-def _check_sizes(files: list[Path], info: VideoInfo) -> None:
-    """Compare what the headers say; how a picture is held shows only when it is decoded."""
+def _check_sizes(files: list[Path], info: VideoInfo) -> int:
+    """Compare what the headers say; how a picture is held shows only when it is decoded.
+
+    Returns:
+        Bits of the deepest: 8 or 16.
+    """
+    deepest = info.bit_depth
     for file in files:
         with open_input(file, **_LITERAL_NAME) as container:
             stream = main_video(container, file)
             size = stream.width, stream.height
             if size not in ((info.width, info.height), (info.height, info.width)):
                 raise _other_size(file, *size, info)
+            if stream.format is not None and bit_depth(stream.format) > 8:
+                deepest = 16
+    return deepest
 
 
 def _other_size(file: Path, width: int, height: int, info: VideoInfo) -> VideoError:
