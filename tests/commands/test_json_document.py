@@ -61,6 +61,7 @@ def test_every_event_has_the_fields_the_page_lists(tmp_path, source, capsys):
         (source, tmp_path / "out.mp4", "--segment-seconds", "0.4"),
         (source, tmp_path / "out.mp4"),
         (source, tmp_path / "out.mp4", "--skip-existing"),
+        (source, tmp_path / "compared.mp4", "--compare", tmp_path / "page.html"),
         (source, tmp_path / "dry.mp4", "--dry-run"),
         (cut, source, webm, "--container", "webm"),
     ]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -229,5 +230,5 @@ def test_an_engine_that_differs_from_torch_is_not_kept(sidecar, monkeypatch):
     monkeypatch.setattr("vsrdb_cli.backends.trt.TrtRunner", lambda *_: None)
     monkeypatch.setattr("vsrdb_cli.backends.trt.proven", differs)
     with pytest.raises(BackendError, match="differs from torch"):
-        export._engine(None, files, PLACE, SIZES)
+        export._engine(SimpleNamespace(config=None), files, PLACE, SIZES)
     assert list(files.folder.iterdir()) == []

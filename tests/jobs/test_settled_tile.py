@@ -128,9 +128,10 @@ class OnGpu(Demanding):
 
 
 def test_each_gpu_is_charged_with_its_own_process_and_the_smaller_settles_the_tile(
-    tmp_path, made_up
+    tmp_path, made_up, monkeypatch
 ):
     made_up({"cpu": 64 << 30, "cuda:0": 4000 * MIB, "cuda:1": 500 * MIB})
+    monkeypatch.setattr("vsrdb_cli.dry_run.estimate.find_device", lambda name: name)
     source = clips.make(tmp_path / "in.mp4", frames=3)
     options = RestoreOptions(weights="nearest", devices=("cuda:0", "cuda:1"))
     dry = estimate_run(source, tmp_path / "out.mp4", options, crew=Alone(options, OnGpu()))
