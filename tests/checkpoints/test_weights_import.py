@@ -616,3 +616,13 @@ def test_a_pair_of_the_paper_s_size_is_imported(tmp_path: Path) -> None:
     assert checkpoint.parameters == sum(
         math.prod(shape) for name, shape in paper.shapes.items() if not is_head(name)
     )
+
+
+@pytest.mark.parametrize("name", ["a", "x" * 300])
+def test_a_name_beside_a_path_and_one_too_long_are_one_line(tmp_path: Path, name: str) -> None:
+    output = ["-o", str(tmp_path / "b.safetensors")] if name == "a" else []
+    command = ["weights", "import", str(tmp_path), "--name", name, *output]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 2
+    assert done.stderr.splitlines()[0].startswith("error: ")
+    assert "Traceback" not in done.stderr

@@ -133,3 +133,9 @@ def test_completion_knows_commands_and_options():
     assert "plain,restore" in complete("re")
     assert "plain,--segment" not in complete("restore", "--s")
     assert "plain,--scale" in complete("restore", "--s")
+
+
+def test_a_folder_is_of_no_use_without_a_cluster(tmp_path):
+    done = CliRunner().invoke(main, ["doctor", "--folder", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "--folder is for --ray" in done.stderr

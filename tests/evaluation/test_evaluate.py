@@ -416,6 +416,8 @@ def test_options_that_do_not_fit_are_refused():
     assert "given twice" in refusal(restored, truth, "--reds4", truth)
     assert "nothing to compare" in refusal(restored)
     assert ".png" in refusal(restored, truth, "--plot", "q.gif")
+    among = Path(restored) / "quality.png"
+    assert "would be a picture of" in refusal(restored, truth, "--plot", among)
     assert "does not exist" in refusal(restored, truth, "--plot", "nowhere/q.png")
     source = truth / "00000000.png"
     assert "is the input itself" in refusal(restored / source.name, source, "--plot", source)

@@ -49,7 +49,8 @@ def test_export_writes_both_graphs_and_ends_with_files_sizes_and_agreement(check
     assert "ONNX Runtime within " in last and "at 23x17, 48x31, 37x45" in last
     if not torch.cuda.is_available():
         command = f"vsrdb export --weights {checkpoint.path} --format tensorrt --min 32x32"
-        assert f"then run: {command} --size 320x180 --max 320x180" in done.stderr
+        sizes = "--size 320x180 --max 320x180"
+        assert f"then run: {command} {sizes} -o {tmp_path}" in done.stderr
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")

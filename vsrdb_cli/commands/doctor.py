@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from vsrdb_cli.commands import console
+from vsrdb_cli.errors import OptionError
 
 
 @click.command()
@@ -21,18 +22,21 @@ from vsrdb_cli.commands import console
 @click.option(
     "--folder",
     type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
-    default=".",
-    help="With --ray, where the videos are; nodes that read it need not be sent anything.",
+    help="With --ray, where the videos are; nodes that read it need not be sent anything.  "
+    "[default: the current one]",
 )
-def doctor(*, as_json: bool, ray: str | None, folder: Path) -> None:
+def doctor(*, as_json: bool, ray: str | None, folder: Path | None) -> None:
     """Try everything vsrdb needs or can use here, and say what works.
 
     Ends with 1 if something that is needed does not work.
     """
     from vsrdb_cli.doctor import State, examine, examine_nodes
 
+    if folder and not ray:
+        raise OptionError("--folder is for --ray", hint="add --ray auto, or omit it")
     findings = []
-    for finding in examine_nodes(ray, folder) if ray else examine():
+    here = folder or Path.cwd()
+    for finding in examine_nodes(ray, here) if ray else examine():
         findings.append(finding)
         if as_json:
             continue

@@ -90,7 +90,8 @@ def export(
         try:
             place = find_place(kind or "tensorrt")
         except BackendError as error:
-            command = files.command(kind or "tensorrt", *sizes.options)
+            place_of_files = () if folder is None else ("-o", str(folder))
+            command = files.command(kind or "tensorrt", *sizes.options, *place_of_files)
             if kind is not None:
                 raise BackendError(str(error), hint=f"{error.hint}, then run: {command}") from None
             console.say(f"no engine: {error}; {error.hint}, then run: {command}")

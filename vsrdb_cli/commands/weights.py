@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vsrdb_cli.commands import console
-from vsrdb_cli.errors import VsrdbError
+from vsrdb_cli.errors import OptionError, VsrdbError
 
 if TYPE_CHECKING:
     from vsrdb_cli.checkpoints.checkpoint import Checkpoint
@@ -31,12 +31,13 @@ def weights() -> None:
 )
 @click.option(
     "--name",
-    default="fmanet",
-    show_default=True,
-    help="What --weights is to call it. Kept in $VSRDB_WEIGHTS, or the user's data folder.",
+    help="What --weights is to call it. Kept in $VSRDB_WEIGHTS, or the user's data folder.  "
+    "[default: fmanet]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
-def import_(sources: tuple[Path, ...], output: Path | None, name: str, overwrite: bool) -> None:
+def import_(
+    sources: tuple[Path, ...], output: Path | None, name: str | None, overwrite: bool
+) -> None:
     """Make a checkpoint of the pair FMA-Net's authors released.
 
     SOURCES are model_D_best.pt and model_R_best.pt in any order, or one folder or zip archive
@@ -49,6 +50,9 @@ def import_(sources: tuple[Path, ...], output: Path | None, name: str, overwrite
     from vsrdb_cli.checkpoints.registry import place_for_import
     from vsrdb_cli.checkpoints.released import NOTICE, import_released
 
+    if name is not None and output is not None:
+        raise OptionError("--name and -o exclude each other", hint="omit one of them")
+    name = "fmanet" if name is None else name
     target = place_for_import(name) if output is None else output
     checkpoint = import_released(sources, target, overwrite=overwrite)
     console.result(f"{target}: FMA-Net with {checkpoint.parameters:,} parameters, x4, RGB")

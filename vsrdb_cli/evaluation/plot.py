@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vsrdb_cli.errors import OptionError
+from vsrdb_cli.errors import OptionError, OutputError
 from vsrdb_cli.evaluation.metrics import extra
 from vsrdb_cli.evaluation.scores import Evaluation
 from vsrdb_cli.files import check_file, whole
@@ -19,7 +19,7 @@ def check_plot(path: Path, sources: list[Path]) -> None:
 
     Raises:
         OptionError: its ending is none of FORMATS.
-        OutputError: it is one of the sources, or its folder cannot be written to.
+        OutputError: it is a source or among its pictures, or its folder cannot be written to.
         VsrdbError: matplotlib is not installed.
     """
     if path.suffix.lower() not in FORMATS:
@@ -29,6 +29,11 @@ def check_plot(path: Path, sources: list[Path]) -> None:
         )
     for source in sources:
         check_file(path.absolute(), source, overwrite=True)
+        if path.resolve().parent == source.resolve():
+            raise OutputError(
+                f"the plot would be a picture of {source} the next time",
+                hint="choose another folder for it",
+            )
     extra("matplotlib.figure")
 
 
