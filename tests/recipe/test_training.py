@@ -293,7 +293,7 @@ def test_psnr_of_a_known_error_is_the_known_number():
 def test_two_workers_train_finish_and_the_checkpoint_loads(tmp_path, pool_folder):
     recipe = tmp_path / "tiny.toml"
     lines = [f'{key} = "x"' for key in ("name", "revision", "licence", "origin")]
-    lines += ["windows = 4", "rate = 1e-3", "[network]"]
+    lines += ["windows = 4", "rate = 1e-3", "rendered_windows = 6", "[network]"]
     lines += [f"{key} = {json.dumps(value)}" for key, value in TINY.to_dict().items()]
     lines += ["[losses]", "[[phases]]", "start = 0", "size = 16", "batch = 1"]
     recipe.write_text("\n".join(lines))
