@@ -11,6 +11,7 @@ and stops.
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import math
 import signal
@@ -299,6 +300,11 @@ def work(rank: int, job: Job) -> None:
         examples += real_examples(folder, job.settings.real_windows, job.settings.real_size)
     training.run(examples, lambda: asked.is_set() or time.monotonic() > deadline)
     if job.workers > 1:
+        # Threads of the group end with it, and it with the last that knows it; a process that ends
+        # before them is aborted.
+        dist.barrier()
+        del training
+        gc.collect()
         dist.destroy_process_group()
 
 
