@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import signal
@@ -297,3 +298,27 @@ def test_a_folder_that_has_to_stay_is_filled(tmp_path, monkeypatch):
     put_in_place(new, Path(), overwrite=True, replaced=(".png",))
     assert [file.name for file in Path().iterdir()] == ["a.png"]
     assert (Path().stat().st_ino, new.exists()) == (before, False)
+
+
+@pytest.mark.parametrize("wrong", ["a stranger", "a full disk"])
+def test_pictures_that_cannot_be_put_where_one_stands_are_kept_whole(tmp_path, monkeypatch, wrong):
+    new, here = tmp_path / "new", tmp_path / "here"
+    for folder in (new, here):
+        folder.mkdir()
+    for name in ("a.png", "b.png"):
+        (new / name).write_text(name)
+    if wrong == "a stranger":
+        (here / "thesis.txt").write_text("mine")
+    else:
+
+        def full(file, target):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr("vsrdb_cli.files.link_or_copy", full)
+    monkeypatch.chdir(here)
+    with pytest.raises(OutputError) as kept:
+        put_in_place(new, Path(), overwrite=True, replaced=(".png",))
+    (beside,) = tmp_path.glob("here.KEPT-*")
+    assert sorted(file.name for file in beside.iterdir()) == ["a.png", "b.png"]
+    assert str(beside) in kept.value.hint
+    assert (here / "thesis.txt").exists() == (wrong == "a stranger")

@@ -54,6 +54,25 @@ def check_folder(folder: Path) -> None:
         )
 
 
+def check_apart(folder: Path, source: Path) -> None:
+    """Whether a folder may be replaced without the source being in it.
+
+    Raises:
+        OutputError: it is the source, or the source lies in it.
+    """
+    if source.resolve().is_relative_to(folder.resolve()):
+        raise OutputError(
+            f"{folder} is the input itself, or the folder it lies in", hint="choose another folder"
+        )
+
+
+def is_same(one: Path, other: Path) -> bool:
+    """Whether two names are of one file, by links or not, or would be."""
+    if os.path.realpath(one) == os.path.realpath(other):
+        return True
+    return one.exists() and other.exists() and one.samefile(other)
+
+
 def check_writable(path: Path) -> None:
     """Whether a file beside the output, such as a report, can be written; it may be there.
 
@@ -188,20 +207,24 @@ def put_in_place(
     """
     path = followed(path)
     if temporary.is_dir() and path.is_dir():
+        path = path.absolute()  # "." has no name
         there = list(path.iterdir())
         strange = [file for file in there if file.suffix.lower() not in replaced]
         if strange or (there and not overwrite):
             raise _kept(path, temporary, f"something was put into the folder {path} meanwhile")
+        # Who stands in a folder would stand in one that is gone.
+        stays = path.samefile(Path.cwd())
+        old = temporary_beside(path)
         try:
-            if path.samefile(Path.cwd()):
-                raise OSError  # who stands there would stand in a folder that is gone
-            old = temporary_beside(path.absolute())
-            path.rename(old)
-        except OSError:  # it has to stay: as where another disk begins
+            if not stays:
+                path.rename(old)
+        except OSError:  # as where another disk begins
+            stays = True
+        if stays:
             _fill(path, temporary)
-            return
-        temporary.rename(path)
-        shutil.rmtree(old)
+        else:
+            temporary.rename(path)
+            shutil.rmtree(old)
         return
     if not overwrite and path.exists():
         raise _kept(path, temporary, f"{path} was created by another program meanwhile")
@@ -209,12 +232,29 @@ def put_in_place(
 
 
 def _fill(path: Path, temporary: Path) -> None:
-    """Replace all that is in a folder by what is in another, which goes."""
-    for file in path.iterdir():
-        remove(file)
-    for file in temporary.iterdir():
-        shutil.move(file, path / file.name)
-    temporary.rmdir()
+    """Replace all that is in a folder by what is in another, which goes once all is there."""
+    try:
+        for file in path.iterdir():
+            remove(file)
+        for file in temporary.iterdir():
+            link_or_copy(file, path / file.name)
+    except OSError as error:
+        raise _kept(path, temporary, f"{path} cannot be filled: {error.strerror}") from error
+    remove(temporary)
+
+
+def link_or_copy(file: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where the disk has no links or is another.
+
+    Raises:
+        FileExistsError: something has that name.
+    """
+    try:
+        os.link(file, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        shutil.copy2(file, target)
 
 
 def _kept(path: Path, temporary: Path, problem: str) -> OutputError:

@@ -19,6 +19,8 @@ from vsrdb_cli.errors import OutputError, VsrdbError
 from vsrdb_cli.files import is_there, whole
 from vsrdb_cli.jobs.report import RestoreReport
 
+_FINISHED = "finished by an earlier run"
+
 
 class Status(Enum):
     """What became of one input."""
@@ -86,7 +88,7 @@ def attempt(
     if item.problem is not None:
         return Outcome(item, Status.FAILED, error=item.problem)
     if reason := why_skipped(item, skip_existing=skip_existing, finished=finished):
-        damage = finished.damage(item) if finished is not None and finished.holds(item) else ()
+        damage = finished.damage(item) if finished is not None and reason == _FINISHED else ()
         return Outcome(item, Status.SKIPPED, reason=reason, damage=damage)
     try:
         if new_folders:
@@ -106,7 +108,7 @@ def attempt(
 def why_skipped(item: Item, *, skip_existing: bool, finished: Finished | None) -> str | None:
     """Why an input need not be restored; None if it has to be."""
     if finished is not None and finished.holds(item):
-        return "finished by an earlier run"
+        return _FINISHED
     if skip_existing and is_there(item.target):
         return "it exists already"
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import signal
 import sys
@@ -19,6 +18,7 @@ from vsrdb_cli.commands.display import Display
 from vsrdb_cli.commands.restore_order import Order
 from vsrdb_cli.commands.statuses import status_of
 from vsrdb_cli.errors import OptionError, VsrdbError
+from vsrdb_cli.files import is_same
 
 if TYPE_CHECKING:
     from vsrdb_cli.batch.outcomes import Outcome
@@ -245,10 +245,7 @@ def _check_log(log_file: Path, others: Sequence[str | Path | None]) -> None:
 
     taken = log_file.exists() and log_file.suffix.lower() in (*VIDEO_SUFFIXES, *SUFFIXES)
     for other in others:
-        if other is None:
-            continue
-        taken |= os.path.realpath(other) == os.path.realpath(log_file)
-        taken |= log_file.exists() and Path(other).exists() and log_file.samefile(other)
+        taken |= other is not None and is_same(log_file, Path(other))
     if taken:
         raise OptionError(
             f"the log file {log_file} would write into an input or output",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsrdb_cli.commands.click_options import options_of
 from vsrdb_cli.commands.display import Display
 from vsrdb_cli.errors import OptionError
+from vsrdb_cli.files import check_writable, is_same
 
 if TYPE_CHECKING:
     from vsrdb_cli.batch.finished import Finished
@@ -105,7 +105,7 @@ class Order:
                 "--compare is for a single input",
                 hint="compare each afterwards: vsrdb compare IN OUT -o PAGE.html",
             )
-        if self._report is not None and os.path.realpath(page) == os.path.realpath(self._report):
+        if self._report is not None and is_same(page, self._report):
             raise OptionError(
                 f"{page} cannot be both page and report", hint="choose another file for one of them"
             )
@@ -121,12 +121,9 @@ class Order:
 
 
 def _check_report(report: Path, batch: Batch) -> None:
-    from vsrdb_cli.files import check_writable
-
     check_writable(report)
-    real = os.path.realpath(report)
     for item in batch.items:
-        if real in (os.path.realpath(item.source), os.path.realpath(item.target)):
+        if is_same(report, item.source) or is_same(report, item.target):
             raise OptionError(
                 f"the report {report} would replace an input or output", hint="choose another file"
             )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from vsrdb_cli.checkpoints.checkpoint import build_network, load_checkpoint
 from vsrdb_cli.errors import OptionError, OutputError
 from vsrdb_cli.files import (
+    check_apart,
     check_file,
     check_folder,
     followed,
@@ -141,11 +142,7 @@ def _check_target(source: Path, target: Path, *, is_page: bool, overwrite: bool)
     if target.is_file():
         raise OutputError(f"{target} is a file, not a folder", hint="choose another folder")
     if target.exists() and any(target.iterdir()):
-        if source.resolve().is_relative_to(target.resolve()):
-            raise OutputError(
-                f"{target} is the input itself, or the folder it lies in",
-                hint="choose another folder",
-            )
+        check_apart(target, source)
         ours = _is_ours(target)
         if not (overwrite and ours):
             raise OutputError(

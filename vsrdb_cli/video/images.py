@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,11 +15,13 @@ import av
 
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.files import (
+    check_apart,
     check_file,
     check_folder,
     check_space,
     followed,
     kept_beside,
+    link_or_copy,
     put_in_place,
     remove,
     temporary_beside,
@@ -54,13 +55,14 @@ SUFFIXES = (*WRITTEN, ".jpg", ".jpeg")
 _BITS_PER_PIXEL = {8: 4.0, 16: 8.0}  # a low guess
 
 
+def visible_files(folder: Path) -> list[Path]:
+    """The files in a folder but for hidden ones."""
+    return [f for f in folder.iterdir() if f.is_file() and not f.name.startswith(".")]
+
+
 def picture_files(folder: Path) -> list[Path]:
-    """The pictures in a folder, as people count; hidden files are none."""
-    files = [
-        file
-        for file in folder.iterdir()
-        if file.is_file() and file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
-    ]
+    """The pictures in a folder, as people count."""
+    files = [file for file in visible_files(folder) if file.suffix.lower() in SUFFIXES]
     return sorted(files, key=lambda file: natural_order(file.name))
 
 
@@ -102,10 +104,7 @@ def _check_pictures_folder(path: Path, source: Path, *, overwrite: bool) -> None
         return
     if not path.is_dir():
         raise OutputError(f"{path} is a file, not a folder", hint="choose another folder")
-    if source.resolve().is_relative_to(path.resolve()):
-        raise OutputError(
-            f"{path} is the input itself, or the folder it lies in", hint="choose another folder"
-        )
+    check_apart(path, source)
     others = [file for file in path.iterdir() if file.suffix.lower() not in WRITTEN]
     if others or (not overwrite and any(path.iterdir())):
         raise OutputError(
@@ -239,11 +238,9 @@ def join_pictures(segments: Sequence[Path], target: Path, *, named: bool) -> Pat
     for number, picture in enumerate(pictures, 1):
         name = picture.name if named else f"frame_{number:06d}{picture.suffix}"
         try:
-            os.link(picture, target / name)
+            link_or_copy(picture, target / name)
         except FileExistsError:
             raise OutputError(
                 f"two pictures of {target} would be called {name}", hint="rename one of the source"
             ) from None
-        except OSError:
-            shutil.copy2(picture, target / name)
     return target

@@ -19,7 +19,7 @@ from vsrdb_cli.video.colour import BT709, PC, TV, Colour, bit_depth
 from vsrdb_cli.video.container import main_video, open_input, reason
 from vsrdb_cli.video.conversion import ToRgb
 from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.images import SUFFIXES, picture_files
+from vsrdb_cli.video.images import SUFFIXES, picture_files, visible_files
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
 from vsrdb_cli.video.orientation import orientation_of, upright, upright_size
 from vsrdb_cli.video.probe import probe
@@ -70,8 +70,7 @@ class PictureReader:
             )
             info = replace(info, assumed=(assumed,))
         info = replace(info, bit_depth=_check_sizes(files, info))
-        visible = [f for f in folder.iterdir() if f.is_file() and not f.name.startswith(".")]
-        left = len(visible) - len(files)
+        left = len(visible_files(folder)) - len(files)
         if left:
             others = f"{left} other files" if left > 1 else "one other file"
             notice = f"{others} in {folder} skipped"

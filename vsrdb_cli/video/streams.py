@@ -182,7 +182,8 @@ class SideStreams:
         """The packets to copy, on the video's time line."""
         main = self._source.streams[self._info.stream_index]
         others = [self._source.streams[index] for index in self._targets]
-        holes = {index: Holes() for index in self._targets}
+        # Of sound alone: between subtitles time is missing anyway.
+        holes = {stream.index: Holes() for stream in others if stream.type == "audio"}
         for packet in Demuxer(self._source, main, *others):
             if not packet.size:
                 continue
@@ -203,10 +204,11 @@ class SideStreams:
             else:
                 yield from self._clocks[index].mend(packet)
         for index, clock in self._clocks.items():
-            holes[index].end()
-            self.copied.holes[index] = holes[index].count
             yield from clock.release(final=True)
             self.copied.damaged[index] += clock.timeless
+        for index, found in holes.items():
+            found.end()
+            self.copied.holes[index] = found.count
 
     def _is_cover(self, index: int) -> bool:
         return any(s.index == index and s.cover for s in self._info.streams)
