@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 AV_TIME_BASE = 1_000_000  # ticks a second of a container's own times
+
+# Formats in which a stream is known by its first packet, or by a table that may change: FFmpeg
+# stops looking after five seconds and PyAV cannot read what appears later.
+_STREAMS_APPEAR = {"mpeg", "mpegts", "flv", "live_flv", "dv", "wtv", "nsv", "swf"}
+_WHOLE_FILE = {
+    "probesize": str(1 << 60),
+    "analyzeduration": str(1 << 60),
+    "scan_all_pmts": "1",  # of transport streams, also of later versions
+}
+_PROBE_MARGIN = 1 << 20  # bytes, for a decoder to tell what a stream is
 
 # One unreadable place may take several calls to get over; a file that gives nothing but errors
 # has ended.
@@ -48,9 +59,12 @@ def open_input(path: Path, **options: str) -> InputContainer:
     """
     if not path.exists():
         raise VideoError(f"{path} does not exist", hint="check the name and the folder")
-    if path.is_file() and path.stat().st_size == 0:
+    stat = path.stat()
+    if path.is_file() and stat.st_size == 0:
         raise VideoError(f"{path} is empty (0 bytes)", hint="copy or download it again")
     try:
+        if path.is_file():
+            options = {**_probing(url(path), stat.st_size, stat.st_mtime_ns), **options}
         return av.open(url(path), options=options, metadata_errors="replace")
     except FFmpegError as error:
         raise VideoError(
@@ -58,6 +72,47 @@ def open_input(path: Path, **options: str) -> InputContainer:
             hint="check with ffprobe; a file that was cut off or is still being written has often"
             " lost its index",
         ) from error
+
+
+@lru_cache(maxsize=64)
+def _probing(name: str, size: int, modified: int) -> Mapping[str, str]:  # noqa: ARG001
+    """How deep a file must be probed for all its streams to be known: options of FFmpeg.
+
+    Reads a file to its end once where its format allows streams to appear late; nothing is decoded
+    but what tells their kind, and memory does not grow.
+
+    Args:
+        size, modified: of the file, by which a changed one is looked at again.
+    """
+    with av.open(name, metadata_errors="replace") as container:
+        if container.format.name not in _STREAMS_APPEAR:
+            return {}
+        known = _kinds(container)
+    whole = {**_WHOLE_FILE, "fflags": "nobuffer"}
+    with av.open(name, options=whole, metadata_errors="replace") as container:
+        if _kinds(container) == known:
+            return {}
+        container.seek(0, backward=False, unsupported_byte_offset=True)
+        begins: dict[int, int] = {}
+        for packet in Demuxer(container, *container.streams):
+            if packet.size and packet.stream_index not in begins:
+                begins[packet.stream_index] = packet.pos or 0
+                if len(begins) == len(container.streams):
+                    break
+    return {**_WHOLE_FILE, "probesize": str(max(begins.values(), default=0) + _PROBE_MARGIN)}
+
+
+def _kinds(container: InputContainer) -> list[tuple[object, ...]]:
+    """What is known of the streams; of one whose packets were not met it is little."""
+    contexts = ((stream, stream.codec_context) for stream in container.streams)
+    return [
+        (
+            stream.type,
+            codec_name(stream),
+            *(getattr(context, name, 0) for name in ("sample_rate", "width", "height")),
+        )
+        for stream, context in contexts
+    ]
 
 
 def main_video(container: InputContainer, path: Path) -> VideoStream:
@@ -112,12 +167,15 @@ class Demuxer:
 
     Attributes:
         errors: how often reading failed so far.
+        is_complete: False if the file held packets of a stream that nothing announced; they are
+            left out. Known at the end.
     """
 
     def __init__(self, container: InputContainer, *streams: Stream) -> None:
         self._container = container
         self._streams = streams
         self.errors = 0
+        self.is_complete = True
 
     def __iter__(self) -> Iterator[Packet[Any]]:
         """Packets in file order; the last of each stream are empty and flush its decoder."""
@@ -132,4 +190,7 @@ class Demuxer:
                 failures += 1
                 if failures < READ_ERRORS_IN_A_ROW:
                     continue
+            except IndexError:
+                # PyAV, at the end: once it has flushed the streams it knows, it meets another.
+                self.is_complete = False
             return

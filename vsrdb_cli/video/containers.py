@@ -22,6 +22,7 @@ class Container:
         video: codecs, as keys of `ENCODERS`; the first is taken where none is asked for.
         audio: codecs, by FFmpeg's names.
         pcm: whether sound without compression is held too, whatever its samples.
+        lossless, lossy: encoders of sound that is not held, or whose copy would not sound the same.
         text: what text subtitles become where they are not held as they are.
         subtitles: codecs held as they are.
         marks: what streams can be marked as, by FFmpeg's names.
@@ -42,6 +43,8 @@ class Container:
     subtitles: frozenset[str] | None
     marks: frozenset[str]
     pcm: bool = False
+    lossless: str = "flac"
+    lossy: str = "aac"
     attachments: bool = False
     covers: bool = False
     keys: frozenset[str] | None = None
@@ -56,7 +59,7 @@ def _words(text: str) -> frozenset[str]:
 _MP4 = Container(
     "mp4",
     video=("h264", "hevc", "av1", "vp9"),
-    audio=_words("aac mp3 mp2 ac3 eac3 opus flac alac vorbis"),
+    audio=_words("aac mp3 mp2 ac3 eac3 dts opus flac alac vorbis"),
     pcm=True,
     text="mov_text",
     subtitles=_words("mov_text"),
@@ -80,8 +83,9 @@ CONTAINERS: Mapping[str, Container] = {
     ".mov": Container(
         "mov",
         video=("h264", "hevc", "prores"),
-        audio=_words("aac mp3 mp2 ac3 eac3 alac pcm_mulaw pcm_alaw"),
+        audio=_words("aac mp3 mp2 ac3 eac3 alac amr_nb amr_wb adpcm_ima_qt pcm_mulaw pcm_alaw"),
         pcm=True,
+        lossless="alac",  # QuickTime knows no FLAC
         text="mov_text",
         subtitles=_words("mov_text"),
         marks=_words("default"),
@@ -113,6 +117,8 @@ CONTAINERS: Mapping[str, Container] = {
         "webm",
         video=("vp9", "av1"),
         audio=_words("opus vorbis"),
+        lossless="libopus",
+        lossy="libopus",
         text="webvtt",
         subtitles=_words("webvtt"),
         marks=_words("default forced captions descriptions metadata"),

@@ -17,7 +17,7 @@ from vsrdb_cli.video.frame_encoder import end_with, start, tag_for_players
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.muxer import Muxer
 from vsrdb_cli.video.orientation import set_orientation
-from vsrdb_cli.video.stream_fates import plan_streams
+from vsrdb_cli.video.stream_fates import StreamPlan, plan_streams
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -39,6 +39,7 @@ def join(
     info: VideoInfo,
     path: Path,
     *,
+    plans: tuple[StreamPlan, ...] | None = None,
     frames: int | None = None,
     overwrite: bool = False,
     on_segment: Callable[[int], None] = lambda _: None,
@@ -56,6 +57,7 @@ def join(
         segments: at least one, in order.
         info: of the source; its other streams are copied from it as `VideoWriter` does.
         path: a video's file name; it appears when it is whole.
+        plans: from `plan_streams`, where they were made already.
         frames: how many the source has, where the caller knows it; else those in the segments.
         overwrite: whether it may replace a file.
         on_segment: called with the number of segments joined so far.
@@ -71,7 +73,8 @@ def join(
     check_file(path, info.path, overwrite=overwrite)
     check_space(path.parent, sum(segment.stat().st_size for segment in segments))
     times = _Times([_scan(segment) for segment in segments])
-    muxer = Muxer(path, info, plan_streams(info, suffix_of(path)), overwrite=overwrite)
+    plans = plan_streams(info, suffix_of(path)) if plans is None else plans
+    muxer = Muxer(path, info, plans, overwrite=overwrite)
     try:
         video = _add_video(muxer.container, segments[0], info)
         muxer.add_others(video)

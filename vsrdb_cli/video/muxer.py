@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from vsrdb_cli.video.info import Kind, VideoInfo
 from vsrdb_cli.video.metadata import copy_stream_metadata, keeps_timecode, unusual_keys
 from vsrdb_cli.video.stream_fates import StreamPlan, has_cover
 from vsrdb_cli.video.streams import SideStreams
-from vsrdb_cli.video.verify import Expected, Sounds, first_sounds, mismatches
+from vsrdb_cli.video.verify import Expected, mismatches
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -114,19 +115,22 @@ class Muxer:
             OutputError: it cannot be finished, or it is not as expected; then it is kept under a
                 name that says so.
         """
-        sounds: Sounds = ()
+        expected = Expected(frames, begin_seconds, end_seconds)
         if self._side is not None:
             with self._failing():
                 self._side.finish()
             self._side.close()
-            sounds = first_sounds(self._info, self._plans or (), begin_seconds, self._side.copied)
+            expected = replace(
+                expected,
+                sounds=tuple(self._side.heard.values()),
+                audible=self._side.audible(begin_seconds),
+            )
         try:
             self._open = False
             self.container.close()
         except FFmpegError as error:
             self._temporary.unlink(missing_ok=True)
             raise self._failure(error) from error
-        expected = Expected(frames, end_seconds - begin_seconds, sounds)
         wrong = list(mismatches(self._temporary, expected))
         if wrong:
             kept = kept_beside(self.path, self._temporary, "MISMATCH")

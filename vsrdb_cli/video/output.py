@@ -175,6 +175,7 @@ class FileOutput(Output):
             segments,
             self.info,
             folder / f"joined{suffix_of(self.path)}",
+            plans=self.plans,
             frames=frames,
             overwrite=True,
             on_segment=on_segment,

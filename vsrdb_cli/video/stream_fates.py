@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from vsrdb_cli.video.container import open_input
 from vsrdb_cli.video.containers import CONTAINERS, WIDE, Container
 from vsrdb_cli.video.info import StreamInfo, VideoInfo
 from vsrdb_cli.video.metadata import held_language
+from vsrdb_cli.video.sound_converter import SoundTarget
+from vsrdb_cli.video.sound_plan import Heard, differences, listen, target_for
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -35,20 +38,41 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class StreamPlan:
-    """What becomes of one stream, and if not all of it, why."""
+    """What becomes of one stream, and if not all of it, why.
+
+    Attributes:
+        sound: what it is encoded as, if it is sound and not copied.
+    """
 
     stream: StreamInfo
     fate: Fate
     notice: str | None = None
+    sound: SoundTarget | None = None
 
 
 def plan_streams(info: VideoInfo, suffix: str) -> tuple[StreamPlan, ...]:
-    """Decide for every stream beside the main video, for a container by its name ending."""
+    """Decide for every stream beside the main video, for a container by its name ending.
+
+    All sound is decoded once, to know whether a copy will sound the same.
+    """
     if not info.streams or info.pictures:
         return ()
+    heard = listen(info)
     with open_input(info.path) as source:
-        plans = (_plan(stream, suffix, source) for stream in info.streams)
-        return tuple(_with_marks(plan, suffix) for plan in plans)
+        plans = [_plan(stream, suffix, source, heard) for stream in info.streams]
+    doubted = [
+        plan
+        for plan in plans
+        if plan.stream.index in heard
+        and plan.fate is Fate.COPY
+        and not heard[plan.stream.index].is_plain
+    ]
+    wrong = differences(info, doubted, suffix)
+    for place, plan in enumerate(plans):
+        if plan.stream.index in wrong:
+            reason = f"a copy {wrong[plan.stream.index]}"
+            plans[place] = _converted(plan.stream, suffix, heard[plan.stream.index], reason)
+    return tuple(_with_marks(plan, suffix) for plan in plans)
 
 
 def _with_marks(plan: StreamPlan, suffix: str) -> StreamPlan:
@@ -77,7 +101,20 @@ def has_cover(plans: tuple[StreamPlan, ...]) -> bool:
     return any(plan.stream.cover and plan.fate is Fate.COPY for plan in plans)
 
 
-def _plan(stream: StreamInfo, suffix: str, source: InputContainer) -> StreamPlan:
+def _converted(stream: StreamInfo, suffix: str, heard: Heard, reason: str) -> StreamPlan:
+    """The plan of sound that cannot be copied, or whose copy would not sound the same."""
+    target = target_for(stream, heard, CONTAINERS[suffix])
+    if target is None:
+        return StreamPlan(
+            stream, Fate.DROP, f"{stream} is dropped: it cannot be decoded here, and {reason}"
+        )
+    notice = f"{stream} is encoded anew as {target.codec}: {reason}"
+    return StreamPlan(stream, Fate.CONVERT, notice, target)
+
+
+def _plan(
+    stream: StreamInfo, suffix: str, source: InputContainer, heard: Mapping[int, Heard]
+) -> StreamPlan:
     if stream.remade:
         return StreamPlan(stream, Fate.REMAKE)
     if stream.type == "video" and not stream.cover:
@@ -97,21 +134,19 @@ def _plan(stream: StreamInfo, suffix: str, source: InputContainer) -> StreamPlan
         return StreamPlan(stream, Fate.CONVERT, notice)
     others = [s for s in (*WIDE, ".mov") if s != suffix and _keeps(stream, s, source)]
     keepers = [s for s in others if s in WIDE] or others
-    if not keepers:
-        notice = f"{stream} is dropped: vsrdb cannot write it into any kind of file"
-    else:
-        notice = (
-            f"{stream} is dropped: {suffix} files do not hold it;"
-            f" a {' or '.join(keepers)} output keeps it"
-        )
-    return StreamPlan(stream, Fate.DROP, notice)
+    reason = f"{suffix} files do not hold it"
+    if keepers:
+        reason += f"; a {' or '.join(keepers)} output keeps it"
+    if stream.index in heard:
+        return _converted(stream, suffix, heard[stream.index], reason)
+    return StreamPlan(stream, Fate.DROP, f"{stream} is dropped: {reason}")
 
 
 def _keeps(stream: StreamInfo, suffix: str, source: InputContainer) -> bool:
-    plan = _plan(stream, suffix, source) if suffix == ".mkv" else None
-    if plan is not None:
-        return plan.fate is not Fate.DROP
-    return _listed(stream, CONTAINERS[suffix]) and _opens(stream, suffix, source)
+    container = CONTAINERS[suffix]
+    if container.attachments and (stream.type == "attachment" or stream.codec in COVERS):
+        return True
+    return _listed(stream, container) and _opens(stream, suffix, source)
 
 
 def _listed(stream: StreamInfo, container: Container) -> bool:

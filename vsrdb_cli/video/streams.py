@@ -15,6 +15,8 @@ from vsrdb_cli.video.containers import container_of
 from vsrdb_cli.video.damage import Holes
 from vsrdb_cli.video.info import StreamInfo, VideoInfo
 from vsrdb_cli.video.metadata import copy_chapters, copy_stream_metadata
+from vsrdb_cli.video.sound import Loudness, begin_of, decoded, samples_of
+from vsrdb_cli.video.sound_converter import SoundConverter
 from vsrdb_cli.video.stream_fates import COVERS, Fate, StreamPlan
 from vsrdb_cli.video.subtitles import USUAL_MILLISECONDS, TextConverter
 from vsrdb_cli.video.timing import Clock, SideClock, shift, ticks
@@ -65,6 +67,7 @@ class SideStreams:
 
     Attributes:
         copied: what was written so far, and what could not be.
+        heard: how loud each track of sound is that is written, by the source's index, in order.
     """
 
     def __init__(
@@ -79,7 +82,9 @@ class SideStreams:
         self._source = open_input(info.path)
         self.copied = Copied()
         self._targets: dict[int, Stream] = {}
-        self._converters: dict[int, TextConverter] = {}
+        self._texts: dict[int, TextConverter] = {}
+        self._sounds: dict[int, SoundConverter] = {}
+        self.heard: dict[int, Loudness] = {}
         self._clocks: dict[int, SideClock] = {}
         self._last_dts: dict[int, int] = {}
         self._before: dict[int, list[Packet[Any]]] = {}  # what is on the screen as a part begins
@@ -108,11 +113,19 @@ class SideStreams:
             if source.type == "audio":
                 context: Any = source.codec_context
                 self._priming[source.index] = Fraction(context.delay, context.sample_rate or 1)
+                self.heard[source.index] = Loudness()
+        elif plan.sound is not None:
+            begin = None if self._info.cut is None else Fraction(0)
+            sound = SoundConverter(source, self._output, plan.sound, begin, self._end)  # type: ignore[arg-type]
+            copy_stream_metadata(source, sound.stream)
+            self._sounds[source.index] = sound
+            self._targets[source.index] = sound.stream
+            self.heard[source.index] = sound.heard
         elif plan.fate is Fate.CONVERT:
             codec = container_of(self._output).text
             converter = TextConverter(source, self._output, codec)  # type: ignore[arg-type]
             copy_stream_metadata(source, converter.stream)
-            self._converters[source.index] = converter
+            self._texts[source.index] = converter
             self._targets[source.index] = converter.stream
         if source.type == "subtitle" and self._hides and source.index in self._targets:
             finest = max(SUBTITLE_TICKS, self._info.time_base.denominator)
@@ -142,11 +155,27 @@ class SideStreams:
         while self._targets and self._fill():
             self._mux(self._ready.popleft())
         self._write_before()
+        for index, sound in self._sounds.items():
+            self._mux_all(index, sound.finish())
+            self.copied.damaged[index] += sound.failed
         if not self._hides:
             # What begins before the first picture cannot stand before 0: all is moved for it, by
             # whole milliseconds.
             later = Fraction(int(self._lead_seconds * 1000), 1000)
             copy_chapters(self._source, self._output, self._info, later)
+
+    @property
+    def moved_seconds(self) -> Fraction:
+        """How much later than on the source's clock everything is in the output."""
+        return Fraction(0) if self._hides else self._lead_seconds
+
+    def audible(self, begin_seconds: Fraction) -> tuple[Fraction | None, Fraction | None]:
+        """Between which times the output's sound is that of the source, given its first picture.
+
+        mp4 and mov hide what comes before it; of a part, whole packets reach beyond both ends.
+        """
+        hides = self._hides or self._info.cut is not None
+        return (begin_seconds if hides else None), self._end
 
     @property
     def damage(self) -> tuple[str, ...]:
@@ -230,20 +259,33 @@ class SideStreams:
 
     def _write(self, packet: Packet[Any]) -> None:
         index = packet.stream.index
+        if index in self._sounds:
+            self._mux_all(index, self._sounds[index](packet))
+        elif index in self._texts:
+            self._mux_all(index, self._texts[index](packet))
+        else:
+            if index in self.heard:
+                self._listen(index, packet)
+            self._mux_all(index, iter((packet,)))
+
+    def _listen(self, index: int, packet: Packet[Any]) -> None:
+        for frame in decoded(packet)[0]:
+            begin = begin_of(frame)
+            if begin is not None:
+                self.heard[index].add(samples_of(frame), frame.sample_rate, begin)
+
+    def _mux_all(self, index: int, packets: Iterator[Packet[Any]]) -> None:
+        """Write what became of a packet."""
         try:
-            if index in self._converters:
-                converted = self._converters[index](packet)
-                if converted is None:
-                    return
-                packet = converted
-            self._rise(index, packet)
-            packet.stream = self._targets[index]
-            if packet.pts is not None:
-                # Priming that a file declares is not heard, and may stand before 0.
-                lead = -packet.pts * packet.time_base - self._priming.get(index, 0)
-                self._lead_seconds = max(self._lead_seconds, lead)
-            self._output.mux(packet)
-            self.copied.packets[index] += 1
+            for packet in packets:
+                self._rise(index, packet)
+                packet.stream = self._targets[index]
+                if packet.pts is not None:
+                    # Priming that a file declares is not heard, and may stand before 0.
+                    lead = -packet.pts * packet.time_base - self._priming.get(index, Fraction(0))
+                    self._lead_seconds = max(self._lead_seconds, lead)
+                self._output.mux(packet)
+                self.copied.packets[index] += 1
         except FFmpegError as error:
             if isinstance(error, OSError):
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
 
@@ -39,8 +40,8 @@ class TextConverter:
         self._encoder.subtitle_header = self._decoder.subtitle_header
         self.stream.time_base = self._encoder.time_base = MILLISECOND
 
-    def __call__(self, packet: Packet[Any]) -> Packet[Any] | None:
-        """The text of a packet, at its time; None where it holds none.
+    def __call__(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
+        """The text of a packet, at its time; nothing where it holds none.
 
         Raises:
             FFmpegError: it cannot be decoded.
@@ -48,7 +49,7 @@ class TextConverter:
         decoded = self._decoder.decode2(packet)
         texts = [text for rect in decoded or () if (text := getattr(rect, "ass", b""))]
         if decoded is None or not texts or packet.pts is None:
-            return None
+            return
         lines = [text.split(b",", _FIELDS_BEFORE_TEXT)[-1] for text in texts[1:]]
         event = b"\\N".join([texts[0], *lines])
         shown = ticks(packet.pts * packet.time_base, MILLISECOND)
@@ -58,4 +59,4 @@ class TextConverter:
         converted.time_base = MILLISECOND
         converted.pts = converted.dts = shown
         converted.duration = length
-        return converted
+        yield converted

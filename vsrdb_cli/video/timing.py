@@ -77,9 +77,9 @@ class Clock:
             assert first is not None
             self.offsets.append((self._end - first) * self._time_base)
             self._last_dts = self._last_pts = None
-        if packet.dts is not None:
+        if packet.dts is not None and not packet.is_discard:
             self._last_dts = packet.dts
-        if packet.pts is not None:
+        if packet.pts is not None and not packet.is_discard:
             self._last_pts = max(packet.pts, self._last_pts or packet.pts)
         shift(packet, self.offsets[-1])
         shown = packet.pts if packet.pts is not None else packet.dts
@@ -87,6 +87,8 @@ class Clock:
             self._end = max(self._end, shown + (packet.duration or self._frame_ticks))
 
     def _restarts_at(self, packet: Packet[Any]) -> bool:
+        if packet.is_discard:  # an edit list leaves it out, and FFmpeg counts it back
+            return False
         limit = ticks(RESTART_SECONDS, self._time_base)
         if packet.dts is not None and self._last_dts is not None:
             jump = packet.dts - self._last_dts
@@ -148,10 +150,11 @@ class SideClock:
                 del self._waiting[0]
                 self.timeless += 1
                 continue
-            if not self._place(time, packet.time_base, final=final):
-                return
+            if not packet.is_discard:
+                if not self._place(time, packet.time_base, final=final):
+                    return
+                self._last = time
             del self._waiting[0]
-            self._last = time
             offset = self._own_offset
             shift(packet, self._clock.offsets[self._recording] if offset is None else offset)
             mended = packet.dts if packet.dts is not None else packet.pts

@@ -1,0 +1,213 @@
+"""Sound as it is heard: how loud a track is at what time, by its decoded samples."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from av.error import FFmpegError
+from numpy.typing import NDArray
+
+from vsrdb_cli.video.container import Demuxer
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+    from av.container import InputContainer
+    from av.packet import Packet
+
+BINS_A_SECOND = 100
+# Encoders smear a sound over their window, and add up to two of these to its end.
+SMEAR_BINS = 3
+WINDOW_SAMPLES = 1024
+# Two roundings of containers that count milliseconds, and what edit lists cut off.
+ROUNDING_SECONDS = Fraction(1, 125)
+# How far below a track's usual level a sound still counts, and silence begins: decibels.
+AUDIBLE = 25
+SILENT = 45
+_FLOOR = 1e-9  # mean square; -90 dB
+_SPARE = 6000
+
+Levels = NDArray[np.float64]
+
+
+class Loudness:
+    """How loud a track is, hundredth of a second by hundredth; memory is 30 MB for ten hours.
+
+    Attributes:
+        begin_seconds, end_seconds: of the first decoded sample and after the last; None if none.
+        overlap_seconds: how much begins before what came before it has ended; players play one
+            after the other.
+        rate: samples a second of the slowest stretch.
+    """
+
+    def __init__(self) -> None:
+        self._energy: Levels = np.zeros(0)
+        self._first = 0  # bin of the array's first entry
+        self.begin_seconds: Fraction | None = None
+        self.end_seconds: Fraction | None = None
+        self.overlap_seconds = Fraction(0)
+        self.rate = 0
+
+    def add(self, samples: NDArray[Any], rate: int, begin_seconds: Fraction) -> None:
+        """Take more samples.
+
+        Args:
+            samples: (channels, count), as FFmpeg has them: floats to 1, or integers.
+            rate: of them a second.
+            begin_seconds: of the first one.
+        """
+        count = samples.shape[1]
+        if not count:
+            return
+        squares = (_unit(samples) ** 2).mean(0)
+        first = int(begin_seconds * rate)
+        bins = (first + np.arange(count)) * BINS_A_SECOND // rate
+        sums = np.bincount(bins - bins[0], squares) * (BINS_A_SECOND / rate)
+        self._reach(int(bins[0]), int(bins[-1]) + 1)
+        place = int(bins[0]) - self._first
+        self._energy[place : place + len(sums)] += sums
+        end = begin_seconds + Fraction(count, rate)
+        if self.end_seconds is not None and self.end_seconds - begin_seconds > ROUNDING_SECONDS:
+            self.overlap_seconds += self.end_seconds - begin_seconds
+        if self.begin_seconds is None or begin_seconds < self.begin_seconds:
+            self.begin_seconds = begin_seconds
+        self.end_seconds = end if self.end_seconds is None else max(end, self.end_seconds)
+        self.rate = min(rate, self.rate or rate)
+
+    def _reach(self, first: int, last: int) -> None:
+        if not len(self._energy):
+            self._first = first
+        before = max(0, self._first - first)
+        after = max(0, last - self._first - len(self._energy))
+        if before or after:
+            self._energy = np.pad(
+                self._energy,
+                (before and before + _SPARE, after and after + _SPARE + len(self._energy) // 4),
+            )
+            self._first -= before and before + _SPARE
+
+    def levels(self, first: int, last: int) -> Levels:
+        """Decibels of the bins `first` <= i < `last`; full scale is 0, silence -90."""
+        levels = np.zeros(max(0, last - first))
+        begin = max(first, self._first)
+        end = min(last, self._first + len(self._energy))
+        if begin < end:
+            levels[begin - first : end - first] = self._energy[
+                begin - self._first : end - self._first
+            ]
+        return 10 * np.log10(np.maximum(levels, _FLOOR))
+
+
+def _unit(samples: NDArray[Any]) -> NDArray[np.float32]:
+    if samples.dtype.kind == "f":
+        return samples.astype(np.float32, copy=False)
+    if samples.dtype == np.uint8:
+        return (samples.astype(np.float32) - 128) / 128
+    return samples.astype(np.float32) / np.float32(-float(np.iinfo(samples.dtype).min))
+
+
+def samples_of(frame: AudioFrame) -> NDArray[Any]:
+    """The samples of a decoded frame, (channels, count)."""
+    samples: NDArray[Any] = frame.to_ndarray()
+    if frame.format.is_packed:
+        samples = samples.reshape(-1, frame.layout.nb_channels).T
+    return samples
+
+
+def decoded(packet: Packet[Any]) -> tuple[list[AudioFrame], bool]:
+    """The frames of a packet of sound that is its stream's next; whether it could be decoded."""
+    try:
+        return packet.decode(), True
+    except FFmpegError:
+        return [], False
+
+
+def begin_of(frame: AudioFrame) -> Fraction | None:
+    """When a decoded frame is heard, in seconds."""
+    if frame.pts is None or frame.time_base is None:
+        return None
+    return frame.pts * frame.time_base
+
+
+def hear(container: InputContainer, zero_seconds: Fraction) -> list[Loudness]:
+    """Decode all sound of a file, opened anew.
+
+    Args:
+        zero_seconds: what is taken from its times.
+
+    Returns:
+        One for each sound track that holds any, in their order.
+    """
+    tracks = {stream.index: Loudness() for stream in container.streams.audio}
+    ends = dict.fromkeys(tracks, zero_seconds)
+    if tracks:
+        for packet in Demuxer(container, *container.streams.audio):
+            index = packet.stream.index
+            for frame in decoded(packet)[0]:
+                begin = begin_of(frame)
+                begin = ends[index] if begin is None else begin
+                ends[index] = begin + Fraction(frame.samples, frame.sample_rate)
+                tracks[index].add(samples_of(frame), frame.sample_rate, begin - zero_seconds)
+    return [track for track in tracks.values() if track.begin_seconds is not None]
+
+
+def difference(
+    source: Loudness, output: Loudness, begin_seconds: Fraction | None, end_seconds: Fraction | None
+) -> str | None:
+    """Where an output's track does not sound as its source's, in words; None if it does.
+
+    Args:
+        begin_seconds, end_seconds: between which the two are compared; None as far as there is
+            sound.
+    """
+    if source.begin_seconds is None or source.end_seconds is None:
+        return None
+    slack = Fraction(SMEAR_BINS, BINS_A_SECOND)
+    slack += Fraction(2 * WINDOW_SAMPLES, min(source.rate, output.rate or source.rate))
+    begin = (
+        source.begin_seconds if begin_seconds is None else max(begin_seconds, source.begin_seconds)
+    )
+    end = source.end_seconds if end_seconds is None else min(end_seconds, source.end_seconds)
+    if begin >= end:
+        return None
+    found_end = output.end_seconds
+    # What lies beyond the end is hidden, or belongs to the last packet.
+    if found_end is not None and end_seconds is not None:
+        found_end = min(found_end, end_seconds)
+    if found_end is None or abs(found_end - end) > slack:
+        return f"ends at {_words(found_end)}, in the source at {_words(end)}"
+    overlap = output.overlap_seconds - source.overlap_seconds
+    if overlap > slack:
+        return f"plays {_words(overlap)} too long"
+    # The edges are an encoder's, not the sound's.
+    first, last = int(begin * BINS_A_SECOND) - 2 * SMEAR_BINS, int(end * BINS_A_SECOND)
+    heard, given = source.levels(first, last), output.levels(first, last)
+    level = _usual(heard)
+    if level is None:
+        return None
+    missing = (heard > level - AUDIBLE) & (_loudest_near(given) < level - SILENT)
+    added = (given > level - AUDIBLE) & (_loudest_near(heard) < level - SILENT)
+    for places, word in ((missing, "missing"), (added, "too much")):
+        if places.any():
+            at = Fraction(first + int(places.argmax()), BINS_A_SECOND)
+            length = Fraction(int(places.sum()), BINS_A_SECOND)
+            return f"has {_words(length)} {word}, the first at {_words(at)}"
+    return None
+
+
+def _usual(levels: Levels) -> float | None:
+    """The level of the louder parts; None where there is silence alone."""
+    sounding = levels[levels > 10 * np.log10(_FLOOR) + 10]
+    return float(np.percentile(sounding, 90)) if len(sounding) else None
+
+
+def _loudest_near(levels: Levels) -> Levels:
+    padded = np.pad(levels, SMEAR_BINS, constant_values=10 * np.log10(_FLOOR))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * SMEAR_BINS + 1)
+    loudest: Levels = windows.max(1)
+    return loudest
+
+
+def _words(seconds: Fraction | None) -> str:
+    return "no time" if seconds is None else f"{float(seconds):.3f} s"

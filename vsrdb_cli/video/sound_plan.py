@@ -1,0 +1,143 @@
+"""What a track of sound becomes: a copy where that sounds the same, else decoded and encoded."""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import av
+from av.error import FFmpegError
+
+from vsrdb_cli.video.container import Demuxer, open_input
+from vsrdb_cli.video.containers import CONTAINERS, Container
+from vsrdb_cli.video.info import StreamInfo, VideoInfo
+from vsrdb_cli.video.sound import decoded, difference, hear
+from vsrdb_cli.video.sound_converter import SoundTarget, target_of
+
+if TYPE_CHECKING:
+    from av.packet import Packet
+
+    from vsrdb_cli.video.stream_fates import StreamPlan
+
+# A part's sound may lie so much later in the file than its pictures.
+READ_ON_SECONDS = 10
+_IN_MEMORY = 64 << 20
+
+
+@dataclass
+class Heard:
+    """What decoding a track shows.
+
+    Attributes:
+        shapes: (samples a second, channels' layout, sample format) of its frames, each once.
+        failed: packets that could not be decoded.
+        hides_inside: whether something between two audible parts is hidden.
+    """
+
+    shapes: set[tuple[int, str, str]] = field(default_factory=set)
+    failed: int = 0
+    hides_inside: bool = False
+    _sounded: bool = False
+    _hid: bool = False
+
+    def take(self, packet: Packet[Any]) -> None:
+        """The stream's next packet."""
+        frames, good = decoded(packet)
+        self.failed += not good
+        for frame in frames:
+            self.shapes.add((frame.sample_rate, frame.layout.name, frame.format.name))
+        if packet.is_discard:
+            self._hid |= self._sounded
+            return
+        begin, end = _skipped(packet)
+        self.hides_inside |= self._sounded and (self._hid or begin > 0)
+        self._hid = end > 0
+        self._sounded |= bool(packet.size)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing speaks against a copy."""
+        return len(self.shapes) <= 1 and not self.failed and not self.hides_inside
+
+
+def _skipped(packet: Packet[Any]) -> tuple[int, int]:
+    """Samples of a packet that are not heard: of its beginning, and of its end."""
+    if not packet.has_sidedata("skip_samples"):
+        return 0, 0
+    begin, end = struct.unpack_from("<2I", bytes(packet.get_sidedata("skip_samples")))
+    return begin, end
+
+
+def listen(info: VideoInfo) -> Mapping[int, Heard]:
+    """Decode all sound of a source once; by the indices of its streams."""
+    tracks = {s.index: Heard() for s in info.streams if s.type == "audio" and s.codec}
+    if not tracks:
+        return tracks
+    end = None
+    if info.cut is not None and info.cut.seconds is not None:
+        end = info.start_seconds + info.cut.seconds + READ_ON_SECONDS
+    with open_input(info.path) as container:
+        streams = [container.streams[index] for index in tracks]
+        for packet in Demuxer(container, *streams):
+            if end is not None and packet.dts is not None and packet.dts * packet.time_base > end:
+                break
+            tracks[packet.stream.index].take(packet)
+    return tracks
+
+
+def target_for(stream: StreamInfo, heard: Heard, container: Container) -> SoundTarget | None:
+    """What a track is encoded as; None if none of it could be decoded."""
+    if not heard.shapes:
+        return None
+    rate = max(rate for rate, _, _ in heard.shapes)
+    layout = max((layout for _, layout, _ in heard.shapes), key=_channels)
+    deepest = max((kind for _, _, kind in heard.shapes), key=lambda kind: av.AudioFormat(kind).bits)
+    lossless = stream.codec.startswith("pcm_") or av.Codec(stream.codec, "r").lossless
+    lossy = av.Codec(stream.codec, "r").lossy and not stream.codec.startswith("pcm_")
+    encoders = [container.lossless] if lossless and not lossy else []
+    for encoder in (*encoders, container.lossy):
+        target = target_of(encoder, rate, layout, deepest)
+        if target is not None and _channels(target.layout) >= min(_channels(layout), 8):
+            return target
+    return target_of(container.lossy, rate, "stereo", deepest)
+
+
+def _channels(layout: str) -> int:
+    return int(av.AudioLayout(layout).nb_channels)
+
+
+def differences(info: VideoInfo, plans: Iterable[StreamPlan], suffix: str) -> Mapping[int, str]:
+    """What is wrong with copies of tracks in a container, tried: by their indices, in words."""
+    from vsrdb_cli.video.streams import SideStreams  # here: it copies by plans, which need this
+
+    tried = tuple(plans)
+    wrong: dict[int, str] = {}
+    if not tried:
+        return wrong
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
+        output = av.open(file, "w", format=CONTAINERS[suffix].format)
+        side = SideStreams(info, tried, output)
+        try:
+            output.start_encoding()
+            side.finish()
+            output.close()
+        except FFmpegError as error:
+            return {plan.stream.index: f"cannot be written ({error.strerror})" for plan in tried}
+        finally:
+            side.close()
+        file.seek(0)
+        with av.open(file, "r") as copied:
+            copies = iter(hear(copied, side.moved_seconds))
+    for plan in tried:
+        source = side.heard.get(plan.stream.index)
+        if source is None or source.begin_seconds is None:
+            continue
+        copy = next(copies, None)
+        words = "is empty" if copy is None else difference(source, copy, *side.audible(Fraction(0)))
+        if words:
+            wrong[plan.stream.index] = words
+    return wrong
