@@ -129,15 +129,15 @@ def cover_bytes(path):
     (".mp4", ["subtitle #4 ass ger becomes mov_text, which keeps little of its styling; a .mkv"
               " output keeps it",
               "attachment #5 is dropped: .mp4 files do not hold it; a .mkv output keeps it"]),
-    (".mov", ["audio #2 opus eng is dropped: .mov files do not hold it; a .mp4 or .mkv output keeps"
-              " it",
+    (".mov", ["audio #2 opus eng is encoded anew as aac: .mov files do not hold it; a .mp4 or .mkv"
+              " output keeps it",
               "subtitle #3 subrip fre is no longer marked as forced in .mov files; a .mp4 or .mkv"
               " output keeps it",
               "subtitle #4 ass ger becomes mov_text, which keeps little of its styling; a .mkv"
               " output keeps it",
               "attachment #5 is dropped: .mov files do not hold it; a .mkv output keeps it"]),
-    (".webm", ["audio #1 aac jpn is dropped: .webm files do not hold it; a .mp4 or .mkv output"
-               " keeps it",
+    (".webm", ["audio #1 aac jpn is encoded anew as opus: .webm files do not hold it; a .mp4 or"
+               " .mkv output keeps it",
                "subtitle #4 ass ger becomes webvtt, which keeps little of its styling; a .mkv"
                " output keeps it",
                "attachment #5 is dropped: .webm files do not hold it; a .mkv output keeps it"]),

@@ -1,12 +1,15 @@
+import re
 from fractions import Fraction
 
 import clips
+import numpy as np
 import pytest
 from restoring import enlarged, open_sink, restore_nearest
 
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.sound import Loudness
 from vsrdb_cli.video.verify import Expected, mismatches
 
 
@@ -19,17 +22,26 @@ def finished(tmp_path_factory):
     return folder
 
 
+def tone(begin, seconds, rate=48000):
+    """A track of a loud tone."""
+    track = Loudness()
+    wave = 0.2 * np.sin(2 * np.pi * 440 * np.arange(int(seconds * rate)) / rate)
+    track.add(wave[None].astype(np.float32), rate, Fraction(begin).limit_denominator(rate))
+    return track
+
+
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize("frames, seconds, sound, words", [
-    (10, 0.4, -1024 / 48000, []),
-    (11, 0.4, -1024 / 48000, ["it has 10 frames, the source 11"]),
-    (10, 0.44, -1024 / 48000, ["it lasts 0.400 s, the source 0.440 s"]),
-    (10, 0.4, 0.02, ["sound track 1 begins -0.021 s after the first picture, in the source"
-                     " 0.020 s"]),
+    (10, 0.4, (0, 0.4), []),
+    (11, 0.4, (0, 0.4), ["it has 10 frames, the source 11"]),
+    (10, 0.44, (0, 0.4), ["it lasts 0.400 s, the source 0.440 s"]),
+    (10, 0.4, (0.25, 0.15), ["sound track 1 begins at 0.000 s, in the source at 0.250 s"]),
+    (10, 0.4, (0, 0.8), ["sound track 1 ends at 0.405 s, in the source at 0.800 s"]),
 ])  # fmt: skip
 def test_frames_duration_and_sound_are_compared(finished, suffix, frames, seconds, sound, words):
-    expected = Expected(frames, Fraction(seconds), (Fraction(sound),))
-    assert list(mismatches(finished / f"out{suffix}", expected)) == words
+    expected = Expected(frames, Fraction(0), Fraction(seconds), [tone(*sound)])
+    found = list(mismatches(finished / f"out{suffix}", expected))
+    assert [re.sub(r"ends at 0\.4\d\d s,", "ends at 0.405 s,", line) for line in found] == words
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".mov"])
@@ -44,7 +56,7 @@ def test_sound_may_last_much_longer_than_the_pictures(tmp_path, frames, suffix):
 
 
 def test_a_missing_sound_track_is_seen(finished):
-    expected = Expected(10, Fraction(2, 5), (Fraction(0), Fraction(0)))
+    expected = Expected(10, Fraction(0), Fraction(2, 5), [tone(0, 0.4), tone(0, 0.4)])
     assert list(mismatches(finished / "out.mp4", expected)) == [
         "it has 1 tracks with sound instead of 2"
     ]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+import av
 import numpy as np
 from av.error import FFmpegError
 from numpy.typing import NDArray
@@ -13,6 +15,7 @@ from vsrdb_cli.video.container import Demuxer
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
+    from av.audio.stream import AudioStream
     from av.container import InputContainer
     from av.packet import Packet
 
@@ -20,12 +23,15 @@ BINS_A_SECOND = 100
 # Encoders smear a sound over their window, and add up to two of these to its end.
 SMEAR_BINS = 3
 WINDOW_SAMPLES = 1024
+# What a decoder may need of sound before the first that is heard: AAC 0.05 s, Opus 0.08 s.
+PRIMING_SECONDS = Fraction(1, 10)
 # Two roundings of containers that count milliseconds, and what edit lists cut off.
 ROUNDING_SECONDS = Fraction(1, 125)
 # How far below a track's usual level a sound still counts, and silence begins: decibels.
 AUDIBLE = 25
 SILENT = 45
-_FLOOR = 1e-9  # mean square; -90 dB
+_FLOOR = 1e-9  # mean square
+_SILENCE = -90.0  # the same in decibels
 _SPARE = 6000
 
 Levels = NDArray[np.float64]
@@ -115,19 +121,38 @@ def samples_of(frame: AudioFrame) -> NDArray[Any]:
     return samples
 
 
-def decoded(packet: Packet[Any]) -> tuple[list[AudioFrame], bool]:
-    """The frames of a packet of sound that is its stream's next; whether it could be decoded."""
-    try:
-        return packet.decode(), True
-    except FFmpegError:
-        return [], False
+class SoundDecoder:
+    """Decodes the packets of one track, in order, to frames at their times.
+
+    Attributes:
+        failed: packets that could not be decoded.
+    """
+
+    def __init__(self) -> None:
+        self._due: Fraction | None = None
+        self.failed = 0
+
+    def __call__(self, packet: Packet[Any]) -> Iterator[tuple[AudioFrame, Fraction]]:
+        """The frames of a packet, an empty one at the end, and when they begin, in seconds."""
+        if self._due is None and packet.pts is not None:
+            self._due = packet.pts * packet.time_base
+        try:
+            frames = packet.decode()
+        except FFmpegError:
+            self.failed += 1
+            return
+        for frame in frames:
+            known = frame.pts is not None and frame.time_base is not None
+            begin = frame.pts * frame.time_base if known else self._due or Fraction(0)
+            self._due = begin + Fraction(frame.samples, frame.sample_rate)
+            yield frame, begin
 
 
-def begin_of(frame: AudioFrame) -> Fraction | None:
-    """When a decoded frame is heard, in seconds."""
-    if frame.pts is None or frame.time_base is None:
-        return None
-    return frame.pts * frame.time_base
+def flushing(stream: AudioStream) -> Packet[Any]:
+    """A packet at which a track's decoder gives what it still holds."""
+    packet: Packet[Any] = av.Packet()
+    packet.stream = stream
+    return packet
 
 
 def hear(container: InputContainer, zero_seconds: Fraction) -> list[Loudness]:
@@ -139,20 +164,17 @@ def hear(container: InputContainer, zero_seconds: Fraction) -> list[Loudness]:
     Returns:
         One for each sound track that holds any, in their order.
     """
-    tracks = {stream.index: Loudness() for stream in container.streams.audio}
-    ends = dict.fromkeys(tracks, zero_seconds)
-    if tracks:
-        for packet in Demuxer(container, *container.streams.audio):
-            index = packet.stream.index
-            for frame in decoded(packet)[0]:
-                begin = begin_of(frame)
-                begin = ends[index] if begin is None else begin
-                ends[index] = begin + Fraction(frame.samples, frame.sample_rate)
-                tracks[index].add(samples_of(frame), frame.sample_rate, begin - zero_seconds)
-    return [track for track in tracks.values() if track.begin_seconds is not None]
+    tracks = {stream.index: (SoundDecoder(), Loudness()) for stream in container.streams.audio}
+    if not tracks:
+        return []
+    for packet in Demuxer(container, *container.streams.audio):
+        decode, loudness = tracks[packet.stream.index]
+        for frame, begin in decode(packet):
+            loudness.add(samples_of(frame), frame.sample_rate, begin - zero_seconds)
+    return [loudness for _, loudness in tracks.values() if loudness.begin_seconds is not None]
 
 
-def difference(
+def difference(  # noqa: PLR0911  one answer for each way to differ
     source: Loudness, output: Loudness, begin_seconds: Fraction | None, end_seconds: Fraction | None
 ) -> str | None:
     """Where an output's track does not sound as its source's, in words; None if it does.
@@ -163,31 +185,39 @@ def difference(
     """
     if source.begin_seconds is None or source.end_seconds is None:
         return None
-    slack = Fraction(SMEAR_BINS, BINS_A_SECOND)
-    slack += Fraction(2 * WINDOW_SAMPLES, min(source.rate, output.rate or source.rate))
-    begin = (
-        source.begin_seconds if begin_seconds is None else max(begin_seconds, source.begin_seconds)
-    )
-    end = source.end_seconds if end_seconds is None else min(end_seconds, source.end_seconds)
+    begin, end = source.begin_seconds, source.end_seconds
+    begin = begin if begin_seconds is None else max(begin_seconds, begin)
+    end = end if end_seconds is None else min(end_seconds, end)
     if begin >= end:
         return None
+    if output.begin_seconds is None or output.end_seconds is None:
+        return "is silent"
+    slack = Fraction(SMEAR_BINS, BINS_A_SECOND)
+    slack += Fraction(2 * WINDOW_SAMPLES, min(source.rate, output.rate or source.rate))
+    # What lies beyond belongs to the first and the last packet.
+    found_begin = output.begin_seconds
+    found_begin = found_begin if begin_seconds is None else max(found_begin, begin_seconds)
     found_end = output.end_seconds
-    # What lies beyond the end is hidden, or belongs to the last packet.
-    if found_end is not None and end_seconds is not None:
-        found_end = min(found_end, end_seconds)
-    if found_end is None or abs(found_end - end) > slack:
+    found_end = found_end if end_seconds is None else min(found_end, end_seconds)
+    if abs(found_begin - begin) > slack + PRIMING_SECONDS:
+        return f"begins at {_words(found_begin)}, in the source at {_words(begin)}"
+    if abs(found_end - end) > slack:
         return f"ends at {_words(found_end)}, in the source at {_words(end)}"
     overlap = output.overlap_seconds - source.overlap_seconds
     if overlap > slack:
         return f"plays {_words(overlap)} too long"
-    # The edges are an encoder's, not the sound's.
-    first, last = int(begin * BINS_A_SECOND) - 2 * SMEAR_BINS, int(end * BINS_A_SECOND)
-    heard, given = source.levels(first, last), output.levels(first, last)
+    return _difference_in_places(
+        source, output, int(begin * BINS_A_SECOND), int(end * BINS_A_SECOND)
+    )
+
+
+def _difference_in_places(source: Loudness, output: Loudness, first: int, last: int) -> str | None:
+    around = first - SMEAR_BINS, last + SMEAR_BINS
+    heard, given = source.levels(*around), output.levels(*around)
     level = _usual(heard)
-    if level is None:
-        return None
-    missing = (heard > level - AUDIBLE) & (_loudest_near(given) < level - SILENT)
-    added = (given > level - AUDIBLE) & (_loudest_near(heard) < level - SILENT)
+    inside = slice(SMEAR_BINS, -SMEAR_BINS)
+    missing = (heard[inside] > level - AUDIBLE) & (_loudest_near(given) < level - SILENT)
+    added = (given[inside] > level - AUDIBLE) & (_loudest_near(heard) < level - SILENT)
     for places, word in ((missing, "missing"), (added, "too much")):
         if places.any():
             at = Fraction(first + int(places.argmax()), BINS_A_SECOND)
@@ -196,18 +226,17 @@ def difference(
     return None
 
 
-def _usual(levels: Levels) -> float | None:
-    """The level of the louder parts; None where there is silence alone."""
-    sounding = levels[levels > 10 * np.log10(_FLOOR) + 10]
-    return float(np.percentile(sounding, 90)) if len(sounding) else None
+def _usual(levels: Levels) -> float:
+    """The level of the louder parts; above all others where there is silence alone."""
+    sounding = levels[levels > _SILENCE + 10]
+    return float(np.percentile(sounding, 90)) if len(sounding) else np.inf
 
 
 def _loudest_near(levels: Levels) -> Levels:
-    padded = np.pad(levels, SMEAR_BINS, constant_values=10 * np.log10(_FLOOR))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * SMEAR_BINS + 1)
-    loudest: Levels = windows.max(1)
+    """The loudest bin around each, but for the first and the last ones."""
+    loudest: Levels = np.lib.stride_tricks.sliding_window_view(levels, 2 * SMEAR_BINS + 1).max(1)
     return loudest
 
 
-def _words(seconds: Fraction | None) -> str:
-    return "no time" if seconds is None else f"{float(seconds):.3f} s"
+def _words(seconds: Fraction) -> str:
+    return f"{float(seconds):.3f} s"

@@ -13,7 +13,7 @@ from av.audio.resampler import AudioResampler
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
-from vsrdb_cli.video.sound import Loudness, begin_of, decoded, samples_of
+from vsrdb_cli.video.sound import Loudness, SoundDecoder, flushing, samples_of
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -99,7 +99,6 @@ class SoundConverter:
 
     Attributes:
         heard: what went in.
-        failed: packets that could not be decoded.
     """
 
     def __init__(
@@ -117,12 +116,17 @@ class SoundConverter:
         target.open(self.stream.codec_context)
         self.stream.time_base = self.stream.codec_context.time_base = Fraction(1, target.rate)
         self.heard = Loudness()
-        self.failed = 0
+        self._decode = SoundDecoder()
         self._resampler: AudioResampler | None = None
         self._shape: tuple[int, str, str] | None = None
         self._run_begin = Fraction(0)  # of the samples that follow one another without a gap
         self._run_samples = 0
         self._written: int | None = None  # place after the last sample, in samples of the target
+
+    @property
+    def failed(self) -> int:
+        """Packets that could not be decoded."""
+        return self._decode.failed
 
     @property
     def priming_seconds(self) -> Fraction:
@@ -132,17 +136,13 @@ class SoundConverter:
 
     def __call__(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
         """The packets that are ready after one more of the source, its times mended."""
-        frames, good = decoded(packet)
-        self.failed += not good
-        for frame in frames:
-            begin = begin_of(frame)
-            yield from self._take(frame, self._due if begin is None else begin)
+        for frame, begin in self._decode(packet):
+            yield from self._take(frame, begin)
 
     def finish(self) -> Iterator[Packet[Any]]:
         """The packets the decoder and the encoder still hold."""
-        for frame in self._source.codec_context.decode(None):
-            begin = begin_of(frame)
-            yield from self._take(frame, self._due if begin is None else begin)
+        for frame, begin in self._decode(flushing(self._source)):
+            yield from self._take(frame, begin)
         yield from self._drain()
         if self._written is not None:
             yield from self.stream.encode(None)

@@ -10,12 +10,12 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import av
-from av.error import FFmpegError
+from av.error import EOFError, FFmpegError
 
 from vsrdb_cli.video.container import Demuxer, open_input
 from vsrdb_cli.video.containers import CONTAINERS, Container
 from vsrdb_cli.video.info import StreamInfo, VideoInfo
-from vsrdb_cli.video.sound import decoded, difference, hear
+from vsrdb_cli.video.sound import SoundDecoder, difference, hear
 from vsrdb_cli.video.sound_converter import SoundTarget, target_of
 
 if TYPE_CHECKING:
@@ -34,34 +34,31 @@ class Heard:
 
     Attributes:
         shapes: (samples a second, channels' layout, sample format) of its frames, each once.
-        failed: packets that could not be decoded.
         hides_inside: whether something between two audible parts is hidden.
     """
 
     shapes: set[tuple[int, str, str]] = field(default_factory=set)
-    failed: int = 0
     hides_inside: bool = False
+    _decode: SoundDecoder = field(default_factory=SoundDecoder)
     _sounded: bool = False
     _hid: bool = False
 
     def take(self, packet: Packet[Any]) -> None:
         """The stream's next packet."""
-        frames, good = decoded(packet)
-        self.failed += not good
-        for frame in frames:
+        for frame, _ in self._decode(packet):
             self.shapes.add((frame.sample_rate, frame.layout.name, frame.format.name))
-        if packet.is_discard:
+        if packet.is_discard or not packet.size:
             self._hid |= self._sounded
             return
         begin, end = _skipped(packet)
         self.hides_inside |= self._sounded and (self._hid or begin > 0)
         self._hid = end > 0
-        self._sounded |= bool(packet.size)
+        self._sounded = True
 
     @property
     def is_plain(self) -> bool:
         """Whether nothing speaks against a copy."""
-        return len(self.shapes) <= 1 and not self.failed and not self.hides_inside
+        return len(self.shapes) <= 1 and not self._decode.failed and not self.hides_inside
 
 
 def _skipped(packet: Packet[Any]) -> tuple[int, int]:
@@ -125,13 +122,15 @@ def differences(info: VideoInfo, plans: Iterable[StreamPlan], suffix: str) -> Ma
             output.start_encoding()
             side.finish()
             output.close()
+            file.seek(0)
+            with av.open(file, "r") as copied:
+                copies = iter(hear(copied, side.moved_seconds))
+        except EOFError:  # nothing was written
+            return wrong
         except FFmpegError as error:
             return {plan.stream.index: f"cannot be written ({error.strerror})" for plan in tried}
         finally:
             side.close()
-        file.seek(0)
-        with av.open(file, "r") as copied:
-            copies = iter(hear(copied, side.moved_seconds))
     for plan in tried:
         source = side.heard.get(plan.stream.index)
         if source is None or source.begin_seconds is None:

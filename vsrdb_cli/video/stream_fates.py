@@ -101,6 +101,16 @@ def has_cover(plans: tuple[StreamPlan, ...]) -> bool:
     return any(plan.stream.cover and plan.fate is Fate.COPY for plan in plans)
 
 
+def _text_converted(stream: StreamInfo, suffix: str) -> StreamPlan:
+    codec = CONTAINERS[suffix].text
+    notice = None
+    if stream.codec in _STYLED:
+        notice = f"{stream} becomes {codec}, which keeps little of its styling"
+        if suffix != ".mkv":
+            notice += "; a .mkv output keeps it"
+    return StreamPlan(stream, Fate.CONVERT, notice)
+
+
 def _converted(stream: StreamInfo, suffix: str, heard: Heard, reason: str) -> StreamPlan:
     """The plan of sound that cannot be copied, or whose copy would not sound the same."""
     target = target_for(stream, heard, CONTAINERS[suffix])
@@ -115,23 +125,14 @@ def _converted(stream: StreamInfo, suffix: str, heard: Heard, reason: str) -> St
 def _plan(
     stream: StreamInfo, suffix: str, source: InputContainer, heard: Mapping[int, Heard]
 ) -> StreamPlan:
-    if stream.remade:
-        return StreamPlan(stream, Fate.REMAKE)
     if stream.type == "video" and not stream.cover:
         return StreamPlan(stream, Fate.DROP, f"{stream} is dropped: only one video is restored")
-    attached = stream.type == "attachment" or (stream.cover and stream.codec in COVERS)
-    if attached and CONTAINERS[suffix].attachments:
-        return StreamPlan(stream, Fate.ATTACH)
+    if stream.remade or _is_attached(stream, suffix):
+        return StreamPlan(stream, Fate.REMAKE if stream.remade else Fate.ATTACH)
     if _listed(stream, CONTAINERS[suffix]) and _opens(stream, suffix, source):
         return StreamPlan(stream, Fate.COPY)
     if stream.text:
-        codec = CONTAINERS[suffix].text
-        notice = None
-        if stream.codec in _STYLED:
-            notice = f"{stream} becomes {codec}, which keeps little of its styling"
-            if suffix != ".mkv":
-                notice += "; a .mkv output keeps it"
-        return StreamPlan(stream, Fate.CONVERT, notice)
+        return _text_converted(stream, suffix)
     others = [s for s in (*WIDE, ".mov") if s != suffix and _keeps(stream, s, source)]
     keepers = [s for s in others if s in WIDE] or others
     reason = f"{suffix} files do not hold it"
@@ -143,10 +144,15 @@ def _plan(
 
 
 def _keeps(stream: StreamInfo, suffix: str, source: InputContainer) -> bool:
-    container = CONTAINERS[suffix]
-    if container.attachments and (stream.type == "attachment" or stream.codec in COVERS):
+    if _is_attached(stream, suffix):
         return True
-    return _listed(stream, container) and _opens(stream, suffix, source)
+    return _listed(stream, CONTAINERS[suffix]) and _opens(stream, suffix, source)
+
+
+def _is_attached(stream: StreamInfo, suffix: str) -> bool:
+    """Whether a container holds it as a file beside its streams."""
+    attached = stream.type == "attachment" or (stream.cover and stream.codec in COVERS)
+    return attached and CONTAINERS[suffix].attachments
 
 
 def _listed(stream: StreamInfo, container: Container) -> bool:

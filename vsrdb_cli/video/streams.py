@@ -15,7 +15,7 @@ from vsrdb_cli.video.containers import container_of
 from vsrdb_cli.video.damage import Holes
 from vsrdb_cli.video.info import StreamInfo, VideoInfo
 from vsrdb_cli.video.metadata import copy_chapters, copy_stream_metadata
-from vsrdb_cli.video.sound import Loudness, begin_of, decoded, samples_of
+from vsrdb_cli.video.sound import PRIMING_SECONDS, Loudness, SoundDecoder, flushing, samples_of
 from vsrdb_cli.video.sound_converter import SoundConverter
 from vsrdb_cli.video.stream_fates import COVERS, Fate, StreamPlan
 from vsrdb_cli.video.subtitles import USUAL_MILLISECONDS, TextConverter
@@ -37,8 +37,6 @@ _UNTIL_NEXT = (_PGS, "dvb_subtitle")
 _PGS_BEGINS = 0x16
 # How far files may keep sound behind the pictures it belongs to.
 READ_ON_SECONDS = 10
-# What a decoder may need of sound before the first that is heard: AAC 0.05 s, Opus 0.08 s.
-PRIMING_SECONDS = Fraction(1, 10)
 
 
 @dataclass(frozen=True)
@@ -84,6 +82,7 @@ class SideStreams:
         self._targets: dict[int, Stream] = {}
         self._texts: dict[int, TextConverter] = {}
         self._sounds: dict[int, SoundConverter] = {}
+        self._decoders: dict[int, SoundDecoder] = {}  # of sound that is copied
         self.heard: dict[int, Loudness] = {}
         self._clocks: dict[int, SideClock] = {}
         self._last_dts: dict[int, int] = {}
@@ -114,6 +113,7 @@ class SideStreams:
                 context: Any = source.codec_context
                 self._priming[source.index] = Fraction(context.delay, context.sample_rate or 1)
                 self.heard[source.index] = Loudness()
+                self._decoders[source.index] = SoundDecoder()
         elif plan.sound is not None:
             begin = None if self._info.cut is None else Fraction(0)
             sound = SoundConverter(source, self._output, plan.sound, begin, self._end)  # type: ignore[arg-type]
@@ -155,6 +155,9 @@ class SideStreams:
         while self._targets and self._fill():
             self._mux(self._ready.popleft())
         self._write_before()
+        for index in self._decoders:
+            stream: Any = self._source.streams[index]
+            self._listen(index, flushing(stream))
         for index, sound in self._sounds.items():
             self._mux_all(index, sound.finish())
             self.copied.damaged[index] += sound.failed
@@ -264,15 +267,13 @@ class SideStreams:
         elif index in self._texts:
             self._mux_all(index, self._texts[index](packet))
         else:
-            if index in self.heard:
+            if index in self._decoders:
                 self._listen(index, packet)
             self._mux_all(index, iter((packet,)))
 
     def _listen(self, index: int, packet: Packet[Any]) -> None:
-        for frame in decoded(packet)[0]:
-            begin = begin_of(frame)
-            if begin is not None:
-                self.heard[index].add(samples_of(frame), frame.sample_rate, begin)
+        for frame, begin in self._decoders[index](packet):
+            self.heard[index].add(samples_of(frame), frame.sample_rate, begin)
 
     def _mux_all(self, index: int, packets: Iterator[Packet[Any]]) -> None:
         """Write what became of a packet."""
