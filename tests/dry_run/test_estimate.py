@@ -117,7 +117,7 @@ def test_a_busier_rest_is_seen_in_the_sources_own_packets(tmp_path, monkeypatch)
 
 def test_what_becomes_of_streams_is_told(tmp_path, source):
     item = told(vsrdb(source, tmp_path / "out.webm", "--json"))["inputs"][0]
-    assert item["dropped"] == ["audio #1 aac und"]
+    assert (item["converted"], item["dropped"]) == (["audio #1 aac und"], [])
     assert any("a .mp4 or .mkv output keeps it" in notice for notice in item["notices"])
     strict = vsrdb(source, tmp_path / "out.webm", "--strict")
     assert strict.exit_code == 1

@@ -35,13 +35,15 @@ def tone(begin, seconds, rate=48000):
     (10, 0.4, (0, 0.4), []),
     (11, 0.4, (0, 0.4), ["it has 10 frames, the source 11"]),
     (10, 0.44, (0, 0.4), ["it lasts 0.400 s, the source 0.440 s"]),
-    (10, 0.4, (0.25, 0.15), ["sound track 1 begins at 0.000 s, in the source at 0.250 s"]),
-    (10, 0.4, (0, 0.8), ["sound track 1 ends at 0.405 s, in the source at 0.800 s"]),
+    (10, 0.4, (0.25, 0.15), ["sound track 1 begins at about there, in the source at 0.250 s"]),
+    (10, 0.4, (0, 0.8), ["sound track 1 ends at about there, in the source at 0.800 s"]),
 ])  # fmt: skip
 def test_frames_duration_and_sound_are_compared(finished, suffix, frames, seconds, sound, words):
     expected = Expected(frames, Fraction(0), Fraction(seconds), [tone(*sound)])
     found = list(mismatches(finished / f"out{suffix}", expected))
-    assert [re.sub(r"ends at 0\.4\d\d s,", "ends at 0.405 s,", line) for line in found] == words
+    # An encoder's window more or less, by the container.
+    exact = [re.sub(r"s at -?0\.[04]\d\d s,", "s at about there,", line) for line in found]
+    assert exact == words
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm", ".mov"])

@@ -17,7 +17,8 @@ from vsrdb_cli.video.frame_encoder import end_with, start, tag_for_players
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.muxer import Muxer
 from vsrdb_cli.video.orientation import set_orientation
-from vsrdb_cli.video.stream_fates import StreamPlan, plan_streams
+from vsrdb_cli.video.stream_fates import plan_streams
+from vsrdb_cli.video.stream_plan import StreamPlan
 
 if TYPE_CHECKING:
     from av.container import OutputContainer

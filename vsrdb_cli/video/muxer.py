@@ -18,7 +18,8 @@ from vsrdb_cli.video.container import open_input, reason, url
 from vsrdb_cli.video.containers import CONTAINERS, Container, suffix_of
 from vsrdb_cli.video.info import Kind, VideoInfo
 from vsrdb_cli.video.metadata import copy_stream_metadata, keeps_timecode, unusual_keys
-from vsrdb_cli.video.stream_fates import StreamPlan, has_cover
+from vsrdb_cli.video.stream_fates import has_cover
+from vsrdb_cli.video.stream_plan import StreamPlan
 from vsrdb_cli.video.streams import SideStreams
 from vsrdb_cli.video.verify import Expected, mismatches
 

@@ -24,7 +24,8 @@ from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.join import join, segment_suffix
 from vsrdb_cli.video.muxer import muxing_notices
 from vsrdb_cli.video.pipe import PIPE, PipeWriter, y4m_notices
-from vsrdb_cli.video.stream_fates import Fate, StreamPlan, plan_streams
+from vsrdb_cli.video.stream_fates import plan_streams
+from vsrdb_cli.video.stream_plan import Fate, StreamPlan
 from vsrdb_cli.video.writer import VideoOnlyWriter, VideoWriter
 
 OnCount = Callable[[int], None]

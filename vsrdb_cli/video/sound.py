@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import av
 import numpy as np
@@ -44,7 +44,8 @@ class Loudness:
         begin_seconds, end_seconds: of the first decoded sample and after the last; None if none.
         overlap_seconds: how much begins before what came before it has ended; players play one
             after the other.
-        rate: samples a second of the slowest stretch.
+        sounding_seconds: of all samples together.
+        shapes: (samples a second, channels) of its stretches.
     """
 
     def __init__(self) -> None:
@@ -53,7 +54,8 @@ class Loudness:
         self.begin_seconds: Fraction | None = None
         self.end_seconds: Fraction | None = None
         self.overlap_seconds = Fraction(0)
-        self.rate = 0
+        self.sounding_seconds = Fraction(0)
+        self.shapes: set[tuple[int, int]] = set()
 
     def add(self, samples: NDArray[Any], rate: int, begin_seconds: Fraction) -> None:
         """Take more samples.
@@ -79,7 +81,8 @@ class Loudness:
         if self.begin_seconds is None or begin_seconds < self.begin_seconds:
             self.begin_seconds = begin_seconds
         self.end_seconds = end if self.end_seconds is None else max(end, self.end_seconds)
-        self.rate = min(rate, self.rate or rate)
+        self.sounding_seconds += Fraction(count, rate)
+        self.shapes.add((rate, samples.shape[0]))
 
     def _reach(self, first: int, last: int) -> None:
         if not len(self._energy):
@@ -106,11 +109,12 @@ class Loudness:
 
 
 def _unit(samples: NDArray[Any]) -> NDArray[np.float32]:
-    if samples.dtype.kind == "f":
-        return samples.astype(np.float32, copy=False)
+    unit: NDArray[np.float32] = samples.astype(np.float32)
     if samples.dtype == np.uint8:
-        return (samples.astype(np.float32) - 128) / 128
-    return samples.astype(np.float32) / np.float32(-float(np.iinfo(samples.dtype).min))
+        unit = (unit - 128) / 128
+    elif samples.dtype.kind == "i":
+        unit /= -float(np.iinfo(samples.dtype).min)
+    return unit
 
 
 def samples_of(frame: AudioFrame) -> NDArray[Any]:
@@ -137,13 +141,14 @@ class SoundDecoder:
         if self._due is None and packet.pts is not None:
             self._due = packet.pts * packet.time_base
         try:
-            frames = packet.decode()
+            frames = cast("list[AudioFrame]", packet.decode())
         except FFmpegError:
             self.failed += 1
             return
         for frame in frames:
-            known = frame.pts is not None and frame.time_base is not None
-            begin = frame.pts * frame.time_base if known else self._due or Fraction(0)
+            begin = self._due or Fraction(0)
+            if frame.pts is not None and frame.time_base is not None:
+                begin = frame.pts * frame.time_base
             self._due = begin + Fraction(frame.samples, frame.sample_rate)
             yield frame, begin
 
@@ -193,7 +198,7 @@ def difference(  # noqa: PLR0911  one answer for each way to differ
     if output.begin_seconds is None or output.end_seconds is None:
         return "is silent"
     slack = Fraction(SMEAR_BINS, BINS_A_SECOND)
-    slack += Fraction(2 * WINDOW_SAMPLES, min(source.rate, output.rate or source.rate))
+    slack += Fraction(2 * WINDOW_SAMPLES, min(rate for rate, _ in source.shapes | output.shapes))
     # What lies beyond belongs to the first and the last packet.
     found_begin = output.begin_seconds
     found_begin = found_begin if begin_seconds is None else max(found_begin, begin_seconds)
@@ -206,6 +211,10 @@ def difference(  # noqa: PLR0911  one answer for each way to differ
     overlap = output.overlap_seconds - source.overlap_seconds
     if overlap > slack:
         return f"plays {_words(overlap)} too long"
+    hidden = begin - source.begin_seconds + source.end_seconds - end
+    lack = source.sounding_seconds - hidden - output.sounding_seconds
+    if lack > slack:
+        return f"lacks {_words(lack)}"
     return _difference_in_places(
         source, output, int(begin * BINS_A_SECOND), int(end * BINS_A_SECOND)
     )
@@ -219,9 +228,10 @@ def _difference_in_places(source: Loudness, output: Loudness, first: int, last: 
     missing = (heard[inside] > level - AUDIBLE) & (_loudest_near(given) < level - SILENT)
     added = (given[inside] > level - AUDIBLE) & (_loudest_near(heard) < level - SILENT)
     for places, word in ((missing, "missing"), (added, "too much")):
-        if places.any():
+        length = Fraction(int(places.sum()), BINS_A_SECOND)
+        # Of stretches that overlap, where recordings were glued, only one can be heard.
+        if length > source.overlap_seconds:
             at = Fraction(first + int(places.argmax()), BINS_A_SECOND)
-            length = Fraction(int(places.sum()), BINS_A_SECOND)
             return f"has {_words(length)} {word}, the first at {_words(at)}"
     return None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,13 @@ from vsrdb_cli.video.containers import CONTAINERS, Container
 from vsrdb_cli.video.info import StreamInfo, VideoInfo
 from vsrdb_cli.video.sound import SoundDecoder, difference, hear
 from vsrdb_cli.video.sound_converter import SoundTarget, target_of
+from vsrdb_cli.video.stream_plan import Fate, StreamPlan
+from vsrdb_cli.video.streams import SideStreams
+from vsrdb_cli.words import count
 
 if TYPE_CHECKING:
     from av.packet import Packet
 
-    from vsrdb_cli.video.stream_fates import StreamPlan
 
 # A part's sound may lie so much later in the file than its pictures.
 READ_ON_SECONDS = 10
@@ -56,9 +58,14 @@ class Heard:
         self._sounded = True
 
     @property
+    def failed(self) -> int:
+        """Packets that could not be decoded."""
+        return self._decode.failed
+
+    @property
     def is_plain(self) -> bool:
         """Whether nothing speaks against a copy."""
-        return len(self.shapes) <= 1 and not self._decode.failed and not self.hides_inside
+        return len(self.shapes) <= 1 and not self.failed and not self.hides_inside
 
 
 def _skipped(packet: Packet[Any]) -> tuple[int, int]:
@@ -93,25 +100,36 @@ def target_for(stream: StreamInfo, heard: Heard, container: Container) -> SoundT
     rate = max(rate for rate, _, _ in heard.shapes)
     layout = max((layout for _, layout, _ in heard.shapes), key=_channels)
     deepest = max((kind for _, _, kind in heard.shapes), key=lambda kind: av.AudioFormat(kind).bits)
-    lossless = stream.codec.startswith("pcm_") or av.Codec(stream.codec, "r").lossless
-    lossy = av.Codec(stream.codec, "r").lossy and not stream.codec.startswith("pcm_")
-    encoders = [container.lossless] if lossless and not lossy else []
-    for encoder in (*encoders, container.lossy):
+    encoders = (container.lossless, container.lossy)
+    for encoder in encoders if _is_lossless(stream.codec) else encoders[1:]:
         target = target_of(encoder, rate, layout, deepest)
         if target is not None and _channels(target.layout) >= min(_channels(layout), 8):
             return target
     return target_of(container.lossy, rate, "stereo", deepest)
 
 
+def _is_lossless(codec: str) -> bool:
+    """Whether nothing of the sound was lost; of codecs that can do both, DTS mostly loses."""
+    if codec.startswith("pcm_") or codec == "wavpack":
+        return True
+    decoder = av.Codec(codec, "r")
+    return decoder.lossless and not decoder.lossy
+
+
+def _is_doubted(plan: StreamPlan, heard: Mapping[int, Heard]) -> bool:
+    track = heard.get(plan.stream.index)
+    return track is not None and plan.fate is Fate.COPY and not track.is_plain
+
+
 def _channels(layout: str) -> int:
     return int(av.AudioLayout(layout).nb_channels)
 
 
-def differences(info: VideoInfo, plans: Iterable[StreamPlan], suffix: str) -> Mapping[int, str]:
+def differences(
+    info: VideoInfo, plans: Sequence[StreamPlan], suffix: str, heard: Mapping[int, Heard]
+) -> Mapping[int, str]:
     """What is wrong with copies of tracks in a container, tried: by their indices, in words."""
-    from vsrdb_cli.video.streams import SideStreams  # here: it copies by plans, which need this
-
-    tried = tuple(plans)
+    tried = tuple(plan for plan in plans if _is_doubted(plan, heard))
     wrong: dict[int, str] = {}
     if not tried:
         return wrong
@@ -132,11 +150,17 @@ def differences(info: VideoInfo, plans: Iterable[StreamPlan], suffix: str) -> Ma
         finally:
             side.close()
     for plan in tried:
-        source = side.heard.get(plan.stream.index)
-        if source is None or source.begin_seconds is None:
+        index = plan.stream.index
+        source = side.heard[index]
+        if source.begin_seconds is None:
             continue
         copy = next(copies, None)
-        words = "is empty" if copy is None else difference(source, copy, *side.audible(Fraction(0)))
-        if words:
-            wrong[plan.stream.index] = words
+        if copy is None:
+            wrong[index] = "is empty"
+        elif source.shapes != copy.shapes:
+            wrong[index] = "does not change its channels or rate as the source does"
+        elif side.copied.damaged[index] > heard[index].failed:
+            wrong[index] = f"loses {count(side.copied.damaged[index], 'packet')}"
+        elif words := difference(source, copy, *side.audible(Fraction(0))):
+            wrong[index] = words
     return wrong

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import av
@@ -15,39 +14,14 @@ from vsrdb_cli.video.container import open_input
 from vsrdb_cli.video.containers import CONTAINERS, WIDE, Container
 from vsrdb_cli.video.info import StreamInfo, VideoInfo
 from vsrdb_cli.video.metadata import held_language
-from vsrdb_cli.video.sound_converter import SoundTarget
 from vsrdb_cli.video.sound_plan import Heard, differences, listen, target_for
+from vsrdb_cli.video.stream_plan import COVERS, Fate, StreamPlan
 
 if TYPE_CHECKING:
     from av.container import InputContainer
 
 # Text with fonts, colours and places on the picture, which the others hold little of.
 _STYLED = {"ass", "ssa"}
-COVERS = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
-
-
-class Fate(Enum):
-    """What becomes of a stream."""
-
-    COPY = "copied"
-    CONVERT = "converted"
-    ATTACH = "attached"
-    REMAKE = "made anew"  # chapters and timecodes that are tracks: the container writes its own
-    DROP = "dropped"
-
-
-@dataclass(frozen=True, slots=True)
-class StreamPlan:
-    """What becomes of one stream, and if not all of it, why.
-
-    Attributes:
-        sound: what it is encoded as, if it is sound and not copied.
-    """
-
-    stream: StreamInfo
-    fate: Fate
-    notice: str | None = None
-    sound: SoundTarget | None = None
 
 
 def plan_streams(info: VideoInfo, suffix: str) -> tuple[StreamPlan, ...]:
@@ -60,14 +34,7 @@ def plan_streams(info: VideoInfo, suffix: str) -> tuple[StreamPlan, ...]:
     heard = listen(info)
     with open_input(info.path) as source:
         plans = [_plan(stream, suffix, source, heard) for stream in info.streams]
-    doubted = [
-        plan
-        for plan in plans
-        if plan.stream.index in heard
-        and plan.fate is Fate.COPY
-        and not heard[plan.stream.index].is_plain
-    ]
-    wrong = differences(info, doubted, suffix)
+    wrong = differences(info, plans, suffix, heard)
     for place, plan in enumerate(plans):
         if plan.stream.index in wrong:
             reason = f"a copy {wrong[plan.stream.index]}"

@@ -17,7 +17,7 @@ from vsrdb_cli.video.info import StreamInfo, VideoInfo
 from vsrdb_cli.video.metadata import copy_chapters, copy_stream_metadata
 from vsrdb_cli.video.sound import PRIMING_SECONDS, Loudness, SoundDecoder, flushing, samples_of
 from vsrdb_cli.video.sound_converter import SoundConverter
-from vsrdb_cli.video.stream_fates import COVERS, Fate, StreamPlan
+from vsrdb_cli.video.stream_plan import COVERS, Fate, StreamPlan
 from vsrdb_cli.video.subtitles import USUAL_MILLISECONDS, TextConverter
 from vsrdb_cli.video.timing import Clock, SideClock, shift, ticks
 from vsrdb_cli.words import count

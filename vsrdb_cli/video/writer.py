@@ -11,7 +11,7 @@ from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.frame_encoder import FrameEncoder, start
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.muxer import Muxer
-from vsrdb_cli.video.stream_fates import StreamPlan
+from vsrdb_cli.video.stream_plan import StreamPlan
 
 
 class _Writer:
