@@ -111,7 +111,8 @@ class Loudness:
 def _unit(samples: NDArray[Any]) -> NDArray[np.float32]:
     unit: NDArray[np.float32] = samples.astype(np.float32)
     if samples.dtype == np.uint8:
-        unit = (unit - 128) / 128
+        unit -= 128
+        unit /= 128
     elif samples.dtype.kind == "i":
         unit /= -float(np.iinfo(samples.dtype).min)
     return unit

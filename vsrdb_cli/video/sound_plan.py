@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -36,11 +36,13 @@ class Heard:
 
     Attributes:
         shapes: (samples a second, channels' layout, sample format) of its frames, each once.
+        packets: how many there are.
         hides_inside: whether something between two audible parts is hidden.
     """
 
     shapes: set[tuple[int, str, str]] = field(default_factory=set)
     hides_inside: bool = False
+    packets: int = 0
     _decode: SoundDecoder = field(default_factory=SoundDecoder)
     _sounded: bool = False
     _hid: bool = False
@@ -49,6 +51,7 @@ class Heard:
         """The stream's next packet."""
         for frame, _ in self._decode(packet):
             self.shapes.add((frame.sample_rate, frame.layout.name, frame.format.name))
+        self.packets += bool(packet.size)
         if packet.is_discard or not packet.size:
             self._hid |= self._sounded
             return
@@ -61,6 +64,11 @@ class Heard:
     def failed(self) -> int:
         """Packets that could not be decoded."""
         return self._decode.failed
+
+    @property
+    def decodes(self) -> bool:
+        """Whether most of it could be decoded."""
+        return bool(self.shapes) and 2 * self.failed < self.packets
 
     @property
     def is_plain(self) -> bool:
@@ -135,7 +143,8 @@ def differences(
         return wrong
     with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
         output = av.open(file, "w", format=CONTAINERS[suffix].format)
-        side = SideStreams(info, tried, output)
+        plans = tuple(replace(plan, decodes=heard[plan.stream.index].decodes) for plan in tried)
+        side = SideStreams(info, plans, output)
         try:
             output.start_encoding()
             side.finish()

@@ -39,6 +39,8 @@ def plan_streams(info: VideoInfo, suffix: str) -> tuple[StreamPlan, ...]:
         if plan.stream.index in wrong:
             reason = f"a copy {wrong[plan.stream.index]}"
             plans[place] = _converted(plan.stream, suffix, heard[plan.stream.index], reason)
+        elif plan.stream.index in heard:
+            plans[place] = replace(plan, decodes=heard[plan.stream.index].decodes)
     return tuple(_with_marks(plan, suffix) for plan in plans)
 
 

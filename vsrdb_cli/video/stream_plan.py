@@ -30,9 +30,11 @@ class StreamPlan:
 
     Attributes:
         sound: what it is encoded as, if it is sound and not copied.
+        decodes: whether it is sound that can mostly be decoded, so that what cannot is damaged.
     """
 
     stream: StreamInfo
     fate: Fate
     notice: str | None = None
     sound: SoundTarget | None = None
+    decodes: bool = False

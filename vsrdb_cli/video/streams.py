@@ -83,6 +83,7 @@ class SideStreams:
         self._texts: dict[int, TextConverter] = {}
         self._sounds: dict[int, SoundConverter] = {}
         self._decoders: dict[int, SoundDecoder] = {}  # of sound that is copied
+        self._decodable = {plan.stream.index for plan in plans if plan.decodes}
         self.heard: dict[int, Loudness] = {}
         self._clocks: dict[int, SideClock] = {}
         self._last_dts: dict[int, int] = {}
@@ -266,14 +267,18 @@ class SideStreams:
             self._mux_all(index, self._sounds[index](packet))
         elif index in self._texts:
             self._mux_all(index, self._texts[index](packet))
-        else:
-            if index in self._decoders:
-                self._listen(index, packet)
+        elif index not in self._decoders or self._listen(index, packet):
             self._mux_all(index, iter((packet,)))
+        else:
+            self.copied.damaged[index] += 1
 
-    def _listen(self, index: int, packet: Packet[Any]) -> None:
-        for frame, begin in self._decoders[index](packet):
+    def _listen(self, index: int, packet: Packet[Any]) -> bool:
+        """Decode a packet of sound that is copied; whether it can be, or none of the track can."""
+        decode = self._decoders[index]
+        failed = decode.failed
+        for frame, begin in decode(packet):
             self.heard[index].add(samples_of(frame), frame.sample_rate, begin)
+        return decode.failed == failed or index not in self._decodable
 
     def _mux_all(self, index: int, packets: Iterator[Packet[Any]]) -> None:
         """Write what became of a packet."""

@@ -6,6 +6,7 @@ without talking, so every decision here follows from the packets' own numbers in
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,6 +25,8 @@ WRAP_SECONDS = Fraction(2**33, 90_000)
 # Without decode times only presentation times show a restart, and those go back by the length of
 # a B-frame pyramid anyway: no codec reorders over more than 16 frames.
 REORDER_FRAMES = 16
+# A time that is moved by no whole number of ticks is off by half a tick; longer ones are heard.
+COARSE_TICK = Fraction(1, 10_000)
 
 
 def ticks(seconds: Fraction, time_base: Fraction) -> int:
@@ -107,6 +110,17 @@ def shift(packet: Packet[Any], seconds: Fraction) -> None:
         packet.dts += offset
 
 
+def _refine(packet: Packet[Any]) -> None:
+    """Count a packet's times in finer ticks: AVI counts blocks of sound, of 0.04 s and more."""
+    factor = math.ceil(packet.time_base / COARSE_TICK)
+    packet.time_base = packet.time_base / factor
+    if packet.pts is not None:
+        packet.pts *= factor
+    if packet.dts is not None:
+        packet.dts *= factor
+    packet.duration = (packet.duration or 0) * factor
+
+
 class SideClock:
     """The same time line for one of the other streams, whose clock restarts with the video's.
 
@@ -155,6 +169,8 @@ class SideClock:
                     return
                 self._last = time
             del self._waiting[0]
+            if packet.time_base > COARSE_TICK:
+                _refine(packet)
             offset = self._own_offset
             shift(packet, self._clock.offsets[self._recording] if offset is None else offset)
             mended = packet.dts if packet.dts is not None else packet.pts

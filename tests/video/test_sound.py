@@ -1,0 +1,161 @@
+"""Sound is judged by what it sounds like: clicks lie where they lay, and last as long."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import clicks
+import numpy as np
+import pytest
+
+from vsrdb_cli.errors import OutputError
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.restore import restore_video
+from vsrdb_cli.video.sound import Loudness, difference
+
+WILD = Path(__file__).parents[1] / "wild"
+BOTH = pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+# Where a window of an encoder, or two clocks of milliseconds, may move a click.
+NEAR = 0.025
+
+
+def restored(source, target, **options):
+    """The output, and the notices of the run."""
+    notices = []
+    options = RestoreOptions(weights="nearest", **options)
+    restore_video(source, target, options, on_notice=notices.append)
+    return target, [n for n in notices if "what its colours mean" not in n]
+
+
+def codecs(path):
+    with av.open(str(path)) as container:
+        return [stream.codec_context.codec.canonical_name for stream in container.streams.audio]
+
+
+@BOTH
+@pytest.mark.parametrize("segment_seconds", [10.0, 0.3])
+def test_what_an_edit_list_of_several_parts_hides_stays_hidden(tmp_path, suffix, segment_seconds):
+    out, notices = restored(
+        WILD / "multi_edit.mp4", tmp_path / f"out{suffix}", segment_seconds=segment_seconds
+    )
+    assert clicks.heard(out) == pytest.approx([0, 0.2, 0.4, 0.6], abs=NEAR)
+    assert clicks.length(out) == pytest.approx(0.8, abs=0.04)
+    (notice,) = notices
+    assert notice.startswith("audio #1 aac und is encoded anew as aac: a copy plays")
+
+
+def test_sound_that_has_to_be_encoded_anew_is_refused_under_strict(tmp_path):
+    with pytest.raises(OutputError, match="is encoded anew as aac"):
+        restored(WILD / "multi_edit.mp4", tmp_path / "out.mp4", strict=True)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name, suffix, codec, seconds", [
+    *[("phone_amr.3gp", s, c, 1.0) for s, c in ((".mp4", "aac"), (".mkv", "aac"),
+                                                 (".mov", "amr_nb"), (".webm", "opus"))],
+    *[("wmav2.wmv", s, "aac", 0.4) for s in (".mp4", ".mkv")],
+    *[("camera_ima.avi", s, "aac", 0.42) for s in (".mp4", ".mkv")],
+    *[("nellymoser.flv", s, "aac", 0.41) for s in (".mp4", ".mkv")],
+    *[("lpcm.vob", s, c, 0.4) for s, c in ((".mp4", "flac"), (".mkv", "flac"), (".mov", "alac"))],
+])  # fmt: skip
+def test_the_only_sound_of_old_files_is_kept(tmp_path, name, suffix, codec, seconds):
+    out, notices = restored(WILD / name, tmp_path / f"out{suffix}")
+    assert codecs(out) == [codec]
+    assert clicks.length(out) == pytest.approx(seconds, abs=0.13)
+    copied = codec == "amr_nb"
+    assert [("is encoded anew as " + codec in n) for n in notices] == ([] if copied else [True])
+
+
+def test_uncompressed_sound_that_a_container_does_not_hold_loses_nothing(tmp_path):
+    out, _ = restored(WILD / "lpcm.vob", tmp_path / "out.mkv")
+
+    def samples(path):
+        with av.open(str(path)) as container:
+            frames = [f.to_ndarray().reshape(-1, 2) for f in container.decode(audio=0)]
+        return np.concatenate(frames)
+
+    np.testing.assert_array_equal(samples(out), samples(WILD / "lpcm.vob"))
+
+
+@BOTH
+def test_aac_that_turns_mono_is_encoded_anew_since_a_copy_says_stereo(tmp_path, suffix):
+    parts = [
+        clicks.make(tmp_path / f"{n}.ts", "-ac", 2 - n, "-c:a", "aac", "-output_ts_offset", 2 * n,
+                    video="mpeg2video")
+        for n in (0, 1)
+    ]  # fmt: skip
+    source = tmp_path / "in.ts"
+    source.write_bytes(b"".join(part.read_bytes() for part in parts))
+    out, notices = restored(source, tmp_path / f"out{suffix}")
+    assert any("a copy does not change its channels" in notice for notice in notices)
+    found = clicks.heard(out)
+    assert found[:4] == pytest.approx([0, 0.5, 1, 1.5], abs=NEAR)
+    assert found[-3:] == pytest.approx([2.5, 3, 3.5], abs=0.06)  # the recordings overlap by 0.04 s
+
+
+@BOTH
+def test_sound_that_says_itself_how_many_channels_it_has_is_copied(tmp_path, suffix):
+    parts = [
+        clicks.make(tmp_path / f"{n}.ts", "-ac", 6 if n else 2, "-c:a", "ac3",
+                    "-output_ts_offset", 2 * n, video="mpeg2video")
+        for n in (0, 1)
+    ]  # fmt: skip
+    source = tmp_path / "in.ts"
+    source.write_bytes(b"".join(part.read_bytes() for part in parts))
+    out, _ = restored(source, tmp_path / f"out{suffix}")
+    assert codecs(out) == ["ac3"]
+    assert len(clicks.heard(out)) == 8
+
+
+@BOTH
+def test_packets_that_cannot_be_decoded_leave_a_gap_and_all_else_in_its_place(tmp_path, suffix):
+    source = clicks.make(tmp_path / "in.mkv", "-c:a", "ac3")
+    with av.open(str(source)) as whole, av.open(str(tmp_path / "bad.mkv"), "w") as bad:
+        copies = {s.index: bad.add_stream_from_template(s, opaque=True) for s in whole.streams}
+        for packet in whole.demux():
+            if packet.size:
+                copy = packet
+                if packet.stream.type == "audio" and 0.7 < packet.pts * packet.time_base < 0.9:
+                    copy = av.Packet(b"\xff" * packet.size)
+                    copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
+                copy.stream = copies[packet.stream.index]
+                bad.mux(copy)
+    out = tmp_path / f"out{suffix}"
+    report = restore_video(tmp_path / "bad.mkv", out, RestoreOptions(weights="nearest"))
+    assert clicks.heard(out) == pytest.approx([0, 0.5, 1, 1.5], abs=NEAR)
+    assert codecs(out) == ["ac3"]
+    with av.open(str(out)) as container:  # nothing in it fails
+        assert sum(frame.samples for frame in container.decode(audio=0)) > 0
+    assert report.damage == ("6 damaged packets of audio #1 ac3 dropped",)
+
+
+@BOTH
+def test_sound_encoded_anew_is_cut_to_the_sample(tmp_path, suffix):
+    source = clicks.make(tmp_path / "in.avi", "-c:a", "adpcm_ms", seconds=3)
+    options = {"start": Fraction(1, 4), "end": Fraction(9, 4)}
+    out, _ = restored(source, tmp_path / f"out{suffix}", **options)
+    assert clicks.heard(out) == pytest.approx([0.22, 0.72, 1.22, 1.72], abs=0.005)
+    assert clicks.length(out) == pytest.approx(2, abs=0.06)
+
+
+def track(*sounding, rate=8000, gap_from=None):
+    """A track that is loud in the given stretches, (begin, end) in seconds."""
+    loudness = Loudness()
+    for begin, end in sounding:
+        count = round((end - begin) * rate)
+        wave = 0.5 * np.sin(np.arange(count, dtype=np.float32))
+        loudness.add(wave[None], rate, Fraction(begin).limit_denominator(rate))
+    return loudness
+
+
+@pytest.mark.parametrize("output, words", [
+    (track((0, 1), (3, 4)), None),
+    (track((0, 1), (3, 3.97)), None),  # an encoder's window
+    (track((0, 1), (3, 3.5)), "ends at 3.500 s, in the source at 4.000 s"),
+    (track((0, 1), (2.5, 3.5), (3.9, 4)), "has 0.340 s missing, the first at 3.530 s"),
+    (track((0, 1), (1.5, 2), (3, 4)), "has 0.500 s too much, the first at 1.500 s"),
+    (track((0, 1), (0.2, 1), (3, 4)), "plays 0.800 s too long"),
+    (track((1, 2), (3, 4)), "begins at 1.000 s, in the source at 0.000 s"),
+])  # fmt: skip
+def test_two_tracks_are_told_apart_by_where_they_sound(output, words):
+    assert difference(track((0, 1), (3, 4)), output, None, None) == words
