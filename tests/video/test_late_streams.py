@@ -14,6 +14,7 @@ from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.container import Demuxer
 from vsrdb_cli.video.probe import probe
+from vsrdb_cli.video.reader import open_source
 
 WILD = Path(__file__).parents[1] / "wild"
 BOTH = pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
@@ -111,3 +112,13 @@ def test_a_stream_that_nothing_announced_is_survived(made):
         frames = sum(len(packet.decode()) for packet in demuxer)
     assert frames == 175
     assert not demuxer.is_complete
+
+
+def test_a_stream_left_out_is_told(made, monkeypatch):
+    source = made("flv")
+    monkeypatch.setattr("vsrdb_cli.video.container._STREAMS_APPEAR", set())
+    with open_source(source) as reader:
+        assert len(list(reader.frames())) == 175
+    assert reader.report.changes == (
+        "a stream begins within the file that nothing told of before: it is left out",
+    )

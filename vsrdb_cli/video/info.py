@@ -213,6 +213,7 @@ class ReadReport:
         deinterlaced: frames that were two half pictures of different moments.
         resized: frames of another size than the first.
         opaque_again: frames that were transparent in places, where the first was not.
+        unannounced: files that held a stream which nothing told of before; it is left out.
     """
 
     frames: int = 0
@@ -225,6 +226,7 @@ class ReadReport:
     deinterlaced: int = 0
     resized: int = 0
     opaque_again: int = 0
+    unannounced: int = 0
 
     @property
     def damaged(self) -> bool:
@@ -268,6 +270,10 @@ class ReadReport:
             (
                 self.opaque_again,
                 f"{count(self.opaque_again, 'frame')} transparent in places made opaque",
+            ),
+            (
+                self.unannounced,
+                "a stream begins within the file that nothing told of before: it is left out",
             ),
         )
         return tuple(line for amount, line in lines if amount)

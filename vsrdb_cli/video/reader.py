@@ -254,6 +254,7 @@ class VideoReader:
                     yield frame
             holes.end()
             report.read_errors = demuxer.errors + holes.count
+            report.unannounced = not demuxer.is_complete
             self._complete = 0 < stream.frames <= demuxed
 
     def __enter__(self) -> Self:

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 # A part's sound may lie so much later in the file than its pictures.
 READ_ON_SECONDS = 10
 _IN_MEMORY = 64 << 20
+# Codecs whose copies have been seen to sound the same in every container that is said to hold them;
+# those of others are tried, however plain.
+_USUAL = {"aac", "mp2", "mp3", "ac3", "eac3", "dts", "flac", "alac", "opus", "vorbis"}
 
 
 @dataclass
@@ -37,12 +40,14 @@ class Heard:
     Attributes:
         shapes: (samples a second, channels' layout, sample format) of its frames, each once.
         packets: how many there are.
+        first: the bytes and the duration of the first one.
         hides_inside: whether something between two audible parts is hidden.
     """
 
     shapes: set[tuple[int, str, str]] = field(default_factory=set)
     hides_inside: bool = False
     packets: int = 0
+    first: tuple[bytes, int] | None = None
     _decode: SoundDecoder = field(default_factory=SoundDecoder)
     _sounded: bool = False
     _hid: bool = False
@@ -51,6 +56,8 @@ class Heard:
         """The stream's next packet."""
         for frame, _ in self._decode(packet):
             self.shapes.add((frame.sample_rate, frame.layout.name, frame.format.name))
+        if packet.size and self.first is None:
+            self.first = bytes(packet), packet.duration or 1
         self.packets += bool(packet.size)
         if packet.is_discard or not packet.size:
             self._hid |= self._sounded
@@ -126,7 +133,10 @@ def _is_lossless(codec: str) -> bool:
 
 def _is_doubted(plan: StreamPlan, heard: Mapping[int, Heard]) -> bool:
     track = heard.get(plan.stream.index)
-    return track is not None and plan.fate is Fate.COPY and not track.is_plain
+    if track is None or plan.fate is not Fate.COPY:
+        return False
+    usual = plan.stream.codec.startswith("pcm_") or plan.stream.codec in _USUAL
+    return not (usual and track.is_plain)
 
 
 def _channels(layout: str) -> int:
@@ -136,7 +146,7 @@ def _channels(layout: str) -> int:
 def differences(
     info: VideoInfo, plans: Sequence[StreamPlan], suffix: str, heard: Mapping[int, Heard]
 ) -> Mapping[int, str]:
-    """What is wrong with copies of tracks in a container, tried: by their indices, in words."""
+    """What is wrong with copies of doubtful tracks, tried: by their indices, in words."""
     tried = tuple(plan for plan in plans if _is_doubted(plan, heard))
     wrong: dict[int, str] = {}
     if not tried:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import av
 from av.error import FFmpegError
@@ -19,6 +19,7 @@ from vsrdb_cli.video.stream_plan import COVERS, Fate, StreamPlan
 
 if TYPE_CHECKING:
     from av.container import InputContainer
+    from av.packet import Packet
 
 # Text with fonts, colours and places on the picture, which the others hold little of.
 _STYLED = {"ass", "ssa"}
@@ -98,11 +99,11 @@ def _plan(
         return StreamPlan(stream, Fate.DROP, f"{stream} is dropped: only one video is restored")
     if stream.remade or _is_attached(stream, suffix):
         return StreamPlan(stream, Fate.REMAKE if stream.remade else Fate.ATTACH)
-    if _listed(stream, CONTAINERS[suffix]) and _opens(stream, suffix, source):
+    if _listed(stream, CONTAINERS[suffix]) and _opens(stream, suffix, source, heard):
         return StreamPlan(stream, Fate.COPY)
     if stream.text:
         return _text_converted(stream, suffix)
-    others = [s for s in (*WIDE, ".mov") if s != suffix and _keeps(stream, s, source)]
+    others = [s for s in (*WIDE, ".mov") if s != suffix and _keeps(stream, s, source, heard)]
     keepers = [s for s in others if s in WIDE] or others
     reason = f"{suffix} files do not hold it"
     if keepers:
@@ -112,10 +113,12 @@ def _plan(
     return StreamPlan(stream, Fate.DROP, f"{stream} is dropped: {reason}")
 
 
-def _keeps(stream: StreamInfo, suffix: str, source: InputContainer) -> bool:
+def _keeps(
+    stream: StreamInfo, suffix: str, source: InputContainer, heard: Mapping[int, Heard]
+) -> bool:
     if _is_attached(stream, suffix):
         return True
-    return _listed(stream, CONTAINERS[suffix]) and _opens(stream, suffix, source)
+    return _listed(stream, CONTAINERS[suffix]) and _opens(stream, suffix, source, heard)
 
 
 def _is_attached(stream: StreamInfo, suffix: str) -> bool:
@@ -136,14 +139,25 @@ def _listed(stream: StreamInfo, container: Container) -> bool:
     return False
 
 
-def _opens(stream: StreamInfo, suffix: str, source: InputContainer) -> bool:
-    """Whether a container's header takes the stream as it is, tried in memory."""
+def _opens(
+    stream: StreamInfo, suffix: str, source: InputContainer, heard: Mapping[int, Heard]
+) -> bool:
+    """Whether a container takes the stream as it is, tried in memory; of sound with a packet."""
     if not stream.codec:
         return False
     trial = av.open(io.BytesIO(), "w", format=CONTAINERS[suffix].format)
+    template = source.streams[stream.index]
     try:
-        trial.add_stream_from_template(source.streams[stream.index], opaque=True)
+        copy = trial.add_stream_from_template(template, opaque=True)
         trial.start_encoding()
+        track = heard.get(stream.index)
+        if track is not None and track.first is not None:
+            packet: Packet[Any] = av.Packet(track.first[0])
+            assert template.time_base is not None
+            packet.stream, packet.time_base = copy, template.time_base
+            packet.pts, packet.dts, packet.duration = 0, 0, track.first[1]
+            trial.mux(packet)
+            trial.close()
     except (ValueError, FFmpegError):
         return False
     return True
