@@ -22,12 +22,13 @@ from vsrdb_cli.video.streams import SideStreams
 from vsrdb_cli.words import count
 
 if TYPE_CHECKING:
-    from av.packet import Packet
+    from av.packet import Packet, PktSideDataT
 
 
 # A part's sound may lie so much later in the file than its pictures.
 READ_ON_SECONDS = 10
 _IN_MEMORY = 64 << 20
+_CHANGES: tuple[PktSideDataT, ...] = ("new_extradata", "param_change")
 # Codecs whose copies have been seen to sound the same in every container that is said to hold them;
 # those of others are tried, however plain.
 _USUAL = {"aac", "mp2", "mp3", "ac3", "eac3", "dts", "flac", "alac", "opus", "vorbis"}
@@ -41,10 +42,12 @@ class Heard:
         shapes: (samples a second, channels' layout, sample format) of its frames, each once.
         packets: how many there are.
         first: the bytes and the duration of the first one.
+        changes: whether packets tell the decoder of other parameters on the way.
         hides_inside: whether something between two audible parts is hidden.
     """
 
     shapes: set[tuple[int, str, str]] = field(default_factory=set)
+    changes: bool = False
     hides_inside: bool = False
     packets: int = 0
     first: tuple[bytes, int] | None = None
@@ -62,6 +65,7 @@ class Heard:
         if packet.is_discard or not packet.size:
             self._hid |= self._sounded
             return
+        self.changes |= self._sounded and any(map(packet.has_sidedata, _CHANGES))
         begin, end = _skipped(packet)
         self.hides_inside |= self._sounded and (self._hid or begin > 0)
         self._hid = end > 0
@@ -80,7 +84,8 @@ class Heard:
     @property
     def is_plain(self) -> bool:
         """Whether nothing speaks against a copy."""
-        return len(self.shapes) <= 1 and not self.failed and not self.hides_inside
+        doubts = self.failed or self.changes or self.hides_inside
+        return len(self.shapes) <= 1 and not doubts
 
 
 def _skipped(packet: Packet[Any]) -> tuple[int, int]:
