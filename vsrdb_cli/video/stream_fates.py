@@ -105,7 +105,8 @@ def _plan(
         return _text_converted(stream, suffix)
     others = [s for s in (*WIDE, ".mov") if s != suffix and _keeps(stream, s, source, heard)]
     keepers = [s for s in others if s in WIDE] or others
-    reason = f"{suffix} files do not hold it" if stream.codec else "nothing here knows its codec"
+    unknown = not stream.codec and stream.type in ("audio", "subtitle")
+    reason = "nothing here knows its codec" if unknown else f"{suffix} files do not hold it"
     if keepers:
         reason += f"; a {' or '.join(keepers)} output keeps it"
     if stream.index in heard:
