@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
-LARGEST_TIMESCALE = 2**31 - 1
-
 
 class Muxer:
     """A container file under a temporary name, beside the one it gets when it is whole.
@@ -65,7 +63,7 @@ class Muxer:
             settings["movflags"] = "use_metadata_tags"
         if self._kind.iso:
             # Else a start later than 0 is rounded to a millisecond.
-            settings["movie_timescale"] = str(min(info.time_base.denominator, LARGEST_TIMESCALE))
+            settings["movie_timescale"] = str(info.output_time_base.denominator)
         self.container: OutputContainer = av.open(
             url(self._temporary), "w", format=self._kind.format, container_options=settings
         )

@@ -115,7 +115,7 @@ class SideStreams:
             self._converters[source.index] = converter
             self._targets[source.index] = converter.stream
         if source.type == "subtitle" and self._hides and source.index in self._targets:
-            finest = max(SUBTITLE_TICKS, self._info.time_base.denominator)
+            finest = max(SUBTITLE_TICKS, self._info.output_time_base.denominator)
             self._targets[source.index].time_base = Fraction(1, finest)
         if plan.fate is Fate.ATTACH and plan.stream.cover:
             ending, mimetype = COVERS[plan.stream.codec]

@@ -6,6 +6,7 @@ without talking, so every decision here follows from the packets' own numbers in
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -24,11 +25,29 @@ WRAP_SECONDS = Fraction(2**33, 90_000)
 # Without decode times only presentation times show a restart, and those go back by the length of
 # a B-frame pyramid anyway: no codec reorders over more than 16 frames.
 REORDER_FRAMES = 16
+# mp4 and mov have 32 bits for a clock's ticks a second, and for those of a frame, which its
+# encoder may move by the length of some others.
+LARGEST_TIMESCALE = 2**31 - 1
+LONGEST_TICKS = 2**29
+# For what they cannot count; the last holds a frame that stays for six days.
+COARSE_TIME_BASES = (Fraction(1, 1_000_000), Fraction(1, 90_000), Fraction(1, 1000))
 
 
 def ticks(seconds: Fraction, time_base: Fraction) -> int:
     """A time as the nearest number of ticks."""
     return round(seconds / time_base)
+
+
+def output_time_base(time_base: Fraction, longest_seconds: Fraction) -> Fraction:
+    """The ticks of an output: the source's, or coarser ones where mp4 and mov cannot count those.
+
+    Args:
+        longest_seconds: the longest that one frame stays.
+    """
+    for ticks_ in (time_base, *COARSE_TIME_BASES):
+        if ticks_.denominator <= LARGEST_TIMESCALE and longest_seconds / ticks_ < LONGEST_TICKS:
+            return ticks_
+    return COARSE_TIME_BASES[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +85,13 @@ class Clock:
         return len(self.offsets) - 1
 
     @property
+    def now(self) -> int:
+        """The mended end of what has been seen of the video, in ticks."""
+        return self._end
+
+    @property
     def now_seconds(self) -> Fraction:
-        """The mended end of what has been seen of the video."""
+        """The same in seconds."""
         return self._end * self._time_base
 
     def mend(self, packet: Packet[Any]) -> None:
@@ -176,6 +200,45 @@ class SideClock:
             self._own_offset = self._end_seconds - time * time_base
             return True
         return False
+
+
+class DecodeOrder:
+    """Times of frames whose file has only those of decoding, and which come out reordered.
+
+    They are shown in the same steps, each at the next of these times.
+    """
+
+    def __init__(self) -> None:
+        self._times: list[int] = []  # of packets whose frames are still to come, in order
+        self._newest: int | None = None
+        self._lag: int | None = None
+
+    def feed(self, time: int | None) -> None:
+        """Take the time of the next packet, which is about to be decoded."""
+        self._newest = time
+        if time is not None:
+            insort(self._times, time)
+
+    def lose(self) -> None:
+        """The packet cannot be decoded."""
+        if self._newest in self._times:
+            self._times.remove(self._newest)
+
+    def next(self, depth: int, dts: int | None) -> int | None:
+        """The time of the next frame that comes out of a decoder.
+
+        Args:
+            depth: how many others it may hold; more times are of packets that gave no frame.
+            dts: of the packet that brought it out, where the file means the times at which
+                decoders give frames; None where it means the first to be shown at the first.
+        """
+        del self._times[: -depth - 1]
+        if not self._times:
+            return None
+        time = self._times.pop(0)
+        if self._lag is None:
+            self._lag = 0 if dts is None else dts - time
+        return time + self._lag
 
 
 class FrameTimes:
