@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
 
 from av.subtitles.subtitle import SubtitleSet
 
-from vsrdb_cli.video.timing import ticks
+from vsrdb_cli.video.timing import MILLISECOND, ticks
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
     from av.subtitles.codeccontext import SubtitleCodecContext
     from av.subtitles.stream import SubtitleStream
 
-MILLISECOND = Fraction(1, 1000)
 # Of a text that does not say how long it stays.
 USUAL_MILLISECONDS = 3000
 # Fields of an ASS event before its text: number, layer, style, name, three margins, effect.

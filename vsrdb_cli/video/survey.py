@@ -71,11 +71,10 @@ def survey(path: Path) -> Survey:
         stream = main_video(container, path)
         time_base = stream.time_base
         assert time_base is not None
-        # mp4 and mov have a table of all their frames.
-        counted = bool(
-            container.format.name.startswith("mov") and stream.frames and stream.duration
-        )
-        times, untimed, last, end = _times(container, stream, FIRST_PACKETS if counted else None)
+        # mp4 and mov have a table of all their frames; not so in fragments, or where some are cut.
+        table = [entry.timestamp for entry in stream.index_entries]
+        length = stream.duration if stream.frames == len(table) and _is_mov(container) else None
+        times, untimed, last, end = _times(container, stream, FIRST_PACKETS if length else None)
         # The times of reordered frames fall somewhere, if they are those of showing.
         rising = all(before <= after for before, after in pairwise(times))
         in_decode_order = (
@@ -87,9 +86,8 @@ def survey(path: Path) -> Survey:
         steps = [after - before for before, after in pairwise(shown) if after > before]
         said = _said_rate(stream)
         usual = median_low(steps) * time_base if steps else 1 / said
-        if counted:
-            frames, seconds = stream.frames, stream.duration * time_base
-            table = [entry.timestamp for entry in stream.index_entries]
+        if length:
+            frames, seconds = stream.frames, length * time_base
             steps += [after - before for before, after in pairwise(table)]
             mean = stream.average_rate or frames / seconds
         elif shown:
@@ -107,6 +105,10 @@ def survey(path: Path) -> Survey:
             seconds=seconds or None,
             in_decode_order=bool(in_decode_order),
         )
+
+
+def _is_mov(container: InputContainer) -> bool:
+    return container.format.name.startswith("mov")
 
 
 def _times(
@@ -166,7 +168,7 @@ class MadeUp:
 
     def is_of(self, duration: int | None) -> bool:
         """Whether a packet's or frame's length, in ticks, is no more than a guess."""
-        return bool(duration) and self._ticks is not None and abs(duration - self._ticks) < 1
+        return bool(duration and self._ticks and abs(duration - self._ticks) < 1)
 
 
 def time_of(packet: Packet[Any], *, by_dts: bool) -> int | None:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from av.packet import Packet
 
+# What Matroska and WebM count in.
+MILLISECOND = Fraction(1, 1000)
 # Going back further than this is a new recording (glued files, restarted or wrapped clocks);
 # less is a slip, mended where it stands.
 RESTART_SECONDS = Fraction(1, 2)
@@ -25,11 +27,9 @@ WRAP_SECONDS = Fraction(2**33, 90_000)
 # Without decode times only presentation times show a restart, and those go back by the length of
 # a B-frame pyramid anyway: no codec reorders over more than 16 frames.
 REORDER_FRAMES = 16
-# mp4 and mov have 32 bits for a clock's ticks a second, and for those of a frame, which its
-# encoder may move by the length of some others.
-LARGEST_TIMESCALE = 2**31 - 1
-LONGEST_TICKS = 2**29
-# For what they cannot count; the last holds a frame that stays for six days.
+# What mp4 and mov hold of a clock's ticks: those in a second, and those in a frame.
+MOST_TICKS = 2**31 - 1
+# For what they cannot count; the last holds a frame that stays for three weeks.
 COARSE_TIME_BASES = (Fraction(1, 1_000_000), Fraction(1, 90_000), Fraction(1, 1000))
 
 
@@ -45,7 +45,7 @@ def output_time_base(time_base: Fraction, longest_seconds: Fraction) -> Fraction
         longest_seconds: the longest that one frame stays.
     """
     for ticks_ in (time_base, *COARSE_TIME_BASES):
-        if ticks_.denominator <= LARGEST_TIMESCALE and longest_seconds / ticks_ < LONGEST_TICKS:
+        if max(ticks_.denominator, longest_seconds / ticks_) <= MOST_TICKS:
             return ticks_
     return COARSE_TIME_BASES[-1]
 
