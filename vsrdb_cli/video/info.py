@@ -32,6 +32,7 @@ class StreamInfo:
         codec: FFmpeg's name of the codec, whichever decoder reads it; "" if unknown to it.
         cover: an attached picture, shown as a file's cover and no video.
         text: subtitles that are text, which can be converted; others are pictures.
+        styled: whether some of them have a place or a colour of their own, as far as is known.
         marks: its dispositions ("default", "forced") by FFmpeg's names.
         remade: a track of chapters or timecodes, which the output's container writes by itself.
     """
@@ -43,6 +44,7 @@ class StreamInfo:
     title: str = ""
     cover: bool = False
     text: bool = False
+    styled: bool = False
     marks: tuple[str, ...] = ()
     remade: bool = False
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -92,7 +93,9 @@ def probe(path: Path) -> VideoInfo:
             transparent=transparent,
             stream_index=stream.index,
             streams=tuple(
-                describe(other) for other in container.streams if other.index != stream.index
+                replace(describe(other), styled=other.index in times.styled)
+                for other in container.streams
+                if other.index != stream.index
             ),
             metadata=kept_metadata(container),
             timecode=timecode_of(container, stream),

@@ -90,7 +90,7 @@ def _plan(stream: StreamInfo, suffix: str, source: InputContainer) -> StreamPlan
     if stream.text:
         codec = CONTAINERS[suffix].text
         notice = None
-        if stream.codec in _STYLED:
+        if stream.codec in _STYLED or stream.styled:
             notice = f"{stream} becomes {codec}, which keeps little of its styling"
             if suffix != ".mkv":
                 notice += "; a .mkv output keeps it"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -136,12 +136,14 @@ class SideStreams:
             return
         while self._fill() and _seconds(self._ready[0]) <= seconds:
             self._mux(self._ready.popleft())
+        self._write_texts(seconds)
 
     def finish(self) -> None:
         """Write all that is left; sound may go on after the last picture."""
         while self._targets and self._fill():
             self._mux(self._ready.popleft())
         self._write_before()
+        self._write_texts(None)
         if not self._hides:
             # What begins before the first picture cannot stand before 0: all is moved for it, by
             # whole milliseconds.
@@ -228,22 +230,28 @@ class SideStreams:
                 self._write(packet)
         self._before.clear()
 
+    def _write_texts(self, seconds: Fraction | None) -> None:
+        """Write the converted texts that are complete at a time."""
+        for index, converter in self._converters.items():
+            self._put(index, converter.until(seconds))
+
     def _write(self, packet: Packet[Any]) -> None:
         index = packet.stream.index
+        converter = self._converters.get(index)
+        self._put(index, [packet] if converter is None else converter(packet))
+
+    def _put(self, index: int, packets: Iterable[Packet[Any]]) -> None:
+        """Write packets of a stream of the source, as they are to be in the output."""
         try:
-            if index in self._converters:
-                converted = self._converters[index](packet)
-                if converted is None:
-                    return
-                packet = converted
-            self._rise(index, packet)
-            packet.stream = self._targets[index]
-            if packet.pts is not None:
-                # Priming that a file declares is not heard, and may stand before 0.
-                lead = -packet.pts * packet.time_base - self._priming.get(index, 0)
-                self._lead_seconds = max(self._lead_seconds, lead)
-            self._output.mux(packet)
-            self.copied.packets[index] += 1
+            for packet in packets:
+                self._rise(index, packet)
+                packet.stream = self._targets[index]
+                if packet.pts is not None:
+                    # Priming that a file declares is not heard, and may stand before 0.
+                    lead = -packet.pts * packet.time_base - self._priming.get(index, 0)
+                    self._lead_seconds = max(self._lead_seconds, lead)
+                self._output.mux(packet)
+                self.copied.packets[index] += 1
         except FFmpegError as error:
             if isinstance(error, OSError):
                 raise

@@ -6,10 +6,12 @@ decoded here, and nothing of most files.
 
 from __future__ import annotations
 
+import re
 from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from statistics import median_low
 from typing import TYPE_CHECKING, Any
@@ -37,6 +39,9 @@ FIRST_PACKETS = 300
 # Frames decoded to see whether they come in the order of their times.
 DECODED = 100
 _VP8_SHOWN = 0x10
+# Subtitles whose texts stand at the bottom, in one colour, unless they say otherwise.
+_PLAIN = ("subrip", "webvtt", "text")
+_STYLE = re.compile(rb"\{\\(an[13-9]|a\d|pos)|<font", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,7 @@ class Survey:
         seconds: from the beginning of the first frame to the end of the last; None as above.
         in_decode_order: whether the file has the times of decoding alone, and its frames are
             shown in another order.
+        styled: indices of subtitles of which some have a place or a colour of their own.
     """
 
     frames: int | None
@@ -59,6 +65,7 @@ class Survey:
     longest_seconds: Fraction
     seconds: Fraction | None
     in_decode_order: bool
+    styled: frozenset[int]
 
 
 def survey(path: Path) -> Survey:
@@ -74,7 +81,11 @@ def survey(path: Path) -> Survey:
         # mp4 and mov have a table of all their frames; not so in fragments, or where some are cut.
         table = [entry.timestamp for entry in stream.index_entries]
         length = stream.duration if stream.frames == len(table) and _is_mov(container) else None
-        times, untimed, last, end = _times(container, stream, FIRST_PACKETS if length else None)
+        styled: set[int] = set()
+        packets = _of_video(container, stream, styled)
+        if length:
+            packets = islice(packets, FIRST_PACKETS)
+        times, untimed, last, end = _times(container, stream, packets)
         # The times of reordered frames fall somewhere, if they are those of showing.
         rising = all(before <= after for before, after in pairwise(times))
         in_decode_order = (
@@ -104,6 +115,7 @@ def survey(path: Path) -> Survey:
             longest_seconds=max(steps, default=0) * time_base,
             seconds=seconds or None,
             in_decode_order=bool(in_decode_order),
+            styled=frozenset(styled),
         )
 
 
@@ -111,8 +123,20 @@ def _is_mov(container: InputContainer) -> bool:
     return container.format.name.startswith("mov")
 
 
+def _of_video(
+    container: InputContainer, stream: VideoStream, styled: set[int]
+) -> Iterator[Packet[Any]]:
+    """The packets of the video; on the way, `styled` gets the subtitles that are."""
+    texts = [other for other in container.streams if codec_name(other) in _PLAIN]
+    for packet in Demuxer(container, stream, *texts):
+        if packet.stream.index == stream.index:
+            yield packet
+        elif _STYLE.search(bytes(packet)) or packet.has_sidedata("webvtt_settings"):
+            styled.add(packet.stream.index)
+
+
 def _times(
-    container: InputContainer, stream: VideoStream, limit: int | None
+    container: InputContainer, stream: VideoStream, packets: Iterable[Packet[Any]]
 ) -> tuple[array[int], int, int, int]:
     """When pictures are shown, in file order; how many have no time; the last time; the end."""
     assert stream.time_base is not None
@@ -121,7 +145,7 @@ def _times(
     by_dts = keeps_decode_times(container, stream)
     times, untimed, last, end = array("q"), 0, 0, 0
     made_up = MadeUp(stream)
-    for packet in Demuxer(container, stream):
+    for packet in packets:
         if packet.is_discard or _is_hidden(packet, stream):
             continue
         clock.mend(packet)
@@ -134,8 +158,6 @@ def _times(
             end = max(end, time + packet.duration)
         if packet.size:  # an empty one shows the picture before once more
             times.append(time)
-        if limit is not None and len(times) >= limit:
-            break
     return times, untimed, last, end
 
 

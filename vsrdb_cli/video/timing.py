@@ -45,7 +45,7 @@ def output_time_base(time_base: Fraction, longest_seconds: Fraction) -> Fraction
         longest_seconds: the longest that one frame stays.
     """
     for ticks_ in (time_base, *COARSE_TIME_BASES):
-        if max(ticks_.denominator, longest_seconds / ticks_) <= MOST_TICKS:
+        if ticks_.denominator <= MOST_TICKS and longest_seconds / ticks_ <= MOST_TICKS:
             return ticks_
     return COARSE_TIME_BASES[-1]
 
