@@ -303,12 +303,25 @@ class SideStreams:
         self._before.setdefault(stream.index, []).append(packet)
 
     def _rise(self, index: int, packet: Packet[Any]) -> None:
-        """A time that does not rise would end the whole file with an error."""
-        last = self._last_dts.get(index)
-        if last is not None and packet.dts is not None and packet.dts <= last:
-            shift(packet, (last + 1 - packet.dts) * packet.time_base)
-        if packet.dts is not None:
-            self._last_dts[index] = packet.dts
+        """Put a packet's times in the clock of its track, where they have to rise.
+
+        One that does not would end the whole file with an error; in Matroska it may stay.
+        """
+        tick = self._targets[index].time_base
+        assert tick is not None
+        source, packet.time_base = packet.time_base, tick
+        packet.duration = ticks((packet.duration or 0) * source, tick)
+        if packet.pts is not None:
+            packet.pts = ticks(packet.pts * source, tick)
+        if packet.dts is None:
+            return
+        packet.dts = ticks(packet.dts * source, tick)
+        if index in self._last_dts:
+            late = self._last_dts[index] + self._hides - packet.dts
+            shift(packet, max(late, 0) * tick)
+        if packet.pts is not None:
+            packet.pts = max(packet.pts, packet.dts)
+        self._last_dts[index] = packet.dts
 
 
 def _seconds(packet: Packet[Any]) -> Fraction:
