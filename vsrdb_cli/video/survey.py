@@ -32,6 +32,8 @@ USUAL_RATE = Fraction(25)
 # How many frames more or fewer there may be than at a nominal rate: a few, and of all a share.
 SLACK_FRAMES = 1
 TOLERANCE = Fraction(1, 100)
+# How much longer or shorter the usual step may be than its: cinema's is 4% longer than PAL's.
+STEP_TOLERANCE = Fraction(3, 100)
 # Of a mean rate.
 LARGEST_DENOMINATOR = 1001
 # Packets looked at where the header knows the rest.
@@ -110,7 +112,7 @@ def survey(path: Path) -> Survey:
             frames, seconds, mean = untimed, untimed / said, said
         return Survey(
             frames=frames or None,
-            rate=_rate(stream, mean, frames),
+            rate=_rate(stream, mean, frames, usual),
             usual_seconds=usual,
             longest_seconds=max(steps, default=0) * time_base,
             seconds=seconds or None,
@@ -167,10 +169,15 @@ def _said_rate(stream: VideoStream) -> Fraction:
     return rates[0] if rates else USUAL_RATE
 
 
-def _rate(stream: VideoStream, mean: Fraction, frames: int) -> Fraction:
-    """The nominal rate if a number of frames keeps to it on the mean, else the mean."""
+def _rate(stream: VideoStream, mean: Fraction, frames: int, usual: Fraction) -> Fraction:
+    """The nominal rate if that is how far apart frames are, and how many; else their mean."""
+    assert stream.time_base is not None
     for rate in (stream.guessed_rate, stream.average_rate):
-        if rate and abs(rate / mean - 1) * frames <= SLACK_FRAMES + TOLERANCE * frames:
+        if not rate or rate < 0:
+            continue
+        like_steps = abs(usual - 1 / rate) <= max(stream.time_base, STEP_TOLERANCE / rate)
+        surplus = abs(rate / mean - 1) * frames
+        if like_steps and surplus <= SLACK_FRAMES + TOLERANCE * frames:
             return rate
     if mean < 1:
         return 1 / (1 / mean).limit_denominator(LARGEST_DENOMINATOR)
