@@ -13,7 +13,7 @@ from probing import ffprobe
 from restoring import enlarged
 
 from vsrdb_cli.errors import VsrdbError
-from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.pipe import PipeWriter
@@ -197,6 +197,12 @@ def test_mp4_holds_high_speed_exactly(tmp_path, rate, segment_seconds):
     clip = clips.make(tmp_path / "in.mp4", frames=30, rate=Fraction(rate), height=48, width=64)
     found = restored(tmp_path, clip, ".mp4", segment_seconds)[1]
     assert found == pytest.approx([i / rate for i in range(31)], abs=2e-6)
+
+
+def test_so_does_av1_whose_encoder_knows_no_such_rates(tmp_path):
+    clip = clips.make(tmp_path / "in.mp4", frames=6, rate=Fraction(2000), height=48, width=64)
+    found = restored(tmp_path, clip, ".mp4", encoder=EncoderOptions(codec="av1"))[1]
+    assert found == pytest.approx([i / 2000 for i in range(7)], abs=2e-6)
 
 
 @pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(60), Fraction(240), 500])

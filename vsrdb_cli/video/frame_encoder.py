@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # Between a packet's decode time and its picture; more is garbage, even at one frame a minute.
 LONGEST_DELAY_SECONDS = Fraction(3600)
+# In frames a second, of encoders that refuse more.
+HIGHEST_RATES = {"libsvtav1": Fraction(240)}
 PROGRESSIVE = 1  # AV_FIELD_PROGRESSIVE
 # How the encoders' own parameter lists complain; they go on without what they do not know.
 _COMPLAINTS = ("Error parsing option", "Unknown option", "Invalid value")
@@ -71,6 +73,8 @@ class FrameEncoder:
         context = stream.codec_context
         context.width, context.height = encoding.width, encoding.height
         context.pix_fmt = encoding.pix_fmt
+        # It only shares out the bits; every frame has its own time.
+        context.framerate = min(info.rate, HIGHEST_RATES.get(encoding.encoder.name, info.rate))
         context.time_base = info.output_time_base
         stream.time_base = info.output_time_base
         context.thread_count = encoding.threads
