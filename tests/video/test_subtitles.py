@@ -63,6 +63,17 @@ def test_texts_that_overlap_last_as_long_as_they_did(tmp_path, suffix, segment_s
         assert when(out, words) == pytest.approx((begin, end), abs=2e-3)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+def test_texts_hours_after_the_others_stay_there(tmp_path, suffix):
+    srt = "1\n00:00:01,000 --> 00:00:02,000\nfirst\n\n2\n10:00:00,000 --> 10:00:01,000\nlast\n"
+    paths = [with_texts(tmp_path / "in.mkv", srt, seconds=3)]
+    paths += [tmp_path / f"{name}{suffix}" for name in ("out", "again")]
+    for source, out in pairwise(paths):
+        restored(source, out, strict=True)
+        assert when(out, "first") == pytest.approx((1, 2), abs=2e-3)
+        assert when(out, "last") == pytest.approx((36000, 36001), abs=2e-3)
+
+
 def test_a_text_at_the_top_stays_above_a_later_one(tmp_path):
     restored(OVERLAPPING, tmp_path / "out.mp4")
     (both,) = (lines for _, _, lines in cues(tmp_path / "out.mp4") if len(lines) == 3)

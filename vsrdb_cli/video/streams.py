@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+import av
 from av.error import FFmpegError
 
 from vsrdb_cli.video.container import Demuxer, open_input
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 # whatever other packet comes, as if both counted alike, and cues that overlap drift unless theirs
 # are finer.
 SUBTITLE_TICKS = 192_000
+# Between two of them; they count no more than 2 ** 31.
+BLANK_TICKS = 2**30
 # Subtitles that last until the next one: of Blu-ray, which may be several packets, and of DVB.
 _PGS = "hdmv_pgs_subtitle"
 _UNTIL_NEXT = (_PGS, "dvb_subtitle")
@@ -244,8 +247,11 @@ class SideStreams:
         """Write packets of a stream of the source, as they are to be in the output."""
         try:
             for packet in packets:
+                last = self._last_dts.get(index, 0)
                 self._rise(index, packet)
                 packet.stream = self._targets[index]
+                if self._hides and self._streams[index].text:
+                    self._output.mux([*_blanks(packet, last)])
                 if packet.pts is not None:
                     # Priming that a file declares is not heard, and may stand before 0.
                     lead = -packet.pts * packet.time_base - self._priming.get(index, 0)
@@ -322,6 +328,16 @@ class SideStreams:
         if packet.pts is not None:
             packet.pts = max(packet.pts, packet.dts)
         self._last_dts[index] = packet.dts
+
+
+def _blanks(packet: Packet[Any], last: int) -> Iterator[Packet[Any]]:
+    """Texts without words, where nothing is shown for longer than mp4 and mov can count."""
+    for time in range(last + BLANK_TICKS, packet.dts or 0, BLANK_TICKS):
+        blank = av.Packet(b"\0\0")
+        blank.stream, blank.time_base = packet.stream, packet.time_base
+        blank.pts = blank.dts = time
+        blank.duration = min(BLANK_TICKS, (packet.dts or 0) - time)
+        yield blank
 
 
 def _seconds(packet: Packet[Any]) -> Fraction:

@@ -35,7 +35,7 @@ TOLERANCE = Fraction(1, 100)
 # How much longer or shorter the usual step may be than its: cinema's is 4% longer than PAL's.
 STEP_TOLERANCE = Fraction(3, 100)
 # Of a mean rate.
-LARGEST_DENOMINATOR = 1001
+LARGEST_DENOMINATOR = 100_000
 # Packets looked at where the header knows the rest.
 FIRST_PACKETS = 300
 # Frames decoded to see whether they come in the order of their times.
