@@ -96,6 +96,25 @@ def test_times_of_decoding_pass_over_what_cannot_be_decoded(tmp_path):
     assert len(same) >= 18
 
 
+def test_from_where_composition_times_end_those_of_decoding_count(tmp_path):
+    clip = clips.make(
+        tmp_path / "in.mp4", frames=40, height=48, width=64,
+        options={"bf": "3", "g": "20", "x264-params": "open-gop=0:scenecut=0"},
+    )  # fmt: skip
+    half = tmp_path / "half.mp4"
+    with av.open(str(clip)) as source, av.open(str(half), "w") as output:
+        stream = output.add_stream_from_template(source.streams.video[0], opaque=True)
+        for index, packet in enumerate(p for p in source.demux(video=0) if p.size):
+            if index >= 20:
+                packet.pts = packet.dts = round(Fraction(index, 25) / packet.time_base)
+            packet.stream = stream
+            output.mux(packet)
+    times = restored(tmp_path, half, ".mp4")[1]
+    steps = [after - before for before, after in pairwise(times)]
+    assert sorted(steps)[:39] == pytest.approx([0.04] * 39, abs=1e-4)
+    assert max(steps) < 0.2  # where they change
+
+
 def test_b_frames_with_composition_times_keep_them(tmp_path):
     pts = (0, 3000, 6006, 30000, 33003, 90000)
     source = clips.make(tmp_path / "in.mp4", pts=pts, frames=6, last_duration=45000)

@@ -244,24 +244,35 @@ class DecodeOrder:
 class FrameTimes:
     """Times of decoded frames, in the order shown: filled where missing, always rising.
 
+    Where the times of showing fall more often than those of decoding do, they are none: a muxer
+    wrote no others. So it is settled as FFmpeg's best effort does it.
+
     Attributes:
-        repaired: how many times were missing or did not rise.
+        repaired: how many times were missing, or did not rise.
     """
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
         self._last: int | None = None
+        self._last_pts: int | None = None
+        self._last_dts: int | None = None
+        self._falls = 0  # of pts, less those of dts
         self.repaired = 0
 
     def mend(self, pts: int | None, dts: int | None) -> int:
         """The time of the next frame, in ticks."""
         timeline, last = self._timeline, self._last
-        time = pts if pts is not None else dts
+        if pts is not None:
+            self._falls += self._last_pts is not None and pts < self._last_pts
+            self._last_pts = pts
+        if dts is not None:
+            self._falls -= self._last_dts is not None and dts < self._last_dts
+            self._last_dts = dts
+        time = pts if pts is not None and self._falls <= 0 else dts
         if time is None:
-            self.repaired += 1
             time = timeline.begin if last is None else last + timeline.frame_ticks
         elif last is not None and time <= last:
-            self.repaired += 1
             time = last + 1
+        self.repaired += time != (dts if pts is None else pts)
         self._last = time
         return time
