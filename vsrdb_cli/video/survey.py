@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice, pairwise
+from math import ceil, floor
 from pathlib import Path
 from statistics import median_low
 from typing import TYPE_CHECKING, Any
@@ -147,8 +148,11 @@ def _times(
     by_dts = keeps_decode_times(container, stream)
     times, untimed, last, end = array("q"), 0, 0, 0
     made_up = MadeUp(stream)
+    # Pictures that only serve to decode others; VP8 alone has them in packets of their own.
+    vp8 = codec_name(stream) == "vp8"
     for packet in packets:
-        if packet.is_discard or _is_hidden(packet, stream):
+        hidden = vp8 and packet.size and not memoryview(packet)[0] & _VP8_SHOWN
+        if packet.is_discard or hidden:
             continue
         clock.mend(packet)
         time = time_of(packet, by_dts=by_dts)
@@ -193,11 +197,14 @@ class MadeUp:
 
     def __init__(self, stream: VideoStream, rate: Fraction | None = None) -> None:
         guess, time_base = stream.guessed_rate, stream.time_base
-        self._ticks = 1 / guess / time_base if guess and time_base and guess != rate else None
+        self._ticks: set[int] = set()
+        if guess and time_base and guess != rate:
+            length = 1 / guess / time_base
+            self._ticks = {floor(length), ceil(length)} - {0}
 
     def is_of(self, duration: int | None) -> bool:
         """Whether a packet's or frame's length, in ticks, is no more than a guess."""
-        return bool(duration and self._ticks and abs(duration - self._ticks) < 1)
+        return duration in self._ticks
 
 
 def time_of(packet: Packet[Any], *, by_dts: bool) -> int | None:
@@ -216,13 +223,6 @@ def keeps_decode_times(container: InputContainer, stream: VideoStream) -> bool:
     name = container.format.name
     tag = str(stream.codec_context.codec_tag).strip("\0")
     return name == "avi" or (name.startswith("matroska") and bool(tag))
-
-
-def _is_hidden(packet: Packet[Any], stream: VideoStream) -> bool:
-    """Whether a picture only serves to decode others, as VP8 has them in packets of their own."""
-    if codec_name(stream) != "vp8" or not packet.size:
-        return False
-    return not memoryview(packet)[0] & _VP8_SHOWN
 
 
 def _falls(path: Path) -> bool:

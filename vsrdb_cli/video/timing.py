@@ -71,8 +71,12 @@ class Clock:
     """Puts the main video's packets on one rising time line; others ask it what to add."""
 
     def __init__(self, timeline: Timeline) -> None:
+        # Whole numbers of ticks, since this is done for every packet of a video.
         self._time_base = timeline.time_base
         self._frame_ticks = timeline.frame_ticks
+        self._back = ticks(RESTART_SECONDS, timeline.time_base)
+        self._ahead = ticks(WRAP_SECONDS / 2, timeline.time_base)
+        self._offset = ticks(-timeline.start_seconds, timeline.time_base)
         # Seconds to add to the file's own times, one entry per recording found so far.
         self.offsets = [-timeline.start_seconds]
         self._last_dts: int | None = None
@@ -99,24 +103,26 @@ class Clock:
         if self._restarts_at(packet):
             first = packet.pts if packet.pts is not None else packet.dts
             assert first is not None
-            self.offsets.append((self._end - first) * self._time_base)
+            self._offset = self._end - first
+            self.offsets.append(self._offset * self._time_base)
             self._last_dts = self._last_pts = None
         if packet.dts is not None:
             self._last_dts = packet.dts
         if packet.pts is not None:
             self._last_pts = max(packet.pts, self._last_pts or packet.pts)
-        shift(packet, self.offsets[-1])
+        if packet.pts is not None:
+            packet.pts += self._offset
+        if packet.dts is not None:
+            packet.dts += self._offset
         shown = packet.pts if packet.pts is not None else packet.dts
         if shown is not None and not packet.is_discard:
             self._end = max(self._end, shown + (packet.duration or self._frame_ticks))
 
     def _restarts_at(self, packet: Packet[Any]) -> bool:
-        limit = ticks(RESTART_SECONDS, self._time_base)
         if packet.dts is not None and self._last_dts is not None:
-            jump = packet.dts - self._last_dts
-            return jump < -limit or jump > ticks(WRAP_SECONDS / 2, self._time_base)
+            return not -self._back <= packet.dts - self._last_dts <= self._ahead
         if packet.pts is not None and self._last_pts is not None:
-            return packet.pts < self._last_pts - limit - REORDER_FRAMES * self._frame_ticks
+            return packet.pts < self._last_pts - self._back - REORDER_FRAMES * self._frame_ticks
         return False
 
 
