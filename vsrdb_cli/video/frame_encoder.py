@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # Between a packet's decode time and its picture; more is garbage, even at one frame a minute.
 LONGEST_DELAY_SECONDS = Fraction(3600)
+# In frames a second, of encoders that refuse more.
+HIGHEST_RATES = {"libsvtav1": Fraction(240)}
 PROGRESSIVE = 1  # AV_FIELD_PROGRESSIVE
 # How the encoders' own parameter lists complain; they go on without what they do not know.
 _COMPLAINTS = ("Error parsing option", "Unknown option", "Invalid value")
@@ -59,8 +61,9 @@ class FrameEncoder:
         self._last_dts: int | None = None
         self._first_dts: int | None = None
         self._first_pts: int | None = None
+        self._last_pts: int | None = None
         self._end = 0
-        self._longest_delay = ticks(LONGEST_DELAY_SECONDS, info.time_base)
+        self._longest_delay = ticks(LONGEST_DELAY_SECONDS, info.output_time_base)
 
     def _add_stream(self, container: OutputContainer) -> VideoStream:
         info, encoding = self._info, self._encoding
@@ -70,8 +73,10 @@ class FrameEncoder:
         context = stream.codec_context
         context.width, context.height = encoding.width, encoding.height
         context.pix_fmt = encoding.pix_fmt
-        context.time_base = info.time_base
-        stream.time_base = info.time_base
+        # It only shares out the bits; every frame has its own time.
+        context.framerate = min(info.rate, HIGHEST_RATES.get(encoding.encoder.name, info.rate))
+        context.time_base = info.output_time_base
+        stream.time_base = info.output_time_base
         context.thread_count = encoding.threads
         # Without it packets come back without durations, and the last frame lasts anything.
         context.flags |= Flags.frame_duration.value
@@ -97,12 +102,17 @@ class FrameEncoder:
                 f" {(encoding.height, encoding.width)}"
             )
         picture = self._from_rgb(frame.rgb)
-        picture.pts, picture.duration = frame.pts, frame.duration
-        picture.time_base = self._info.time_base
-        self._durations[frame.pts] = frame.duration
+        # Never two at a time: what is a step in the source may be none in coarser ticks.
+        pts = self._ticks(frame.pts)
+        if self._last_pts is not None:
+            pts = max(pts, self._last_pts + 1)
+        end = max(self._ticks(frame.pts + frame.duration), pts + 1)
+        picture.pts, picture.duration = pts, end - pts
+        picture.time_base = self._info.output_time_base
+        self._durations[pts] = end - pts
         if self._first_pts is None:
-            self._first_pts = frame.pts
-        self._end = frame.pts + frame.duration
+            self._first_pts = pts
+        self._last_pts, self._end = pts, end
         for packet in self.stream.encode(picture):
             yield self._mended(packet)
 
@@ -113,11 +123,15 @@ class FrameEncoder:
             end_with(held[-1], self._end, self._first_pts, self._first_dts)
         yield from held
 
+    def _ticks(self, pts: int) -> int:
+        """A time of the source in ticks of the output."""
+        return ticks(pts * self._info.time_base, self._info.output_time_base)
+
     def _mended(self, packet: Packet[Any]) -> Packet[Any]:
         pts = packet.pts
         assert pts is not None
         # SVT-AV1 ignores durations whatever the flag.
-        packet.duration = self._durations.pop(pts, self._info.frame_ticks)
+        packet.duration = self._durations.pop(pts, self._ticks(self._info.frame_ticks))
         # libx265 gives garbage decode times for one- and two-frame videos.
         if packet.dts is None or packet.dts > pts or pts - packet.dts > self._longest_delay:
             packet.dts = pts

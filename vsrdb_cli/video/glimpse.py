@@ -57,10 +57,10 @@ def _seen(info: VideoInfo, share: float, count: int) -> list[Tensor]:
     )
     with open_input(info.path) as container:
         stream = main_video(container, info.path)
-        start = (container.start_time or 0) / AV_TIME_BASE
-        length = (container.duration or 0) / AV_TIME_BASE
+        # The container's own length is that of its longest stream, perhaps a subtitle's.
+        seconds = float(info.start_seconds) + share * (info.duration_seconds or 0)
         try:
-            container.seek(int((start + share * length) * AV_TIME_BASE))
+            container.seek(int(seconds * AV_TIME_BASE))
         except FFmpegError:
             return []
         frames = _decoded(container, stream, count)

@@ -32,6 +32,7 @@ class StreamInfo:
         codec: FFmpeg's name of the codec, whichever decoder reads it; "" if unknown to it.
         cover: an attached picture, shown as a file's cover and no video.
         text: subtitles that are text, which can be converted; others are pictures.
+        styled: whether some of them have a place or a colour of their own, as far as is known.
         marks: its dispositions ("default", "forced") by FFmpeg's names.
         remade: a track of chapters or timecodes, which the output's container writes by itself.
     """
@@ -43,6 +44,7 @@ class StreamInfo:
     title: str = ""
     cover: bool = False
     text: bool = False
+    styled: bool = False
     marks: tuple[str, ...] = ()
     remade: bool = False
 
@@ -80,11 +82,16 @@ class VideoInfo:
 
     Attributes:
         container: FFmpeg's name of the container's format, such as "mov,mp4,m4a,3gp,3g2,mj2".
-        frame_count: a promise of the container, for progress only; None if it makes none.
+        frame_count: as its packets promise, for progress and space; None if they cannot tell.
         rate: frames per second, on average where the rate varies.
         time_base: seconds per tick of every `Frame.pts`.
+        duration_seconds: of the video alone, from its first frame on; None as above.
         end_seconds: when the last frame ends, on our clock, where the container knows exactly.
         promised_seconds: the same, perhaps rounded; an earlier end means that frames are missing.
+        usual_seconds: from one frame to the next, as most are; None for `rate` throughout.
+        in_decode_order: whether the file has only the times at which its reordered frames are
+            decoded.
+        coarse_time_base: seconds per tick of an output, where containers cannot hold `time_base`.
         start_seconds: the source's own clock at our time 0; taken from all streams alike.
         cut: the part that is wanted, where it is not all.
         bit_depth: of the frames: 8 (uint8), or 16 (uint16) for more than 8 bits a colour.
@@ -121,6 +128,9 @@ class VideoInfo:
     promised_seconds: Fraction | None
     bit_depth: int
     colour: Colour
+    usual_seconds: Fraction | None = None
+    in_decode_order: bool = False
+    coarse_time_base: Fraction | None = None
     cut: Cut | None = None
     converted_from: Colour | None = None
     light: Light = field(default_factory=Light)
@@ -180,7 +190,12 @@ class VideoInfo:
     @property
     def frame_ticks(self) -> int:
         """The usual length of one frame, in ticks of `time_base`."""
-        return max(1, round(1 / self.rate / self.time_base))
+        return max(1, round((self.usual_seconds or 1 / self.rate) / self.time_base))
+
+    @property
+    def output_time_base(self) -> Fraction:
+        """Seconds per tick of an output."""
+        return self.coarse_time_base or self.time_base
 
     @property
     def beside(self) -> tuple[str, ...]:

@@ -208,7 +208,7 @@ def _add_video(output: OutputContainer, segment: Path, info: VideoInfo) -> Video
     with open_input(segment) as source:
         template = main_video(source, segment)
         video: VideoStream = output.add_stream_from_template(template, opaque=True)
-        video.time_base = info.time_base
+        video.time_base = info.output_time_base
         video.codec_context.framerate = info.rate
         video.codec_context.sample_aspect_ratio = info.sample_aspect_ratio or Fraction(0)
         tag_for_players(video, codec_name(template), output)

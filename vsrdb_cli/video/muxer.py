@@ -21,6 +21,7 @@ from vsrdb_cli.video.metadata import copy_stream_metadata, keeps_timecode, unusu
 from vsrdb_cli.video.stream_fates import has_cover
 from vsrdb_cli.video.stream_plan import StreamPlan
 from vsrdb_cli.video.streams import SideStreams
+from vsrdb_cli.video.timing import MILLISECOND
 from vsrdb_cli.video.verify import Expected, mismatches
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
-LARGEST_TIMESCALE = 2**31 - 1
+# A frame's length in a container's ticks; of fewer, rounding them changes the speed visibly.
+LEAST_TICKS = 4
 
 
 class Muxer:
@@ -67,7 +69,7 @@ class Muxer:
             settings["movflags"] = "use_metadata_tags"
         if self._kind.iso:
             # Else a start later than 0 is rounded to a millisecond.
-            settings["movie_timescale"] = str(min(info.time_base.denominator, LARGEST_TIMESCALE))
+            settings["movie_timescale"] = str(info.output_time_base.denominator)
         self.container: OutputContainer = av.open(
             url(self._temporary), "w", format=self._kind.format, container_options=settings
         )
@@ -168,6 +170,16 @@ def muxing_notices(
 ) -> Iterator[str]:
     """What a container cannot hold of the source, one line each."""
     yield from (plan.notice for plan in plans if plan.notice)
+    tick = info.output_time_base if kind.iso else MILLISECOND
+    step = info.frame_ticks * info.time_base
+    # Ordinary rates are rounded to the millisecond all the time, and nobody sees it.
+    if tick != info.time_base and step % tick and step < LEAST_TICKS * tick:
+        effect = "several get the same" if step < tick else "that makes them uneven"
+        keeper = "" if kind.iso else "; a .mp4 or .mov output keeps them"
+        yield (
+            f"{kind.format} files round the times of frames to {float(tick * 1000):g} ms: at"
+            f" {float(info.rate):.6g} frames a second {effect}{keeper}"
+        )
     if info.timecode and not keeps_timecode(info.timecode, info.rate, kind):
         yield (
             f"the timecode {info.timecode} is dropped: {kind.format} files cannot hold one at"

@@ -140,6 +140,8 @@ def _info(path: Path, kind: Kind, files: list[Path], rate: Fraction) -> VideoInf
         frame_count=len(files),
         rate=rate,
         time_base=1 / rate,
+        usual_seconds=None,
+        coarse_time_base=None,
         start_seconds=Fraction(0),
         duration_seconds=float(len(files) / rate),
         end_seconds=None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -15,19 +16,14 @@ from av.stream import Discard
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.alpha import Transparency, announced
 from vsrdb_cli.video.colour import BT709, UNSPECIFIED, Colour, bit_depth, colour_of, is_grey, is_rgb
-from vsrdb_cli.video.container import (
-    AV_TIME_BASE,
-    Demuxer,
-    codec_name,
-    is_cover,
-    main_video,
-    open_input,
-)
+from vsrdb_cli.video.container import Demuxer, codec_name, is_cover, main_video, open_input
 from vsrdb_cli.video.hdr import dynamic_metadata, light_of
 from vsrdb_cli.video.info import Kind, StreamInfo, VideoInfo
 from vsrdb_cli.video.interlace import Interlacing, look
 from vsrdb_cli.video.metadata import kept_metadata, timecode_of, title_of
 from vsrdb_cli.video.orientation import Orientation, is_right_angled, orientation_of
+from vsrdb_cli.video.survey import survey
+from vsrdb_cli.video.timing import output_time_base
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -35,9 +31,6 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-# More than any real camera; what raw streams and broken headers claim lies far above.
-HIGHEST_RATE = 1000
-USUAL_RATE = Fraction(25)
 _TEXT = cast("int", Properties.TEXT_SUB.value)
 
 
@@ -51,7 +44,6 @@ def probe(path: Path) -> VideoInfo:
         stream = main_video(container, path)
         time_base = stream.time_base
         assert time_base is not None
-        rate = frame_rate(stream)
         frame = _first_frame(container, stream)
         if frame is None:
             raise VideoError(
@@ -60,6 +52,7 @@ def probe(path: Path) -> VideoInfo:
             )
         context = stream.codec_context
         start_seconds = _start(container, stream, frame)
+        times = survey(path)
         interlacing = look(path)
         orientation = orientation_of(frame)
         transparent = announced(stream) or Transparency()(frame)
@@ -81,11 +74,14 @@ def probe(path: Path) -> VideoInfo:
             pix_fmt=frame.format.name,
             width=frame.width,
             height=frame.height,
-            frame_count=_frame_count(container, stream, rate),
-            rate=rate,
+            frame_count=times.frames,
+            rate=times.rate,
+            usual_seconds=times.usual_seconds,
+            in_decode_order=times.in_decode_order,
+            coarse_time_base=output_time_base(time_base, times.longest_seconds),
             time_base=time_base,
             start_seconds=start_seconds,
-            duration_seconds=_duration_seconds(container, stream),
+            duration_seconds=None if times.seconds is None else float(times.seconds),
             end_seconds=_end_seconds(container, stream, start_seconds),
             promised_seconds=_promised_seconds(container, stream, start_seconds),
             bit_depth=8 if bit_depth(frame.format) == 8 else 16,
@@ -97,7 +93,9 @@ def probe(path: Path) -> VideoInfo:
             transparent=transparent,
             stream_index=stream.index,
             streams=tuple(
-                describe(other) for other in container.streams if other.index != stream.index
+                replace(describe(other), styled=other.index in times.styled)
+                for other in container.streams
+                if other.index != stream.index
             ),
             metadata=kept_metadata(container),
             timecode=timecode_of(container, stream),
@@ -164,17 +162,6 @@ def describe(stream: Stream) -> StreamInfo:
     )
 
 
-def frame_rate(stream: VideoStream) -> Fraction:
-    """Frames per second: the nominal rate, or the mean where frames do not keep to it."""
-    guessed, average = stream.guessed_rate, stream.average_rate
-    rates = [r for r in (guessed, average) if r and 0 < r <= HIGHEST_RATE]
-    if not rates:
-        return USUAL_RATE
-    if len(rates) == 2 and abs(rates[0] - rates[1]) > rates[1] / 100:
-        return rates[1]
-    return rates[0]
-
-
 def _said(of_frame: int, of_stream: int) -> int:
     return int(of_frame) if int(of_frame) not in (0, 2) else int(of_stream)
 
@@ -214,19 +201,6 @@ def _start(container: InputContainer, stream: VideoStream, first: VideoFrame) ->
     if earliest > 0 or video_hidden:
         return earliest // time_base * time_base
     return Fraction(0)
-
-
-def _frame_count(container: InputContainer, stream: VideoStream, rate: Fraction) -> int | None:
-    if stream.frames:
-        return int(stream.frames)
-    seconds = _duration_seconds(container, stream)
-    return None if seconds is None else max(1, round(seconds * rate))
-
-
-def _duration_seconds(container: InputContainer, stream: VideoStream) -> float | None:
-    if stream.duration and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    return container.duration / AV_TIME_BASE if container.duration else None
 
 
 def _end_seconds(

@@ -23,14 +23,14 @@ from vsrdb_cli.video.hdr import Light
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
 from vsrdb_cli.video.interlace import Deinterlacer
 from vsrdb_cli.video.probe import probe
-from vsrdb_cli.video.timing import Clock, FrameTimes, ticks
+from vsrdb_cli.video.survey import MadeUp, keeps_decode_times, time_of
+from vsrdb_cli.video.timing import Clock, DecodeOrder, FrameTimes, ticks
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from av.container import InputContainer
+    from av.packet import Packet
     from av.video.frame import VideoFrame
-    from av.video.stream import VideoStream
 
 # Containers round a video's end by up to a frame; more is missing.
 CUT_OFF_FRAMES = 2
@@ -105,6 +105,7 @@ class VideoReader:
         self._transparent = Transparency()
         self._running: list[Generator[Any]] = []
         self._complete = False  # the file has all the packets it says it has
+        self._repeated_until = 0  # where packets repeat the picture before
 
     def frames(self, first: int = 0, last: int | None = None) -> Iterator[Frame]:
         """The frames with index `first` <= i < `last`; frames before are decoded and skipped."""
@@ -199,7 +200,7 @@ class VideoReader:
             end = ticks(info.end_seconds, info.time_base)
             if end > time.pts:
                 return end - time.pts
-        return time.duration or info.frame_ticks
+        return max(time.duration or info.frame_ticks, self._repeated_until - time.pts)
 
     def _look_at_end(self, end: int) -> None:
         """Note an end long before the promised one; files are cut off without a word.
@@ -233,8 +234,14 @@ class VideoReader:
             stream = main_video(container, info.path)
             demuxer = Demuxer(container, stream)
             holes, demuxed = Holes(info.frame_ticks), 0
-            untimed = _says_only_when_to_decode(container, stream)
+            made_up = MadeUp(stream, info.rate)
+            order = DecodeOrder() if info.in_decode_order else None
+            by_dts = keeps_decode_times(container, stream)
             for packet in demuxer:
+                if _repeats(packet):
+                    clock.mend(packet)
+                    self._repeated_until = clock.now
+                    continue
                 if packet.size:
                     demuxed += 1
                     holes.look(packet)
@@ -243,14 +250,21 @@ class VideoReader:
                     report.clock_restarts = clock.restarts
                     if checksums is not None:
                         report.damaged_frames += checksums.damaged(bytes(packet))
+                    if order is not None:
+                        order.feed(time_of(packet, by_dts=by_dts))
                 try:
                     decoded = packet.decode()
                 except FFmpegError:
                     report.damaged_packets += 1
+                    if order is not None:
+                        order.lose()
                     continue
                 for frame in decoded:
-                    if untimed:
-                        frame.pts = frame.dts
+                    if order is not None or made_up.is_of(frame.duration):
+                        frame.duration = 0
+                    if order is not None:
+                        depth = stream.codec_context.reorder_depth
+                        frame.pts = order.next(depth, frame.dts if by_dts else None)
                     yield frame
             holes.end()
             report.read_errors = demuxer.errors + holes.count
@@ -271,13 +285,9 @@ class VideoReader:
         self._running.clear()
 
 
-def _says_only_when_to_decode(container: InputContainer, stream: VideoStream) -> bool:
-    """Whether a file has no times at which its reordered frames are shown.
+def _repeats(packet: Packet[Any]) -> bool:
+    """Whether a packet says to show the picture before once more, by being empty.
 
-    So it is in AVI, and in what Matroska keeps as AVI has it, which has a tag there. FFmpeg makes
-    up times of the places in the file, in the order of decoding.
+    Those that end a stream are empty, too, but have no time.
     """
-    context = stream.codec_context
-    name = container.format.name
-    kept = name.startswith("matroska") and bool(str(context.codec_tag).strip("\0"))
-    return bool(context.has_b_frames) and (name == "avi" or kept)
+    return not packet.size and (packet.pts is not None or packet.dts is not None)

@@ -74,7 +74,7 @@ def has_cover(plans: tuple[StreamPlan, ...]) -> bool:
 def _text_converted(stream: StreamInfo, suffix: str) -> StreamPlan:
     codec = CONTAINERS[suffix].text
     notice = None
-    if stream.codec in _STYLED:
+    if stream.codec in _STYLED or stream.styled:
         notice = f"{stream} becomes {codec}, which keeps little of its styling"
         if suffix != ".mkv":
             notice += "; a .mkv output keeps it"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
+import av
 from av.error import FFmpegError
 
 from vsrdb_cli.video.container import Demuxer, open_input
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 # whatever other packet comes, as if both counted alike, and cues that overlap drift unless theirs
 # are finer.
 SUBTITLE_TICKS = 192_000
+# Between two of them; they count no more than 2 ** 31.
+BLANK_TICKS = 2**30
 # Subtitles that last until the next one: of Blu-ray, which may be several packets, and of DVB.
 _PGS = "hdmv_pgs_subtitle"
 _UNTIL_NEXT = (_PGS, "dvb_subtitle")
@@ -129,7 +132,7 @@ class SideStreams:
             self._texts[source.index] = converter
             self._targets[source.index] = converter.stream
         if source.type == "subtitle" and self._hides and source.index in self._targets:
-            finest = max(SUBTITLE_TICKS, self._info.time_base.denominator)
+            finest = max(SUBTITLE_TICKS, self._info.output_time_base.denominator)
             self._targets[source.index].time_base = Fraction(1, finest)
         if plan.fate is Fate.ATTACH and plan.stream.cover:
             ending, mimetype = COVERS[plan.stream.codec]
@@ -150,6 +153,7 @@ class SideStreams:
             return
         while self._fill() and _seconds(self._ready[0]) <= seconds:
             self._mux(self._ready.popleft())
+        self._write_texts(seconds)
 
     def finish(self) -> None:
         """Write all that is left; sound may go on after the last picture."""
@@ -160,8 +164,9 @@ class SideStreams:
             stream: Any = self._source.streams[index]
             self._listen(index, flushing(stream))
         for index, sound in self._sounds.items():
-            self._mux_all(index, sound.finish())
+            self._put(index, sound.finish())
             self.copied.damaged[index] += sound.failed
+        self._write_texts(None)
         if not self._hides:
             # What begins before the first picture cannot stand before 0: all is moved for it, by
             # whole milliseconds.
@@ -261,14 +266,19 @@ class SideStreams:
                 self._write(packet)
         self._before.clear()
 
+    def _write_texts(self, seconds: Fraction | None) -> None:
+        """Write the converted texts that are complete at a time."""
+        for index, converter in self._texts.items():
+            self._put(index, converter.until(seconds))
+
     def _write(self, packet: Packet[Any]) -> None:
         index = packet.stream.index
         if index in self._sounds:
-            self._mux_all(index, self._sounds[index](packet))
+            self._put(index, self._sounds[index](packet))
         elif index in self._texts:
-            self._mux_all(index, self._texts[index](packet))
+            self._put(index, self._texts[index](packet))
         elif index not in self._decoders or self._listen(index, packet):
-            self._mux_all(index, iter((packet,)))
+            self._put(index, (packet,))
         else:
             self.copied.damaged[index] += 1
 
@@ -280,15 +290,18 @@ class SideStreams:
             self.heard[index].add(samples_of(frame), frame.sample_rate, begin)
         return decode.failed == failed or index not in self._decodable
 
-    def _mux_all(self, index: int, packets: Iterator[Packet[Any]]) -> None:
-        """Write what became of a packet."""
+    def _put(self, index: int, packets: Iterable[Packet[Any]]) -> None:
+        """Write packets of a stream of the source, as they are to be in the output."""
         try:
             for packet in packets:
+                last = self._last_dts.get(index, 0)
                 self._rise(index, packet)
                 packet.stream = self._targets[index]
+                if self._hides and self._streams[index].text:
+                    self._output.mux([*_blanks(packet, last)])
                 if packet.pts is not None:
                     # Priming that a file declares is not heard, and may stand before 0.
-                    lead = -packet.pts * packet.time_base - self._priming.get(index, Fraction(0))
+                    lead = -packet.pts * packet.time_base - self._priming.get(index, 0)
                     self._lead_seconds = max(self._lead_seconds, lead)
                 self._output.mux(packet)
                 self.copied.packets[index] += 1
@@ -343,12 +356,35 @@ class SideStreams:
         self._before.setdefault(stream.index, []).append(packet)
 
     def _rise(self, index: int, packet: Packet[Any]) -> None:
-        """A time that does not rise would end the whole file with an error."""
-        last = self._last_dts.get(index)
-        if last is not None and packet.dts is not None and packet.dts <= last:
-            shift(packet, (last + 1 - packet.dts) * packet.time_base)
-        if packet.dts is not None:
-            self._last_dts[index] = packet.dts
+        """Put a packet's times in the clock of its track, where they have to rise.
+
+        One that does not would end the whole file with an error; in Matroska it may stay.
+        """
+        tick = self._targets[index].time_base
+        assert tick is not None
+        source, packet.time_base = packet.time_base, tick
+        packet.duration = ticks((packet.duration or 0) * source, tick)
+        if packet.pts is not None:
+            packet.pts = ticks(packet.pts * source, tick)
+        if packet.dts is None:
+            return
+        packet.dts = ticks(packet.dts * source, tick)
+        if index in self._last_dts:
+            late = self._last_dts[index] + self._hides - packet.dts
+            shift(packet, max(late, 0) * tick)
+        if packet.pts is not None:
+            packet.pts = max(packet.pts, packet.dts)
+        self._last_dts[index] = packet.dts
+
+
+def _blanks(packet: Packet[Any], last: int) -> Iterator[Packet[Any]]:
+    """Texts without words, where nothing is shown for longer than mp4 and mov can count."""
+    for time in range(last + BLANK_TICKS, packet.dts or 0, BLANK_TICKS):
+        blank = av.Packet(b"\0\0")
+        blank.stream, blank.time_base = packet.stream, packet.time_base
+        blank.pts = blank.dts = time
+        blank.duration = min(BLANK_TICKS, (packet.dts or 0) - time)
+        yield blank
 
 
 def _seconds(packet: Packet[Any]) -> Fraction:

@@ -7,6 +7,7 @@ without talking, so every decision here follows from the packets' own numbers in
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from av.packet import Packet
 
+# What Matroska and WebM count in.
+MILLISECOND = Fraction(1, 1000)
 # Going back further than this is a new recording (glued files, restarted or wrapped clocks);
 # less is a slip, mended where it stands.
 RESTART_SECONDS = Fraction(1, 2)
@@ -27,11 +30,27 @@ WRAP_SECONDS = Fraction(2**33, 90_000)
 REORDER_FRAMES = 16
 # A time that is moved by no whole number of ticks is off by half a tick; longer ones are heard.
 COARSE_TICK = Fraction(1, 10_000)
+# What mp4 and mov hold of a clock's ticks: those in a second, and those in a frame.
+MOST_TICKS = 2**31 - 1
+# For what they cannot count; the last holds a frame that stays for three weeks.
+COARSE_TIME_BASES = (Fraction(1, 1_000_000), Fraction(1, 90_000), Fraction(1, 1000))
 
 
 def ticks(seconds: Fraction, time_base: Fraction) -> int:
     """A time as the nearest number of ticks."""
     return round(seconds / time_base)
+
+
+def output_time_base(time_base: Fraction, longest_seconds: Fraction) -> Fraction:
+    """The ticks of an output: the source's, or coarser ones where mp4 and mov cannot count those.
+
+    Args:
+        longest_seconds: the longest that one frame stays.
+    """
+    for ticks_ in (time_base, *COARSE_TIME_BASES):
+        if ticks_.denominator <= MOST_TICKS and longest_seconds / ticks_ <= MOST_TICKS:
+            return ticks_
+    return COARSE_TIME_BASES[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +74,12 @@ class Clock:
     """Puts the main video's packets on one rising time line; others ask it what to add."""
 
     def __init__(self, timeline: Timeline) -> None:
+        # Whole numbers of ticks, since this is done for every packet of a video.
         self._time_base = timeline.time_base
         self._frame_ticks = timeline.frame_ticks
+        self._back = ticks(RESTART_SECONDS, timeline.time_base)
+        self._ahead = ticks(WRAP_SECONDS / 2, timeline.time_base)
+        self._offset = ticks(-timeline.start_seconds, timeline.time_base)
         # Seconds to add to the file's own times, one entry per recording found so far.
         self.offsets = [-timeline.start_seconds]
         self._last_dts: int | None = None
@@ -69,8 +92,13 @@ class Clock:
         return len(self.offsets) - 1
 
     @property
+    def now(self) -> int:
+        """The mended end of what has been seen of the video, in ticks."""
+        return self._end
+
+    @property
     def now_seconds(self) -> Fraction:
-        """The mended end of what has been seen of the video."""
+        """The same in seconds."""
         return self._end * self._time_base
 
     def mend(self, packet: Packet[Any]) -> None:
@@ -78,13 +106,17 @@ class Clock:
         if self._restarts_at(packet):
             first = packet.pts if packet.pts is not None else packet.dts
             assert first is not None
-            self.offsets.append((self._end - first) * self._time_base)
+            self._offset = self._end - first
+            self.offsets.append(self._offset * self._time_base)
             self._last_dts = self._last_pts = None
         if packet.dts is not None and not packet.is_discard:
             self._last_dts = packet.dts
         if packet.pts is not None and not packet.is_discard:
             self._last_pts = max(packet.pts, self._last_pts or packet.pts)
-        shift(packet, self.offsets[-1])
+        if packet.pts is not None:
+            packet.pts += self._offset
+        if packet.dts is not None:
+            packet.dts += self._offset
         shown = packet.pts if packet.pts is not None else packet.dts
         if shown is not None and not packet.is_discard:
             self._end = max(self._end, shown + (packet.duration or self._frame_ticks))
@@ -92,12 +124,10 @@ class Clock:
     def _restarts_at(self, packet: Packet[Any]) -> bool:
         if packet.is_discard:  # an edit list leaves it out, and FFmpeg counts it back
             return False
-        limit = ticks(RESTART_SECONDS, self._time_base)
         if packet.dts is not None and self._last_dts is not None:
-            jump = packet.dts - self._last_dts
-            return jump < -limit or jump > ticks(WRAP_SECONDS / 2, self._time_base)
+            return not -self._back <= packet.dts - self._last_dts <= self._ahead
         if packet.pts is not None and self._last_pts is not None:
-            return packet.pts < self._last_pts - limit - REORDER_FRAMES * self._frame_ticks
+            return packet.pts < self._last_pts - self._back - REORDER_FRAMES * self._frame_ticks
         return False
 
 
@@ -197,27 +227,77 @@ class SideClock:
         return False
 
 
+class DecodeOrder:
+    """Times of frames whose file has only those of decoding, and which come out reordered.
+
+    They are shown in the same steps, each at the next of these times.
+    """
+
+    def __init__(self) -> None:
+        self._times: list[int] = []  # of packets whose frames are still to come, in order
+        self._newest: int | None = None
+        self._lag: int | None = None
+
+    def feed(self, time: int | None) -> None:
+        """Take the time of the next packet, which is about to be decoded."""
+        self._newest = time
+        if time is not None:
+            insort(self._times, time)
+
+    def lose(self) -> None:
+        """The packet cannot be decoded."""
+        if self._newest in self._times:
+            self._times.remove(self._newest)
+
+    def next(self, depth: int, dts: int | None) -> int | None:
+        """The time of the next frame that comes out of a decoder.
+
+        Args:
+            depth: how many others it may hold; more times are of packets that gave no frame.
+            dts: of the packet that brought it out, where the file means the times at which
+                decoders give frames; None where it means the first to be shown at the first.
+        """
+        del self._times[: -depth - 1]
+        if not self._times:
+            return None
+        time = self._times.pop(0)
+        if self._lag is None:
+            self._lag = 0 if dts is None else dts - time
+        return time + self._lag
+
+
 class FrameTimes:
     """Times of decoded frames, in the order shown: filled where missing, always rising.
 
+    Where the times of showing fall more often than those of decoding do, they are none: a muxer
+    wrote no others. So it is settled as FFmpeg's best effort does it.
+
     Attributes:
-        repaired: how many times were missing or did not rise.
+        repaired: how many times were missing, or did not rise.
     """
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
         self._last: int | None = None
+        self._last_pts: int | None = None
+        self._last_dts: int | None = None
+        self._falls = 0  # of pts, less those of dts
         self.repaired = 0
 
     def mend(self, pts: int | None, dts: int | None) -> int:
         """The time of the next frame, in ticks."""
         timeline, last = self._timeline, self._last
-        time = pts if pts is not None else dts
+        if pts is not None:
+            self._falls += self._last_pts is not None and pts < self._last_pts
+            self._last_pts = pts
+        if dts is not None:
+            self._falls -= self._last_dts is not None and dts < self._last_dts
+            self._last_dts = dts
+        time = pts if pts is not None and self._falls <= 0 else dts
         if time is None:
-            self.repaired += 1
             time = timeline.begin if last is None else last + timeline.frame_ticks
         elif last is not None and time <= last:
-            self.repaired += 1
             time = last + 1
+        self.repaired += time != (dts if pts is None else pts)
         self._last = time
         return time
