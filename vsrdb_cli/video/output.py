@@ -19,6 +19,7 @@ from vsrdb_cli.video.images import (
     check_pictures,
     join_pictures,
     picture_notices,
+    written_suffix,
 )
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.join import join, segment_suffix
@@ -121,6 +122,12 @@ def settle_output(
     return FileOutput(path, info, scale, options, encoding, plan_streams(info, suffix), overwrite)
 
 
+def _colour_notices(info: VideoInfo) -> tuple[str, ...]:
+    """What videos do not say of pictures' colours."""
+    lost = info.picture_colour.uncoded
+    return (f"{lost} is dropped, and colours look different; PNG output keeps it",) if lost else ()
+
+
 @dataclass(frozen=True)
 class FileOutput(Output):
     """A video file."""
@@ -136,7 +143,8 @@ class FileOutput(Output):
     @property
     def notices(self) -> tuple[str, ...]:
         container = CONTAINERS[suffix_of(self.path)]
-        return (*self.encoding.notices, *muxing_notices(self.info, self.plans, container))
+        muxing = muxing_notices(self.info, self.plans, container)
+        return (*self.encoding.notices, *muxing, *_colour_notices(self.info))
 
     @property
     def bit_depth(self) -> int:
@@ -193,7 +201,7 @@ class PicturesOutput(Output):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        return tuple(picture_notices(self.info))
+        return tuple(picture_notices(self.info, written_suffix(self.path, self.info)))
 
     @property
     def description(self) -> str:
@@ -233,7 +241,7 @@ class StreamOutput(Output):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        return tuple(y4m_notices(self.info))
+        return (*y4m_notices(self.info), *_colour_notices(self.info))
 
     @property
     def description(self) -> str:

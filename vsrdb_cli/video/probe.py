@@ -24,6 +24,7 @@ from vsrdb_cli.video.container import (
     open_input,
 )
 from vsrdb_cli.video.hdr import dynamic_metadata, light_of
+from vsrdb_cli.video.heif import heif_picture
 from vsrdb_cli.video.info import Kind, StreamInfo, VideoInfo
 from vsrdb_cli.video.interlace import Interlacing, look
 from vsrdb_cli.video.metadata import kept_metadata, timecode_of, title_of
@@ -75,7 +76,7 @@ def probe(path: Path) -> VideoInfo:
         )
         return VideoInfo(
             path=path,
-            kind=Kind.STILL if container.format.name.endswith("_pipe") else Kind.VIDEO,
+            kind=Kind.STILL if _is_still(container, path) else Kind.VIDEO,
             container=container.format.name,
             codec=codec_name(stream),
             pix_fmt=frame.format.name,
@@ -88,7 +89,7 @@ def probe(path: Path) -> VideoInfo:
             duration_seconds=_duration_seconds(container, stream),
             end_seconds=_end_seconds(container, stream, start_seconds),
             promised_seconds=_promised_seconds(container, stream, start_seconds),
-            bit_depth=8 if bit_depth(frame.format) == 8 else 16,
+            bit_depth=8 if bit_depth(frame.format) <= 8 else 16,
             colour=colour,
             light=light_of(frame),
             sample_aspect_ratio=_sample_aspect_ratio(stream),
@@ -173,6 +174,11 @@ def frame_rate(stream: VideoStream) -> Fraction:
     if len(rates) == 2 and abs(rates[0] - rates[1]) > rates[1] / 100:
         return rates[1]
     return rates[0]
+
+
+def _is_still(container: InputContainer, path: Path) -> bool:
+    name = container.format.name
+    return name == "image2" or name.endswith("_pipe") or heif_picture(path) is not None
 
 
 def _said(of_frame: int, of_stream: int) -> int:
