@@ -221,8 +221,9 @@ def picture_notices(info: VideoInfo, suffix: str = ".png") -> Iterator[str]:
         if unsaid:
             yield f"TIFF output does not say what PNG would, and looks different: {unsaid}"
     if info.colour.hdr:
-        name = info.colour.hdr_name
-        yield f"pictures cannot say that their colours are HDR ({name}): viewers show them wrong"
+        hdr = f"HDR ({info.colour.hdr_name})"
+        can = "PNG says" if suffix == ".png" else "TIFF cannot say"
+        yield f"{can} that its colours are {hdr}, and most viewers show them wrong"
 
 
 def picture_encoder(

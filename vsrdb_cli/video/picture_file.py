@@ -69,6 +69,12 @@ def look_at(path: Path) -> PictureFile:
     else:
         with image:
             others = getattr(image, "n_frames", 1) - 1 if image.format in _PAGED else 0
+            others += max(0, len(image.info.get("sizes", ())) - 1)  # of an icon
+            if image.format == "WEBP" and others:
+                raise VideoError(
+                    f"{path} is an animated WebP, which FFmpeg cannot decode here",
+                    hint="convert it to an animated PNG first, which is restored as a video",
+                )
             try:
                 image.load()
             except _UNREADABLE as error:

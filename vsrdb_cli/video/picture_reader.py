@@ -193,11 +193,11 @@ def _info(
         duration_seconds=float(len(files) / rate),
         end_seconds=None,
         promised_seconds=None,
-        colour=_colour(frame, file),
+        colour=_colour(frame, file, first.codec),
         sample_aspect_ratio=None,
         interlaced=False,
         transparent=transparent,
-        streams=() if file.heif else first.streams,
+        streams=(),
         pictures=tuple(file.name for file in files),
         picture_colour=file.colour,
         notices=(_OPAQUE,) if transparent else (),
@@ -205,13 +205,14 @@ def _info(
     )
 
 
-def _colour(frame: VideoFrame, file: PictureFile) -> Colour:
+def _colour(frame: VideoFrame, file: PictureFile, codec: str) -> Colour:
     """What a video made of a picture says; sRGB is plain BT.709 there."""
     said = (file.heif and file.heif.colour) or (int(frame.color_primaries), int(frame.color_trc))
     primaries, transfer = (code if code not in _OPEN else 1 for code in said[:2])
     if file.colour.profile:
         return replace(SDR, primaries=coded_primaries(file.colour.profile) or 1)
-    if file.colour.gamma or transfer in USUAL_TRANSFERS:
+    # Most DPX files call their codes linear, FFmpeg's own among them, and are not.
+    if file.colour.gamma or transfer in USUAL_TRANSFERS or codec == "dpx":
         transfer = SDR.transfer
     matrix = BT2020_NCL if transfer in (PQ, HLG) else BT709
     return Colour(matrix, TV, primaries, transfer)

@@ -29,6 +29,7 @@ from vsrdb_cli.video.info import Kind, StreamInfo, VideoInfo
 from vsrdb_cli.video.interlace import Interlacing, look
 from vsrdb_cli.video.metadata import kept_metadata, timecode_of, title_of
 from vsrdb_cli.video.orientation import Orientation, is_right_angled, orientation_of
+from vsrdb_cli.video.picture_file import look_at
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -55,6 +56,8 @@ def probe(path: Path) -> VideoInfo:
         rate = frame_rate(stream)
         frame = _first_frame(container, stream)
         if frame is None:
+            if _is_still(container, path):
+                look_at(path)  # knows more of what is wrong
             raise VideoError(
                 f"{path} contains no frame that can be decoded",
                 hint="the file is damaged or was cut off; copy or download it again",
@@ -178,7 +181,8 @@ def frame_rate(stream: VideoStream) -> Fraction:
 
 def _is_still(container: InputContainer, path: Path) -> bool:
     name = container.format.name
-    return name == "image2" or name.endswith("_pipe") or heif_picture(path) is not None
+    alone = name in ("image2", "ico") or name.endswith("_pipe")
+    return alone or heif_picture(path) is not None
 
 
 def _said(of_frame: int, of_stream: int) -> int:

@@ -80,17 +80,19 @@ def _for_hdr(info: VideoInfo, hdr: Hdr) -> VideoInfo:
     if not info.colour.hdr or hdr is Hdr.KEEP:
         return info
     name = info.colour.hdr_name
-    if hdr is Hdr.REFUSE:
-        raise VideoError(
-            f"{info.path} is HDR {'video' if info.kind is Kind.VIDEO else 'picture'} ({name}),"
-            " which the network has not been trained on",
-            hint="add --hdr sdr (converted to BT.709) or --hdr keep (restored as it is, 10-bit"
-            f" {'BT.2020' if info.colour.matrix == BT2020_NCL else 'HDR'} out)",
+    kind = "HDR video" if info.kind is Kind.VIDEO else "an HDR picture"
+    convertible = not is_rgb(VideoFormat(info.pix_fmt))
+    if hdr is Hdr.REFUSE or not convertible:
+        why = (
+            "the network has not been trained on"
+            if hdr is Hdr.REFUSE
+            else "cannot be converted, since it is RGB already"
         )
-    if is_rgb(VideoFormat(info.pix_fmt)):
+        to_sdr = "--hdr sdr (converted to BT.709) or " if convertible else ""
         raise VideoError(
-            f"{info.path} is HDR ({name}) in RGB, which cannot be converted here",
-            hint="add --hdr keep, or convert it to sRGB first",
+            f"{info.path} is {kind} ({name}), which {why}",
+            hint=f"add {to_sdr}--hdr keep (restored as it is, 10-bit"
+            f" {'BT.2020' if info.colour.matrix == BT2020_NCL else 'HDR'} out)",
         )
     return replace(info, colour=SDR, converted_from=info.colour, light=Light())
 
