@@ -251,6 +251,19 @@ def test_avif_without_colours_is_read_as_other_programs_read_it(tmp_path):
     assert np.median(np.abs(shown - seen(WILD / "still.avif"))) <= 1
 
 
+@pytest.mark.parametrize("kind", ["AVIF", "JPEG", "WEBP"])
+def test_chroma_of_pictures_lies_in_the_middle(tmp_path, kind):
+    colours = np.random.default_rng(3).integers(0, 255, (16, 16, 3)).astype(np.uint8)
+    image = Image.fromarray(colours).resize((256, 256), Image.Resampling.BICUBIC)
+    path = tmp_path / f"in.{kind.lower()}"
+    path.write_bytes(encoded(image, kind, quality=95))
+    with open_source(path) as reader:
+        (frame,) = reader.frames()
+    shown = frame.rgb.permute(1, 2, 0).numpy().astype(float)
+    # Half a pixel to the left it would be about 3.
+    assert np.sqrt(((shown - np.asarray(image)) ** 2).mean()) < 2.2
+
+
 def test_films_are_no_heif_pictures(tmp_path):
     first, *others = animation()
     data = encoded(first, "AVIF", save_all=True, append_images=others, quality=50)

@@ -9,54 +9,22 @@ from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
-
-import torch
-from torch.utils.dlpack import from_dlpack
+from typing import Self
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.alpha import Transparency
-from vsrdb_cli.video.colour import (
-    BT709,
-    BT2020_NCL,
-    HLG,
-    PC,
-    PQ,
-    SDR,
-    SMPTE170M,
-    TV,
-    UNSPECIFIED,
-    Colour,
-    bit_depth,
-    to_float,
-    to_planes,
-)
+from vsrdb_cli.video.colour import PC, SMPTE170M, bit_depth
 from vsrdb_cli.video.container import main_video, open_input
 from vsrdb_cli.video.conversion import ToRgb
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.images import SUFFIXES, picture_files, visible_files
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
-from vsrdb_cli.video.orientation import Orientation, orientation_of, upright, upright_size
-from vsrdb_cli.video.picture_colour import USUAL_TRANSFERS, coded_primaries
-from vsrdb_cli.video.picture_file import (
-    LITERAL_NAME,
-    PictureFile,
-    damaged,
-    decode,
-    in_srgb,
-    look_at,
-)
+from vsrdb_cli.video.picture import Picture
+from vsrdb_cli.video.picture_file import LITERAL_NAME, PictureFile, damaged, look_at
 from vsrdb_cli.video.probe import probe
 from vsrdb_cli.words import count
 
-if TYPE_CHECKING:
-    from av.video.frame import VideoFrame
-    from torch import Tensor
-
-    from vsrdb_cli.video.heif import HeifPicture
-
 USUAL_RATE = Fraction(24)
-_OPEN = (0, UNSPECIFIED)
 _OPAQUE = "transparency (alpha) is dropped: the pictures become opaque"
 
 
@@ -138,24 +106,15 @@ class PictureReader:
         # What does not say its range is full, as JPEG and TIFF are: also where it is grey.
         colour = replace(colour, range=PC, matrix=SMPTE170M)
         to_sdr = self.info.converted_from is not None
-        to_rgb = ToRgb(self.info.codec, colour, self.info.bit_depth, to_sdr=to_sdr)
-        transparent = Transparency()
+        # Of no codec: pictures have their chroma in the middle, unless they say otherwise.
+        to_rgb = ToRgb("", colour, self.info.bit_depth, to_sdr=to_sdr)
+        transparency = Transparency()
         end = None if last is None else last + before
         for index, path in islice(enumerate(self.files, -before), first + before, end):
-            file = look_at(path)
-            frames = decode(path, file.heif)
+            picture = Picture(path, look_at(path))
             if not self.info.transparent:
-                self.report.opaque_again += transparent(frames[0])
-            if file.foreign:
-                rgb = to_planes(to_float(in_srgb(path)), self.info.bit_depth)
-            elif file.heif:
-                tiles = [_said(frame, file.heif) for frame in frames[: len(file.heif.tiles)]]
-                rgb = _joined([to_rgb(tile) for tile in tiles], file.heif.columns)
-                rgb = rgb[:, : file.heif.height, : file.heif.width]
-            else:
-                rgb = to_rgb(frames[0])
-            # Cameras write how they were held; neither PNG nor a video has that for each picture.
-            rgb = upright(rgb, _orientation(frames[0], file.heif)).contiguous()
+                self.report.opaque_again += picture.is_transparent(transparency)
+            rgb = picture.rgb(to_rgb, self.info.bit_depth)
             if tuple(rgb.shape[1:]) != (self.info.height, self.info.width):
                 raise _other_size(path, rgb.shape[2], rgb.shape[1], self.info)
             yield Frame(rgb, index, 1)
@@ -176,9 +135,9 @@ def _info(
     path: Path, kind: Kind, files: list[Path], rate: Fraction, file: PictureFile
 ) -> VideoInfo:
     first = probe(files[0])
-    frame = decode(files[0], file.heif)[0]
-    height, width = upright_size(*_size(frame, file.heif), _orientation(frame, file.heif))
-    transparent = first.transparent or _has_transparent_alpha(files[0], file.heif)
+    picture = Picture(files[0], file)
+    height, width = picture.size
+    transparent = picture.is_transparent(Transparency())
     return replace(
         first,
         path=path,
@@ -193,7 +152,7 @@ def _info(
         duration_seconds=float(len(files) / rate),
         end_seconds=None,
         promised_seconds=None,
-        colour=_colour(frame, file, first.codec),
+        colour=picture.colour,
         sample_aspect_ratio=None,
         interlaced=False,
         transparent=transparent,
@@ -203,19 +162,6 @@ def _info(
         notices=(_OPAQUE,) if transparent else (),
         assumed=(),
     )
-
-
-def _colour(frame: VideoFrame, file: PictureFile, codec: str) -> Colour:
-    """What a video made of a picture says; sRGB is plain BT.709 there."""
-    said = (file.heif and file.heif.colour) or (int(frame.color_primaries), int(frame.color_trc))
-    primaries, transfer = (code if code not in _OPEN else 1 for code in said[:2])
-    if file.colour.profile:
-        return replace(SDR, primaries=coded_primaries(file.colour.profile) or 1)
-    # Most DPX files call their codes linear, FFmpeg's own among them, and are not.
-    if file.colour.gamma or transfer in USUAL_TRANSFERS or codec == "dpx":
-        transfer = SDR.transfer
-    matrix = BT2020_NCL if transfer in (PQ, HLG) else BT709
-    return Colour(matrix, TV, primaries, transfer)
 
 
 def _left_out(files: list[tuple[Path, PictureFile]]) -> Iterator[str]:
@@ -297,34 +243,3 @@ def _other_size(file: Path, width: int, height: int, info: VideoInfo) -> VideoEr
         f"{file} is {width}x{height}, but the first picture is {info.width}x{info.height}",
         hint="resize all pictures in the folder to one size",
     )
-
-
-def _size(frame: VideoFrame, heif: HeifPicture | None) -> tuple[int, int]:
-    """Height and width, not yet upright."""
-    return (heif.height, heif.width) if heif else (frame.height, frame.width)
-
-
-def _orientation(frame: VideoFrame, heif: HeifPicture | None) -> Orientation | None:
-    return heif.orientation if heif else orientation_of(frame)
-
-
-def _has_transparent_alpha(path: Path, heif: HeifPicture | None) -> bool:
-    """Of HEIF, whose transparency is a picture of its own."""
-    if heif is None or heif.alpha is None:
-        return False
-    alpha = decode(path, heif)[-1]
-    bits = alpha.format.components[0].bits
-    return int(from_dlpack(alpha.planes[0]).to(torch.int32).min()) < (1 << bits) - 1
-
-
-def _said(frame: VideoFrame, heif: HeifPicture) -> VideoFrame:
-    """A coded picture of a HEIF file, tagged as the file says, which counts for more."""
-    if heif.colour is not None:
-        frame.colorspace, frame.color_range = heif.colour.matrix, heif.colour.range
-    return frame
-
-
-def _joined(tiles: list[Tensor], columns: int) -> Tensor:
-    """Tiles of one size, (3, H, W) each, row by row."""
-    rows = (tiles[i : i + columns] for i in range(0, len(tiles), columns))
-    return torch.cat([torch.cat(row, 2) for row in rows], 1)
