@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from pictures_made import WILD, encoded, seen, textured
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 from restoring import restore_nearest
 from sequences import save
 
@@ -17,6 +18,7 @@ from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.heif import heif_picture
 from vsrdb_cli.video.images import natural_order
 from vsrdb_cli.video.info import Kind
+from vsrdb_cli.video.output import settle_output
 from vsrdb_cli.video.reader import open_source
 
 IMAGE = textured()
@@ -319,3 +321,59 @@ def test_profiles_are_in_pictures_restored_in_segments(tmp_path):
     restore_video(WILD / "display_p3_png", tmp_path / "out", options)
     for file in (tmp_path / "out").iterdir():
         assert Image.open(file).info["icc_profile"]
+
+
+def described():
+    exif = Image.Exif()
+    exif[271], exif[274], exif[306] = "Maker", 6, "2020:01:02 03:04:05"
+    exif.get_ifd(34665)[36867] = "2020:01:02 03:04:05"
+    exif.get_ifd(34665)[40962] = 128
+    exif.get_ifd(34853)[1] = "N"
+    return exif
+
+
+METADATA = {
+    "jpg": lambda: encoded(IMAGE, "JPEG", exif=described(), xmp=b"<x:xmpmeta/>", comment=b"hello"),
+    "webp": lambda: encoded(IMAGE, "WEBP", exif=described(), xmp=b"<x:xmpmeta/>"),
+    "png": lambda: encoded(IMAGE, "PNG", exif=described(), pnginfo=pnginfo()),
+    "tif": lambda: encoded(IMAGE, "TIFF", exif=described()),
+}
+
+
+def pnginfo():
+    info = PngInfo()
+    info.add_text("parameters", "steps: 20")
+    return info
+
+
+@pytest.mark.parametrize("kind", METADATA)
+def test_what_a_picture_says_of_itself_is_in_the_png_made_of_it(tmp_path, kind):
+    (tmp_path / f"in.{kind}").write_bytes(METADATA[kind]())
+    restore_nearest(tmp_path / f"in.{kind}", tmp_path / "out.png")
+    with Image.open(tmp_path / "out.png") as image:
+        exif = image.getexif()
+        assert (exif[271], exif[306]) == ("Maker", "2020:01:02 03:04:05")
+        assert 274 not in exif  # it is upright now
+        if kind != "tif":  # Pillow writes none of these
+            assert exif.get_ifd(34665)[36867] == "2020:01:02 03:04:05"
+            assert 40962 not in exif.get_ifd(34665)  # and larger
+            assert exif.get_ifd(34853)[1] == "N"
+        image.load()
+        if kind in ("jpg", "webp"):
+            assert image.info["xmp"] == b"<x:xmpmeta/>"
+        if kind == "jpg":
+            assert image.text["Comment"] == "hello"
+        if kind == "png":
+            assert image.text["parameters"] == "steps: 20"
+
+
+def test_metadata_that_an_output_does_not_hold_is_told_of(tmp_path):
+    (tmp_path / "in").mkdir()
+    for number in (1, 2):
+        (tmp_path / "in" / f"f{number}.jpg").write_bytes(METADATA["jpg"]())
+    for target in ("out.mp4", "out.tif"):
+        with open_source(tmp_path / "in" / "f1.jpg") as reader:
+            (line,) = settle_output(tmp_path / target, reader.info, 4).notices
+            assert "metadata (EXIF, XMP, text) is left out" in line
+    with open_source(tmp_path / "in") as reader:
+        assert "metadata (EXIF, XMP, text) of 2 pictures left out" in reader.info.notices

@@ -45,6 +45,7 @@ class HeifPicture:
         alpha: the stream of its transparency.
         others: further pictures in their own right: no previews, no auxiliary ones.
         auxiliary: pictures of depth, of brightness for HDR screens and the like.
+        exif: camera data, laid out as in a TIFF file; empty if there is none.
     """
 
     width: int
@@ -57,6 +58,7 @@ class HeifPicture:
     alpha: int | None
     others: int
     auxiliary: int
+    exif: bytes
 
 
 def heif_picture(path: Path) -> HeifPicture | None:
@@ -183,7 +185,15 @@ class _Items:
             alpha,
             len(self._shown() - {main}),
             len(of_main - {alpha}),
+            self._exif(),
         )
+
+    def _exif(self) -> bytes:
+        item = next((i for i, kind in self.kinds.items() if kind == "Exif"), None)
+        if item is None:
+            return b""
+        content = self._content(item)
+        return content[4 + int.from_bytes(content[:4]) :]
 
     def _shown(self) -> set[int]:
         """Items that are pictures in their own right."""

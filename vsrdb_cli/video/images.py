@@ -53,6 +53,7 @@ WRITTEN: Mapping[str, PictureFormat] = {
     ".tiff": _TIFF,
 }
 SUFFIXES = (*WRITTEN, ".jpg", ".jpeg", ".webp", ".bmp", ".jp2", ".avif", ".heic", ".heif")
+METADATA_LOST = "the picture's metadata (EXIF, XMP, text) is left out; PNG output keeps it"
 _BITS_PER_PIXEL = {8: 4.0, 16: 8.0}  # a low guess
 
 
@@ -162,8 +163,10 @@ class PictureWriter:
         picture.pts = self._written
         data = b"".join(bytes(packet) for packet in self._encoder.encode(picture))
         said = self._info.picture_colour
-        png = self._suffix == ".png"
-        data = said.in_png(data, self._info.colour) if png else said.in_tiff(data)
+        if self._suffix == ".png":
+            data = said.in_png(data, self._info.colour, self._info.picture_metadata)
+        else:
+            data = said.in_tiff(data)
         file = self._temporary if self._single else self._temporary / self._name(frame)
         with writing(self.path):
             file.write_bytes(data)
@@ -216,6 +219,8 @@ def picture_notices(info: VideoInfo, suffix: str = ".png") -> Iterator[str]:
             f"pictures have square pixels, those of the source are {ratio.numerator}:"
             f"{ratio.denominator}: they look too {'narrow' if ratio > 1 else 'wide'}"
         )
+    if suffix != ".png" and info.picture_metadata:
+        yield METADATA_LOST
     if suffix != ".png" and not info.picture_colour.profile:
         unsaid = info.picture_colour.uncoded or wide(info.colour)
         if unsaid:

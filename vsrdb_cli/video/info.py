@@ -103,6 +103,7 @@ class VideoInfo:
         chapters: how many.
         pictures: file names, one per frame, where the source is pictures.
         picture_colour: what pictures say of their colours that `colour` may not hold.
+        picture_metadata: what a single picture says of itself, as chunks of PNG.
         notices: what the reader changes or leaves out, one line each.
         assumed: what the file leaves open, and what it is taken for, one line each.
     """
@@ -137,6 +138,7 @@ class VideoInfo:
     chapters: int = 0
     pictures: tuple[str, ...] = ()
     picture_colour: PictureColour = field(default_factory=PictureColour)
+    picture_metadata: bytes = b""
     notices: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from vsrdb_cli.video.encoders import Encoding, choose
 from vsrdb_cli.video.frame import FrameSink
 from vsrdb_cli.video.frame_encoder import check_asked
 from vsrdb_cli.video.images import (
+    METADATA_LOST,
     WRITTEN,
     PictureWriter,
     check_pictures,
@@ -122,10 +123,13 @@ def settle_output(
     return FileOutput(path, info, scale, options, encoding, plan_streams(info, suffix), overwrite)
 
 
-def _colour_notices(info: VideoInfo) -> tuple[str, ...]:
-    """What videos do not say of pictures' colours."""
+def _picture_facts_lost(info: VideoInfo) -> Iterator[str]:
+    """What videos do not say of pictures, one line each."""
     lost = info.picture_colour.uncoded
-    return (f"{lost} is dropped, and colours look different; PNG output keeps it",) if lost else ()
+    if lost:
+        yield f"{lost} is dropped, and colours look different; PNG output keeps it"
+    if info.picture_metadata:
+        yield METADATA_LOST
 
 
 @dataclass(frozen=True)
@@ -144,7 +148,7 @@ class FileOutput(Output):
     def notices(self) -> tuple[str, ...]:
         container = CONTAINERS[suffix_of(self.path)]
         muxing = muxing_notices(self.info, self.plans, container)
-        return (*self.encoding.notices, *muxing, *_colour_notices(self.info))
+        return (*self.encoding.notices, *muxing, *_picture_facts_lost(self.info))
 
     @property
     def bit_depth(self) -> int:
@@ -241,7 +245,7 @@ class StreamOutput(Output):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        return (*y4m_notices(self.info), *_colour_notices(self.info))
+        return (*y4m_notices(self.info), *_picture_facts_lost(self.info))
 
     @property
     def description(self) -> str:

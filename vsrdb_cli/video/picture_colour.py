@@ -5,13 +5,13 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageCms
 
 from vsrdb_cli.video.colour import Colour
+from vsrdb_cli.video.png_chunks import HEADER, SIGNATURE, chunk, chunks
 
 SRGB_TRANSFER = 13
 _P3 = 12
@@ -28,7 +28,6 @@ _COLORANTS = {
 _ROUNDED = 0.003
 _NEAR = 2  # of 255: profiles of sRGB differ by as much among themselves
 
-_PNG_HEADER = 33  # bytes of signature and IHDR
 _SAYING_COLOUR = (b"gAMA", b"cHRM", b"sRGB", b"iCCP", b"cICP", b"mDCV", b"cLLI")
 _SRGB_GAMMA = struct.pack(">I", 45455)
 _SRGB_PRIMARIES = struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)
@@ -53,25 +52,29 @@ class PictureColour:
         if self.profile:
             coded = coded_primaries(self.profile) is not None
             return "" if coded else f"the colour profile {profile_name(self.profile)!r}"
-        chunks = dict(_chunks(self.gamma))
-        plain = chunks.get(b"gAMA", _SRGB_GAMMA) == _SRGB_GAMMA
-        plain = plain and chunks.get(b"cHRM", _SRGB_PRIMARIES) == _SRGB_PRIMARIES
+        said = dict(chunks(self.gamma))
+        plain = said.get(b"gAMA", _SRGB_GAMMA) == _SRGB_GAMMA
+        plain = plain and said.get(b"cHRM", _SRGB_PRIMARIES) == _SRGB_PRIMARIES
         return "" if plain else "a PNG's own gamma or primaries (gAMA, cHRM)"
 
-    def in_png(self, png: bytes, colour: Colour) -> bytes:
-        """A PNG file that says so instead of what it said; else that it is sRGB, or `colour`."""
+    def in_png(self, png: bytes, colour: Colour, more: bytes = b"") -> bytes:
+        """A PNG file that says so instead of what it said; else that it is sRGB, or `colour`.
+
+        Args:
+            more: whole chunks for behind that.
+        """
         if self.profile:
-            said = _chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(self.profile))
+            said = chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(self.profile))
         elif self.gamma:
             said = self.gamma
         elif not wide(colour):
-            said = _chunk(b"sRGB", b"\0")
+            said = chunk(b"sRGB", b"\0")
         else:
             usual = colour.transfer in USUAL_TRANSFERS
             transfer = SRGB_TRANSFER if usual else colour.transfer
-            said = _chunk(b"cICP", bytes((colour.primaries, transfer, 0, 1)))
-        kept = (_chunk(*c) for c in _chunks(png[_PNG_HEADER:]) if c[0] not in _SAYING_COLOUR)
-        return b"".join((png[:_PNG_HEADER], said, *kept))
+            said = chunk(b"cICP", bytes((colour.primaries, transfer, 0, 1)))
+        kept = (chunk(*c) for c in chunks(png[HEADER:]) if c[0] not in _SAYING_COLOUR)
+        return b"".join((png[:HEADER], said, more, *kept))
 
     def in_tiff(self, tiff: bytes) -> bytes:
         """A little-endian TIFF file of one picture with the profile, if there is one."""
@@ -139,21 +142,7 @@ def _opened(profile: bytes) -> ImageCms.ImageCmsProfile:
 
 def gamma_chunks(png: bytes) -> bytes:
     """gAMA and cHRM of a PNG file, where nothing else says more; without gAMA it is sRGB."""
-    chunks = dict(_chunks(png[8:]))
-    if b"gAMA" not in chunks or chunks.keys() & {b"sRGB", b"iCCP", b"cICP"}:
+    said = dict(chunks(png[SIGNATURE:]))
+    if b"gAMA" not in said or said.keys() & {b"sRGB", b"iCCP", b"cICP"}:
         return b""
-    return b"".join(_chunk(kind, chunks[kind]) for kind in (b"gAMA", b"cHRM") if kind in chunks)
-
-
-def _chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and content of a PNG's chunks; of one that was cut off, those that are whole."""
-    at = 0
-    while at + 12 <= len(data):
-        length, kind = struct.unpack_from(">I4s", data, at)
-        yield kind, data[at + 8 : at + 8 + length]
-        at += 12 + length
-
-
-def _chunk(kind: bytes, content: bytes) -> bytes:
-    checksum = zlib.crc32(kind + content)
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
+    return b"".join(chunk(kind, said[kind]) for kind in (b"gAMA", b"cHRM") if kind in said)

@@ -18,6 +18,7 @@ from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.container import main_video, open_input, reason
 from vsrdb_cli.video.heif import HeifPicture, heif_picture
 from vsrdb_cli.video.picture_colour import PictureColour, gamma_chunks, profile_name, space_of
+from vsrdb_cli.video.picture_metadata import exif_chunk, metadata_chunks
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -43,6 +44,7 @@ class PictureFile:
         others: how many further pictures it holds: pages, frames, previews.
         foreign: its profile is of grey or CMYK, so that `in_srgb` has to read it.
         lost: a profile that nothing here can apply or keep, by its name.
+        metadata: as chunks of PNG.
     """
 
     colour: PictureColour
@@ -50,6 +52,7 @@ class PictureFile:
     others: int
     foreign: bool
     lost: str
+    metadata: bytes
 
 
 def look_at(path: Path) -> PictureFile:
@@ -66,6 +69,9 @@ def look_at(path: Path) -> PictureFile:
             raise damaged(path, "parts of the picture are not in the file")
         decode(path, heif, strict=True)
         profile, gamma, others, foreign = b"", b"", 0, False
+        exif = Image.Exif()
+        exif.load(heif.exif if heif else b"")
+        metadata = exif_chunk(exif)
     else:
         with image:
             others = getattr(image, "n_frames", 1) - 1 if image.format in _PAGED else 0
@@ -81,13 +87,15 @@ def look_at(path: Path) -> PictureFile:
                 if image.format not in ("JPEG", "MPO") or not _lacks_its_end_alone(image, data):
                     raise damaged(path, str(error)) from error
             profile = image.info.get("icc_profile") or b""
+            metadata = metadata_chunks(data, image)
             gamma = gamma_chunks(data) if image.format == "PNG" else b""
             foreign = (space_of(profile), image.mode) in (("GRAY", "L"), ("CMYK", "CMYK"))
     if heif is not None:
         profile, others = heif.profile, heif.others
     rgb = space_of(profile) == "RGB"
     lost = profile_name(profile) if profile and not rgb and not foreign else ""
-    return PictureFile(PictureColour(profile if rgb else b"", gamma), heif, others, foreign, lost)
+    colour = PictureColour(profile if rgb else b"", gamma)
+    return PictureFile(colour, heif, others, foreign, lost, metadata)
 
 
 def check_animation(path: Path) -> None:

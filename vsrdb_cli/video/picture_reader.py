@@ -69,6 +69,10 @@ class PictureReader:
             bit_depth=_check_sizes(pairs, info),
             notices=(*info.notices, *_left_out(pairs)),
         )
+        described = sum(bool(file.metadata) for file in looked)
+        if described:
+            notice = f"metadata (EXIF, XMP, text) of {count(described, 'picture')} left out"
+            info = replace(info, notices=(*info.notices, notice))
         left = len(visible_files(folder)) - len(files)
         if left:
             others = f"{left} other files" if left > 1 else "one other file"
@@ -159,6 +163,7 @@ def _info(
         streams=(),
         pictures=tuple(file.name for file in files),
         picture_colour=file.colour,
+        picture_metadata=file.metadata if kind is Kind.STILL else b"",
         notices=(_OPAQUE,) if transparent else (),
         assumed=(),
     )
