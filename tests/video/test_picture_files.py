@@ -5,7 +5,7 @@ import subprocess
 import av
 import numpy as np
 import pytest
-from pictures_made import WILD, encoded, seen, textured
+from pictures_made import WILD, encoded, p3_profile, seen, textured
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 from restoring import restore_nearest
@@ -222,6 +222,16 @@ def test_a_grid_that_cannot_be_put_together_is_refused(tmp_path):
     damaged.write_bytes(data[: len(data) // 2])
     with pytest.raises(VideoError, match="damaged or was cut off"):
         open_source(damaged)
+
+
+def test_of_heif_the_profile_and_camera_data_are_found(tmp_path):
+    path = tmp_path / "in.avif"
+    path.write_bytes(encoded(IMAGE, "AVIF", exif=described(), icc_profile=p3_profile()))
+    found = heif_picture(path)
+    assert found.profile == p3_profile()
+    with Image.open(path) as image:
+        assert b"Exif\0\0" + found.exif == image.info["exif"]
+    assert (found.others, found.auxiliary, found.alpha) == (0, 0, None)
 
 
 @pytest.mark.parametrize("exif", range(1, 9))

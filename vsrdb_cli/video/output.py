@@ -205,11 +205,15 @@ class PicturesOutput(Output):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        return tuple(picture_notices(self.info, written_suffix(self.path, self.info)))
+        return tuple(picture_notices(self.info, self._suffix))
 
     @property
     def description(self) -> str:
-        return "png"
+        return WRITTEN[self._suffix].codec
+
+    @property
+    def _suffix(self) -> str:
+        return written_suffix(self.path, self.info)
 
     def open(self) -> FrameSink:
         return PictureWriter(self.path, self.info, self.scale, overwrite=self.overwrite)

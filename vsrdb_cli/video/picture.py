@@ -22,7 +22,7 @@ from vsrdb_cli.video.colour import (
     to_planes,
 )
 from vsrdb_cli.video.orientation import orientation_of, upright, upright_size
-from vsrdb_cli.video.picture_colour import USUAL_TRANSFERS, coded_primaries
+from vsrdb_cli.video.picture_colour import coded_primaries, is_usual
 from vsrdb_cli.video.picture_file import PictureFile, decode, in_srgb
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class Picture:
             said = file.heif.colour.primaries, file.heif.colour.transfer
         primaries, transfer = (1 if code in _OPEN else code for code in said)
         # Most DPX files call their codes linear, FFmpeg's own among them, and are not.
-        if file.colour.gamma or transfer in USUAL_TRANSFERS or self._path.suffix.lower() == ".dpx":
+        if file.colour.gamma or is_usual(transfer) or self._path.suffix.lower() == ".dpx":
             transfer = SDR.transfer
         return Colour(BT2020_NCL if transfer in (PQ, HLG) else BT709, TV, primaries, transfer)
 

@@ -15,9 +15,9 @@ from vsrdb_cli.video.png_chunks import HEADER, SIGNATURE, chunk, chunks
 
 SRGB_TRANSFER = 13
 _P3 = 12
-# Players show what has these as they show sRGB: so do those who look at pictures of it.
-_USUAL_PRIMARIES = (1, 2, 4, 5, 6, 7)
-USUAL_TRANSFERS = (1, 2, 4, 5, 6, 7, SRGB_TRANSFER, 14, 15)
+# What players do not show as they show sRGB: film, BT.2020, XYZ, P3; and linear, logarithmic, HDR.
+_WIDE_PRIMARIES = (8, 9, 10, 11, _P3, 22)
+_ODD_TRANSFERS = (8, 9, 10, 16, 17, 18)
 
 # X and Y of red, green and blue under D50, as profiles have them, by the primaries' code point.
 _COLORANTS = {
@@ -70,8 +70,7 @@ class PictureColour:
         elif not wide(colour):
             said = chunk(b"sRGB", b"\0")
         else:
-            usual = colour.transfer in USUAL_TRANSFERS
-            transfer = SRGB_TRANSFER if usual else colour.transfer
+            transfer = SRGB_TRANSFER if is_usual(colour.transfer) else colour.transfer
             said = chunk(b"cICP", bytes((colour.primaries, transfer, 0, 1)))
         kept = (chunk(*c) for c in chunks(png[HEADER:]) if c[0] not in _SAYING_COLOUR)
         return b"".join((png[:HEADER], said, more, *kept))
@@ -91,9 +90,14 @@ class PictureColour:
         return b"".join((tiff[:4], struct.pack("<I", len(tiff)), tiff[8:], table))
 
 
+def is_usual(transfer: int) -> bool:
+    """Whether signals of this transfer are shown as those of sRGB are, whatever it is called."""
+    return transfer not in _ODD_TRANSFERS
+
+
 def wide(colour: Colour) -> str:
     """What of code points is not shown as sRGB is, in a few words; "" if all is."""
-    if colour.primaries in _USUAL_PRIMARIES and colour.transfer in USUAL_TRANSFERS:
+    if colour.primaries not in _WIDE_PRIMARIES and is_usual(colour.transfer):
         return ""
     return f"colours of primaries {colour.primaries} and transfer {colour.transfer} (H.273)"
 

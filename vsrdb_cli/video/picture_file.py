@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from torch import Tensor
 
+# Of large pictures and odd tags; what matters of a file is asked for here.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
 # FFmpeg would otherwise take a % in a name for a number.
 LITERAL_NAME = {"pattern_type": "none"}
 # Of other formats Pillow counts something else, such as the layers of a PSD.
@@ -174,10 +177,8 @@ def damaged(path: Path, why: str) -> VideoError:
 def _opened(path: Path, data: bytes) -> Image.Image | None:
     """By Pillow; None if it does not know the format."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # how large a picture may be is not asked here
-            # Zeros are what a disk or a card leaves where the rest was not written.
-            return Image.open(io.BytesIO(data.rstrip(b"\0") if _is_jpeg(data) else data))
+        # Zeros are what a disk or a card leaves where the rest was not written.
+        return Image.open(io.BytesIO(data.rstrip(b"\0") if _is_jpeg(data) else data))
     except (UnidentifiedImageError, Image.DecompressionBombError):
         return None
     except _UNREADABLE as error:
