@@ -13,7 +13,7 @@ from sequences import save
 
 from vsrdb_cli.errors import OutputError, VideoError
 from vsrdb_cli.option_values import read_tile
-from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.options import Hdr, RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.heif import heif_picture
 from vsrdb_cli.video.images import natural_order
@@ -229,8 +229,9 @@ def test_of_heif_the_profile_and_camera_data_are_found(tmp_path):
     path.write_bytes(encoded(IMAGE, "AVIF", exif=described(), icc_profile=p3_profile()))
     found = heif_picture(path)
     assert found.profile == p3_profile()
-    with Image.open(path) as image:
-        assert b"Exif\0\0" + found.exif == image.info["exif"]
+    exif = Image.Exif()
+    exif.load(found.exif)
+    assert (exif[271], exif.get_ifd(34665)[36867]) == ("Maker", "2020:01:02 03:04:05")
     assert (found.others, found.auxiliary, found.alpha) == (0, 0, None)
 
 
@@ -387,3 +388,25 @@ def test_metadata_that_an_output_does_not_hold_is_told_of(tmp_path):
             assert "metadata (EXIF, XMP, text) is left out" in line
     with open_source(tmp_path / "in") as reader:
         assert "metadata (EXIF, XMP, text) of 2 pictures left out" in reader.info.notices
+
+
+def test_an_hdr_picture_is_asked_about_and_converted(tmp_path):
+    path = tmp_path / "in.avif"
+    with av.open(str(path), "w", format="avif") as file:
+        stream = file.add_stream("libsvtav1", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 128, 96, "yuv420p10le"
+        context = stream.codec_context
+        context.color_primaries, context.color_trc, context.colorspace = 9, 16, 9
+        context.color_range = 1
+        frame = av.VideoFrame.from_ndarray(IMAGE, "rgb24")
+        for packet in [*stream.encode(frame.reformat(format="yuv420p10le")), *stream.encode()]:
+            file.mux(packet)
+    with pytest.raises(VideoError, match=r"is an HDR picture \(PQ\)"):
+        open_source(path)
+    with open_source(path, hdr=Hdr.SDR) as reader:
+        (frame,) = reader.frames()
+        assert not reader.info.colour.hdr
+    with open_source(path, hdr=Hdr.KEEP) as reader:
+        (kept,) = reader.frames()
+        assert reader.info.colour.hdr
+    assert (kept.rgb.float() - frame.rgb.float()).abs().mean() > 1000
