@@ -101,22 +101,24 @@ def look_at(path: Path) -> PictureFile:
     return PictureFile(colour, heif, others, foreign, lost, metadata)
 
 
-def check_animation(path: Path) -> None:
-    """Look whether all frames of a GIF or PNG are there; FFmpeg shows what there is of the last.
+def frames_of_animation(path: Path) -> int | None:
+    """How many a GIF or PNG has, all looked at; FFmpeg shows what there is of a last one.
 
     Raises:
         VideoError: one is damaged or was cut off.
     """
     image = _opened(path, path.read_bytes())
     if image is None:
-        return
+        return None
     with image:
         try:
-            for frame in range(getattr(image, "n_frames", 1)):
+            number = int(getattr(image, "n_frames", 1))
+            for frame in range(number):
                 image.seek(frame)
                 image.load()
         except _UNREADABLE as error:
             raise damaged(path, str(error)) from error
+    return number
 
 
 def decode(

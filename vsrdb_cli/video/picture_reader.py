@@ -51,7 +51,7 @@ class PictureReader:
         if not files:
             raise VideoError(
                 f"the folder {folder} holds no pictures ({', '.join(SUFFIXES)})",
-                hint="give a video file, or a folder of PNG, TIFF or JPEG pictures",
+                hint="give a video file, or a folder of such pictures",
             )
         _check_names(files)
         _check_numbers(files)

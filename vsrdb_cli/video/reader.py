@@ -50,7 +50,7 @@ def open_source(
         VideoError: it cannot be read; nothing has been written by then.
         OptionError: a rate is given for what has times of its own.
     """
-    from vsrdb_cli.video.picture_file import check_animation
+    from vsrdb_cli.video.picture_file import frames_of_animation
     from vsrdb_cli.video.picture_reader import PictureReader
     from vsrdb_cli.video.pipe import PIPE, PipeReader
 
@@ -67,7 +67,7 @@ def open_source(
         return pictures.with_info(_for_hdr(pictures.info, hdr))
     _refuse_rate(rate, str(path))
     if info.container in ("gif", "apng"):
-        check_animation(path)
+        info = replace(info, frame_count=frames_of_animation(path))
     return VideoReader(_for_hdr(info, hdr))
 
 
