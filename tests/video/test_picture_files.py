@@ -227,6 +227,18 @@ def test_a_grid_that_cannot_be_put_together_is_refused(tmp_path):
         open_source(damaged)
 
 
+def test_previews_and_further_pictures_of_heif_are_told_apart(tmp_path):
+    tile = patched_grid(tmp_path, (b"pitm\0\0\0\0\0\x05", b"pitm\0\0\0\0\0\x01"))
+    found = heif_picture(tile)
+    assert (found.tiles, found.others) == ((1,), 1)  # the grid is another one
+    with open_source(tile) as reader:
+        assert (reader.info.width, reader.info.height) == (64, 64)
+        assert reader.info.notices[0].startswith("1 further picture in in.heic left out")
+    preview = patched_grid(tmp_path, (b"\0\x14dimg", b"\0\x14thmb"))
+    with pytest.raises(VideoError, match="list of pictures"):
+        open_source(preview)
+
+
 def test_of_heif_the_profile_and_camera_data_are_found(tmp_path):
     path = tmp_path / "in.avif"
     path.write_bytes(encoded(IMAGE, "AVIF", exif=described(), icc_profile=p3_profile()))
@@ -379,6 +391,17 @@ def test_what_a_picture_says_of_itself_is_in_the_png_made_of_it(tmp_path, kind):
             assert image.text["Comment"] == "hello"
         if kind == "png":
             assert image.text["parameters"] == "steps: 20"
+
+
+def test_metadata_that_is_no_utf8_does_no_harm(tmp_path):
+    exif = Image.Exif()
+    exif[315] = "Jürgen".encode("latin-1")
+    (tmp_path / "in.jpg").write_bytes(encoded(IMAGE, "JPEG", exif=exif))
+    broken = encoded(IMAGE, "JPEG", exif=b"Exif\0\0XX*\0nothing that can be read")
+    (tmp_path / "broken.jpg").write_bytes(broken)
+    for name in ("in", "broken"):
+        restore_nearest(tmp_path / f"{name}.jpg", tmp_path / f"{name}.png")
+        assert seen(tmp_path / f"{name}.png").shape == (384, 512, 3)
 
 
 def test_metadata_that_an_output_does_not_hold_is_told_of(tmp_path):

@@ -107,6 +107,16 @@ def space_of(profile: bytes) -> str:
     return profile[16:20].decode("ascii", "replace").strip()
 
 
+def is_usable(profile: bytes) -> bool:
+    """Whether colours can be converted by an ICC profile."""
+    try:
+        mode = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}[space_of(profile)]
+        ImageCms.buildTransform(_opened(profile), ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (ImageCms.PyCMSError, OSError, KeyError):
+        return False
+    return True
+
+
 def profile_name(profile: bytes) -> str:
     """An ICC profile's own name."""
     try:

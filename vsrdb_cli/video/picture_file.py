@@ -17,8 +17,14 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.container import main_video, open_input, reason
 from vsrdb_cli.video.heif import HeifPicture, heif_picture
-from vsrdb_cli.video.picture_colour import PictureColour, gamma_chunks, profile_name, space_of
-from vsrdb_cli.video.picture_metadata import exif_chunk, metadata_chunks
+from vsrdb_cli.video.picture_colour import (
+    PictureColour,
+    gamma_chunks,
+    is_usable,
+    profile_name,
+    space_of,
+)
+from vsrdb_cli.video.picture_metadata import exif_of, metadata_chunks
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -31,7 +37,11 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 LITERAL_NAME = {"pattern_type": "none"}
 # Of other formats Pillow counts something else, such as the layers of a PSD.
 _PAGED = ("TIFF", "MPO", "PNG", "GIF", "WEBP", "AVIF")
-_UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+# What Pillow's readers raise of damaged files.
+_UNREADABLE = (
+    *(OSError, SyntaxError, ValueError, EOFError, struct.error),
+    *(RuntimeError, TypeError, LookupError, OverflowError),
+)
 _JPEG_END = b"\xff\xd9"
 _STRICT = {"err_detect": "crccheck+bitstream+buffer+explode"}
 _EXR = b"\x76\x2f\x31\x01"
@@ -72,19 +82,18 @@ def look_at(path: Path) -> PictureFile:
             raise damaged(path, "parts of the picture are not in the file")
         decode(path, heif, strict=True)
         profile, gamma, others, foreign = b"", b"", 0, False
-        exif = Image.Exif()
-        exif.load(heif.exif if heif else b"")
-        metadata = exif_chunk(exif)
+        metadata = exif_of(heif.exif) if heif else b""
     else:
         with image:
-            others = getattr(image, "n_frames", 1) - 1 if image.format in _PAGED else 0
-            others += max(0, len(image.info.get("sizes", ())) - 1)  # of an icon
-            if image.format == "WEBP" and others:
+            if image.format == "WEBP" and getattr(image, "is_animated", False):
                 raise VideoError(
                     f"{path} is an animated WebP, which FFmpeg cannot decode here",
                     hint="convert it to an animated PNG first, which is restored as a video",
                 )
+            others = max(0, len(image.info.get("sizes", ())) - 1)  # of an icon
             try:
+                if image.format in _PAGED:
+                    others = getattr(image, "n_frames", 1) - 1
                 image.load()
             except _UNREADABLE as error:
                 if image.format not in ("JPEG", "MPO") or not _lacks_its_end_alone(image, data):
@@ -93,6 +102,7 @@ def look_at(path: Path) -> PictureFile:
             metadata = metadata_chunks(data, image)
             gamma = gamma_chunks(data) if image.format == "PNG" else b""
             foreign = (space_of(profile), image.mode) in (("GRAY", "L"), ("CMYK", "CMYK"))
+            foreign = foreign and is_usable(profile)
     if heif is not None:
         profile, others = heif.profile, heif.others
     rgb = space_of(profile) == "RGB"
@@ -160,12 +170,18 @@ def decode(
 
 
 def in_srgb(path: Path) -> Tensor:
-    """A picture with a profile of grey or CMYK as (3, H, W) uint8 sRGB, not yet upright."""
-    with Image.open(path) as image:
-        profile = io.BytesIO(image.info["icc_profile"])
-        shown = ImageCms.profileToProfile(
-            image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
+    """A picture with a profile of grey or CMYK as (3, H, W) uint8 sRGB, not yet upright.
+
+    Raises:
+        VideoError: it is damaged.
+    """
+    srgb = ImageCms.createProfile("sRGB")
+    try:
+        with Image.open(path) as image:
+            profile = io.BytesIO(image.info["icc_profile"])
+            shown = ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")
+    except (*_UNREADABLE, ImageCms.PyCMSError) as error:
+        raise damaged(path, str(error)) from error
     return torch.from_numpy(np.array(shown)).permute(2, 0, 1).contiguous()
 
 
@@ -202,8 +218,11 @@ def _lacks_its_end_alone(image: Image.Image, data: bytes) -> bool:
     shown = set()
     for filler in (b"\x00", b"\x55", b"\xaa"):
         padded = body + filler * (image.width * image.height + 1024) + _JPEG_END
-        with Image.open(io.BytesIO(padded)) as padded_image:
-            shown.add(padded_image.tobytes())
+        try:
+            with Image.open(io.BytesIO(padded)) as padded_image:
+                shown.add(padded_image.tobytes())
+        except _UNREADABLE:
+            return False
     return len(shown) == 1
 
 
@@ -223,5 +242,5 @@ def _exr_is_whole(data: bytes) -> bool:
         for begin in begins:
             end = max(end, begin + 8 + struct.unpack_from("<i", data, begin + 4)[0])
         return bool(end <= len(data) and min(begins) >= first)
-    except (IndexError, ValueError, struct.error):
+    except (IndexError, ValueError, OverflowError, struct.error):
         return False

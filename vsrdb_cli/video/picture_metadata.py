@@ -21,14 +21,20 @@ _KEPT = {
 _SIZES = (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
 
 
+_BROKEN = (struct.error, SyntaxError, LookupError, TypeError, ValueError, OSError, OverflowError)
+
+
 def metadata_chunks(data: bytes, image: Image.Image) -> bytes:
-    """Whole chunks, to stand behind a PNG's header.
+    """Whole chunks, to stand behind a PNG's header; without EXIF that Pillow cannot read.
 
     Args:
         data: the file.
         image: the same, opened by Pillow.
     """
-    found = exif_chunk(image.getexif())
+    try:
+        found = _exif_chunk(image.getexif())
+    except _BROKEN:
+        found = b""
     if image.format == "PNG":  # its XMP is one of its texts
         texts = (
             chunk(kind, content)
@@ -36,27 +42,29 @@ def metadata_chunks(data: bytes, image: Image.Image) -> bytes:
             if kind in _TEXTS and not content.startswith(_OF_THE_FILE)
         )
         return b"".join((found, *texts))
-    for keyword, content in ((_XMP, image.info.get("xmp")), (b"Comment", _comment(image))):
-        if content:
-            found += text(keyword, content.decode(errors="replace").rstrip("\0"))
+    for keyword, name in ((_XMP, "xmp"), (b"Comment", "comment")):
+        said = image.info.get(name) or ""
+        if said:
+            said = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
+            found += text(keyword, said.rstrip("\0"))
     return found
 
 
-def _comment(image: Image.Image) -> bytes:
-    comment = image.info.get("comment") or b""
-    return comment if isinstance(comment, bytes) else str(comment).encode()
+def exif_of(tiff: bytes) -> bytes:
+    """The chunk of EXIF that is laid out as in a TIFF file; empty if it cannot be read."""
+    exif = Image.Exif()
+    try:
+        exif.load(tiff)
+        return _exif_chunk(exif)
+    except _BROKEN:
+        return b""
 
 
-def exif_chunk(exif: Image.Exif) -> bytes:
+def _exif_chunk(exif: Image.Exif) -> bytes:
     """What stays true of an enlarged picture that is upright; empty if it is nothing."""
     for tag in set(exif) - _KEPT:
         del exif[tag]
     details = exif.get_ifd(ExifTags.IFD.Exif)
     for tag in _SIZES:
         details.pop(tag, None)
-    if not exif:
-        return b""
-    try:
-        return chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
-    except (struct.error, TypeError, ValueError, OverflowError):
-        return b""  # values that do not fit their own types
+    return chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")) if exif else b""

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 # More than any real camera; what raw streams and broken headers claim lies far above.
 HIGHEST_RATE = 1000
 USUAL_RATE = Fraction(25)
+_STILL = Interlacing(False, 0, 0, 0, 0, 0, 0)
 _TEXT = cast("int", Properties.TEXT_SUB.value)
 
 
@@ -64,7 +65,8 @@ def probe(path: Path) -> VideoInfo:
             )
         context = stream.codec_context
         start_seconds = _start(container, stream, frame)
-        interlacing = look(path)
+        still = _is_still(container, path)
+        interlacing = _STILL if still else look(path)
         orientation = orientation_of(frame)
         transparent = announced(stream) or Transparency()(frame)
         matrix = _said(frame.colorspace, context.colorspace)
@@ -79,7 +81,7 @@ def probe(path: Path) -> VideoInfo:
         )
         return VideoInfo(
             path=path,
-            kind=Kind.STILL if _is_still(container, path) else Kind.VIDEO,
+            kind=Kind.STILL if still else Kind.VIDEO,
             container=container.format.name,
             codec=codec_name(stream),
             pix_fmt=frame.format.name,
