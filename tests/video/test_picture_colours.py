@@ -137,6 +137,17 @@ def test_a_video_of_display_p3_pictures_says_so(tmp_path, suffix):
     assert (stream["color_primaries"], stream["color_transfer"]) == ("smpte432", "bt709")
 
 
+def test_the_profile_of_an_animation_is_in_its_outputs(tmp_path):
+    frames = [Image.fromarray(patches()), Image.fromarray(patches()[::-1, ::-1])]
+    more = {"save_all": True, "append_images": frames[1:], "icc_profile": p3_profile()}
+    (tmp_path / "in.png").write_bytes(encoded(frames[0], "PNG", **more))
+    restore_nearest(tmp_path / "in.png", tmp_path / "out.mp4")
+    restore_nearest(tmp_path / "in.png", tmp_path / "out")
+    assert ffprobe(tmp_path / "out.mp4")["streams"][0]["color_primaries"] == "smpte432"
+    for file in (tmp_path / "out").iterdir():
+        assert Image.open(file).info["icc_profile"] == p3_profile()
+
+
 def test_a_profile_that_a_video_cannot_say_is_named(tmp_path):
     (tmp_path / "in.jpg").write_bytes(PROFILED["adobe.jpg"]())
     (line,) = notices(tmp_path / "in.jpg", tmp_path / "out.mp4")

@@ -50,7 +50,8 @@ def open_source(
         VideoError: it cannot be read; nothing has been written by then.
         OptionError: a rate is given for what has times of its own.
     """
-    from vsrdb_cli.video.picture_file import frames_of_animation
+    from vsrdb_cli.video.picture_colour import coded_primaries
+    from vsrdb_cli.video.picture_file import frames_of_animation, look_at
     from vsrdb_cli.video.picture_reader import PictureReader
     from vsrdb_cli.video.pipe import PIPE, PipeReader
 
@@ -67,7 +68,11 @@ def open_source(
         return pictures.with_info(_for_hdr(pictures.info, hdr))
     _refuse_rate(rate, str(path))
     if info.container in ("gif", "apng"):
-        info = replace(info, frame_count=frames_of_animation(path))
+        said = look_at(path).colour
+        info = replace(info, frame_count=frames_of_animation(path), picture_colour=said)
+        if said.profile:
+            primaries = coded_primaries(said.profile) or SDR.primaries
+            info = replace(info, colour=replace(info.colour, primaries=primaries))
     return VideoReader(_for_hdr(info, hdr))
 
 
