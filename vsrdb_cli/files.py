@@ -146,7 +146,7 @@ def temporary_beside(path: Path) -> Path:
     begin = f".vsrdb-{key.hexdigest()[:8]}"
     for left in path.parent.glob(f"{begin}-*.part"):
         process = left.name.split("-")[2]
-        if process.isdigit() and not psutil.pid_exists(int(process)):
+        if process.isdecimal() and not psutil.pid_exists(int(process)):
             remove(left)
     return path.parent / f"{begin}-{os.getpid()}-{secrets.token_hex(4)}.part"
 

@@ -36,7 +36,7 @@ def read_tile(value: int | str | None) -> Tile:
     """ "auto", "none" (None), or a side in pixels."""
     if value is None or value in ("auto", "none"):
         return "auto" if value == "auto" else None
-    if not str(value).isdigit() or int(value) < SMALLEST_TILE:
+    if not str(value).isdecimal() or int(value) < SMALLEST_TILE:
         raise ValueError(f"use auto, none, or a side of {SMALLEST_TILE} pixels or more")
     return int(value)
 

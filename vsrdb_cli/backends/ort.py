@@ -147,7 +147,7 @@ def require_onnxruntime(device: str) -> None:
             hint="pip install 'vsrdb[export]', or 'vsrdb[gpu]' on a machine with a GPU",
         )
     kind, _, index = device.partition(":")
-    if kind not in PROVIDERS or not (index or "0").isdigit():
+    if kind not in PROVIDERS or not (index or "0").isdecimal():
         raise BackendError(
             f"there is no device called '{device}'", hint="use --device auto, cpu, cuda or cuda:0"
         )

@@ -40,7 +40,7 @@ class Size(click.ParamType[tuple[int, int]]):
         if isinstance(value, tuple):
             return value
         width, _, height = str(value).lower().partition("x")
-        digits = width.isdigit() and height.isdigit()
+        digits = width.isdecimal() and height.isdecimal()
         if not digits or min(int(width), int(height)) < self._smallest:
             least = f"{self._smallest}x{self._smallest}"
             self.fail(f"'{value}' is no size such as 320x180 (from {least} up)", param, ctx)

@@ -18,7 +18,7 @@ from vsrdb_cli.jobs.segments import Job, Listener
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.tiling import tile_in_use
 from vsrdb_cli.video.frame import FrameSource
-from vsrdb_cli.video.images import WRITTEN
+from vsrdb_cli.video.images import WRITTEN, is_single
 from vsrdb_cli.video.info import Kind, VideoInfo
 from vsrdb_cli.video.output import Output, settle_output
 from vsrdb_cli.video.pipe import PIPE
@@ -27,7 +27,7 @@ from vsrdb_cli.words import count
 
 def is_divided(info: VideoInfo, target: Path, options: RestoreOptions) -> bool:
     """Whether an output is restored in segments: it is long, begun so, or for several workers."""
-    if info.kind in (Kind.STILL, Kind.PIPE) or target == PIPE:
+    if info.kind in (Kind.STILL, Kind.PIPE) or target == PIPE or is_single(target):
         return False
     seconds = info.duration_seconds
     long = seconds is None or seconds > options.segment_seconds

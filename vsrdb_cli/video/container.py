@@ -122,6 +122,9 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
         VideoError: there is none; a cover picture is not one.
     """
     stream = container.streams.best("video")
+    if container.format.name == "ico":
+        # One picture in several sizes, of which FFmpeg takes the first.
+        stream = max(container.streams.video, key=lambda size: size.width)
     if stream is None:
         kinds = sorted({s.type for s in container.streams})
         found = f"only: {', '.join(kinds)}" if kinds else "no streams at all"

@@ -31,6 +31,7 @@ from vsrdb_cli.video.conversion import FromRgb
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.orientation import upright, upright_size
+from vsrdb_cli.video.picture_colour import wide
 
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
@@ -51,7 +52,8 @@ WRITTEN: Mapping[str, PictureFormat] = {
     ".tif": _TIFF,
     ".tiff": _TIFF,
 }
-SUFFIXES = (*WRITTEN, ".jpg", ".jpeg")
+SUFFIXES = (*WRITTEN, ".jpg", ".jpeg", ".webp", ".bmp", ".jp2", ".avif", ".heic", ".heif")
+METADATA_LOST = "the picture's metadata (EXIF, XMP, text) is left out; PNG output keeps it"
 _BITS_PER_PIXEL = {8: 4.0, 16: 8.0}  # a low guess
 
 
@@ -68,7 +70,7 @@ def picture_files(folder: Path) -> list[Path]:
 
 def natural_order(name: str) -> list[tuple[int, str]]:
     """A key that sorts names as people count: frame_2 before frame_10."""
-    return [(int(p), "") if p.isdigit() else (-1, p) for p in re.split(r"(\d+)", name) if p]
+    return [(int(p), "") if p.isdecimal() else (-1, p) for p in re.split(r"(\d+)", name) if p]
 
 
 def check_pictures(path: Path, info: VideoInfo, scale: int, *, overwrite: bool) -> None:
@@ -77,7 +79,7 @@ def check_pictures(path: Path, info: VideoInfo, scale: int, *, overwrite: bool) 
     Raises:
         OutputError: it is the source, is taken, is one picture for many, or the disk is full.
     """
-    if _is_single(path):
+    if is_single(path):
         check_file(path.absolute(), info.path, overwrite=overwrite)
         if info.frame_count not in (1, None):  # unknown of a pipe; a second one is refused then
             raise _too_many(path)
@@ -87,8 +89,15 @@ def check_pictures(path: Path, info: VideoInfo, scale: int, *, overwrite: bool) 
     check_space(followed(path.absolute()).parent, pixels * _BITS_PER_PIXEL[info.bit_depth] / 8)
 
 
-def _is_single(path: Path) -> bool:
+def is_single(path: Path) -> bool:
+    """Whether an output is one picture file, not a folder of them."""
     return path.suffix.lower() in WRITTEN and not path.is_dir()
+
+
+def written_suffix(path: Path, info: VideoInfo) -> str:
+    """What the pictures written to `path` end in."""
+    asked = path if is_single(path) else Path(next(iter(info.pictures), ""))
+    return asked.suffix.lower() if asked.suffix.lower() in WRITTEN else ".png"
 
 
 def _too_many(path: Path) -> OutputError:
@@ -127,9 +136,8 @@ class PictureWriter:
         self.path = path
         self._info = info
         self._overwrite = overwrite
-        self._single = _is_single(path)
-        asked = path.suffix if self._single else Path(next(iter(info.pictures), "")).suffix
-        self._suffix = asked.lower() if asked.lower() in WRITTEN else ".png"
+        self._single = is_single(path)
+        self._suffix = written_suffix(path, info)
         self._size = info.height * scale, info.width * scale
         size = upright_size(*self._size, info.orientation)
         self._encoder = picture_encoder(WRITTEN[self._suffix], *size, info.bit_depth)
@@ -154,6 +162,11 @@ class PictureWriter:
         picture = self._from_rgb(upright(frame.rgb, self._info.orientation))
         picture.pts = self._written
         data = b"".join(bytes(packet) for packet in self._encoder.encode(picture))
+        said = self._info.picture_colour
+        if self._suffix == ".png":
+            data = said.in_png(data, self._info.colour, self._info.picture_metadata)
+        else:
+            data = said.in_tiff(data)
         file = self._temporary if self._single else self._temporary / self._name(frame)
         with writing(self.path):
             file.write_bytes(data)
@@ -195,8 +208,8 @@ class PictureWriter:
         self.abort()
 
 
-def picture_notices(info: VideoInfo) -> Iterator[str]:
-    """What pictures cannot hold of a source, one line each."""
+def picture_notices(info: VideoInfo, suffix: str = ".png") -> Iterator[str]:
+    """What pictures that end in `suffix` cannot hold of a source, one line each."""
     if info.beside:
         dropped = ", ".join(info.beside)
         yield f"dropped, because pictures cannot hold it: {dropped}; a .mkv output keeps it"
@@ -206,9 +219,16 @@ def picture_notices(info: VideoInfo) -> Iterator[str]:
             f"pictures have square pixels, those of the source are {ratio.numerator}:"
             f"{ratio.denominator}: they look too {'narrow' if ratio > 1 else 'wide'}"
         )
+    if suffix != ".png" and info.picture_metadata:
+        yield METADATA_LOST
+    if suffix != ".png" and not info.picture_colour.profile:
+        unsaid = info.picture_colour.uncoded or wide(info.colour)
+        if unsaid:
+            yield f"TIFF output does not say what PNG would, and looks different: {unsaid}"
     if info.colour.hdr:
-        name = info.colour.hdr_name
-        yield f"pictures cannot say that their colours are HDR ({name}): viewers show them wrong"
+        hdr = f"HDR ({info.colour.hdr_name})"
+        can = "PNG says" if suffix == ".png" else "TIFF cannot say"
+        yield f"{can} that its colours are {hdr}, and most viewers show them wrong"
 
 
 def picture_encoder(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from vsrdb_cli.video.colour import BT709, TV, Colour
 from vsrdb_cli.video.hdr import Light
+from vsrdb_cli.video.picture_colour import PictureColour
 from vsrdb_cli.video.timing import Timeline
 from vsrdb_cli.words import count
 
@@ -108,6 +109,8 @@ class VideoInfo:
         timecode: the time of day of the first frame, such as 10:00:00:00.
         chapters: how many.
         pictures: file names, one per frame, where the source is pictures.
+        picture_colour: what pictures say of their colours that `colour` may not hold.
+        picture_metadata: what a single picture says of itself, as chunks of PNG.
         notices: what the reader changes or leaves out, one line each.
         assumed: what the file leaves open, and what it is taken for, one line each.
     """
@@ -144,6 +147,8 @@ class VideoInfo:
     timecode: str | None = None
     chapters: int = 0
     pictures: tuple[str, ...] = ()
+    picture_colour: PictureColour = field(default_factory=PictureColour)
+    picture_metadata: bytes = b""
     notices: tuple[str, ...] = ()
     assumed: tuple[str, ...] = ()
 

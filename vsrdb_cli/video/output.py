@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,11 +14,13 @@ from vsrdb_cli.video.encoders import Encoding, choose
 from vsrdb_cli.video.frame import FrameSink
 from vsrdb_cli.video.frame_encoder import check_asked
 from vsrdb_cli.video.images import (
+    METADATA_LOST,
     WRITTEN,
     PictureWriter,
     check_pictures,
     join_pictures,
     picture_notices,
+    written_suffix,
 )
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.join import join, segment_suffix
@@ -122,6 +124,15 @@ def settle_output(
     return FileOutput(path, info, scale, options, encoding, plan_streams(info, suffix), overwrite)
 
 
+def _picture_facts_lost(info: VideoInfo) -> Iterator[str]:
+    """What videos do not say of pictures, one line each."""
+    lost = info.picture_colour.uncoded
+    if lost:
+        yield f"{lost} is dropped, and colours look different; PNG output keeps it"
+    if info.picture_metadata:
+        yield METADATA_LOST
+
+
 @dataclass(frozen=True)
 class FileOutput(Output):
     """A video file."""
@@ -137,7 +148,8 @@ class FileOutput(Output):
     @property
     def notices(self) -> tuple[str, ...]:
         container = CONTAINERS[suffix_of(self.path)]
-        return (*self.encoding.notices, *muxing_notices(self.info, self.plans, container))
+        muxing = muxing_notices(self.info, self.plans, container)
+        return (*self.encoding.notices, *muxing, *_picture_facts_lost(self.info))
 
     @property
     def bit_depth(self) -> int:
@@ -195,11 +207,15 @@ class PicturesOutput(Output):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        return tuple(picture_notices(self.info))
+        return tuple(picture_notices(self.info, self._suffix))
 
     @property
     def description(self) -> str:
-        return "png"
+        return WRITTEN[self._suffix].codec
+
+    @property
+    def _suffix(self) -> str:
+        return written_suffix(self.path, self.info)
 
     def open(self) -> FrameSink:
         return PictureWriter(self.path, self.info, self.scale, overwrite=self.overwrite)
@@ -235,7 +251,7 @@ class StreamOutput(Output):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        return tuple(y4m_notices(self.info))
+        return (*y4m_notices(self.info), *_picture_facts_lost(self.info))
 
     @property
     def description(self) -> str:

@@ -9,29 +9,22 @@ from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
-
-from av.error import FFmpegError
+from typing import Self
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.alpha import Transparency
-from vsrdb_cli.video.colour import BT709, PC, TV, Colour, bit_depth
-from vsrdb_cli.video.container import main_video, open_input, reason
+from vsrdb_cli.video.colour import PC, SMPTE170M, bit_depth
+from vsrdb_cli.video.container import main_video, open_input
 from vsrdb_cli.video.conversion import ToRgb
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.images import SUFFIXES, picture_files, visible_files
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
-from vsrdb_cli.video.orientation import orientation_of, upright, upright_size
+from vsrdb_cli.video.picture import Picture
+from vsrdb_cli.video.picture_file import LITERAL_NAME, PictureFile, damaged, look_at
 from vsrdb_cli.video.probe import probe
-
-if TYPE_CHECKING:
-    from av.video.frame import VideoFrame
+from vsrdb_cli.words import count
 
 USUAL_RATE = Fraction(24)
-# FFmpeg would otherwise take a % in a name for a number.
-_LITERAL_NAME = {"pattern_type": "none"}
-# Pictures are sRGB whatever they were stored as; a video made of them is plain BT.709.
-_PICTURE_COLOUR = Colour(BT709, TV, 1, 1)
 _OPAQUE = "transparency (alpha) is dropped: the pictures become opaque"
 
 
@@ -58,18 +51,28 @@ class PictureReader:
         if not files:
             raise VideoError(
                 f"the folder {folder} holds no pictures ({', '.join(SUFFIXES)})",
-                hint="give a video file, or a folder of PNG, TIFF or JPEG pictures",
+                hint="give a video file, or a folder of such pictures",
             )
         _check_names(files)
         _check_numbers(files)
-        info = _info(folder, Kind.PICTURES, files, rate or USUAL_RATE)
+        looked = [look_at(file) for file in files]
+        pairs = list(zip(files, looked, strict=True))
+        info = _info(folder, Kind.PICTURES, files, rate or USUAL_RATE, looked[0])
         if rate is None:
             assumed = (
                 f"the pictures are taken to be {USUAL_RATE} frames a second; vsrdb restore has"
                 " --fps for another rate"
             )
             info = replace(info, assumed=(assumed,))
-        info = replace(info, bit_depth=_check_sizes(files, info))
+        info = replace(
+            info,
+            bit_depth=_check_sizes(pairs, info),
+            notices=(*info.notices, *_left_out(pairs)),
+        )
+        described = sum(bool(file.metadata) for file in looked)
+        if described:
+            notice = f"metadata (EXIF, XMP, text) of {count(described, 'picture')} left out"
+            info = replace(info, notices=(*info.notices, notice))
         left = len(visible_files(folder)) - len(files)
         if left:
             others = f"{left} other files" if left > 1 else "one other file"
@@ -80,7 +83,9 @@ class PictureReader:
     @classmethod
     def of_still(cls, path: Path, rate: Fraction | None) -> Self:
         """One picture file, as a video of one frame."""
-        return cls(_info(path, Kind.STILL, [path], rate or USUAL_RATE), [path])
+        file = look_at(path)
+        info = _info(path, Kind.STILL, [path], rate or USUAL_RATE, file)
+        return cls(replace(info, notices=(*info.notices, *_left_out([(path, file)]))), [path])
 
     def with_info(self, info: VideoInfo) -> Self:
         """A reader of the same pictures with another part wanted."""
@@ -101,18 +106,21 @@ class PictureReader:
         before, cut = self.info.frames_before, self.info.cut
         if last is None and cut is not None:
             last = cut.count
+        colour = self.info.converted_from or self.info.colour
         # What does not say its range is full, as JPEG and TIFF are: also where it is grey.
-        to_rgb = ToRgb(self.info.codec, replace(self.info.colour, range=PC), self.info.bit_depth)
-        transparent = Transparency()
+        colour = replace(colour, range=PC, matrix=SMPTE170M)
+        to_sdr = self.info.converted_from is not None
+        # Of no codec: pictures have their chroma in the middle, unless they say otherwise.
+        to_rgb = ToRgb("", colour, self.info.bit_depth, to_sdr=to_sdr)
+        transparency = Transparency()
         end = None if last is None else last + before
-        for index, file in islice(enumerate(self.files, -before), first + before, end):
-            picture = _decode(file)
+        for index, path in islice(enumerate(self.files, -before), first + before, end):
+            picture = Picture(path, look_at(path))
             if not self.info.transparent:
-                self.report.opaque_again += transparent(picture)
-            # Cameras write how they were held; neither PNG nor a video has that for each picture.
-            rgb = upright(to_rgb(picture), orientation_of(picture))
+                self.report.opaque_again += picture.is_transparent(transparency)
+            rgb = picture.rgb(to_rgb, self.info.bit_depth)
             if tuple(rgb.shape[1:]) != (self.info.height, self.info.width):
-                raise _other_size(file, rgb.shape[2], rgb.shape[1], self.info)
+                raise _other_size(path, rgb.shape[2], rgb.shape[1], self.info)
             yield Frame(rgb, index, 1)
             self.report.frames = max(0, index + 1)
 
@@ -127,9 +135,13 @@ class PictureReader:
     ) -> None: ...
 
 
-def _info(path: Path, kind: Kind, files: list[Path], rate: Fraction) -> VideoInfo:
+def _info(
+    path: Path, kind: Kind, files: list[Path], rate: Fraction, file: PictureFile
+) -> VideoInfo:
     first = probe(files[0])
-    height, width = upright_size(first.height, first.width, first.orientation)
+    picture = Picture(files[0], file)
+    height, width = picture.size
+    transparent = picture.is_transparent(Transparency())
     return replace(
         first,
         path=path,
@@ -146,13 +158,39 @@ def _info(path: Path, kind: Kind, files: list[Path], rate: Fraction) -> VideoInf
         duration_seconds=float(len(files) / rate),
         end_seconds=None,
         promised_seconds=None,
-        colour=_PICTURE_COLOUR,
+        colour=picture.colour,
         sample_aspect_ratio=None,
         interlaced=False,
+        transparent=transparent,
+        streams=(),
         pictures=tuple(file.name for file in files),
-        notices=(_OPAQUE,) if first.transparent else (),
+        picture_colour=file.colour,
+        picture_metadata=file.metadata if kind is Kind.STILL else b"",
+        notices=(_OPAQUE,) if transparent else (),
         assumed=(),
     )
+
+
+def _left_out(files: list[tuple[Path, PictureFile]]) -> Iterator[str]:
+    """What the files hold beside the pictures that are restored, one line each."""
+    others = [(path, file.others) for path, file in files if file.others]
+    if others:
+        where = others[0][0].name if len(others) == 1 else f"{len(others)} of the files"
+        number = count(sum(n for _, n in others), "further picture")
+        yield f"{number} in {where} left out: only the first of a file is restored"
+    auxiliary = sum(file.heif.auxiliary for _, file in files if file.heif)
+    if auxiliary:
+        yield f"{count(auxiliary, 'map')} of depth or brightness beside the pictures left out"
+    lost = sorted({file.lost for _, file in files if file.lost})
+    if lost:
+        yield f"the colour profile {', '.join(lost)} is not applied: colours may look different"
+    first = files[0][1].colour
+    odd = sum(file.colour != first for _, file in files)
+    if odd:
+        yield (
+            f"{count(odd, 'picture')} with another colour profile than the first one taken to"
+            " have its profile"
+        )
 
 
 def _check_names(files: list[Path]) -> None:
@@ -186,19 +224,22 @@ def _check_numbers(files: list[Path]) -> None:
             )
 
 
-def _check_sizes(files: list[Path], info: VideoInfo) -> int:
+def _check_sizes(files: list[tuple[Path, PictureFile]], info: VideoInfo) -> int:
     """Compare what the headers say; how a picture is held shows only when it is decoded.
 
     Returns:
         Bits of the deepest: 8 or 16.
     """
     deepest = info.bit_depth
-    for file in files:
-        with open_input(file, **_LITERAL_NAME) as container:
-            stream = main_video(container, file)
-            size = stream.width, stream.height
+    for path, file in files:
+        with open_input(path, **LITERAL_NAME) as container:
+            stream = main_video(container, path)
+            heif = file.heif
+            size = (heif.width, heif.height) if heif else (stream.width, stream.height)
+            if 0 in size:
+                raise damaged(path, "its size cannot be read")
             if size not in ((info.width, info.height), (info.height, info.width)):
-                raise _other_size(file, *size, info)
+                raise _other_size(path, *size, info)
             if stream.format is not None and bit_depth(stream.format) > 8:
                 deepest = 16
     return deepest
@@ -209,15 +250,3 @@ def _other_size(file: Path, width: int, height: int, info: VideoInfo) -> VideoEr
         f"{file} is {width}x{height}, but the first picture is {info.width}x{info.height}",
         hint="resize all pictures in the folder to one size",
     )
-
-
-def _decode(file: Path) -> VideoFrame:
-    with open_input(file, **_LITERAL_NAME) as container:
-        try:
-            for frame in container.decode(main_video(container, file)):
-                return frame
-        except FFmpegError as error:
-            raise VideoError(
-                f"{file} is damaged: {reason(error)}", hint="copy or create it again"
-            ) from error
-    raise VideoError(f"{file} contains no picture", hint="copy or create it again")

@@ -18,10 +18,12 @@ from vsrdb_cli.video.alpha import Transparency, announced
 from vsrdb_cli.video.colour import BT709, UNSPECIFIED, Colour, bit_depth, colour_of, is_grey, is_rgb
 from vsrdb_cli.video.container import Demuxer, codec_name, is_cover, main_video, open_input
 from vsrdb_cli.video.hdr import dynamic_metadata, light_of
+from vsrdb_cli.video.heif import heif_picture
 from vsrdb_cli.video.info import Kind, StreamInfo, VideoInfo
 from vsrdb_cli.video.interlace import Interlacing, look
 from vsrdb_cli.video.metadata import kept_metadata, timecode_of, title_of
 from vsrdb_cli.video.orientation import Orientation, is_right_angled, orientation_of
+from vsrdb_cli.video.picture_file import look_at
 from vsrdb_cli.video.survey import survey
 from vsrdb_cli.video.timing import output_time_base
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+_STILL = Interlacing(False, 0, 0, 0, 0, 0, 0)
 _TEXT = cast("int", Properties.TEXT_SUB.value)
 
 
@@ -46,14 +49,17 @@ def probe(path: Path) -> VideoInfo:
         assert time_base is not None
         frame = _first_frame(container, stream)
         if frame is None:
+            if _is_still(container, path):
+                look_at(path)  # knows more of what is wrong
             raise VideoError(
                 f"{path} contains no frame that can be decoded",
                 hint="the file is damaged or was cut off; copy or download it again",
             )
         context = stream.codec_context
         start_seconds = _start(container, stream, frame)
+        still = _is_still(container, path)
         times = survey(path)
-        interlacing = look(path)
+        interlacing = _STILL if still else look(path)
         orientation = orientation_of(frame)
         transparent = announced(stream) or Transparency()(frame)
         matrix = _said(frame.colorspace, context.colorspace)
@@ -68,7 +74,7 @@ def probe(path: Path) -> VideoInfo:
         )
         return VideoInfo(
             path=path,
-            kind=Kind.STILL if container.format.name.endswith("_pipe") else Kind.VIDEO,
+            kind=Kind.STILL if still else Kind.VIDEO,
             container=container.format.name,
             codec=codec_name(stream),
             pix_fmt=frame.format.name,
@@ -84,7 +90,7 @@ def probe(path: Path) -> VideoInfo:
             duration_seconds=None if times.seconds is None else float(times.seconds),
             end_seconds=_end_seconds(container, stream, start_seconds),
             promised_seconds=_promised_seconds(container, stream, start_seconds),
-            bit_depth=8 if bit_depth(frame.format) == 8 else 16,
+            bit_depth=8 if bit_depth(frame.format) <= 8 else 16,
             colour=colour,
             light=light_of(frame),
             sample_aspect_ratio=_sample_aspect_ratio(stream),
@@ -160,6 +166,12 @@ def describe(stream: Stream) -> StreamInfo:
         marks=tuple(str(mark.name) for mark in stream.disposition),
         remade=timecode or chapters,
     )
+
+
+def _is_still(container: InputContainer, path: Path) -> bool:
+    name = container.format.name
+    alone = name in ("image2", "ico") or name.endswith("_pipe")
+    return alone or heif_picture(path) is not None
 
 
 def _said(of_frame: int, of_stream: int) -> int:

@@ -10,11 +10,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from av.error import FFmpegError
+from av.video.format import VideoFormat
 
 from vsrdb_cli.errors import OptionError, VideoError
 from vsrdb_cli.options import Hdr
 from vsrdb_cli.video.alpha import Transparency
-from vsrdb_cli.video.colour import BT2020_NCL, HLG, PQ, SDR
+from vsrdb_cli.video.colour import BT2020_NCL, HLG, PQ, SDR, is_rgb
 from vsrdb_cli.video.container import Demuxer, main_video, open_input
 from vsrdb_cli.video.conversion import ToRgb
 from vsrdb_cli.video.damage import Ffv1Checksums, Holes
@@ -49,6 +50,8 @@ def open_source(
         VideoError: it cannot be read; nothing has been written by then.
         OptionError: a rate is given for what has times of its own.
     """
+    from vsrdb_cli.video.picture_colour import coded_primaries
+    from vsrdb_cli.video.picture_file import frames_of_animation, look_at
     from vsrdb_cli.video.picture_reader import PictureReader
     from vsrdb_cli.video.pipe import PIPE, PipeReader
 
@@ -57,21 +60,46 @@ def open_source(
         _refuse_rate(rate, "stdin")
         return PipeReader()
     if path.is_dir():
-        return PictureReader.of_folder(path, rate)
+        pictures = PictureReader.of_folder(path, rate)
+        return pictures.with_info(_for_hdr(pictures.info, hdr))
     info = probe(path)
     if info.kind is Kind.STILL:
-        return PictureReader.of_still(path, rate)
+        pictures = PictureReader.of_still(path, rate)
+        return pictures.with_info(_for_hdr(pictures.info, hdr))
     _refuse_rate(rate, str(path))
-    if info.colour.hdr and hdr is Hdr.REFUSE:
+    if info.container in ("gif", "apng"):
+        said = look_at(path).colour
+        info = replace(info, frame_count=frames_of_animation(path), picture_colour=said)
+        if said.profile:
+            primaries = coded_primaries(said.profile) or SDR.primaries
+            info = replace(info, colour=replace(info.colour, primaries=primaries))
+    return VideoReader(_for_hdr(info, hdr))
+
+
+def _for_hdr(info: VideoInfo, hdr: Hdr) -> VideoInfo:
+    """The source as its frames are to come out, if it is HDR.
+
+    Raises:
+        VideoError: it is, and nothing was said about that; or it cannot be converted.
+    """
+    if not info.colour.hdr or hdr is Hdr.KEEP:
+        return info
+    name = info.colour.hdr_name
+    kind = "HDR video" if info.kind is Kind.VIDEO else "an HDR picture"
+    convertible = not is_rgb(VideoFormat(info.pix_fmt))
+    if hdr is Hdr.REFUSE or not convertible:
+        why = (
+            "the network has not been trained on"
+            if hdr is Hdr.REFUSE
+            else "cannot be converted, since it is RGB already"
+        )
+        to_sdr = "--hdr sdr (converted to BT.709) or " if convertible else ""
         raise VideoError(
-            f"{path} is HDR video ({info.colour.hdr_name}), which the"
-            " network has not been trained on",
-            hint="add --hdr sdr (converted to BT.709) or --hdr keep (restored as it is, 10-bit"
+            f"{info.path} is {kind} ({name}), which {why}",
+            hint=f"add {to_sdr}--hdr keep (restored as it is, 10-bit"
             f" {'BT.2020' if info.colour.matrix == BT2020_NCL else 'HDR'} out)",
         )
-    if info.colour.hdr and hdr is Hdr.SDR:
-        info = replace(info, colour=SDR, converted_from=info.colour, light=Light())
-    return VideoReader(info)
+    return replace(info, colour=SDR, converted_from=info.colour, light=Light())
 
 
 def _refuse_rate(rate: Fraction | None, name: str) -> None:

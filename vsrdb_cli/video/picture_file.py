@@ -1,0 +1,246 @@
+"""What FFmpeg does not tell of a picture file: if it is whole, its colours, what else it holds."""
+
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from av.error import FFmpegError
+from PIL import Image, ImageCms, UnidentifiedImageError
+
+from vsrdb_cli.errors import VideoError
+from vsrdb_cli.video.container import main_video, open_input, reason
+from vsrdb_cli.video.heif import HeifPicture, heif_picture
+from vsrdb_cli.video.picture_colour import (
+    PictureColour,
+    gamma_chunks,
+    is_usable,
+    profile_name,
+    space_of,
+)
+from vsrdb_cli.video.picture_metadata import exif_of, metadata_chunks
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+    from torch import Tensor
+
+# Of large pictures and odd tags; what matters of a file is asked for here.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+# FFmpeg would otherwise take a % in a name for a number.
+LITERAL_NAME = {"pattern_type": "none"}
+# Of other formats Pillow counts something else, such as the layers of a PSD.
+_PAGED = ("TIFF", "MPO", "PNG", "GIF", "WEBP", "AVIF")
+# What Pillow's readers raise of damaged files.
+_UNREADABLE = (
+    *(OSError, SyntaxError, ValueError, EOFError, struct.error),
+    *(RuntimeError, TypeError, LookupError, OverflowError),
+)
+_JPEG_END = b"\xff\xd9"
+_STRICT = {"err_detect": "crccheck+bitstream+buffer+explode"}
+_EXR = b"\x76\x2f\x31\x01"
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFile:
+    """What is known of a picture file.
+
+    Attributes:
+        colour: as it says itself.
+        heif: how it is put together, where it is a HEIF file.
+        others: how many further pictures it holds: pages, frames, previews.
+        foreign: its profile is of grey or CMYK, so that `in_srgb` has to read it.
+        lost: a profile that nothing here can apply or keep, by its name.
+        metadata: as chunks of PNG.
+    """
+
+    colour: PictureColour
+    heif: HeifPicture | None
+    others: int
+    foreign: bool
+    lost: str
+    metadata: bytes
+
+
+def look_at(path: Path) -> PictureFile:
+    """Read a file's first picture as other programs do, and what stands beside it.
+
+    Raises:
+        VideoError: the file ends in the middle of the picture, or is damaged otherwise.
+    """
+    data = path.read_bytes()
+    heif = heif_picture(path)
+    image = _opened(path, data)
+    if image is None:
+        if data.startswith(_EXR) and not _exr_is_whole(data):
+            raise damaged(path, "parts of the picture are not in the file")
+        decode(path, heif, strict=True)
+        profile, gamma, others, foreign = b"", b"", 0, False
+        metadata = exif_of(heif.exif) if heif else b""
+    else:
+        with image:
+            if image.format == "WEBP" and getattr(image, "is_animated", False):
+                raise VideoError(
+                    f"{path} is an animated WebP, which FFmpeg cannot decode here",
+                    hint="convert it to an animated PNG first, which is restored as a video",
+                )
+            others = max(0, len(image.info.get("sizes", ())) - 1)  # of an icon
+            try:
+                if image.format in _PAGED:
+                    others = getattr(image, "n_frames", 1) - 1
+                image.load()
+            except _UNREADABLE as error:
+                if image.format not in ("JPEG", "MPO") or not _lacks_its_end_alone(image, data):
+                    raise damaged(path, str(error)) from error
+            profile = image.info.get("icc_profile") or b""
+            metadata = metadata_chunks(data, image)
+            gamma = gamma_chunks(data) if image.format == "PNG" else b""
+            foreign = (space_of(profile), image.mode) in (("GRAY", "L"), ("CMYK", "CMYK"))
+            foreign = foreign and is_usable(profile)
+    if heif is not None:
+        profile, others = heif.profile, heif.others
+    rgb = space_of(profile) == "RGB"
+    lost = profile_name(profile) if profile and not rgb and not foreign else ""
+    colour = PictureColour(profile if rgb else b"", gamma)
+    return PictureFile(colour, heif, others, foreign, lost, metadata)
+
+
+def frames_of_animation(path: Path) -> int | None:
+    """How many a GIF or PNG has, all looked at; FFmpeg shows what there is of a last one.
+
+    Raises:
+        VideoError: one is damaged or was cut off.
+    """
+    image = _opened(path, path.read_bytes())
+    if image is None:
+        return None
+    with image:
+        try:
+            number = int(getattr(image, "n_frames", 1))
+            for frame in range(number):
+                image.seek(frame)
+                image.load()
+        except _UNREADABLE as error:
+            raise damaged(path, str(error)) from error
+    return number
+
+
+def decode(
+    path: Path, heif: HeifPicture | None = None, *, strict: bool = False
+) -> list[VideoFrame]:
+    """A file's first picture, or its tiles and then its alpha.
+
+    Args:
+        strict: take for damage what could be passed over.
+
+    Raises:
+        VideoError: it cannot be decoded.
+    """
+    with open_input(path, **LITERAL_NAME) as container:
+        if heif is None:
+            streams = [main_video(container, path)]
+        else:
+            by_id = {stream.id: stream for stream in container.streams.video}
+            wanted = (*heif.tiles, *(() if heif.alpha is None else (heif.alpha,)))
+            streams = [by_id[item] for item in wanted if item in by_id]
+            if len(streams) < len(wanted):
+                raise damaged(path, "parts of the picture are not in the file")
+        if strict:
+            for stream in streams:
+                stream.codec_context.options = dict(_STRICT)
+        indices = [stream.index for stream in streams]
+        frames: dict[int, Any] = {}
+        try:
+            for packet in container.demux(*streams):
+                for frame in packet.decode():
+                    frames.setdefault(packet.stream.index, frame)
+                if len(frames) == len(streams):
+                    break
+        except FFmpegError as error:
+            raise damaged(path, reason(error)) from error
+    if len(frames) < len(indices):
+        raise damaged(path, "it contains no whole picture")
+    return [frames[index] for index in indices]
+
+
+def in_srgb(path: Path) -> Tensor:
+    """A picture with a profile of grey or CMYK as (3, H, W) uint8 sRGB, not yet upright.
+
+    Raises:
+        VideoError: it is damaged.
+    """
+    srgb = ImageCms.createProfile("sRGB")
+    try:
+        with Image.open(path) as image:
+            profile = io.BytesIO(image.info["icc_profile"])
+            shown = ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")
+    except (*_UNREADABLE, ImageCms.PyCMSError) as error:
+        raise damaged(path, str(error)) from error
+    return torch.from_numpy(np.array(shown)).permute(2, 0, 1).contiguous()
+
+
+def damaged(path: Path, why: str) -> VideoError:
+    """That a picture is not as it was written."""
+    return VideoError(
+        f"{path} is damaged or was cut off: {why}", hint="copy, download or create it again"
+    )
+
+
+def _opened(path: Path, data: bytes) -> Image.Image | None:
+    """By Pillow; None if it does not know the format."""
+    try:
+        # Zeros are what a disk or a card leaves where the rest was not written.
+        return Image.open(io.BytesIO(data.rstrip(b"\0") if _is_jpeg(data) else data))
+    except (UnidentifiedImageError, Image.DecompressionBombError):
+        return None
+    except _UNREADABLE as error:
+        raise damaged(path, str(error)) from error
+
+
+def _is_jpeg(data: bytes) -> bool:
+    return data.startswith(b"\xff\xd8\xff")
+
+
+def _lacks_its_end_alone(image: Image.Image, data: bytes) -> bool:
+    """Whether a JPEG that stops without its end mark has all of its picture nevertheless.
+
+    Then what follows does not matter. Of a progressive one scans may be missing without a trace.
+    """
+    if image.info.get("progressive"):
+        return False
+    body = data.rstrip(b"\0").rstrip(b"\xff")
+    shown = set()
+    for filler in (b"\x00", b"\x55", b"\xaa"):
+        padded = body + filler * (image.width * image.height + 1024) + _JPEG_END
+        try:
+            with Image.open(io.BytesIO(padded)) as padded_image:
+                shown.add(padded_image.tobytes())
+        except _UNREADABLE:
+            return False
+    return len(shown) == 1
+
+
+def _exr_is_whole(data: bytes) -> bool:
+    """Whether all parts of an OpenEXR picture lie within its file; FFmpeg leaves others black.
+
+    Source: "OpenEXR File Layout": attributes, an empty name, then where each part begins.
+    """
+    at = 8
+    try:
+        while data[at]:
+            at = data.index(0, data.index(0, at) + 1) + 1  # behind name and type
+            at += 4 + struct.unpack_from("<i", data, at)[0]
+        at += 1
+        end = first = struct.unpack_from("<Q", data, at)[0]
+        begins = struct.unpack_from(f"<{(first - at) // 8}Q", data, at)
+        for begin in begins:
+            end = max(end, begin + 8 + struct.unpack_from("<i", data, begin + 4)[0])
+        return bool(end <= len(data) and min(begins) >= first)
+    except (IndexError, ValueError, OverflowError, struct.error):
+        return False
