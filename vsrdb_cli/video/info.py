@@ -11,6 +11,7 @@ from pathlib import Path
 from vsrdb_cli.video.colour import BT709, TV, Colour
 from vsrdb_cli.video.hdr import Light
 from vsrdb_cli.video.timing import Timeline
+from vsrdb_cli.video.view import View
 from vsrdb_cli.words import count
 
 
@@ -94,6 +95,9 @@ class VideoInfo:
         sample_aspect_ratio: width of a pixel over its height; None if the file does not say.
         orientation: the display matrix's upper left part (a, b, c, d) in 1/65536, by which players
             turn or mirror the picture; None if they do not.
+        view: how it is shown where not flat.
+        captions: whether closed captions are in its pictures.
+        attached: what else is attached to its first frame and dropped, a few words each.
         interlaced: whether frames may be interlaced, so that each is looked at.
         transparent: whether it has an alpha channel that is used; it is left out.
         streams: all but the main video, in the order of the file.
@@ -126,6 +130,9 @@ class VideoInfo:
     light: Light = field(default_factory=Light)
     sample_aspect_ratio: Fraction | None = None
     orientation: tuple[int, int, int, int] | None = None
+    view: View = field(default_factory=View)
+    captions: bool = False
+    attached: tuple[str, ...] = ()
     interlaced: bool = False
     transparent: bool = False
     stream_index: int = 0
@@ -190,7 +197,9 @@ class VideoInfo:
             return tuple(streams)
         chapters = [count(self.chapters, "chapter")] if self.chapters else []
         timecode = [f"timecode {self.timecode}"] if self.timecode else []
-        return (*streams, *chapters, *timecode, *self.metadata)
+        captions = ["closed captions"] if self.captions else []
+        view = [str(self.view)] if self.view else []
+        return (*streams, *captions, *view, *chapters, *timecode, *self.metadata)
 
     @property
     def timeline(self) -> Timeline:
@@ -213,6 +222,8 @@ class ReadReport:
         deinterlaced: frames that were two half pictures of different moments.
         resized: frames of another size than the first.
         opaque_again: frames that were transparent in places, where the first was not.
+        captions: frames with closed captions, where the first had none.
+        attached: how many frames carried what no output holds, where the first did not; by name.
     """
 
     frames: int = 0
@@ -225,6 +236,8 @@ class ReadReport:
     deinterlaced: int = 0
     resized: int = 0
     opaque_again: int = 0
+    captions: int = 0
+    attached: dict[str, int] = field(default_factory=dict)
 
     @property
     def damaged(self) -> bool:
@@ -268,6 +281,10 @@ class ReadReport:
             (
                 self.opaque_again,
                 f"{count(self.opaque_again, 'frame')} transparent in places made opaque",
+            ),
+            *(
+                (amount, f"{words} of {count(amount, 'frame')} dropped")
+                for words, amount in self.attached.items()
             ),
         )
         return tuple(line for amount, line in lines if amount)

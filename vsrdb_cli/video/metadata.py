@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, cast
 
+from av.sidedata.sidedata import Type
+
 from vsrdb_cli.video.containers import container_of
+from vsrdb_cli.video.filters import side_data
 from vsrdb_cli.video.timing import ticks
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
     from av.stream import Stream
+    from av.video.frame import VideoFrame
 
     from vsrdb_cli.video.containers import Container
     from vsrdb_cli.video.info import VideoInfo
@@ -108,10 +112,12 @@ def copy_stream_metadata(source: Stream, target: Stream) -> None:
         target.metadata["handler_name"] = title
 
 
-def timecode_of(container: InputContainer, main: Stream) -> str | None:
+def timecode_of(container: InputContainer, main: Stream, first: VideoFrame) -> str | None:
     """The time of day of the first frame, from wherever the file has it."""
     others = [stream.metadata for stream in container.streams if stream.type == "data"]
-    for metadata in (main.metadata, *others, container.metadata):
+    # What MPEG-2 attaches to a frame counts pictures, mostly from 0.
+    own = first.metadata if Type.S12M_TIMECODE in side_data(first) else {}
+    for metadata in (main.metadata, *others, container.metadata, own):
         for key, value in metadata.items():
             if key.lower() == "timecode" and _TIMECODE.fullmatch(value):
                 return value

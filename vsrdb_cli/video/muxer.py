@@ -20,6 +20,7 @@ from vsrdb_cli.video.metadata import copy_stream_metadata, keeps_timecode, unusu
 from vsrdb_cli.video.stream_fates import StreamPlan, has_cover
 from vsrdb_cli.video.streams import SideStreams
 from vsrdb_cli.video.verify import Expected, Sounds, first_sounds, mismatches
+from vsrdb_cli.video.view import leave_one_way
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -66,6 +67,8 @@ class Muxer:
         if self._kind.iso:
             # Else a start later than 0 is rounded to a millisecond.
             settings["movie_timescale"] = str(min(info.time_base.denominator, LARGEST_TIMESCALE))
+        if info.view.held_by(self._kind):
+            settings["strict"] = "unofficial"  # else mp4 is told nothing of it
         self.container: OutputContainer = av.open(
             url(self._temporary), "w", format=self._kind.format, container_options=settings
         )
@@ -126,6 +129,8 @@ class Muxer:
         except FFmpegError as error:
             self._temporary.unlink(missing_ok=True)
             raise self._failure(error) from error
+        if self._kind.iso and self._info.view.held_by(self._kind):
+            leave_one_way(self._temporary)
         expected = Expected(frames, end_seconds - begin_seconds, sounds)
         wrong = list(mismatches(self._temporary, expected))
         if wrong:
@@ -167,6 +172,11 @@ def muxing_notices(
         yield (
             f"the timecode {info.timecode} is dropped: {kind.format} files cannot hold one at"
             f" {float(info.rate):.6g} frames a second; a .mkv output keeps it"
+        )
+    if info.view.held_by(kind) != info.view:
+        yield (
+            f"{info.view} is dropped: players of {kind.format} files are not told of it;"
+            f" a {'.mkv' if kind.iso and info.view.inverted else '.mp4 or .mkv'} output keeps it"
         )
     unusual = unusual_keys(info.metadata, kind)
     if unusual and has_cover(plans):

@@ -20,12 +20,13 @@ from vsrdb_cli.video.images import (
     join_pictures,
     picture_notices,
 )
-from vsrdb_cli.video.info import VideoInfo
+from vsrdb_cli.video.info import ReadReport, VideoInfo
 from vsrdb_cli.video.join import join, segment_suffix
 from vsrdb_cli.video.muxer import muxing_notices
 from vsrdb_cli.video.pipe import PIPE, PipeWriter, y4m_notices
 from vsrdb_cli.video.stream_fates import Fate, StreamPlan, plan_streams
 from vsrdb_cli.video.writer import VideoOnlyWriter, VideoWriter
+from vsrdb_cli.words import count
 
 OnCount = Callable[[int], None]
 OnLine = Callable[[str], None]
@@ -61,6 +62,12 @@ class Output(ABC):
     def fates(self) -> tuple[StreamPlan, ...]:
         """What becomes of the streams beside the video."""
         return tuple(StreamPlan(stream, Fate.DROP) for stream in self.info.streams)
+
+    def lost(self, read: ReadReport) -> tuple[str, ...]:
+        """What reading found that it does not hold, and `notices` did not tell; one line each."""
+        if not read.captions:
+            return ()
+        return (f"closed captions of {count(read.captions, 'frame')} dropped",)
 
     @abstractmethod
     def open(self) -> FrameSink:
@@ -145,6 +152,9 @@ class FileOutput(Output):
     @property
     def fates(self) -> tuple[StreamPlan, ...]:
         return self.plans
+
+    def lost(self, read: ReadReport) -> tuple[str, ...]:
+        return () if self.encoding.captions else super().lost(read)
 
     @property
     def description(self) -> str:

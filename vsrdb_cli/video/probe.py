@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -14,6 +14,7 @@ from av.stream import Discard
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.alpha import Transparency, announced
+from vsrdb_cli.video.attached import FRAME_TIMECODES, dropped, has_captions
 from vsrdb_cli.video.colour import BT709, UNSPECIFIED, Colour, bit_depth, colour_of, is_grey, is_rgb
 from vsrdb_cli.video.container import (
     AV_TIME_BASE,
@@ -23,11 +24,13 @@ from vsrdb_cli.video.container import (
     main_video,
     open_input,
 )
-from vsrdb_cli.video.hdr import dynamic_metadata, light_of
+from vsrdb_cli.video.filters import Attachments, side_data
+from vsrdb_cli.video.hdr import light_of
 from vsrdb_cli.video.info import Kind, StreamInfo, VideoInfo
 from vsrdb_cli.video.interlace import Interlacing, look
 from vsrdb_cli.video.metadata import kept_metadata, timecode_of, title_of
 from vsrdb_cli.video.orientation import Orientation, is_right_angled, orientation_of
+from vsrdb_cli.video.view import view_of
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -63,6 +66,10 @@ def probe(path: Path) -> VideoInfo:
         interlacing = look(path)
         orientation = orientation_of(frame)
         transparent = announced(stream) or Transparency()(frame)
+        attached = Attachments()(frame)
+        view, lost_view = view_of(side_data(frame))
+        losses = (*dropped(attached), *((lost_view,) if lost_view else ()))
+        timecode = timecode_of(container, stream, frame)
         matrix = _said(frame.colorspace, context.colorspace)
         colour = colour_of(
             matrix=matrix,
@@ -93,6 +100,9 @@ def probe(path: Path) -> VideoInfo:
             light=light_of(frame),
             sample_aspect_ratio=_sample_aspect_ratio(stream),
             orientation=orientation,
+            view=view,
+            captions=has_captions(attached),
+            attached=losses,
             interlaced=interlacing.possible,
             transparent=transparent,
             stream_index=stream.index,
@@ -100,14 +110,16 @@ def probe(path: Path) -> VideoInfo:
                 describe(other) for other in container.streams if other.index != stream.index
             ),
             metadata=kept_metadata(container),
-            timecode=timecode_of(container, stream),
+            timecode=timecode,
             chapters=len(container.chapters()),
             notices=tuple(
                 _notices(
                     interlacing,
                     orientation,
                     transparent=transparent,
-                    dynamic=dynamic_metadata(frame),
+                    attached=[
+                        words for words in losses if not (timecode and words == FRAME_TIMECODES)
+                    ],
                 )
             ),
             assumed=_assumed(frame, matrix, colour),
@@ -119,7 +131,7 @@ def _notices(
     orientation: Orientation | None,
     *,
     transparent: bool,
-    dynamic: str | None,
+    attached: Iterable[str],
 ) -> Iterator[str]:
     if interlacing.found:
         order = "top" if interlacing.top_first > interlacing.bottom_first else "bottom"
@@ -129,8 +141,8 @@ def _notices(
         )
     if transparent:
         yield "transparency (alpha) is dropped: the video becomes opaque"
-    if dynamic:
-        yield f"{dynamic} metadata is dropped: no encoder here writes it"
+    for words in attached:
+        yield f"{words} is dropped: no encoder here writes it"
     if orientation is not None and not is_right_angled(orientation):
         yield "the file rotates its picture by an odd angle, which few players support; kept as is"
 
