@@ -34,6 +34,7 @@ class StreamInfo:
         cover: an attached picture, shown as a file's cover and no video.
         text: subtitles that are text, which can be converted; others are pictures.
         marks: its dispositions ("default", "forced") by FFmpeg's names.
+        stranger: of another programme than the main video's.
         remade: a track of chapters or timecodes, which the output's container writes by itself.
     """
 
@@ -45,6 +46,7 @@ class StreamInfo:
     cover: bool = False
     text: bool = False
     marks: tuple[str, ...] = ()
+    stranger: bool = False
     remade: bool = False
 
     def __str__(self) -> str:

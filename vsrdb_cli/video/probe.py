@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -30,6 +31,7 @@ from vsrdb_cli.video.info import Kind, StreamInfo, VideoInfo
 from vsrdb_cli.video.interlace import Interlacing, look
 from vsrdb_cli.video.metadata import kept_metadata, timecode_of, title_of
 from vsrdb_cli.video.orientation import Orientation, is_right_angled, orientation_of
+from vsrdb_cli.video.programmes import strangers
 from vsrdb_cli.video.view import view_of
 
 if TYPE_CHECKING:
@@ -62,7 +64,10 @@ def probe(path: Path) -> VideoInfo:
                 hint="the file is damaged or was cut off; copy or download it again",
             )
         context = stream.codec_context
-        start_seconds = _start(container, stream, frame)
+        strange = frozenset[int]()
+        if container.format.name == "mpegts":
+            strange = strangers(path, stream.id)
+        start_seconds = _start(container, stream, frame, strange)
         interlacing = look(path)
         orientation = orientation_of(frame)
         transparent = announced(stream) or Transparency()(frame)
@@ -107,7 +112,9 @@ def probe(path: Path) -> VideoInfo:
             transparent=transparent,
             stream_index=stream.index,
             streams=tuple(
-                describe(other) for other in container.streams if other.index != stream.index
+                replace(describe(other), stranger=other.id in strange)
+                for other in container.streams
+                if other.index != stream.index
             ),
             metadata=kept_metadata(container),
             timecode=timecode,
@@ -202,12 +209,17 @@ def _first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame |
     return None
 
 
-def _start(container: InputContainer, stream: VideoStream, first: VideoFrame) -> Fraction:
+def _start(
+    container: InputContainer, stream: VideoStream, first: VideoFrame, strange: frozenset[int]
+) -> Fraction:
     """The file's own time to call 0, a whole number of video ticks.
 
     Streams that start late are moved forward together, so that nothing changes between them.
     A video that starts before 0 is moved too, since players hide such frames; sound that does
     so (an encoder's priming samples) is left alone, since containers say so in their own way.
+
+    Args:
+        strange: ids of streams that do not count: of other programmes.
     """
     time_base = stream.time_base
     assert time_base is not None
@@ -218,6 +230,7 @@ def _start(container: InputContainer, stream: VideoStream, first: VideoFrame) ->
         and other.start_time is not None
         and other.time_base is not None
         and not is_cover(other)
+        and other.id not in strange
     ]
     if first.pts is not None:
         starts.append(first.pts * time_base)

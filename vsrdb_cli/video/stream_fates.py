@@ -78,6 +78,9 @@ def has_cover(plans: tuple[StreamPlan, ...]) -> bool:
 
 
 def _plan(stream: StreamInfo, suffix: str, source: InputContainer) -> StreamPlan:
+    if stream.stranger:
+        notice = f"{stream} is left out: it belongs to another programme than the video"
+        return StreamPlan(stream, Fate.DROP, notice)
     if stream.remade:
         return StreamPlan(stream, Fate.REMAKE)
     if stream.type == "video" and not stream.cover:
