@@ -50,6 +50,7 @@ _ENCODERS = {
     UUID("2ca2de09-b517-47db-bb55-a4fe7fc2fc4e"),
 }
 _AFD_AS_CODED = 8
+_SHORTEST_SAYING = 8  # bytes; fewer are a mark of some encoder
 _CAMERA = UUID("17ee8c60-f84d-11d9-8cd6-0800200c9a66")
 
 
@@ -76,5 +77,6 @@ def _words(kind: int, data: bytes) -> str | None:
         owner = UUID(bytes=data[:16].ljust(16, b"\0"))
         if owner == _CAMERA:
             return "the camera's settings (AVCHD)"
-        return None if owner in _ENCODERS else f"user data {owner}"
+        mark = len(data) - len(owner.bytes) < _SHORTEST_SAYING
+        return None if mark or owner in _ENCODERS else f"user data {owner}"
     return _WORDS.get(kind, f"side data of FFmpeg's kind {kind}")

@@ -34,6 +34,7 @@ class StreamInfo:
         cover: an attached picture, shown as a file's cover and no video.
         text: subtitles that are text, which can be converted; others are pictures.
         marks: its dispositions ("default", "forced") by FFmpeg's names.
+        tags: what else is said of it, by the names of the tags.
         stranger: of another programme than the main video's.
         remade: a track of chapters or timecodes, which the output's container writes by itself.
     """
@@ -46,6 +47,7 @@ class StreamInfo:
     cover: bool = False
     text: bool = False
     marks: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
     stranger: bool = False
     remade: bool = False
 
@@ -102,6 +104,7 @@ class VideoInfo:
         attached: what else is attached to its first frame and dropped, a few words each.
         interlaced: whether frames may be interlaced, so that each is looked at.
         transparent: whether it has an alpha channel that is used; it is left out.
+        main: what is told of the main video as of any stream; None where it is no stream's.
         streams: all but the main video, in the order of the file.
         metadata: what the file says of itself: title, artist and the like.
         timecode: the time of day of the first frame, such as 10:00:00:00.
@@ -138,6 +141,7 @@ class VideoInfo:
     interlaced: bool = False
     transparent: bool = False
     stream_index: int = 0
+    main: StreamInfo | None = None
     streams: tuple[StreamInfo, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     timecode: str | None = None

@@ -24,7 +24,7 @@ from vsrdb_cli.video.info import ReadReport, VideoInfo
 from vsrdb_cli.video.join import join, segment_suffix
 from vsrdb_cli.video.muxer import muxing_notices
 from vsrdb_cli.video.pipe import PIPE, PipeWriter, y4m_notices
-from vsrdb_cli.video.stream_fates import Fate, StreamPlan, plan_streams
+from vsrdb_cli.video.stream_fates import Fate, StreamPlan, plan_streams, unsaid
 from vsrdb_cli.video.writer import VideoOnlyWriter, VideoWriter
 from vsrdb_cli.words import count
 
@@ -142,8 +142,10 @@ class FileOutput(Output):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        container = CONTAINERS[suffix_of(self.path)]
-        return (*self.encoding.notices, *muxing_notices(self.info, self.plans, container))
+        suffix = suffix_of(self.path)
+        said = unsaid(self.info.main, suffix) if self.info.main else ()
+        of_file = muxing_notices(self.info, self.plans, CONTAINERS[suffix])
+        return (*self.encoding.notices, *said, *of_file)
 
     @property
     def bit_depth(self) -> int:

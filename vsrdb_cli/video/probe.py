@@ -29,7 +29,7 @@ from vsrdb_cli.video.filters import Attachments, side_data
 from vsrdb_cli.video.hdr import light_of
 from vsrdb_cli.video.info import Kind, StreamInfo, VideoInfo
 from vsrdb_cli.video.interlace import Interlacing, look
-from vsrdb_cli.video.metadata import kept_metadata, timecode_of, title_of
+from vsrdb_cli.video.metadata import kept_metadata, tags_of, timecode_of, title_of
 from vsrdb_cli.video.orientation import Orientation, is_right_angled, orientation_of
 from vsrdb_cli.video.programmes import strangers
 from vsrdb_cli.video.view import view_of
@@ -111,6 +111,7 @@ def probe(path: Path) -> VideoInfo:
             interlaced=interlacing.possible,
             transparent=transparent,
             stream_index=stream.index,
+            main=describe(stream),
             streams=tuple(
                 replace(describe(other), stranger=other.id in strange)
                 for other in container.streams
@@ -179,6 +180,7 @@ def describe(stream: Stream) -> StreamInfo:
         cover=stream.type == "video" and is_cover(stream),
         text=codec is not None and stream.type == "subtitle" and bool(codec.properties & _TEXT),
         marks=tuple(str(mark.name) for mark in stream.disposition),
+        tags=tags_of(stream),
         remade=timecode or chapters,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TYPE_CHECKING
@@ -52,17 +53,25 @@ def plan_streams(info: VideoInfo, suffix: str) -> tuple[StreamPlan, ...]:
 
 
 def _with_marks(plan: StreamPlan, suffix: str) -> StreamPlan:
-    """The plan, with a word on marks that are lost."""
+    """The plan, with a word on what is said of the stream and lost."""
     if plan.fate not in (Fate.COPY, Fate.CONVERT) or plan.stream.cover:
         return plan
-    lost = _lost_marks(plan.stream, suffix)
-    if not lost:
-        return plan
-    keepers = [s for s in WIDE if s != suffix and not _lost_marks(plan.stream, s)]
-    notice = f"{plan.stream} is no longer marked as {', '.join(lost)} in {suffix} files"
-    if keepers:
-        notice += f"; a {' or '.join(keepers)} output keeps it"
-    return replace(plan, notice=f"{plan.notice}; {notice}" if plan.notice else notice)
+    notices = [plan.notice] if plan.notice else []
+    return replace(plan, notice="; ".join([*notices, *unsaid(plan.stream, suffix)]) or None)
+
+
+def unsaid(stream: StreamInfo, suffix: str) -> Iterator[str]:
+    """What is said of a stream that a container does not hold of it, one line each."""
+    marks = _lost_marks(stream, suffix)
+    if marks:
+        keepers = [s for s in WIDE if s != suffix and not _lost_marks(stream, s)]
+        kept = f"; a {' or '.join(keepers)} output keeps it" if keepers else ""
+        yield f"{stream} is no longer marked as {', '.join(marks)} in {suffix} files{kept}"
+    if stream.tags and not CONTAINERS[suffix].tags:
+        yield (
+            f"tags of {stream} are dropped ({', '.join(stream.tags)}): {suffix} files do not hold"
+            " them; a .mkv output keeps them"
+        )
 
 
 def _lost_marks(stream: StreamInfo, suffix: str) -> list[str]:
@@ -79,8 +88,8 @@ def has_cover(plans: tuple[StreamPlan, ...]) -> bool:
 
 def _plan(stream: StreamInfo, suffix: str, source: InputContainer) -> StreamPlan:
     if stream.stranger:
-        notice = f"{stream} is left out: it belongs to another programme than the video"
-        return StreamPlan(stream, Fate.DROP, notice)
+        other = f"{stream} is left out: it belongs to another programme than the video"
+        return StreamPlan(stream, Fate.DROP, other)
     if stream.remade:
         return StreamPlan(stream, Fate.REMAKE)
     if stream.type == "video" and not stream.cover:
