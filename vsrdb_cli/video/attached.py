@@ -24,6 +24,7 @@ _MEANINGLESS = (
     *(Type.DETECTION_BBOXES, Type.GOP_TIMECODE, Type.SKIP_SAMPLES, Type.REPLAYGAIN),
     *(Type.MATRIXENCODING, Type.DOWNMIX_INFO, Type.AUDIO_SERVICE_TYPE),
 )
+FURTHER_VIEWS = "all views but the first (multiview)"
 FRAME_TIMECODES = "timecodes of single frames"
 _SILENT = {kind.value for kind in (*_CARRIED, *_MEANINGLESS)}
 _WORDS = {
@@ -38,7 +39,7 @@ _WORDS = {
     Type.AMBIENT_VIEWING_ENVIRONMENT.value: "ambient viewing environment",
     Type.FILM_GRAIN_PARAMS.value: "film grain",
     28: "LCEVC enhancement",
-    29: "further views (multiview)",
+    29: FURTHER_VIEWS,
     30: "3D reference displays",
     31: "EXIF",
     32: "HDR metadata (SMPTE 2094-50)",

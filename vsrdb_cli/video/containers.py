@@ -85,7 +85,7 @@ CONTAINERS: Mapping[str, Container] = {
         audio=_words("aac mp3 mp2 ac3 eac3 alac pcm_mulaw pcm_alaw"),
         pcm=True,
         text="mov_text",
-        subtitles=_words("mov_text"),
+        subtitles=_words("mov_text eia_608"),
         marks=_words("default"),
         keys=_words(
             "title artist album date comment genre copyright location creation_time make model"

@@ -14,6 +14,8 @@ from vsrdb_cli.video.timing import Timeline
 from vsrdb_cli.video.view import View
 from vsrdb_cli.words import count
 
+CHAPTER_PICTURES = "timed_thumbnails"  # FFmpeg's mark of their track, which is no cover
+
 
 class Kind(Enum):
     """What the source is on disk."""

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, cast
 
 from av.codec.codec import Properties
 from av.error import FFmpegError
-from av.stream import Discard
+from av.stream import Discard, Disposition
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.alpha import Transparency, announced
-from vsrdb_cli.video.attached import FRAME_TIMECODES, dropped, has_captions
+from vsrdb_cli.video.attached import FRAME_TIMECODES, FURTHER_VIEWS, dropped, has_captions
 from vsrdb_cli.video.colour import BT709, UNSPECIFIED, Colour, bit_depth, colour_of, is_grey, is_rgb
 from vsrdb_cli.video.container import (
     AV_TIME_BASE,
@@ -27,7 +27,7 @@ from vsrdb_cli.video.container import (
 )
 from vsrdb_cli.video.filters import Attachments, side_data
 from vsrdb_cli.video.hdr import light_of
-from vsrdb_cli.video.info import Kind, StreamInfo, VideoInfo
+from vsrdb_cli.video.info import CHAPTER_PICTURES, Kind, StreamInfo, VideoInfo
 from vsrdb_cli.video.interlace import Interlacing, look
 from vsrdb_cli.video.metadata import kept_metadata, tags_of, timecode_of, title_of
 from vsrdb_cli.video.orientation import Orientation, is_right_angled, orientation_of
@@ -74,6 +74,8 @@ def probe(path: Path) -> VideoInfo:
         attached = Attachments()(frame)
         view, lost_view = view_of(side_data(frame))
         losses = (*dropped(attached), *((lost_view,) if lost_view else ()))
+        if stream.disposition & Disposition.multilayer and FURTHER_VIEWS not in losses:
+            losses = (*losses, FURTHER_VIEWS)
         timecode = timecode_of(container, stream, frame)
         matrix = _said(frame.colorspace, context.colorspace)
         colour = colour_of(
@@ -171,15 +173,17 @@ def describe(stream: Stream) -> StreamInfo:
     timecode = stream.type == "data" and "timecode" in stream.metadata
     # mp4 and mov keep chapters in a track that FFmpeg reads by itself and then hides.
     chapters = stream.type == "data" and stream.discard is Discard.all
+    # That it has several views is told of the pictures.
+    marks = tuple(str(m.name) for m in stream.disposition if m is not Disposition.multilayer)
     return StreamInfo(
         index=stream.index,
         type=stream.type,
         codec=codec_name(stream),
         language=stream.metadata.get("language", ""),
         title=title_of(stream),
-        cover=stream.type == "video" and is_cover(stream),
+        cover=stream.type == "video" and is_cover(stream) and CHAPTER_PICTURES not in marks,
         text=codec is not None and stream.type == "subtitle" and bool(codec.properties & _TEXT),
-        marks=tuple(str(mark.name) for mark in stream.disposition),
+        marks=marks,
         tags=tags_of(stream),
         remade=timecode or chapters,
     )

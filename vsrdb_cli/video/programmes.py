@@ -71,7 +71,7 @@ def _packets(path: Path) -> Iterator[bytes]:
         data = file.read(_LOOK_BYTES)
     for step in _STEPS:
         for first in range(step):
-            if all(data[first + n * step : first + n * step + 1] == b"\x47" for n in range(_IN_A_ROW)):
+            if data[first : first + _IN_A_ROW * step : step] == bytes([_SYNC]) * _IN_A_ROW:
                 for begin in range(first, len(data) - _PACKET + 1, step):
                     if data[begin] == _SYNC:
                         yield data[begin : begin + _PACKET]

@@ -13,14 +13,14 @@ from av.error import FFmpegError
 
 from vsrdb_cli.video.container import open_input
 from vsrdb_cli.video.containers import CONTAINERS, WIDE, Container
-from vsrdb_cli.video.info import StreamInfo, VideoInfo
+from vsrdb_cli.video.info import CHAPTER_PICTURES, StreamInfo, VideoInfo
 from vsrdb_cli.video.metadata import held_language
 
 if TYPE_CHECKING:
     from av.container import InputContainer
 
 # Text with fonts, colours and places on the picture, which the others hold little of.
-_STYLED = {"ass", "ssa"}
+_STYLED = {"ass": ".mkv", "ssa": ".mkv", "eia_608": ".mov"}  # and what keeps them
 COVERS = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
 
 
@@ -87,13 +87,11 @@ def has_cover(plans: tuple[StreamPlan, ...]) -> bool:
 
 
 def _plan(stream: StreamInfo, suffix: str, source: InputContainer) -> StreamPlan:
-    if stream.stranger:
-        other = f"{stream} is left out: it belongs to another programme than the video"
-        return StreamPlan(stream, Fate.DROP, other)
+    left_out = _left_out(stream)
+    if left_out:
+        return StreamPlan(stream, Fate.DROP, left_out)
     if stream.remade:
         return StreamPlan(stream, Fate.REMAKE)
-    if stream.type == "video" and not stream.cover:
-        return StreamPlan(stream, Fate.DROP, f"{stream} is dropped: only one video is restored")
     attached = stream.type == "attachment" or (stream.cover and stream.codec in COVERS)
     if attached and CONTAINERS[suffix].attachments:
         return StreamPlan(stream, Fate.ATTACH)
@@ -103,9 +101,10 @@ def _plan(stream: StreamInfo, suffix: str, source: InputContainer) -> StreamPlan
         codec = CONTAINERS[suffix].text
         notice = None
         if stream.codec in _STYLED:
-            notice = f"{stream} becomes {codec}, which keeps little of its styling"
-            if suffix != ".mkv":
-                notice += "; a .mkv output keeps it"
+            notice = (
+                f"{stream} becomes {codec}, which keeps little of its styling;"
+                f" a {_STYLED[stream.codec]} output keeps it"
+            )
         return StreamPlan(stream, Fate.CONVERT, notice)
     others = [s for s in (*WIDE, ".mov") if s != suffix and _keeps(stream, s, source)]
     keepers = [s for s in others if s in WIDE] or others
@@ -117,6 +116,17 @@ def _plan(stream: StreamInfo, suffix: str, source: InputContainer) -> StreamPlan
             f" a {' or '.join(keepers)} output keeps it"
         )
     return StreamPlan(stream, Fate.DROP, notice)
+
+
+def _left_out(stream: StreamInfo) -> str | None:
+    """Why a stream goes into no kind of file, in one line."""
+    if stream.stranger:
+        return f"{stream} is left out: it belongs to another programme than the video"
+    if CHAPTER_PICTURES in stream.marks:
+        return f"{stream} is dropped: vsrdb writes no pictures of chapters"
+    if stream.type == "video" and not stream.cover:
+        return f"{stream} is dropped: only one video is restored"
+    return None
 
 
 def _keeps(stream: StreamInfo, suffix: str, source: InputContainer) -> bool:

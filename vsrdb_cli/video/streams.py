@@ -141,6 +141,8 @@ class SideStreams:
         """Write all that is left; sound may go on after the last picture."""
         while self._targets and self._fill():
             self._mux(self._ready.popleft())
+        for index, converter in self._converters.items():
+            self._write_texts(index, converter.finish())
         self._write_before()
         if not self._hides:
             # What begins before the first picture cannot stand before 0: all is moved for it, by
@@ -162,7 +164,12 @@ class SideStreams:
             for index, number in sorted(copied.holes.items())
             if number
         )
-        return dropped + missing
+        unconverted = tuple(
+            f"{count(converter.lost, 'text')} of {streams[index]} could not be converted"
+            for index, converter in sorted(self._converters.items())
+            if converter.lost
+        )
+        return dropped + missing + unconverted
 
     def close(self) -> None:
         """Close the source."""
@@ -219,7 +226,10 @@ class SideStreams:
             packet.dts = packet.pts
         if self._before and _seconds(packet) >= 0:
             self._write_before()
-        if self._is_cover(index) or self._cut(packet):
+        converter = self._converters.get(index)
+        if converter is not None and converter.late:
+            self._write_texts(index, converter(packet))
+        elif self._is_cover(index) or self._cut(packet):
             self._write(packet)
 
     def _write_before(self) -> None:
@@ -230,12 +240,25 @@ class SideStreams:
 
     def _write(self, packet: Packet[Any]) -> None:
         index = packet.stream.index
+        if index in self._converters:
+            self._write_texts(index, self._converters[index](packet))
+        else:
+            self._put(index, packet)
+
+    def _write_texts(self, index: int, texts: Iterator[Packet[Any]]) -> None:
+        """Write converted texts, as far as they belong to the wanted part."""
         try:
-            if index in self._converters:
-                converted = self._converters[index](packet)
-                if converted is None:
-                    return
-                packet = converted
+            for text in texts:
+                text.stream = self._source.streams[index]
+                if not self._converters[index].late or self._cut(text):
+                    self._put(index, text)
+        except FFmpegError as error:
+            if isinstance(error, OSError):
+                raise
+            self.copied.damaged[index] += 1
+
+    def _put(self, index: int, packet: Packet[Any]) -> None:
+        try:
             self._rise(index, packet)
             packet.stream = self._targets[index]
             if packet.pts is not None:
