@@ -32,7 +32,7 @@ from vsrdb_cli.video.interlace import Interlacing, look
 from vsrdb_cli.video.metadata import kept_metadata, tags_of, timecode_of, title_of
 from vsrdb_cli.video.orientation import Orientation, is_right_angled, orientation_of
 from vsrdb_cli.video.programmes import strangers
-from vsrdb_cli.video.view import view_of
+from vsrdb_cli.video.view import crop_of, view_of
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -73,6 +73,7 @@ def probe(path: Path) -> VideoInfo:
         transparent = announced(stream) or Transparency()(frame)
         attached = Attachments()(frame)
         view, lost_view = view_of(side_data(frame))
+        view = replace(view, crop=crop_of(stream))
         losses = (*dropped(attached), *((lost_view,) if lost_view else ()))
         if stream.disposition & Disposition.multilayer and FURTHER_VIEWS not in losses:
             losses = (*losses, FURTHER_VIEWS)

@@ -1,6 +1,6 @@
-"""Video that is not shown flat: around the viewer, or with a picture for each eye.
+"""Video that is not shown as it is coded: around the viewer, an eye in each half, or cropped.
 
-FFmpeg's muxers take both from a stream they copy, and PyAV hands over nothing else. So a stream is
+FFmpeg's muxers take that from a stream they copy, and PyAV hands over nothing else. So a stream is
 copied that holds nothing but a header, made here, and is then told what its packets will be.
 """
 
@@ -9,12 +9,15 @@ from __future__ import annotations
 import io
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import av
+from av.error import FFmpegError
 from av.sidedata.sidedata import Type
+
+from vsrdb_cli.video.ebml import element, elements, number
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +42,8 @@ _OTHER_PROJECTIONS = {3: "half equirectangular", 4: "rectilinear", 5: "fisheye"}
 _INVERTED = 1  # AV_STEREO3D_FLAG_INVERT
 _DEGREE = 1 << 16
 
+# Matroska's elements of what is cropped: left, right, top, bottom.
+_CROPS = ("54CC", "54DD", "54BB", "54AA")
 # Matroska's names of codecs, and its StereoMode by AVStereo3DType and whether the right is first.
 _MATROSKA = {
     **{"h264": b"V_MPEG4/ISO/AVC", "hevc": b"V_MPEGH/ISO/HEVC", "av1": b"V_AV1"},
@@ -56,7 +61,7 @@ _COPIED = (
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How a picture is to be shown, where not flat.
+    """How a picture is to be shown, where not flat and whole.
 
     Attributes:
         packing: of two eyes' pictures in one, by FFmpeg's number; None where there is one.
@@ -65,6 +70,7 @@ class View:
         pose: yaw, pitch and roll in 1/65536 degree.
         bounds: left, top, right, bottom: what is missing of the whole, in parts of 2**32.
         padding: around each face of a cube, in pixels.
+        crop: pixels not shown at the left, right, top and bottom.
     """
 
     packing: int | None = None
@@ -73,6 +79,7 @@ class View:
     pose: tuple[int, int, int] = (0, 0, 0)
     bounds: tuple[int, int, int, int] = (0, 0, 0, 0)
     padding: int = 0
+    crop: tuple[int, int, int, int] = (0, 0, 0, 0)
 
     def __bool__(self) -> bool:
         return self != View()
@@ -80,14 +87,16 @@ class View:
     def __str__(self) -> str:
         eyes = "" if self.packing is None else f"3D (both eyes {_PACKED[self.packing]})"
         around = "" if self.projection is None else f"360 degrees ({_PROJECTIONS[self.projection]})"
-        return " and ".join(words for words in (around, eyes) if words)
+        less = "a crop of {} + {} columns and {} + {} lines".format(*self.crop)
+        crop = less if any(self.crop) else ""
+        return " and ".join(words for words in (around, eyes, crop) if words)
 
     def held_by(self, container: Container) -> View:
         """As much of it as a container says so that players understand."""
         if container.format == "mov":  # FFmpeg writes half of Apple's own way
-            return View()
+            return View(crop=self.crop)
         if container.iso and self.inverted:
-            return View(None, False, self.projection, self.pose, self.bounds, self.padding)
+            return replace(self, packing=None, inverted=False)
         return self
 
     def x264_params(self) -> list[str]:
@@ -121,6 +130,24 @@ def view_of(attached: Mapping[Type, bytes]) -> tuple[View, str | None]:
     return view, " and ".join(lost) or None
 
 
+def crop_of(stream: VideoStream) -> tuple[int, int, int, int]:
+    """Pixels that a file says are not to be shown: at the left, right, top and bottom.
+
+    PyAV does not tell, but FFmpeg copies it into the header of a Matroska file.
+    """
+    copy = io.BytesIO()
+    try:
+        with av.open(copy, "w", format="matroska") as trial:
+            trial.add_stream_from_template(stream, opaque=True)
+            trial.start_encoding()
+    except (FFmpegError, ValueError):  # not a codec that Matroska holds
+        return 0, 0, 0, 0
+    video = elements(copy.getvalue(), "18538067", "1654AE6B", "AE", "E0")
+    said = {name: int.from_bytes(value) for name, value in video if name in _CROPS}
+    left, right, top, bottom = (said.get(name, 0) for name in _CROPS)
+    return left, right, top, bottom
+
+
 def add_stream_to_view(
     container: OutputContainer, codec: str, view: View, like: VideoCodecContext, scale: Fraction
 ) -> VideoStream:
@@ -131,7 +158,7 @@ def add_stream_to_view(
         like: of the opened encoder, or of the stream that packets come from.
         scale: HR pixels for each pixel of `view`.
     """
-    with av.open(io.BytesIO(_matroska(codec, view, scale))) as header:
+    with av.open(io.BytesIO(_matroska(codec, view, like, scale))) as header:
         stream: VideoStream = container.add_stream_from_template(
             header.streams.video[0], opaque=True
         )
@@ -167,11 +194,13 @@ def leave_one_way(path: Path) -> None:
             place += max(size, 8)
 
 
-def _matroska(codec: str, view: View, scale: Fraction) -> bytes:
+def _matroska(codec: str, view: View, like: VideoCodecContext, scale: Fraction) -> bytes:
     """A file of one video track without a picture."""
-    video = _number("B0", 16) + _number("BA", 16)
+    video = number("B0", like.width) + number("BA", like.height)
     if view.packing is not None:
-        video += _number("53B8", _STEREO_MODE[view.packing, view.inverted])
+        video += number("53B8", _STEREO_MODE[view.packing, view.inverted])
+    for name, pixels in zip(_CROPS, view.crop, strict=True):
+        video += number(name, round(pixels * scale))
     if view.projection is not None:
         cubemap = view.projection == _CUBEMAP
         left, top, right, bottom = view.bounds
@@ -181,34 +210,24 @@ def _matroska(codec: str, view: View, scale: Fraction) -> bytes:
             if cubemap
             else struct.pack(">5I", 0, top, bottom, left, right)
         )
-        video += _element(
+        video += element(
             "7670",
-            _number("7671", 2 if cubemap else 1),
-            _element("7672", private),
+            number("7671", 2 if cubemap else 1),
+            element("7672", private),
             *(
-                _element(name, struct.pack(">f", angle / _DEGREE))
+                element(name, struct.pack(">f", angle / _DEGREE))
                 for name, angle in zip(("7673", "7674", "7675"), view.pose, strict=True)
             ),
         )
-    track = _element(
+    track = element(
         "AE",
-        *(_number("D7", 1), _number("73C5", 1), _number("83", 1)),
-        _element("86", _MATROSKA[codec]),
-        _element("E0", video),
+        *(number("D7", 1), number("73C5", 1), number("83", 1)),
+        element("86", _MATROSKA[codec]),
+        element("E0", video),
     )
-    return _element("1A45DFA3", _element("4282", b"matroska")) + _element(
+    return element("1A45DFA3", element("4282", b"matroska")) + element(
         "18538067",
-        _element("1549A966", _number("2AD7B1", 1_000_000)),
-        _element("1654AE6B", track),
-        _element("1F43B675", _number("E7", 0)),
+        element("1549A966", number("2AD7B1", 1_000_000)),
+        element("1654AE6B", track),
+        element("1F43B675", number("E7", 0)),
     )
-
-
-def _element(name: str, *content: bytes) -> bytes:
-    """EBML: a name in hex, a length, and what it holds."""
-    whole = b"".join(content)
-    return bytes.fromhex(name) + (1 << 56 | len(whole)).to_bytes(8) + whole
-
-
-def _number(name: str, value: int) -> bytes:
-    return _element(name, value.to_bytes(max(1, (value.bit_length() + 7) // 8)))
