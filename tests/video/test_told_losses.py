@@ -2,12 +2,14 @@
 
 import struct
 import subprocess
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import full_clips
 import pytest
 from av.sidedata.sidedata import Type
+from av.stream import Discard
 from probing import ffprobe
 
 from vsrdb_cli.errors import VideoError
@@ -191,6 +193,87 @@ def test_pictures_of_chapters_are_no_second_video_and_no_cover(tmp_path, target,
     report = restored(source, tmp_path / target, segment_seconds=segment_seconds)
     assert "video #1 mjpeg und is dropped: vsrdb writes no pictures of chapters" in report.notices
     assert [stream["codec_name"] for stream in ffprobe(tmp_path / target)["streams"]] == ["h264"]
+
+
+@pytest.fixture(scope="module")
+def action_camera(tmp_path_factory):
+    """Measurements in a track of their own, a second each, as GoPro's cameras write them."""
+    folder = tmp_path_factory.mktemp("gpmd")
+    (folder / "klv").write_bytes(b"any")
+    clip(
+        folder / "any.ts",
+        "-f",
+        "data",
+        "-i",
+        folder / "klv",
+        "-map",
+        "0",
+        "-map",
+        "1",
+        "-c:d",
+        "copy",
+    )
+    tagged = ("-tag:d", "gpmd", "-metadata:s:d", "handler_name=GoPro MET")
+    ffmpeg("-i", folder / "any.ts", "-map", "0", "-c", "copy", *tagged, folder / "zero.mp4")
+    with (
+        av.open(str(folder / "zero.mp4")) as source,
+        av.open(str(folder / "in.mp4"), "w") as output,
+    ):
+        video = output.add_stream("libx264", rate=25)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        data = output.add_stream_from_template(source.streams[1])
+        data.time_base = Fraction(1, 1000)
+        for index in range(50):
+            frame = av.VideoFrame(64, 48, "yuv420p")
+            frame.pts = index
+            output.mux(video.encode(frame))
+            if index % 25 == 0:
+                packet = av.Packet(b"DEVC" + bytes([index] * 60))
+                packet.pts = packet.dts = index * 40
+                packet.duration, packet.time_base, packet.stream = 1000, data.time_base, data
+                output.mux(packet)
+        output.mux(video.encode(None))
+    return folder
+
+
+def measurements(path):
+    with av.open(str(path)) as container:
+        (stream,) = (stream for stream in container.streams if stream.type == "data")
+        stream.discard = Discard.default
+        return [
+            (packet.pts * packet.time_base, packet.duration * packet.time_base, bytes(packet))
+            for packet in container.demux(stream)
+            if packet.size
+        ]
+
+
+@pytest.mark.parametrize("segment_seconds", [10, 0.8])
+@pytest.mark.parametrize("target", ["out.mp4", "out.mov"])
+def test_measurements_of_an_action_camera_are_copied(
+    tmp_path, action_camera, target, segment_seconds
+):
+    source = action_camera / "in.mp4"
+    restored(source, tmp_path / target, segment_seconds=segment_seconds, strict=True)
+    assert measurements(tmp_path / target) == measurements(source)
+    data = ffprobe(tmp_path / target)["streams"][1]
+    assert (data["codec_tag_string"], data["tags"]["handler_name"]) == ("gpmd", "GoPro MET")
+
+
+def test_data_that_a_container_does_not_hold_is_named(tmp_path, action_camera):
+    assert "data #1 bin_data und (GoPro MET) is dropped: .mkv files do not hold it; a .mp4" in str(
+        notices(action_camera / "in.mp4", tmp_path / "out.mkv")
+    )
+    for target in ("out.mkv", "out.mp4"):
+        assert "data #1 bin_data is dropped" in str(
+            notices(action_camera / "any.ts", tmp_path / target)
+        )
+
+
+def test_data_that_lasts_no_time_is_no_track_of_chapters(tmp_path, action_camera):
+    """FFmpeg hides it, as it hides chapters that it has read."""
+    restored(action_camera / "zero.mp4", tmp_path / "out.mp4", strict=True)
+    assert [data for *_, data in measurements(tmp_path / "out.mp4")] == [b"any"]
+    assert "(GoPro MET) is dropped" in str(notices(action_camera / "zero.mp4", tmp_path / "o.mkv"))
 
 
 @pytest.mark.parametrize("kind, data, words", [

@@ -55,7 +55,8 @@ class StreamInfo:
 
     def __str__(self) -> str:
         kind = "cover picture" if self.cover else self.type
-        words = [kind, f"#{self.index}", *(w for w in (self.codec, self.language) if w)]
+        title = f"({self.title})" if self.type == "data" and self.title else ""
+        words = [kind, f"#{self.index}", *(w for w in (self.codec, self.language, title) if w)]
         return " ".join(words)
 
 

@@ -112,7 +112,8 @@ def copy_chapters(
 
 def title_of(stream: Stream) -> str:
     """What a track is called; FFmpeg has another name for it in mp4 and mov files."""
-    return stream.metadata.get("title") or stream.metadata.get("name", "")
+    names = ("title", "name", "handler_name") if stream.type == "data" else ("title", "name")
+    return next((stream.metadata[name] for name in names if stream.metadata.get(name)), "")
 
 
 def held_language(language: str, container: Container) -> str | None:

@@ -173,13 +173,14 @@ def describe(stream: Stream) -> StreamInfo:
     codec = None if stream.codec_context is None else stream.codec_context.codec
     timecode = stream.type == "data" and "timecode" in stream.metadata
     # mp4 and mov keep chapters in a track that FFmpeg reads by itself and then hides.
-    chapters = stream.type == "data" and stream.discard is Discard.all
+    hidden = stream.type == "data" and stream.discard is Discard.all
+    chapters = hidden and bool(cast("InputContainer", stream.container).chapters())
     # That it has several views is told of the pictures.
     marks = tuple(str(m.name) for m in stream.disposition if m is not Disposition.multilayer)
     return StreamInfo(
         index=stream.index,
         type=stream.type,
-        codec=codec_name(stream),
+        codec=codec_name(stream) or _data_name(stream),
         language=stream.metadata.get("language", ""),
         title=title_of(stream),
         cover=stream.type == "video" and is_cover(stream) and CHAPTER_PICTURES not in marks,
@@ -188,6 +189,11 @@ def describe(stream: Stream) -> StreamInfo:
         tags=tags_of(stream),
         remade=timecode or chapters,
     )
+
+
+def _data_name(stream: Stream) -> str:
+    """FFmpeg's name of what no decoder reads, such as a camera's measurements."""
+    return str(getattr(stream, "name", None) or "") if stream.type == "data" else ""
 
 
 def frame_rate(stream: VideoStream) -> Fraction:

@@ -95,7 +95,7 @@ def _plan(stream: StreamInfo, suffix: str, source: InputContainer) -> StreamPlan
     attached = stream.type == "attachment" or (stream.cover and stream.codec in COVERS)
     if attached and CONTAINERS[suffix].attachments:
         return StreamPlan(stream, Fate.ATTACH)
-    if _listed(stream, CONTAINERS[suffix]) and _opens(stream, suffix, source):
+    if _held(stream, suffix, source):
         return StreamPlan(stream, Fate.COPY)
     if stream.text:
         codec = CONTAINERS[suffix].text
@@ -133,11 +133,20 @@ def _keeps(stream: StreamInfo, suffix: str, source: InputContainer) -> bool:
     plan = _plan(stream, suffix, source) if suffix == ".mkv" else None
     if plan is not None:
         return plan.fate is not Fate.DROP
-    return _listed(stream, CONTAINERS[suffix]) and _opens(stream, suffix, source)
+    return _held(stream, suffix, source)
 
 
-def _listed(stream: StreamInfo, container: Container) -> bool:
+def _held(stream: StreamInfo, suffix: str, source: InputContainer) -> bool:
+    """Whether a container holds a stream as it is."""
+    if not _listed(stream, CONTAINERS[suffix], source.format.name):
+        return False
+    return _opens(stream, suffix, source)
+
+
+def _listed(stream: StreamInfo, container: Container, source_format: str) -> bool:
     """Whether players expect such a stream in such a container."""
+    if stream.type == "data":  # of cameras, which read it by its tag
+        return container.iso and source_format.startswith("mov")
     if stream.cover:
         return container.covers
     if stream.type == "audio":

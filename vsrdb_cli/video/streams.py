@@ -9,6 +9,7 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from av.error import FFmpegError
+from av.stream import Discard
 
 from vsrdb_cli.video.container import Demuxer, open_input
 from vsrdb_cli.video.containers import container_of
@@ -105,6 +106,7 @@ class SideStreams:
             target = self._output.add_stream_from_template(source, opaque=True)
             copy_stream_metadata(source, target)
             self._targets[source.index] = target
+            source.discard = Discard.default  # FFmpeg hides data that lasts no time
             if source.type == "audio":
                 context: Any = source.codec_context
                 self._priming[source.index] = Fraction(context.delay, context.sample_rate or 1)
