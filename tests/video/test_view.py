@@ -107,6 +107,12 @@ def test_each_kind_of_view_is_kept_or_named(tmp_path, view, ending, codec):
     assert seen(target)[0] == seen(joined)[0] == larger
 
 
+def test_only_what_is_lost_of_a_view_is_named(tmp_path):
+    source = made(tmp_path / "in.mkv", View(projection=0, crop=(0, 0, 8, 8)))
+    (line,) = settle_output(tmp_path / "out.mov", probe(source), 4).notices
+    assert line.startswith("360 degrees (equirectangular) is dropped")
+
+
 @pytest.mark.parametrize("target", ["out.mp4", "out.mov"])
 def test_a_crop_is_said_as_iso_files_say_it(tmp_path, target):
     """Width and height of what is shown, and how far its middle is from the picture's."""

@@ -211,6 +211,8 @@ def _add_video(output: OutputContainer, segment: Path, info: VideoInfo) -> Video
             video = add_stream_to_view(output, codec, view, context, scale)
         else:
             video = output.add_stream_from_template(template, opaque=True)
+            if codec == "prores":  # which of its kinds it is
+                video.codec_context.codec_tag = template.codec_context.codec_tag
         video.time_base = info.time_base
         video.codec_context.framerate = info.rate
         video.codec_context.sample_aspect_ratio = info.sample_aspect_ratio or Fraction(0)

@@ -173,10 +173,11 @@ def muxing_notices(
             f"the timecode {info.timecode} is dropped: {kind.format} files cannot hold one at"
             f" {float(info.rate):.6g} frames a second; a .mkv output keeps it"
         )
-    if info.view.held_by(kind) != info.view:
+    lost = info.view.lost_in(kind)
+    if lost:
         yield (
-            f"{info.view} is dropped: players of {kind.format} files are not told of it;"
-            f" a {'.mkv' if kind.iso and info.view.inverted else '.mp4 or .mkv'} output keeps it"
+            f"{lost} is dropped: players of {kind.format} files are not told of it;"
+            f" a {'.mkv' if info.view.inverted else '.mp4 or .mkv'} output keeps it"
         )
     unusual = unusual_keys(info.metadata, kind)
     if unusual and has_cover(plans):

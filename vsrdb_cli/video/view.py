@@ -99,6 +99,14 @@ class View:
             return replace(self, packing=None, inverted=False)
         return self
 
+    def lost_in(self, container: Container) -> View:
+        """What a container does not say of it."""
+        held = self.held_by(container)
+        return View(
+            packing=None if held.packing == self.packing else self.packing,
+            projection=None if held.projection == self.projection else self.projection,
+        )
+
     def x264_params(self) -> list[str]:
         """For x264, which can say in the stream itself where the eyes are."""
         if self.packing is None or self.inverted:
