@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.encoders import choose
-from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import ReadReport
 from vsrdb_cli.video.join import join, segment_suffix
 from vsrdb_cli.video.output import settle_output
@@ -38,7 +38,7 @@ def restore_nearest(
         open_sink(target, frames.info, scale, encoder, overwrite=overwrite) as sink,
     ):
         for frame in frames.frames():
-            sink.write(Frame(enlarged(frame.rgb, scale), frame.pts, frame.duration))
+            sink.write(replace(frame, rgb=enlarged(frame.rgb, scale)))
         sink.commit()
         return frames.report
 
@@ -55,7 +55,7 @@ def restore_in_segments(source, folder, target, ends, **options):
             segments.append(folder / f"segment-{first}{segment_suffix(encoding.codec)}")
             with VideoOnlyWriter(segments[-1], info, encoding) as sink:
                 for frame in reader.frames(first, last):
-                    sink.write(Frame(enlarged(frame.rgb, 4), frame.pts, frame.duration))
+                    sink.write(replace(frame, rgb=enlarged(frame.rgb, 4)))
                 sink.commit()
     return join(segments, info, target), segments
 

@@ -84,3 +84,17 @@ def test_segments_in_the_wrong_order_are_refused(tmp_path):
     _, segments = restore_in_segments(source, tmp_path, tmp_path / "a.mp4", [2, 4])
     with open_source(source) as reader, pytest.raises(OutputError, match="does not come after"):
         join(segments[::-1], reader.info, tmp_path / "joined.mp4")
+
+
+@pytest.mark.parametrize("ending", [".mov", ".mkv"])
+@pytest.mark.parametrize("preset", ["proxy", "hq"])
+def test_joined_prores_is_of_the_kind_it_was_encoded_as(tmp_path, ending, preset):
+    source = clips.make(tmp_path / "in.mp4", frames=4, height=48, width=64)
+    options = {"codec": "prores", "preset": preset}
+    whole = tmp_path / f"whole{ending}"
+    restore_nearest(source, whole, **options)
+    joined, _ = restore_in_segments(
+        source, tmp_path, tmp_path / f"joined{ending}", [2, 4], **options
+    )
+    assert facts(joined) == facts(whole)
+    assert ffprobe(joined)["streams"][0]["profile"] == {"proxy": "Proxy", "hq": "HQ"}[preset]

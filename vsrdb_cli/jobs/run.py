@@ -72,6 +72,7 @@ def restore_at_once(
     )
     record.progress(Progress(0, reader.info.frame_count))
     crew.restore(job, [WHOLE], reader, listener)
+    lost.extend(output.lost(reader.report))
     if options.strict:
         require_whole(output.path, reader.report, lost)
     return record.report(
@@ -260,6 +261,7 @@ class _Run:
             on_segment=lambda count: self.record.say_phase("join", count, len(paths)),
             on_damage=lost.append,
         )
+        lost.extend(job.output.lost(journal.read))
         journal.enter_joined(joined)
         put_in_place(joined, self.target, overwrite=self.options.overwrite, replaced=WRITTEN)
 

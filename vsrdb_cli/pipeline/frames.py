@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator
+from dataclasses import replace
 from itertools import chain
 
 from vsrdb_cli.backends.runner import Runner
@@ -118,4 +119,4 @@ def restore_range(
             pictures, bit_depth, starts_shot=starts_shot, wanted=wanted, size=size
         )
         for (_, frame), codes in pairs:
-            yield Frame(codes, frame.pts, frame.duration)
+            yield replace(frame, rgb=codes)

@@ -19,6 +19,7 @@ class Encoder:
         crf_option, crf_range: what the encoder calls it; of `--crf`, both ends included.
         preset_option: what the encoder calls its preset.
         presets: the allowed ones.
+        captions: whether it writes closed captions; its option `a53cc` then says not to.
         fixed: options always given.
         bits_per_pixel: a low guess of the output's size.
     """
@@ -34,6 +35,7 @@ class Encoder:
     smallest: tuple[int, int] = (4, 4)
     largest: tuple[int, int] = (16384, 16384)
     whole_chroma: bool = False
+    captions: bool = False
     fixed: Mapping[str, str] = field(default_factory=dict)
     bits_per_pixel: float = 0.05
 
@@ -51,6 +53,7 @@ ENCODERS: Mapping[str, Encoder] = {
         preset="veryfast",
         presets=_X26X_PRESETS,
         whole_chroma=True,
+        captions=True,
         largest=(8640, 16384),
     ),
     "hevc": Encoder(
@@ -60,11 +63,12 @@ ENCODERS: Mapping[str, Encoder] = {
         preset="fast",
         presets=_X26X_PRESETS,
         whole_chroma=True,
+        captions=True,
         # Between 32 and 64 pixels it writes beyond its memory (x265 216), and may end the process.
         smallest=(64, 64),
         largest=(8640, 16384),
         # The place of chroma said, since readers of BT.2020 guess another.
-        fixed={"x265-params": "log-level=error:chromaloc=0"},
+        fixed={"x265-params": "log-level=error:chromaloc=0", "a53cc": "1"},
     ),
     # Presets above 8 lose whole frames of sharp, fast-moving content (16 to 22 dB measured).
     "av1": Encoder(
@@ -113,6 +117,7 @@ NVENC: Mapping[str, Encoder] = {
         preset="p5",
         presets=tuple(f"p{p}" for p in range(1, 8)),
         smallest=(64, 160),
+        captions=codec in ("h264", "hevc"),
         largest=(4096, 4096) if codec == "h264" else (8192, 8192),
         fixed={"rc": "vbr", "b": "0"},
     )

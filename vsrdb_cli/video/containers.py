@@ -26,6 +26,7 @@ class Container:
         text: what text subtitles become where they are not held as they are.
         subtitles: codecs held as they are.
         marks: what streams can be marked as, by FFmpeg's names.
+        tags: whether streams have tags of any name; else it holds a few that are told elsewhere.
         attachments: whether other files, such as fonts, are held; covers are then such.
         covers: whether covers are held as streams.
         keys: metadata in the way that players read; another way of writing holds all keys alike,
@@ -45,6 +46,7 @@ class Container:
     pcm: bool = False
     lossless: str = "flac"
     lossy: str = "aac"
+    tags: bool = False
     attachments: bool = False
     covers: bool = False
     keys: frozenset[str] | None = None
@@ -87,7 +89,7 @@ CONTAINERS: Mapping[str, Container] = {
         pcm=True,
         lossless="alac",  # QuickTime knows no FLAC
         text="mov_text",
-        subtitles=_words("mov_text"),
+        subtitles=_words("mov_text eia_608"),
         marks=_words("default"),
         keys=_words(
             "title artist album date comment genre copyright location creation_time make model"
@@ -111,6 +113,7 @@ CONTAINERS: Mapping[str, Container] = {
         marks=_words(
             "default dub original comment forced hearing_impaired visual_impaired descriptions"
         ),
+        tags=True,
         attachments=True,
     ),
     ".webm": Container(
@@ -122,6 +125,7 @@ CONTAINERS: Mapping[str, Container] = {
         text="webvtt",
         subtitles=_words("webvtt"),
         marks=_words("default forced captions descriptions metadata"),
+        tags=True,
     ),
 }
 # Named to those whose container does not hold something, the more common one first.

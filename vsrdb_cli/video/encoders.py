@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,11 @@ class Encoding:
     width: int
     asked: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
+
+    @property
+    def captions(self) -> bool:
+        """Whether closed captions of the source are written."""
+        return self.encoder.captions and self.settings.get("a53cc") != "0"
 
     @property
     def bit_depth(self) -> int:
@@ -90,9 +95,10 @@ def choose(
                 " --codec hevc, av1 or h264 keeps it"
             )
         else:
-            name, value = params
-            settings[name] = f"{settings[name]}:{value}" if name in settings else value
-    return Encoding(
+            _append(settings, *params)
+    if encoder.name == "libx264" and info.view.x264_params():
+        _append(settings, "x264-params", ":".join(info.view.x264_params()))
+    encoding = Encoding(
         codec,
         encoder,
         pix_fmt,
@@ -103,6 +109,24 @@ def choose(
         tuple(options.extra),
         tuple(notices),
     )
+    if info.captions and not encoding.captions:
+        return replace(encoding, notices=(*notices, captions_notice(encoding)))
+    return encoding
+
+
+def captions_notice(encoding: Encoding) -> str:
+    """That closed captions are lost, and what would keep them."""
+    if encoding.encoder.captions:
+        return "closed captions are dropped, as a53cc=0 says"
+    return (
+        f"closed captions are dropped: {encoding.encoder.name} does not write them; --codec h264"
+        " or hevc keeps them"
+    )
+
+
+def _append(settings: dict[str, str], name: str, value: str) -> None:
+    """Add to an option that is a list of an encoder's own parameters."""
+    settings[name] = f"{settings[name]}:{value}" if name in settings else value
 
 
 def _usual_codec(suffix: str, info: VideoInfo) -> str:

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
     from av.filter.context import FilterContext
     from av.video.frame import VideoFrame
 
-# More kinds than FFmpeg has; those PyAV has no name for make it refuse to show any.
+# More kinds of attachments than FFmpeg has.
 _KINDS = 64
+_PROFILE: int = Type.ICC_PROFILE.value  # type: ignore[assignment]
 
 
 class FilterChain:
@@ -81,22 +82,47 @@ class FilterChain:
         self._graph, self._ends = graph, (source, sink)
 
 
+class Attachments:
+    """Reads what decoders attach to frames. One per thread; keeps its filters.
+
+    PyAV refuses to show any where there is one of a kind it has no name for, and frees a colour
+    profile twice once it has shown it, which ends the process: of those only the kind is told.
+    """
+
+    def __init__(self) -> None:
+        named: set[Any] = {kind.value for kind in Type}
+        unnamed = [kind for kind in range(_KINDS) if kind not in named]
+        self._profile = _only(_PROFILE)
+        self._no_profile = _without(_PROFILE)
+        self._no_unnamed = _without(*unnamed)
+        self._unnamed = {kind: _only(kind) for kind in unnamed}
+
+    def __call__(self, frame: VideoFrame) -> list[tuple[int, bytes]]:
+        """The kinds of all, by FFmpeg's numbers, and what they hold; of some kinds nothing."""
+        found = [(_PROFILE, b"")] if self._profile.push(frame) else []
+        (frame,) = self._no_profile.push(frame)
+        try:
+            return found + _read(frame)
+        except ValueError:
+            found += [(kind, b"") for kind, only in self._unnamed.items() if only.push(frame)]
+            (frame,) = self._no_unnamed.push(frame)
+            return found + _read(frame)
+
+
 def side_data(frame: VideoFrame) -> Mapping[Type, bytes]:
-    """The attachments of the kinds PyAV knows, but for colour profiles."""
-    # PyAV frees a PNG's profile twice once it has shown it, which ends the process.
-    frame = _without(frame, Type.ICC_PROFILE.value)
-    try:
-        return _read(frame)
-    except ValueError:
-        known: set[Any] = {kind.value for kind in Type}
-        return _read(_without(frame, *(kind for kind in range(_KINDS) if kind not in known)))
+    """The attachments of the kinds PyAV knows, the last of each."""
+    named: set[Any] = {kind.value for kind in Type}
+    return {Type(kind): data for kind, data in Attachments()(frame) if kind in named}
 
 
-def _without(frame: VideoFrame, *kinds: Any) -> VideoFrame:
-    strip = FilterChain(*(("sidedata", f"mode=delete:type={kind}") for kind in kinds))
-    return strip.push(frame)[0]
+def _only(kind: int) -> FilterChain:
+    return FilterChain(("sidedata", f"mode=select:type={kind}"))
 
 
-def _read(frame: VideoFrame) -> dict[Type, bytes]:
+def _without(*kinds: int) -> FilterChain:
+    return FilterChain(*(("sidedata", f"mode=delete:type={kind}") for kind in kinds))
+
+
+def _read(frame: VideoFrame) -> list[tuple[int, bytes]]:
     attached: Any = frame.side_data
-    return {data.type: bytes(data) for data in attached}
+    return [(data.type.value, bytes(data)) for data in attached]

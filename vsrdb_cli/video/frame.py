@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
+    from av.video.frame import VideoFrame
     from torch import Tensor
 
     from vsrdb_cli.video.info import ReadReport, VideoInfo
@@ -24,11 +25,13 @@ class Frame:
         rgb: (3, H, W), RGB order; uint8 with white at 255, or uint16 with white at 65280.
         pts: when it is shown, in ticks of the source's time base; rises from frame to frame.
         duration: how long it is shown, in the same ticks; at least 1.
+        captions: the source's own frame, where closed captions are attached to it.
     """
 
     rgb: Tensor
     pts: int
     duration: int
+    captions: VideoFrame | None = None
 
 
 class FrameSource(Protocol):

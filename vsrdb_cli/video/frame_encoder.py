@@ -6,10 +6,11 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import av
 from av import logging as av_logging
@@ -18,16 +19,19 @@ from av.error import FFmpegError
 
 from vsrdb_cli.errors import OptionError, OutputError
 from vsrdb_cli.files import DISK_HINT
+from vsrdb_cli.video.captions import Captioner
 from vsrdb_cli.video.colour import is_rgb
 from vsrdb_cli.video.container import reason
 from vsrdb_cli.video.containers import container_of
 from vsrdb_cli.video.conversion import FromRgb
 from vsrdb_cli.video.orientation import set_orientation
 from vsrdb_cli.video.timing import ticks
+from vsrdb_cli.video.view import View, add_stream_to_view
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.packet import Packet
+    from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
 
     from vsrdb_cli.video.encoders import Encoding
@@ -57,6 +61,11 @@ class FrameEncoder:
         self._encoding = encoding
         self.stream = self._add_stream(container)
         self._from_rgb = FromRgb(encoding.pix_fmt, info.colour)
+        self._captioned = (
+            Captioner(encoding.width, encoding.height, encoding.pix_fmt)
+            if encoding.captions
+            else None
+        )
         self._durations: dict[int, int] = {}
         self._last_dts: int | None = None
         self._first_dts: int | None = None
@@ -67,16 +76,36 @@ class FrameEncoder:
 
     def _add_stream(self, container: OutputContainer) -> VideoStream:
         info, encoding = self._info, self._encoding
-        stream: VideoStream = container.add_stream(  # type: ignore[assignment]
-            encoding.encoder.name, rate=info.rate, options=dict(encoding.settings)
-        )
-        context = stream.codec_context
+        view = info.view.held_by(container_of(container))
+        if not view:
+            stream: VideoStream = container.add_stream(  # type: ignore[assignment]
+                encoding.encoder.name, rate=info.rate, options=dict(encoding.settings)
+            )
+            self._context = stream.codec_context
+            self._set_up(self._context)
+        else:
+            context = av.CodecContext.create(encoding.encoder.name, "w")
+            self._context = cast("VideoCodecContext", context)
+            self._context.options = dict(encoding.settings)
+            self._context.flags |= Flags.global_header.value
+            self._set_up(self._context)
+            with _refusals(encoding.encoder.name):
+                self._context.open()
+            scale = Fraction(encoding.height, info.height)
+            stream = add_stream_to_view(container, encoding.codec, view, self._context, scale)
+        stream.time_base = info.output_time_base
+        tag_for_players(stream, encoding.codec, container)
+        if info.orientation is not None:
+            set_orientation(stream, info.orientation)
+        return stream
+
+    def _set_up(self, context: VideoCodecContext) -> None:
+        info, encoding = self._info, self._encoding
         context.width, context.height = encoding.width, encoding.height
         context.pix_fmt = encoding.pix_fmt
         # It only shares out the bits; every frame has its own time.
         context.framerate = min(info.rate, HIGHEST_RATES.get(encoding.encoder.name, info.rate))
         context.time_base = info.output_time_base
-        stream.time_base = info.output_time_base
         context.thread_count = encoding.threads
         # Without it packets come back without durations, and the last frame lasts anything.
         context.flags |= Flags.frame_duration.value
@@ -88,10 +117,6 @@ class FrameEncoder:
         context.field_order = PROGRESSIVE
         if info.sample_aspect_ratio is not None:
             context.sample_aspect_ratio = info.sample_aspect_ratio
-        tag_for_players(stream, encoding.codec, container)
-        if info.orientation is not None:
-            set_orientation(stream, info.orientation)
-        return stream
 
     def encode(self, frame: Frame) -> Iterator[Packet[Any]]:
         """The packets that are ready after one more frame."""
@@ -102,6 +127,8 @@ class FrameEncoder:
                 f" {(encoding.height, encoding.width)}"
             )
         picture = self._from_rgb(frame.rgb)
+        if self._captioned is not None and frame.captions is not None:
+            picture = self._captioned(picture, frame.captions)
         # Never two at a time: what is a step in the source may be none in coarser ticks.
         pts = self._ticks(frame.pts)
         if self._last_pts is not None:
@@ -113,12 +140,12 @@ class FrameEncoder:
         if self._first_pts is None:
             self._first_pts = pts
         self._last_pts, self._end = pts, end
-        for packet in self.stream.encode(picture):
+        for packet in self._context.encode(picture):
             yield self._mended(packet)
 
     def finish(self) -> Iterator[Packet[Any]]:
         """The packets the encoder still holds."""
-        held = [self._mended(packet) for packet in self.stream.encode(None)]
+        held = [self._mended(packet) for packet in self._context.encode(None)]
         if held and self._first_dts is not None and self._first_pts is not None:
             end_with(held[-1], self._end, self._first_pts, self._first_dts)
         yield from held
@@ -128,6 +155,7 @@ class FrameEncoder:
         return ticks(pts * self._info.time_base, self._info.output_time_base)
 
     def _mended(self, packet: Packet[Any]) -> Packet[Any]:
+        packet.stream = self.stream
         pts = packet.pts
         assert pts is not None
         # SVT-AV1 ignores durations whatever the flag.
@@ -169,7 +197,7 @@ def check_asked(encoding: Encoding, info: VideoInfo, container_format: str) -> N
         OptionError, OutputError: it does not.
     """
     with av.open(io.BytesIO(), "w", format=container_format) as container:
-        FrameEncoder(container, info, encoding)
+        FrameEncoder(container, replace(info, view=View()), encoding)
         start(container, encoding.encoder.name, encoding)
 
 
@@ -181,23 +209,12 @@ def start(container: OutputContainer, name: str, encoding: Encoding | None = Non
         OptionError: the encoder does not know an option the user gave.
     """
     asked = () if encoding is None else encoding.asked
-    # SVT-AV1 prints its settings by itself; 1 leaves errors.
-    os.environ.setdefault("SVT_LOG", "1")
-    try:
+    with _refusals(name):
         if asked:
             complaints = _start_listening(container)
         else:
             container.start_encoding()
             complaints = []
-    except (FFmpegError, ValueError) as error:
-        words = reason(error) if isinstance(error, FFmpegError) else str(error)
-        hint = "check --codec, --pix-fmt and --encoder-option, or try a .mkv output"
-        raise OutputError(
-            f"{name} cannot be written: {words}",
-            hint=DISK_HINT if isinstance(error, OSError) else hint,
-        ) from error
-    finally:
-        leave_real_time()
     if encoding is None:
         return
     context = container.streams.video[0].codec_context
@@ -207,6 +224,24 @@ def start(container: OutputContainer, name: str, encoding: Encoding | None = Non
             f"{encoding.encoder.name}: {'; '.join(unknown + complaints)}",
             hint="list its options with: ffmpeg -h encoder=" + encoding.encoder.name,
         )
+
+
+@contextmanager
+def _refusals(name: str) -> Iterator[None]:
+    """Opening an encoder or a file, with our words for what they refuse."""
+    # SVT-AV1 prints its settings by itself; 1 leaves errors.
+    os.environ.setdefault("SVT_LOG", "1")
+    try:
+        yield
+    except (FFmpegError, ValueError) as error:
+        words = reason(error) if isinstance(error, FFmpegError) else str(error)
+        hint = "check --codec, --pix-fmt and --encoder-option, or try a .mkv output"
+        raise OutputError(
+            f"{name} cannot be written: {words}",
+            hint=DISK_HINT if isinstance(error, OSError) else hint,
+        ) from error
+    finally:
+        leave_real_time()
 
 
 def _start_listening(container: OutputContainer) -> list[str]:

@@ -19,12 +19,6 @@ Item = TypeVar("Item")
 # How finely streams tell chromaticities, and luminances in cd/m2 (SMPTE ST 2086).
 CHROMATICITY = Fraction(1, 50_000)
 LUMINANCE = Fraction(1, 10_000)
-_DYNAMIC = {
-    Type.DYNAMIC_HDR_PLUS: "HDR10+",
-    Type.DOVI_RPU_BUFFER: "Dolby Vision",
-    Type.DOVI_METADATA: "Dolby Vision",
-    Type.DYNAMIC_HDR_VIVID: "HDR Vivid",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +84,6 @@ def light_of(frame: VideoFrame) -> Light:
         most, mean = struct.unpack_from("<2I", level)
         content = (most, mean) if most or mean else None
     return Light(primaries, luminance, content)
-
-
-def dynamic_metadata(frame: VideoFrame) -> str | None:
-    """The name of metadata that changes from scene to scene, which no encoder here writes."""
-    return next((_DYNAMIC[kind] for kind in side_data(frame) if kind in _DYNAMIC), None)
 
 
 def _pairs(values: list[Item]) -> list[tuple[Item, Item]]:

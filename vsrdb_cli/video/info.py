@@ -12,7 +12,10 @@ from vsrdb_cli.video.colour import BT709, TV, Colour
 from vsrdb_cli.video.hdr import Light
 from vsrdb_cli.video.picture_colour import PictureColour
 from vsrdb_cli.video.timing import Timeline
+from vsrdb_cli.video.view import View
 from vsrdb_cli.words import count
+
+CHAPTER_PICTURES = "timed_thumbnails"  # FFmpeg's mark of their track, which is no cover
 
 
 class Kind(Enum):
@@ -35,6 +38,8 @@ class StreamInfo:
         text: subtitles that are text, which can be converted; others are pictures.
         styled: whether some of them have a place or a colour of their own, as far as is known.
         marks: its dispositions ("default", "forced") by FFmpeg's names.
+        tags: what else is said of it, by the names of the tags.
+        stranger: of another programme than the main video's.
         remade: a track of chapters or timecodes, which the output's container writes by itself.
     """
 
@@ -47,11 +52,14 @@ class StreamInfo:
     text: bool = False
     styled: bool = False
     marks: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    stranger: bool = False
     remade: bool = False
 
     def __str__(self) -> str:
         kind = "cover picture" if self.cover else self.type
-        words = [kind, f"#{self.index}", *(w for w in (self.codec, self.language) if w)]
+        title = f"({self.title})" if self.type == "data" and self.title else ""
+        words = [kind, f"#{self.index}", *(w for w in (self.codec, self.language, title) if w)]
         return " ".join(words)
 
 
@@ -102,8 +110,12 @@ class VideoInfo:
         sample_aspect_ratio: width of a pixel over its height; None if the file does not say.
         orientation: the display matrix's upper left part (a, b, c, d) in 1/65536, by which players
             turn or mirror the picture; None if they do not.
+        view: how it is shown where not flat.
+        captions: whether closed captions are in its pictures.
+        attached: what else is attached to its first frame and dropped, a few words each.
         interlaced: whether frames may be interlaced, so that each is looked at.
         transparent: whether it has an alpha channel that is used; it is left out.
+        main: what is told of the main video as of any stream; None where it is no stream's.
         streams: all but the main video, in the order of the file.
         metadata: what the file says of itself: title, artist and the like.
         timecode: the time of day of the first frame, such as 10:00:00:00.
@@ -139,9 +151,13 @@ class VideoInfo:
     light: Light = field(default_factory=Light)
     sample_aspect_ratio: Fraction | None = None
     orientation: tuple[int, int, int, int] | None = None
+    view: View = field(default_factory=View)
+    captions: bool = False
+    attached: tuple[str, ...] = ()
     interlaced: bool = False
     transparent: bool = False
     stream_index: int = 0
+    main: StreamInfo | None = None
     streams: tuple[StreamInfo, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
     timecode: str | None = None
@@ -210,7 +226,9 @@ class VideoInfo:
             return tuple(streams)
         chapters = [count(self.chapters, "chapter")] if self.chapters else []
         timecode = [f"timecode {self.timecode}"] if self.timecode else []
-        return (*streams, *chapters, *timecode, *self.metadata)
+        captions = ["closed captions"] if self.captions else []
+        view = [str(self.view)] if self.view else []
+        return (*streams, *captions, *view, *chapters, *timecode, *self.metadata)
 
     @property
     def timeline(self) -> Timeline:
@@ -234,6 +252,8 @@ class ReadReport:
         resized: frames of another size than the first.
         opaque_again: frames that were transparent in places, where the first was not.
         unannounced: files that held a stream which nothing told of before; it is left out.
+        captions: frames with closed captions, where the first had none.
+        attached: how many frames carried what no output holds, where the first did not; by name.
     """
 
     frames: int = 0
@@ -247,6 +267,8 @@ class ReadReport:
     resized: int = 0
     opaque_again: int = 0
     unannounced: int = 0
+    captions: int = 0
+    attached: dict[str, int] = field(default_factory=dict)
 
     @property
     def damaged(self) -> bool:
@@ -294,6 +316,10 @@ class ReadReport:
             (
                 self.unannounced,
                 "a stream begins within the file that nothing told of before: it is left out",
+            ),
+            *(
+                (amount, f"{words} of {count(amount, 'frame')} dropped")
+                for words, amount in self.attached.items()
             ),
         )
         return tuple(line for amount, line in lines if amount)

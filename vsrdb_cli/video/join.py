@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.files import check_file, check_space
 from vsrdb_cli.video.container import Demuxer, codec_name, main_video, open_input
-from vsrdb_cli.video.containers import suffix_of, suffixes_for
+from vsrdb_cli.video.containers import container_of, suffix_of, suffixes_for
 from vsrdb_cli.video.frame_encoder import end_with, start, tag_for_players
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.muxer import Muxer
 from vsrdb_cli.video.orientation import set_orientation
 from vsrdb_cli.video.stream_fates import plan_streams
 from vsrdb_cli.video.stream_plan import StreamPlan
+from vsrdb_cli.video.view import add_stream_to_view
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -207,11 +208,19 @@ class _Times:
 def _add_video(output: OutputContainer, segment: Path, info: VideoInfo) -> VideoStream:
     with open_input(segment) as source:
         template = main_video(source, segment)
-        video: VideoStream = output.add_stream_from_template(template, opaque=True)
+        codec, view = codec_name(template), info.view.held_by(container_of(output))
+        if view:
+            context = template.codec_context
+            scale = Fraction(context.height, info.height)
+            video = add_stream_to_view(output, codec, view, context, scale)
+        else:
+            video = output.add_stream_from_template(template, opaque=True)
+            if codec == "prores":  # which of its kinds it is
+                video.codec_context.codec_tag = template.codec_context.codec_tag
         video.time_base = info.output_time_base
         video.codec_context.framerate = info.rate
         video.codec_context.sample_aspect_ratio = info.sample_aspect_ratio or Fraction(0)
-        tag_for_players(video, codec_name(template), output)
+        tag_for_players(video, codec, output)
         if info.orientation is not None:
             set_orientation(video, info.orientation)
     return video

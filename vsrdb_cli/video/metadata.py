@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import TYPE_CHECKING, cast
 
+from av.sidedata.sidedata import Type
+
 from vsrdb_cli.video.containers import container_of
+from vsrdb_cli.video.filters import side_data
 from vsrdb_cli.video.timing import ticks
 
 if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
     from av.stream import Stream
+    from av.video.frame import VideoFrame
 
     from vsrdb_cli.video.containers import Container
     from vsrdb_cli.video.info import VideoInfo
@@ -22,7 +26,20 @@ _OWN = {
     *("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "timecode"),
     *("_statistics_writing_app", "_statistics_writing_date_utc", "_statistics_tags"),
     *("bps", "number_of_frames", "number_of_bytes", "vendor_id", "alpha_mode", "rotate"),
-    *("filename", "mimetype"),
+    *("filename", "mimetype", "source_id", "stereo_mode"),
+    *("encoding_settings", "encoding settings", "encoder_options"),
+}
+_LANGUAGE = re.compile(r"-[a-z]{2,3}(-[a-z]{2})?$")  # of a tag's words, as FFmpeg names them
+# Said of a stream by other means than a tag.
+_TOLD = {"language", "title", "name", "handler_name", "creation_time"}
+# Keys that mp4 and mov hold as numbers or places, with what these look like.
+_PAIR, _NUMBER = re.compile(r"\d{1,4}(/\d{1,4})?"), re.compile(r"\d{1,9}")
+_PLACE = re.compile(r"[+-]\d+(\.\d+)?[+-]\d+(\.\d+)?([+-]\d+(\.\d+)?)?/?")
+_ANYTHING = re.compile(r".*", re.DOTALL)
+_FORMS = {
+    **{"track": _PAIR, "disc": _PAIR, "location": _PLACE, "compilation": _NUMBER},
+    **dict.fromkeys(("media_type", "hd_video", "gapless_playback"), _NUMBER),
+    **dict.fromkeys(("episode_sort", "season_number"), _NUMBER),
 }
 # Other codes of the languages mov files number (ISO 639-2 has two for some).
 _MOV_NAMES = {
@@ -36,9 +53,14 @@ _TIMECODE_RATES = {24, 25, 30, 48, 50, 60, 100, 120, 150}
 _TIMECODE = re.compile(r"\d\d:\d\d:\d\d[:;.]\d\d")
 
 
+def is_own(key: str) -> bool:
+    """Whether a tag is of the source's file or coding alone, in whatever language it says so."""
+    return _LANGUAGE.sub("", key.lower()) in _OWN
+
+
 def kept_metadata(container: InputContainer) -> dict[str, str]:
     """Title, artist and the like of a file."""
-    metadata = {key: value for key, value in container.metadata.items() if key.lower() not in _OWN}
+    metadata = {key: value for key, value in container.metadata.items() if not is_own(key)}
     if "location" in metadata:  # FFmpeg names a place twice, once with the language of its name
         metadata = {k: v for k, v in metadata.items() if not k.startswith("location-")}
     return metadata
@@ -47,7 +69,19 @@ def kept_metadata(container: InputContainer) -> dict[str, str]:
 def unusual_keys(metadata: Mapping[str, str], container: Container) -> tuple[str, ...]:
     """What a container holds only in FFmpeg's other way of writing metadata."""
     usual = container.keys
-    return () if usual is None else tuple(k for k in metadata if k.lower() not in usual)
+    if usual is None:
+        return ()
+    forms = {key: _FORMS.get(key.lower(), _ANYTHING) for key in metadata}
+    return tuple(
+        key
+        for key, value in metadata.items()
+        if key.lower() not in usual or not forms[key].fullmatch(value)
+    )
+
+
+def tags_of(stream: Stream) -> tuple[str, ...]:
+    """The names of tags that are said of a stream in no other way."""
+    return tuple(k for k in stream.metadata if not is_own(k) and k.lower() not in _TOLD)
 
 
 def copy_chapters(
@@ -78,7 +112,8 @@ def copy_chapters(
 
 def title_of(stream: Stream) -> str:
     """What a track is called; FFmpeg has another name for it in mp4 and mov files."""
-    return stream.metadata.get("title") or stream.metadata.get("name", "")
+    names = ("title", "name", "handler_name") if stream.type == "data" else ("title", "name")
+    return next((stream.metadata[name] for name in names if stream.metadata.get(name)), "")
 
 
 def held_language(language: str, container: Container) -> str | None:
@@ -92,7 +127,7 @@ def held_language(language: str, container: Container) -> str | None:
 def copy_stream_metadata(source: Stream, target: Stream) -> None:
     """Language, title and dispositions, which the making of a stream leaves out."""
     for key, value in source.metadata.items():
-        if key.lower() not in _OWN and key != "name":
+        if not is_own(key) and key != "name":
             target.metadata[key] = value
     target.disposition = source.disposition
     container = container_of(cast("OutputContainer", target.container))
@@ -108,10 +143,12 @@ def copy_stream_metadata(source: Stream, target: Stream) -> None:
         target.metadata["handler_name"] = title
 
 
-def timecode_of(container: InputContainer, main: Stream) -> str | None:
+def timecode_of(container: InputContainer, main: Stream, first: VideoFrame) -> str | None:
     """The time of day of the first frame, from wherever the file has it."""
     others = [stream.metadata for stream in container.streams if stream.type == "data"]
-    for metadata in (main.metadata, *others, container.metadata):
+    # What MPEG-2 attaches to a frame counts pictures, mostly from 0.
+    own = first.metadata if Type.S12M_TIMECODE in side_data(first) else {}
+    for metadata in (main.metadata, *others, container.metadata, own):
         for key, value in metadata.items():
             if key.lower() == "timecode" and _TIMECODE.fullmatch(value):
                 return value

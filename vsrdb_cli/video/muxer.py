@@ -23,6 +23,7 @@ from vsrdb_cli.video.stream_plan import StreamPlan
 from vsrdb_cli.video.streams import SideStreams
 from vsrdb_cli.video.timing import MILLISECOND
 from vsrdb_cli.video.verify import Expected, mismatches
+from vsrdb_cli.video.view import leave_one_way
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -70,6 +71,8 @@ class Muxer:
         if self._kind.iso:
             # Else a start later than 0 is rounded to a millisecond.
             settings["movie_timescale"] = str(info.output_time_base.denominator)
+        if info.view.held_by(self._kind):
+            settings["strict"] = "unofficial"  # else mp4 is told nothing of it
         self.container: OutputContainer = av.open(
             url(self._temporary), "w", format=self._kind.format, container_options=settings
         )
@@ -134,6 +137,8 @@ class Muxer:
         except FFmpegError as error:
             self._temporary.unlink(missing_ok=True)
             raise self._failure(error) from error
+        if self._kind.iso and self._info.view.held_by(self._kind):
+            leave_one_way(self._temporary)
         wrong = list(mismatches(self._temporary, expected))
         if wrong:
             kept = kept_beside(self.path, self._temporary, "MISMATCH")
@@ -184,6 +189,12 @@ def muxing_notices(
         yield (
             f"the timecode {info.timecode} is dropped: {kind.format} files cannot hold one at"
             f" {float(info.rate):.6g} frames a second; a .mkv output keeps it"
+        )
+    lost = info.view.lost_in(kind)
+    if lost:
+        yield (
+            f"{lost} is dropped: players of {kind.format} files are not told of it;"
+            f" a {'.mkv' if info.view.inverted else '.mp4 or .mkv'} output keeps it"
         )
     unusual = unusual_keys(info.metadata, kind)
     if unusual and has_cover(plans):

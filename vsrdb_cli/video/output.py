@@ -22,13 +22,14 @@ from vsrdb_cli.video.images import (
     picture_notices,
     written_suffix,
 )
-from vsrdb_cli.video.info import VideoInfo
+from vsrdb_cli.video.info import ReadReport, VideoInfo
 from vsrdb_cli.video.join import join, segment_suffix
 from vsrdb_cli.video.muxer import muxing_notices
 from vsrdb_cli.video.pipe import PIPE, PipeWriter, y4m_notices
-from vsrdb_cli.video.stream_fates import plan_streams
+from vsrdb_cli.video.stream_fates import plan_streams, unsaid
 from vsrdb_cli.video.stream_plan import Fate, StreamPlan
 from vsrdb_cli.video.writer import VideoOnlyWriter, VideoWriter
+from vsrdb_cli.words import count
 
 OnCount = Callable[[int], None]
 OnLine = Callable[[str], None]
@@ -64,6 +65,12 @@ class Output(ABC):
     def fates(self) -> tuple[StreamPlan, ...]:
         """What becomes of the streams beside the video."""
         return tuple(StreamPlan(stream, Fate.DROP) for stream in self.info.streams)
+
+    def lost(self, read: ReadReport) -> tuple[str, ...]:
+        """What reading found that it does not hold, and `notices` did not tell; one line each."""
+        if not read.captions:
+            return ()
+        return (f"closed captions of {count(read.captions, 'frame')} dropped",)
 
     @abstractmethod
     def open(self) -> FrameSink:
@@ -147,9 +154,10 @@ class FileOutput(Output):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        container = CONTAINERS[suffix_of(self.path)]
-        muxing = muxing_notices(self.info, self.plans, container)
-        return (*self.encoding.notices, *muxing, *_picture_facts_lost(self.info))
+        suffix = suffix_of(self.path)
+        said = unsaid(self.info.main, suffix) if self.info.main else ()
+        of_file = muxing_notices(self.info, self.plans, CONTAINERS[suffix])
+        return (*self.encoding.notices, *said, *of_file, *_picture_facts_lost(self.info))
 
     @property
     def bit_depth(self) -> int:
@@ -158,6 +166,9 @@ class FileOutput(Output):
     @property
     def fates(self) -> tuple[StreamPlan, ...]:
         return self.plans
+
+    def lost(self, read: ReadReport) -> tuple[str, ...]:
+        return () if self.encoding.captions else super().lost(read)
 
     @property
     def description(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -11,21 +11,25 @@ from typing import TYPE_CHECKING, cast
 
 from av.codec.codec import Properties
 from av.error import FFmpegError
-from av.stream import Discard
+from av.stream import Discard, Disposition
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.alpha import Transparency, announced
+from vsrdb_cli.video.attached import FRAME_TIMECODES, FURTHER_VIEWS, dropped, has_captions
 from vsrdb_cli.video.colour import BT709, UNSPECIFIED, Colour, bit_depth, colour_of, is_grey, is_rgb
 from vsrdb_cli.video.container import Demuxer, codec_name, is_cover, main_video, open_input
-from vsrdb_cli.video.hdr import dynamic_metadata, light_of
+from vsrdb_cli.video.filters import Attachments, side_data
+from vsrdb_cli.video.hdr import light_of
 from vsrdb_cli.video.heif import heif_picture
-from vsrdb_cli.video.info import Kind, StreamInfo, VideoInfo
+from vsrdb_cli.video.info import CHAPTER_PICTURES, Kind, StreamInfo, VideoInfo
 from vsrdb_cli.video.interlace import Interlacing, look
-from vsrdb_cli.video.metadata import kept_metadata, timecode_of, title_of
+from vsrdb_cli.video.metadata import kept_metadata, tags_of, timecode_of, title_of
 from vsrdb_cli.video.orientation import Orientation, is_right_angled, orientation_of
 from vsrdb_cli.video.picture_file import look_at
+from vsrdb_cli.video.programmes import strangers
 from vsrdb_cli.video.survey import survey
 from vsrdb_cli.video.timing import output_time_base
+from vsrdb_cli.video.view import crop_of, view_of
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -56,12 +60,22 @@ def probe(path: Path) -> VideoInfo:
                 hint="the file is damaged or was cut off; copy or download it again",
             )
         context = stream.codec_context
-        start_seconds = _start(container, stream, frame)
+        strange = frozenset[int]()
+        if container.format.name == "mpegts":
+            strange = strangers(path, stream.id)
+        start_seconds = _start(container, stream, frame, strange)
         still = _is_still(container, path)
         times = survey(path)
         interlacing = _STILL if still else look(path)
         orientation = orientation_of(frame)
         transparent = announced(stream) or Transparency()(frame)
+        attached = Attachments()(frame)
+        view, lost_view = view_of(side_data(frame))
+        view = replace(view, crop=crop_of(stream))
+        losses = (*dropped(attached), *((lost_view,) if lost_view else ()))
+        if stream.disposition & Disposition.multilayer and FURTHER_VIEWS not in losses:
+            losses = (*losses, FURTHER_VIEWS)
+        timecode = timecode_of(container, stream, frame)
         matrix = _said(frame.colorspace, context.colorspace)
         colour = colour_of(
             matrix=matrix,
@@ -95,23 +109,33 @@ def probe(path: Path) -> VideoInfo:
             light=light_of(frame),
             sample_aspect_ratio=_sample_aspect_ratio(stream),
             orientation=orientation,
+            view=view,
+            captions=has_captions(attached),
+            attached=losses,
             interlaced=interlacing.possible,
             transparent=transparent,
             stream_index=stream.index,
+            main=describe(stream),
             streams=tuple(
-                replace(describe(other), styled=other.index in times.styled)
+                replace(
+                    describe(other),
+                    styled=other.index in times.styled,
+                    stranger=other.id in strange,
+                )
                 for other in container.streams
                 if other.index != stream.index
             ),
             metadata=kept_metadata(container),
-            timecode=timecode_of(container, stream),
+            timecode=timecode,
             chapters=len(container.chapters()),
             notices=tuple(
                 _notices(
                     interlacing,
                     orientation,
                     transparent=transparent,
-                    dynamic=dynamic_metadata(frame),
+                    attached=[
+                        words for words in losses if not (timecode and words == FRAME_TIMECODES)
+                    ],
                 )
             ),
             assumed=_assumed(frame, matrix, colour),
@@ -123,7 +147,7 @@ def _notices(
     orientation: Orientation | None,
     *,
     transparent: bool,
-    dynamic: str | None,
+    attached: Iterable[str],
 ) -> Iterator[str]:
     if interlacing.found:
         order = "top" if interlacing.top_first > interlacing.bottom_first else "bottom"
@@ -133,8 +157,8 @@ def _notices(
         )
     if transparent:
         yield "transparency (alpha) is dropped: the video becomes opaque"
-    if dynamic:
-        yield f"{dynamic} metadata is dropped: no encoder here writes it"
+    for words in attached:
+        yield f"{words} is dropped: no encoder here writes it"
     if orientation is not None and not is_right_angled(orientation):
         yield "the file rotates its picture by an odd angle, which few players support; kept as is"
 
@@ -154,16 +178,20 @@ def describe(stream: Stream) -> StreamInfo:
     codec = None if stream.codec_context is None else stream.codec_context.codec
     timecode = stream.type == "data" and "timecode" in stream.metadata
     # mp4 and mov keep chapters in a track that FFmpeg reads by itself and then hides.
-    chapters = stream.type == "data" and stream.discard is Discard.all
+    hidden = stream.type == "data" and stream.discard is Discard.all
+    chapters = hidden and bool(cast("InputContainer", stream.container).chapters())
+    # That it has several views is told of the pictures.
+    marks = tuple(str(m.name) for m in stream.disposition if m is not Disposition.multilayer)
     return StreamInfo(
         index=stream.index,
         type=stream.type,
-        codec=codec_name(stream),
+        codec=codec_name(stream) or _data_name(stream),
         language=stream.metadata.get("language", ""),
         title=title_of(stream),
-        cover=stream.type == "video" and is_cover(stream),
+        cover=stream.type == "video" and is_cover(stream) and CHAPTER_PICTURES not in marks,
         text=codec is not None and stream.type == "subtitle" and bool(codec.properties & _TEXT),
-        marks=tuple(str(mark.name) for mark in stream.disposition),
+        marks=marks,
+        tags=tags_of(stream),
         remade=timecode or chapters,
     )
 
@@ -172,6 +200,11 @@ def _is_still(container: InputContainer, path: Path) -> bool:
     name = container.format.name
     alone = name in ("image2", "ico") or name.endswith("_pipe")
     return alone or heif_picture(path) is not None
+
+
+def _data_name(stream: Stream) -> str:
+    """FFmpeg's name of what no decoder reads, such as a camera's measurements."""
+    return str(getattr(stream, "name", None) or "") if stream.type == "data" else ""
 
 
 def _said(of_frame: int, of_stream: int) -> int:
@@ -189,12 +222,17 @@ def _first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame |
     return None
 
 
-def _start(container: InputContainer, stream: VideoStream, first: VideoFrame) -> Fraction:
+def _start(
+    container: InputContainer, stream: VideoStream, first: VideoFrame, strange: frozenset[int]
+) -> Fraction:
     """The file's own time to call 0, a whole number of video ticks.
 
     Streams that start late are moved forward together, so that nothing changes between them.
     A video that starts before 0 is moved too, since players hide such frames; sound that does
     so (an encoder's priming samples) is left alone, since containers say so in their own way.
+
+    Args:
+        strange: ids of streams that do not count: of other programmes.
     """
     time_base = stream.time_base
     assert time_base is not None
@@ -205,6 +243,7 @@ def _start(container: InputContainer, stream: VideoStream, first: VideoFrame) ->
         and other.start_time is not None
         and other.time_base is not None
         and not is_cover(other)
+        and other.id not in strange
     ]
     if first.pts is not None:
         starts.append(first.pts * time_base)

@@ -15,10 +15,12 @@ from av.video.format import VideoFormat
 from vsrdb_cli.errors import OptionError, VideoError
 from vsrdb_cli.options import Hdr
 from vsrdb_cli.video.alpha import Transparency
+from vsrdb_cli.video.attached import dropped, has_captions
 from vsrdb_cli.video.colour import BT2020_NCL, HLG, PQ, SDR, is_rgb
 from vsrdb_cli.video.container import Demuxer, main_video, open_input
 from vsrdb_cli.video.conversion import ToRgb
 from vsrdb_cli.video.damage import Ffv1Checksums, Holes
+from vsrdb_cli.video.filters import Attachments
 from vsrdb_cli.video.frame import Frame, FrameSource
 from vsrdb_cli.video.hdr import Light
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
@@ -111,10 +113,14 @@ def _refuse_rate(rate: Fraction | None, name: str) -> None:
 
 
 class _Time(NamedTuple):
-    """When a decoded frame is shown, mended; and how long, as it says itself: 0 if it does not."""
+    """When a decoded frame is shown, mended; and how long, as it says itself: 0 if it does not.
+
+    captions: whether closed captions are attached to it.
+    """
 
     pts: int
     duration: int
+    captions: bool
 
 
 class VideoReader:
@@ -131,6 +137,7 @@ class VideoReader:
         self.begin = -info.frames_before
         self.report = ReadReport()
         self._transparent = Transparency()
+        self._attachments = Attachments()
         self._running: list[Generator[Any]] = []
         self._complete = False  # the file has all the packets it says it has
         self._repeated_until = 0  # where packets repeat the picture before
@@ -155,8 +162,9 @@ class VideoReader:
         waiting: tuple[VideoFrame, _Time] | None = None  # a frame lasts until the next one
         for index, (decoded, time) in enumerate(self._timed(), self.begin):
             if waiting is not None:
-                pts = waiting[1].pts
-                yield Frame(to_rgb(waiting[0]), pts, time.pts - pts)
+                pts, _, captions = waiting[1]
+                held = waiting[0] if captions else None
+                yield Frame(to_rgb(waiting[0]), pts, time.pts - pts, held)
                 waiting = None
             if last is not None and index >= last:
                 return
@@ -167,7 +175,7 @@ class VideoReader:
             decoded, time = waiting
             duration = self._last_duration(time)
             self._look_at_end(time.pts + duration)
-            yield Frame(to_rgb(decoded), time.pts, duration)
+            yield Frame(to_rgb(decoded), time.pts, duration, decoded if time.captions else None)
 
     def with_info(self, info: VideoInfo) -> Self:
         """A reader of the same file with another part wanted."""
@@ -205,8 +213,8 @@ class VideoReader:
         times = FrameTimes(self.info.timeline)
         deinterlacer: Deinterlacer[_Time] | None = Deinterlacer() if self.info.interlaced else None
         for decoded in self._decode():
-            self._look_at(decoded)
-            time = _Time(times.mend(decoded.pts, decoded.dts), decoded.duration)
+            captions = self._look_at(decoded)
+            time = _Time(times.mend(decoded.pts, decoded.dts), decoded.duration, captions)
             self.report.repaired_times = times.repaired
             if deinterlacer is None:
                 yield decoded, time
@@ -241,8 +249,8 @@ class VideoReader:
             if missing > CUT_OFF_FRAMES * self.info.frame_ticks * self.info.time_base:
                 self.report.missing_seconds = float(missing)
 
-    def _look_at(self, decoded: VideoFrame) -> None:
-        """Note what is not as it was in the first frame."""
+    def _look_at(self, decoded: VideoFrame) -> bool:
+        """Note what is not as it was in the first frame; whether it carries closed captions."""
         info, report = self.info, self.report
         report.damaged_frames += decoded.is_corrupt
         report.resized += (decoded.width, decoded.height) != (info.width, info.height)
@@ -253,6 +261,13 @@ class VideoReader:
                 f"{info.path} turns into HDR video after {report.frames} frames",
                 hint="split the file there and restore the parts separately",
             )
+        attached = self._attachments(decoded)
+        for words in dropped(attached):
+            if words not in info.attached:
+                report.attached[words] = report.attached.get(words, 0) + 1
+        captions = has_captions(attached)
+        report.captions += captions and not info.captions
+        return captions
 
     def _decode(self) -> Generator[VideoFrame]:
         info, report = self.info, self.report

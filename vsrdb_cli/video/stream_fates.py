@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from av.error import FFmpegError
 
 from vsrdb_cli.video.container import open_input
 from vsrdb_cli.video.containers import CONTAINERS, WIDE, Container
-from vsrdb_cli.video.info import StreamInfo, VideoInfo
+from vsrdb_cli.video.info import CHAPTER_PICTURES, StreamInfo, VideoInfo
 from vsrdb_cli.video.metadata import held_language
 from vsrdb_cli.video.sound_plan import Heard, differences, listen, target_for
 from vsrdb_cli.video.stream_plan import COVERS, Fate, StreamPlan
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
 
 # Text with fonts, colours and places on the picture, which the others hold little of.
-_STYLED = {"ass", "ssa"}
+_STYLED = {"ass": ".mkv", "ssa": ".mkv", "eia_608": ".mov"}  # and what keeps them
 
 
 def plan_streams(info: VideoInfo, suffix: str) -> tuple[StreamPlan, ...]:
@@ -46,17 +46,25 @@ def plan_streams(info: VideoInfo, suffix: str) -> tuple[StreamPlan, ...]:
 
 
 def _with_marks(plan: StreamPlan, suffix: str) -> StreamPlan:
-    """The plan, with a word on marks that are lost."""
+    """The plan, with a word on what is said of the stream and lost."""
     if plan.fate not in (Fate.COPY, Fate.CONVERT) or plan.stream.cover:
         return plan
-    lost = _lost_marks(plan.stream, suffix)
-    if not lost:
-        return plan
-    keepers = [s for s in WIDE if s != suffix and not _lost_marks(plan.stream, s)]
-    notice = f"{plan.stream} is no longer marked as {', '.join(lost)} in {suffix} files"
-    if keepers:
-        notice += f"; a {' or '.join(keepers)} output keeps it"
-    return replace(plan, notice=f"{plan.notice}; {notice}" if plan.notice else notice)
+    notices = [plan.notice] if plan.notice else []
+    return replace(plan, notice="; ".join([*notices, *unsaid(plan.stream, suffix)]) or None)
+
+
+def unsaid(stream: StreamInfo, suffix: str) -> Iterator[str]:
+    """What is said of a stream that a container does not hold of it, one line each."""
+    marks = _lost_marks(stream, suffix)
+    if marks:
+        keepers = [s for s in WIDE if s != suffix and not _lost_marks(stream, s)]
+        kept = f"; a {' or '.join(keepers)} output keeps it" if keepers else ""
+        yield f"{stream} is no longer marked as {', '.join(marks)} in {suffix} files{kept}"
+    if stream.tags and not CONTAINERS[suffix].tags:
+        yield (
+            f"tags of {stream} are dropped ({', '.join(stream.tags)}): {suffix} files do not hold"
+            " them; a .mkv output keeps them"
+        )
 
 
 def _lost_marks(stream: StreamInfo, suffix: str) -> list[str]:
@@ -76,8 +84,9 @@ def _text_converted(stream: StreamInfo, suffix: str) -> StreamPlan:
     notice = None
     if stream.codec in _STYLED or stream.styled:
         notice = f"{stream} becomes {codec}, which keeps little of its styling"
-        if suffix != ".mkv":
-            notice += "; a .mkv output keeps it"
+        keeper = _STYLED.get(stream.codec, ".mkv")
+        if keeper != suffix:
+            notice += f"; a {keeper} output keeps it"
     return StreamPlan(stream, Fate.CONVERT, notice)
 
 
@@ -95,11 +104,12 @@ def _converted(stream: StreamInfo, suffix: str, heard: Heard, reason: str) -> St
 def _plan(
     stream: StreamInfo, suffix: str, source: InputContainer, heard: Mapping[int, Heard]
 ) -> StreamPlan:
-    if stream.type == "video" and not stream.cover:
-        return StreamPlan(stream, Fate.DROP, f"{stream} is dropped: only one video is restored")
+    left_out = _left_out(stream)
+    if left_out:
+        return StreamPlan(stream, Fate.DROP, left_out)
     if stream.remade or _is_attached(stream, suffix):
         return StreamPlan(stream, Fate.REMAKE if stream.remade else Fate.ATTACH)
-    if _listed(stream, CONTAINERS[suffix]) and _opens(stream, suffix, source, heard):
+    if _held(stream, suffix, source, heard):
         return StreamPlan(stream, Fate.COPY)
     if stream.text:
         return _text_converted(stream, suffix)
@@ -114,12 +124,21 @@ def _plan(
     return StreamPlan(stream, Fate.DROP, f"{stream} is dropped: {reason}")
 
 
+def _left_out(stream: StreamInfo) -> str | None:
+    """Why a stream goes into no kind of file, in one line."""
+    if stream.stranger:
+        return f"{stream} is left out: it belongs to another programme than the video"
+    if CHAPTER_PICTURES in stream.marks:
+        return f"{stream} is dropped: vsrdb writes no pictures of chapters"
+    if stream.type == "video" and not stream.cover:
+        return f"{stream} is dropped: only one video is restored"
+    return None
+
+
 def _keeps(
     stream: StreamInfo, suffix: str, source: InputContainer, heard: Mapping[int, Heard]
 ) -> bool:
-    if _is_attached(stream, suffix):
-        return True
-    return _listed(stream, CONTAINERS[suffix]) and _opens(stream, suffix, source, heard)
+    return _is_attached(stream, suffix) or _held(stream, suffix, source, heard)
 
 
 def _is_attached(stream: StreamInfo, suffix: str) -> bool:
@@ -128,8 +147,19 @@ def _is_attached(stream: StreamInfo, suffix: str) -> bool:
     return attached and CONTAINERS[suffix].attachments
 
 
-def _listed(stream: StreamInfo, container: Container) -> bool:
+def _held(
+    stream: StreamInfo, suffix: str, source: InputContainer, heard: Mapping[int, Heard]
+) -> bool:
+    """Whether a container holds a stream as it is."""
+    if not _listed(stream, CONTAINERS[suffix], source.format.name):
+        return False
+    return _opens(stream, suffix, source, heard)
+
+
+def _listed(stream: StreamInfo, container: Container, source_format: str) -> bool:
     """Whether players expect such a stream in such a container."""
+    if stream.type == "data":  # of cameras, which read it by its tag
+        return container.iso and source_format.startswith("mov")
     if stream.cover:
         return container.covers
     if stream.type == "audio":

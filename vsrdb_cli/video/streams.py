@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import av
 from av.error import FFmpegError
+from av.stream import Discard
 
 from vsrdb_cli.video.container import Demuxer, open_input
 from vsrdb_cli.video.containers import container_of
@@ -113,6 +114,7 @@ class SideStreams:
             target = self._output.add_stream_from_template(source, opaque=True)
             copy_stream_metadata(source, target)
             self._targets[source.index] = target
+            source.discard = Discard.default  # FFmpeg hides data that lasts no time
             if source.type == "audio":
                 context: Any = source.codec_context
                 self._priming[source.index] = Fraction(context.delay, context.sample_rate or 1)
@@ -153,20 +155,22 @@ class SideStreams:
             return
         while self._fill() and _seconds(self._ready[0]) <= seconds:
             self._mux(self._ready.popleft())
-        self._write_texts(seconds)
+        for index, converter in self._texts.items():
+            self._put_texts(index, converter.until(seconds))
 
     def finish(self) -> None:
         """Write all that is left; sound may go on after the last picture."""
         while self._targets and self._fill():
             self._mux(self._ready.popleft())
         self._write_before()
+        for index, converter in self._texts.items():
+            self._put_texts(index, converter.finish())
         for index in self._decoders:
             stream: Any = self._source.streams[index]
             self._listen(index, flushing(stream))
         for index, sound in self._sounds.items():
             self._put(index, sound.finish())
             self.copied.damaged[index] += sound.failed
-        self._write_texts(None)
         if not self._hides:
             # What begins before the first picture cannot stand before 0: all is moved for it, by
             # whole milliseconds.
@@ -200,7 +204,12 @@ class SideStreams:
             for index, number in sorted(copied.holes.items())
             if number
         )
-        return dropped + missing
+        unconverted = tuple(
+            f"{count(converter.lost, 'text')} of {streams[index]} could not be converted"
+            for index, converter in sorted(self._texts.items())
+            if converter.lost
+        )
+        return dropped + missing + unconverted
 
     def close(self) -> None:
         """Close the source."""
@@ -257,7 +266,10 @@ class SideStreams:
             packet.dts = packet.pts
         if self._before and _seconds(packet) >= 0:
             self._write_before()
-        if self._is_cover(index) or self._cut(packet):
+        converter = self._texts.get(index)
+        if converter is not None and converter.late:
+            self._put_texts(index, converter(packet))
+        elif self._is_cover(index) or self._cut(packet):
             self._write(packet)
 
     def _write_before(self) -> None:
@@ -266,21 +278,28 @@ class SideStreams:
                 self._write(packet)
         self._before.clear()
 
-    def _write_texts(self, seconds: Fraction | None) -> None:
-        """Write the converted texts that are complete at a time."""
-        for index, converter in self._texts.items():
-            self._put(index, converter.until(seconds))
-
     def _write(self, packet: Packet[Any]) -> None:
         index = packet.stream.index
         if index in self._sounds:
             self._put(index, self._sounds[index](packet))
         elif index in self._texts:
-            self._put(index, self._texts[index](packet))
+            self._put_texts(index, self._texts[index](packet))
         elif index not in self._decoders or self._listen(index, packet):
             self._put(index, (packet,))
         else:
             self.copied.damaged[index] += 1
+
+    def _put_texts(self, index: int, texts: Iterator[Packet[Any]]) -> None:
+        """Write converted texts, as far as they belong to the wanted part."""
+        late = self._texts[index].late
+
+        def wanted() -> Iterator[Packet[Any]]:
+            for text in texts:
+                text.stream = self._source.streams[index]
+                if not late or self._cut(text):
+                    yield text
+
+        self._put(index, wanted())
 
     def _listen(self, index: int, packet: Packet[Any]) -> bool:
         """Decode a packet of sound that is copied; whether it can be, or none of the track can."""

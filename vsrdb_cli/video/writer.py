@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -12,6 +13,7 @@ from vsrdb_cli.video.frame_encoder import FrameEncoder, start
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.muxer import Muxer
 from vsrdb_cli.video.stream_plan import StreamPlan
+from vsrdb_cli.video.view import View
 
 
 class _Writer:
@@ -83,7 +85,9 @@ class VideoOnlyWriter(_Writer):
     def __init__(
         self, path: Path, info: VideoInfo, encoding: Encoding, *, overwrite: bool = False
     ) -> None:
-        super().__init__(path, info, encoding, None, overwrite=overwrite)
+        # How it is to be viewed, the whole says: what a segment says is not read back as it was.
+        flat = replace(info, view=View())
+        super().__init__(path, flat, encoding, None, overwrite=overwrite)
 
 
 class VideoWriter(_Writer):
