@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -22,6 +23,7 @@ from vsrdb_cli.commands.display import (
 )
 from vsrdb_cli.errors import OutputError, VsrdbError
 from vsrdb_cli.files import check_writable
+from vsrdb_cli.pipes import is_written_through, open_through
 from vsrdb_cli.words import printable
 
 if TYPE_CHECKING:
@@ -144,7 +146,11 @@ class LogFile(LogLines):
         check_writable(path)
         self._path = path
         try:
-            self._file: TextIO | None = path.open("a", encoding="utf-8", buffering=1)
+            if is_written_through(path):
+                sink = open_through(path, "wb")
+                self._file: TextIO | None = TextIOWrapper(sink, "utf-8", line_buffering=True)
+            else:
+                self._file = path.open("a", encoding="utf-8", buffering=1)
         except OSError as error:
             raise OutputError(
                 f"the log file {path} cannot be written: {error.strerror}",

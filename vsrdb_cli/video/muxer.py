@@ -66,9 +66,10 @@ class Muxer:
         if self._kind.iso:
             # Else a start later than 0 is rounded to a millisecond.
             settings["movie_timescale"] = str(min(info.time_base.denominator, LARGEST_TIMESCALE))
-        self.container: OutputContainer = av.open(
-            url(self._temporary), "w", format=self._kind.format, container_options=settings
-        )
+        with self._failing():
+            self.container: OutputContainer = av.open(
+                url(self._temporary), "w", format=self._kind.format, container_options=settings
+            )
         self.container.metadata.update(info.metadata)
         self._open = True
 
