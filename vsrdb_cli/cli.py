@@ -38,6 +38,10 @@ _OTHERS = "Other"
 class Group(click.Group):
     """Commands in sections, which report what a user can put right as one line and a hint."""
 
+    def main(self, *args: Any, **settings: Any) -> Any:
+        console.take_closed_streams()
+        return super().main(*args, **settings)
+
     def invoke(self, context: click.Context) -> Any:
         try:
             with interrupts.stoppable():

@@ -30,7 +30,7 @@ from rich.progress import (
 from rich.table import Column, Table
 from rich.text import Text
 
-from vsrdb_cli.errors import VsrdbError
+from vsrdb_cli.errors import OutputError, VsrdbError
 from vsrdb_cli.files import writing
 from vsrdb_cli.words import printable
 
@@ -68,9 +68,27 @@ def show(table: Table) -> None:
         wide.print(table)
 
 
+def take_closed_streams() -> None:
+    """Stand in for what the program was started without (`<&-`), before it opens any file.
+
+    Else a video could be opened under the number of stderr, and get what libraries print there.
+    What stands in cannot be read or written, so that a closed stdin or stdout is still told from an
+    empty or silent one; messages go nowhere.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:  # a file is opened under the lowest number that is free: this one
+            os.open(os.devnull, os.O_WRONLY if number == 0 else os.O_RDONLY)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+
+
 @contextmanager
 def _stdout() -> Iterator[None]:
-    """A full disk under stdout as an `OutputError`."""
+    """A full disk under stdout, or none, as an `OutputError`."""
+    if sys.stdout is None:
+        raise OutputError("stdout is closed, and the result goes there", hint="omit >&-")
     with writing("stdout"):
         try:
             yield

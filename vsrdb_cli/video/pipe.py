@@ -54,6 +54,7 @@ class _Watched:
 
     Attributes:
         samples: bytes of a frame's samples; what is read before they are known waits.
+        error: why reading has ended, if not at the end.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -62,9 +63,13 @@ class _Watched:
         self._lines = 0
         self._left = 0  # bytes of the frame that is being read
         self.samples: int | None = None
+        self.error: OSError | None = None
 
     def read(self, size: int) -> bytes:
-        data = self._stream.read(size)
+        try:
+            data = self._stream.read(size)
+        except OSError as error:
+            self.error, data = error, b""
         self._ahead += data
         if self.samples is not None:
             self._follow(self.samples)
@@ -74,7 +79,7 @@ class _Watched:
     def is_whole(self) -> bool:
         """Whether what was read so far ends with a whole frame."""
         self._follow(self.samples or 0)
-        return not self._ahead and not self._left
+        return not (self._ahead or self._left or self.error)
 
     def _follow(self, samples: int) -> None:
         while self._ahead:
@@ -144,6 +149,8 @@ class PipeReader:
             first = next(self._decoded)
         except (FFmpegError, StopIteration) as error:
             words = reason(error) if isinstance(error, FFmpegError) else "it contains no frame"
+            if self._stream.error is not None:
+                words = str(self._stream.error.strerror)
             raise VideoError(
                 f"{name} cannot be read as y4m: {words}",
                 hint=_HINT,
