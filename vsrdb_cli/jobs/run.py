@@ -93,6 +93,8 @@ def restore_in_segments(
     """Restore a source segment by segment, going on where an earlier run was stopped."""
     check_folder(followed(target.absolute()).parent)
     with Journal(work_folder(target), restart=options.restart) as journal:
+        if journal.notice:
+            record.say(journal.notice)
         journal.bind(_facts_of_job(reader, options))
         lost: list[str] = []
         if journal.is_joined(target):
