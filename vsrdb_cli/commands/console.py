@@ -30,6 +30,7 @@ from rich.progress import (
 from rich.table import Column, Table
 from rich.text import Text
 
+from vsrdb_cli.commands.suspension import drawn
 from vsrdb_cli.errors import OutputError, VsrdbError
 from vsrdb_cli.files import writing
 from vsrdb_cli.words import printable
@@ -40,6 +41,12 @@ messages = Console(stderr=True, highlight=False)
 _UNWRAPPED = 10_000
 # From this width on a terminal has room for all columns of a bar.
 _WIDE = 80
+
+
+def can_draw() -> bool:
+    """Whether stderr is a terminal that can draw over what it shows."""
+    dumb = messages.is_dumb_terminal or (os.name != "nt" and not os.environ.get("TERM"))
+    return messages.is_terminal and not dumb
 
 
 def say(text: str) -> None:
@@ -179,11 +186,11 @@ def progress(description: str, *, quiet: bool = False) -> Iterator[OnFrame]:
         *columns,
         console=messages,
         transient=True,
-        disable=quiet or not messages.is_terminal,
+        disable=quiet or not can_draw(),
         speed_estimate_period=60,
         expand=True,
     )
-    with bar:
+    with drawn(bar) as follow:
         task = bar.add_task(description, total=None)
 
         def on_frame(done: int, total: int | None, below: str = "") -> None:
@@ -191,6 +198,7 @@ def progress(description: str, *, quiet: bool = False) -> Iterator[OnFrame]:
             shown = max(total, done) if total is not None else None
             bar.below = below
             bar.update(task, completed=done, total=shown)
+            follow()
 
         yield on_frame
 
@@ -204,9 +212,9 @@ def waiting(description: str, *, quiet: bool = False) -> Iterator[None]:
         TimeElapsedColumn(),
         console=messages,
         transient=True,
-        disable=quiet or not messages.is_terminal,
+        disable=quiet or not can_draw(),
     )
-    with bar:
+    with drawn(bar):
         bar.add_task(description, total=None)
         yield
 
@@ -221,7 +229,7 @@ def steps(description: str) -> Iterator[OnStep]:
 
     Yields a function to call before every step with what it is, and when its detail changes.
     """
-    if not messages.is_terminal:
+    if not can_draw():
         said: list[str] = []
 
         def on_step(step: str, detail: str = "") -> None:  # noqa: ARG001
@@ -240,12 +248,13 @@ def steps(description: str) -> Iterator[OnStep]:
         transient=True,
         expand=True,
     )
-    with bar:
+    with drawn(bar) as follow:
         task = bar.add_task(description, total=None)
 
         def show_step(step: str, detail: str = "") -> None:
             words = f"{description}: {step}" + (f", {detail}" if detail else "")
             bar.update(task, description=words)
+            follow()
 
         yield show_step
 
