@@ -43,7 +43,7 @@ PIPE = Path("-")
 # What files call it; the input may not become an output under this name either.
 _STDIN = Path("/dev/stdin")
 _HINT = "send y4m, for example: ffmpeg -i IN -f yuv4mpegpipe - | vsrdb restore - OUT"
-_FRAME = b"FRAME\n"
+_MAGIC, _FRAME = b"YUV4MPEG2", b"FRAME\n"
 _PIX_FMTS = {8: ("yuv420p", "420mpeg2"), 16: ("yuv420p10le", "420p10 XYSCSS=420P10")}
 
 
@@ -74,6 +74,16 @@ class _Watched:
         if self.samples is not None:
             self._follow(self.samples)
         return data
+
+    @property
+    def trouble(self) -> str | None:
+        """Why there is no frame, where that can be told without reading on."""
+        if self.error is not None:
+            return str(self.error.strerror)
+        if not self._ahead:
+            return "it is empty"
+        same = self._ahead.startswith(_MAGIC[: len(self._ahead)])
+        return None if same else f"it does not begin with {_MAGIC.decode()}"
 
     @property
     def is_whole(self) -> bool:
@@ -116,13 +126,13 @@ def check_stream(path: Path, source: Path) -> None:
     """
     if path == PIPE:
         return
+    check_written_through(path)
     if path.suffix.lower() not in ("", ".y4m"):
         raise OutputError(
             f"{path} is {special_kind(path)}, and only y4m can be sent through one",
             hint="name a file; or give the pipe a name that ends with .y4m, or without an ending",
         )
-    check_written_through(path)
-    if special_kind(path) == FIFO and source.exists() and path.samefile(source):
+    if special_kind(path) in (None, FIFO) and source.exists() and path.samefile(source):
         raise OutputError(
             f"{path} is the input itself", hint="choose another output; the input is never changed"
         )
@@ -148,11 +158,8 @@ class PipeReader:
             self._decoded = self._container.decode(video=0)
             first = next(self._decoded)
         except (FFmpegError, StopIteration) as error:
-            words = reason(error) if isinstance(error, FFmpegError) else "it contains no frame"
-            if self._stream.error is not None:
-                words = str(self._stream.error.strerror)
             raise VideoError(
-                f"{name} cannot be read as y4m: {words}",
+                f"{name} cannot be read as y4m: {self._stream.trouble or _words(error)}",
                 hint=_HINT,
             ) from error
         if first.interlaced_frame:
@@ -188,6 +195,10 @@ class PipeReader:
         self._container.close()
 
 
+def _words(error: FFmpegError | StopIteration) -> str:
+    return reason(error) if isinstance(error, FFmpegError) else "it contains no frame"
+
+
 def _opened(path: Path, name: str) -> BinaryIO:
     if path == PIPE and sys.stdin is not None:
         return sys.stdin.buffer
@@ -196,9 +207,10 @@ def _opened(path: Path, name: str) -> BinaryIO:
             raise OSError(errno.EBADF, "it is closed")
         stream = open_through(path, "rb")
     except OSError as error:
+        silent = error.errno == errno.ETIMEDOUT
         raise VideoError(
             f"{name} cannot be read: {error.strerror}",
-            hint=_HINT,
+            hint="start the program that writes to it" if silent else _HINT,
         ) from error
     if stream.isatty():
         raise VideoError(f"{name} is a terminal, and a video is expected there", hint=_HINT)
@@ -273,6 +285,10 @@ class PipeWriter:
         if stream is None and path != PIPE:
             with writing(self._name):
                 stream = self._opened = open_through(path, "wb")
+            if stream.isatty():
+                raise OutputError(
+                    f"{path} is a terminal, which cannot show a video", hint="write to a file"
+                )
         elif stream is None:
             if sys.stdout is None:
                 raise OutputError("stdout is closed", hint="write to a file instead")
