@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import sys
-from pathlib import Path
 from typing import Any
 
 import click
@@ -21,10 +18,10 @@ from vsrdb_cli.commands.evaluate import evaluate
 from vsrdb_cli.commands.export import export
 from vsrdb_cli.commands.inspect import inspect
 from vsrdb_cli.commands.restore import restore
-from vsrdb_cli.commands.statuses import ExitStatus, status_of
+from vsrdb_cli.commands.statuses import status_of
 from vsrdb_cli.commands.weights import weights
 from vsrdb_cli.errors import VsrdbError
-from vsrdb_cli.names import too_long
+from vsrdb_cli.names import reachable
 
 # What people want, and the commands for it, in the order of `vsrdb --help`.
 SECTIONS = {
@@ -44,16 +41,11 @@ class Group(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         try:
-            with interrupts.stoppable():
+            with interrupts.stoppable(), reachable():
                 return super().invoke(context)
         except VsrdbError as error:
             console.report(error)
             sys.exit(status_of(error))
-        except OSError as error:
-            if error.errno != errno.ENAMETOOLONG or error.filename is None:
-                raise
-            console.report(too_long(Path(os.fsdecode(error.filename))))
-            sys.exit(ExitStatus.USAGE)
         except KeyboardInterrupt as stop:
             console.say("interrupted")
             interrupts.leave(stop)

@@ -1,10 +1,12 @@
-"""How long file names may be."""
+"""File names: how long they may be, and those that the system refuses."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from vsrdb_cli.errors import OptionError
@@ -37,6 +39,29 @@ def too_long(path: Path) -> OptionError:
         f"{what} is too long: it has {_bytes_of(name)} bytes, and {most} are possible",
         hint="choose a shorter one; a letter can take several bytes",
     )
+
+
+@contextmanager
+def reachable() -> Iterator[None]:
+    """Names that the system refuses, whoever asked for them, in words.
+
+    Raises:
+        OptionError: a name is too long, or its folder's permissions are against it.
+    """
+    try:
+        yield
+    except OSError as error:
+        if not isinstance(error.filename, str | bytes):
+            raise
+        path = Path(os.fsdecode(error.filename))
+        if error.errno == errno.ENAMETOOLONG:
+            raise too_long(path) from error
+        if error.errno not in (errno.EACCES, errno.EPERM):
+            raise
+        raise OptionError(
+            f"{path} cannot be reached: {error.strerror}",
+            hint="check its permissions, and those of its folders",
+        ) from error
 
 
 def fitting(begin: str, end: str) -> str:

@@ -19,7 +19,7 @@ from vsrdb_cli.commands.restore_order import Order
 from vsrdb_cli.commands.statuses import status_of
 from vsrdb_cli.errors import OptionError, VsrdbError
 from vsrdb_cli.files import is_same
-from vsrdb_cli.names import check_length
+from vsrdb_cli.names import check_length, reachable
 from vsrdb_cli.pipes import STDOUT, descriptor_of
 
 if TYPE_CHECKING:
@@ -178,14 +178,15 @@ def restore(
     restoration: Restoration | None = None
     try:
         shown.starting()
-        sources, target = _paths(context, paths, output)
-        job = Order(sources, target, options, as_json=as_json)
-        if job.dry_run:
-            counts, status = job.estimate(shown)
-            shown.end(counts, status, None)
-            sys.exit(status)
-        restoration = job.restoration(shown, verbose=verbose)
-        restoration.run()
+        with reachable():
+            sources, target = _paths(context, paths, output)
+            job = Order(sources, target, options, as_json=as_json)
+            if job.dry_run:
+                counts, status = job.estimate(shown)
+                shown.end(counts, status, None)
+                sys.exit(status)
+            restoration = job.restoration(shown, verbose=verbose)
+            restoration.run()
     except VsrdbError as error:
         status = status_of(error)
         shown.error(str(error), error.hint)

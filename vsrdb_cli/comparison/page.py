@@ -63,8 +63,8 @@ def page_of(
     return _PLACE.sub(lambda place: parts[place[1]], (files / "page.html").read_text("utf-8"))
 
 
-def save_page(document: str, path: Path, *, overwrite: bool) -> None:
-    """Write a page; it has its name only when it is whole.
+def save_page(document: str, path: Path, *, overwrite: bool) -> int:
+    """Write a page, which has its name only when it is whole; returns its bytes.
 
     Raises:
         OutputError: the disk is full, or something of that name has come into being.
@@ -72,6 +72,7 @@ def save_page(document: str, path: Path, *, overwrite: bool) -> None:
     with whole(path, overwrite=overwrite) as temporary:
         # File names may hold bytes that are no text.
         temporary.write_text(document, "utf-8", errors="replace")
+        return temporary.stat().st_size
 
 
 def _json(value: Any) -> str:
