@@ -9,9 +9,10 @@ import errno
 import os
 import stat
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 from typing import BinaryIO
 
 from vsrdb_cli.errors import OutputError
@@ -105,16 +106,25 @@ def open_through(path: Path, mode: str) -> BinaryIO:
         return os.fdopen(os.dup(descriptor), mode)  # type: ignore[return-value]
     if special_kind(path) != FIFO:
         return path.open(mode)  # type: ignore[return-value]
-    pool = ThreadPoolExecutor(1)
-    opening = pool.submit(path.open, mode)
+    opening: Future[BinaryIO] = Future()
+    # A daemon: where the wait cannot be ended, the program still can.
+    Thread(target=_open, args=(path, mode, opening), daemon=True).start()
     try:
-        return opening.result(PATIENCE_SECONDS)  # type: ignore[return-value]
+        return opening.result(PATIENCE_SECONDS)
     except TimeoutError:
         does = "reads from" if mode == "wb" else "writes to"
         raise TimeoutError(errno.ETIMEDOUT, f"no program {does} this named pipe") from None
     finally:
-        if not opening.done():  # the other end, opened by ourselves, ends the wait
+        if not opening.done():
+            opening.add_done_callback(lambda late: late.exception() or late.result().close())
+            # The other end, opened by ourselves, ends the wait.
             other = os.O_RDONLY if mode == "wb" else os.O_WRONLY
             with suppress(OSError):
                 os.close(os.open(path, other | os.O_NONBLOCK))
-        pool.shutdown(wait=False)
+
+
+def _open(path: Path, mode: str, opening: Future[BinaryIO]) -> None:
+    try:
+        opening.set_result(path.open(mode))  # type: ignore[arg-type]
+    except OSError as error:
+        opening.set_exception(error)

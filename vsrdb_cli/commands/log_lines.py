@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from io import TextIOWrapper
 from pathlib import Path
@@ -159,6 +159,13 @@ class LogFile(LogLines):
 
     def error(self, message: str, hint: str | None) -> None:
         self._say(f"error: {message}" + (f" (hint: {hint})" if hint else ""))
+
+    def end(self, counts: dict[str, int], status: int, seconds: float | None) -> None:
+        super().end(counts, status, seconds)
+        if self._file is not None:  # whoever reads it through a pipe waits for its end
+            with suppress(OSError):
+                self._file.close()
+            self._file = None
 
     def _warn(self, text: str) -> None:
         self._say(f"warning: {text}")
