@@ -21,6 +21,7 @@ from vsrdb_cli.commands.restore import restore
 from vsrdb_cli.commands.statuses import status_of
 from vsrdb_cli.commands.weights import weights
 from vsrdb_cli.errors import VsrdbError
+from vsrdb_cli.names import reachable
 
 # What people want, and the commands for it, in the order of `vsrdb --help`.
 SECTIONS = {
@@ -34,9 +35,13 @@ _OTHERS = "Other"
 class Group(click.Group):
     """Commands in sections, which report what a user can put right as one line and a hint."""
 
+    def main(self, *args: Any, **settings: Any) -> Any:
+        console.take_closed_streams()
+        return super().main(*args, **settings)
+
     def invoke(self, context: click.Context) -> Any:
         try:
-            with interrupts.stoppable():
+            with interrupts.stoppable(), reachable():
                 return super().invoke(context)
         except VsrdbError as error:
             console.report(error)

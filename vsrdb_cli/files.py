@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import platform
@@ -10,21 +11,38 @@ import shutil
 from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from vsrdb_cli.errors import OptionError, OutputError
+from vsrdb_cli.names import fitting
+from vsrdb_cli.pipes import (
+    DEVICE,
+    check_written_through,
+    is_written_through,
+    open_through,
+    special_kind,
+)
 
 MEBIBYTE = 1 << 20
 # Sound, indices, and whatever else one writes beside pictures.
 SPARE_BYTES = 16 * MEBIBYTE
 DISK_HINT = "check the free space of the disk and how large its files may be, then start again"
+_HINTS = {
+    errno.ENAMETOOLONG: "choose a shorter name, or a folder that is not so deep",
+    errno.ETIMEDOUT: "start the program that reads it first",
+    errno.EPIPE: "check the program that reads it",
+}
 
 
 def check_file(path: Path, source: Path, *, overwrite: bool) -> None:
-    """Whether a file may be written at `path`.
+    """Whether a file may be written at `path`, or what is no file there be written to.
 
     Raises:
         OutputError: it is the source, exists, or its folder cannot be written to.
     """
+    if is_written_through(path):
+        check_written_through(path)
+        return
     if path.is_dir():
         raise OutputError(f"{path} is a folder", hint="give a file name in it")
     check_folder(followed(path).parent)
@@ -67,7 +85,9 @@ def check_apart(folder: Path, source: Path) -> None:
 
 
 def is_same(one: Path, other: Path) -> bool:
-    """Whether two names are of one file, by links or not, or would be."""
+    """Whether two names are of one file, by links or not, or would be; a device is no file."""
+    if special_kind(one) == DEVICE:
+        return False
     if os.path.realpath(one) == os.path.realpath(other):
         return True
     return one.exists() and other.exists() and one.samefile(other)
@@ -82,6 +102,9 @@ def check_writable(path: Path) -> None:
     if path.is_dir():
         raise OptionError(f"{path} is a folder", hint="give a file name in it")
     try:
+        if is_written_through(path):
+            check_written_through(path)
+            return
         check_folder(followed(path.absolute()).parent)
     except OutputError as error:
         raise OptionError(str(error), hint=error.hint) from error
@@ -123,7 +146,8 @@ def writing(path: Path | str) -> Iterator[None]:
         yield
     except OSError as error:
         raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}", hint=DISK_HINT
+            f"{path} cannot be written: {error.strerror or error}",
+            hint=_HINTS.get(error.errno or 0, DISK_HINT),
         ) from error
 
 
@@ -152,21 +176,29 @@ def temporary_beside(path: Path) -> Path:
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Path]:
+def whole(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """A name to write a file to, which becomes `path` when the block ends well; else it is removed.
 
     A file of that name is replaced. The new one is on the disk by then, so that a power cut leaves
-    either.
+    either. What is no file, such as a device or a named pipe, is written to instead.
 
     Raises:
-        OutputError: the disk is full, or takes no more for another reason.
+        OutputError: the disk is full, or takes no more for another reason; or a file of that name
+            has come into being, and is not to be replaced.
     """
     with writing(path):
+        if is_written_through(path):
+            with TemporaryDirectory(prefix="vsrdb-") as folder:
+                temporary = Path(folder) / "file"
+                yield temporary
+                with open_through(path, "wb") as sink, temporary.open("rb") as written:
+                    shutil.copyfileobj(written, sink)
+            return
         temporary = temporary_beside(path.absolute())
         try:
             yield temporary
             flush_to_disk(temporary)
-            temporary.replace(followed(path))
+            put_in_place(temporary, path, overwrite=overwrite)
         except BaseException:
             remove(temporary)
             raise
@@ -190,7 +222,7 @@ def remove(path: Path) -> None:
 def kept_beside(path: Path, temporary: Path, word: str) -> Path:
     """Give what cannot have the name of an output one beside it that says so; returns that."""
     path = followed(path)
-    return temporary.replace(path.with_name(f"{path.stem}.{word}{path.suffix}"))
+    return temporary.replace(path.with_name(fitting(path.stem, f".{word}{path.suffix}")))
 
 
 def put_in_place(
@@ -226,7 +258,7 @@ def put_in_place(
             temporary.rename(path)
             shutil.rmtree(old)
         return
-    if not overwrite and path.exists():
+    if path.exists() and (not overwrite or special_kind(path)):
         raise _kept(path, temporary, f"{path} was created by another program meanwhile")
     temporary.replace(path)
 

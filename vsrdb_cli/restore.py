@@ -11,6 +11,7 @@ from vsrdb_cli.jobs.crew import Alone, Crew
 from vsrdb_cli.jobs.processes import Processes
 from vsrdb_cli.jobs.report import OnNotice, OnProgress, Record, RestoreReport
 from vsrdb_cli.jobs.run import is_divided, restore_at_once, restore_in_segments
+from vsrdb_cli.names import check_length
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.video.open import open_for
 
@@ -47,6 +48,8 @@ def restore_video(
         VsrdbError: whatever a user can put right, before any work where it can be known before.
     """
     options = options or RestoreOptions()
+    for path in (source, target):
+        check_length(Path(path))
     record = Record(on_notice, on_progress, on_detail)
     with ExitStack() as stack:
         reader = stack.enter_context(open_for(Path(source), options))

@@ -3,6 +3,7 @@
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -17,10 +18,10 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = [sys.executable, "-m", "vsrdb_cli", "restore", "--weights", "nearest"]
 
 
-def start(*arguments, folder):
+def start(*arguments, folder, term="xterm"):
     """The program with a terminal of 80 columns; also the end that shows what it prints."""
     ours, theirs = pty.openpty()
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80", "TERM": "xterm"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80", "TERM": term}
     run = subprocess.Popen(
         [*PROGRAM, *map(str, arguments)],
         stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder, env=environment,
@@ -93,3 +94,57 @@ def test_ctrl_c_gives_the_cursor_back_and_ends_with_130(tmp_path):
     assert "stopped" in shown
     assert shown.endswith("\n") or shown.endswith("\x1b[?25h")
     assert not (tmp_path / "out.mp4").exists()
+
+
+def stopped_and_gone_on(run, ours, shown):
+    """Waits until the program stops itself; returns what it has shown by then."""
+    os.kill(run.pid, signal.SIGTSTP)
+    _, status = os.waitpid(run.pid, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
+    while select.select([ours], [], [], 0.2)[0]:
+        shown += os.read(ours, 65536).decode(errors="replace")
+    run.send_signal(signal.SIGCONT)
+    return shown
+
+
+def until(word, ours, shown=""):
+    while word not in shown:
+        shown += os.read(ours, 65536).decode(errors="replace")
+    return shown
+
+
+def test_ctrl_z_gives_the_cursor_back_and_fg_draws_the_bar_again(tmp_path):
+    source = clips.make(tmp_path / "in.mp4", frames=500, height=90, width=160)
+    run, ours = start(source, "out.mp4", "--preset", "slower", folder=tmp_path)
+    shown = stopped_and_gone_on(run, ours, until("restoring", ours))
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+    again = until("restoring", ours)
+    assert "\x1b[?25l" in again
+    again = stopped_and_gone_on(run, ours, again)
+    assert again.rindex("\x1b[?25h") > again.rindex("\x1b[?25l")
+    run.send_signal(signal.SIGINT)
+    shown = rest(ours)
+    assert run.wait(60) == 130
+    assert shown.rindex("\x1b[?25h") > shown.rfind("\x1b[?25l")
+
+
+@pytest.mark.parametrize("number, status", [
+    (signal.SIGQUIT, -signal.SIGQUIT), (signal.SIGTERM, 143), (signal.SIGHUP, 129),
+])  # fmt: skip
+def test_signals_that_end_it_give_the_cursor_back(tmp_path, number, status):
+    source = clips.make(tmp_path / "in.mp4", frames=500, height=90, width=160)
+    run, ours = start(source, "out.mp4", "--preset", "slower", folder=tmp_path)
+    shown = until("restoring", ours)
+    run.send_signal(number)
+    shown += rest(ours)
+    assert run.wait(60) == status
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+
+
+def test_a_terminal_that_cannot_draw_gets_lines(tmp_path, source, monkeypatch):
+    for term in ("dumb", ""):
+        run, ours = start("in.mp4", f"out{term}.mp4", folder=tmp_path, term=term)
+        shown = rest(ours)
+        assert run.wait(60) == 0
+        assert "\x1b[?25l" not in shown
+        assert "3 frames" in shown

@@ -20,7 +20,7 @@ from vsrdb_cli.options import Hdr
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
 from vsrdb_cli.video.colour import to_float
 from vsrdb_cli.video.glimpse import glimpses
-from vsrdb_cli.video.pipe import PIPE
+from vsrdb_cli.video.pipe import is_stream
 from vsrdb_cli.video.reader import open_source
 
 if TYPE_CHECKING:
@@ -84,9 +84,9 @@ def advise(source: Path, weights: str | None = None, *, hdr: Hdr = Hdr.REFUSE) -
     """
     for module in MODULES:
         extra(module)
-    if source == PIPE:
+    if is_stream(source):
         raise OptionError(
-            "only files can be advised on, not a stream on stdin", hint="write it to a file first"
+            "only files can be advised on, not a stream", hint="write it to a file first"
         )
     network = build_network(load_checkpoint(weights or default_weights()))
     with open_source(source, hdr=hdr) as opened:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsrdb_cli.advice.verdict import COMBING, is_enlarged
+from vsrdb_cli.names import fitting
 from vsrdb_cli.options import Hdr
 from vsrdb_cli.video.info import Kind
 
@@ -50,7 +51,8 @@ def command_for(info: VideoInfo, measures: Measures, *, weights: str | None, hdr
     words = ["vsrdb", "restore", _word(source), _word(target)]
     scale = scale_for(height, width)
     words += ["--scale", str(scale)] if scale != 4 else []
-    words += ["--sample", SAMPLE, "--compare", _word(target.with_suffix(".html"))] if long else []
+    page = Path(fitting(target.stem, ".html"))
+    words += ["--sample", SAMPLE, "--compare", _word(page)] if long else []
     words += ["--weights", weights] if weights else []
     words += ["--hdr", hdr.value] if hdr is not Hdr.REFUSE else []
     return before + shlex.join(words)
@@ -72,4 +74,4 @@ def _word(path: Path) -> str:
 def _beside(source: Path, what: str, suffix: str) -> Path:
     """A name in the folder one is in: the source's may not be one's own."""
     stem = source.absolute().name if source.is_dir() else source.stem
-    return Path(f"{stem}_{what}{suffix}")
+    return Path(fitting(stem, f"_{what}{suffix}"))

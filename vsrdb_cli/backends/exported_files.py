@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from platformdirs import user_cache_path
-
 from vsrdb_cli.checkpoints.registry import bundled_models
+from vsrdb_cli.errors import BackendError
+from vsrdb_cli.own_folders import cache_folder
 
 if TYPE_CHECKING:
     from vsrdb_cli.checkpoints.checkpoint import Checkpoint
@@ -23,10 +23,20 @@ GRAPHS = ("encoder", "restorer")
 
 
 def default_folder() -> Path:
-    """$VSRDB_EXPORTS, or `vsrdb/exports` in the user's cache: where `restore` looks."""
+    """$VSRDB_EXPORTS, or `vsrdb/exports` in the user's cache: where `restore` looks.
+
+    Raises:
+        BackendError: the user has no home.
+    """
     if named := os.environ.get("VSRDB_EXPORTS"):
         return Path(named)
-    return user_cache_path("vsrdb", appauthor=False) / "exports"
+    cache = cache_folder()
+    if cache is None:
+        raise BackendError(
+            "there is no home folder to keep exported networks in",
+            hint="set VSRDB_EXPORTS to a folder",
+        )
+    return cache / "exports"
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ import platform
 import tempfile
 
 import torch
-from platformdirs import user_cache_path
 from torch import Tensor
 
 from vsrdb_cli import __version__
 from vsrdb_cli.backends import parity
 from vsrdb_cli.errors import BackendError
 from vsrdb_cli.network.fmanet import FMANet
+from vsrdb_cli.own_folders import cache_folder
 
 PRECISIONS = {
     "float32": torch.float32,
@@ -82,7 +82,8 @@ class _Memory:
     def __init__(self, sha256: str, precision: str) -> None:
         machine = f"{platform.node()} {torch.backends.cpu.get_cpu_capability()}"
         versions = f"torch {torch.__version__} vsrdb {__version__}"
-        self._file = user_cache_path("vsrdb", appauthor=False) / "precision.json"
+        cache = cache_folder()
+        self._file = cache and cache / "precision.json"
         self._key = f"{sha256} {precision} {machine} {versions}"
 
     def answer(self) -> bool | None:
@@ -91,6 +92,8 @@ class _Memory:
         return found if isinstance(found, bool) else None
 
     def keep(self, agrees: bool) -> None:
+        if self._file is None:
+            return
         answers = {**self._read(), self._key: agrees}
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -103,6 +106,8 @@ class _Memory:
             return
 
     def _read(self) -> dict[str, object]:
+        if self._file is None:
+            return {}
         try:
             answers = json.loads(self._file.read_text(encoding="utf-8"))
         except (OSError, ValueError):

@@ -14,6 +14,7 @@ from vsrdb_cli.checkpoints.registry import imported_models
 from vsrdb_cli.files import whole
 from vsrdb_cli.jobs.journal import identity, size_of
 from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.video.pipe import is_stream
 
 NAME = ".vsrdb-batch.json"
 _DAMAGE = "damage"
@@ -85,6 +86,8 @@ class Finished:
     def _entry(self, item: Item) -> dict[str, Any] | None:
         """All that must be the same; None where input or output are not there."""
         with suppress(OSError):
+            if is_stream(item.source):  # and gone
+                return None
             return {
                 "source": str(item.source.absolute()),
                 "identity": identity(item.source),

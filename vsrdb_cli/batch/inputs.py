@@ -10,10 +10,12 @@ from pathlib import Path
 
 from vsrdb_cli.batch.targets import Batch, Item, check_targets, tell_apart
 from vsrdb_cli.errors import OptionError, OutputError, VideoError, VsrdbError
+from vsrdb_cli.names import fitting
+from vsrdb_cli.pipes import special_kind
 from vsrdb_cli.video.containers import CONTAINERS
 from vsrdb_cli.video.images import SUFFIXES as PICTURE_SUFFIXES
 from vsrdb_cli.video.images import WRITTEN
-from vsrdb_cli.video.pipe import PIPE
+from vsrdb_cli.video.pipe import PIPE, goes_through
 from vsrdb_cli.words import count
 
 # What is taken for a video by its name; any other file needs a --pattern that it matches.
@@ -98,9 +100,10 @@ def find(
         VideoError: nothing was found.
         OutputError: an input folder is the output folder.
     """
-    if target == PIPE:
+    if goes_through(target):
         raise OptionError(
-            "stdout takes one video, and there are several inputs",
+            f"{'stdout' if target == PIPE else target} takes one video, and there are several"
+            " inputs",
             hint="name a folder for their outputs",
         )
     if target.is_file() or (target.suffix.lower() in CONTAINERS and not target.is_dir()):
@@ -153,6 +156,7 @@ class _Folder:
     others: int = 0
     folders: list[Path] = field(default_factory=list)
     links_out: list[Path] = field(default_factory=list)
+    no_files: list[Path] = field(default_factory=list)
 
     @classmethod
     def of(cls, folder: Path, names: Names, root: Path | None = None) -> _Folder:
@@ -172,6 +176,8 @@ class _Folder:
                 # A linked folder inside the tree is found by its own name.
                 if not path.is_symlink() and not names.exclude(path.name):
                     found.folders.append(path)
+            elif special_kind(path) is not None:
+                found.no_files.append(path)
             elif not names.take(path.name):
                 found.others += 1
                 found.other_pictures += path.suffix.lower() in PICTURE_SUFFIXES
@@ -236,6 +242,8 @@ def _unreadable(folder: Path, error: OSError) -> VideoError:
 def _left_aside(folder: Path, found: _Folder, *, recursive: bool) -> Iterator[str]:
     for link in found.links_out:
         yield f"{link} is skipped: it links to a place outside the folder, {os.path.realpath(link)}"
+    for path in found.no_files:
+        yield f"{path} is skipped: it is {special_kind(path)}, no file"
     if found.covers:
         suffix = found.covers[0].suffix
         yield (
@@ -255,4 +263,4 @@ def _output_name(source: Path, suffix: str | None) -> str:
         suffix = own if own in WRITTEN else ".png"
     elif suffix is None:
         suffix = own if own in CONTAINERS else FALLBACK_SUFFIX
-    return f"{source.stem}{suffix}"
+    return fitting(source.stem, suffix)

@@ -18,6 +18,7 @@ from vsrdb_cli.batch.targets import Item
 from vsrdb_cli.errors import OutputError, VsrdbError
 from vsrdb_cli.files import is_there, whole
 from vsrdb_cli.jobs.report import RestoreReport
+from vsrdb_cli.names import reachable
 
 _FINISHED = "finished by an earlier run"
 
@@ -91,9 +92,10 @@ def attempt(
         damage = finished.damage(item) if finished is not None and reason == _FINISHED else ()
         return Outcome(item, Status.SKIPPED, reason=reason, damage=damage)
     try:
-        if new_folders:
-            item.target.parent.mkdir(parents=True, exist_ok=True)
-        report = restore(item)
+        with reachable():
+            if new_folders:
+                item.target.parent.mkdir(parents=True, exist_ok=True)
+            report = restore(item)
         if finished is not None:
             with suppress(OutputError):  # restored it is, even if the next run will not know
                 finished.enter(item, report.damage)

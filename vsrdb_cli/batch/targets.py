@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from vsrdb_cli.errors import OutputError, VsrdbError
+from vsrdb_cli.names import fitting
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def tell_apart(batch: Batch) -> None:
             source = batch.items[index].source
             if source.is_dir() or source.suffix.lower() == target.suffix:
                 continue
-            own = target.with_name(f"{source.name}{target.suffix}")
+            own = target.with_name(fitting(source.name, target.suffix))
             batch.items[index] = Item(source, own)
             batch.notices.append(f"{source} becomes {own.name}, since {target.name} is another's")
 

@@ -12,6 +12,7 @@ from vsrdb_cli.batch.targets import Item
 from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.video.open import open_for
+from vsrdb_cli.video.pipe import is_stream
 
 _LONGEST_SECONDS = 10.0  # that a file may take to open on a slow disk
 
@@ -96,6 +97,8 @@ def weigher(options: RestoreOptions) -> Callable[[Item], float | None]:
     def weigh(item: Item) -> float | None:
         if item.problem is not None:
             return 0.0
+        if is_stream(item.source):  # which can be opened once
+            return None
         try:
             with open_for(item.source, options) as reader:
                 info = reader.info

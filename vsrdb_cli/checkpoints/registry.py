@@ -8,9 +8,8 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from platformdirs import user_data_path
-
 from vsrdb_cli.errors import OptionError, OutputError
+from vsrdb_cli.own_folders import data_folder
 
 SUFFIX = ".safetensors"
 
@@ -48,11 +47,15 @@ def bundled_models() -> list[BundledModel]:
     return [BundledModel(**entry) for entry in registry.get("model", [])]
 
 
-def imported_folder() -> Path:
-    """$VSRDB_WEIGHTS, or `vsrdb/weights` in the user's data: where `weights import` writes."""
+def imported_folder() -> Path | None:
+    """$VSRDB_WEIGHTS, or `vsrdb/weights` in the user's data: where `weights import` writes.
+
+    None for a user without a home.
+    """
     if named := os.environ.get("VSRDB_WEIGHTS"):
         return Path(named)
-    return user_data_path("vsrdb", appauthor=False) / "weights"
+    data = data_folder()
+    return data and data / "weights"
 
 
 def imported_models() -> dict[str, Path]:
@@ -61,7 +64,8 @@ def imported_models() -> dict[str, Path]:
     A name that is bundled stays the bundled one's.
     """
     taken = {*(model.name for model in bundled_models()), *METHODS}
-    files = sorted(imported_folder().glob(f"*{SUFFIX}"))
+    folder = imported_folder()
+    files = sorted(folder.glob(f"*{SUFFIX}")) if folder else []
     return {file.stem: file for file in files if file.stem not in taken}
 
 
@@ -84,6 +88,11 @@ def place_for_import(name: str) -> Path:
             hint=f"use up to {_LONGEST_NAME} letters and digits",
         )
     folder = imported_folder()
+    if folder is None:
+        raise OutputError(
+            "there is no home folder to keep checkpoints in",
+            hint="set VSRDB_WEIGHTS to a folder, or choose a file with -o",
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -9,6 +9,7 @@ import click
 from vsrdb_cli.commands import console
 from vsrdb_cli.commands.display import summary_of_page
 from vsrdb_cli.commands.position import position
+from vsrdb_cli.names import fitting
 
 PATH = click.Path(path_type=Path)
 
@@ -63,7 +64,7 @@ def compare(
     from vsrdb_cli.comparison.compare import write_page
     from vsrdb_cli.options import Hdr
 
-    page = page or Path(after.absolute().with_suffix(".html").name)
+    page = page or Path(fitting(after.absolute().stem, ".html"))
     with console.progress(f"{before.name} and {after.name} → {page.name}") as on_frame:
         written = write_page(
             before,

@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from vsrdb_cli.errors import OptionError
+from vsrdb_cli.pipes import read_text
 
 
 def read_config(
@@ -23,7 +24,7 @@ def read_config(
     if path is None:
         return None
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))  # as Notepad writes it, too
+        values = tomllib.loads(read_text(path, "utf-8-sig"))  # as Notepad writes it, too
     except OSError as error:
         raise OptionError(f"{path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

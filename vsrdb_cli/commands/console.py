@@ -30,7 +30,8 @@ from rich.progress import (
 from rich.table import Column, Table
 from rich.text import Text
 
-from vsrdb_cli.errors import VsrdbError
+from vsrdb_cli.commands.suspension import drawn
+from vsrdb_cli.errors import OutputError, VsrdbError
 from vsrdb_cli.files import writing
 from vsrdb_cli.words import printable
 
@@ -40,6 +41,12 @@ messages = Console(stderr=True, highlight=False)
 _UNWRAPPED = 10_000
 # From this width on a terminal has room for all columns of a bar.
 _WIDE = 80
+
+
+def can_draw() -> bool:
+    """Whether stderr is a terminal that can draw over what it shows."""
+    dumb = messages.is_dumb_terminal or (os.name != "nt" and not os.environ.get("TERM"))
+    return messages.is_terminal and not dumb
 
 
 def say(text: str) -> None:
@@ -68,9 +75,27 @@ def show(table: Table) -> None:
         wide.print(table)
 
 
+def take_closed_streams() -> None:
+    """Stand in for what the program was started without (`<&-`), before it opens any file.
+
+    Else a video could be opened under the number of stderr, and get what libraries print there.
+    What stands in cannot be read or written, so that a closed stdin or stdout is still told from an
+    empty or silent one; messages go nowhere.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:  # a file is opened under the lowest number that is free: this one
+            os.open(os.devnull, os.O_WRONLY if number == 0 else os.O_RDONLY)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123
+
+
 @contextmanager
 def _stdout() -> Iterator[None]:
-    """A full disk under stdout as an `OutputError`."""
+    """A full disk under stdout, or none, as an `OutputError`."""
+    if sys.stdout is None:
+        raise OutputError("stdout is closed, and the result goes there", hint="omit >&-")
     with writing("stdout"):
         try:
             yield
@@ -161,11 +186,11 @@ def progress(description: str, *, quiet: bool = False) -> Iterator[OnFrame]:
         *columns,
         console=messages,
         transient=True,
-        disable=quiet or not messages.is_terminal,
+        disable=quiet or not can_draw(),
         speed_estimate_period=60,
         expand=True,
     )
-    with bar:
+    with drawn(bar) as follow:
         task = bar.add_task(description, total=None)
 
         def on_frame(done: int, total: int | None, below: str = "") -> None:
@@ -173,6 +198,7 @@ def progress(description: str, *, quiet: bool = False) -> Iterator[OnFrame]:
             shown = max(total, done) if total is not None else None
             bar.below = below
             bar.update(task, completed=done, total=shown)
+            follow()
 
         yield on_frame
 
@@ -186,9 +212,9 @@ def waiting(description: str, *, quiet: bool = False) -> Iterator[None]:
         TimeElapsedColumn(),
         console=messages,
         transient=True,
-        disable=quiet or not messages.is_terminal,
+        disable=quiet or not can_draw(),
     )
-    with bar:
+    with drawn(bar):
         bar.add_task(description, total=None)
         yield
 
@@ -203,7 +229,7 @@ def steps(description: str) -> Iterator[OnStep]:
 
     Yields a function to call before every step with what it is, and when its detail changes.
     """
-    if not messages.is_terminal:
+    if not can_draw():
         said: list[str] = []
 
         def on_step(step: str, detail: str = "") -> None:  # noqa: ARG001
@@ -222,12 +248,13 @@ def steps(description: str) -> Iterator[OnStep]:
         transient=True,
         expand=True,
     )
-    with bar:
+    with drawn(bar) as follow:
         task = bar.add_task(description, total=None)
 
         def show_step(step: str, detail: str = "") -> None:
             words = f"{description}: {step}" + (f", {detail}" if detail else "")
             bar.update(task, description=words)
+            follow()
 
         yield show_step
 

@@ -85,7 +85,7 @@ def choose(*, progress: str, quiet: bool, verbose: bool, log_file: Path | None) 
     shown: Display
     if progress == "json":
         shown = JsonLines()
-    elif console.messages.is_terminal:
+    elif console.can_draw():
         shown = Bar(quiet=quiet, verbose=verbose)
     else:
         shown = LogLines(quiet=quiet, verbose=verbose)

@@ -64,8 +64,9 @@ def leave(stop: KeyboardInterrupt) -> NoReturn:
     """End the process now: a thread deep in an encoder would hold it up."""
     with suppress(OSError, ValueError):
         console.show_cursor()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
     os._exit(status_of(stop))
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -22,6 +23,7 @@ from vsrdb_cli.commands.display import (
 )
 from vsrdb_cli.errors import OutputError, VsrdbError
 from vsrdb_cli.files import check_writable
+from vsrdb_cli.pipes import is_written_through, open_through
 from vsrdb_cli.words import printable
 
 if TYPE_CHECKING:
@@ -144,7 +146,11 @@ class LogFile(LogLines):
         check_writable(path)
         self._path = path
         try:
-            self._file: TextIO | None = path.open("a", encoding="utf-8", buffering=1)
+            if is_written_through(path):
+                sink = open_through(path, "wb")
+                self._file: TextIO | None = TextIOWrapper(sink, "utf-8", line_buffering=True)
+            else:
+                self._file = path.open("a", encoding="utf-8", buffering=1)
         except OSError as error:
             raise OutputError(
                 f"the log file {path} cannot be written: {error.strerror}",
@@ -153,6 +159,13 @@ class LogFile(LogLines):
 
     def error(self, message: str, hint: str | None) -> None:
         self._say(f"error: {message}" + (f" (hint: {hint})" if hint else ""))
+
+    def end(self, counts: dict[str, int], status: int, seconds: float | None) -> None:
+        super().end(counts, status, seconds)
+        if self._file is not None:  # whoever reads it through a pipe waits for its end
+            with suppress(OSError):
+                self._file.close()
+            self._file = None
 
     def _warn(self, text: str) -> None:
         self._say(f"warning: {text}")

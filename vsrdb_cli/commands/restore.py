@@ -19,13 +19,15 @@ from vsrdb_cli.commands.restore_order import Order
 from vsrdb_cli.commands.statuses import status_of
 from vsrdb_cli.errors import OptionError, VsrdbError
 from vsrdb_cli.files import is_same
+from vsrdb_cli.names import check_length, reachable
+from vsrdb_cli.pipes import STDOUT, descriptor_of
 
 if TYPE_CHECKING:
     from vsrdb_cli.batch.outcomes import Outcome
     from vsrdb_cli.commands.restore_many import Restoration
 
 _ADDRESS = re.compile(r"\w[\w+.-]+://")
-_PIPE = "-"
+_PIPE, _STDOUT = "-", "/dev/stdout"
 
 
 class _Restore(click.Command):
@@ -167,20 +169,24 @@ def restore(
             hint="omit one of them",
         )
     if log_file is not None:
-        _check_log(log_file, [*paths, output, options["report"], options["page"]])
+        named = [*paths, output, options["report"], options["page"]]
+        _check_log(log_file, [_STDOUT if name == _PIPE else name for name in named])
     shown = displays.choose(progress=progress, quiet=quiet, verbose=verbose, log_file=log_file)
-    rows = progress == "bar" and not quiet
+    rows = progress == "bar" and not quiet and sys.stdout is not None
+    if options["report"] is not None:  # which programs read
+        rows &= descriptor_of(options["report"]) != STDOUT
     restoration: Restoration | None = None
     try:
         shown.starting()
-        sources, target = _paths(context, paths, output)
-        job = Order(sources, target, options, as_json=as_json)
-        if job.dry_run:
-            counts, status = job.estimate(shown)
-            shown.end(counts, status, None)
-            sys.exit(status)
-        restoration = job.restoration(shown, verbose=verbose)
-        restoration.run()
+        with reachable():
+            sources, target = _paths(context, paths, output)
+            job = Order(sources, target, options, as_json=as_json)
+            if job.dry_run:
+                counts, status = job.estimate(shown)
+                shown.end(counts, status, None)
+                sys.exit(status)
+            restoration = job.restoration(shown, verbose=verbose)
+            restoration.run()
     except VsrdbError as error:
         status = status_of(error)
         shown.error(str(error), error.hint)
@@ -225,12 +231,14 @@ def _paths(
             raise OptionError("TARGET is missing", hint=f"vsrdb restore '{output}' restored.mp4")
     else:
         named = list(paths)
-    if _PIPE in named and sys.stdin.isatty():
+    for name in (*named, output):
+        check_length(Path(name))
+    if _PIPE in named and sys.stdin is not None and sys.stdin.isatty():
         raise OptionError(
             "stdin is a terminal, and a video is expected there",
             hint="ffmpeg -i IN -f yuv4mpegpipe - | vsrdb restore - OUT",
         )
-    if output == _PIPE and sys.stdout.isatty():
+    if output == _PIPE and sys.stdout is not None and sys.stdout.isatty():
         raise OptionError(
             "stdout is a terminal, which cannot show a video",
             hint="vsrdb restore IN - | ffmpeg -i - OUT",

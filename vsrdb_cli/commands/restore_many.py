@@ -20,6 +20,7 @@ from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.jobs.report import Progress, RestoreReport
 from vsrdb_cli.jobs.run import work_folder
 from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.pipes import is_written_through
 from vsrdb_cli.restore import crew_for, restore_video
 from vsrdb_cli.words import count
 
@@ -106,9 +107,17 @@ class Restoration:
                     self._show(outcome, told)
                     if self.page is not None and outcome.report is not None:
                         self._compare(outcome, self.page, outcome.report)
-                self.write_report()
+                if not self._report_once:
+                    self.write_report()
+        if self._report_once:
+            self.write_report()
         if self.finished is not None and self.status != ExitStatus.FAILED:
             self.finished.remove()
+
+    @property
+    def _report_once(self) -> bool:
+        """Whether the report can be written only when all is through: nothing replaces it."""
+        return self.report_file is not None and is_written_through(self.report_file)
 
     def write_report(self) -> None:
         """Write what became of the inputs so far, where that was asked for."""

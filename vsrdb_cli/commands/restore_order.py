@@ -121,9 +121,12 @@ class Order:
 
 
 def _check_report(report: Path, batch: Batch) -> None:
+    from vsrdb_cli.video.pipe import PIPE
+
     check_writable(report)
     for item in batch.items:
-        if is_same(report, item.source) or is_same(report, item.target):
+        target = Path("/dev/stdout") if item.target == PIPE else item.target
+        if is_same(report, item.source) or is_same(report, target):
             raise OptionError(
                 f"the report {report} would replace an input or output", hint="choose another file"
             )

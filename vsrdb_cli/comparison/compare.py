@@ -102,11 +102,11 @@ def write_page(
         data = comparison.data() | {"notices": notices}
     title = f"{data['names']['before']} → {data['names']['after']}"
     document = page_of(data, comparison.exact, video, title)
-    save_page(document, page, overwrite=overwrite)
+    size = save_page(document, page, overwrite=overwrite)
     return Page(
         page,
         len(shown["after"]),
-        page.stat().st_size,
+        size,
         len(comparison.exact),
         comparison.fidelity,
         tuple(notices),

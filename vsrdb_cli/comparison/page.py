@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.files import check_file, put_in_place, temporary_beside, writing
-from vsrdb_cli.video.pipe import PIPE
+from vsrdb_cli.files import check_file, whole
+from vsrdb_cli.video.pipe import is_stream
 
 SUFFIXES = (".html", ".htm")
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
@@ -31,9 +31,9 @@ def check_page(path: Path, sources: list[Path], *, overwrite: bool) -> None:
             f"{path.name}: no page is written to '{path.suffix or 'a name without an ending'}'",
             hint=f"end the page's name with {' or '.join(SUFFIXES)}",
         )
-    if PIPE in sources:
+    if any(is_stream(source) for source in sources):
         raise OptionError(
-            "only files can be compared, no stream on stdin or stdout",
+            "only files can be compared, no stream on stdin or stdout, no named pipe",
             hint="save it as a file first",
         )
     for source in sources:
@@ -63,20 +63,16 @@ def page_of(
     return _PLACE.sub(lambda place: parts[place[1]], (files / "page.html").read_text("utf-8"))
 
 
-def save_page(document: str, path: Path, *, overwrite: bool) -> None:
-    """Write a page; it has its name only when it is whole.
+def save_page(document: str, path: Path, *, overwrite: bool) -> int:
+    """Write a page, which has its name only when it is whole; returns its bytes.
 
     Raises:
         OutputError: the disk is full, or something of that name has come into being.
     """
-    temporary = temporary_beside(path.absolute())
-    try:
-        with writing(path):
-            # File names may hold bytes that are no text.
-            temporary.write_text(document, "utf-8", errors="replace")
-        put_in_place(temporary, path, overwrite=overwrite)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole(path, overwrite=overwrite) as temporary:
+        # File names may hold bytes that are no text.
+        temporary.write_text(document, "utf-8", errors="replace")
+        return temporary.stat().st_size
 
 
 def _json(value: Any) -> str:

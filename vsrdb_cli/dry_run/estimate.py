@@ -36,7 +36,7 @@ from vsrdb_cli.pipeline.tiling import tile_in_use, tiled
 from vsrdb_cli.video.frame import Frame, FrameSource
 from vsrdb_cli.video.open import open_for
 from vsrdb_cli.video.output import Output, settle_output
-from vsrdb_cli.video.pipe import PIPE
+from vsrdb_cli.video.pipe import PIPE, is_stream
 from vsrdb_cli.video.stream_plan import Fate, StreamPlan
 
 # Frames restored; the second one's time counts, since the first also warms the network.
@@ -146,9 +146,10 @@ def estimate_run(
     Raises:
         VsrdbError: what the run itself would refuse.
     """
-    if source == PIPE:
+    if is_stream(source):
         raise OptionError(
-            "stdin can be read only once, so a dry run is not possible",
+            f"{'stdin' if source == PIPE else source} can be read only once, so a dry run is not"
+            " possible",
             hint="give a file, or omit --dry-run",
         )
     with open_for(source, options) as reader, _place(target, new_folders=new_folders) as place:

@@ -18,6 +18,7 @@ from vsrdb_cli.files import (
     put_in_place,
     remove,
     temporary_beside,
+    whole,
     writing,
 )
 from vsrdb_cli.inspection.analysis import Inspection, bytes_beside, inspect_clip, largest_tile
@@ -27,6 +28,7 @@ from vsrdb_cli.inspection.overview import can_draw, write_overview
 from vsrdb_cli.inspection.page import describe, grid_for_page, page
 from vsrdb_cli.inspection.raw import __doc__ as raw_format
 from vsrdb_cli.inspection.raw import write_raw
+from vsrdb_cli.names import fitting
 from vsrdb_cli.options import Hdr
 from vsrdb_cli.video.png import encode_png
 from vsrdb_cli.video.reader import open_source
@@ -160,20 +162,15 @@ def _write_page(
     seen: list[tuple[Moment, Inspection]],
     options: InspectOptions,
 ) -> Iterable[Path]:
-    temporary = temporary_beside(target.absolute())
     arrays = []
-    try:
-        with writing(target):
-            # File names may hold bytes that are no text.
-            document = page(f"{_HEADING} {source.name}", network, seen)
-            temporary.write_text(document, "utf-8", errors="replace")
+    with whole(target, overwrite=options.overwrite) as temporary:
+        # File names may hold bytes that are no text.
+        document = page(f"{_HEADING} {source.name}", network, seen)
+        temporary.write_text(document, "utf-8", errors="replace")
         for moment, found in seen if options.raw else ():
-            arrays.append(target.with_name(f"{target.stem}_{moment.index:06d}.npz"))
+            arrays.append(target.with_name(fitting(target.stem, f"_{moment.index:06d}.npz")))
             with writing(arrays[-1]):
                 write_raw(arrays[-1], moment, found)
-        put_in_place(temporary, target, overwrite=options.overwrite)
-    finally:
-        remove(temporary)
     return arrays
 
 

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from filelock import FileLock, Timeout
-
 from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.files import remove, whole
 from vsrdb_cli.jobs.division import Division
+from vsrdb_cli.jobs.folder_lock import FolderLock
 from vsrdb_cli.video.images import picture_files
 from vsrdb_cli.video.info import ReadReport
 
@@ -82,11 +79,11 @@ class Journal:
     def __init__(self, folder: Path, *, restart: bool = False) -> None:
         self.folder = folder
         self._restart = restart
-        self._lock = FileLock(self._lock_file, timeout=0, thread_local=False)
+        self._lock = FolderLock(folder)
         self._record = _Record()
 
     def __enter__(self) -> Self:
-        self._take_lock()
+        self._lock.take()
         try:
             if not self._restart:
                 self._read()
@@ -104,6 +101,11 @@ class Journal:
         traceback: TracebackType | None,
     ) -> None:
         self._release()
+
+    @property
+    def notice(self) -> str | None:
+        """What is to be known of the folder's lock."""
+        return self._lock.notice
 
     @property
     def begun(self) -> bool:
@@ -192,7 +194,7 @@ class Journal:
         """Remove the work folder: the output is in its place."""
         # The journal last: a half removed folder still says that the job is done.
         for entry in self.folder.iterdir():
-            if entry not in (self._file, self._lock_file):
+            if entry not in (self._file, *self._lock.files[:2]):
                 remove(entry)
         self._record = _Record()
         self._file.unlink()
@@ -200,15 +202,6 @@ class Journal:
     @property
     def _file(self) -> Path:
         return self.folder / "journal.json"
-
-    @property
-    def _lock_file(self) -> Path:
-        return self.folder / "lock"
-
-    @property
-    def _holder_file(self) -> Path:
-        """Who holds the lock; a file of its own, since a locked one cannot be read everywhere."""
-        return self.folder / "holder"
 
     def _read(self) -> None:
         try:
@@ -233,53 +226,17 @@ class Journal:
 
     def _clear(self) -> None:
         for entry in self.folder.iterdir():
-            if entry not in (self._lock_file, self._holder_file):
+            if entry not in self._lock.files:
                 remove(entry)
-
-    def _take_lock(self) -> None:
-        while True:
-            try:
-                self.folder.mkdir(exist_ok=True)
-                with suppress(FileNotFoundError):  # whoever held it has just removed the folder
-                    self._lock.acquire()
-                    break
-            except Timeout:
-                raise OutputError(
-                    f"another vsrdb (process {self._holder()}) is working on this output",
-                    hint="wait for it to end, or choose another output",
-                ) from None
-            except OSError as error:
-                raise OutputError(
-                    f"the work folder {self.folder} cannot be created: {error.strerror}",
-                    hint="choose another output folder",
-                ) from error
-        with suppress(OSError):  # who holds it is only said, and the disk may be full
-            self._holder_file.write_text(str(os.getpid()), encoding="utf-8")
-
-    def _holder(self) -> str:
-        try:
-            return self._holder_file.read_text(encoding="utf-8") or "unknown"
-        except OSError:
-            return "unknown"
 
     def _release(self) -> None:
         """Let the lock go; the folder too, where it holds nothing to go on from."""
         over = not self._file.exists()
         if over:
             for entry in self.folder.iterdir():
-                if entry != self._lock_file:
+                if entry not in self._lock.files[:2]:
                     remove(entry)
-        # Windows removes no open file. Elsewhere, a lock let go before could be another's by then.
-        if over and os.name != "nt":
-            self._remove_folder()
-        self._lock.release()
-        if over and os.name == "nt":
-            self._remove_folder()
-
-    def _remove_folder(self) -> None:
-        with suppress(OSError):  # another process has come by
-            self._lock_file.unlink(missing_ok=True)
-            self.folder.rmdir()
+        self._lock.release(with_folder=over)
 
 
 def size_of(path: Path) -> int:

@@ -15,19 +15,20 @@ from vsrdb_cli.jobs.division import WHOLE, Segment, divide_source
 from vsrdb_cli.jobs.journal import Journal, identity
 from vsrdb_cli.jobs.report import Progress, Record, RestoreReport, require_whole
 from vsrdb_cli.jobs.segments import Job, Listener
+from vsrdb_cli.names import fitting
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.tiling import tile_in_use
 from vsrdb_cli.video.frame import FrameSource
 from vsrdb_cli.video.images import WRITTEN, is_single
 from vsrdb_cli.video.info import Kind, VideoInfo
 from vsrdb_cli.video.output import Output, settle_output
-from vsrdb_cli.video.pipe import PIPE
+from vsrdb_cli.video.pipe import goes_through
 from vsrdb_cli.words import count
 
 
 def is_divided(info: VideoInfo, target: Path, options: RestoreOptions) -> bool:
     """Whether an output is restored in segments: it is long, begun so, or for several workers."""
-    if info.kind in (Kind.STILL, Kind.PIPE) or target == PIPE or is_single(target):
+    if info.kind in (Kind.STILL, Kind.PIPE) or goes_through(target) or is_single(target):
         return False
     seconds = info.duration_seconds
     long = seconds is None or seconds > options.segment_seconds
@@ -38,7 +39,7 @@ def is_divided(info: VideoInfo, target: Path, options: RestoreOptions) -> bool:
 def work_folder(target: Path) -> Path:
     """Where the finished segments of an output wait for the others: on its disk."""
     target = followed(target.absolute())
-    return target.parent / f"{target.name}.vsrdb"
+    return target.parent / fitting(target.name, ".vsrdb")
 
 
 def restore_at_once(
@@ -93,6 +94,8 @@ def restore_in_segments(
     """Restore a source segment by segment, going on where an earlier run was stopped."""
     check_folder(followed(target.absolute()).parent)
     with Journal(work_folder(target), restart=options.restart) as journal:
+        if journal.notice:
+            record.say(journal.notice)
         journal.bind(_facts_of_job(reader, options))
         lost: list[str] = []
         if journal.is_joined(target):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
+import tempfile
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from vsrdb_cli.own_folders import cache_folder
 
 _INSTALL = "install gcc and Python's headers (python3-dev)"
 _TOLERANCE = 0.02  # of the result's length: a few roundings of bfloat16
@@ -50,6 +54,9 @@ class Kernel:
 
     def _trouble(self, *operands: Any, out: Tensor) -> str | None:
         """Fill `out` for the first time on its device; what is wrong, if anything is."""
+        if cache_folder() is None and "TRITON_CACHE_DIR" not in os.environ:
+            # For a user without a home Triton would make a folder called ~ where it stands.
+            os.environ["TRITON_CACHE_DIR"] = tempfile.mkdtemp(prefix="vsrdb-")
         try:
             self._launch(*operands, out)
         except (ImportError, subprocess.CalledProcessError) as error:

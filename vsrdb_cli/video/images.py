@@ -58,13 +58,15 @@ _BITS_PER_PIXEL = {8: 4.0, 16: 8.0}  # a low guess
 
 
 def visible_files(folder: Path) -> list[Path]:
-    """The files in a folder but for hidden ones."""
-    return [f for f in folder.iterdir() if f.is_file() and not f.name.startswith(".")]
+    """What a folder holds but for folders and hidden files."""
+    return [f for f in folder.iterdir() if not f.is_dir() and not f.name.startswith(".")]
 
 
 def picture_files(folder: Path) -> list[Path]:
     """The pictures in a folder, as people count."""
-    files = [file for file in visible_files(folder) if file.suffix.lower() in SUFFIXES]
+    files = [
+        file for file in visible_files(folder) if file.suffix.lower() in SUFFIXES and file.is_file()
+    ]
     return sorted(files, key=lambda file: natural_order(file.name))
 
 

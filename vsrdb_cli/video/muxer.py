@@ -73,9 +73,10 @@ class Muxer:
             settings["movie_timescale"] = str(info.output_time_base.denominator)
         if info.view.held_by(self._kind):
             settings["strict"] = "unofficial"  # else mp4 is told nothing of it
-        self.container: OutputContainer = av.open(
-            url(self._temporary), "w", format=self._kind.format, container_options=settings
-        )
+        with self._failing():
+            self.container: OutputContainer = av.open(
+                url(self._temporary), "w", format=self._kind.format, container_options=settings
+            )
         self.container.metadata.update(info.metadata)
         self._open = True
 

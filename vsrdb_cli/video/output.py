@@ -25,7 +25,7 @@ from vsrdb_cli.video.images import (
 from vsrdb_cli.video.info import ReadReport, VideoInfo
 from vsrdb_cli.video.join import join, segment_suffix
 from vsrdb_cli.video.muxer import muxing_notices
-from vsrdb_cli.video.pipe import PIPE, PipeWriter, y4m_notices
+from vsrdb_cli.video.pipe import PIPE, PipeWriter, check_stream, goes_through, y4m_notices
 from vsrdb_cli.video.stream_fates import plan_streams, unsaid
 from vsrdb_cli.video.stream_plan import Fate, StreamPlan
 from vsrdb_cli.video.writer import VideoOnlyWriter, VideoWriter
@@ -108,14 +108,16 @@ def settle_output(
     """Settle an output for the frames of a source, `scale` times as large; nothing is written.
 
     A name with a video's ending gives a video; a folder (one that is there, or a name without an
-    ending) or a picture's ending gives pictures; "-" is y4m on stdout.
+    ending) or a picture's ending gives pictures; "-" is y4m on stdout, and what is no file by its
+    kind, such as a named pipe, gets y4m, too.
 
     Raises:
         OutputError, OptionError: it cannot be written as asked.
     """
-    if Path(path) == PIPE:
-        return StreamOutput(info, scale)
     path = Path(path)
+    if goes_through(path):
+        check_stream(path, info.path)
+        return StreamOutput(info, scale, path)
     if path.is_dir() or path.suffix.lower() in ("", *WRITTEN):
         check_pictures(path, info, scale, overwrite=overwrite)
         return PicturesOutput(path, info, scale, overwrite)
@@ -254,7 +256,7 @@ class PicturesOutput(Output):
 
 @dataclass(frozen=True)
 class StreamOutput(Output):
-    """y4m on stdout: written at once, in one go."""
+    """y4m on stdout or through a pipe: written at once, in one go."""
 
     info: VideoInfo
     scale: int
@@ -269,4 +271,4 @@ class StreamOutput(Output):
         return "y4m"
 
     def open(self) -> FrameSink:
-        return PipeWriter(self.info, self.scale)
+        return PipeWriter(self.info, self.scale, path=self.path)

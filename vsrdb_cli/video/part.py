@@ -32,7 +32,7 @@ def trimmed(
         return source
     if not isinstance(source, SeekableSource):
         raise OptionError(
-            "--start, --end and --sample need a file, not stdin",
+            "--start, --end and --sample need a file, not a stream",
             hint="trim it before it is piped in",
         )
     if sample is not None:

@@ -1,12 +1,14 @@
-"""Uncompressed video through a pipe: y4m on stdin and stdout, read and written once.
+"""Uncompressed video through a pipe: y4m, read and written once, on stdin and stdout or by a name.
 
 y4m holds planes, a size, one frame rate, and a range; no matrix, no times, no sound.
 """
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -19,6 +21,14 @@ from av.error import FFmpegError
 
 from vsrdb_cli.errors import OutputError, VideoError
 from vsrdb_cli.files import writing
+from vsrdb_cli.pipes import (
+    DISK,
+    FIFO,
+    check_written_through,
+    is_written_through,
+    open_through,
+    special_kind,
+)
 from vsrdb_cli.video.colour import BT709, BT2020_NCL, PC, bit_depth, colour_of
 from vsrdb_cli.video.container import reason
 from vsrdb_cli.video.conversion import FromRgb, ToRgb
@@ -30,9 +40,10 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 PIPE = Path("-")
-# What files and messages call it; the input may not become an output under this name either.
+# What files call it; the input may not become an output under this name either.
 _STDIN = Path("/dev/stdin")
-_FRAME = b"FRAME\n"
+_HINT = "send y4m, for example: ffmpeg -i IN -f yuv4mpegpipe - | vsrdb restore - OUT"
+_MAGIC, _FRAME = b"YUV4MPEG2", b"FRAME\n"
 _PIX_FMTS = {8: ("yuv420p", "420mpeg2"), 16: ("yuv420p10le", "420p10 XYSCSS=420P10")}
 
 
@@ -43,6 +54,7 @@ class _Watched:
 
     Attributes:
         samples: bytes of a frame's samples; what is read before they are known waits.
+        error: why reading has ended, if not at the end.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -51,19 +63,33 @@ class _Watched:
         self._lines = 0
         self._left = 0  # bytes of the frame that is being read
         self.samples: int | None = None
+        self.error: OSError | None = None
 
     def read(self, size: int) -> bytes:
-        data = self._stream.read(size)
+        try:
+            data = self._stream.read(size)
+        except OSError as error:
+            self.error, data = error, b""
         self._ahead += data
         if self.samples is not None:
             self._follow(self.samples)
         return data
 
     @property
+    def trouble(self) -> str | None:
+        """Why there is no frame, where that can be told without reading on."""
+        if self.error is not None:
+            return str(self.error.strerror)
+        if not self._ahead:
+            return "it is empty"
+        same = self._ahead.startswith(_MAGIC[: len(self._ahead)])
+        return None if same else f"it does not begin with {_MAGIC.decode()}"
+
+    @property
     def is_whole(self) -> bool:
         """Whether what was read so far ends with a whole frame."""
         self._follow(self.samples or 0)
-        return not self._ahead and not self._left
+        return not (self._ahead or self._left or self.error)
 
     def _follow(self, samples: int) -> None:
         while self._ahead:
@@ -79,34 +105,71 @@ class _Watched:
             del self._ahead[:taken]
 
 
+def is_stream(path: Path) -> bool:
+    """Whether an input is read once, from its beginning to its end: "-", or no file by its kind.
+
+    A disk is read as a file is.
+    """
+    return path == PIPE or special_kind(path) not in (None, DISK)
+
+
+def goes_through(path: Path) -> bool:
+    """Whether an output is sent frame by frame: "-", or no file by its kind."""
+    return path == PIPE or is_written_through(path)
+
+
+def check_stream(path: Path, source: Path) -> None:
+    """Whether y4m can be sent to an output that is no file.
+
+    Raises:
+        OutputError: its name promises something else, it is the input, or cannot be written to.
+    """
+    if path == PIPE:
+        return
+    check_written_through(path)
+    if path.suffix.lower() not in ("", ".y4m"):
+        raise OutputError(
+            f"{path} is {special_kind(path)}, and only y4m can be sent through one",
+            hint="name a file; or give the pipe a name that ends with .y4m, or without an ending",
+        )
+    if special_kind(path) in (None, FIFO) and source.exists() and path.samefile(source):
+        raise OutputError(
+            f"{path} is the input itself", hint="choose another output; the input is never changed"
+        )
+
+
 class PipeReader:
     """The frames of a y4m stream. They can be asked for once, from the first one on.
 
+    Args:
+        stream: if it is open already.
+        path: of the stream, if it is not stdin.
+
     Raises:
-        VideoError: the stream is no y4m, holds no frame, or is interlaced.
+        VideoError: the stream is no y4m, holds no frame, or is interlaced; or cannot be opened.
     """
 
-    def __init__(self, stream: BinaryIO | None = None) -> None:
+    def __init__(self, stream: BinaryIO | None = None, path: Path = PIPE) -> None:
         self.report = ReadReport()
-        self._stream = _Watched(stream or sys.stdin.buffer)
+        name = "stdin" if path == PIPE else str(path)
+        self._stream = _Watched(stream or _opened(path, name))
         try:
             self._container = av.open(self._stream, "r", format="yuv4mpegpipe")
             self._decoded = self._container.decode(video=0)
             first = next(self._decoded)
         except (FFmpegError, StopIteration) as error:
-            words = reason(error) if isinstance(error, FFmpegError) else "it contains no frame"
             raise VideoError(
-                f"stdin cannot be read as y4m: {words}",
-                hint="send y4m, for example: ffmpeg -i IN -f yuv4mpegpipe - | vsrdb restore - OUT",
+                f"{name} cannot be read as y4m: {self._stream.trouble or _words(error)}",
+                hint=_HINT,
             ) from error
         if first.interlaced_frame:
             raise VideoError(
-                "the video on stdin is interlaced",
+                f"the video on {name} is interlaced",
                 hint="deinterlace it first, for example with: ffmpeg -i IN -vf bwdif=0 ...",
             )
         self._stream.samples = sum(len(plane) for plane in _planes(first))
         self._frames: Iterator[VideoFrame] | None = chain([first], self._decoded)
-        self.info = _info(self._container, first)
+        self.info = _info(self._container, first, _STDIN if path == PIPE else path)
 
     def frames(self, first: int = 0, last: int | None = None) -> Iterator[Frame]:
         """All frames."""
@@ -132,12 +195,34 @@ class PipeReader:
         self._container.close()
 
 
-def _info(container: InputContainer, first: VideoFrame) -> VideoInfo:
+def _words(error: FFmpegError | StopIteration) -> str:
+    return reason(error) if isinstance(error, FFmpegError) else "it contains no frame"
+
+
+def _opened(path: Path, name: str) -> BinaryIO:
+    if path == PIPE and sys.stdin is not None:
+        return sys.stdin.buffer
+    try:
+        if path == PIPE:
+            raise OSError(errno.EBADF, "it is closed")
+        stream = open_through(path, "rb")
+    except OSError as error:
+        silent = error.errno == errno.ETIMEDOUT
+        raise VideoError(
+            f"{name} cannot be read: {error.strerror}",
+            hint="start the program that writes to it" if silent else _HINT,
+        ) from error
+    if stream.isatty():
+        raise VideoError(f"{name} is a terminal, and a video is expected there", hint=_HINT)
+    return stream
+
+
+def _info(container: InputContainer, first: VideoFrame, path: Path) -> VideoInfo:
     stream = container.streams.video[0]
     rate = stream.average_rate or Fraction(25)
     ratio = stream.sample_aspect_ratio
     return VideoInfo(
-        path=_STDIN,
+        path=path,
         kind=Kind.PIPE,
         container=container.format.name,
         # The format names the chroma's site only in 8-bit 4:2:0.
@@ -179,13 +264,36 @@ def y4m_notices(info: VideoInfo) -> Iterator[str]:
 
 
 class PipeWriter:
-    """Frames to a y4m stream, 4:2:0 in 8 or 10 bit; each is sent as soon as it is there."""
+    """Frames to a y4m stream, 4:2:0 in 8 or 10 bit; each is sent as soon as it is there.
 
-    def __init__(self, info: VideoInfo, scale: int, stream: BinaryIO | None = None) -> None:
-        self.path = PIPE
+    Args:
+        stream: if it is open already.
+        path: of the stream, if it is not stdout.
+
+    Raises:
+        OutputError: it cannot be opened.
+    """
+
+    def __init__(
+        self, info: VideoInfo, scale: int, stream: BinaryIO | None = None, path: Path = PIPE
+    ) -> None:
+        self.path = path
+        self._name = "stdout" if path == PIPE else str(path)
         self._info = info
         self._size = info.height * scale, info.width * scale
-        self._stream = stream or sys.stdout.buffer
+        self._opened: BinaryIO | None = None
+        if stream is None and path != PIPE:
+            with writing(self._name):
+                stream = self._opened = open_through(path, "wb")
+            if stream.isatty():
+                raise OutputError(
+                    f"{path} is a terminal, which cannot show a video", hint="write to a file"
+                )
+        elif stream is None:
+            if sys.stdout is None:
+                raise OutputError("stdout is closed", hint="write to a file instead")
+            stream = sys.stdout.buffer
+        self._stream = stream
         pix_fmt, name = _PIX_FMTS[info.bit_depth]
         self._from_rgb = FromRgb(pix_fmt, info.colour)
         ratio = info.sample_aspect_ratio or Fraction(1)
@@ -210,23 +318,27 @@ class PipeWriter:
         if tuple(frame.rgb.shape[1:]) != self._size:
             raise ValueError(f"frame of {tuple(frame.rgb.shape[1:])}, wanted {self._size}")
         planes = _planes(self._from_rgb(frame.rgb))
-        with writing("stdout"):
+        with writing(self._name):
             try:
                 self._stream.write(b"".join((self._header, _FRAME, *planes)))
                 self._stream.flush()
             except BrokenPipeError as error:
                 raise OutputError(
-                    "stdout was closed by the program reading it",
+                    f"{self._name} was closed by the program reading it",
                     hint="check the program that reads it",
                 ) from error
         self._header = b""
 
     def commit(self, frames: int | None = None) -> Path:  # noqa: ARG002
         """All is sent."""
+        self.abort()
         return self.path
 
     def abort(self) -> None:
         """What is sent is sent."""
+        if self._opened is not None:
+            with suppress(OSError):  # what could not be sent has been told
+                self._opened.close()
 
     def __enter__(self) -> Self:
         return self

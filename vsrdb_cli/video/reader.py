@@ -42,7 +42,9 @@ CUT_OFF_FRAMES = 2
 def open_source(
     path: Path | str, *, rate: Fraction | None = None, hdr: Hdr = Hdr.REFUSE
 ) -> FrameSource:
-    """Open a video file, a folder of pictures, a single picture, or "-" for y4m on stdin.
+    """Open a video file, a folder of pictures, a single picture, or a stream of y4m.
+
+    A stream is "-", which is stdin, or what is no file by its kind, such as a named pipe.
 
     Args:
         rate: frames per second of pictures, which have no times of their own; else 24.
@@ -55,12 +57,12 @@ def open_source(
     from vsrdb_cli.video.picture_colour import coded_primaries
     from vsrdb_cli.video.picture_file import frames_of_animation, look_at
     from vsrdb_cli.video.picture_reader import PictureReader
-    from vsrdb_cli.video.pipe import PIPE, PipeReader
+    from vsrdb_cli.video.pipe import PIPE, PipeReader, is_stream
 
     path = Path(path)
-    if path == PIPE:
-        _refuse_rate(rate, "stdin")
-        return PipeReader()
+    if is_stream(path):
+        _refuse_rate(rate, "stdin" if path == PIPE else str(path))
+        return PipeReader(path=path)
     if path.is_dir():
         pictures = PictureReader.of_folder(path, rate)
         return pictures.with_info(_for_hdr(pictures.info, hdr))

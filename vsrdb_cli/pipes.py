@@ -1,0 +1,130 @@
+"""Names of what is no file on a disk: named pipes, devices, and files that are open already.
+
+A file is replaced as a whole; these are written to, and read from the beginning to the end, once.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from pathlib import Path
+from threading import Thread
+from typing import BinaryIO
+
+from vsrdb_cli.errors import OutputError
+
+# How long a program may take to open the other end of a named pipe. Without an end to it, a name
+# that nobody serves would look like a run that never gets anywhere.
+PATIENCE_SECONDS = 5.0
+
+FIFO, SOCKET, DISK, DEVICE = "a named pipe", "a socket", "a disk", "a device"
+_KINDS: tuple[tuple[Callable[[int], bool], str], ...] = (
+    (stat.S_ISFIFO, FIFO),
+    (stat.S_ISSOCK, SOCKET),
+    (stat.S_ISBLK, DISK),
+    (stat.S_ISCHR, DEVICE),
+)
+STDOUT = 1  # its descriptor
+_LINKS = 40  # as many as the system follows
+
+
+def special_kind(path: Path) -> str | None:
+    """What a name is of, in words; None for files, folders, and what is not there."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return None
+    return next((words for is_of, words in _KINDS if is_of(mode)), None)
+
+
+def descriptor_of(path: Path) -> int | None:
+    """The number of the file that is open already under names like /dev/stdout and /dev/fd/3."""
+    ours = {os.path.realpath(folder) for folder in ("/dev/fd", "/proc/self/fd")}
+    name = os.path.join(os.getcwd(), path)  # noqa: PTH109, PTH118 - a Path loses no ".." by links
+    for _ in range(_LINKS):
+        folder, last = os.path.split(name)
+        if os.path.realpath(folder) in ours:
+            return int(last) if last.isdecimal() else None
+        try:
+            name = os.path.join(folder, os.readlink(name))  # noqa: PTH115, PTH118
+        except (OSError, ValueError):
+            return None
+    return None
+
+
+def is_written_through(path: Path) -> bool:
+    """Whether what is there is written to; what is not is replaced by a new file."""
+    return special_kind(path) is not None or descriptor_of(path) is not None
+
+
+def check_written_through(path: Path) -> None:
+    """Whether what is no file can be written to.
+
+    Raises:
+        OutputError: it is a disk or a socket, closed, or its permissions are against it.
+    """
+    descriptor = descriptor_of(path)
+    if descriptor is not None:
+        import fcntl  # here: what has such names has it
+
+        try:
+            if fcntl.fcntl(descriptor, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY:
+                return
+        except OSError:
+            pass
+        raise OutputError(f"{path} is closed", hint="choose another output")
+    kind = special_kind(path)
+    if kind in (DISK, SOCKET):
+        raise OutputError(f"{path} is {kind}, no file", hint="choose another output")
+    if not os.access(path, os.W_OK):
+        raise OutputError(f"{path} cannot be written to", hint="choose another output")
+
+
+def read_text(path: Path, encoding: str) -> str:
+    """All the text of a file, or of what is none.
+
+    Raises:
+        OSError, UnicodeDecodeError: it cannot be read.
+    """
+    special = special_kind(path) is not None
+    with open_through(path, "rb") if special else path.open("rb") as file:
+        return file.read().decode(encoding)
+
+
+def open_through(path: Path, mode: str) -> BinaryIO:
+    """Open a pipe, a device or an open file by its name, to read ("rb") or write ("wb") it.
+
+    Raises:
+        OSError: it cannot be, or no program has opened the other end of a named pipe.
+    """
+    descriptor = descriptor_of(path)
+    if descriptor is not None:  # by its name a file would begin anew, and a socket not open at all
+        return os.fdopen(os.dup(descriptor), mode)  # type: ignore[return-value]
+    if special_kind(path) != FIFO:
+        return path.open(mode)  # type: ignore[return-value]
+    opening: Future[BinaryIO] = Future()
+    # A daemon: where the wait cannot be ended, the program still can.
+    Thread(target=_open, args=(path, mode, opening), daemon=True).start()
+    try:
+        return opening.result(PATIENCE_SECONDS)
+    except TimeoutError:
+        does = "reads from" if mode == "wb" else "writes to"
+        raise TimeoutError(errno.ETIMEDOUT, f"no program {does} this named pipe") from None
+    finally:
+        if not opening.done():
+            opening.add_done_callback(lambda late: late.exception() or late.result().close())
+            # The other end, opened by ourselves, ends the wait.
+            other = os.O_RDONLY if mode == "wb" else os.O_WRONLY
+            with suppress(OSError):
+                os.close(os.open(path, other | os.O_NONBLOCK))
+
+
+def _open(path: Path, mode: str, opening: Future[BinaryIO]) -> None:
+    try:
+        opening.set_result(path.open(mode))  # type: ignore[arg-type]
+    except OSError as error:
+        opening.set_exception(error)
