@@ -73,9 +73,12 @@ def test_b_frames_without_composition_times_are_shown_evenly(tmp_path, suffix, s
 def test_so_are_they_in_other_containers(tmp_path, suffix):
     source = tmp_path / f"in{suffix}"
     ffmpeg("-i", WILD / "no_ctts.mp4", "-c", "copy", source)
-    begins = restored(tmp_path, source, ".mp4")[1]
-    steps = [after - before for before, after in pairwise(begins)]
-    assert steps == pytest.approx([0.04] * 20, abs=1e-4)
+    with open_source(source) as reader:
+        frames = list(reader.frames())
+        steps = [(b.pts - a.pts) * reader.info.time_base for a, b in pairwise(frames)]
+        assert steps == [Fraction(1, 25)] * 19
+        assert frames[-1].duration * reader.info.time_base == Fraction(1, 25)
+        assert not reader.report.notices
 
 
 def test_times_of_decoding_pass_over_what_cannot_be_decoded(tmp_path):
@@ -198,8 +201,7 @@ def test_ticks_that_fit_stay_as_they_are(tmp_path):
     assert probe(clips.make(tmp_path / "in.mp4", frames=2)).output_time_base == Fraction(1, 90000)
 
 
-@pytest.mark.parametrize("suffix", [".mkv", ".webm"])
-@pytest.mark.parametrize("rate", [600, 10_000])
+@pytest.mark.parametrize("suffix, rate", [(".mkv", 600), (".mkv", 2000), (".webm", 10_000)])
 def test_high_speed_is_told_that_milliseconds_are_too_coarse(tmp_path, suffix, rate):
     clip = clips.make(tmp_path / "in.mp4", frames=30, rate=Fraction(rate), height=48, width=64)
     assert probe(clip).rate == rate
@@ -210,8 +212,7 @@ def test_high_speed_is_told_that_milliseconds_are_too_coarse(tmp_path, suffix, r
         restored(tmp_path, clip, suffix, overwrite=True)
 
 
-@pytest.mark.parametrize("rate", [2000, 10_000])
-@pytest.mark.parametrize("segment_seconds", [10.0, 0.001])
+@pytest.mark.parametrize("rate, segment_seconds", [(2000, 0.003), (10_000, 10.0)])
 def test_mp4_holds_high_speed_exactly(tmp_path, rate, segment_seconds):
     clip = clips.make(tmp_path / "in.mp4", frames=30, rate=Fraction(rate), height=48, width=64)
     found = restored(tmp_path, clip, ".mp4", segment_seconds)[1]

@@ -142,6 +142,7 @@ class VideoReader:
         self._attachments = Attachments()
         self._running: list[Generator[Any]] = []
         self._complete = False  # the file has all the packets it says it has
+        self._guessed_duration = 0  # of a frame that says none; a file's own length counts it
         self._repeated_until = 0  # where packets repeat the picture before
 
     def frames(self, first: int = 0, last: int | None = None) -> Iterator[Frame]:
@@ -176,7 +177,7 @@ class VideoReader:
         if waiting is not None:
             decoded, time = waiting
             duration = self._last_duration(time)
-            self._look_at_end(time.pts + duration)
+            self._look_at_end(time.pts + max(duration, self._guessed_duration))
             yield Frame(to_rgb(decoded), time.pts, duration, decoded if time.captions else None)
 
     def with_info(self, info: VideoInfo) -> Self:
@@ -306,6 +307,7 @@ class VideoReader:
                     continue
                 for frame in decoded:
                     if order is not None or made_up.is_of(frame.duration):
+                        self._guessed_duration = frame.duration
                         frame.duration = 0
                     if order is not None:
                         depth = stream.codec_context.reorder_depth
