@@ -100,6 +100,16 @@ def test_where_they_cannot_be_written_that_is_said_before_the_work(tmp_path, tar
         )
 
 
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_who_asks_for_none_gets_none_with_a_word(tmp_path, codec):
+    encoder = EncoderOptions(codec=codec, extra={"a53cc": "0"})
+    (line, *_) = restored(
+        WILD / "captions_sei.mp4", tmp_path / "out.mp4", encoder=encoder, end=3, scale=1
+    )
+    assert line == "closed captions are dropped, as a53cc=0 says"
+    assert captions(tmp_path / "out.mp4") == [[]] * 3
+
+
 @pytest.fixture(scope="module")
 def late(tmp_path_factory):
     """Captions from the sixth frame of ten on."""
