@@ -18,6 +18,7 @@ from vsrdb_cli.video.reader import open_source
 
 WILD = Path(__file__).parents[1] / "wild"
 NEAREST = {"weights": "nearest", "device": "cpu"}
+WAYS = [("out.mp4", 10), ("out.mkv", 0.4)]  # in one go and in segments
 
 
 def captions(path):
@@ -37,8 +38,7 @@ def restored(source, target, **options):
     return [line for line in (*said, *report.notices) if "caption" in line]
 
 
-@pytest.mark.parametrize("segment_seconds", [10, 0.4])
-@pytest.mark.parametrize("target", ["out.mp4", "out.mkv"])
+@pytest.mark.parametrize("target, segment_seconds", WAYS)
 @pytest.mark.parametrize("source", ["captions_sei.mp4", "captions_mpeg2.ts"])
 def test_every_frame_keeps_its_captions(tmp_path, source, target, segment_seconds):
     said = restored(WILD / source, tmp_path / target, segment_seconds=segment_seconds, strict=True)
@@ -98,6 +98,16 @@ def test_where_they_cannot_be_written_that_is_said_before_the_work(tmp_path, tar
         restored(
             WILD / "captions_sei.mp4", tmp_path / f"strict-{target}", encoder=encoder, strict=True
         )
+
+
+@pytest.mark.parametrize("codec", ["h264", "hevc"])
+def test_who_asks_for_none_gets_none_with_a_word(tmp_path, codec):
+    encoder = EncoderOptions(codec=codec, extra={"a53cc": "0"})
+    (line, *_) = restored(
+        WILD / "captions_sei.mp4", tmp_path / "out.mp4", encoder=encoder, end=3, scale=1
+    )
+    assert line == "closed captions are dropped, as a53cc=0 says"
+    assert captions(tmp_path / "out.mp4") == [[]] * 3
 
 
 @pytest.fixture(scope="module")

@@ -57,11 +57,10 @@ STATISTICS = (
 )
 
 
-@pytest.mark.parametrize("segment_seconds", [10, 0.2])
-def test_statistics_of_the_source_do_not_stay_on_the_restored_video(tmp_path, segment_seconds):
+def test_statistics_of_the_source_do_not_stay_on_the_restored_video(tmp_path):
     said = [word for key in STATISTICS for word in ("-metadata:s:v", f"{key}=00:00:00.600")]
     source = clip(tmp_path / "in.mkv", *said, "-metadata:s:v", "comment=own")
-    restored(source, tmp_path / "out.mkv", segment_seconds=segment_seconds, strict=True)
+    restored(source, tmp_path / "out.mkv", strict=True)
     tags = {
         key.lower(): value
         for key, value in ffprobe(tmp_path / "out.mkv")["streams"][0]["tags"].items()
@@ -91,11 +90,10 @@ def test_tags_of_streams_that_mp4_does_not_hold_are_named(tmp_path):
     ("track", "A3"), ("disc", "x"), ("compilation", "yes"), ("location", "somewhere"),
     ("media_type", "film"), ("track", "3/12"), ("location", "+48.1000+011.5000/"), ("rating", "5"),
 ])  # fmt: skip
-@pytest.mark.parametrize("target", ["out.mp4", "out.mov"])
-def test_values_that_mp4_keeps_as_numbers_arrive_as_they_were(tmp_path, key, value, target):
+def test_values_that_mp4_keeps_as_numbers_arrive_as_they_were(tmp_path, key, value):
     source = clip(tmp_path / "in.mkv", "-metadata", f"{key}={value}")
-    restored(source, tmp_path / target, end=1)
-    tags = ffprobe(tmp_path / target)["format"]["tags"]
+    restored(source, tmp_path / "out.mp4", end=1)
+    tags = ffprobe(tmp_path / "out.mp4")["format"]["tags"]
     assert {name.lower(): said for name, said in tags.items()}[key] == value
 
 
@@ -118,8 +116,9 @@ def caption_track(tmp_path_factory):
     return path
 
 
-@pytest.mark.parametrize("segment_seconds", [10, 0.4])
-@pytest.mark.parametrize("target", ["out.mp4", "out.mkv", "out.webm", "out.mov"])
+@pytest.mark.parametrize("target, segment_seconds", [
+    ("out.mp4", 10), ("out.mkv", 0.4), ("out.mov", 10),
+])  # fmt: skip
 def test_a_caption_track_keeps_its_words_and_times(
     tmp_path, caption_track, target, segment_seconds
 ):
@@ -186,8 +185,7 @@ def with_chapter_pictures(path):
     return path
 
 
-@pytest.mark.parametrize("segment_seconds", [10, 0.4])
-@pytest.mark.parametrize("target", ["out.mp4", "out.mkv"])
+@pytest.mark.parametrize("target, segment_seconds", [("out.mp4", 10), ("out.mkv", 0.4)])
 def test_pictures_of_chapters_are_no_second_video_and_no_cover(tmp_path, target, segment_seconds):
     source = with_chapter_pictures(tmp_path / "in.mp4")
     report = restored(source, tmp_path / target, segment_seconds=segment_seconds)
@@ -247,8 +245,7 @@ def measurements(path):
         ]
 
 
-@pytest.mark.parametrize("segment_seconds", [10, 0.8])
-@pytest.mark.parametrize("target", ["out.mp4", "out.mov"])
+@pytest.mark.parametrize("target, segment_seconds", [("out.mp4", 10), ("out.mov", 0.8)])
 def test_measurements_of_an_action_camera_are_copied(
     tmp_path, action_camera, target, segment_seconds
 ):

@@ -22,6 +22,7 @@ from vsrdb_cli.video.view import View, crop_of, view_of
 
 WILD = Path(__file__).parents[1] / "wild"
 NEAREST = {"weights": "nearest", "device": "cpu"}
+WAYS = [(f"out{ending}", seconds) for ending in (".mp4", ".mkv") for seconds in (10, 0.2)]
 TILE = View(projection=2, pose=(30 << 16, -15 << 16, 5 << 16), bounds=(1 << 30, 0, 1 << 29, 0))
 
 
@@ -47,16 +48,14 @@ def made(path, view):
     return path
 
 
-@pytest.mark.parametrize("segment_seconds", [10, 0.2])
-@pytest.mark.parametrize("target", ["out.mp4", "out.mkv"])
+@pytest.mark.parametrize("target, segment_seconds", WAYS)
 def test_a_360_degree_video_stays_one(tmp_path, target, segment_seconds):
     options = RestoreOptions(**NEAREST, segment_seconds=segment_seconds, strict=True)
     restore_video(WILD / "spherical_v1.mp4", tmp_path / target, options)
     assert sides(tmp_path / target)["Spherical Mapping"]["projection"] == "equirectangular"
 
 
-@pytest.mark.parametrize("segment_seconds", [10, 0.2])
-@pytest.mark.parametrize("target", ["out.mp4", "out.mkv"])
+@pytest.mark.parametrize("target, segment_seconds", WAYS)
 def test_two_eyes_stay_side_by_side(tmp_path, target, segment_seconds):
     options = RestoreOptions(**NEAREST, segment_seconds=segment_seconds, strict=True)
     restore_video(WILD / "stereo.mkv", tmp_path / target, options)
@@ -64,10 +63,9 @@ def test_two_eyes_stay_side_by_side(tmp_path, target, segment_seconds):
     assert (stereo["type"], stereo["inverted"]) == ("side by side", 0)
 
 
-@pytest.mark.parametrize("target, codec", [
-    ("out.mp4", "hevc"), ("out.mkv", "hevc"), ("out.mp4", "av1"), ("out.webm", "vp9"),
-    ("out.mkv", "ffv1"), ("out.mkv", "prores"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "target, codec", [("out.mp4", "hevc"), ("out.mp4", "av1"), ("out.mkv", "prores")]
+)
 def test_so_they_do_with_every_codec_and_all_else_is_as_in_flat_video(tmp_path, target, codec):
     streams = []
     for name, view in (("flat", View()), ("deep", TILE)):
@@ -86,8 +84,7 @@ def test_so_they_do_with_every_codec_and_all_else_is_as_in_flat_video(tmp_path, 
     TILE, View(projection=0, pose=(90 << 16, 0, 0)), View(projection=1, padding=2),
     View(packing=2), View(packing=1, inverted=True), View(packing=2, projection=0),
 ], ids=str)  # fmt: skip
-@pytest.mark.parametrize("ending", [".mp4", ".mkv"])
-@pytest.mark.parametrize("codec", ["h264", "hevc"])
+@pytest.mark.parametrize("ending, codec", [(".mp4", "hevc"), (".mkv", "h264")])
 def test_each_kind_of_view_is_kept_or_named(tmp_path, view, ending, codec):
     source = made(tmp_path / "in.mkv", view)
     assert seen(source) == (view, None)
