@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import av
+from av import logging as av_logging
 from av.error import FFmpegError
 from av.stream import Disposition
 
 from vsrdb_cli.errors import VideoError
+from vsrdb_cli.video.encryption import refuse_packet
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -107,6 +109,16 @@ def codec_tag(stream: Stream) -> str:
         return "unknown"
 
 
+def description(container: InputContainer) -> str:
+    """What FFmpeg's programs print of an open file: some of it PyAV does not show otherwise."""
+    level = av_logging.get_level()
+    av_logging.set_level(av_logging.INFO)
+    try:
+        return str(container.dumps_format())
+    finally:
+        av_logging.set_level(level)
+
+
 class Demuxer:
     """The packets of an open file, going on after places that cannot be read.
 
@@ -120,11 +132,16 @@ class Demuxer:
         self.errors = 0
 
     def __iter__(self) -> Iterator[Packet[Any]]:
-        """Packets in file order; the last of each stream are empty and flush its decoder."""
+        """Packets in file order; the last of each stream are empty and flush its decoder.
+
+        Raises:
+            VideoError: they are encrypted, perhaps after a clear beginning.
+        """
         failures = 0
         while True:
             try:
                 for packet in self._container.demux(*self._streams):
+                    refuse_packet(packet, self._container.name)
                     yield packet
                     failures = 0
             except FFmpegError:

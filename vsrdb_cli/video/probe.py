@@ -23,7 +23,8 @@ from vsrdb_cli.video.container import (
     main_video,
     open_input,
 )
-from vsrdb_cli.video.hdr import dynamic_metadata, light_of
+from vsrdb_cli.video.encryption import refuse_encrypted
+from vsrdb_cli.video.hdr import check_dolby_vision, dynamic_metadata, is_dolby_vision, light_of
 from vsrdb_cli.video.info import Kind, StreamInfo, VideoInfo
 from vsrdb_cli.video.interlace import Interlacing, look
 from vsrdb_cli.video.metadata import kept_metadata, timecode_of, title_of
@@ -45,19 +46,24 @@ def probe(path: Path) -> VideoInfo:
     """What `path` holds, from its headers and its first frame.
 
     Raises:
-        VideoError: it cannot be opened, has no video, or none of its frames can be decoded.
+        VideoError: it cannot be opened, has no video, or none of its frames can be decoded as
+            the file means them.
     """
+    with open_input(path) as container:
+        refuse_encrypted(container, path)
     with open_input(path) as container:
         stream = main_video(container, path)
         time_base = stream.time_base
         assert time_base is not None
         rate = frame_rate(stream)
+        dolby_vision = is_dolby_vision(container, stream, path)
         frame = _first_frame(container, stream)
         if frame is None:
             raise VideoError(
                 f"{path} contains no frame that can be decoded",
                 hint="the file is damaged or was cut off; copy or download it again",
             )
+        check_dolby_vision(frame, path)
         context = stream.codec_context
         start_seconds = _start(container, stream, frame)
         interlacing = look(path)
@@ -107,7 +113,7 @@ def probe(path: Path) -> VideoInfo:
                     interlacing,
                     orientation,
                     transparent=transparent,
-                    dynamic=dynamic_metadata(frame),
+                    dynamic=dynamic_metadata(frame) or ("Dolby Vision" if dolby_vision else None),
                 )
             ),
             assumed=_assumed(frame, matrix, colour),
