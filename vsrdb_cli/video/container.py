@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,9 +115,17 @@ def description(container: InputContainer) -> str:
     level = av_logging.get_level()
     av_logging.set_level(av_logging.INFO)
     try:
-        return str(container.dumps_format())
+        opened: Any = container  # which PyAV's annotations leave out
+        return str(opened.dumps_format())
     finally:
         av_logging.set_level(level)
+
+
+def stream_description(description: str, index: int) -> str:
+    """The part of a `description` that is about one stream."""
+    ours = rf"^  Stream #0:{index}\b.*?(?=^  \S|\Z)"
+    found = re.search(ours, description, re.DOTALL | re.MULTILINE)
+    return found[0] if found else ""
 
 
 class Demuxer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,42 +14,46 @@ from vsrdb_cli.errors import VideoError
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
-    from av.stream import Stream
 
 # Sample entries of ISO files, which FFmpeg shows where it does not look behind them.
-_ENTRIES = ("encv", "enca", "enct", "drmi", "drms")
+_ENTRIES = {int.from_bytes(tag, "little") for tag in (b"encv", b"enca", b"enct", b"drmi", b"drms")}
 # Stream types of HLS's SAMPLE-AES: H.264, AAC, AC-3 and E-AC-3.
-_SAMPLE_AES = {"video": (0xDB,), "audio": (0xCF, 0xC1, 0xC2)}
+_SAMPLE_AES = {"video": {0xDB}, "audio": {0xCF, 0xC1, 0xC2}}
 _TRANSPORT, _TRANSPORT_SYNC = 188, 0x47
 _SECTOR, _PACK = 2048, b"\0\0\1\xba"
 _PAYLOADS = (0xBD, *range(0xC0, 0xF0))  # private, sound, video
 _LOOKED_AT = 1 << 22  # bytes; a clear logo or menu may come first
 
 
-def refuse_encrypted(container: InputContainer, path: Path) -> None:
+def refuse_encrypted(container: InputContainer, description: str, path: Path) -> None:
     """See that neither the video nor what is copied beside it is encrypted.
 
     Streams may be clear in the beginning alone: `refuse_packet` looks at the rest.
 
     Args:
         container: opened for this alone, since packets are read of it.
+        description: what FFmpeg's programs print of it.
 
     Raises:
         VideoError: something is.
     """
-    keyed = {name.lower() for name in container.metadata}
+    name = container.format.name
+    keyed = {key.lower() for key in container.metadata}
     if "asf_key_id" in keyed or "asf_protection_type" in keyed:
         raise _encrypted(path, "video")
+    tags = _tags(description)
     for stream in container.streams:
-        if _is_marked(container, stream):
+        marks = _SAMPLE_AES.get(stream.type, set()) if name == "mpegts" else _ENTRIES
+        # The first is how Matroska names the key.
+        if "enc_key_id" in stream.metadata or tags.get(stream.index) in marks:
             raise _encrypted(path, stream.type)
     scrambled = {"mpegts": _is_scrambled_transport, "mpeg": _is_scrambled_disc}
-    look = scrambled.get(container.format.name)
+    look = scrambled.get(name)
     if look is not None and path.is_file():
         with path.open("rb") as file:
             if look(file.read(_LOOKED_AT)):
                 raise _encrypted(path, "video")
-    if container.format.name.startswith("mov") and len(container.streams) > 1:
+    if name.startswith("mov") and len(container.streams) > 1:
         _look_at_tracks(container, path)
 
 
@@ -71,14 +76,10 @@ def _encrypted(path: Path, kind: str) -> VideoError:
     )
 
 
-def _is_marked(container: InputContainer, stream: Stream) -> bool:
-    if "enc_key_id" in stream.metadata:  # Matroska's ContentEncryption
-        return True
-    context = stream.codec_context
-    tag = "" if context is None else str(context.codec_tag)
-    if container.format.name == "mpegts":
-        return bool(tag) and ord(tag[0]) in _SAMPLE_AES.get(stream.type, ())
-    return tag in _ENTRIES
+def _tags(description: str) -> dict[int, int]:
+    """The containers' own numbers or four letters of codecs, by the index of the stream."""
+    found = re.findall(r"Stream #0:(\d+)[^\n]* / 0x([0-9A-F]+)\)", description)
+    return {int(index): int(tag, 16) for index, tag in found}
 
 
 def _look_at_tracks(container: InputContainer, path: Path) -> None:

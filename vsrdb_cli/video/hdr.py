@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, TypeVar
 from av.sidedata.sidedata import Type
 
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.video.container import description
+from vsrdb_cli.video.container import stream_description
 from vsrdb_cli.video.filters import side_data
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from av.container import InputContainer
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
@@ -103,16 +102,18 @@ def light_of(frame: VideoFrame) -> Light:
     return Light(primaries, luminance, content)
 
 
-def is_dolby_vision(container: InputContainer, stream: VideoStream, path: Path) -> bool:
+def is_dolby_vision(description: str, stream: VideoStream, path: Path) -> bool:
     """Whether a file says that its video is Dolby Vision, of a kind others can show as well.
+
+    Args:
+        description: what FFmpeg's programs print of the file.
 
     Raises:
         VideoError: without the metadata of each frame its samples are no colours.
     """
-    ours = rf"Stream #0:{stream.index}\b.*?(?=^  Stream #|\Z)"
-    found = re.search(ours, description(container), re.DOTALL | re.MULTILINE)
-    record = found and re.search(
-        r"DOVI configuration record:.* profile: (\d+),.*compatibility id: (\d+)", found[0]
+    record = re.search(
+        r"DOVI configuration record:.* profile: (\d+),.*compatibility id: (\d+)",
+        stream_description(description, stream.index),
     )
     if not record:
         return False

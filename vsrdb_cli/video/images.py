@@ -30,7 +30,7 @@ from vsrdb_cli.files import (
 from vsrdb_cli.video.conversion import FromRgb
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
-from vsrdb_cli.video.orientation import upright, upright_size
+from vsrdb_cli.video.orientation import upright, upright_ratio, upright_size
 
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
@@ -200,7 +200,7 @@ def picture_notices(info: VideoInfo) -> Iterator[str]:
     if info.beside:
         dropped = ", ".join(info.beside)
         yield f"dropped, because pictures cannot hold it: {dropped}; a .mkv output keeps it"
-    ratio = info.sample_aspect_ratio
+    ratio = upright_ratio(info.sample_aspect_ratio, info.orientation)
     if ratio is not None and ratio != 1:
         yield (
             f"pictures have square pixels, those of the source are {ratio.numerator}:"

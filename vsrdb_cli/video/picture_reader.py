@@ -17,7 +17,7 @@ from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.alpha import Transparency
 from vsrdb_cli.video.colour import BT709, PC, TV, Colour, bit_depth
 from vsrdb_cli.video.container import main_video, open_input, reason
-from vsrdb_cli.video.conversion import ToRgb
+from vsrdb_cli.video.conversion import NO_CROP, ToRgb
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.images import SUFFIXES, picture_files, visible_files
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
@@ -129,7 +129,7 @@ class PictureReader:
 
 def _info(path: Path, kind: Kind, files: list[Path], rate: Fraction) -> VideoInfo:
     first = probe(files[0])
-    height, width = upright_size(first.height, first.width, first.orientation)
+    height, width = upright_size(*first.coded_size, first.orientation)
     return replace(
         first,
         path=path,
@@ -137,6 +137,7 @@ def _info(path: Path, kind: Kind, files: list[Path], rate: Fraction) -> VideoInf
         height=height,
         width=width,
         orientation=None,
+        crop=NO_CROP,
         frame_count=len(files),
         rate=rate,
         time_base=1 / rate,

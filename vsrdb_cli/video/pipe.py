@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
@@ -19,11 +19,22 @@ from av.error import FFmpegError
 
 from vsrdb_cli.errors import OutputError, VideoError
 from vsrdb_cli.files import writing
-from vsrdb_cli.video.colour import BT709, BT2020_NCL, PC, bit_depth, colour_of
+from vsrdb_cli.video.colour import (
+    BT709,
+    BT2020_NCL,
+    PC,
+    bit_depth,
+    code_depth,
+    colour_of,
+    grey_assumed,
+    range_of,
+)
 from vsrdb_cli.video.container import reason
 from vsrdb_cli.video.conversion import FromRgb, ToRgb
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
+from vsrdb_cli.video.interlace import FRAMES_A_PLACE, field_order
+from vsrdb_cli.video.orientation import is_right_angled, upright, upright_ratio, upright_size
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -33,6 +44,7 @@ PIPE = Path("-")
 # What files and messages call it; the input may not become an output under this name either.
 _STDIN = Path("/dev/stdin")
 _FRAME = b"FRAME\n"
+Y4M_BITS = 10
 _PIX_FMTS = {8: ("yuv420p", "420mpeg2"), 16: ("yuv420p10le", "420p10 XYSCSS=420P10")}
 
 
@@ -99,13 +111,14 @@ class PipeReader:
                 f"stdin cannot be read as y4m: {words}",
                 hint="send y4m, for example: ffmpeg -i IN -f yuv4mpegpipe - | vsrdb restore - OUT",
             ) from error
-        if first.interlaced_frame:
+        self._stream.samples = sum(len(plane) for plane in _planes(first))
+        begin = [first, *islice(self._decoded, FRAMES_A_PLACE - 1)]
+        if first.interlaced_frame or field_order(begin) is not None:
             raise VideoError(
                 "the video on stdin is interlaced",
                 hint="deinterlace it first, for example with: ffmpeg -i IN -vf bwdif=0 ...",
             )
-        self._stream.samples = sum(len(plane) for plane in _planes(first))
-        self._frames: Iterator[VideoFrame] | None = chain([first], self._decoded)
+        self._frames: Iterator[VideoFrame] | None = chain(begin, self._decoded)
         self.info = _info(self._container, first)
 
     def frames(self, first: int = 0, last: int | None = None) -> Iterator[Frame]:
@@ -136,12 +149,15 @@ def _info(container: InputContainer, first: VideoFrame) -> VideoInfo:
     stream = container.streams.video[0]
     rate = stream.average_rate or Fraction(25)
     ratio = stream.sample_aspect_ratio
+    # The format names the chroma's site only in 8-bit 4:2:0.
+    codec = "rawvideo" if first.format.name in ("yuv420p", "yuvj420p") else "y4m"
+    said = int(first.color_range)
+    range_ = range_of(said, first.format, codec)
     return VideoInfo(
         path=_STDIN,
         kind=Kind.PIPE,
         container=container.format.name,
-        # The format names the chroma's site only in 8-bit 4:2:0.
-        codec="rawvideo" if first.format.name in ("yuv420p", "yuvj420p") else "y4m",
+        codec=codec,
         pix_fmt=first.format.name,
         width=first.width,
         height=first.height,
@@ -152,10 +168,10 @@ def _info(container: InputContainer, first: VideoFrame) -> VideoInfo:
         duration_seconds=None,
         end_seconds=None,
         promised_seconds=None,
-        bit_depth=8 if bit_depth(first.format) == 8 else 16,
+        bit_depth=code_depth(first.format),
         colour=colour_of(
             matrix=int(first.colorspace),
-            range_=int(first.color_range),
+            range_=range_,
             primaries=int(first.color_primaries),
             transfer=int(first.color_trc),
             rgb=False,
@@ -163,6 +179,7 @@ def _info(container: InputContainer, first: VideoFrame) -> VideoInfo:
             width=first.width,
         ),
         sample_aspect_ratio=ratio if ratio and ratio > 0 else None,
+        assumed=(grey_assumed(range_),) if range_ != said else (),
     )
 
 
@@ -174,6 +191,13 @@ def y4m_notices(info: VideoInfo) -> Iterator[str]:
         yield f"y4m cannot say that the colours are {name}{light}: tell the program that reads it"
     if info.kind is Kind.VIDEO:
         yield f"y4m has no timestamps: frames are sent at a constant {float(info.rate):g} fps"
+    if info.bit_depth > 8 and info.colour_bits > Y4M_BITS:
+        yield (
+            f"the source has {info.colour_bits} bits a colour, y4m gets {Y4M_BITS}: finer steps are"
+            " rounded"
+        )
+    if info.orientation is not None and not is_right_angled(info.orientation):
+        yield "y4m cannot turn its picture, and this one is turned by an odd angle"
     if info.beside:
         yield f"dropped, because y4m cannot hold it: {', '.join(info.beside)}"
 
@@ -185,12 +209,13 @@ class PipeWriter:
         self.path = PIPE
         self._info = info
         self._size = info.height * scale, info.width * scale
+        height, width = upright_size(*self._size, info.orientation)
         self._stream = stream or sys.stdout.buffer
         pix_fmt, name = _PIX_FMTS[info.bit_depth]
         self._from_rgb = FromRgb(pix_fmt, info.colour)
-        ratio = info.sample_aspect_ratio or Fraction(1)
+        ratio = upright_ratio(info.sample_aspect_ratio, info.orientation) or Fraction(1)
         self._header = (
-            f"YUV4MPEG2 W{self._size[1]} H{self._size[0]}"
+            f"YUV4MPEG2 W{width} H{height}"
             f" F{info.rate.numerator}:{info.rate.denominator} Ip"
             f" A{ratio.numerator}:{ratio.denominator} C{name}"
             f" XCOLORRANGE={'FULL' if info.colour.range == PC else 'LIMITED'}\n"
@@ -209,7 +234,7 @@ class PipeWriter:
         """
         if tuple(frame.rgb.shape[1:]) != self._size:
             raise ValueError(f"frame of {tuple(frame.rgb.shape[1:])}, wanted {self._size}")
-        planes = _planes(self._from_rgb(frame.rgb))
+        planes = _planes(self._from_rgb(upright(frame.rgb, self._info.orientation)))
         with writing("stdout"):
             try:
                 self._stream.write(b"".join((self._header, _FRAME, *planes)))

@@ -4,31 +4,49 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from av.codec.codec import Properties
 from av.error import FFmpegError
-from av.stream import Discard
+from av.stream import Discard, Disposition
 
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.video.alpha import Transparency, announced
-from vsrdb_cli.video.colour import BT709, UNSPECIFIED, Colour, bit_depth, colour_of, is_grey, is_rgb
+from vsrdb_cli.video.alpha import Transparency, announced, has_alpha
+from vsrdb_cli.video.colour import (
+    BT709,
+    UNSPECIFIED,
+    Colour,
+    bit_depth,
+    code_depth,
+    colour_of,
+    grey_assumed,
+    is_grey,
+    is_rgb,
+    range_of,
+)
 from vsrdb_cli.video.container import (
     AV_TIME_BASE,
     Demuxer,
     codec_name,
+    description,
     is_cover,
     main_video,
     open_input,
+    stream_description,
 )
+from vsrdb_cli.video.conversion import NO_CROP, Crop, ToRgb
 from vsrdb_cli.video.encryption import refuse_encrypted
+from vsrdb_cli.video.fields import Weaver
 from vsrdb_cli.video.hdr import check_dolby_vision, dynamic_metadata, is_dolby_vision, light_of
 from vsrdb_cli.video.info import Kind, StreamInfo, VideoInfo
 from vsrdb_cli.video.interlace import Interlacing, look
 from vsrdb_cli.video.metadata import kept_metadata, timecode_of, title_of
 from vsrdb_cli.video.orientation import Orientation, is_right_angled, orientation_of
+from vsrdb_cli.video.watch import PixelShapes, shape_of, shape_words
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -39,6 +57,8 @@ if TYPE_CHECKING:
 # More than any real camera; what raw streams and broken headers claim lies far above.
 HIGHEST_RATE = 1000
 USUAL_RATE = Fraction(25)
+# Files and videos round differently, and count the edges of old television's pictures or not.
+CLEARLY_OTHER_SHAPE = Fraction(1, 20)
 _TEXT = cast("int", Properties.TEXT_SUB.value)
 
 
@@ -50,55 +70,68 @@ def probe(path: Path) -> VideoInfo:
             the file means them.
     """
     with open_input(path) as container:
-        refuse_encrypted(container, path)
+        said = description(container)
+        refuse_encrypted(container, said, path)
     with open_input(path) as container:
         stream = main_video(container, path)
         time_base = stream.time_base
         assert time_base is not None
-        rate = frame_rate(stream)
-        dolby_vision = is_dolby_vision(container, stream, path)
-        frame = _first_frame(container, stream)
-        if frame is None:
+        weaver = Weaver(codec_name(stream))
+        dolby_vision = is_dolby_vision(said, stream, path)
+        shapes = PixelShapes(stream)
+        decoded = _decoded(container, stream, shapes)
+        picture = next(decoded, None)
+        frame = None if picture is None else next(weaver.frames(chain([picture], decoded)))
+        if frame is None or picture is None:
             raise VideoError(
                 f"{path} contains no frame that can be decoded",
                 hint="the file is damaged or was cut off; copy or download it again",
             )
         check_dolby_vision(frame, path)
+        pictures, rate = 1, frame_rate(stream)  # so many pictures a frame
+        if weaver.is_field(picture):
+            # Of a raw stream the mean is FFmpeg's invention.
+            pictures, rate = 2, max(rate, stream.guessed_rate or rate) / 2
         context = stream.codec_context
         start_seconds = _start(container, stream, frame)
         interlacing = look(path)
         orientation = orientation_of(frame)
         transparent = announced(stream) or Transparency()(frame)
         matrix = _said(frame.colorspace, context.colorspace)
+        range_said = int(frame.color_range) or int(context.color_range)
         colour = colour_of(
             matrix=matrix,
-            range_=_said(frame.color_range, context.color_range),
+            range_=range_of(range_said, frame.format, codec_name(stream)),
             primaries=_said(frame.color_primaries, context.color_primaries),
             transfer=_said(frame.color_trc, context.color_trc),
             rgb=is_rgb(frame.format),
             height=frame.height,
             width=frame.width,
         )
+        depth = code_depth(frame.format)
+        crop = crop_of(said, stream.index, frame)
+        ToRgb(codec_name(stream), colour, depth)(frame)  # what cannot be read is said now
         return VideoInfo(
             path=path,
             kind=Kind.STILL if container.format.name.endswith("_pipe") else Kind.VIDEO,
             container=container.format.name,
             codec=codec_name(stream),
             pix_fmt=frame.format.name,
-            width=frame.width,
-            height=frame.height,
-            frame_count=_frame_count(container, stream, rate),
+            width=frame.width - crop[2] - crop[3],
+            height=frame.height - crop[0] - crop[1],
+            frame_count=_frame_count(container, stream, rate, pictures),
             rate=rate,
             time_base=time_base,
             start_seconds=start_seconds,
             duration_seconds=_duration_seconds(container, stream),
             end_seconds=_end_seconds(container, stream, start_seconds),
             promised_seconds=_promised_seconds(container, stream, start_seconds),
-            bit_depth=8 if bit_depth(frame.format) == 8 else 16,
+            bit_depth=depth,
             colour=colour,
             light=light_of(frame),
             sample_aspect_ratio=_sample_aspect_ratio(stream),
             orientation=orientation,
+            crop=crop,
             interlaced=interlacing.possible,
             transparent=transparent,
             stream_index=stream.index,
@@ -113,10 +146,16 @@ def probe(path: Path) -> VideoInfo:
                     interlacing,
                     orientation,
                     transparent=transparent,
+                    # A layer of alpha, the other use of layers, FFmpeg gives with the picture.
+                    views=bool(stream.disposition & Disposition.multilayer)
+                    and not has_alpha(frame.format),
                     dynamic=dynamic_metadata(frame) or ("Dolby Vision" if dolby_vision else None),
                 )
             ),
-            assumed=_assumed(frame, matrix, colour),
+            assumed=(
+                *_assumed(frame, matrix, range_said, colour),
+                *_assumed_shape(frame, _sample_aspect_ratio(stream)),
+            ),
         )
 
 
@@ -125,14 +164,17 @@ def _notices(
     orientation: Orientation | None,
     *,
     transparent: bool,
+    views: bool,
     dynamic: str | None,
 ) -> Iterator[str]:
     if interlacing.found:
-        order = "top" if interlacing.top_first > interlacing.bottom_first else "bottom"
+        order = " and ".join(dict.fromkeys(interlacing.orders))
         yield (
             f"the video is interlaced ({order} field first): each frame is deinterlaced, which"
             " keeps their number but half of the moments in time"
         )
+    if views:
+        yield "the video has layers, as for two views (3D): all but the first are dropped"
     if transparent:
         yield "transparency (alpha) is dropped: the video becomes opaque"
     if dynamic:
@@ -141,7 +183,21 @@ def _notices(
         yield "the file rotates its picture by an odd angle, which few players support; kept as is"
 
 
-def _assumed(frame: VideoFrame, matrix: int, colour: Colour) -> tuple[str, ...]:
+def crop_of(description: str, index: int, frame: VideoFrame) -> Crop:
+    """What of a stream's picture its container hides, where something is left of it."""
+    ours = stream_description(description, index)
+    found = re.search(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)", ours)
+    if found is None:
+        return NO_CROP
+    left, right, top, bottom = (int(number) for number in found.groups())
+    if top + bottom >= frame.height or left + right >= frame.width:
+        return NO_CROP
+    return top, bottom, left, right
+
+
+def _assumed(frame: VideoFrame, matrix: int, range_: int, colour: Colour) -> tuple[str, ...]:
+    if is_grey(frame.format) and not range_ and bit_depth(frame.format) > 1:
+        return (grey_assumed(colour.range),)
     if matrix not in (0, UNSPECIFIED) or is_rgb(frame.format) or is_grey(frame.format):
         return ()
     name = "BT.709" if colour.matrix == BT709 else "BT.601"
@@ -149,6 +205,16 @@ def _assumed(frame: VideoFrame, matrix: int, colour: Colour) -> tuple[str, ...]:
         f"the file does not say what its colours mean: they are taken for {name}, as players do"
         " for a picture of this size",
     )
+
+
+def _assumed_shape(frame: VideoFrame, ratio: Fraction | None) -> Iterator[str]:
+    """What is taken for the picture's shape, where file and video clearly disagree."""
+    own, said = shape_of(frame), Fraction(frame.width, frame.height) * (ratio or 1)
+    if abs(said / own - 1) > CLEARLY_OTHER_SHAPE:
+        yield (
+            f"the file says that the picture is {shape_words(said)}, the video in it that it is"
+            f" {shape_words(own)}: taken for {shape_words(said)}, as players do"
+        )
 
 
 def describe(stream: Stream) -> StreamInfo:
@@ -185,15 +251,12 @@ def _said(of_frame: int, of_stream: int) -> int:
     return int(of_frame) if int(of_frame) not in (0, 2) else int(of_stream)
 
 
-def _first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame | None:
+def _decoded(
+    container: InputContainer, stream: VideoStream, shapes: PixelShapes
+) -> Iterator[VideoFrame]:
     for packet in Demuxer(container, stream):
-        try:
-            frames = packet.decode()
-        except FFmpegError:
-            continue
-        if frames:
-            return frames[0]
-    return None
+        with suppress(FFmpegError):
+            yield from shapes.decode(packet)
 
 
 def _start(container: InputContainer, stream: VideoStream, first: VideoFrame) -> Fraction:
@@ -222,9 +285,12 @@ def _start(container: InputContainer, stream: VideoStream, first: VideoFrame) ->
     return Fraction(0)
 
 
-def _frame_count(container: InputContainer, stream: VideoStream, rate: Fraction) -> int | None:
+def _frame_count(
+    container: InputContainer, stream: VideoStream, rate: Fraction, pictures: int
+) -> int | None:
+    """The frames a file promises, each of so many pictures."""
     if stream.frames:
-        return int(stream.frames)
+        return -(-int(stream.frames) // pictures)
     seconds = _duration_seconds(container, stream)
     return None if seconds is None else max(1, round(seconds * rate))
 

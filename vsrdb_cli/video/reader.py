@@ -13,17 +13,18 @@ from av.error import FFmpegError
 
 from vsrdb_cli.errors import OptionError, VideoError
 from vsrdb_cli.options import Hdr
-from vsrdb_cli.video.alpha import Transparency
-from vsrdb_cli.video.colour import BT2020_NCL, HLG, PQ, SDR
+from vsrdb_cli.video.colour import BT2020_NCL, SDR
 from vsrdb_cli.video.container import Demuxer, main_video, open_input
 from vsrdb_cli.video.conversion import ToRgb
 from vsrdb_cli.video.damage import Ffv1Checksums, Holes
+from vsrdb_cli.video.fields import Weaver
 from vsrdb_cli.video.frame import Frame, FrameSource
 from vsrdb_cli.video.hdr import Light
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
 from vsrdb_cli.video.interlace import Deinterlacer
 from vsrdb_cli.video.probe import probe
 from vsrdb_cli.video.timing import Clock, FrameTimes, ticks
+from vsrdb_cli.video.watch import PixelShapes, Watch, differ, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -102,8 +103,8 @@ class VideoReader:
         self.info = info
         self.begin = -info.frames_before
         self.report = ReadReport()
-        self._transparent = Transparency()
         self._running: list[Generator[Any]] = []
+        self._shapes: list[tuple[int, Fraction]] = []  # from which frame on, as far as was looked
         self._complete = False  # the file has all the packets it says it has
 
     def frames(self, first: int = 0, last: int | None = None) -> Iterator[Frame]:
@@ -121,6 +122,7 @@ class VideoReader:
             info.codec,
             info.converted_from or info.colour,
             info.bit_depth,
+            crop=info.crop,
             to_sdr=info.converted_from is not None,
         )
         waiting: tuple[VideoFrame, _Time] | None = None  # a frame lasts until the next one
@@ -141,17 +143,35 @@ class VideoReader:
             yield Frame(to_rgb(decoded), time.pts, duration)
 
     def with_info(self, info: VideoInfo) -> Self:
-        """A reader of the same file with another part wanted."""
+        """A reader of the same file with another part wanted, shown in the shape of its own."""
+        if info.cut is not None:
+            ratio = self._ratio_at(info.cut.first)
+            info = replace(info, sample_aspect_ratio=ratio)
         return type(self)(info)
+
+    def _ratio_at(self, index: int) -> Fraction | None:
+        """The shape of the output's pixels where it begins with some frame; `times` has seen it."""
+        info = self.info
+        height, width = info.coded_size
+        size = Fraction(width, height)
+        shapes = [shape for first, shape in self._shapes if first <= index]
+        # A container's word is above the frames' own, with players too.
+        if not shapes or differ(shapes[0], size * (info.sample_aspect_ratio or 1)):
+            return info.sample_aspect_ratio
+        return shapes[-1] / size if differ(shapes[-1], shapes[0]) else info.sample_aspect_ratio
 
     def times(self) -> Iterator[int]:
         """The `pts` of all frames, which are decoded but not converted; the report is untouched."""
         report, self.report = self.report, ReadReport()
+        self._shapes.clear()
         times = FrameTimes(self.info.timeline)
         decoding = self._decode()
         self._running.append(decoding)
         try:
-            for decoded in decoding:
+            for index, decoded in enumerate(decoding):
+                shape = shape_of(decoded)
+                if not self._shapes or self._shapes[-1][1] != shape:
+                    self._shapes.append((index, shape))
                 yield times.mend(decoded.pts, decoded.dts)
         finally:
             self.report = report
@@ -174,19 +194,23 @@ class VideoReader:
     def _timed(self) -> Iterator[tuple[VideoFrame, _Time]]:
         """Progressive frames with their times."""
         times = FrameTimes(self.info.timeline)
-        deinterlacer: Deinterlacer[_Time] | None = Deinterlacer() if self.info.interlaced else None
-        for decoded in self._decode():
-            self._look_at(decoded)
+        cut = self.info.cut
+        watch = Watch(self.info, self.report)
+        deinterlacer: Deinterlacer[_Time] = Deinterlacer()
+        interlaced = self.info.interlaced
+        for index, decoded in enumerate(self._decode(), self.begin):
+            wanted = index >= 0 and (cut is None or index < cut.count)
+            watch.look_at(decoded, wanted=wanted)
             time = _Time(times.mend(decoded.pts, decoded.dts), decoded.duration)
             self.report.repaired_times = times.repaired
-            if deinterlacer is None:
-                yield decoded, time
-            else:
+            interlaced |= decoded.interlaced_frame  # perhaps not from the beginning on
+            if interlaced:
                 yield from deinterlacer.push(decoded, time)
                 self.report.deinterlaced = deinterlacer.count
-        if deinterlacer is not None:
-            yield from deinterlacer.flush()
-            self.report.deinterlaced = deinterlacer.count
+            else:
+                yield decoded, time
+        yield from deinterlacer.flush()
+        self.report.deinterlaced = deinterlacer.count
 
     def _last_duration(self, time: _Time) -> int:
         """How long the last frame is shown: until the stream's end where that is known.
@@ -212,26 +236,20 @@ class VideoReader:
             if missing > CUT_OFF_FRAMES * self.info.frame_ticks * self.info.time_base:
                 self.report.missing_seconds = float(missing)
 
-    def _look_at(self, decoded: VideoFrame) -> None:
-        """Note what is not as it was in the first frame."""
-        info, report = self.info, self.report
-        report.damaged_frames += decoded.is_corrupt
-        report.resized += (decoded.width, decoded.height) != (info.width, info.height)
-        if not info.transparent:
-            report.opaque_again += self._transparent(decoded)
-        if decoded.color_trc in (PQ, HLG) and not (info.converted_from or info.colour).hdr:
-            raise VideoError(
-                f"{info.path} turns into HDR video after {report.frames} frames",
-                hint="split the file there and restore the parts separately",
-            )
-
     def _decode(self) -> Generator[VideoFrame]:
+        """Frames as they are shown, the fields of each together."""
+        weaver = Weaver(self.info.codec)
+        for frame in weaver.frames(self._decode_pictures()):
+            yield frame
+            self.report.lone_fields = weaver.alone
+
+    def _decode_pictures(self) -> Generator[VideoFrame]:
         info, report = self.info, self.report
         clock = Clock(info.timeline)
         checksums = Ffv1Checksums() if info.codec == "ffv1" else None
         with open_input(info.path) as container:
             stream = main_video(container, info.path)
-            demuxer = Demuxer(container, stream)
+            demuxer, shapes = Demuxer(container, stream), PixelShapes(stream)
             holes, demuxed = Holes(info.frame_ticks), 0
             untimed = _says_only_when_to_decode(container, stream)
             for packet in demuxer:
@@ -244,11 +262,12 @@ class VideoReader:
                     if checksums is not None:
                         report.damaged_frames += checksums.damaged(bytes(packet))
                 try:
-                    decoded = packet.decode()
+                    decoded = shapes.decode(packet)
                 except FFmpegError:
                     report.damaged_packets += 1
                     continue
                 for frame in decoded:
+                    report.damaged_frames += frame.is_corrupt
                     if untimed:
                         frame.pts = frame.dts
                     yield frame
