@@ -18,7 +18,7 @@ from vsrdb_cli.video.filters import side_data
 from vsrdb_cli.video.output import settle_output
 from vsrdb_cli.video.probe import probe
 from vsrdb_cli.video.reader import open_source
-from vsrdb_cli.video.view import View, crop_of, view_of
+from vsrdb_cli.video.view import View, view_of
 
 WILD = Path(__file__).parents[1] / "wild"
 NEAREST = {"weights": "nearest", "device": "cpu"}
@@ -33,8 +33,7 @@ def sides(path):
 
 def seen(path):
     with av.open(str(path)) as container:
-        view, lost = view_of(side_data(next(container.decode(video=0))))
-        return replace(view, crop=crop_of(container.streams.video[0])), lost
+        return view_of(side_data(next(container.decode(video=0))))
 
 
 def made(path, view):
@@ -99,27 +98,14 @@ def test_each_kind_of_view_is_kept_or_named(tmp_path, view, ending, codec):
         assert any("a .mkv output keeps it" in n for n in notices)
         return
     assert not notices
-    crop = tuple(4 * pixels for pixels in view.crop)
-    larger = replace(view, padding=view.padding * 4, crop=crop)
+    larger = replace(view, padding=view.padding * 4)
     assert seen(target)[0] == seen(joined)[0] == larger
 
 
 def test_only_what_is_lost_of_a_view_is_named(tmp_path):
-    source = made(tmp_path / "in.mkv", View(projection=0, crop=(0, 0, 8, 8)))
+    source = made(tmp_path / "in.mkv", View(projection=0))
     (line,) = settle_output(tmp_path / "out.mov", probe(source), 4).notices
     assert line.startswith("360 degrees (equirectangular) is dropped")
-
-
-@pytest.mark.parametrize("target", ["out.mp4", "out.mov"])
-def test_a_crop_is_said_as_iso_files_say_it(tmp_path, target):
-    """Width and height of what is shown, and how far its middle is from the picture's."""
-    source = made(tmp_path / "in.mkv", View(crop=(2, 4, 6, 8)))
-    report = restore_video(source, tmp_path / target, RestoreOptions(**NEAREST, strict=True))
-    assert report.frames == 4
-    data = (tmp_path / target).read_bytes()
-    box = struct.unpack_from(">8i", data, data.index(b"clap") + 4)
-    width, height, right, down = (box[place] / box[place + 1] for place in range(0, 8, 2))
-    assert (width, height, right, down) == (232, 136, -4, -4)
 
 
 def test_mov_files_and_pictures_say_that_it_is_lost(tmp_path):

@@ -35,7 +35,7 @@ from vsrdb_cli.pipeline.restorer import Restorer
 from vsrdb_cli.pipeline.tiling import tile_in_use, tiled
 from vsrdb_cli.video.frame import Frame, FrameSource
 from vsrdb_cli.video.open import open_for
-from vsrdb_cli.video.output import Output, settle_output
+from vsrdb_cli.video.output import Output, settle_output, size_written
 from vsrdb_cli.video.pipe import PIPE, is_stream
 from vsrdb_cli.video.stream_plan import Fate, StreamPlan
 
@@ -190,6 +190,7 @@ def estimate_run(
         seconds = network_seconds + others if on_cpu else max(network_seconds, others)
         if divided:  # looked through once before
             seconds += trial.read_seconds
+        height_hr, width_hr = size_written(target, info, options.scale)
         left = None if info.frame_count is None else max(0, info.frame_count - finished)
         return Estimate(
             source=source,
@@ -204,8 +205,8 @@ def estimate_run(
             frames=info.frame_count,
             duration_seconds=info.duration_seconds,
             finished=finished,
-            width_hr=info.width * options.scale,
-            height_hr=info.height * options.scale,
+            width_hr=width_hr,
+            height_hr=height_hr,
             encoder=output.description,
             weights=runner.info.weights,
             backend=runner.info.backend,

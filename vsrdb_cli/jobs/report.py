@@ -12,7 +12,7 @@ from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.errors import OutputError, VideoError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.video.info import ReadReport, VideoInfo
-from vsrdb_cli.video.output import Output
+from vsrdb_cli.video.output import Output, size_written
 
 
 @dataclass(frozen=True)
@@ -165,16 +165,17 @@ class Record:
         nodes: tuple[NodeShare, ...] = (),
     ) -> RestoreReport:
         """The end of the run. lost: what of the other streams could not be copied."""
+        height_hr, width_hr = size_written(output, info, options.scale)
         return RestoreReport(
             output=output,
             frames=frames,
             seconds=time.monotonic() - self.started,
-            height_hr=info.height * options.scale,
-            width_hr=info.width * options.scale,
+            height_hr=height_hr,
+            width_hr=width_hr,
             runner=runner,
             strength=options.strength,
             tile=tile,
-            notices=(*self._said, *read.notices, *lost),
+            notices=tuple(dict.fromkeys((*self._said, *read.notices, *lost))),
             resumed=resumed,
             restoring_seconds=self.restoring_seconds,
             damage=(*read.damage, *lost),

@@ -188,6 +188,8 @@ class _Run:
                 scene_cuts=options.scene_cuts,
                 on_frame=lambda count: self.record.say_phase("plan", count, info.frame_count),
             )
+            for change in self.reader.report.changes:
+                self.record.say(change)
             journal.begin(division, tile, self.reader.report, crew.info)
         elif tile is not None and (journal.tile is None or tile < journal.tile):
             self.record.say(

@@ -26,6 +26,7 @@ _MEANINGLESS = (
 )
 FURTHER_VIEWS = "all views but the first (multiview)"
 FRAME_TIMECODES = "timecodes of single frames"
+DOLBY_VISION = "Dolby Vision metadata"
 _SILENT = {kind.value for kind in (*_CARRIED, *_MEANINGLESS)}
 _WORDS = {
     Type.PANSCAN.value: "pan and scan",
@@ -34,8 +35,8 @@ _WORDS = {
     Type.ICC_PROFILE.value: "colour profile (ICC)",
     Type.DYNAMIC_HDR_PLUS.value: "HDR10+ metadata",
     Type.DYNAMIC_HDR_VIVID.value: "HDR Vivid metadata",
-    Type.DOVI_RPU_BUFFER.value: "Dolby Vision metadata",
-    Type.DOVI_METADATA.value: "Dolby Vision metadata",
+    Type.DOVI_RPU_BUFFER.value: DOLBY_VISION,
+    Type.DOVI_METADATA.value: DOLBY_VISION,
     Type.AMBIENT_VIEWING_ENVIRONMENT.value: "ambient viewing environment",
     Type.FILM_GRAIN_PARAMS.value: "film grain",
     28: "LCEVC enhancement",

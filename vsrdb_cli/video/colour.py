@@ -27,6 +27,7 @@ BT2020_CL = 10
 PQ, HLG = 16, 18
 TV, PC = int(ColorRange.MPEG), int(ColorRange.JPEG)
 
+_LIMITED_UNLESS_SAID = ("h264", "hevc", "vvc", "av1")
 # The primaries and transfer that go with a matrix, for files that name only the matrix.
 COMPANIONS = {
     BT709: (1, 1),
@@ -105,21 +106,46 @@ def colour_of(
     )
 
 
+def range_of(said: int, pixel_format: VideoFormat, codec: str) -> int:
+    """The range that samples have by what is said of them, or by custom where nothing is.
+
+    Grey is counted from 0 on, as FFmpeg and what is made with it do, but by codecs that have a tag
+    for it, and limited range where it is absent.
+    """
+    untagged = said not in (TV, PC)
+    if untagged and is_grey(pixel_format) and codec not in _LIMITED_UNLESS_SAID:
+        return PC
+    return said
+
+
 def is_rgb(pixel_format: VideoFormat) -> bool:
     """Whether samples are R, G and B already; palettes are."""
     return pixel_format.is_rgb or pixel_format.has_palette
 
 
+def grey_assumed(range_: int) -> str:
+    """What grey samples are taken for, of which nothing is said; one line."""
+    codes = "0 for black and the highest code" if range_ == PC else "16 (of 255) for black and 235"
+    return f"the file does not say how its greys count: {codes} for white is taken, as players do"
+
+
 def is_grey(pixel_format: VideoFormat) -> bool:
     """Whether there is luma and no chroma; alpha may be beside it."""
-    return pixel_format.name.startswith(("gray", "ya8", "ya16"))
+    return not is_rgb(pixel_format) and len(pixel_format.components) < 3
 
 
 def bit_depth(pixel_format: VideoFormat) -> int:
     """Bits of the deepest colour channel."""
     if pixel_format.has_palette:
         return 8
+    if pixel_format.is_bayer:  # a pixel has one colour, which its components share
+        return int(pixel_format.bits_per_pixel)
     return max(component.bits for component in pixel_format.components)
+
+
+def code_depth(pixel_format: VideoFormat) -> int:
+    """Bits of the codes that hold its colours: 8, or 16 for more than 8 bits a colour."""
+    return 8 if bit_depth(pixel_format) <= 8 else 16
 
 
 def white_16(pixel_format: VideoFormat, range_: int) -> int:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import av
+from av import logging as av_logging
 from av.error import FFmpegError
 from av.stream import Disposition
 
 from vsrdb_cli.errors import VideoError
+from vsrdb_cli.video.encryption import refuse_packet
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -165,6 +168,24 @@ def codec_tag(stream: Stream) -> str:
         return "unknown"
 
 
+def description(container: InputContainer) -> str:
+    """What FFmpeg's programs print of an open file: some of it PyAV does not show otherwise."""
+    level = av_logging.get_level()
+    av_logging.set_level(av_logging.INFO)
+    try:
+        opened: Any = container  # which PyAV's annotations leave out
+        return str(opened.dumps_format())
+    finally:
+        av_logging.set_level(level)
+
+
+def stream_description(description: str, index: int) -> str:
+    """The part of a `description` that is about one stream."""
+    ours = rf"^  Stream #0:{index}\b.*?(?=^  \S|\Z)"
+    found = re.search(ours, description, re.DOTALL | re.MULTILINE)
+    return found[0] if found else ""
+
+
 class Demuxer:
     """The packets of an open file, going on after places that cannot be read.
 
@@ -181,11 +202,16 @@ class Demuxer:
         self.is_complete = True
 
     def __iter__(self) -> Iterator[Packet[Any]]:
-        """Packets in file order; the last of each stream are empty and flush its decoder."""
+        """Packets in file order; the last of each stream are empty and flush its decoder.
+
+        Raises:
+            VideoError: they are encrypted, perhaps after a clear beginning.
+        """
         failures = 0
         while True:
             try:
                 for packet in self._container.demux(*self._streams):
+                    refuse_packet(packet, self._container.name)
                     yield packet
                     failures = 0
             except FFmpegError:

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 import av
 import numpy as np
 import torch
+from av.error import FFmpegError
 from av.video.reformatter import Interpolation, VideoReformatter
 from numpy.typing import NDArray
 from torch.utils.dlpack import from_dlpack
 
+from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.colour import (
     BT470BG,
     COMPANIONS,
@@ -35,6 +37,7 @@ from vsrdb_cli.video.colour import (
     white_16,
 )
 from vsrdb_cli.video.filters import FilterChain
+from vsrdb_cli.video.shallow_rgb import is_shallow, unpacked
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -48,10 +51,16 @@ EXACT = (
     | Interpolation.FULL_CHR_H_INP
 )
 
+Crop = tuple[int, int, int, int]
+NO_CROP = (0, 0, 0, 0)
+
 _PLANAR_YUV = re.compile(r"yuvj?(420|422|444)p(10le|12le)?")
 # Decoders of these leave a frame's chroma site open, and swscale then takes the centre.
 _UNSITED_CODECS = {"vp8", "vp9", "av1", "ffv1", "y4m"}
 
+
+# What has the samples wanted; swscale forgets the last row where it only has to drop 16-bit alpha.
+_SAME_COLOURS = {"gbrp": ("gbrp", "gbrap"), "gbrp16le": ("gbrp16le", "gbrap16le")}
 
 Samples = NDArray[Any]
 Filter = NDArray[np.float32]
@@ -84,12 +93,20 @@ class ToRgb:
         codec: FFmpeg's name of it.
         colour: of the frames that do not say.
         bit_depth_out: 8 or 16.
+        crop: lines and columns to leave out at the top, the bottom, the left and the right.
         to_sdr: whether HDR becomes BT.709, mapped to its smaller ranges of colour and light.
     """
 
     def __init__(
-        self, codec: str, colour: Colour, bit_depth_out: int, *, to_sdr: bool = False
+        self,
+        codec: str,
+        colour: Colour,
+        bit_depth_out: int,
+        *,
+        crop: Crop = NO_CROP,
+        to_sdr: bool = False,
     ) -> None:
+        self._crop = crop
         self._colour = colour
         self._to_sdr = to_sdr
         self._depth = bit_depth_out
@@ -98,12 +115,34 @@ class ToRgb:
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: VideoFrame) -> Tensor:
-        """(3, H, W), uint8 (white 255) or uint16 (white 65280); the memory is its own."""
+        """(3, H, W), uint8 (white 255) or uint16 (white 65280); the memory is its own.
+
+        Raises:
+            VideoError: nothing here knows the frame's pixel format.
+        """
+        top, bottom, left, right = self._crop
+        try:
+            rgb = self._converted(frame)
+        except FFmpegError as error:
+            raise VideoError(
+                f"pictures in the pixel format {frame.format.name} cannot be read here",
+                hint="convert them first: ffmpeg -i IN -c:v ffv1 -pix_fmt gbrp OUT.mkv",
+            ) from error
+        if self._crop == NO_CROP:
+            return rgb
+        return rgb[:, top : frame.height - bottom, left : frame.width - right].contiguous()
+
+    def _converted(self, frame: VideoFrame) -> Tensor:
         source_format = frame.format
         range_ = frame.color_range or self._colour.range
         if is_grey(source_format):
             return self._grey(frame, range_)
-        if is_rgb(source_format):
+        if is_shallow(source_format):
+            return to_planes(unpacked(frame), self._depth)
+        if source_format.name in _SAME_COLOURS[self._target]:
+            range_ = PC
+            planar = frame
+        elif is_rgb(source_format):
             range_ = PC
             planar = self._reformatter.reformat(
                 frame, format=self._target, interpolation=EXACT, threads=1
@@ -129,7 +168,7 @@ class ToRgb:
                 dst_color_primaries=SDR.primaries if self._to_sdr else None,
                 threads=1,
             )
-        green, blue, red = (from_dlpack(plane) for plane in planar.planes)
+        green, blue, red = (from_dlpack(plane) for plane in planar.planes[:3])
         rgb = torch.stack((red, green, blue))
         # What comes out of swscale's table of colours is full-range 16-bit RGB.
         white = 0xFFFF if self._to_sdr else white_16(source_format, range_)
@@ -140,7 +179,11 @@ class ToRgb:
     def _grey(self, frame: VideoFrame, range_: int) -> Tensor:
         """swscale takes grey samples for 0 to white whatever their range."""
         bits = bit_depth(frame.format)
-        name = "gray" if bits == 8 else f"gray{bits}le"
+        if bits <= 8:  # also black and white
+            bits, name = 8, "gray"
+        else:  # floating point, too
+            bits = min(16, bits)
+            name = f"gray{bits}le"
         if frame.format.name != name:  # beside alpha, or with the high byte first
             frame = self._reformatter.reformat(
                 frame, format=name, interpolation=EXACT, src_color_range=PC, dst_color_range=PC

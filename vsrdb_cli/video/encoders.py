@@ -13,7 +13,7 @@ from av.error import FFmpegError
 from vsrdb_cli.errors import OptionError, OutputError
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.codecs import ENCODERS, NVENC, Encoder
-from vsrdb_cli.video.colour import bit_depth
+from vsrdb_cli.video.colour import bit_depth, code_depth
 from vsrdb_cli.video.container import reason
 from vsrdb_cli.video.containers import CONTAINERS, suffixes_for
 
@@ -48,7 +48,7 @@ class Encoding:
     @property
     def bit_depth(self) -> int:
         """Depth of the frames to hand over: 8 or 16."""
-        return 8 if bit_depth(av.VideoFormat(self.pix_fmt)) == 8 else 16
+        return code_depth(av.VideoFormat(self.pix_fmt))
 
 
 def choose(
@@ -74,16 +74,16 @@ def choose(
     pix_fmt = options.pix_fmt or encoder.pix_fmts[0 if info.bit_depth == 8 else 1]
     _check_pix_fmt(encoder, pix_fmt)
     _check_chroma(codec, encoder, pix_fmt, height, width)
-    shallow = bit_depth(av.VideoFormat(pix_fmt)) == 8
-    if info.colour.hdr and shallow:
+    depth, had = bit_depth(av.VideoFormat(pix_fmt)), info.colour_bits
+    if info.colour.hdr and depth == 8:
         raise OptionError(
             f"HDR video needs 10 bits a colour, {codec} {pix_fmt} has 8",
             hint="choose --codec hevc or av1 and omit --pix-fmt, or add --hdr sdr",
         )
     notices = []
-    if info.bit_depth > 8 and shallow:
+    if info.bit_depth > 8 and depth < had:
         notices.append(
-            f"the source has more than 8 bits a colour, {codec} {pix_fmt} has 8:"
+            f"the source has {had} bits a colour, {codec} {pix_fmt} has {depth}:"
             " finer steps are rounded"
         )
     settings = _settings(codec, encoder, options, pix_fmt)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from av.error import FFmpegError
 
 from vsrdb_cli.video.container import AV_TIME_BASE, Demuxer, main_video, open_input
 from vsrdb_cli.video.conversion import ToRgb
+from vsrdb_cli.video.fields import Weaver
 from vsrdb_cli.video.info import Kind
 from vsrdb_cli.video.interlace import Deinterlacer
 
@@ -53,6 +56,7 @@ def _seen(info: VideoInfo, share: float, count: int) -> list[Tensor]:
         info.codec,
         info.converted_from or info.colour,
         info.bit_depth,
+        crop=info.crop,
         to_sdr=info.converted_from is not None,
     )
     with open_input(info.path) as container:
@@ -63,23 +67,18 @@ def _seen(info: VideoInfo, share: float, count: int) -> list[Tensor]:
             container.seek(int(seconds * AV_TIME_BASE))
         except FFmpegError:
             return []
-        frames = _decoded(container, stream, count)
+        frames: Iterator[VideoFrame] = islice(
+            Weaver(info.codec).frames(_decoded(container, stream)), count
+        )
         if info.interlaced:
             frames = _progressive(frames)
         return [to_rgb(frame) for frame in frames]
 
 
-def _decoded(container: InputContainer, stream: VideoStream, count: int) -> Iterator[VideoFrame]:
+def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
     for packet in Demuxer(container, stream):
-        try:
-            frames = packet.decode()
-        except FFmpegError:
-            continue
-        for frame in frames[:count]:
-            yield frame
-            count -= 1
-        if count <= 0:
-            return
+        with suppress(FFmpegError):
+            yield from packet.decode()
 
 
 def _progressive(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:

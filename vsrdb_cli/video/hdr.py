@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from dataclasses import dataclass
 from fractions import Fraction
@@ -9,16 +10,25 @@ from typing import TYPE_CHECKING, TypeVar
 
 from av.sidedata.sidedata import Type
 
+from vsrdb_cli.errors import VideoError
+from vsrdb_cli.video.container import stream_description
 from vsrdb_cli.video.filters import side_data
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
 Item = TypeVar("Item")
 
 # How finely streams tell chromaticities, and luminances in cd/m2 (SMPTE ST 2086).
 CHROMATICITY = Fraction(1, 50_000)
 LUMINANCE = Fraction(1, 10_000)
+# Profiles whose base layer is HDR10 or SDR by definition; records of old do not say so.
+_COMPATIBLE = (2, 4, 6, 7, 9)
+# In FFmpeg's header of a frame's Dolby Vision metadata.
+_RPU_PROFILE, _FULL_RANGE = 4, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +94,51 @@ def light_of(frame: VideoFrame) -> Light:
         most, mean = struct.unpack_from("<2I", level)
         content = (most, mean) if most or mean else None
     return Light(primaries, luminance, content)
+
+
+def is_dolby_vision(description: str, stream: VideoStream, path: Path) -> bool:
+    """Whether a file says that its video is Dolby Vision, of a kind others can show as well.
+
+    Args:
+        description: what FFmpeg's programs print of the file.
+
+    Raises:
+        VideoError: without the metadata of each frame its samples are no colours.
+    """
+    record = re.search(
+        r"DOVI configuration record:.* profile: (\d+),.*compatibility id: (\d+)",
+        stream_description(description, stream.index),
+    )
+    if not record:
+        return False
+    profile, compatibility = int(record[1]), int(record[2])
+    if not compatibility and profile not in _COMPATIBLE:
+        raise _only_dolby_vision(path, f"Dolby Vision of profile {profile}")
+    return True
+
+
+def check_dolby_vision(frame: VideoFrame, path: Path) -> None:
+    """See that a frame's own metadata does not say what a file left unsaid.
+
+    Raises:
+        VideoError: as `is_dolby_vision`; the frame is of profile 5.
+    """
+    data = side_data(frame).get(Type.DOVI_METADATA)
+    if data is None:
+        return
+    (header,) = struct.unpack_from("<Q", data)
+    if not data[header + _RPU_PROFILE] and data[header + _FULL_RANGE]:
+        raise _only_dolby_vision(path, "Dolby Vision of profile 5")
+
+
+def _only_dolby_vision(path: Path, name: str) -> VideoError:
+    return VideoError(
+        f"{path} is {name}: its colours have no meaning without Dolby's metadata, which nothing"
+        " here applies",
+        hint="convert it to SDR first, where FFmpeg has libplacebo: ffmpeg -i IN -vf"
+        " libplacebo=apply_dolbyvision=true:colorspace=bt709:color_primaries=bt709"
+        ":color_trc=bt709:range=tv OUT",
+    )
 
 
 def _pairs(values: list[Item]) -> list[tuple[Item, Item]]:

@@ -30,7 +30,7 @@ from vsrdb_cli.files import (
 from vsrdb_cli.video.conversion import FromRgb
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
-from vsrdb_cli.video.orientation import upright, upright_size
+from vsrdb_cli.video.orientation import upright, upright_ratio, upright_size
 from vsrdb_cli.video.picture_colour import wide
 
 if TYPE_CHECKING:
@@ -215,7 +215,7 @@ def picture_notices(info: VideoInfo, suffix: str = ".png") -> Iterator[str]:
     if info.beside:
         dropped = ", ".join(info.beside)
         yield f"dropped, because pictures cannot hold it: {dropped}; a .mkv output keeps it"
-    ratio = info.sample_aspect_ratio
+    ratio = upright_ratio(info.sample_aspect_ratio, info.orientation)
     if ratio is not None and ratio != 1:
         yield (
             f"pictures have square pixels, those of the source are {ratio.numerator}:"

@@ -8,7 +8,10 @@ from enum import Enum
 from fractions import Fraction
 from pathlib import Path
 
-from vsrdb_cli.video.colour import BT709, TV, Colour
+from av.video.format import VideoFormat
+
+from vsrdb_cli.video.colour import BT709, TV, Colour, bit_depth
+from vsrdb_cli.video.conversion import NO_CROP, Crop
 from vsrdb_cli.video.hdr import Light
 from vsrdb_cli.video.picture_colour import PictureColour
 from vsrdb_cli.video.timing import Timeline
@@ -113,6 +116,8 @@ class VideoInfo:
         view: how it is shown where not flat.
         captions: whether closed captions are in its pictures.
         attached: what else is attached to its first frame and dropped, a few words each.
+        crop: lines and columns of the coded picture that the container hides: at the top, the
+            bottom, the left and the right; `height` and `width` are without them.
         interlaced: whether frames may be interlaced, so that each is looked at.
         transparent: whether it has an alpha channel that is used; it is left out.
         main: what is told of the main video as of any stream; None where it is no stream's.
@@ -154,6 +159,7 @@ class VideoInfo:
     view: View = field(default_factory=View)
     captions: bool = False
     attached: tuple[str, ...] = ()
+    crop: Crop = NO_CROP
     interlaced: bool = False
     transparent: bool = False
     stream_index: int = 0
@@ -204,6 +210,18 @@ class VideoInfo:
         )
 
     @property
+    def coded_size(self) -> tuple[int, int]:
+        """(height, width) of the source's frames as they are decoded."""
+        top, bottom, left, right = self.crop
+        return self.height + top + bottom, self.width + left + right
+
+    @property
+    def colour_bits(self) -> int:
+        """How many bits a colour has in the source; of pictures, the deepest may have more."""
+        bits = min(16, bit_depth(VideoFormat(self.pix_fmt)))
+        return bits if (bits > 8) == (self.bit_depth > 8) else self.bit_depth
+
+    @property
     def frames_before(self) -> int:
         """How many frames lie before the wanted part, as context."""
         return self.cut.first if self.cut else 0
@@ -244,12 +262,18 @@ class ReadReport:
     Attributes:
         damaged_packets: parts of the video that could not be decoded.
         damaged_frames: decoded, but not to what they were; often with an older picture in places.
+        lone_fields: half pictures without the other half, shown with all lines doubled.
         read_errors: places of the file that could not be read.
         missing_seconds: how much earlier than it says the video ends.
         repaired_times: frames without a time, or with one not after the frame before.
         clock_restarts: how often the file's clock went back; time goes on without a gap.
         deinterlaced: frames that were two half pictures of different moments.
         resized: frames of another size than the first.
+        reshaped: frames that are not shown in their own shape, but in the first one's.
+        shapes: what the last one of these is, and the first one.
+        turned: frames that are to be turned or mirrored otherwise than the first.
+        rounded: frames of more bits a colour than the first.
+        recoloured: frames that say of their colours that they mean something else than the first's.
         opaque_again: frames that were transparent in places, where the first was not.
         unannounced: files that held a stream which nothing told of before; it is left out.
         captions: frames with closed captions, where the first had none.
@@ -259,12 +283,18 @@ class ReadReport:
     frames: int = 0
     damaged_packets: int = 0
     damaged_frames: int = 0
+    lone_fields: int = 0
     read_errors: int = 0
     missing_seconds: float = 0.0
     repaired_times: int = 0
     clock_restarts: int = 0
     deinterlaced: int = 0
     resized: int = 0
+    reshaped: int = 0
+    shapes: str = ""
+    turned: int = 0
+    rounded: int = 0
+    recoloured: int = 0
     opaque_again: int = 0
     unannounced: int = 0
     captions: int = 0
@@ -292,6 +322,11 @@ class ReadReport:
                 " does not belong there",
             ),
             (
+                self.lone_fields,
+                f"{count(self.lone_fields, 'field')} of the interlaced source came without the"
+                " other one: the lines of what is there are doubled",
+            ),
+            (
                 self.missing_seconds,
                 f"the video was cut off: it ends {self.missing_seconds:.2f} s before the time"
                 " its file says",
@@ -308,6 +343,26 @@ class ReadReport:
                 self.resized,
                 f"{count(self.resized, 'frame')} of another size than the first brought to its"
                 " size",
+            ),
+            (
+                self.reshaped,
+                f"{count(self.reshaped, 'frame')} shown in another shape than"
+                f" {'its' if self.reshaped == 1 else 'their'} own, which is {self.shapes} (width to"
+                " height); restore that part by itself with --start",
+            ),
+            (
+                self.turned,
+                f"{count(self.turned, 'frame')} not turned as the file says, but as the first is",
+            ),
+            (
+                self.rounded,
+                f"{count(self.rounded, 'frame')} of more bits a colour than the first rounded to"
+                " its steps",
+            ),
+            (
+                self.recoloured,
+                f"{count(self.recoloured, 'frame')} of other colours (primaries or transfer) than"
+                " the first shown as if of the same",
             ),
             (
                 self.opaque_again,

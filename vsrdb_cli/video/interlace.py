@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import torch
 from av.error import FFmpegError
 from torch.utils.dlpack import from_dlpack
 
-from vsrdb_cli.video.container import AV_TIME_BASE, Demuxer, main_video, open_input
+from vsrdb_cli.video.container import (
+    AV_TIME_BASE,
+    Demuxer,
+    codec_name,
+    main_video,
+    open_input,
+)
+from vsrdb_cli.video.fields import Weaver
 from vsrdb_cli.video.filters import FilterChain
+from vsrdb_cli.video.planar import Planar
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -34,9 +43,13 @@ COMB_SHARE = 2e-4
 FEWEST_LINES = 5
 # How much more one way of weaving combs than the other, where fields are of different moments.
 CLEARLY = 1.5
-# What the filters work in without a conversion.
-_PLANAR = ("yuv4", "yuvj4")
+# How many combs moving things have at least, of those they have when woven with the next frame's
+# fields: in interlaced video about as many, in patterns that look like combs and move next to none.
+APART = 1 / 8
+# Two moments make combs whose lines are alike within either field, by this part of their steps.
+ALIKE = 4
 _FLAGGED = range(2, 6)  # AV_FIELD_TT to AV_FIELD_BT
+_INTERLACED = ("tff", "bff")
 _VERDICT = "lavfi.idet.multiple.current_frame"
 
 Item = TypeVar("Item")
@@ -48,29 +61,17 @@ class Interlacing:
 
     Attributes:
         flagged: the file says it is interlaced.
-        top_first, bottom_first, progressive: frames seen to be so; a still picture is none.
-        top_woven, bottom_woven: frames whose later field fits the next frame's earlier one, which
-            is what makes interlaced video; of so many `moving` ones.
+        orders: of the places whose pictures themselves are interlaced, at least in part: "top" or
+            "bottom", by the field that is shown first.
     """
 
     flagged: bool
-    top_first: int
-    bottom_first: int
-    progressive: int
-    top_woven: int
-    bottom_woven: int
-    moving: int
+    orders: tuple[str, ...]
 
     @property
     def found(self) -> bool:
-        """Whether the pictures themselves are interlaced, at least in part."""
-        combed = self.top_first + self.bottom_first
-        # Video has one order of its fields; what seems to have both is something else.
-        one_order = min(self.top_first, self.bottom_first) * 10 <= combed
-        # Fine patterns that move look combed too, but weave with the next frame as badly both ways.
-        less, more = sorted((self.top_woven, self.bottom_woven))
-        woven = more * 4 >= max(self.moving, 1) and less * 4 <= more
-        return combed >= FEWEST_COMBED and combed * 4 >= self.progressive and one_order and woven
+        """Whether the pictures themselves are interlaced somewhere."""
+        return bool(self.orders)
 
     @property
     def possible(self) -> bool:
@@ -79,63 +80,77 @@ class Interlacing:
 
 
 def look(path: Path) -> Interlacing:
-    """Look at a few frames of the file's beginning and of its parts further on."""
-    flagged = False
-    verdicts = Counter[str]()
+    """Look at a few frames of the file's beginning and of its parts further on.
+
+    Of a short file all frames are looked at.
+    """
+    orders: list[str | None] = []
     with open_input(path) as container:
         stream = main_video(container, path)
         flagged = stream.codec_context.field_order in _FLAGGED
         length = (container.duration or 0) / AV_TIME_BASE
         start = (container.start_time or 0) / AV_TIME_BASE
-        short = length * float(stream.average_rate or 25) < 2 * len(PLACES) * FRAMES_A_PLACE
+        most = 2 * len(PLACES) * FRAMES_A_PLACE
+        short = length * float(stream.average_rate or 25) < most
         for place in PLACES[: 1 if short else None]:
             try:
                 if place:
                     container.seek(int((start + place * length) * AV_TIME_BASE))
-                frames = list(_some_frames(container, stream))
+                frames = _frames(container, stream)
+                taken = list(islice(frames, most if short else FRAMES_A_PLACE))
             except FFmpegError:
                 continue
-            flagged |= any(frame.interlaced_frame for frame in frames)
-            chain = FilterChain(("idet", ""))
-            looked_at = [done for frame in frames for done in chain.push(frame)] + chain.flush()
-            verdicts.update(map(_verdict, looked_at, frames))
-            verdicts.update(_weave(*pair) for pair in pairwise(map(_lines, frames)))
-    return Interlacing(
-        flagged,
-        verdicts["tff"],
-        verdicts["bff"],
-        verdicts["progressive"],
-        verdicts["top woven"],
-        verdicts["bottom woven"],
-        verdicts["top woven"] + verdicts["bottom woven"] + verdicts["woven alike"],
-    )
+            flagged |= any(frame.interlaced_frame for frame in taken)
+            starts = range(0, len(taken), FRAMES_A_PLACE)
+            orders += [field_order(taken[first : first + FRAMES_A_PLACE]) for first in starts]
+    return Interlacing(flagged, tuple(order for order in orders if order is not None))
 
 
-def _some_frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    left = FRAMES_A_PLACE
-    for packet in Demuxer(container, stream):
-        try:
-            frames = packet.decode()[:left]
-        except FFmpegError:
-            continue
-        yield from (frame for frame in frames if _known(frame))
-        left -= len(frames)
-        if not left:
-            return
+def _frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    def decoded() -> Iterator[VideoFrame]:
+        for packet in Demuxer(container, stream):
+            with suppress(FFmpegError):
+                yield from packet.decode()
+
+    return Weaver(codec_name(stream)).frames(decoded())
 
 
-def _known(frame: VideoFrame) -> bool:
-    return frame.format.name.startswith(_PLANAR)
+def field_order(frames: Sequence[VideoFrame]) -> str | None:
+    """Which fields of some frames in a row are shown first, "top" or "bottom".
+
+    None if their pictures are not seen to be interlaced.
+    """
+    planar = Planar()
+    frames = [planar(frame) for frame in frames]
+    chain = FilterChain(("idet", ""))
+    looked_at = [done for frame in frames for done in chain.push(frame)] + chain.flush()
+    verdicts = Counter(map(_verdict, looked_at, frames))
+    # Video has one order of its fields; what seems to have both is something else.
+    less, combed = sorted((verdicts["tff"], verdicts["bff"]))
+    combed += less
+    enough = combed >= FEWEST_COMBED and combed * 4 >= verdicts["progressive"]
+    if not enough or less * 10 > combed:
+        return None
+    weaves = [_weave(*pair) for pair in pairwise(map(_lines, frames))]
+    # Fine patterns that move look combed too. They weave with the next frame as badly both ways,
+    orders = Counter(weave.order for weave in weaves if weave.order != "still")
+    less, more = sorted((orders["top"], orders["bottom"]))
+    woven = more * 4 >= max(orders.total(), 1) and less * 4 <= more
+    # or far worse than the frames as they are, whose fields are of one moment then.
+    own, others = sum(weave.own for weave in weaves), sum(weave.woven for weave in weaves)
+    if not woven or own < others * APART:
+        return None
+    return "top" if verdicts["tff"] > verdicts["bff"] else "bottom"
 
 
 def _verdict(looked_at: VideoFrame, frame: VideoFrame) -> str:
     """What idet says of a frame, where the picture itself does not speak against it."""
     verdict = looked_at.metadata[_VERDICT]
-    return "progressive" if verdict in ("tff", "bff") and not is_combed(frame) else verdict
+    return "progressive" if verdict in _INTERLACED and not is_combed(frame) else verdict
 
 
 def is_combed(frame: VideoFrame) -> bool:
-    """Whether a planar YUV frame shows a comb anywhere."""
+    """Whether a planar frame shows a comb anywhere."""
     lines = _lines(frame)
     return int(_combs(lines).sum()) > COMB_SHARE * lines.numel()
 
@@ -146,9 +161,11 @@ def combing(luma: Tensor) -> float:
 
 
 def _lines(frame: VideoFrame) -> Tensor:
-    """Luma, in 8-bit codes."""
-    luma = from_dlpack(frame.planes[0]).to(torch.int32)
-    return luma >> (frame.format.components[0].bits - 8)
+    """Luma of a planar frame, in 8-bit codes."""
+    luma = from_dlpack(frame.planes[0])
+    if luma.dtype != torch.uint8:
+        luma = luma.to(torch.int32) >> (frame.format.components[0].bits - 8)
+    return luma.to(torch.int16)
 
 
 def _combs(lines: Tensor) -> Tensor:
@@ -165,21 +182,61 @@ def _combs(lines: Tensor) -> Tensor:
     return up | down
 
 
-def _weave(lines: Tensor, following: Tensor) -> str:
-    """Which fields of two frames show neighbouring moments: those that comb less, woven anew."""
+def _combs_of_moments(lines: Tensor) -> Tensor:
+    """Combs, as `_combs`, in which every other line is alike."""
+    steps = (lines[1:] - lines[:-1]).abs()
+    within = (lines[2:] - lines[:-2]).abs()
+    least = torch.stack((steps[:-3], steps[1:-2], steps[2:-1], steps[3:])).amin(0)
+    most = torch.stack((within[:-2], within[1:-1], within[2:])).amax(0)
+    return _combs(lines) & (most * ALIKE <= least)
+
+
+class _Weave(NamedTuple):
+    """A frame woven anew with the next one's fields.
+
+    Attributes:
+        order: "top" if its lower field and the next frame's upper one show neighbouring moments, as
+            in interlaced video with the top field first; "bottom"; "alike", or "still".
+        own: pixels that moved and lie in combs of two moments, in the frames as they are.
+        woven: the same in the better of both ways to weave.
+    """
+
+    order: str
+    own: float = 0
+    woven: int = 0
+
+
+def _weave(lines: Tensor, following: Tensor) -> _Weave:
     if lines.shape != following.shape or len(lines) < FEWEST_LINES:
-        return "still"
+        return _Weave("still")
     moved = (lines - following).abs() > COMB_STEP
     moved = moved[1:-3] | moved[2:-2] | moved[3:-1]
     top, bottom = lines.clone(), lines.clone()
     top[::2] = following[::2]  # with the next frame's upper field, which comes first
     bottom[1::2] = following[1::2]
-    combs_top, combs_bottom = (int((_combs(woven) & moved).sum()) for woven in (top, bottom))
-    if not combs_top + combs_bottom:
-        return "still"
-    if combs_bottom > combs_top * CLEARLY:
-        return "top woven"
-    return "bottom woven" if combs_top > combs_bottom * CLEARLY else "woven alike"
+    with_top, with_bottom = (int((_combs(woven) & moved).sum()) for woven in (top, bottom))
+    if not with_top + with_bottom:
+        return _Weave("still")
+    order = "alike"
+    if with_bottom > with_top * CLEARLY:
+        order = "top"
+    elif with_top > with_bottom * CLEARLY:
+        order = "bottom"
+    before, after, *woven = (
+        int((_combs_of_moments(picture) & moved).sum())
+        for picture in (lines, following, top, bottom)
+    )
+    return _Weave(order, (before + after) / 2, min(woven))
+
+
+class _Looked(NamedTuple, Generic[Item]):
+    """A frame as it came, what belongs to it, the same made whole, and what was seen."""
+
+    frame: VideoFrame
+    item: Item
+    whole: VideoFrame
+    verdict: str
+    combed: bool
 
 
 class Deinterlacer(Generic[Item]):
@@ -191,25 +248,37 @@ class Deinterlacer(Generic[Item]):
 
     def __init__(self) -> None:
         self._chain = FilterChain(("idet", ""), ("bwdif", "mode=send_frame:deint=all"))
-        self._waiting: deque[tuple[VideoFrame, Item]] = deque()
+        self._planar = Planar()
+        self._waiting: deque[tuple[VideoFrame, VideoFrame, Item]] = deque()
+        self._undecided: list[_Looked[Item]] = []
+        self._interlaced: bool | None = None  # the frames before; None as long as it is not known
         self.count = 0
 
     def push(self, frame: VideoFrame, item: Item) -> Iterator[tuple[VideoFrame, Item]]:
         """Take a frame and what belongs to it; gives those that are ready."""
-        if not _known(frame):
-            yield from self.flush()
-            yield frame, item
-            return
-        self._waiting.append((frame, item))
-        yield from self._chosen(self._chain.push(frame))
+        planar = self._planar(frame)
+        self._waiting.append((frame, planar, item))
+        yield from self._chosen(self._chain.push(planar))
 
     def flush(self) -> Iterator[tuple[VideoFrame, Item]]:
         """The frames still held."""
         yield from self._chosen(self._chain.flush())
+        yield from self._decided()
 
     def _chosen(self, deinterlaced: list[VideoFrame]) -> Iterator[tuple[VideoFrame, Item]]:
         for whole in deinterlaced:
-            frame, item = self._waiting.popleft()
-            combed = _verdict(whole, frame) in ("tff", "bff")
+            frame, planar, item = self._waiting.popleft()
+            looked = _Looked(frame, item, whole, str(whole.metadata[_VERDICT]), is_combed(planar))
+            # Where idet does not know, frames are as those before; the first ones as those after.
+            self._undecided.append(looked)
+            if looked.verdict != "undetermined":
+                self._interlaced = looked.verdict in _INTERLACED
+            if self._interlaced is not None or len(self._undecided) == FRAMES_A_PLACE:
+                yield from self._decided()
+
+    def _decided(self) -> Iterator[tuple[VideoFrame, Item]]:
+        undecided, self._undecided = self._undecided, []
+        for looked in undecided:
+            combed = bool(self._interlaced) and looked.combed
             self.count += combed
-            yield (whole if combed else frame), item
+            yield (looked.whole if combed else looked.frame), looked.item

@@ -11,6 +11,8 @@ from av.sidedata.sidedata import Type
 from vsrdb_cli.video.filters import side_data
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
     from torch import Tensor
@@ -66,6 +68,12 @@ def upright(rgb: Tensor, orientation: Orientation | None) -> Tensor:
         a, d = c, b
     flipped = [axis for axis, sign in ((2, a), (1, d)) if sign < 0]
     return torch.flip(rgb, flipped).contiguous() if flipped else rgb.contiguous()
+
+
+def upright_ratio(ratio: Fraction | None, orientation: Orientation | None) -> Fraction | None:
+    """A pixel's width over its height in what `upright` gives."""
+    lies = upright_size(0, 1, orientation) == (1, 0)
+    return 1 / ratio if ratio is not None and lies else ratio
 
 
 def upright_size(height: int, width: int, orientation: Orientation | None) -> tuple[int, int]:

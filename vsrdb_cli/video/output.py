@@ -25,6 +25,7 @@ from vsrdb_cli.video.images import (
 from vsrdb_cli.video.info import ReadReport, VideoInfo
 from vsrdb_cli.video.join import join, segment_suffix
 from vsrdb_cli.video.muxer import muxing_notices
+from vsrdb_cli.video.orientation import upright_size
 from vsrdb_cli.video.pipe import PIPE, PipeWriter, check_stream, goes_through, y4m_notices
 from vsrdb_cli.video.stream_fates import plan_streams, unsaid
 from vsrdb_cli.video.stream_plan import Fate, StreamPlan
@@ -118,7 +119,7 @@ def settle_output(
     if goes_through(path):
         check_stream(path, info.path)
         return StreamOutput(info, scale, path)
-    if path.is_dir() or path.suffix.lower() in ("", *WRITTEN):
+    if _is_pictures(path):
         check_pictures(path, info, scale, overwrite=overwrite)
         return PicturesOutput(path, info, scale, overwrite)
     options = options or EncoderOptions()
@@ -131,6 +132,17 @@ def settle_output(
     if encoding.asked:
         check_asked(encoding, info, CONTAINERS[suffix].format)
     return FileOutput(path, info, scale, options, encoding, plan_streams(info, suffix), overwrite)
+
+
+def _is_pictures(path: Path) -> bool:
+    return path.is_dir() or path.suffix.lower() in ("", *WRITTEN)
+
+
+def size_written(path: Path, info: VideoInfo, scale: int) -> tuple[int, int]:
+    """(height, width) of what an output holds; what cannot say that it is turned stands upright."""
+    size = info.height * scale, info.width * scale
+    turns = not goes_through(path) and not _is_pictures(path)
+    return size if turns else upright_size(*size, info.orientation)
 
 
 def _picture_facts_lost(info: VideoInfo) -> Iterator[str]:

@@ -15,7 +15,7 @@ from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.alpha import Transparency
 from vsrdb_cli.video.colour import PC, SMPTE170M, bit_depth
 from vsrdb_cli.video.container import main_video, open_input
-from vsrdb_cli.video.conversion import ToRgb
+from vsrdb_cli.video.conversion import NO_CROP, ToRgb
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.images import SUFFIXES, picture_files, visible_files
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
@@ -149,6 +149,7 @@ def _info(
         height=height,
         width=width,
         orientation=None,
+        crop=NO_CROP,
         frame_count=len(files),
         rate=rate,
         time_base=1 / rate,

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
@@ -29,11 +29,22 @@ from vsrdb_cli.pipes import (
     open_through,
     special_kind,
 )
-from vsrdb_cli.video.colour import BT709, BT2020_NCL, PC, bit_depth, colour_of
+from vsrdb_cli.video.colour import (
+    BT709,
+    BT2020_NCL,
+    PC,
+    bit_depth,
+    code_depth,
+    colour_of,
+    grey_assumed,
+    range_of,
+)
 from vsrdb_cli.video.container import reason
 from vsrdb_cli.video.conversion import FromRgb, ToRgb
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
+from vsrdb_cli.video.interlace import FRAMES_A_PLACE, field_order
+from vsrdb_cli.video.orientation import is_right_angled, upright, upright_ratio, upright_size
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -44,6 +55,7 @@ PIPE = Path("-")
 _STDIN = Path("/dev/stdin")
 _HINT = "send y4m, for example: ffmpeg -i IN -f yuv4mpegpipe - | vsrdb restore - OUT"
 _MAGIC, _FRAME = b"YUV4MPEG2", b"FRAME\n"
+Y4M_BITS = 10
 _PIX_FMTS = {8: ("yuv420p", "420mpeg2"), 16: ("yuv420p10le", "420p10 XYSCSS=420P10")}
 
 
@@ -162,13 +174,14 @@ class PipeReader:
                 f"{name} cannot be read as y4m: {self._stream.trouble or _words(error)}",
                 hint=_HINT,
             ) from error
-        if first.interlaced_frame:
+        self._stream.samples = sum(len(plane) for plane in _planes(first))
+        begin = [first, *islice(self._decoded, FRAMES_A_PLACE - 1)]
+        if first.interlaced_frame or field_order(begin) is not None:
             raise VideoError(
                 f"the video on {name} is interlaced",
                 hint="deinterlace it first, for example with: ffmpeg -i IN -vf bwdif=0 ...",
             )
-        self._stream.samples = sum(len(plane) for plane in _planes(first))
-        self._frames: Iterator[VideoFrame] | None = chain([first], self._decoded)
+        self._frames: Iterator[VideoFrame] | None = chain(begin, self._decoded)
         self.info = _info(self._container, first, _STDIN if path == PIPE else path)
 
     def frames(self, first: int = 0, last: int | None = None) -> Iterator[Frame]:
@@ -221,12 +234,15 @@ def _info(container: InputContainer, first: VideoFrame, path: Path) -> VideoInfo
     stream = container.streams.video[0]
     rate = stream.average_rate or Fraction(25)
     ratio = stream.sample_aspect_ratio
+    # The format names the chroma's site only in 8-bit 4:2:0.
+    codec = "rawvideo" if first.format.name in ("yuv420p", "yuvj420p") else "y4m"
+    said = int(first.color_range)
+    range_ = range_of(said, first.format, codec)
     return VideoInfo(
         path=path,
         kind=Kind.PIPE,
         container=container.format.name,
-        # The format names the chroma's site only in 8-bit 4:2:0.
-        codec="rawvideo" if first.format.name in ("yuv420p", "yuvj420p") else "y4m",
+        codec=codec,
         pix_fmt=first.format.name,
         width=first.width,
         height=first.height,
@@ -237,10 +253,10 @@ def _info(container: InputContainer, first: VideoFrame, path: Path) -> VideoInfo
         duration_seconds=None,
         end_seconds=None,
         promised_seconds=None,
-        bit_depth=8 if bit_depth(first.format) == 8 else 16,
+        bit_depth=code_depth(first.format),
         colour=colour_of(
             matrix=int(first.colorspace),
-            range_=int(first.color_range),
+            range_=range_,
             primaries=int(first.color_primaries),
             transfer=int(first.color_trc),
             rgb=False,
@@ -248,6 +264,7 @@ def _info(container: InputContainer, first: VideoFrame, path: Path) -> VideoInfo
             width=first.width,
         ),
         sample_aspect_ratio=ratio if ratio and ratio > 0 else None,
+        assumed=(grey_assumed(range_),) if range_ != said else (),
     )
 
 
@@ -259,6 +276,13 @@ def y4m_notices(info: VideoInfo) -> Iterator[str]:
         yield f"y4m cannot say that the colours are {name}{light}: tell the program that reads it"
     if info.kind is Kind.VIDEO:
         yield f"y4m has no timestamps: frames are sent at a constant {float(info.rate):g} fps"
+    if info.bit_depth > 8 and info.colour_bits > Y4M_BITS:
+        yield (
+            f"the source has {info.colour_bits} bits a colour, y4m gets {Y4M_BITS}: finer steps are"
+            " rounded"
+        )
+    if info.orientation is not None and not is_right_angled(info.orientation):
+        yield "y4m cannot turn its picture, and this one is turned by an odd angle"
     if info.beside:
         yield f"dropped, because y4m cannot hold it: {', '.join(info.beside)}"
 
@@ -281,6 +305,7 @@ class PipeWriter:
         self._name = "stdout" if path == PIPE else str(path)
         self._info = info
         self._size = info.height * scale, info.width * scale
+        height, width = upright_size(*self._size, info.orientation)
         self._opened: BinaryIO | None = None
         if stream is None and path != PIPE:
             with writing(self._name):
@@ -296,9 +321,9 @@ class PipeWriter:
         self._stream = stream
         pix_fmt, name = _PIX_FMTS[info.bit_depth]
         self._from_rgb = FromRgb(pix_fmt, info.colour)
-        ratio = info.sample_aspect_ratio or Fraction(1)
+        ratio = upright_ratio(info.sample_aspect_ratio, info.orientation) or Fraction(1)
         self._header = (
-            f"YUV4MPEG2 W{self._size[1]} H{self._size[0]}"
+            f"YUV4MPEG2 W{width} H{height}"
             f" F{info.rate.numerator}:{info.rate.denominator} Ip"
             f" A{ratio.numerator}:{ratio.denominator} C{name}"
             f" XCOLORRANGE={'FULL' if info.colour.range == PC else 'LIMITED'}\n"
@@ -317,7 +342,7 @@ class PipeWriter:
         """
         if tuple(frame.rgb.shape[1:]) != self._size:
             raise ValueError(f"frame of {tuple(frame.rgb.shape[1:])}, wanted {self._size}")
-        planes = _planes(self._from_rgb(frame.rgb))
+        planes = _planes(self._from_rgb(upright(frame.rgb, self._info.orientation)))
         with writing(self._name):
             try:
                 self._stream.write(b"".join((self._header, _FRAME, *planes)))

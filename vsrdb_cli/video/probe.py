@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -14,12 +16,40 @@ from av.error import FFmpegError
 from av.stream import Discard, Disposition
 
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.video.alpha import Transparency, announced
-from vsrdb_cli.video.attached import FRAME_TIMECODES, FURTHER_VIEWS, dropped, has_captions
-from vsrdb_cli.video.colour import BT709, UNSPECIFIED, Colour, bit_depth, colour_of, is_grey, is_rgb
-from vsrdb_cli.video.container import Demuxer, codec_name, is_cover, main_video, open_input
+from vsrdb_cli.video.alpha import Transparency, announced, has_alpha
+from vsrdb_cli.video.attached import (
+    DOLBY_VISION,
+    FRAME_TIMECODES,
+    FURTHER_VIEWS,
+    dropped,
+    has_captions,
+)
+from vsrdb_cli.video.colour import (
+    BT709,
+    UNSPECIFIED,
+    Colour,
+    bit_depth,
+    code_depth,
+    colour_of,
+    grey_assumed,
+    is_grey,
+    is_rgb,
+    range_of,
+)
+from vsrdb_cli.video.container import (
+    Demuxer,
+    codec_name,
+    description,
+    is_cover,
+    main_video,
+    open_input,
+    stream_description,
+)
+from vsrdb_cli.video.conversion import NO_CROP, Crop, ToRgb
+from vsrdb_cli.video.encryption import refuse_encrypted
+from vsrdb_cli.video.fields import Weaver
 from vsrdb_cli.video.filters import Attachments, side_data
-from vsrdb_cli.video.hdr import light_of
+from vsrdb_cli.video.hdr import check_dolby_vision, is_dolby_vision, light_of
 from vsrdb_cli.video.heif import heif_picture
 from vsrdb_cli.video.info import CHAPTER_PICTURES, Kind, StreamInfo, VideoInfo
 from vsrdb_cli.video.interlace import Interlacing, look
@@ -27,9 +57,10 @@ from vsrdb_cli.video.metadata import kept_metadata, tags_of, timecode_of, title_
 from vsrdb_cli.video.orientation import Orientation, is_right_angled, orientation_of
 from vsrdb_cli.video.picture_file import look_at
 from vsrdb_cli.video.programmes import strangers
-from vsrdb_cli.video.survey import survey
+from vsrdb_cli.video.survey import Survey, survey
 from vsrdb_cli.video.timing import output_time_base
-from vsrdb_cli.video.view import crop_of, view_of
+from vsrdb_cli.video.view import view_of
+from vsrdb_cli.video.watch import PixelShapes, shape_of, shape_words
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -37,7 +68,9 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-_STILL = Interlacing(False, 0, 0, 0, 0, 0, 0)
+_STILL = Interlacing(False, ())
+# Files and videos round differently, and count the edges of old television's pictures or not.
+CLEARLY_OTHER_SHAPE = Fraction(1, 20)
 _TEXT = cast("int", Properties.TEXT_SUB.value)
 
 
@@ -45,20 +78,31 @@ def probe(path: Path) -> VideoInfo:
     """What `path` holds, from its headers and its first frame.
 
     Raises:
-        VideoError: it cannot be opened, has no video, or none of its frames can be decoded.
+        VideoError: it cannot be opened, has no video, or none of its frames can be decoded as
+            the file means them.
     """
+    with open_input(path) as container:
+        said = description(container)
+        refuse_encrypted(container, said, path)
     with open_input(path) as container:
         stream = main_video(container, path)
         time_base = stream.time_base
         assert time_base is not None
-        frame = _first_frame(container, stream)
-        if frame is None:
+        weaver = Weaver(codec_name(stream))
+        dolby_vision = is_dolby_vision(said, stream, path)
+        shapes = PixelShapes(stream)
+        decoded = _decoded(container, stream, shapes)
+        picture = next(decoded, None)
+        frame = None if picture is None else next(weaver.frames(chain([picture], decoded)))
+        if frame is None or picture is None:
             if _is_still(container, path):
                 look_at(path)  # knows more of what is wrong
             raise VideoError(
                 f"{path} contains no frame that can be decoded",
                 hint="the file is damaged or was cut off; copy or download it again",
             )
+        check_dolby_vision(frame, path)
+        fields = weaver.is_field(picture)
         context = stream.codec_context
         strange = frozenset[int]()
         if container.format.name == "mpegts":
@@ -66,34 +110,44 @@ def probe(path: Path) -> VideoInfo:
         start_seconds = _start(container, stream, frame, strange)
         still = _is_still(container, path)
         times = survey(path)
+        if fields:
+            times = _of_frames(times, stream)
         interlacing = _STILL if still else look(path)
         orientation = orientation_of(frame)
         transparent = announced(stream) or Transparency()(frame)
         attached = Attachments()(frame)
         view, lost_view = view_of(side_data(frame))
-        view = replace(view, crop=crop_of(stream))
-        losses = (*dropped(attached), *((lost_view,) if lost_view else ()))
-        if stream.disposition & Disposition.multilayer and FURTHER_VIEWS not in losses:
-            losses = (*losses, FURTHER_VIEWS)
+        # A layer of alpha, the other use of layers, FFmpeg gives with the picture.
+        views = bool(stream.disposition & Disposition.multilayer) and not has_alpha(frame.format)
+        told = ((lost_view, lost_view), (FURTHER_VIEWS, views), (DOLBY_VISION, dolby_vision))
+        losses = tuple(
+            dict.fromkeys(
+                [*dropped(attached), *(words for words, found in told if words and found)]
+            )
+        )
         timecode = timecode_of(container, stream, frame)
         matrix = _said(frame.colorspace, context.colorspace)
+        range_said = int(frame.color_range) or int(context.color_range)
         colour = colour_of(
             matrix=matrix,
-            range_=_said(frame.color_range, context.color_range),
+            range_=range_of(range_said, frame.format, codec_name(stream)),
             primaries=_said(frame.color_primaries, context.color_primaries),
             transfer=_said(frame.color_trc, context.color_trc),
             rgb=is_rgb(frame.format),
             height=frame.height,
             width=frame.width,
         )
+        depth = code_depth(frame.format)
+        crop = crop_of(said, stream.index, frame)
+        ToRgb(codec_name(stream), colour, depth)(frame)  # what cannot be read is said now
         return VideoInfo(
             path=path,
             kind=Kind.STILL if still else Kind.VIDEO,
             container=container.format.name,
             codec=codec_name(stream),
             pix_fmt=frame.format.name,
-            width=frame.width,
-            height=frame.height,
+            width=frame.width - crop[2] - crop[3],
+            height=frame.height - crop[0] - crop[1],
             frame_count=times.frames,
             rate=times.rate,
             usual_seconds=times.usual_seconds,
@@ -104,11 +158,12 @@ def probe(path: Path) -> VideoInfo:
             duration_seconds=None if times.seconds is None else float(times.seconds),
             end_seconds=_end_seconds(container, stream, start_seconds),
             promised_seconds=_promised_seconds(container, stream, start_seconds),
-            bit_depth=8 if bit_depth(frame.format) <= 8 else 16,
+            bit_depth=depth,
             colour=colour,
             light=light_of(frame),
             sample_aspect_ratio=_sample_aspect_ratio(stream),
             orientation=orientation,
+            crop=crop,
             view=view,
             captions=has_captions(attached),
             attached=losses,
@@ -138,7 +193,10 @@ def probe(path: Path) -> VideoInfo:
                     ],
                 )
             ),
-            assumed=_assumed(frame, matrix, colour),
+            assumed=(
+                *_assumed(frame, matrix, range_said, colour),
+                *_assumed_shape(frame, _sample_aspect_ratio(stream)),
+            ),
         )
 
 
@@ -150,7 +208,7 @@ def _notices(
     attached: Iterable[str],
 ) -> Iterator[str]:
     if interlacing.found:
-        order = "top" if interlacing.top_first > interlacing.bottom_first else "bottom"
+        order = " and ".join(dict.fromkeys(interlacing.orders))
         yield (
             f"the video is interlaced ({order} field first): each frame is deinterlaced, which"
             " keeps their number but half of the moments in time"
@@ -163,7 +221,21 @@ def _notices(
         yield "the file rotates its picture by an odd angle, which few players support; kept as is"
 
 
-def _assumed(frame: VideoFrame, matrix: int, colour: Colour) -> tuple[str, ...]:
+def crop_of(description: str, index: int, frame: VideoFrame) -> Crop:
+    """What of a stream's picture its container hides, where something is left of it."""
+    ours = stream_description(description, index)
+    found = re.search(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)", ours)
+    if found is None:
+        return NO_CROP
+    left, right, top, bottom = (int(number) for number in found.groups())
+    if top + bottom >= frame.height or left + right >= frame.width:
+        return NO_CROP
+    return top, bottom, left, right
+
+
+def _assumed(frame: VideoFrame, matrix: int, range_: int, colour: Colour) -> tuple[str, ...]:
+    if is_grey(frame.format) and not range_ and bit_depth(frame.format) > 1:
+        return (grey_assumed(colour.range),)
     if matrix not in (0, UNSPECIFIED) or is_rgb(frame.format) or is_grey(frame.format):
         return ()
     name = "BT.709" if colour.matrix == BT709 else "BT.601"
@@ -171,6 +243,16 @@ def _assumed(frame: VideoFrame, matrix: int, colour: Colour) -> tuple[str, ...]:
         f"the file does not say what its colours mean: they are taken for {name}, as players do"
         " for a picture of this size",
     )
+
+
+def _assumed_shape(frame: VideoFrame, ratio: Fraction | None) -> Iterator[str]:
+    """What is taken for the picture's shape, where file and video clearly disagree."""
+    own, said = shape_of(frame), Fraction(frame.width, frame.height) * (ratio or 1)
+    if abs(said / own - 1) > CLEARLY_OTHER_SHAPE:
+        yield (
+            f"the file says that the picture is {shape_words(said)}, the video in it that it is"
+            f" {shape_words(own)}: taken for {shape_words(said)}, as players do"
+        )
 
 
 def describe(stream: Stream) -> StreamInfo:
@@ -196,6 +278,18 @@ def describe(stream: Stream) -> StreamInfo:
     )
 
 
+def _of_frames(times: Survey, stream: VideoStream) -> Survey:
+    """What was measured on fields, of the frames that two of them make."""
+    # Of a raw stream the mean is FFmpeg's invention.
+    rate = max(times.rate, stream.guessed_rate or times.rate)
+    return replace(
+        times,
+        frames=None if times.frames is None else -(-times.frames // 2),
+        rate=rate / 2,
+        usual_seconds=2 * times.usual_seconds * times.rate / rate,
+    )
+
+
 def _is_still(container: InputContainer, path: Path) -> bool:
     name = container.format.name
     alone = name in ("image2", "ico") or name.endswith("_pipe")
@@ -211,15 +305,12 @@ def _said(of_frame: int, of_stream: int) -> int:
     return int(of_frame) if int(of_frame) not in (0, 2) else int(of_stream)
 
 
-def _first_frame(container: InputContainer, stream: VideoStream) -> VideoFrame | None:
+def _decoded(
+    container: InputContainer, stream: VideoStream, shapes: PixelShapes
+) -> Iterator[VideoFrame]:
     for packet in Demuxer(container, stream):
-        try:
-            frames = packet.decode()
-        except FFmpegError:
-            continue
-        if frames:
-            return frames[0]
-    return None
+        with suppress(FFmpegError):
+            yield from shapes.decode(packet)
 
 
 def _start(

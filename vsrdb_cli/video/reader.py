@@ -14,13 +14,11 @@ from av.video.format import VideoFormat
 
 from vsrdb_cli.errors import OptionError, VideoError
 from vsrdb_cli.options import Hdr
-from vsrdb_cli.video.alpha import Transparency
-from vsrdb_cli.video.attached import dropped, has_captions
-from vsrdb_cli.video.colour import BT2020_NCL, HLG, PQ, SDR, is_rgb
+from vsrdb_cli.video.colour import BT2020_NCL, SDR, is_rgb
 from vsrdb_cli.video.container import Demuxer, main_video, open_input
 from vsrdb_cli.video.conversion import ToRgb
 from vsrdb_cli.video.damage import Ffv1Checksums, Holes
-from vsrdb_cli.video.filters import Attachments
+from vsrdb_cli.video.fields import Weaver
 from vsrdb_cli.video.frame import Frame, FrameSource
 from vsrdb_cli.video.hdr import Light
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
@@ -28,6 +26,7 @@ from vsrdb_cli.video.interlace import Deinterlacer
 from vsrdb_cli.video.probe import probe
 from vsrdb_cli.video.survey import MadeUp, keeps_decode_times, time_of
 from vsrdb_cli.video.timing import Clock, DecodeOrder, FrameTimes, ticks
+from vsrdb_cli.video.watch import PixelShapes, Watch, differ, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -138,9 +137,8 @@ class VideoReader:
         self.info = info
         self.begin = -info.frames_before
         self.report = ReadReport()
-        self._transparent = Transparency()
-        self._attachments = Attachments()
         self._running: list[Generator[Any]] = []
+        self._shapes: list[tuple[int, Fraction]] = []  # from which frame on, as far as was looked
         self._complete = False  # the file has all the packets it says it has
         self._guessed_duration = 0  # of a frame that says none; a file's own length counts it
         self._repeated_until = 0  # where packets repeat the picture before
@@ -160,6 +158,7 @@ class VideoReader:
             info.codec,
             info.converted_from or info.colour,
             info.bit_depth,
+            crop=info.crop,
             to_sdr=info.converted_from is not None,
         )
         waiting: tuple[VideoFrame, _Time] | None = None  # a frame lasts until the next one
@@ -181,17 +180,35 @@ class VideoReader:
             yield Frame(to_rgb(decoded), time.pts, duration, decoded if time.captions else None)
 
     def with_info(self, info: VideoInfo) -> Self:
-        """A reader of the same file with another part wanted."""
+        """A reader of the same file with another part wanted, shown in the shape of its own."""
+        if info.cut is not None:
+            ratio = self._ratio_at(info.cut.first)
+            info = replace(info, sample_aspect_ratio=ratio)
         return type(self)(info)
+
+    def _ratio_at(self, index: int) -> Fraction | None:
+        """The shape of the output's pixels where it begins with some frame; `times` has seen it."""
+        info = self.info
+        height, width = info.coded_size
+        size = Fraction(width, height)
+        shapes = [shape for first, shape in self._shapes if first <= index]
+        # A container's word is above the frames' own, with players too.
+        if not shapes or differ(shapes[0], size * (info.sample_aspect_ratio or 1)):
+            return info.sample_aspect_ratio
+        return shapes[-1] / size if differ(shapes[-1], shapes[0]) else info.sample_aspect_ratio
 
     def times(self) -> Iterator[int]:
         """The `pts` of all frames, which are decoded but not converted; the report is untouched."""
         report, self.report = self.report, ReadReport()
+        self._shapes.clear()
         times = FrameTimes(self.info.timeline)
         decoding = self._decode()
         self._running.append(decoding)
         try:
-            for decoded in decoding:
+            for index, decoded in enumerate(decoding):
+                shape = shape_of(decoded)
+                if not self._shapes or self._shapes[-1][1] != shape:
+                    self._shapes.append((index, shape))
                 yield times.mend(decoded.pts, decoded.dts)
         finally:
             self.report = report
@@ -214,19 +231,23 @@ class VideoReader:
     def _timed(self) -> Iterator[tuple[VideoFrame, _Time]]:
         """Progressive frames with their times."""
         times = FrameTimes(self.info.timeline)
-        deinterlacer: Deinterlacer[_Time] | None = Deinterlacer() if self.info.interlaced else None
-        for decoded in self._decode():
-            captions = self._look_at(decoded)
+        cut = self.info.cut
+        watch = Watch(self.info, self.report)
+        deinterlacer: Deinterlacer[_Time] = Deinterlacer()
+        interlaced = self.info.interlaced
+        for index, decoded in enumerate(self._decode(), self.begin):
+            wanted = index >= 0 and (cut is None or index < cut.count)
+            captions = watch.look_at(decoded, wanted=wanted)
             time = _Time(times.mend(decoded.pts, decoded.dts), decoded.duration, captions)
             self.report.repaired_times = times.repaired
-            if deinterlacer is None:
-                yield decoded, time
-            else:
+            interlaced |= decoded.interlaced_frame  # perhaps not from the beginning on
+            if interlaced:
                 yield from deinterlacer.push(decoded, time)
                 self.report.deinterlaced = deinterlacer.count
-        if deinterlacer is not None:
-            yield from deinterlacer.flush()
-            self.report.deinterlaced = deinterlacer.count
+            else:
+                yield decoded, time
+        yield from deinterlacer.flush()
+        self.report.deinterlaced = deinterlacer.count
 
     def _last_duration(self, time: _Time) -> int:
         """How long the last frame is shown: until the stream's end where that is known.
@@ -252,33 +273,20 @@ class VideoReader:
             if missing > CUT_OFF_FRAMES * self.info.frame_ticks * self.info.time_base:
                 self.report.missing_seconds = float(missing)
 
-    def _look_at(self, decoded: VideoFrame) -> bool:
-        """Note what is not as it was in the first frame; whether it carries closed captions."""
-        info, report = self.info, self.report
-        report.damaged_frames += decoded.is_corrupt
-        report.resized += (decoded.width, decoded.height) != (info.width, info.height)
-        if not info.transparent:
-            report.opaque_again += self._transparent(decoded)
-        if decoded.color_trc in (PQ, HLG) and not (info.converted_from or info.colour).hdr:
-            raise VideoError(
-                f"{info.path} turns into HDR video after {report.frames} frames",
-                hint="split the file there and restore the parts separately",
-            )
-        attached = self._attachments(decoded)
-        for words in dropped(attached):
-            if words not in info.attached:
-                report.attached[words] = report.attached.get(words, 0) + 1
-        captions = has_captions(attached)
-        report.captions += captions and not info.captions
-        return captions
-
     def _decode(self) -> Generator[VideoFrame]:
+        """Frames as they are shown, the fields of each together."""
+        weaver = Weaver(self.info.codec)
+        for frame in weaver.frames(self._decode_pictures()):
+            yield frame
+            self.report.lone_fields = weaver.alone
+
+    def _decode_pictures(self) -> Generator[VideoFrame]:
         info, report = self.info, self.report
         clock = Clock(info.timeline)
         checksums = Ffv1Checksums() if info.codec == "ffv1" else None
         with open_input(info.path) as container:
             stream = main_video(container, info.path)
-            demuxer = Demuxer(container, stream)
+            demuxer, shapes = Demuxer(container, stream), PixelShapes(stream)
             holes, demuxed = Holes(info.frame_ticks), 0
             made_up = MadeUp(stream, info.rate)
             order = DecodeOrder() if info.in_decode_order else None
@@ -299,13 +307,14 @@ class VideoReader:
                     if order is not None:
                         order.feed(time_of(packet, by_dts=by_dts))
                 try:
-                    decoded = packet.decode()
+                    decoded = shapes.decode(packet)
                 except FFmpegError:
                     report.damaged_packets += 1
                     if order is not None:
                         order.lose()
                     continue
                 for frame in decoded:
+                    report.damaged_frames += frame.is_corrupt
                     if order is not None or made_up.is_of(frame.duration):
                         self._guessed_duration = frame.duration
                         frame.duration = 0

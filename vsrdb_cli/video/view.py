@@ -1,4 +1,4 @@
-"""Video that is not shown as it is coded: around the viewer, an eye in each half, or cropped.
+"""Video that is not shown flat: around the viewer, or an eye in each half.
 
 FFmpeg's muxers take that from a stream they copy, and PyAV hands over nothing else. So a stream is
 copied that holds nothing but a header, made here, and is then told what its packets will be.
@@ -14,10 +14,9 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 import av
-from av.error import FFmpegError
 from av.sidedata.sidedata import Type
 
-from vsrdb_cli.video.ebml import element, elements, number
+from vsrdb_cli.video.ebml import element, number
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,8 +41,6 @@ _OTHER_PROJECTIONS = {3: "half equirectangular", 4: "rectilinear", 5: "fisheye"}
 _INVERTED = 1  # AV_STEREO3D_FLAG_INVERT
 _DEGREE = 1 << 16
 
-# Matroska's elements of what is cropped: left, right, top, bottom.
-_CROPS = ("54CC", "54DD", "54BB", "54AA")
 # Matroska's names of codecs, and its StereoMode by AVStereo3DType and whether the right is first.
 _MATROSKA = {
     **{"h264": b"V_MPEG4/ISO/AVC", "hevc": b"V_MPEGH/ISO/HEVC", "av1": b"V_AV1"},
@@ -61,7 +58,7 @@ _COPIED = (
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How a picture is to be shown, where not flat and whole.
+    """How a picture is to be shown, where not flat.
 
     Attributes:
         packing: of two eyes' pictures in one, by FFmpeg's number; None where there is one.
@@ -70,7 +67,6 @@ class View:
         pose: yaw, pitch and roll in 1/65536 degree.
         bounds: left, top, right, bottom: what is missing of the whole, in parts of 2**32.
         padding: around each face of a cube, in pixels.
-        crop: pixels not shown at the left, right, top and bottom.
     """
 
     packing: int | None = None
@@ -79,7 +75,6 @@ class View:
     pose: tuple[int, int, int] = (0, 0, 0)
     bounds: tuple[int, int, int, int] = (0, 0, 0, 0)
     padding: int = 0
-    crop: tuple[int, int, int, int] = (0, 0, 0, 0)
 
     def __bool__(self) -> bool:
         return self != View()
@@ -87,14 +82,12 @@ class View:
     def __str__(self) -> str:
         eyes = "" if self.packing is None else f"3D (both eyes {_PACKED[self.packing]})"
         around = "" if self.projection is None else f"360 degrees ({_PROJECTIONS[self.projection]})"
-        less = "a crop of {} + {} columns and {} + {} lines".format(*self.crop)
-        crop = less if any(self.crop) else ""
-        return " and ".join(words for words in (around, eyes, crop) if words)
+        return " and ".join(words for words in (around, eyes) if words)
 
     def held_by(self, container: Container) -> View:
         """As much of it as a container says so that players understand."""
         if container.format == "mov":  # FFmpeg writes half of Apple's own way
-            return View(crop=self.crop)
+            return View()
         if container.iso and self.inverted:
             return replace(self, packing=None, inverted=False)
         return self
@@ -136,24 +129,6 @@ def view_of(attached: Mapping[Type, bytes]) -> tuple[View, str | None]:
             lost.append(f"all-round view ({_OTHER_PROJECTIONS.get(kind, 'of an unknown kind')})")
     view = View(packing, inverted, projection, pose, bounds, padding)
     return view, " and ".join(lost) or None
-
-
-def crop_of(stream: VideoStream) -> tuple[int, int, int, int]:
-    """Pixels that a file says are not to be shown: at the left, right, top and bottom.
-
-    PyAV does not tell, but FFmpeg copies it into the header of a Matroska file.
-    """
-    copy = io.BytesIO()
-    try:
-        with av.open(copy, "w", format="matroska") as trial:
-            trial.add_stream_from_template(stream, opaque=True)
-            trial.start_encoding()
-    except (FFmpegError, ValueError):  # not a codec that Matroska holds
-        return 0, 0, 0, 0
-    video = elements(copy.getvalue(), "18538067", "1654AE6B", "AE", "E0")
-    said = {name: int.from_bytes(value) for name, value in video if name in _CROPS}
-    left, right, top, bottom = (said.get(name, 0) for name in _CROPS)
-    return left, right, top, bottom
 
 
 def add_stream_to_view(
@@ -207,8 +182,6 @@ def _matroska(codec: str, view: View, like: VideoCodecContext, scale: Fraction) 
     video = number("B0", like.width) + number("BA", like.height)
     if view.packing is not None:
         video += number("53B8", _STEREO_MODE[view.packing, view.inverted])
-    for name, pixels in zip(_CROPS, view.crop, strict=True):
-        video += number(name, round(pixels * scale))
     if view.projection is not None:
         cubemap = view.projection == _CUBEMAP
         left, top, right, bottom = view.bounds
