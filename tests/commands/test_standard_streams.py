@@ -21,7 +21,7 @@ NEAREST = "restore --weights nearest"
 
 def run(line, folder, **environment):
     return subprocess.run(
-        ["bash", "-c", line.replace("VSRDB", f"{sys.executable} -m vsrdb_cli")],
+        ["bash", "-c", line.replace("VSRDB ", f"{sys.executable} -m vsrdb_cli ")],
         cwd=folder, capture_output=True, text=True, timeout=100, check=False,
         env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
     )  # fmt: skip
@@ -75,7 +75,7 @@ def test_without_a_home_nothing_is_kept_and_nothing_fails(tmp_path, no_home, mon
 class TestRuns:
     @pytest.fixture
     def folder(self, tmp_path):
-        source = clips.make(tmp_path / "in.mp4", frames=6, height=24, width=32)
+        source = clips.make(tmp_path / "in.mp4", frames=6, height=48, width=64)
         subprocess.run(["ffmpeg", "-v", "error", "-i", source, tmp_path / "in.y4m"], check=True)
         return tmp_path
 

@@ -86,7 +86,8 @@ def advise(source: Path, weights: str | None = None, *, hdr: Hdr = Hdr.REFUSE) -
         extra(module)
     if is_stream(source):
         raise OptionError(
-            "only files can be advised on, not a stream", hint="write it to a file first"
+            "only files can be advised on, no stream on stdin or through a pipe",
+            hint="write it to a file first",
         )
     network = build_network(load_checkpoint(weights or default_weights()))
     with open_source(source, hdr=hdr) as opened:
