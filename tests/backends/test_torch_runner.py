@@ -37,7 +37,7 @@ def test_float32_is_not_rounded_to_tf32(checkpoint):
 def low(monkeypatch, tmp_path):
     """A CPU that computes in bfloat16, and a cache of its own."""
     monkeypatch.setattr(precision, "native_low_precision", lambda _: "bfloat16")
-    monkeypatch.setattr(precision, "user_cache_path", lambda *_, **__: tmp_path / "cache")
+    monkeypatch.setattr(precision, "cache_folder", lambda: tmp_path / "cache")
     return tmp_path / "cache"
 
 

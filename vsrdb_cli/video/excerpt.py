@@ -122,7 +122,9 @@ class _ExcerptReader(VideoReader):
         context.extradata = wanted.extradata
         context.width, context.height = wanted.width, wanted.height
         context.pix_fmt = wanted.pix_fmt
-        context.thread_type = "AUTO"
+        # Threads that each decode a frame free packets, for which they wait for Python's lock,
+        # which PyAV holds while it waits for them to end.
+        context.thread_type = "SLICE"
         for data, pts, dts, duration in self._excerpt.packets:
             packet = av.Packet(data)
             packet.pts, packet.dts, packet.duration = pts, dts, duration
