@@ -22,7 +22,7 @@ from vsrdb_cli.video.images import (
     picture_notices,
     written_suffix,
 )
-from vsrdb_cli.video.info import ReadReport, VideoInfo
+from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
 from vsrdb_cli.video.join import join, segment_suffix
 from vsrdb_cli.video.muxer import muxing_notices
 from vsrdb_cli.video.orientation import upright_size
@@ -169,7 +169,8 @@ class FileOutput(Output):
     @property
     def notices(self) -> tuple[str, ...]:
         suffix = suffix_of(self.path)
-        said = unsaid(self.info.main, suffix) if self.info.main else ()
+        video = self.info.main if self.info.kind is Kind.VIDEO else None
+        said = unsaid(video, suffix) if video else ()
         of_file = muxing_notices(self.info, self.plans, CONTAINERS[suffix])
         return (*self.encoding.notices, *said, *of_file, *_picture_facts_lost(self.info))
 
