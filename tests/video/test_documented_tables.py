@@ -1,11 +1,16 @@
-"""The documentation says what becomes of every kind of sound, as it was tried."""
+"""The documentation says what happens: its tables are made by the code, and by trying."""
 
 from pathlib import Path
 
+import container_table
 import pytest
 import sound_table
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "VIDEO.md"
+
+
+def test_the_table_of_containers_is_the_codes_own():
+    assert container_table.table() in DOCUMENT.read_text()
 
 
 @pytest.mark.slow
