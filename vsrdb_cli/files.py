@@ -9,7 +9,7 @@ import platform
 import secrets
 import shutil
 from collections.abc import Container, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -27,6 +27,10 @@ MEBIBYTE = 1 << 20
 # Sound, indices, and whatever else one writes beside pictures.
 SPARE_BYTES = 16 * MEBIBYTE
 DISK_HINT = "check the free space of the disk and how large its files may be, then start again"
+# What disks say that cannot flush a folder.
+_NO_FLUSHING = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+_OF_NAMES = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM}  # which `reachable` puts into words
+RESUME_HINT = "check its disk or network, then run the same command again: what is finished is kept"
 _HINTS = {
     errno.ENAMETOOLONG: "choose a shorter name, or a folder that is not so deep",
     errno.ETIMEDOUT: "start the program that reads it first",
@@ -136,6 +140,27 @@ def check_space(folder: Path, needed_bytes: float) -> None:
 
 
 @contextmanager
+def resumable(path: Path | str) -> Iterator[None]:
+    """Errors of the system that nobody else has put into words, wherever they come from.
+
+    Raises:
+        OutputError: the system refuses to read or write something, perhaps for a while.
+    """
+    try:
+        yield
+    except BrokenPipeError:  # of who reads what we print
+        raise
+    except OSError as error:
+        name = error.filename if isinstance(error.filename, str | bytes) else None
+        if error.errno is None or (name is not None and error.errno in _OF_NAMES):
+            raise
+        where = path if name is None else os.fsdecode(name)
+        raise OutputError(
+            f"{where} cannot be read or written: {error.strerror or error}", hint=RESUME_HINT
+        ) from error
+
+
+@contextmanager
 def writing(path: Path | str) -> Iterator[None]:
     """Errors of the disk, in words.
 
@@ -179,8 +204,8 @@ def temporary_beside(path: Path) -> Path:
 def whole(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
     """A name to write a file to, which becomes `path` when the block ends well; else it is removed.
 
-    A file of that name is replaced. The new one is on the disk by then, so that a power cut leaves
-    either. What is no file, such as a device or a named pipe, is written to instead.
+    A file of that name is replaced; a power cut leaves either. What is no file, such as a device or
+    a named pipe, is written to instead.
 
     Raises:
         OutputError: the disk is full, or takes no more for another reason; or a file of that name
@@ -197,7 +222,6 @@ def whole(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
         temporary = temporary_beside(path.absolute())
         try:
             yield temporary
-            flush_to_disk(temporary)
             put_in_place(temporary, path, overwrite=overwrite)
         except BaseException:
             remove(temporary)
@@ -205,18 +229,36 @@ def whole(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
 
 
 def flush_to_disk(path: Path) -> None:
-    """Wait until a file, or the files in a folder, would survive a power cut."""
-    for file in path.iterdir() if path.is_dir() else (path,):
+    """Wait until a file, or a folder and the files in it, would survive a power cut."""
+    folder = path.is_dir()
+    for file in path.iterdir() if folder else (path,):
         with file.open("rb+") as handle:  # to be written to, or Windows does not flush it
             os.fsync(handle.fileno())
+    if folder:
+        flush_names(path)
+
+
+def flush_names(folder: Path) -> None:
+    """Wait until the names in a folder would survive a power cut, where its disk can tell."""
+    if os.name == "nt":  # which opens no folders
+        return
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    except OSError as error:
+        if error.errno not in _NO_FLUSHING:
+            raise
+    finally:
+        os.close(opened)
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, whether it is there or not."""
-    if path.is_dir():
+    """Remove a file or a folder, whether it is there or not; what the disk refuses stays."""
+    if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
+        return
+    with suppress(OSError):
+        path.unlink()
 
 
 def kept_beside(path: Path, temporary: Path, word: str) -> Path:
@@ -230,6 +272,9 @@ def put_in_place(
 ) -> None:
     """Give a finished file or folder its name.
 
+    In an order that a power cut cannot turn into a loss: the content is on the disk before the
+    name. Whoever removes what it was made from calls `flush_names` on its folder before.
+
     Args:
         overwrite: whether what has that name is replaced.
         replaced: endings, in small letters, of the files that a folder may hold to be replaced.
@@ -237,9 +282,9 @@ def put_in_place(
     Raises:
         OutputError: something has come into being there meanwhile; the new one is kept beside.
     """
-    path = followed(path)
+    path = followed(path).absolute()  # "." has no name
+    flush_to_disk(temporary)
     if temporary.is_dir() and path.is_dir():
-        path = path.absolute()  # "." has no name
         there = list(path.iterdir())
         strange = [file for file in there if file.suffix.lower() not in replaced]
         if strange or (there and not overwrite):
@@ -256,20 +301,30 @@ def put_in_place(
             _fill(path, temporary)
         else:
             temporary.rename(path)
-            shutil.rmtree(old)
+            _flush_new_name(path)
+            remove(old)
         return
     if path.exists() and (not overwrite or special_kind(path)):
         raise _kept(path, temporary, f"{path} was created by another program meanwhile")
     temporary.replace(path)
+    _flush_new_name(path)
+
+
+def _flush_new_name(path: Path) -> None:
+    # What has its name is whole, whatever the disk says now; who removes what it was made from
+    # asks once more.
+    with suppress(OSError):
+        flush_names(path.parent)
 
 
 def _fill(path: Path, temporary: Path) -> None:
     """Replace all that is in a folder by what is in another, which goes once all is there."""
     try:
         for file in path.iterdir():
-            remove(file)
+            file.unlink()
         for file in temporary.iterdir():
             link_or_copy(file, path / file.name)
+        flush_to_disk(path)
     except OSError as error:
         raise _kept(path, temporary, f"{path} cannot be filled: {error.strerror}") from error
     remove(temporary)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vsrdb_cli.backends.runner import Runner
+from vsrdb_cli.files import resumable
 from vsrdb_cli.jobs.crew import Alone, Crew
 from vsrdb_cli.jobs.processes import Processes
 from vsrdb_cli.jobs.report import OnNotice, OnProgress, Record, RestoreReport
@@ -51,7 +52,7 @@ def restore_video(
     for path in (source, target):
         check_length(Path(path))
     record = Record(on_notice, on_progress, on_detail)
-    with ExitStack() as stack:
+    with resumable(target), ExitStack() as stack:
         reader = stack.enter_context(open_for(Path(source), options))
         divided = is_divided(reader.info, Path(target), options)
         if not divided and (options.devices or options.ray):  # a single picture, or a stream

@@ -13,7 +13,6 @@ from typing import Self
 
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.files import flush_to_disk
 from vsrdb_cli.jobs.division import Division, Segment
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.frames import restore_range, restorer_for
@@ -163,7 +162,7 @@ def restore_segments(
                 if segment.count is None:
                     sink.commit(_frames_read(reader))
                 else:
-                    flush_to_disk(sink.commit(segment.count))
+                    sink.commit(segment.count)
             tell(partial(listener.on_done, segment, sink.damage))
 
     with WriteBehind(write) as behind:

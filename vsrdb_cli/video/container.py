@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import av
@@ -15,6 +16,7 @@ from av.stream import Disposition
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.encryption import refuse_packet
+from vsrdb_cli.video.source_file import opener
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -58,7 +60,8 @@ def open_input(path: Path, **options: str) -> InputContainer:
     """Open a file for reading.
 
     Raises:
-        VideoError: it is missing, empty, or nothing FFmpeg can read.
+        VideoError: it is missing, empty, or nothing FFmpeg can read; from here on, whenever the
+            system cannot read it.
     """
     if not path.exists():
         raise VideoError(f"{path} does not exist", hint="check the name and the folder")
@@ -67,8 +70,8 @@ def open_input(path: Path, **options: str) -> InputContainer:
         raise VideoError(f"{path} is empty (0 bytes)", hint="copy or download it again")
     try:
         if path.is_file():
-            options = {**_probing(url(path), stat.st_size, stat.st_mtime_ns), **options}
-        return av.open(url(path), options=options, metadata_errors="replace")
+            options = {**_probing(path, stat.st_size, stat.st_mtime_ns), **options}
+        return _opened(path, options)
     except FFmpegError as error:
         raise VideoError(
             f"{path} cannot be read as a video: {reason(error)}",
@@ -77,8 +80,15 @@ def open_input(path: Path, **options: str) -> InputContainer:
         ) from error
 
 
+def _opened(path: Path, options: Mapping[str, str] = MappingProxyType({})) -> InputContainer:
+    name = url(path)
+    return av.open(
+        name, options=dict(options), metadata_errors="replace", io_open=opener(path, name)
+    )
+
+
 @lru_cache(maxsize=64)
-def _probing(name: str, size: int, modified: int) -> Mapping[str, str]:  # noqa: ARG001
+def _probing(path: Path, size: int, modified: int) -> Mapping[str, str]:  # noqa: ARG001
     """How deep a file must be probed for all its streams to be known: options of FFmpeg.
 
     Reads a file to its end once where its format allows streams to appear late; nothing is decoded
@@ -87,12 +97,12 @@ def _probing(name: str, size: int, modified: int) -> Mapping[str, str]:  # noqa:
     Args:
         size, modified: of the file, by which a changed one is looked at again.
     """
-    with av.open(name, metadata_errors="replace") as container:
+    with _opened(path) as container:
         if container.format.name not in _STREAMS_APPEAR:
             return {}
         known = _kinds(container)
     whole = {**_WHOLE_FILE, "fflags": "nobuffer"}
-    with av.open(name, options=whole, metadata_errors="replace") as container:
+    with _opened(path, whole) as container:
         if _kinds(container) == known:
             return {}
         container.seek(0, backward=False, unsupported_byte_offset=True)

@@ -181,7 +181,6 @@ class PictureWriter:
 
     def commit(self, frames: int | None = None) -> Path:
         """Give the folder or file its name; a replaced folder is removed."""
-        self._open = False
         if frames is not None and frames != self._written:
             kept = kept_beside(self.path, self._temporary, "MISMATCH")
             raise OutputError(
@@ -190,6 +189,7 @@ class PictureWriter:
                 hint=f"it is kept as {kept}; please report this with the source",
             )
         put_in_place(self._temporary, self.path, overwrite=self._overwrite, replaced=WRITTEN)
+        self._open = False
         return self.path
 
     def abort(self) -> None:

@@ -13,7 +13,7 @@ import av
 from av.error import FFmpegError
 
 from vsrdb_cli.errors import OutputError
-from vsrdb_cli.files import DISK_HINT, kept_beside, put_in_place, temporary_beside
+from vsrdb_cli.files import DISK_HINT, kept_beside, put_in_place, remove, temporary_beside
 from vsrdb_cli.video.container import open_input, reason, url
 from vsrdb_cli.video.containers import CONTAINERS, Container, suffix_of
 from vsrdb_cli.video.info import Kind, VideoInfo
@@ -133,11 +133,15 @@ class Muxer:
                 audible=self._side.audible(begin_seconds),
             )
         try:
-            self._open = False
+            return self._finished(expected)
+        except BaseException:
+            remove(self._temporary)
+            raise
+
+    def _finished(self, expected: Expected) -> Path:
+        self._open = False
+        with self._failing():
             self.container.close()
-        except FFmpegError as error:
-            self._temporary.unlink(missing_ok=True)
-            raise self._failure(error) from error
         if self._kind.iso and self._info.view.held_by(self._kind):
             leave_one_way(self._temporary)
         wrong = list(mismatches(self._temporary, expected))
@@ -158,17 +162,16 @@ class Muxer:
             self._open = False
             with suppress(FFmpegError):  # its trailer no longer matters
                 self.container.close()
-            self._temporary.unlink(missing_ok=True)
+            remove(self._temporary)
 
     @contextmanager
     def _failing(self) -> Iterator[None]:
         try:
             yield
         except FFmpegError as error:
-            raise self._failure(error) from error
-
-    def _failure(self, error: FFmpegError) -> OutputError:
-        return OutputError(f"{self.path} cannot be written: {reason(error)}", hint=DISK_HINT)
+            raise OutputError(
+                f"{self.path} cannot be written: {reason(error)}", hint=DISK_HINT
+            ) from error
 
 
 def muxing_notices(

@@ -45,6 +45,7 @@ from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
 from vsrdb_cli.video.interlace import FRAMES_A_PLACE, field_order
 from vsrdb_cli.video.orientation import is_right_angled, upright, upright_ratio, upright_size
+from vsrdb_cli.video.source_file import unreadable
 from vsrdb_cli.video.watched import Watched
 
 if TYPE_CHECKING:
@@ -136,6 +137,8 @@ class PipeReader:
         for index, frame in enumerate(frames):
             self.report.frames = index + 1
             yield Frame(to_rgb(frame), index, 1)
+        if self._stream.error is not None:
+            raise unreadable(self.info.path, self._stream.error)
         # A stream that stops within a frame ends without a word; what came before it is whole.
         self.report.read_errors += not self._stream.is_whole
 
