@@ -249,4 +249,9 @@ def _keep(path: Path, files: Files) -> None:
         else:
             temporary.mkdir()
             for name, content in files.items():
+                if name != Path(name).name:
+                    raise BackendError(
+                        f"a worker has sent a file named {name!r}, which no segment has",
+                        hint="see what runs on the cluster's nodes",
+                    )
                 (temporary / name).write_bytes(content)

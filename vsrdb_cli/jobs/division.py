@@ -11,6 +11,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+from vsrdb_cli.jobs.typed import fits
 from vsrdb_cli.pipeline.prefetch import Prefetch
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
 from vsrdb_cli.video.colour import to_float
@@ -64,7 +65,19 @@ class Division:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Division:
-        return cls(tuple(values["bounds"]), frozenset(values["cuts"]))
+        """What `to_json` gave.
+
+        Raises:
+            ValueError: it is not that.
+        """
+        bounds, cuts = values.get("bounds"), values.get("cuts")
+        if not (fits(bounds, list[int]) and fits(cuts, list[int])):
+            raise ValueError("the plan is not what it should be")
+        division = cls(tuple(bounds or ()), frozenset(cuts or ()))
+        rises = all(first < last for first, last in pairwise(division.bounds))
+        if len(division.bounds) < 2 or division.bounds[0] < 0 or not rises:
+            raise ValueError("the plan's bounds do not rise")
+        return division
 
 
 def divide_source(

@@ -11,7 +11,9 @@ from pathlib import Path
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from vsrdb_cli.errors import OutputError
+from vsrdb_cli.jobs.folder_trust import check_ours
 
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
 # What systems say of a disk without locks.
 _NO_LOCKS = {errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL}
 
@@ -39,13 +41,13 @@ class FolderLock:
         """Take the lock; the folder is made if it is not there.
 
         Raises:
-            OutputError: another process holds it, or the folder cannot be made or locked.
+            OutputError: another process holds it, or the folder cannot be made or locked, or is not
+                ours.
         """
         made = False
         while True:
             try:
-                made |= not self._folder.is_dir()
-                self._folder.mkdir(exist_ok=True)
+                made |= self._make_or_check()
                 with suppress(FileNotFoundError):  # whoever held it has just removed the folder
                     self._lock.acquire()
                     break
@@ -63,7 +65,21 @@ class FolderLock:
                 ) from error
         where = f" on {platform.node()}" if self.notice else ""
         with suppress(OSError):  # who holds it is only said, and the disk may be full
-            self._holder_file.write_text(f"{os.getpid()}{where}", encoding="utf-8")
+            holder = os.open(self._holder_file, _WRITE, 0o644)
+            with os.fdopen(holder, "w", encoding="utf-8") as file:
+                file.write(f"{os.getpid()}{where}")
+
+    def _make_or_check(self) -> bool:
+        """Have the folder there; whether it was made now."""
+        while True:
+            try:
+                self._folder.mkdir(mode=0o755)  # not the group's, whatever its usual mode
+            except FileExistsError:
+                with suppress(FileNotFoundError):
+                    check_ours(self._folder)
+                    return False
+            else:
+                return True
 
     def release(self, *, with_folder: bool) -> None:
         """Let it go, and remove the folder, which holds nothing else by then."""
@@ -88,7 +104,7 @@ class FolderLock:
     def _held(self) -> OutputError:
         try:
             holder = self._holder_file.read_text(encoding="utf-8") or "unknown"
-        except OSError:
+        except (OSError, ValueError):
             holder = "unknown"
         hint = "wait for it to end, or choose another output"
         if self.notice:

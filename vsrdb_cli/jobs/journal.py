@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,16 +13,20 @@ from types import TracebackType
 from typing import Any, Self
 
 from vsrdb_cli.backends.runner import RunnerInfo
-from vsrdb_cli.errors import OutputError
+from vsrdb_cli.errors import OutputError, VideoError
 from vsrdb_cli.files import remove, whole
 from vsrdb_cli.jobs.division import Division
 from vsrdb_cli.jobs.folder_lock import FolderLock
+from vsrdb_cli.jobs.typed import made_of
+from vsrdb_cli.pipeline.tiling import BLEND, CONTEXT
 from vsrdb_cli.video.images import picture_files
 from vsrdb_cli.video.info import ReadReport
 
 # How much of a file's beginning and of its end says that it is still the same one.
 _SAMPLE_BYTES = 1 << 20
 _FORMAT = 1
+# Bytes of a journal; one of a whole day of scene cuts has less than one of these mebibytes.
+_LONGEST = 64 << 20
 
 
 def identity(source: Path) -> dict[str, str]:
@@ -31,7 +36,7 @@ def identity(source: Path) -> dict[str, str]:
             f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}"
             for file in picture_files(source)
         ]
-        digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()
+        digest = hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
         return {"input": f"a folder of {len(lines)} pictures, {digest[:16]}"}
     stat = source.stat()
     digest_of = hashlib.sha256()
@@ -52,8 +57,8 @@ class _Record:
     """What journal.json holds.
 
     bound: what the result depends on, as text by the name a user knows. read: what the first pass
-    noticed. finished: bytes of each finished segment. made_by: the node of a cluster that restored
-    it. joined: bytes of the joined output, once it is whole.
+    noticed. finished: bytes of each finished segment. sha256: of each of them. made_by: the node of
+    a cluster that restored it. joined: bytes of the joined output, once it is whole.
     """
 
     bound: dict[str, str] = field(default_factory=dict)
@@ -62,9 +67,25 @@ class _Record:
     runner: dict[str, str] = field(default_factory=dict)
     tile: int | None = None
     finished: dict[str, int] = field(default_factory=dict)
+    sha256: dict[str, str] = field(default_factory=dict)
     made_by: dict[str, str] = field(default_factory=dict)
     joined: int | None = None
     format: int = _FORMAT
+
+
+def _checked(record: _Record) -> _Record:
+    """A record whose parts can be made of it.
+
+    Raises:
+        ValueError: they cannot.
+    """
+    if record.plan is not None:
+        Division.from_json(record.plan)
+        made_of(ReadReport, record.read)
+        made_of(RunnerInfo, record.runner)
+    if record.tile is not None and record.tile <= 2 * CONTEXT + BLEND:
+        raise ValueError(f"tiles of {record.tile} pixels")
+    return record
 
 
 class Journal:
@@ -126,12 +147,12 @@ class Journal:
     @property
     def runner(self) -> RunnerInfo:
         """What the job began with."""
-        return RunnerInfo(**self._record.runner)
+        return made_of(RunnerInfo, self._record.runner)
 
     @property
     def read(self) -> ReadReport:
         """What the first pass noticed of the source."""
-        return ReadReport(**self._record.read)
+        return made_of(ReadReport, self._record.read)
 
     def bind(self, facts: Mapping[str, str]) -> None:
         """Tie the job to what its result depends on, or prove that nothing of it has changed.
@@ -171,14 +192,47 @@ class Journal:
     def enter(self, index: int, path: Path, node: str | None = None) -> None:
         """Enter a finished segment. node: of a cluster, that restored it."""
         self._record.finished[str(index)] = size_of(path)
+        self._record.sha256[str(index)] = sha256_of(path)
         if node is not None:
             self._record.made_by[str(index)] = node
         self._write()
 
     def is_finished(self, index: int, path: Path) -> bool:
-        """Whether a segment is entered and still as it was."""
+        """Whether a segment is entered and still as it was, to the last byte."""
         entered = self._record.finished.get(str(index))
-        return entered is not None and path.exists() and size_of(path) == entered
+        if entered is None or not path.exists() or size_of(path) != entered:
+            return False
+        return sha256_of(path) == self._record.sha256.get(str(index))
+
+    def require_unchanged(self, source: Path) -> None:
+        """Whether the source is still the one that the job began with.
+
+        Raises:
+            VideoError: it is not; says in what.
+        """
+        changed = [
+            f"{name} was {self._record.bound[name]}, is {value}"
+            for name, value in identity(source).items()
+            if self._record.bound.get(name) != value
+        ]
+        if changed:
+            raise VideoError(
+                f"{source} was changed while it was restored: " + "; ".join(changed),
+                hint="leave it alone until the output is there; add --restart to start over",
+            )
+
+    def require_whole(self, paths: Sequence[Path]) -> None:
+        """Whether all segments are still as they were entered.
+
+        Raises:
+            OutputError: one is not.
+        """
+        for index, path in enumerate(paths):
+            if not self.is_finished(index, path):
+                raise OutputError(
+                    f"the finished segment {path} has changed on its disk",
+                    hint="run the same command again: it is restored anew, the others are kept",
+                )
 
     def enter_joined(self, path: Path) -> None:
         """Enter that the output is whole and about to get its name."""
@@ -191,7 +245,7 @@ class Journal:
         return joined is not None and target.exists() and size_of(target) == joined
 
     def remove(self) -> None:
-        """Remove the work folder: the output is in its place."""
+        """Remove the work folder: the output is in its place, and its name on the disk."""
         # The journal last: a half removed folder still says that the job is done.
         for entry in self.folder.iterdir():
             if entry not in (self._file, *self._lock.files[:2]):
@@ -205,15 +259,18 @@ class Journal:
 
     def _read(self) -> None:
         try:
-            text = self._file.read_text(encoding="utf-8")
+            with self._file.open("rb") as file:
+                text = file.read(_LONGEST + 1)
         except FileNotFoundError:
             return
         try:
+            if len(text) > _LONGEST:
+                raise ValueError("it is too long")
             values = json.loads(text)
-            if values["format"] != _FORMAT:
-                raise ValueError(f"format {values['format']}, expected {_FORMAT}")
-            self._record = _Record(**values)
-        except (TypeError, KeyError, ValueError) as error:
+            if isinstance(values, dict) and values.get("format") != _FORMAT:
+                raise ValueError(f"format {values.get('format')!r:.20}, expected {_FORMAT}")
+            self._record = _checked(made_of(_Record, values))
+        except (ValueError, RecursionError) as error:
             raise OutputError(
                 f"{self._file} is not a journal of this version: {error}",
                 hint="add --restart to start over",
@@ -231,12 +288,22 @@ class Journal:
 
     def _release(self) -> None:
         """Let the lock go; the folder too, where it holds nothing to go on from."""
-        over = not self._file.exists()
-        if over:
-            for entry in self.folder.iterdir():
+        over = False
+        with suppress(OSError):  # the folder's disk may be gone, and an error be on its way
+            over = not self._file.exists()
+            for entry in self.folder.iterdir() if over else ():
                 if entry not in self._lock.files[:2]:
                     remove(entry)
         self._lock.release(with_folder=over)
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's content; of a folder, of the names and contents of its files."""
+    if not path.is_dir():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    lines = [f"{sha256_of(file)} {file.name}" for file in sorted(path.iterdir())]
+    return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
 def size_of(path: Path) -> int:

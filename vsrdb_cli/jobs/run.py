@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vsrdb_cli import __version__
 from vsrdb_cli.backends.runner import RunnerInfo
-from vsrdb_cli.files import check_folder, followed, put_in_place
+from vsrdb_cli.files import check_folder, flush_names, followed, put_in_place
 from vsrdb_cli.jobs.crew import Crew
 from vsrdb_cli.jobs.division import WHOLE, Segment, divide_source
 from vsrdb_cli.jobs.journal import Journal, identity
@@ -119,7 +119,11 @@ def restore_in_segments(
             resumed=resumed,
             nodes=crew.nodes,
         )
-        journal.remove()
+        try:
+            flush_names(followed(target.absolute()).parent)
+            journal.remove()
+        except OSError as error:  # the output is whole
+            record.say(f"the work folder {journal.folder} could not be removed: {error.strerror}")
     if options.strict:
         require_whole(target, read, lost)
     return report
@@ -188,6 +192,7 @@ class _Run:
                 scene_cuts=options.scene_cuts,
                 on_frame=lambda count: self.record.say_phase("plan", count, info.frame_count),
             )
+            journal.require_unchanged(info.path)
             for change in self.reader.report.changes:
                 self.record.say(change)
             journal.begin(division, tile, self.reader.report, crew.info)
@@ -259,6 +264,8 @@ class _Run:
     def join(self, journal: Journal, job: Job, lost: list[str]) -> None:
         """Put the segments together and the output in its place."""
         paths = [job.path(segment) for segment in journal.division.segments]
+        journal.require_whole(paths)
+        journal.require_unchanged(self.reader.info.path)
         joined = job.output.join(
             paths,
             journal.folder,
