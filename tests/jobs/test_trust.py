@@ -1,0 +1,203 @@
+"""A work folder is gone on from only if it is ours, and what is in it is as it was written."""
+
+import json
+import os
+import stat
+
+import clips
+import pytest
+from long_jobs import OPTIONS, StoppedError, Watch
+
+from vsrdb_cli.errors import OutputError, VideoError
+from vsrdb_cli.jobs import run
+from vsrdb_cli.jobs.run import work_folder
+
+
+@pytest.fixture
+def source(tmp_path):
+    """26 frames, three segments: of 10, 10 and 6."""
+    return clips.make(tmp_path / "in.mp4", frames=26)
+
+
+@pytest.fixture
+def target(tmp_path):
+    return tmp_path / "out.mp4"
+
+
+@pytest.fixture
+def precious(tmp_path):
+    file = tmp_path / "precious"
+    file.write_text("of the victim")
+    yield file
+    assert file.read_text() == "of the victim"
+
+
+@pytest.fixture
+def stopped(source, target):
+    """The work folder of a run that was stopped in its third segment."""
+    with pytest.raises(StoppedError):
+        Watch(stop_after=21).restore(source, target, OPTIONS)
+    return work_folder(target)
+
+
+def refused(source, target, says):
+    with pytest.raises(OutputError, match=f"is not trusted: {says}") as error:
+        Watch().restore(source, target)
+    assert error.value.hint
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("name", [
+    "segment-00000.mp4", "holder", "lock", "journal.json", "joined.mp4", "segment-00002.mp4",
+])  # fmt: skip
+def test_links_that_were_planted_are_not_followed(source, target, precious, name):
+    work_folder(target).mkdir()
+    (work_folder(target) / name).symlink_to(precious)
+    refused(source, target, f"{name} in it is a link")
+
+
+def test_a_work_folder_that_is_a_link_is_refused(tmp_path, source, target):
+    (tmp_path / "elsewhere").mkdir()
+    work_folder(target).symlink_to(tmp_path / "elsewhere")
+    refused(source, target, "it is a link")
+    assert not list((tmp_path / "elsewhere").iterdir())
+
+
+@pytest.mark.parametrize("mode", [0o775, 0o757])
+def test_a_work_folder_that_others_may_write_to_is_refused(source, target, stopped, mode):
+    stopped.chmod(mode)
+    refused(source, target, "other users may write to it")
+    stopped.chmod(0o755)
+    assert Watch().restore(source, target).resumed == 20
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize("name", [".", "segment-00000.mp4", "journal.json"])
+def test_what_belongs_to_another_user_is_refused(source, target, stopped, name):
+    os.chown(stopped / name, 4711, 4711)
+    refused(source, target, r".*belongs to another user")
+
+
+def test_a_folder_of_something_else_is_not_taken_for_a_work_folder(source, target):
+    work_folder(target).mkdir()
+    (work_folder(target) / "letters.txt").write_text("precious")
+    refused(source, target, r"letters\.txt in it is none of vsrdb's files")
+    assert (work_folder(target) / "letters.txt").read_text() == "precious"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_a_named_pipe_in_it_is_not_waited_for(source, target):
+    work_folder(target).mkdir()
+    os.mkfifo(work_folder(target) / "journal.json")
+    refused(source, target, r"journal\.json in it is none of vsrdb's files")
+
+
+def test_a_work_folder_is_not_for_others_whatever_is_usual(source, target):
+    before = os.umask(0)
+    try:
+        with pytest.raises(StoppedError):
+            Watch(stop_after=21).restore(source, target, OPTIONS)
+    finally:
+        os.umask(before)
+    assert not work_folder(target).stat().st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+
+
+def rot(segment):
+    """Change a few bytes in the middle, as a bad disk does."""
+    content = bytearray(segment.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 20] = bytes(255 - byte for byte in content[middle : middle + 20])
+    segment.write_bytes(content)
+
+
+def test_a_rotten_segment_is_restored_anew(source, target, stopped):
+    rot(stopped / "segment-00000.mp4")
+    assert Watch().restore(source, target).resumed == 10
+    assert clips.read(target).numbers == list(range(26))
+
+
+def before_joining(monkeypatch, do):
+    join = run._Run.join
+
+    def joining(self, *args):
+        do()
+        return join(self, *args)
+
+    monkeypatch.setattr(run._Run, "join", joining)
+
+
+def test_a_segment_that_rots_during_the_run_is_not_joined(source, target, monkeypatch):
+    segment = work_folder(target) / "segment-00001.mp4"
+    with monkeypatch.context() as patch:
+        before_joining(patch, lambda: rot(segment))
+        with pytest.raises(OutputError, match=r"segment-00001\.mp4 has changed on its disk"):
+            Watch().restore(source, target)
+    assert not target.exists()
+    assert Watch().restore(source, target).resumed == 16
+    assert clips.read(target).numbers == list(range(26))
+
+
+def test_a_source_that_is_replaced_before_joining_is_not_mixed_with_the_old_one(
+    source, target, monkeypatch
+):
+    before_joining(monkeypatch, lambda: clips.make(source, frames=30))
+    with pytest.raises(VideoError, match=r"was changed while it was restored: size of the input"):
+        Watch().restore(source, target)
+    assert not target.exists()
+
+
+def test_a_source_that_changes_while_it_is_planned_is_not_begun(source, target, monkeypatch):
+    divide = run.divide_source
+
+    def dividing(*args, **named):
+        division = divide(*args, **named)
+        os.utime(source, (1e9, 1e9))
+        return division
+
+    monkeypatch.setattr(run, "divide_source", dividing)
+    with pytest.raises(VideoError, match=r"was changed while it was restored: date of the input"):
+        Watch().restore(source, target)
+    assert not work_folder(target).exists()
+
+
+DEEP = "[" * 100_000
+JOURNALS = {
+    "empty": lambda journal: b"",
+    "not UTF-8": lambda journal: b"\xff\xfe{",
+    "deep": lambda journal: DEEP.encode(),
+    "a list": lambda journal: b"[]",
+    "a number": lambda journal: b"7",
+    "a huge number": lambda journal: b"9" * 10_000,
+    "another format": lambda journal: {**journal, "format": 99},
+    "no format": lambda journal: {k: v for k, v in journal.items() if k != "format"},
+    "unknown values": lambda journal: {**journal, "evil": 1},
+}
+for _name, _values in {
+    "bound": ([], {"scale": 4}, None),
+    "plan": (1, {}, {"bounds": [], "cuts": []}, {"bounds": [0, "x"], "cuts": []},
+             {"bounds": [9, 3], "cuts": []}, {"bounds": [0, 10, 26], "cuts": None}),
+    "read": ([], {"frames": "x"}, {"evil": 1}),
+    "runner": ([], {}, {"weights": 7}),
+    "tile": ("x", -5, 0, 1.5),
+    "finished": ([], {"0": "x"}, None),
+    "sha256": ([], {"0": 1}),
+    "made_by": (7,),
+    "joined": ("x", []),
+}.items():  # fmt: skip
+    for _value in _values:
+        JOURNALS[f"{_name}: {_value}"] = lambda journal, n=_name, v=_value: {**journal, n: v}
+
+
+def test_a_journal_of_any_content_ends_in_one_line(source, target, stopped):
+    file = stopped / "journal.json"
+    kept = file.read_bytes()
+    for name, edit in JOURNALS.items():
+        edited = edit(json.loads(kept))
+        file.write_bytes(edited if isinstance(edited, bytes) else json.dumps(edited).encode())
+        with pytest.raises(OutputError, match=r"is not a journal of this version") as error:
+            Watch().restore(source, target)
+        assert "\n" not in str(error.value), name
+        assert len(str(error.value)) < 400, name
+        assert "--restart" in error.value.hint
+    file.write_bytes(kept)
+    assert Watch().restore(source, target).resumed == 20
