@@ -8,6 +8,7 @@ import os
 import platform
 import secrets
 import shutil
+import stat
 from collections.abc import Container, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,6 +27,8 @@ from vsrdb_cli.pipes import (
 MEBIBYTE = 1 << 20
 # Sound, indices, and whatever else one writes beside pictures.
 SPARE_BYTES = 16 * MEBIBYTE
+# A journal of a day with a scene cut every second has less than one mebibyte.
+_LONGEST_RECORD = 64 * MEBIBYTE
 DISK_HINT = "check the free space of the disk and how large its files may be, then start again"
 # What disks say that cannot flush a folder.
 _NO_FLUSHING = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -226,6 +229,23 @@ def whole(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
         except BaseException:
             remove(temporary)
             raise
+
+
+def read_regular(path: Path) -> bytes:
+    """The content of a file of our own kind, such as a journal, that anybody may have put there.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no file, or larger than any of these.
+    """
+    opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe is not waited for
+    with os.fdopen(opened, "rb") as file:
+        if not stat.S_ISREG(os.fstat(opened).st_mode):
+            raise ValueError("it is no file")
+        content = file.read(_LONGEST_RECORD + 1)
+    if len(content) > _LONGEST_RECORD:
+        raise ValueError(f"it is longer than {_LONGEST_RECORD // MEBIBYTE} MiB")
+    return content
 
 
 def flush_to_disk(path: Path) -> None:

@@ -32,7 +32,7 @@ def calls(tmp_path, monkeypatch):
     def short(path):
         return os.path.relpath(path, tmp_path)
 
-    watch("fsync", lambda file: [short(os.readlink(f"/proc/self/fd/{file}"))])
+    watch("fsync", lambda file: [short(Path(f"/proc/self/fd/{file}").readlink())])
     watch("replace", lambda old, new: [short(old), short(new)])
     watch("rename", lambda old, new: [short(old), short(new)])
     watch("unlink", lambda path, **_: [short(path)])

@@ -26,9 +26,7 @@ class Faulty:
         subprocess.run(
             ["gcc", "-shared", "-fPIC", "-w", "-o", library, HERE / "faults.c", "-ldl"], check=True
         )
-        self.source = clips.make(
-            folder / "source.mp4", frames=26, audio=("aac",), audio_seconds=1
-        )  # fmt: skip
+        self.source = clips.make(folder / "source.mp4", frames=26, audio=("aac",), audio_seconds=1)
         self.outputs = folder / "outputs"
         self.target = self.outputs / "out.mp4"
         self._process = subprocess.Popen(
@@ -66,7 +64,10 @@ class Faulty:
         """Have the call fail at some of its places, and look at what that leaves."""
         self.begin_anew()
         calls = self.run(seconds, call, path)["seen"]
-        for at in sorted({1 + place * (calls - 1) // (places - 1) for place in range(places)}):
+        places = min(places, calls)
+        for at in sorted(
+            {1 + place * (calls - 1) // max(places - 1, 1) for place in range(places)}
+        ):
             self.begin_anew()
             found = self.run(seconds, call, path, at, error)
             where = f"{call} {at} of {calls} of {path}: {found}"
@@ -78,7 +79,8 @@ class Faulty:
                 assert "\n" not in found["said"][0], where
                 assert self.run(seconds)["ended"] == "whole", where
             assert self.packets == {0: 26, 1: 48}, where
-            stays = {"out.mp4", "out.mp4.vsrdb"} if call in ("unlink", "rmdir") else {"out.mp4"}
+            # A whole run's folder stays where the disk does not let it go; others leave none.
+            stays = {"out.mp4", "out.mp4.vsrdb"} if found["ended"] == "whole" else {"out.mp4"}
             assert {file.name for file in self.outputs.iterdir()} <= stays, where
 
 
@@ -91,13 +93,12 @@ def faulty(tmp_path_factory):
     faulty.close()
 
 
-@pytest.mark.parametrize("seconds", [0.4, 60])
-@pytest.mark.parametrize("error", [errno.EIO, errno.ESTALE])
+@pytest.mark.parametrize("seconds, error", [(0.4, errno.EIO), (60, errno.ESTALE)])
 def test_a_source_that_cannot_be_read_for_a_moment_is_not_damaged(faulty, seconds, error):
     faulty.check(seconds, "read", faulty.source, FEW, error)
 
 
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("call", ["fsync", "unlink"])
 def test_a_disk_that_fails_for_a_moment_costs_at_most_a_second_run(faulty, call):
     faulty.check(0.4, call, faulty.outputs, FEW)
 

@@ -11,8 +11,9 @@ from typing import Any
 from vsrdb_cli import __version__
 from vsrdb_cli.batch.targets import Item
 from vsrdb_cli.checkpoints.registry import imported_models
-from vsrdb_cli.files import whole
+from vsrdb_cli.files import read_regular, whole
 from vsrdb_cli.jobs.journal import identity, size_of
+from vsrdb_cli.jobs.typed import fits
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.video.pipe import is_stream
 
@@ -74,10 +75,14 @@ class Finished:
 
     def _read(self) -> dict[str, Any]:
         # Whatever else is in that file: nothing in it is finished.
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            entries = json.loads(self._file.read_text(encoding="utf-8"))["inputs"]
-            if isinstance(entries, dict):
-                return entries
+        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
+            entries = json.loads(read_regular(self._file))["inputs"]
+            if fits(entries, dict[str, dict[str, Any]]):
+                return {
+                    key: entry
+                    for key, entry in entries.items()
+                    if fits(entry.get(_DAMAGE, []), list[str])
+                }
         return {}
 
     def _key(self, item: Item) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.errors import OutputError, VideoError
-from vsrdb_cli.files import remove, whole
+from vsrdb_cli.files import read_regular, remove, whole
 from vsrdb_cli.jobs.division import Division
 from vsrdb_cli.jobs.folder_lock import FolderLock
 from vsrdb_cli.jobs.typed import made_of
@@ -25,8 +25,6 @@ from vsrdb_cli.video.info import ReadReport
 # How much of a file's beginning and of its end says that it is still the same one.
 _SAMPLE_BYTES = 1 << 20
 _FORMAT = 1
-# Bytes of a journal; one of a whole day of scene cuts has less than one of these mebibytes.
-_LONGEST = 64 << 20
 
 
 def identity(source: Path) -> dict[str, str]:
@@ -259,17 +257,12 @@ class Journal:
 
     def _read(self) -> None:
         try:
-            with self._file.open("rb") as file:
-                text = file.read(_LONGEST + 1)
-        except FileNotFoundError:
-            return
-        try:
-            if len(text) > _LONGEST:
-                raise ValueError("it is too long")
-            values = json.loads(text)
+            values = json.loads(read_regular(self._file))
             if isinstance(values, dict) and values.get("format") != _FORMAT:
                 raise ValueError(f"format {values.get('format')!r:.20}, expected {_FORMAT}")
             self._record = _checked(made_of(_Record, values))
+        except FileNotFoundError:
+            return
         except (ValueError, RecursionError) as error:
             raise OutputError(
                 f"{self._file} is not a journal of this version: {error}",

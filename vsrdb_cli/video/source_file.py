@@ -24,7 +24,7 @@ class SourceFile(io.FileIO):
         self._failed = False
         super().__init__(path, "rb")
 
-    def read(self, size: int | None = -1) -> bytes:  # type: ignore[override]
+    def read(self, size: int | None = -1) -> bytes:
         """The next bytes; b"" at the end, and after an error.
 
         Raises:
@@ -40,7 +40,7 @@ class SourceFile(io.FileIO):
 
 
 def opener(path: Path, name: str) -> Callable[[str, int, Mapping[str, str]], Any]:
-    """What opens a file for FFmpeg, and nothing else that the file may name.
+    """What opens a file for FFmpeg; other names that are asked for by its formats are refused.
 
     Args:
         name: what FFmpeg calls it.
