@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import stat
 
 import clips
@@ -201,3 +202,22 @@ def test_a_journal_of_any_content_ends_in_one_line(source, target, stopped):
         assert "--restart" in error.value.hint
     file.write_bytes(kept)
     assert Watch().restore(source, target).resumed == 20
+
+
+@pytest.mark.parametrize("gone", ["out.mp4.vsrdb", "."])
+@pytest.mark.parametrize("after", [3, 12, 26])
+def test_a_folder_that_goes_during_the_run_is_told_in_one_line(tmp_path, source, gone, after):
+    outputs = tmp_path / "outputs"
+    outputs.mkdir()
+
+    class Unmounting(Watch):
+        def on_progress(self, progress):
+            if progress.frames == after:
+                shutil.rmtree(outputs / gone, ignore_errors=True)
+
+    with pytest.raises(OutputError) as error:
+        Unmounting().restore(source, outputs / "out.mp4")
+    assert "\n" not in str(error.value)
+    assert error.value.hint
+    outputs.mkdir(exist_ok=True)
+    assert Watch().restore(source, outputs / "out.mp4").frames == 26
