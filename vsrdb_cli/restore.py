@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vsrdb_cli.backends.runner import Runner
-from vsrdb_cli.files import resumable
+from vsrdb_cli.disks import resumable
 from vsrdb_cli.jobs.crew import Alone, Crew
 from vsrdb_cli.jobs.processes import Processes
 from vsrdb_cli.jobs.report import OnNotice, OnProgress, Record, RestoreReport

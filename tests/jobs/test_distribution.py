@@ -213,3 +213,10 @@ def test_every_worker_of_a_node_has_a_name_of_its_own(monkeypatch):
     workers.gather()
     names = [member.name for member in workers.members]
     assert names == ["node0", "node0-id0", "node0-id0-2", "node0-id0-3"]
+
+
+@pytest.mark.parametrize("name", ["../evil.png", "/tmp/evil.png", "..", "a/b.png"])
+def test_names_that_a_worker_sends_stay_in_the_segments_folder(tmp_path, name):
+    with pytest.raises(BackendError, match="which no segment has"):
+        distribution._keep(tmp_path / "segment-00000", {"1.png": b"", name: b"evil"})
+    assert not list(tmp_path.rglob("*evil*"))

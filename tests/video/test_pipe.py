@@ -1,5 +1,6 @@
 """y4m on stdin and stdout: the same frames through a pipe as through a file."""
 
+import errno
 import io
 import json
 import subprocess
@@ -114,3 +115,19 @@ def test_of_a_pipe_in_a_pipe_nothing_is_lost(tmp_path):
     data = y4m_of(clips.make(tmp_path / "in.mp4", frames=2, height=24, width=32))
     with PipeReader(io.BytesIO(data)) as reader:
         assert not list(y4m_notices(reader.info))
+
+
+def test_a_stream_that_the_system_cannot_read_on_is_not_merely_cut_off(tmp_path):
+    data = y4m_of(clips.make(tmp_path / "in.mp4", frames=5))
+
+    class Failing(io.BytesIO):
+        def read(self, size=-1):
+            if self.tell() > len(data) // 2:
+                raise OSError(errno.EIO, "Input/output error")
+            return super().read(size)
+
+    with (
+        pytest.raises(VideoError, match="cannot be read: Input/output error"),
+        PipeReader(Failing(data)) as reader,
+    ):
+        list(reader.frames())

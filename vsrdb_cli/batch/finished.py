@@ -11,7 +11,8 @@ from typing import Any
 from vsrdb_cli import __version__
 from vsrdb_cli.batch.targets import Item
 from vsrdb_cli.checkpoints.registry import imported_models
-from vsrdb_cli.files import read_regular, whole
+from vsrdb_cli.disks import read_regular
+from vsrdb_cli.files import whole
 from vsrdb_cli.jobs.journal import identity, size_of
 from vsrdb_cli.jobs.typed import fits
 from vsrdb_cli.options import RestoreOptions

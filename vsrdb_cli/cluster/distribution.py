@@ -249,7 +249,7 @@ def _keep(path: Path, files: Files) -> None:
         else:
             temporary.mkdir()
             for name, content in files.items():
-                if name != Path(name).name:
+                if name != Path(name).name or name == "..":
                     raise BackendError(
                         f"a worker has sent a file named {name!r}, which no segment has",
                         hint="see what runs on the cluster's nodes",

@@ -13,8 +13,9 @@ from types import TracebackType
 from typing import Any, Self
 
 from vsrdb_cli.backends.runner import RunnerInfo
+from vsrdb_cli.disks import read_regular
 from vsrdb_cli.errors import OutputError, VideoError
-from vsrdb_cli.files import read_regular, remove, whole
+from vsrdb_cli.files import remove, whole
 from vsrdb_cli.jobs.division import Division
 from vsrdb_cli.jobs.folder_lock import FolderLock
 from vsrdb_cli.jobs.typed import made_of

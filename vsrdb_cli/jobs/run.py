@@ -9,7 +9,8 @@ from pathlib import Path
 
 from vsrdb_cli import __version__
 from vsrdb_cli.backends.runner import RunnerInfo
-from vsrdb_cli.files import check_folder, flush_names, followed, put_in_place
+from vsrdb_cli.disks import flush_names
+from vsrdb_cli.files import check_folder, followed, put_in_place
 from vsrdb_cli.jobs.crew import Crew
 from vsrdb_cli.jobs.division import WHOLE, Segment, divide_source
 from vsrdb_cli.jobs.journal import Journal, identity

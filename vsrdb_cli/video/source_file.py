@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from vsrdb_cli.disks import RESUME_HINT
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.files import RESUME_HINT
 
 
 class SourceFile(io.FileIO):
