@@ -76,7 +76,7 @@ def profile(name: str, config: FMANetConfig, sizes: Sizes) -> dict[str, list[lis
 
 def _build_apart(job: Mapping[str, Any]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "vsrdb_cli.export.to_tensorrt", json.dumps(job)],
+        [sys.executable, "-P", "-m", "vsrdb_cli.export.to_tensorrt", json.dumps(job)],
         capture_output=True,
         text=True,
         check=False,

@@ -140,6 +140,7 @@ def cached(exported, checkpoint, tmp_path, monkeypatch):
 
     def copy():
         for path in (*source.graphs, source.sidecar):
+            (tmp_path / path.name).unlink(missing_ok=True)
             shutil.copy(path, tmp_path)
 
     def make(stale, _):

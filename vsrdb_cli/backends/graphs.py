@@ -34,6 +34,13 @@ def restorer_inputs(length: int) -> list[str]:
     return [CENTRE, *(name for frame in frames for name in frame)]
 
 
+def names_of(graph: str, length: int) -> tuple[list[str], list[str]]:
+    """The names of a graph's inputs and outputs."""
+    if graph == "encoder":
+        return [PICTURE], ENCODED
+    return restorer_inputs(length), [RESTORED]
+
+
 @dataclass(frozen=True)
 class GraphInfo:
     """What an exported file says of itself.

@@ -45,7 +45,7 @@ def _make(stale: StaleExportError, files: ExportFiles) -> None:
     """Run the command that makes the files: what it calls often ends the process it is in."""
     _, *words = stale.command
     done = subprocess.run(
-        [sys.executable, "-m", "vsrdb_cli", *words, "--output", str(files.folder)],
+        [sys.executable, "-P", "-m", "vsrdb_cli", *words, "--output", str(files.folder)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -68,6 +68,7 @@ class OrtRunner:
                 session = sessions[name] = self._session(model)
                 said = session.get_modelmeta().custom_metadata_map
                 graph = graphs.GraphInfo.from_metadata(said)
+                _require_names(session, *graphs.names_of(name, graph.config.num_seq))
             except Exception as error:
                 if not isinstance(error, ValueError) and not _is_refusal(error):
                     raise
@@ -195,6 +196,13 @@ def require_onnxruntime(device: str) -> None:
             hint="use --device cpu; with an NVIDIA GPU: pip uninstall onnxruntime"
             " && pip install 'vsrdb[gpu]'",
         )
+
+
+def _require_names(session: Any, inputs: list[str], outputs: list[str]) -> None:
+    found = [[value.name for value in values]
+             for values in (session.get_inputs(), session.get_outputs())]  # fmt: skip
+    if found != [inputs, outputs]:
+        raise ValueError("its inputs and outputs are another graph's")
 
 
 def _is_refusal(error: Exception) -> bool:

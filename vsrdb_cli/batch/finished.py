@@ -11,6 +11,7 @@ from typing import Any
 from vsrdb_cli import __version__
 from vsrdb_cli.batch.targets import Item
 from vsrdb_cli.checkpoints.registry import imported_models
+from vsrdb_cli.documents import read_json
 from vsrdb_cli.files import whole
 from vsrdb_cli.jobs.journal import identity, size_of
 from vsrdb_cli.options import RestoreOptions
@@ -75,7 +76,7 @@ class Finished:
     def _read(self) -> dict[str, Any]:
         # Whatever else is in that file: nothing in it is finished.
         with suppress(OSError, ValueError, KeyError, TypeError):
-            entries = json.loads(self._file.read_text(encoding="utf-8"))["inputs"]
+            entries = read_json(self._file)["inputs"]
             if isinstance(entries, dict):
                 return entries
         return {}

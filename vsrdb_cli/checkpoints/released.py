@@ -149,6 +149,13 @@ def _parameters(pickle: Pickle, state: Any, prefix: str) -> dict[str, Tensor]:
             raise CheckpointError(
                 f"{pickle.name}: {name} claims {tensor.nbytes} bytes and has fewer", hint=AGAIN
             )
+    size = sum(tensor.nbytes for tensor in state.values())  # they may all be the same bytes
+    if len(state) > MOST_PARAMETERS or size > SIZE_LIMIT:
+        raise CheckpointError(
+            f"{pickle.name} holds {len(state)} tensors of {size >> 20} MiB in all, expected at most"
+            f" {MOST_PARAMETERS} of {SIZE_LIMIT >> 20} MiB",
+            hint=AGAIN,
+        )
     # DataParallel puts this before every name.
     wrapped = "module." if state and all(name.startswith("module.") for name in state) else ""
     named = {prefix + name.removeprefix(wrapped): tensor.detach() for name, tensor in state.items()}
