@@ -75,10 +75,13 @@ class Finished:
 
     def _read(self) -> dict[str, Any]:
         # Whatever else is in that file: nothing in it is finished.
-        with suppress(OSError, ValueError, KeyError, TypeError):
+        with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
             entries = read_json(self._file)["inputs"]
-            if isinstance(entries, dict):
-                return entries
+            return {
+                key: entry
+                for key, entry in entries.items()
+                if all(isinstance(line, str) for line in [*entry[_DAMAGE]])
+            }
         return {}
 
     def _key(self, item: Item) -> str:

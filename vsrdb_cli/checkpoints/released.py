@@ -11,9 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vsrdb_cli.checkpoints.architecture import NET_D, NET_R, in_short, infer_config, mismatches
+from vsrdb_cli.checkpoints.architecture import (
+    MOST_PARAMETERS,
+    NET_D,
+    NET_R,
+    in_short,
+    infer_config,
+    mismatches,
+)
 from vsrdb_cli.checkpoints.checkpoint import Checkpoint, load_file, numbers, save_checkpoint
-from vsrdb_cli.checkpoints.pickles import AGAIN, WANTED, Pickle, find_pair
+from vsrdb_cli.checkpoints.pickles import AGAIN, SIZE_LIMIT, WANTED, Pickle, find_pair
 from vsrdb_cli.checkpoints.tensor_file import check_target
 from vsrdb_cli.errors import CheckpointError, OutputError
 
