@@ -12,13 +12,12 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from vsrdb_cli.backends import engine_files as engines
 from vsrdb_cli.backends.engine_files import Engine, Place, Sizes
-from vsrdb_cli.backends.exported_files import GRAPHS, ExportFiles
+from vsrdb_cli.backends.exported_files import GRAPHS, ExportFiles, file_sha256
 from vsrdb_cli.backends.graphs import CENTRE, FEATURES, PICTURE, restorer_inputs
 from vsrdb_cli.backends.plugin import register_plugin
 from vsrdb_cli.backends.tensorrt_library import import_library
@@ -53,13 +52,11 @@ def build_engine(
                     "tf32": files.precision != "float32",
                 }
             )
-        hashes = {name: engines.file_sha256(path) for name, path in made.items()}
+        hashes = {name: file_sha256(path) for name, path in made.items()}
         for name, path in made.items():
             path.replace(engines.engine_path(sidecar, name))
-    engine = Engine(
-        place, files.weights, files.sha256, files.precision, asdict(config), sizes, hashes
-    )
-    engine.save(files.folder)
+    engine = Engine(place, files.weights, files.sha256, files.precision, sizes, hashes)
+    engine.save(files)
     return engine
 
 
@@ -79,7 +76,7 @@ def profile(name: str, config: FMANetConfig, sizes: Sizes) -> dict[str, list[lis
 
 def _build_apart(job: Mapping[str, Any]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "vsrdb_cli.export.to_tensorrt", json.dumps(job)],
+        [sys.executable, "-P", "-m", "vsrdb_cli.export.to_tensorrt", json.dumps(job)],
         capture_output=True,
         text=True,
         check=False,

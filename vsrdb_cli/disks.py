@@ -15,8 +15,9 @@ RESUME_HINT = "check its disk or network, then run the same command again: what 
 _OF_NAMES = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM}  # which `reachable` puts into words
 # What disks say that cannot flush a folder.
 _NO_FLUSHING = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
-# A journal of a day with a scene cut every second has less than one mebibyte.
-_LONGEST_RECORD = 64 << 20
+# A journal of a day with a scene cut every second has less than one mebibyte; a batch lists its
+# inputs, some hundred bytes each.
+LONGEST_RECORD = 64 << 20
 
 
 @contextmanager
@@ -40,20 +41,20 @@ def resumable(path: Path | str) -> Iterator[None]:
         ) from error
 
 
-def read_regular(path: Path) -> bytes:
+def read_regular(path: Path, limit: int = LONGEST_RECORD) -> bytes:
     """The content of a file of our own kind, such as a journal, that anybody may have put there.
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no file, or larger than any of these.
+        ValueError: it is no file, or longer than `limit` bytes.
     """
     opened = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe is not waited for
     with os.fdopen(opened, "rb") as file:
         if not stat.S_ISREG(os.fstat(opened).st_mode):
             raise ValueError("it is no file")
-        content = file.read(_LONGEST_RECORD + 1)
-    if len(content) > _LONGEST_RECORD:
-        raise ValueError(f"it is longer than {_LONGEST_RECORD >> 20} MiB")
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise ValueError(f"it is longer than {limit} bytes")
     return content
 
 

@@ -84,15 +84,19 @@ def check_written_through(path: Path) -> None:
         raise OutputError(f"{path} cannot be written to", hint="choose another output")
 
 
-def read_text(path: Path, encoding: str) -> str:
+def read_text(path: Path, encoding: str, limit: int) -> str:
     """All the text of a file, or of what is none.
 
     Raises:
         OSError, UnicodeDecodeError: it cannot be read.
+        ValueError: it has more bytes than `limit`.
     """
     special = special_kind(path) is not None
     with open_through(path, "rb") if special else path.open("rb") as file:
-        return file.read().decode(encoding)
+        data = file.read(limit + 1)
+    if len(data) > limit:  # of a device there may be no end
+        raise ValueError(f"more than {limit} bytes")
+    return data.decode(encoding)
 
 
 def open_through(path: Path, mode: str) -> BinaryIO:

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from vsrdb_cli.backends import parity, precision
+from vsrdb_cli.backends import parity, precision, remembered
 from vsrdb_cli.backends.pytorch import TorchRunner
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from vsrdb_cli.network import fgdf
@@ -37,7 +37,7 @@ def test_float32_is_not_rounded_to_tf32(checkpoint):
 def low(monkeypatch, tmp_path):
     """A CPU that computes in bfloat16, and a cache of its own."""
     monkeypatch.setattr(precision, "native_low_precision", lambda _: "bfloat16")
-    monkeypatch.setattr(precision, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(remembered, "cache_folder", lambda: tmp_path / "cache")
     return tmp_path / "cache"
 
 
@@ -55,7 +55,7 @@ def test_the_question_is_asked_once_for_these_weights(checkpoint, low, monkeypat
     assert len(asked) == 2
 
 
-@pytest.mark.parametrize("spoilt", ["no JSON", "[]", "a folder"])
+@pytest.mark.parametrize("spoilt", ["no JSON", "[]", "[" * 100_000, "a folder"])
 def test_a_memory_that_cannot_be_used_is_as_none(checkpoint, low, spoilt):
     file = low / "precision.json"
     file.mkdir(parents=True) if spoilt == "a folder" else file.parent.mkdir()

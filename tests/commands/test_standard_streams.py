@@ -10,7 +10,7 @@ import pytest
 
 from vsrdb_cli import own_folders
 from vsrdb_cli.backends.exported_files import default_folder
-from vsrdb_cli.backends.precision import _Memory
+from vsrdb_cli.backends.remembered import Remembered
 from vsrdb_cli.checkpoints.registry import imported_models, place_for_import
 from vsrdb_cli.errors import BackendError, OutputError, VideoError
 from vsrdb_cli.video.pipe import PipeReader
@@ -60,8 +60,8 @@ def no_home(monkeypatch):
 def test_without_a_home_nothing_is_kept_and_nothing_fails(tmp_path, no_home, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert imported_models() == {}
-    memory = _Memory("sha", "bfloat16")
-    memory.keep(agrees=True)
+    memory = Remembered("precision.json", "sha bfloat16")
+    memory.keep(answer=True)
     assert memory.answer() is None
     with pytest.raises(OutputError, match="no home folder") as refused:
         place_for_import("mine")

@@ -1,13 +1,18 @@
 """Exported graphs compute what torch computes, say what they are, or are not kept."""
 
 import json
+import os
+import shutil
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from vsrdb_cli.backends import parity
-from vsrdb_cli.backends.exported_files import ExportFiles
+from vsrdb_cli.backends import load_runner, made_again, parity
+from vsrdb_cli.backends.exported_files import StaleExportError
 from vsrdb_cli.backends.pytorch import TorchRunner
 from vsrdb_cli.errors import BackendError
 
@@ -127,16 +132,139 @@ def _broken(model):
     return model
 
 
-def test_files_of_another_checkpoint_are_refused_with_the_command_that_writes_them(
-    exported, tmp_path
+@pytest.fixture
+def cached(exported, checkpoint, tmp_path, monkeypatch):
+    """A copy of the exported files where they are looked for; making them again copies anew."""
+    source, _ = exported["float32"]
+    made = []
+
+    def copy():
+        for path in (*source.graphs, source.sidecar):
+            (tmp_path / path.name).unlink(missing_ok=True)
+            shutil.copy(path, tmp_path)
+
+    def make(stale, _):
+        made.append(stale.command)
+        copy()
+
+    copy()
+    monkeypatch.setenv("VSRDB_EXPORTS", str(tmp_path))
+    monkeypatch.setattr(made_again, "_make", make)
+    return SimpleNamespace(files=replace(source, folder=tmp_path), made=made)
+
+
+def load(checkpoint, notices):
+    return load_runner(
+        str(checkpoint.path),
+        backend="onnxruntime",
+        device="cpu",
+        precision="float32",
+        on_notice=notices.append,
+    )
+
+
+def _zeroed(files, path):
+    """Weights of zero in a graph that is whole otherwise."""
+    model = onnx.load(path)
+    for tensor in model.graph.initializer:
+        if len(tensor.dims) == 4:
+            tensor.raw_data = bytes(len(tensor.raw_data))
+    onnx.save(model, path)
+
+
+def _cut(files, path):
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def _flipped(files, path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def _piped(files, path):
+    files.sidecar.unlink()
+    os.mkfifo(files.sidecar)
+
+
+def _swapped(files, path):
+    path.write_bytes(files.graph("encoder").read_bytes())
+
+
+DAMAGE = {
+    "weights of zero": _zeroed,
+    "cut off": _cut,
+    "one bit": _flipped,
+    "empty": lambda files, path: path.write_bytes(b""),
+    "no graph": lambda files, path: path.write_bytes(b"\xff" * 2000),
+    "the other graph": _swapped,
+    "no sidecar": lambda files, path: files.sidecar.unlink(),
+    "a named pipe": _piped,
+    "a sidecar in no encoding": lambda files, path: files.sidecar.write_bytes(b"\xff\xfe"),
+    "a sidecar that is deep": lambda files, path: files.sidecar.write_text("[" * 60_000),
+    "a sidecar that is long": lambda files, path: files.sidecar.write_text(" " * 70_000),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_what_is_damaged_is_made_again_with_a_notice_and_never_used(checkpoint, cached, damage):
+    DAMAGE[damage](cached.files, cached.files.graph("restorer"))
+    notices = []
+    runner = load(checkpoint, notices)
+    assert len(cached.made) == len(notices) == 1 and notices[0].endswith("made again")
+    (agreement,) = parity.compare(TorchRunner(checkpoint, "cpu", "float32"), runner, [(17, 23)])
+    assert agreement.max_error <= 1e-5
+
+
+@pytest.mark.parametrize("forgery", ["weights of zero", "no graph", "the other graph", "cut off"])
+def test_files_whose_sidecar_was_made_to_fit_are_compared_with_torch_before_use(
+    checkpoint, cached, forgery
 ):
-    files, _ = exported["float32"]
-    other = ExportFiles(tmp_path, files.weights, "0" * 64, "float32")
-    for mine, theirs in zip(files.graphs, other.graphs, strict=True):
+    load(checkpoint, [])  # what was found out of other files is not of these
+    DAMAGE[forgery](cached.files, cached.files.graph("restorer"))
+    cached.files.save_sidecar()
+    notices = []
+    load(checkpoint, notices)
+    assert len(cached.made) == len(notices) == 1
+
+
+def test_files_of_another_checkpoint_are_made_again(checkpoint, cached, monkeypatch):
+    other = replace(cached.files, sha256="0" * 64)
+    for mine, theirs in zip(cached.files.graphs, other.graphs, strict=True):
         theirs.write_bytes(mine.read_bytes())
-    with pytest.raises(BackendError, match="was made of") as caught:
+    other.save_sidecar()
+    with pytest.raises(StaleExportError, match="was made of") as caught:
         OrtRunner(other, "cpu")
     assert "vsrdb export" in caught.value.hint
+
+
+def test_whole_files_are_used_as_they_are_and_compared_once(checkpoint, cached, monkeypatch):
+    notices = []
+    load(checkpoint, notices)
+    monkeypatch.setattr(parity, "compare", lambda *_: pytest.fail("that is known"))
+    load(checkpoint, notices)
+    assert cached.made == notices == []
+
+
+def test_what_cannot_be_made_again_is_one_line_with_the_command(checkpoint, cached, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setenv("VSRDB_EXPORTS", str(cached.files.folder))
+    monkeypatch.setenv("PATH", "")
+    _cut(cached.files, cached.files.graph("encoder"))
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(BackendError, match="could not be made again: status 1") as caught:
+        load(checkpoint, [])
+    assert "vsrdb export" in caught.value.hint
+
+
+def test_the_command_that_makes_files_again_makes_them(checkpoint, cached, monkeypatch):
+    monkeypatch.undo()
+    monkeypatch.setenv("VSRDB_EXPORTS", str(cached.files.folder))
+    _flipped(cached.files, cached.files.graph("encoder"))
+    notices = []
+    load(checkpoint, notices)
+    (notice,) = notices
+    assert "is damaged" in notice and notice.endswith("made again")
 
 
 @pytest.mark.slow

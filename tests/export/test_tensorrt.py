@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -17,7 +18,7 @@ from vsrdb_cli.backends.engine_files import (
     load_engine,
     make_sizes,
 )
-from vsrdb_cli.backends.exported_files import ExportFiles
+from vsrdb_cli.backends.exported_files import ExportFiles, StaleExportError, file_sha256
 from vsrdb_cli.errors import BackendError, OptionError
 
 PLACE = Place("tensorrt", "11.4.0", "NVIDIA H200", "9.0")
@@ -71,7 +72,8 @@ def test_nvidias_parser_and_builder_make_engines_of_the_same_files(rtx_engine):
     files, place, engine = rtx_engine
     assert find_engine(files, place) == engine
     for graph in ("encoder", "restorer"):
-        assert engines.engine_path(engine.path(files.folder), graph).stat().st_size > 10_000
+        path = engines.sidecar_path(files, place, engine.sizes)
+        assert engines.engine_path(path, graph).stat().st_size > 10_000
 
 
 def test_the_parser_reads_every_grid_sample_linear_aligned_and_zero_filled(exported):
@@ -124,10 +126,9 @@ def sidecar(checkpoint, tmp_path):
     hashes = {}
     for graph in ("encoder", "restorer"):
         engines.engine_path(path, graph).write_bytes(graph.encode())
-        hashes[graph] = engines.file_sha256(engines.engine_path(path, graph))
-    config = checkpoint.config.to_dict()
-    made = Engine(PLACE, files.weights, files.sha256, "float16", config, SIZES, hashes)
-    made.save(tmp_path)
+        hashes[graph] = file_sha256(engines.engine_path(path, graph))
+    made = Engine(PLACE, files.weights, files.sha256, "float16", SIZES, hashes)
+    made.save(files)
     return files, made, path
 
 
@@ -153,15 +154,50 @@ def test_a_foreign_engine_is_refused_with_the_command_that_rebuilds_it(sidecar, 
 
 def test_a_damaged_engine_and_one_of_another_revision_are_refused(sidecar):
     files, made, path = sidecar
-    dataclasses.replace(made, revision=0).save(files.folder)
-    with pytest.raises(BackendError, match="another version of vsrdb"):
+    dataclasses.replace(made, revision=0).save(files)
+    with pytest.raises(StaleExportError, match="another version of vsrdb"):
         find_engine(files, PLACE)
-    made.save(files.folder)
+    made.save(files)
     engines.engine_path(path, "encoder").write_bytes(b"cut off")
-    with pytest.raises(BackendError, match="is damaged"):
+    with pytest.raises(StaleExportError, match="is damaged"):
         find_engine(files, PLACE)
-    path.write_text(json.dumps({"place": {}}))
-    with pytest.raises(BackendError, match="does not describe an engine"):
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[" * 60_000, "[]", "{}", "\xff", '{"revision": 2}', "x" * 70_000]
+)
+def test_a_sidecar_of_any_content_is_one_line_with_the_command_that_rebuilds(sidecar, text):
+    files, _, path = sidecar
+    path.write_text(text, encoding="latin-1")
+    with pytest.raises(StaleExportError) as stale:
+        find_engine(files, PLACE)
+    assert "--format tensorrt --fp16 --min 16x16 --size 32x18 --max 64x36" in stale.value.hint
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"weights": "../evil/x"},
+        {"sizes": {"smallest": (2, 2), "best": (2, 2), "largest": (2, 2)}},
+        {"engine_sha256": {"encoder": "0" * 64, "restorer": "0" * 64, "../evil/x": "0" * 64}},
+        {"engine_sha256": None},
+        {"agreement": {"32x18": 0.0}},
+        {"precision": "float32"},
+        {"sha256": "0" * 64},
+    ],
+)
+def test_a_sidecar_that_says_anything_but_what_its_name_promises_is_not_used(sidecar, forged):
+    files, _, path = sidecar
+    path.write_text(json.dumps(json.loads(path.read_text()) | forged))
+    with pytest.raises(StaleExportError):
+        find_engine(files, PLACE)
+
+
+def test_an_engine_that_is_a_named_pipe_is_not_waited_for(sidecar):
+    files, _, path = sidecar
+    engines.engine_path(path, "encoder").unlink()
+    os.mkfifo(engines.engine_path(path, "encoder"))
+    with pytest.raises(StaleExportError, match="is damaged"):
         find_engine(files, PLACE)
 
 
@@ -191,9 +227,9 @@ def test_an_engine_of_weights_whose_name_has_brackets_is_found(sidecar):
     hashes = {}
     for graph in ("encoder", "restorer"):
         engines.engine_path(path, graph).write_bytes(graph.encode())
-        hashes[graph] = engines.file_sha256(engines.engine_path(path, graph))
+        hashes[graph] = file_sha256(engines.engine_path(path, graph))
     engine = dataclasses.replace(made, weights="fine [v2]", engine_sha256=hashes)
-    engine.save(files.folder)
+    engine.save(named)
     assert find_engine(named, PLACE) == engine
 
 
@@ -227,8 +263,8 @@ def test_an_engine_that_differs_from_torch_is_not_kept(sidecar, monkeypatch):
 
     monkeypatch.setattr("vsrdb_cli.export.to_tensorrt.build_engine", lambda *_, **__: made)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr("vsrdb_cli.backends.trt.TrtRunner", lambda *_: None)
-    monkeypatch.setattr("vsrdb_cli.backends.trt.proven", differs)
+    runner = SimpleNamespace(proof=SimpleNamespace(measure=differs))
+    monkeypatch.setattr("vsrdb_cli.backends.trt.TrtRunner", lambda *_: runner)
     with pytest.raises(BackendError, match="differs from torch"):
         export._engine(SimpleNamespace(config=None), files, PLACE, SIZES)
     assert list(files.folder.iterdir()) == []

@@ -6,6 +6,8 @@ there and proven, and the runner's `info` says what was chosen.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from vsrdb_cli.backends.builtin import METHODS, BuiltinRunner
@@ -13,10 +15,13 @@ from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.errors import BackendError
 
 if TYPE_CHECKING:
+    from vsrdb_cli.backends.engine_files import Place
+    from vsrdb_cli.backends.exported_files import ExportFiles
     from vsrdb_cli.backends.trt import TrtRunner
     from vsrdb_cli.checkpoints.checkpoint import Checkpoint
 
 ENGINES = ("tensorrt", "tensorrt-rtx")
+OnNotice = Callable[[str], None]
 BACKENDS = ("auto", "torch", "onnxruntime", *ENGINES)
 
 
@@ -27,6 +32,7 @@ def load_runner(
     device: str = "auto",
     precision: str = "auto",
     size: tuple[int, int] | None = None,
+    on_notice: OnNotice = lambda notice: None,  # noqa: ARG005
 ) -> Runner:
     """Load `weights` (a bundled name, a .safetensors path, "nearest" or "bicubic").
 
@@ -35,6 +41,7 @@ def load_runner(
             else torch; on the CPU torch, the faster one there (tests/benchmarks/backends.py).
         size: (height, width) of the pictures or tiles to come; without it no engine is taken
             unasked.
+        on_notice: called with one line for files that had to be made again.
 
     Raises:
         CheckpointError: unknown, damaged or foreign weights.
@@ -66,9 +73,9 @@ def load_runner(
 
     checkpoint = load_checkpoint(weights)
     if backend == "onnxruntime":
-        return _onnxruntime(checkpoint, device, precision)
+        return _onnxruntime(checkpoint, device, precision, on_notice)
     if backend in ENGINES:
-        return _engine(checkpoint, backend, device, precision, size)
+        return _engine(checkpoint, backend, device, precision, size, on_notice=on_notice)
     if backend == "auto" and size is not None:
         engine = fitting_engine(checkpoint, device=device, precision=precision, size=size)
         if engine is not None:
@@ -76,9 +83,12 @@ def load_runner(
     return TorchRunner(checkpoint, device, precision)
 
 
-def _onnxruntime(checkpoint: Checkpoint, device: str, precision: str) -> Runner:
+def _onnxruntime(
+    checkpoint: Checkpoint, device: str, precision: str, on_notice: OnNotice
+) -> Runner:
     from vsrdb_cli.backends.exported_files import ExportFiles, default_folder
-    from vsrdb_cli.backends.ort import OrtRunner, available, require_onnxruntime
+    from vsrdb_cli.backends.made_again import current
+    from vsrdb_cli.backends.ort import available, require_onnxruntime
 
     if device == "auto":
         device = "cuda" if available("cuda") else "cpu"
@@ -90,11 +100,19 @@ def _onnxruntime(checkpoint: Checkpoint, device: str, precision: str) -> Runner:
     for name in wanted:
         files = ExportFiles.of(checkpoint, folder, name)
         if files.complete():
-            return OrtRunner(files, device)
+            return current(partial(_proven_graphs, checkpoint, files, device), files, on_notice)
     raise BackendError(
         f"no ONNX files found for '{checkpoint.name}' in {wanted[-1]} in {folder}",
         hint=f"export them: {files.command('onnx')}",
     )
+
+
+def _proven_graphs(checkpoint: Checkpoint, files: ExportFiles, device: str) -> Runner:
+    from vsrdb_cli.backends.ort import OrtRunner
+
+    runner = OrtRunner(files, device)
+    runner.proof.require(runner, checkpoint)
+    return runner
 
 
 def fitting_engine(
@@ -102,7 +120,7 @@ def fitting_engine(
 ) -> Runner | None:
     """The engine for this GPU that takes pictures of `size` (height, width), if there is one.
 
-    What is in the way of one is no error here: nobody asked for it.
+    What is in the way of one is no error here, and nothing is built: nobody asked for it.
     """
     import torch
 
@@ -131,12 +149,14 @@ def _engine(
     device: str,
     precision: str,
     size: tuple[int, int] | None,
+    *,
+    on_notice: OnNotice | None = None,
 ) -> TrtRunner:
+    """An engine made callable; one that is damaged is built again where somebody listens."""
     from vsrdb_cli.backends.devices import find_device
-    from vsrdb_cli.backends.engine_files import find_engine
     from vsrdb_cli.backends.exported_files import ExportFiles, default_folder
+    from vsrdb_cli.backends.made_again import current
     from vsrdb_cli.backends.tensorrt_library import find_place, require_gpu
-    from vsrdb_cli.backends.trt import TrtRunner, proven
 
     require_gpu(flavour)  # before anything of TensorRT is loaded: it crashes without one
     device = "cuda" if device == "auto" else device
@@ -149,16 +169,28 @@ def _engine(
     refused: BackendError | None = None
     for name in _precisions(precision):
         files = ExportFiles.of(checkpoint, default_folder(), name)
+        load = partial(_proven_engine, checkpoint, files, place, device, size)
         try:
-            engine = find_engine(files, place, size)
+            return load() if on_notice is None else current(load, files, on_notice)
         except BackendError as error:
             refused = refused or error
-            continue
-        runner = TrtRunner(engine, files, device)
-        proven(engine, runner, checkpoint, files.folder)
-        return runner
     assert refused is not None
     raise refused
+
+
+def _proven_engine(
+    checkpoint: Checkpoint,
+    files: ExportFiles,
+    place: Place,
+    device: str,
+    size: tuple[int, int] | None,
+) -> TrtRunner:
+    from vsrdb_cli.backends.engine_files import find_engine
+    from vsrdb_cli.backends.trt import TrtRunner
+
+    runner = TrtRunner(find_engine(files, place, size), files, checkpoint.config, device)
+    runner.proof.require(runner, checkpoint)
+    return runner
 
 
 def _precisions(asked: str) -> tuple[str, ...]:

@@ -1,21 +1,26 @@
 """Engines on disk: two files and a sidecar that says exactly what they were built of and for.
 
-An engine runs only where it was built: the same TensorRT, the same kind of GPU. A sidecar that
-does not fit is refused with the command that rebuilds it; nothing is rebuilt unasked.
+An engine runs only where it was built: the same TensorRT, the same kind of GPU. One from elsewhere
+is refused with the command that builds it here; one that is damaged is to be built again.
 """
 
 from __future__ import annotations
 
 import glob
-import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-from vsrdb_cli.backends.exported_files import GRAPHS, ExportFiles
+from vsrdb_cli.backends.exported_files import (
+    GRAPHS,
+    ExportFiles,
+    StaleExportError,
+    read_sidecar,
+    require_proven,
+    sha256_in,
+)
 from vsrdb_cli.backends.graphs import REVISION
 from vsrdb_cli.errors import BackendError, OptionError
 from vsrdb_cli.files import whole
@@ -91,81 +96,63 @@ class Engine:
     weights: str
     sha256: str
     precision: str
-    config: Mapping[str, Any]
     sizes: Sizes
     engine_sha256: Mapping[str, str]
-    agreement: Mapping[str, float] = field(default_factory=dict)
     revision: int = REVISION
 
-    def path(self, folder: Path) -> Path:
-        files = ExportFiles(folder, self.weights, self.sha256, self.precision)
-        return sidecar_path(files, self.place, self.sizes)
-
-    def paths(self, folder: Path) -> list[Path]:
-        """The sidecar and the engines beside it."""
-        sidecar = self.path(folder)
-        return [sidecar, *(engine_path(sidecar, graph) for graph in GRAPHS)]
-
-    def save(self, folder: Path) -> None:
+    def save(self, files: ExportFiles) -> None:
         text = json.dumps(asdict(self), indent=2)
-        with whole(self.path(folder)) as temporary:
+        with whole(sidecar_path(files, self.place, self.sizes)) as temporary:
             temporary.write_text(text + "\n", encoding="utf-8")
 
 
 def sidecar_path(files: ExportFiles, place: Place, sizes: Sizes) -> Path:
     """The name holds all that tells engines of one checkpoint apart."""
-    gpu = re.sub(r"[^A-Za-z0-9]+", "-", place.gpu).strip("-")
-    key = f"{place.flavour}-{place.version}-{gpu}-sm{place.capability.replace('.', '')}"
     sides = "-".join(_wxh(size) for size in (sizes.smallest, sizes.best, sizes.largest))
-    return files.folder / f"{files.stem}-{key}-{sides}.json"
+    return files.folder / f"{_begin(files, place)}{sides}.json"
 
 
 def engine_path(sidecar: Path, graph: str) -> Path:
+    """`graph`: one of GRAPHS."""
     return sidecar.with_name(f"{sidecar.stem}-{graph}.engine")
 
 
+def engine_paths(files: ExportFiles, place: Place, sizes: Sizes) -> list[Path]:
+    """An engine's sidecar and the two files beside it."""
+    sidecar = sidecar_path(files, place, sizes)
+    return [sidecar, *(engine_path(sidecar, graph) for graph in GRAPHS)]
+
+
 def load_engine(sidecar: Path, files: ExportFiles, place: Place) -> Engine:
-    """Read a sidecar of `files` and check that it fits them, `place` and the engine beside it.
+    """Read a sidecar of `files` and check that it, and the engine beside it, are as its name says.
+
+    Nothing that it says leads to other files.
 
     Raises:
-        BackendError: it was built elsewhere, by another version, or the files are not its own.
+        StaleExportError: one of the three is damaged, another's or of another version.
+        BackendError: it was built elsewhere.
     """
-    try:
-        values = json.loads(sidecar.read_text(encoding="utf-8"))
-        sizes = {name: tuple(size) for name, size in values.pop("sizes").items()}
-        engine = Engine(place=Place(**values.pop("place")), sizes=Sizes(**sizes), **values)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise BackendError(
-            f"{sidecar} does not describe an engine: {error}",
-            hint=f"rebuild it: {files.command(place.flavour)}",
-        ) from error
-    again = files.command(place.flavour, *engine.sizes.options)
-    if engine.revision != REVISION:
-        raise BackendError(
-            f"{sidecar} was made by another version of vsrdb (revision {engine.revision}, wanted"
-            f" {REVISION})",
-            hint=f"rebuild it: {again}",
+    sizes = _sizes_in_name(sidecar, files, place)
+    if sizes is None:
+        raise _foreign(sidecar, files, place)
+    words = files.words(place.flavour, *sizes.options)
+    values = read_sidecar(sidecar, words)
+    if values.get("revision") != REVISION:
+        raise StaleExportError(
+            f"{sidecar} was made by another version of vsrdb"
+            f" (revision {values.get('revision')!r}, wanted {REVISION})",
+            words,
         )
-    if engine.place != place:
-        raise BackendError(
-            f"{sidecar} was built for {_where(engine.place)}, but this machine has {_where(place)}",
-            hint=f"build it here: {again}",
+    hashes = {graph: sha256_in(values.get("engine_sha256"), graph) for graph in GRAPHS}
+    engine = Engine(place, files.weights, files.sha256, files.precision, sizes, hashes)
+    if values != json.loads(json.dumps(asdict(engine))):
+        raise StaleExportError(
+            f"{sidecar} does not describe the engine of {files.weights} ({files.sha256[:12]}) in"
+            f" {files.precision} for {_where(place)} that its name promises",
+            words,
         )
-    if (engine.sha256, engine.precision) != (files.sha256, files.precision):
-        raise BackendError(
-            f"{sidecar} was made of {engine.weights} ({engine.sha256[:12]}) in {engine.precision},"
-            f" not of {files.weights} ({files.sha256[:12]}) in {files.precision}",
-            hint=f"rebuild it: {again}",
-        )
-    for graph in GRAPHS:
-        path = engine_path(sidecar, graph)
-        found = file_sha256(path)
-        if found != engine.engine_sha256.get(graph):
-            raise BackendError(
-                f"{path} is damaged: its SHA-256 starts with {found[:12] or '(no file)'}, expected"
-                f" {engine.engine_sha256.get(graph, '(none)')[:12]}",
-                hint=f"rebuild it: {again}",
-            )
+    for graph, sha256 in hashes.items():
+        require_proven(engine_path(sidecar, graph), sha256, words)
     return engine
 
 
@@ -176,22 +163,23 @@ def find_engine(files: ExportFiles, place: Place, size: Size | None = None) -> E
     given, the one for the largest.
 
     Raises:
-        BackendError: there is none, or the only ones there do not fit.
+        StaleExportError: the only one for `place` is damaged, or not what its name says.
+        BackendError: there is none, or the only ones there were built elsewhere.
     """
     begins = f"{glob.escape(files.stem)}-{place.flavour}"
     sidecars = sorted(files.folder.glob(f"{begins}-[0-9]*.json"))
-    refused: BackendError | None = None
+    refused: list[BackendError] = []
     fitting = []
     for sidecar in sidecars:
         try:
             fitting.append(load_engine(sidecar, files, place))
         except BackendError as error:
-            refused = error
+            refused.append(error)
     if fitting:
         taking = [e for e in fitting if size is not None and e.sizes.cover(*size)]
         return min(taking, key=_area) if taking else max(fitting, key=_area)
-    if refused is not None:
-        raise refused
+    if refused:
+        raise min(refused, key=lambda error: not isinstance(error, StaleExportError))
     raise BackendError(
         f"no {place.flavour} engine found for '{files.weights}' in {files.precision} in"
         f" {files.folder}",
@@ -199,12 +187,45 @@ def find_engine(files: ExportFiles, place: Place, size: Size | None = None) -> E
     )
 
 
-def file_sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file; "" if it is not there."""
-    if not path.is_file():
-        return ""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _begin(files: ExportFiles, place: Place) -> str:
+    gpu = re.sub(r"[^A-Za-z0-9]+", "-", place.gpu).strip("-")
+    capability = place.capability.replace(".", "")
+    return f"{files.stem}-{place.flavour}-{place.version}-{gpu}-sm{capability}-"
+
+
+def _sizes_in_name(sidecar: Path, files: ExportFiles, place: Place) -> Sizes | None:
+    """What an engine for `place` is for, by its name; None if it is for another place."""
+    sides = re.fullmatch(
+        r"(\d{1,5})x(\d{1,5})-(\d{1,5})x(\d{1,5})-(\d{1,5})x(\d{1,5})",
+        sidecar.stem.removeprefix(_begin(files, place)),
+        re.ASCII,
+    )
+    if sides is None:
+        return None
+    numbers = [int(side) for side in sides.groups()]
+    smallest, best, largest = zip(numbers[1::2], numbers[::2], strict=True)
+    try:
+        return Sizes(smallest, best, largest)
+    except ValueError:
+        return None
+
+
+def _foreign(sidecar: Path, files: ExportFiles, place: Place) -> BackendError:
+    """That an engine was built elsewhere: by its sidecar, which is believed no more than that."""
+    try:
+        values = read_sidecar(sidecar, ())
+        there = Place(**{name: str(value)[:80] for name, value in values["place"].items()})
+        sides = {name: (int(h), int(w)) for name, (h, w) in values["sizes"].items()}
+        sizes = Sizes(**sides)
+    except (BackendError, ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        return BackendError(
+            f"{sidecar} does not describe an engine",
+            hint=f"build one: {files.command(place.flavour)}",
+        )
+    return BackendError(
+        f"{sidecar} was built for {_where(there)}, but this machine has {_where(place)}",
+        hint=f"build it here: {files.command(place.flavour, *sizes.options)}",
+    )
 
 
 def _area(engine: Engine) -> int:

@@ -1,25 +1,49 @@
 """Where exported files lie and what they are called.
 
 One checkpoint in one precision is a stem, `fmanet-xs-3d8cd56ca6a5-float32`; its files are
-`STEM-encoder.onnx`, `STEM-restorer.onnx` and, beside them, engines and their sidecars.
+`STEM-encoder.onnx`, `STEM-restorer.onnx`, a sidecar with their SHA-256 and, beside them, engines
+and their sidecars. What its sidecar does not vouch for is made again, and never used.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shlex
+import stat
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from vsrdb_cli.backends.graphs import REVISION
 from vsrdb_cli.checkpoints.registry import bundled_models
+from vsrdb_cli.documents import read_json
 from vsrdb_cli.errors import BackendError
+from vsrdb_cli.files import whole
 from vsrdb_cli.own_folders import cache_folder
 
 if TYPE_CHECKING:
     from vsrdb_cli.checkpoints.checkpoint import Checkpoint
 
 GRAPHS = ("encoder", "restorer")
+# No sidecar has a tenth of it. What a protobuf message, and so an ONNX file, cannot exceed.
+_SIDECAR_LIMIT, _FILE_LIMIT = 1 << 16, 1 << 31
+
+
+class StaleExportError(BackendError):
+    """An exported file is damaged, another's or outdated: to be made again, not to be used.
+
+    command: the words of the command that makes it.
+    """
+
+    def __init__(self, message: str, command: tuple[str, ...]) -> None:
+        super().__init__(message, hint=f"make it again: {shlex.join(command)}")
+        self.command = command
+
+    def __reduce__(self) -> tuple[Any, ...]:  # from one process to another
+        return type(self), (str(self), self.command)
 
 
 def default_folder() -> Path:
@@ -70,11 +94,122 @@ class ExportFiles:
     def graphs(self) -> tuple[Path, ...]:
         return tuple(self.graph(name) for name in GRAPHS)
 
+    @property
+    def sidecar(self) -> Path:
+        """Says what the graphs are, and their SHA-256."""
+        return self.folder / f"{self.stem}-graphs.json"
+
     def command(self, kind: str, *options: str) -> str:
         """The command that writes these files, or engines of them: `kind` is its --format."""
+        return shlex.join(self.words(kind, *options))
+
+    def words(self, kind: str, *options: str) -> tuple[str, ...]:
+        """The words of `command`."""
         half = ("--fp16",) if self.precision == "float16" else ()
         parts = ("vsrdb", "export", "--weights", self.origin or self.weights, "--format", kind)
-        return shlex.join((*parts, *half, *options))
+        return (*parts, *half, *options)
+
+    def save_sidecar(self) -> None:
+        """Vouch for the graphs as they are now."""
+        facts = {
+            **self._facts(),
+            "graph_sha256": {name: file_sha256(self.graph(name)) for name in GRAPHS},
+        }
+        with whole(self.sidecar) as temporary:
+            temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+
+    def read_graphs(self) -> dict[str, bytes]:
+        """The graphs, each as its sidecar says.
+
+        Raises:
+            StaleExportError: they are not, or there is no sidecar.
+        """
+        words = self.words("onnx")
+        values = read_sidecar(self.sidecar, words)
+        expected = values.pop("graph_sha256", None)
+        if values != self._facts():
+            raise StaleExportError(
+                f"{self.sidecar} is not of {self.weights} ({self.sha256[:12]}) in {self.precision}"
+                f" by this version of vsrdb (revision {REVISION})",
+                words,
+            )
+        return {name: read_proven(self.graph(name), sha256_in(expected, name), words)
+                for name in GRAPHS}  # fmt: skip
+
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "revision": REVISION,
+            "weights": self.weights,
+            "sha256": self.sha256,
+            "precision": self.precision,
+        }
 
     def complete(self) -> bool:
         return all(path.is_file() for path in self.graphs)
+
+
+def read_sidecar(path: Path, command: tuple[str, ...]) -> dict[str, Any]:
+    """What a sidecar says; nothing of it is believed yet.
+
+    Raises:
+        StaleExportError: it is missing or no sidecar.
+    """
+    try:
+        values = read_json(path, _SIDECAR_LIMIT)
+    except FileNotFoundError:
+        raise StaleExportError(f"{path} is missing", command) from None
+    except (OSError, ValueError) as error:
+        raise StaleExportError(f"{path} is no sidecar: {error}", command) from error
+    if not isinstance(values, dict):
+        raise StaleExportError(f"{path} is no sidecar", command)
+    return values
+
+
+def read_proven(path: Path, sha256: str, command: tuple[str, ...]) -> bytes:
+    """A file's bytes, which are those of this SHA-256.
+
+    Raises:
+        StaleExportError: they are not.
+    """
+    try:
+        data = path.read_bytes() if _is_file(path) else b""
+    except OSError:
+        data = b""
+    _require_same(path, hashlib.sha256(data).hexdigest() if data else "", sha256, command)
+    return data
+
+
+def require_proven(path: Path, sha256: str, command: tuple[str, ...]) -> None:
+    """`read_proven`, without the bytes."""
+    _require_same(path, file_sha256(path), sha256, command)
+
+
+def file_sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file; "" if it is not there or cannot be read."""
+    try:
+        if not _is_file(path):
+            return ""
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return ""
+
+
+def _is_file(path: Path) -> bool:
+    status = path.stat()
+    return stat.S_ISREG(status.st_mode) and status.st_size < _FILE_LIMIT
+
+
+def _require_same(path: Path, found: str, expected: str, command: tuple[str, ...]) -> None:
+    if found != expected or not found:
+        raise StaleExportError(
+            f"{path} is damaged: its SHA-256 starts with {found[:12] or '(no file)'}, expected"
+            f" {expected[:12] or '(none)'}",
+            command,
+        )
+
+
+def sha256_in(values: Any, name: str) -> str:
+    """One SHA-256 of those a sidecar names; "" where it has none."""
+    found: Mapping[str, Any] = values if isinstance(values, dict) else {}
+    return str(found.get(name, ""))

@@ -15,13 +15,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from vsrdb_cli.errors import BackendError
+from vsrdb_cli.documents import parse_json
 from vsrdb_cli.network.config import FMANetConfig
 
 Precision = Literal["float32", "float16"]
 
-# Raised whenever the graphs' inputs, outputs or arithmetic change: older files are refused.
-REVISION = 1
+# Raised whenever the graphs' inputs, outputs, arithmetic or sidecars change: older files are made
+# again.
+REVISION = 2
 
 PICTURE, CENTRE, FEATURES, RESTORED = "picture", "centre", "features", "restored"
 ENCODED = [CENTRE, FEATURES]
@@ -31,6 +32,13 @@ def restorer_inputs(length: int) -> list[str]:
     """The restorer's input names, in order."""
     frames = [(f"{PICTURE}_{t}", f"{FEATURES}_{t}") for t in range(length)]
     return [CENTRE, *(name for frame in frames for name in frame)]
+
+
+def names_of(graph: str, length: int) -> tuple[list[str], list[str]]:
+    """The names of a graph's inputs and outputs."""
+    if graph == "encoder":
+        return [PICTURE], ENCODED
+    return restorer_inputs(length), [RESTORED]
 
 
 @dataclass(frozen=True)
@@ -58,23 +66,22 @@ class GraphInfo:
         }
 
     @classmethod
-    def from_metadata(cls, metadata: Mapping[str, str], origin: str, again: str) -> GraphInfo:
+    def from_metadata(cls, metadata: Mapping[str, str]) -> GraphInfo:
         """Read what `to_metadata` wrote.
 
         Raises:
-            BackendError: the file `origin` was not exported by this revision of vsrdb, which the
-                command `again` does.
+            ValueError: somebody else did.
         """
         found = metadata.get("format"), metadata.get("revision"), metadata.get("channel_order")
         wanted = ("vsrdb-graph", str(REVISION), "rgb")
         if found != wanted:
-            raise BackendError(
-                f"{origin} was not made by this version of vsrdb: {found}, expected {wanted}",
-                hint=f"export it again: {again}",
+            raise ValueError(f"not made by this version of vsrdb: {found}, expected {wanted}")
+        try:
+            return cls(
+                metadata["weights"],
+                metadata["sha256"],
+                FMANetConfig.from_dict(parse_json(metadata["config"])),
+                metadata["precision"],
             )
-        return cls(
-            metadata["weights"],
-            metadata["sha256"],
-            FMANetConfig.from_dict(json.loads(metadata["config"])),
-            metadata["precision"],
-        )
+        except (KeyError, TypeError, OverflowError) as error:
+            raise ValueError(f"its metadata are not whole: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor
 
 from vsrdb_cli.backends import graphs
+from vsrdb_cli.backends.exported_files import StaleExportError
+from vsrdb_cli.backends.proof import Proof
 from vsrdb_cli.backends.runner import Memory, RunnerInfo
 from vsrdb_cli.errors import BackendError
 from vsrdb_cli.network.memory import feature_bytes, kernel_count
@@ -19,6 +22,16 @@ if TYPE_CHECKING:
     from vsrdb_cli.network.config import FMANetConfig
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+# Its exceptions have nothing in common but their module; others are of devices and memory.
+_REFUSALS = {
+    "Fail",
+    "InvalidArgument",
+    "InvalidGraph",
+    "InvalidProtobuf",
+    "NoModel",
+    "NotImplemented",
+}
 
 
 @dataclass(frozen=True)
@@ -38,26 +51,47 @@ class OrtRunner:
         device: "cpu", "cuda" or "cuda:N".
 
     Raises:
-        BackendError: ONNX Runtime is missing or has no such device, or the files are missing or of
-            another version or checkpoint.
+        StaleExportError: the files are damaged, or of another version or checkpoint.
+        BackendError: ONNX Runtime has no such device.
     """
 
     def __init__(self, files: ExportFiles, device: str) -> None:
         self._kind, _, index = device.partition(":")
         self._index = int(index or 0)
-        self._encoder, self._restorer = (self._session(str(path)) for path in files.graphs)
-        for path, session in zip(files.graphs, (self._encoder, self._restorer), strict=True):
-            said = session.get_modelmeta().custom_metadata_map
-            graph = graphs.GraphInfo.from_metadata(said, str(path), files.command("onnx"))
+        import onnxruntime
+
+        self._files = files
+        models = files.read_graphs()
+        sessions = {}
+        for name, model in models.items():
+            try:
+                session = sessions[name] = self._session(model)
+                said = session.get_modelmeta().custom_metadata_map
+                graph = graphs.GraphInfo.from_metadata(said)
+                _require_names(session, *graphs.names_of(name, graph.config.num_seq))
+            except Exception as error:
+                if not isinstance(error, ValueError) and not _is_refusal(error):
+                    raise
+                raise StaleExportError(
+                    f"{files.graph(name)} is no graph of vsrdb: {_first_line(error)}",
+                    files.words("onnx"),
+                ) from error
             if (graph.sha256, graph.precision) != (files.sha256, files.precision):
-                raise BackendError(
-                    f"{path} was made of {graph.weights} ({graph.sha256[:12]}) in"
+                raise StaleExportError(
+                    f"{files.graph(name)} was made of {graph.weights} ({graph.sha256[:12]}) in"
                     f" {graph.precision}, not of {files.weights} ({files.sha256[:12]}) in"
                     f" {files.precision}",
-                    hint=f"export it again: {files.command('onnx')}",
+                    files.words("onnx"),
                 )
+        self._encoder, self._restorer = sessions["encoder"], sessions["restorer"]
         self._config = graph.config
-        self._bytes = sum(path.stat().st_size for path in files.graphs)
+        self._bytes = sum(map(len, models.values()))
+        self.proof = Proof(
+            "what ONNX Runtime computes",
+            {name: hashlib.sha256(model).hexdigest() for name, model in models.items()},
+            f"onnxruntime {onnxruntime.__version__} {self._kind}",
+            files.words("onnx"),
+        )
         where = self._kind if self._kind == "cpu" else f"{self._kind}:{self._index}"
         self.info = RunnerInfo(files.weights, files.sha256, "onnxruntime", where, files.precision)
 
@@ -104,10 +138,15 @@ class OrtRunner:
         except Exception as error:
             if "allocate memory" in str(error) or "bad allocation" in str(error):
                 raise MemoryError(str(error)) from error
+            if _is_refusal(error):
+                raise StaleExportError(
+                    f"the graphs of {self._files.stem} do not fit each other: {_first_line(error)}",
+                    self._files.words("onnx"),
+                ) from error
             raise
         return list(binding.get_outputs())
 
-    def _session(self, path: str) -> Any:
+    def _session(self, model: bytes) -> Any:
         import onnxruntime
 
         provider = PROVIDERS[self._kind]
@@ -117,7 +156,7 @@ class OrtRunner:
         # Two sessions take turns, beside decoding and encoding: no thread may wait by spinning.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         settings = {"device_id": str(self._index)} if self._kind == "cuda" else {}
-        session = onnxruntime.InferenceSession(path, options, providers=[(provider, settings)])
+        session = onnxruntime.InferenceSession(model, options, providers=[(provider, settings)])
         # What is available may still fail to start, and then quietly becomes the CPU.
         if session.get_providers()[0] != provider:
             raise BackendError(
@@ -157,6 +196,23 @@ def require_onnxruntime(device: str) -> None:
             hint="use --device cpu; with an NVIDIA GPU: pip uninstall onnxruntime"
             " && pip install 'vsrdb[gpu]'",
         )
+
+
+def _require_names(session: Any, inputs: list[str], outputs: list[str]) -> None:
+    found = [[value.name for value in values]
+             for values in (session.get_inputs(), session.get_outputs())]  # fmt: skip
+    if found != [inputs, outputs]:
+        raise ValueError("its inputs and outputs are another graph's")
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether ONNX Runtime says that something is wrong with a graph."""
+    kind = type(error)
+    return kind.__module__.startswith("onnxruntime") and kind.__name__ in _REFUSALS
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:200]
 
 
 def estimate_memory(

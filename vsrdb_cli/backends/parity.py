@@ -26,6 +26,10 @@ TOLERANCE = {"float32": 1e-5, "float16": 2e-3}
 AGREEMENT_DB = 50.0
 
 
+class DisagreementError(BackendError):
+    """What runs computes something else than torch does."""
+
+
 @dataclass(frozen=True)
 class Agreement:
     """How far a runner's picture is from torch's float32 one; (height, width) of the LR picture."""
@@ -62,7 +66,9 @@ def compare(
     """Restore the test scene with both, at each (height, width)."""
     agreements = []
     for height, width in sizes:
-        error = restored(runner, height, width) - restored(reference, height, width)
+        picture, expected = restored(runner, height, width), restored(reference, height, width)
+        fits = picture.shape == expected.shape
+        error = picture - expected if fits else torch.full_like(expected, math.nan)
         agreements.append(Agreement(height, width, error.abs().max().item(), psnr(error)))
     return agreements
 
@@ -77,11 +83,11 @@ def require(agreements: Sequence[Agreement], precision: str, what: str) -> None:
     """Raise unless every agreement is within the tolerance of `precision`.
 
     Raises:
-        BackendError: names `what` differs, by how much, and the tolerance.
+        DisagreementError: names `what` differs, by how much, and the tolerance.
     """
     worst = max(agreements, key=lambda a: math.inf if math.isnan(a.max_error) else a.max_error)
     if not worst.max_error <= TOLERANCE[precision]:  # so that a NaN does not pass
-        raise BackendError(
+        raise DisagreementError(
             f"{what} differs from torch by {worst.max_error:.1e} at {worst.width}x{worst.height},"
             f" more than the {TOLERANCE[precision]:.0e} allowed in {precision}",
             hint="use float32, or torch: vsrdb restore --backend torch"

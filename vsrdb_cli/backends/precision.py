@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import os
 import platform
-import tempfile
 
 import torch
 from torch import Tensor
 
 from vsrdb_cli import __version__
 from vsrdb_cli.backends import parity
+from vsrdb_cli.backends.remembered import Remembered
 from vsrdb_cli.errors import BackendError
 from vsrdb_cli.network.fmanet import FMANet
-from vsrdb_cli.own_folders import cache_folder
 
 PRECISIONS = {
     "float32": torch.float32,
@@ -46,7 +43,7 @@ def in_precision(network: FMANet, sha256: str, name: str) -> tuple[FMANet, str]:
     if low is None:
         return network, "float32"
     # Not of a GPU, whose kernels depend on a compiler that may come and go.
-    memory = _Memory(sha256, low) if device.type == "cpu" else None
+    memory = _memory(sha256, low) if device.type == "cpu" else None
     agrees = memory and memory.answer()
     if agrees is False:
         return network, "float32"
@@ -72,47 +69,11 @@ def cpu_computes_bfloat16() -> bool:
     return "AMX" in flags or torch.cpu._is_avx512_bf16_supported()
 
 
-class _Memory:
-    """Whether a precision agreed with float32 for these weights on this machine's CPU.
-
-    A file in the user's cache. One that cannot be read or written is as one that is not there:
-    the question is then answered anew.
-    """
-
-    def __init__(self, sha256: str, precision: str) -> None:
-        machine = f"{platform.node()} {torch.backends.cpu.get_cpu_capability()}"
-        versions = f"torch {torch.__version__} vsrdb {__version__}"
-        cache = cache_folder()
-        self._file = cache and cache / "precision.json"
-        self._key = f"{sha256} {precision} {machine} {versions}"
-
-    def answer(self) -> bool | None:
-        """None where it is not known."""
-        found = self._read().get(self._key)
-        return found if isinstance(found, bool) else None
-
-    def keep(self, agrees: bool) -> None:
-        if self._file is None:
-            return
-        answers = {**self._read(), self._key: agrees}
-        try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                "w", dir=self._file.parent, delete=False, encoding="utf-8"
-            ) as file:
-                json.dump(answers, file, indent=1)
-            os.replace(file.name, self._file)  # noqa: PTH105 - of two names, one is no Path
-        except OSError:
-            return
-
-    def _read(self) -> dict[str, object]:
-        if self._file is None:
-            return {}
-        try:
-            answers = json.loads(self._file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-        return answers if isinstance(answers, dict) else {}
+def _memory(sha256: str, precision: str) -> Remembered:
+    """Whether a precision agreed with float32 for these weights on this machine's CPU."""
+    machine = f"{platform.node()} {torch.backends.cpu.get_cpu_capability()}"
+    versions = f"torch {torch.__version__} vsrdb {__version__}"
+    return Remembered("precision.json", f"{sha256} {precision} {machine} {versions}")
 
 
 def _copy(network: FMANet) -> FMANet:

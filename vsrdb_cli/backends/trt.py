@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from vsrdb_cli.backends import engine_files as engines
-from vsrdb_cli.backends import parity
-from vsrdb_cli.backends.engine_files import Engine
-from vsrdb_cli.backends.exported_files import ExportFiles
+from vsrdb_cli.backends.engine_files import Engine, engine_path, sidecar_path
+from vsrdb_cli.backends.exported_files import GRAPHS, ExportFiles, StaleExportError, read_proven
 from vsrdb_cli.backends.graphs import CENTRE, ENCODED, FEATURES, PICTURE, RESTORED
 from vsrdb_cli.backends.plugin import register_plugin
-from vsrdb_cli.backends.pytorch import TorchRunner
-from vsrdb_cli.backends.runner import Memory, Runner, RunnerInfo
+from vsrdb_cli.backends.proof import Proof
+from vsrdb_cli.backends.runner import Memory, RunnerInfo
 from vsrdb_cli.backends.tensorrt_library import import_library, require_gpu
 from vsrdb_cli.errors import BackendError
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.memory import feature_bytes
-
-if TYPE_CHECKING:
-    from vsrdb_cli.checkpoints.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -42,27 +36,27 @@ class TrtRunner:
     Args:
         engine: a sidecar already found to fit this place.
         files: what it was built of; it lies beside them.
+        config: of the checkpoint.
         device: "cuda" or "cuda:N".
 
     Raises:
-        BackendError: there is no GPU, or TensorRT does not take the engine.
+        StaleExportError: the engine has changed since, or TensorRT does not take it.
+        BackendError: there is no GPU.
     """
 
-    def __init__(self, engine: Engine, files: ExportFiles, device: str) -> None:
+    def __init__(
+        self, engine: Engine, files: ExportFiles, config: FMANetConfig, device: str
+    ) -> None:
         require_gpu(engine.place.flavour)
         self._device = torch.device(device)
-        self._engine, self._files = engine, files
+        self._engine, self._files, self._config = engine, files, config
         trt = import_library(engine.place.flavour)
         if engine.place.flavour == "tensorrt":
             register_plugin(trt)
         self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         with torch.cuda.device(self._device):
             self._runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
-            sidecar = engine.path(files.folder)
-            self._graphs = {
-                name: self._deserialised(engines.engine_path(sidecar, name))
-                for name in engine.engine_sha256
-            }
+            self._graphs = {name: self._deserialised(name) for name in GRAPHS}
             self._contexts = {
                 name: graph.create_execution_context() for name, graph in self._graphs.items()
             }
@@ -78,11 +72,11 @@ class TrtRunner:
 
     @property
     def length(self) -> int:
-        return int(self._engine.config["num_seq"])
+        return self._config.num_seq
 
     @property
     def scale(self) -> int:
-        return int(self._engine.config["scale"])
+        return self._config.scale
 
     def takes(self, height: int, width: int) -> bool:
         """Whether the engine was built for pictures of this size."""
@@ -106,8 +100,7 @@ class TrtRunner:
 
     def memory(self, height: int, width: int) -> Memory:
         # A context is allocated once, for the largest picture of the profile.
-        config = FMANetConfig.from_dict(self._engine.config)
-        held = feature_bytes(config, 4 if self._engine.precision == "float32" else 2)
+        held = feature_bytes(self._config, 4 if self._engine.precision == "float32" else 2)
         contexts = sum(graph.device_memory_size_v2 for graph in self._graphs.values())
         output = 2 * 4 * 3 * self.scale**2
         return Memory(
@@ -139,14 +132,35 @@ class TrtRunner:
             )
         return outputs
 
-    def _deserialised(self, path: Path) -> Any:
-        graph = self._runtime.deserialize_cuda_engine(path.read_bytes())
+    @property
+    def proof(self) -> Proof:
+        """What is to be proven of it: small and of no round number, since the difference does not
+        grow with the picture."""
+        place, low, high = (
+            self._engine.place,
+            self._engine.sizes.smallest,
+            self._engine.sizes.largest,
+        )
+        sizes = {(min(low[0] + n, high[0]), min(low[1] + 2 * n, high[1])) for n in (0, 5, 13)}
+        return Proof(
+            f"the {place.flavour} engine",
+            self._engine.engine_sha256,
+            str(place),
+            self._words,
+            sorted(sizes),
+        )
+
+    @property
+    def _words(self) -> tuple[str, ...]:
+        return self._files.words(self._engine.place.flavour, *self._engine.sizes.options)
+
+    def _deserialised(self, name: str) -> Any:
+        place, sizes = self._engine.place, self._engine.sizes
+        path = engine_path(sidecar_path(self._files, place, sizes), name)
+        data = read_proven(path, self._engine.engine_sha256[name], self._words)
+        graph = self._runtime.deserialize_cuda_engine(data)
         if graph is None:
-            place, sizes = self._engine.place, self._engine.sizes
-            raise BackendError(
-                f"{self._engine.place.flavour} cannot load {path}",
-                hint=f"rebuild it: {self._files.command(place.flavour, *sizes.options)}",
-            )
+            raise StaleExportError(f"{place.flavour} cannot load {path}", self._words)
         return graph
 
     def _require_size(self, height: int, width: int) -> None:
@@ -157,25 +171,6 @@ class TrtRunner:
                 hint=f"work in tiles (--tile {min(sizes.largest)}), or build one for this size: "
                 + self._files.command(self._engine.place.flavour, "--size", f"{width}x{height}"),
             )
-
-
-def proven(engine: Engine, runner: Runner, checkpoint: Checkpoint, folder: Path) -> Engine:
-    """The engine with its measured agreement with torch in float32, measured once where it runs.
-
-    Raises:
-        BackendError: it computes something else; it is not to be used.
-    """
-    if engine.agreement:
-        return engine
-    # Small and of no round number: the difference does not grow with the picture.
-    low, high = engine.sizes.smallest, engine.sizes.largest
-    sizes = {(min(low[0] + n, high[0]), min(low[1] + 2 * n, high[1])) for n in (0, 5, 13)}
-    agreements = parity.compare(TorchRunner(checkpoint, "cpu", "float32"), runner, sorted(sizes))
-    parity.require(agreements, engine.precision, f"the {engine.place.flavour} engine")
-    measured = {f"{a.width}x{a.height}": a.max_error for a in agreements}
-    engine = replace(engine, agreement=measured)
-    engine.save(folder)
-    return engine
 
 
 def _outputs(trt: Any, graph: Any) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 from vsrdb_cli import __version__
 from vsrdb_cli.batch.targets import Item
 from vsrdb_cli.checkpoints.registry import imported_models
-from vsrdb_cli.disks import read_regular
+from vsrdb_cli.documents import read_json
 from vsrdb_cli.files import whole
 from vsrdb_cli.jobs.journal import identity, size_of
 from vsrdb_cli.jobs.typed import fits
@@ -76,8 +76,8 @@ class Finished:
 
     def _read(self) -> dict[str, Any]:
         # Whatever else is in that file: nothing in it is finished.
-        with suppress(OSError, ValueError, KeyError, TypeError, RecursionError):
-            entries = json.loads(read_regular(self._file))["inputs"]
+        with suppress(OSError, ValueError, LookupError, TypeError):
+            entries = read_json(self._file)["inputs"]
             if fits(entries, dict[str, dict[str, Any]]):
                 return {
                     key: entry

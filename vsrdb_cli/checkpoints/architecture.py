@@ -21,6 +21,8 @@ TRAINING_HEADS = (f"{NET_D}f_conv.", f"{NET_D}a_conv.", f"{NET_R}a_conv.")
 
 _RELEASED_FFN_FACTOR = 2.66
 _NAMED_AT_MOST = 3
+# The paper's network has about a thousand.
+MOST_PARAMETERS = 8192
 
 
 def infer_config(shapes: Shapes) -> FMANetConfig:
@@ -36,6 +38,10 @@ def infer_config(shapes: Shapes) -> FMANetConfig:
         CheckpointError: a parameter that tells is missing, or the sizes fit no FMA-Net. That all
             others fit is not looked at here, but by `mismatches`.
     """
+    if len(shapes) > MOST_PARAMETERS:
+        raise CheckpointError(
+            f"it holds {len(shapes)} tensors, more than the {MOST_PARAMETERS} of any FMA-Net"
+        )
     encoder = f"{NET_D}feature_extractor"
     block = f"{NET_D}FRMA_blocks.0"
     attention = f"{block}.multi_attn_block"
@@ -45,7 +51,7 @@ def infer_config(shapes: Shapes) -> FMANetConfig:
     if channels != 3:
         raise CheckpointError(f"it reads pictures with {channels} channels, expected 3")
     try:
-        return FMANetConfig(
+        config = FMANetConfig(
             num_seq=dim // _size(shapes, f"{NET_D}d_conv.0.weight", 1),
             in_channels=channels,
             dim=dim,
@@ -64,6 +70,13 @@ def infer_config(shapes: Shapes) -> FMANetConfig:
         )
     except ValueError as error:
         raise CheckpointError(f"its shapes do not fit FMA-Net: {error}") from error
+    # Names alone could ask for a network that takes hours to lay out.
+    least = max(
+        config.num_RDB * config.num_dense_layer, config.num_FRMA * config.num_transformer_block
+    )
+    if least > len(shapes):
+        raise CheckpointError(f"its names ask for more than {least} tensors, it has {len(shapes)}")
+    return config
 
 
 def mismatches(shapes: Shapes, config: FMANetConfig) -> list[str]:
@@ -86,13 +99,20 @@ def mismatches(shapes: Shapes, config: FMANetConfig) -> list[str]:
 
 @lru_cache(maxsize=8)
 def expected_shapes(config: FMANetConfig) -> Shapes:
-    """Every parameter of the network for inference."""
+    """Every parameter of the network for inference.
+
+    Raises:
+        CheckpointError: no memory could hold them.
+    """
     import torch
 
     from vsrdb_cli.network.fmanet import FMANet
 
-    with torch.device("meta"):  # shapes without memory
-        network = FMANet(config)
+    try:
+        with torch.device("meta"):  # shapes without memory
+            network = FMANet(config)
+    except (RuntimeError, OverflowError) as error:
+        raise CheckpointError("its sizes are beyond any network's") from error
     shapes = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     return MappingProxyType(shapes)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -26,8 +27,10 @@ from vsrdb_cli.checkpoints.registry import (
     known_names,
 )
 from vsrdb_cli.checkpoints.tensor_file import check_target, write_tensors
+from vsrdb_cli.documents import parse_json
 from vsrdb_cli.errors import CheckpointError
 from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.pipes import special_kind
 
 if TYPE_CHECKING:
     import torch
@@ -35,6 +38,8 @@ if TYPE_CHECKING:
 
     from vsrdb_cli.network.fmanet import FMANet
 
+# The paper's network in float32 has 40 MB, and a header of 200 kB.
+SIZE_LIMIT, _LONGEST_HEADER = 1 << 30, 2 << 20
 ARCHITECTURE = "fmanet"
 CHANNEL_ORDER = "rgb"
 IMPORT_HINT = (
@@ -104,6 +109,7 @@ def load_file(path: Path) -> Checkpoint:
     from safetensors import SafetensorError, safe_open
 
     sha256 = _sha256(path)
+    _check_header(path)
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -224,8 +230,36 @@ def _load_bundled(model: BundledModel) -> Checkpoint:
     return replace(load_file(model.path), name=model.name)
 
 
+def _check_header(path: Path) -> None:
+    """Whether the header is one that safetensors may read: what it takes of memory and time is a
+    multiple of it.
+
+    Raises:
+        CheckpointError: it is not.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        # Of no safetensors file at all these are any eight bytes, which is said better elsewhere.
+        if _LONGEST_HEADER < length < path.stat().st_size:
+            raise CheckpointError(
+                f"{path} has a header of {length} bytes, expected at most {_LONGEST_HEADER}",
+                hint=_OTHER_HINT,
+            )
+
+
 def _sha256(path: Path) -> str:
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            kind = special_kind(path) or "no file"
+            raise CheckpointError(
+                f"{path} is {kind}; weights are read from a file", hint="save it as a file first"
+            )
+        if status.st_size > SIZE_LIMIT:
+            raise CheckpointError(
+                f"{path} has {status.st_size >> 20} MiB, expected at most {SIZE_LIMIT >> 20} MiB",
+                hint=_OTHER_HINT,
+            )
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
@@ -274,7 +308,7 @@ def _read_config(
 def _agreed(path: Path, recorded: str, inferred: FMANetConfig) -> FMANetConfig:
     """The recorded configuration, if the shapes do not contradict it."""
     try:
-        config = FMANetConfig.from_dict(json.loads(recorded))
+        config = FMANetConfig.from_dict(parse_json(recorded))
         if config.ffn_hidden == inferred.ffn_hidden:
             # Several factors give one hidden size; the recorded one is as good as the inferred.
             inferred = replace(inferred, ffn_expansion_factor=config.ffn_expansion_factor)

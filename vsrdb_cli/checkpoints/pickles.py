@@ -19,7 +19,10 @@ from vsrdb_cli.checkpoints.architecture import in_short
 from vsrdb_cli.errors import CheckpointError, VsrdbError
 
 # A released file with its optimiser state is about 120 MB; what claims more is no checkpoint.
-SIZE_LIMIT = 1 << 30
+SIZE_LIMIT = 1 << 28
+# Trained weights hardly get smaller by compression; what expands more than this is no checkpoint.
+_EXPANSION = 20
+_MOST_MEMBERS = 10_000
 
 WANTED = "expected model_D_best.pt and model_R_best.pt"
 AGAIN = "download both files again from the FMA-Net authors' page"
@@ -76,7 +79,7 @@ class Pickle:
                 _check_size(self.name, size)
                 return False
             with zipfile.ZipFile(file) as members:
-                _check_size(self.name, sum(member.file_size for member in members.infolist()))
+                _check_members(self.name, members.infolist())
                 # torch.load does not compare checksums: a changed byte would become a weight.
                 damaged = members.testzip()
         if damaged:
@@ -125,6 +128,8 @@ def find_pair(sources: Sequence[Path]) -> list[Pickle]:
 def _pair_in_archive(path: Path) -> list[Pickle]:
     try:
         with zipfile.ZipFile(path) as archive:
+            if len(archive.infolist()) > _MOST_MEMBERS:
+                raise _too_many(str(path), len(archive.infolist()))
             members = {
                 member.filename: member
                 for member in archive.infolist()
@@ -147,7 +152,7 @@ def _pair_in_archive(path: Path) -> list[Pickle]:
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> bytes:
     """A member's bytes; more than it declares are never unpacked."""
-    _check_size(f"{path}/{member.filename}", member.file_size)
+    _check_members(f"{path}/{member.filename}", [member])
     with archive.open(member) as file:
         return file.read()
 
@@ -168,6 +173,26 @@ def _choose_pair(names: Mapping[str, str], where: Path) -> list[str]:
     raise CheckpointError(
         f"{where} holds {len(names)} PyTorch files ({found}); {WANTED}",
         hint="give the two files themselves",
+    )
+
+
+def _check_members(name: str, members: Sequence[zipfile.ZipInfo]) -> None:
+    """Whether members may be unpacked."""
+    if len(members) > _MOST_MEMBERS:
+        raise _too_many(name, len(members))
+    size = sum(member.file_size for member in members)
+    _check_size(name, size)
+    packed = sum(member.compress_size for member in members)
+    if size > (1 << 20) and size > _EXPANSION * packed:
+        raise CheckpointError(
+            f"{name} unpacks to {size >> 20} MiB from {packed >> 10} KiB, as no weights do",
+            hint=AGAIN,
+        )
+
+
+def _too_many(name: str, count: int) -> CheckpointError:
+    return CheckpointError(
+        f"{name} is an archive of {count} files, expected at most {_MOST_MEMBERS}", hint=AGAIN
     )
 
 

@@ -11,9 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from vsrdb_cli.checkpoints.architecture import NET_D, NET_R, in_short, infer_config, mismatches
+from vsrdb_cli.checkpoints.architecture import (
+    MOST_PARAMETERS,
+    NET_D,
+    NET_R,
+    in_short,
+    infer_config,
+    mismatches,
+)
 from vsrdb_cli.checkpoints.checkpoint import Checkpoint, load_file, numbers, save_checkpoint
-from vsrdb_cli.checkpoints.pickles import AGAIN, WANTED, Pickle, find_pair
+from vsrdb_cli.checkpoints.pickles import AGAIN, SIZE_LIMIT, WANTED, Pickle, find_pair
 from vsrdb_cli.checkpoints.tensor_file import check_target
 from vsrdb_cli.errors import CheckpointError, OutputError
 
@@ -149,6 +156,13 @@ def _parameters(pickle: Pickle, state: Any, prefix: str) -> dict[str, Tensor]:
             raise CheckpointError(
                 f"{pickle.name}: {name} claims {tensor.nbytes} bytes and has fewer", hint=AGAIN
             )
+    size = sum(tensor.nbytes for tensor in state.values())  # they may all be the same bytes
+    if len(state) > MOST_PARAMETERS or size > SIZE_LIMIT:
+        raise CheckpointError(
+            f"{pickle.name} holds {len(state)} tensors of {size >> 20} MiB in all, expected at most"
+            f" {MOST_PARAMETERS} of {SIZE_LIMIT >> 20} MiB",
+            hint=AGAIN,
+        )
     # DataParallel puts this before every name.
     wrapped = "module." if state and all(name.startswith("module.") for name in state) else ""
     named = {prefix + name.removeprefix(wrapped): tensor.detach() for name, tensor in state.items()}

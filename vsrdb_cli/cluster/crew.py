@@ -80,6 +80,10 @@ class RayCrew:
         return replace(first.info, device=devices)
 
     @property
+    def notices(self) -> tuple[str, ...]:
+        return ()
+
+    @property
     def nodes(self) -> tuple[NodeShare, ...]:
         return () if self._team is None else self._team.shares
 

@@ -169,8 +169,12 @@ class Distribution:
                 self._listener.on_tile(value)
             case "done":
                 files, lost = value
-                _keep(self._job.path(task.segment), files)
                 member.tasks.remove(task)
+                if any(not _is_plain(name) for name in files):
+                    cause = BackendError("it sent files of names that no segment has")
+                    self._fail(member, task, cause)
+                    return
+                _keep(self._job.path(task.segment), files)
                 member.segments.append(task.segment.index)
                 self._listener.on_done(task.segment, lost)
 
@@ -237,6 +241,11 @@ class Distribution:
         for member in list(self._team.members):
             if member.tasks and now - member.heard > self._team.silence:
                 self._bury(member, TimeoutError(f"silent for {self._team.silence:.0f} s"))
+
+
+def _is_plain(name: str) -> bool:
+    """Whether a file of that name lies in the folder it is written to; "" is a file itself."""
+    return not name or (name == Path(name).name and "\0" not in name and name != "..")
 
 
 def _keep(path: Path, files: Files) -> None:

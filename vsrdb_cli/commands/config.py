@@ -12,6 +12,8 @@ import click
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.pipes import read_text
 
+_LIMIT = 1 << 20
+
 
 def read_config(
     context: click.Context, parameter: click.Parameter, path: Path | None
@@ -24,10 +26,12 @@ def read_config(
     if path is None:
         return None
     try:
-        values = tomllib.loads(read_text(path, "utf-8-sig"))  # as Notepad writes it, too
+        # As Notepad writes it, too.
+        values = tomllib.loads(read_text(path, "utf-8-sig", _LIMIT))
     except OSError as error:
         raise OptionError(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    # Of the parser also RecursionError, and plain ValueErrors for numbers and dates without end.
+    except (ValueError, RecursionError) as error:
         raise OptionError(
             f"{path} is no TOML: {error}", hint='write one option a line, as: codec = "hevc"'
         ) from error

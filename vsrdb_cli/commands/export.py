@@ -113,26 +113,29 @@ def _engine(checkpoint: Checkpoint, files: ExportFiles, place: Place, sizes: Siz
     """Build an engine; its files with their sizes, and its agreement with torch."""
     import torch
 
+    from vsrdb_cli.backends.engine_files import engine_paths
     from vsrdb_cli.export.to_tensorrt import build_engine
     from vsrdb_cli.files import remove
 
     engine = build_engine(files, checkpoint.config, place, sizes, on_step=console.say)
-    _, *graphs = engine.paths(files.folder)
+    paths = engine_paths(files, place, sizes)
+    _, *graphs = paths
     done = [_file(path) for path in graphs]
     if not torch.cuda.is_available():
         return [*done, "the engine is compared with torch where it first runs"]
-    from vsrdb_cli.backends.trt import TrtRunner, proven
+    from vsrdb_cli.backends.trt import TrtRunner
 
     console.say("comparing the engine with torch")
     try:
-        runner = TrtRunner(engine, files, "cuda")
-        measured = proven(engine, runner, checkpoint, files.folder).agreement
+        runner = TrtRunner(engine, files, checkpoint.config, "cuda")
+        measured = runner.proof.measure(runner, checkpoint)
     except BackendError:
-        for path in engine.paths(files.folder):
+        for path in paths:
             remove(path)
         raise
-    where = ", ".join(measured)
-    return [*done, f"the engine within {max(measured.values()):.1e} of torch float32 at {where}"]
+    where = ", ".join(f"{a.width}x{a.height}" for a in measured)
+    worst = max(a.max_error for a in measured)
+    return [*done, f"the engine within {worst:.1e} of torch float32 at {where}"]
 
 
 def _file(path: Path) -> str:

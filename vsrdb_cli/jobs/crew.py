@@ -31,6 +31,10 @@ class Crew(Protocol):
     def nodes(self) -> tuple[NodeShare, ...]:
         """What each node of a cluster has done of the video; none where all is done here."""
 
+    @property
+    def notices(self) -> Sequence[str]:
+        """What had to be done so that the network runs, one line each."""
+
     def prepare(self, options: RestoreOptions, size: tuple[int, int], bit_depth: int) -> int | None:
         """Have the network there for a video; the side of tiles that fits into memory everywhere.
 
@@ -75,6 +79,7 @@ class Alone:
         self._runner = runner
         self._engine: Runner | None = None
         self.nodes: tuple[NodeShare, ...] = ()
+        self.notices: list[str] = []
 
     @property
     def info(self) -> RunnerInfo:
@@ -117,6 +122,7 @@ class Alone:
             device=options.device,
             precision=options.precision,
             size=size,
+            on_notice=self.notices.append,
         )
 
     def restore(

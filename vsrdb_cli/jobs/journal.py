@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from vsrdb_cli.backends.runner import RunnerInfo
-from vsrdb_cli.disks import read_regular
+from vsrdb_cli.documents import read_json
 from vsrdb_cli.errors import OutputError, VideoError
 from vsrdb_cli.files import remove, whole
 from vsrdb_cli.jobs.division import Division
@@ -258,13 +258,13 @@ class Journal:
 
     def _read(self) -> None:
         try:
-            values = json.loads(read_regular(self._file))
+            values = read_json(self._file)
             if isinstance(values, dict) and values.get("format") != _FORMAT:
                 raise ValueError(f"format {values.get('format')!r:.20}, expected {_FORMAT}")
             self._record = _checked(made_of(_Record, values))
         except FileNotFoundError:
             return
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             raise OutputError(
                 f"{self._file} is not a journal of this version: {error}",
                 hint="add --restart to start over",

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from vsrdb_cli.backends import load_runner
+from vsrdb_cli.backends import OnNotice, load_runner
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.jobs.division import Segment
@@ -44,7 +44,7 @@ def serve(connection: Connection, settings: Settings) -> None:
         connection.send((kind, value))
 
     try:
-        runner = _load(settings)
+        runner = _load(settings, partial(say, "notice"))
         say("answer", runner.info)
         while True:
             match connection.recv():
@@ -63,7 +63,7 @@ def serve(connection: Connection, settings: Settings) -> None:
         say("broke", f"{type(error).__name__}: {error}")
 
 
-def _load(settings: Settings) -> Runner:
+def _load(settings: Settings, on_notice: OnNotice) -> Runner:
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     return load_runner(
@@ -71,6 +71,7 @@ def _load(settings: Settings) -> Runner:
         backend=settings.backend,
         device=settings.device,
         precision=settings.precision,
+        on_notice=on_notice,
     )
 
 

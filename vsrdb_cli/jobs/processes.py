@@ -40,6 +40,7 @@ class _Worker:
     info: RunnerInfo | None = None
     segments: list[Segment] = field(default_factory=list)
     waiting: bool = False
+    notices: list[str] = field(default_factory=list)
 
     def answer(self) -> Any:
         """What it has been asked for.
@@ -51,6 +52,8 @@ class _Worker:
             match self.hear():
                 case ("answer", value):
                     return value
+                case ("notice", line):
+                    self.notices.append(line)
                 case ("failed", error):
                     raise error
                 case ("broke", reason):
@@ -125,6 +128,10 @@ class Processes:
         """What runs; its device names those of all workers."""
         infos = [worker.info for worker in self._workers if worker.info is not None]
         return replace(infos[0], device=",".join(info.device for info in infos))
+
+    @property
+    def notices(self) -> list[str]:
+        return [line for worker in self._workers for line in worker.notices]
 
     @property
     def process_ids(self) -> tuple[int, ...]:

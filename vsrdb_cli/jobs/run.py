@@ -176,6 +176,8 @@ class _Run:
         info = self.reader.info
         self.record.say_loading()
         tile = self.crew.prepare(self.options, (info.height, info.width), output.bit_depth)
+        for notice in self.crew.notices:
+            self.record.say(notice)
         self.record.detail(f"encoder: {output.description}")
         tiles = "whole pictures" if tile is None else f"tiles of {tile} pixels"
         self.record.detail(f"network: {self.crew.info}, {tiles}")

@@ -16,6 +16,7 @@ from vsrdb_cli.video.codecs import ENCODERS, NVENC, Encoder
 from vsrdb_cli.video.colour import bit_depth, code_depth
 from vsrdb_cli.video.container import reason
 from vsrdb_cli.video.containers import CONTAINERS, suffixes_for
+from vsrdb_cli.video.encoder_files import check_no_files
 
 if TYPE_CHECKING:
     from vsrdb_cli.video.hdr import Light
@@ -60,6 +61,7 @@ def choose(
         OptionError: options that do not fit each other or the container.
         OutputError: the picture is larger or smaller than the encoder takes.
     """
+    check_no_files(options.extra)
     codec = options.codec or _usual_codec(suffix, info)
     encoder = ENCODERS[codec]
     if codec not in CONTAINERS[suffix].video:
