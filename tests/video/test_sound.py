@@ -93,6 +93,28 @@ def test_aac_that_turns_mono_is_encoded_anew_since_a_copy_says_stereo(tmp_path, 
     assert found[-3:] == pytest.approx([2.5, 3, 3.5], abs=0.06)  # the recordings overlap by 0.04 s
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_where_recordings_overlap_less_sound_is_no_lack(tmp_path, suffix):
+    parts = [
+        clicks.make(tmp_path / f"{n}.ts", "-c:a", "aac", "-ar", 44100 + 3900 * (n % 2),
+                    "-output_ts_offset", n, video="mpeg2video", seconds=1)
+        for n in range(6)
+    ]  # fmt: skip
+    source = tmp_path / "in.ts"
+    source.write_bytes(b"".join(part.read_bytes() for part in parts))
+    out, _ = restored(source, tmp_path / f"out{suffix}")
+    assert clicks.length(out) == pytest.approx(6, abs=0.1)
+
+
+def test_sound_with_more_samples_than_its_times_have_room_for_is_no_lack(tmp_path):
+    sound = clicks.make(tmp_path / "sound.mkv", "-c:a", "aac", seconds=5)
+    source = tmp_path / "in.mkv"
+    clicks.ffmpeg("-i", sound, "-itsscale", 0.97, "-i", sound, "-map", "0:v", "-map", "1:a",
+                  "-c", "copy", source)  # fmt: skip
+    out, _ = restored(source, tmp_path / "out.webm")
+    assert clicks.length(out) == pytest.approx(4.85, abs=0.1)
+
+
 @BOTH
 def test_sound_that_says_itself_how_many_channels_it_has_is_copied(tmp_path, suffix):
     parts = [

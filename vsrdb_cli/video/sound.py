@@ -60,6 +60,7 @@ class Loudness:
         self.overlap_seconds = Fraction(0)
         self.sounding_seconds = Fraction(0)
         self.shapes: set[tuple[int, int]] = set()
+        self._due: Fraction | None = None  # when the next sample is, if there is no gap
         self._offset: NDArray[np.float32] | None = None  # of each channel, (channels, 1)
 
     def add(self, samples: NDArray[Any], rate: int, begin_seconds: Fraction) -> None:
@@ -81,8 +82,10 @@ class Loudness:
         place = int(bins[0]) - self._first
         self._energy[place : place + len(sums)] += sums
         end = begin_seconds + Fraction(count, rate)
-        if self.end_seconds is not None and self.end_seconds - begin_seconds > ROUNDING_SECONDS:
-            self.overlap_seconds += self.end_seconds - begin_seconds
+        if self._due is None or abs(self._due - begin_seconds) > ROUNDING_SECONDS:
+            self.overlap_seconds += max((self._due or begin_seconds) - begin_seconds, Fraction(0))
+            self._due = begin_seconds
+        self._due += Fraction(count, rate)
         if self.begin_seconds is None or begin_seconds < self.begin_seconds:
             self.begin_seconds = begin_seconds
         self.end_seconds = end if self.end_seconds is None else max(end, self.end_seconds)
@@ -243,7 +246,7 @@ def difference(  # noqa: PLR0911  one answer for each way to differ
     if overlap > slack:
         return f"plays {_words(overlap)} too long"
     hidden = begin - source.begin_seconds + source.end_seconds - end
-    lack = source.sounding_seconds - hidden - output.sounding_seconds
+    lack = source.sounding_seconds - hidden - output.sounding_seconds + overlap
     if lack > slack:
         return f"lacks {_words(lack)}"
     return _difference_in_places(
