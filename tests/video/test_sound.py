@@ -245,3 +245,12 @@ def test_a_steady_offset_is_no_sound():
     without = Loudness()
     without.add(wave - np.float32(0.05), 8000, Fraction(0))
     assert difference(with_offset, without, None, None) is None
+
+
+def test_a_sample_that_is_no_number_hides_nothing_else():
+    source, output = track((0, 1), (3, 4)), track((0, 1), (3, 4))
+    for loudness, last in ((source, 0.5), (output, 0)):
+        wave = last * np.sin(np.arange(8000, dtype=np.float32))
+        wave[0] = np.nan
+        loudness.add(wave[None], 8000, Fraction(4))
+    assert difference(source, output, None, None) == "has 0.970 s missing, the first at 4.030 s"

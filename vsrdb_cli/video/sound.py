@@ -131,6 +131,8 @@ def _unit(samples: NDArray[Any]) -> NDArray[np.float32]:
         unit /= 128
     elif samples.dtype.kind == "i":
         unit /= -float(np.iinfo(samples.dtype).min)
+    else:  # which may be no number, or any
+        unit = np.nan_to_num(unit, nan=0.0).clip(-1, 1)
     return unit
 
 
