@@ -93,6 +93,28 @@ def test_aac_that_turns_mono_is_encoded_anew_since_a_copy_says_stereo(tmp_path, 
     assert found[-3:] == pytest.approx([2.5, 3, 3.5], abs=0.06)  # the recordings overlap by 0.04 s
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_where_recordings_overlap_less_sound_is_no_lack(tmp_path, suffix):
+    parts = [
+        clicks.make(tmp_path / f"{n}.ts", "-c:a", "aac", "-ar", 44100 + 3900 * (n % 2),
+                    "-output_ts_offset", n, video="mpeg2video", seconds=1)
+        for n in range(6)
+    ]  # fmt: skip
+    source = tmp_path / "in.ts"
+    source.write_bytes(b"".join(part.read_bytes() for part in parts))
+    out, _ = restored(source, tmp_path / f"out{suffix}")
+    assert clicks.length(out) == pytest.approx(6, abs=0.1)
+
+
+def test_sound_with_more_samples_than_its_times_have_room_for_is_no_lack(tmp_path):
+    sound = clicks.make(tmp_path / "sound.mkv", "-c:a", "aac", seconds=5)
+    source = tmp_path / "in.mkv"
+    clicks.ffmpeg("-i", sound, "-itsscale", 0.97, "-i", sound, "-map", "0:v", "-map", "1:a",
+                  "-c", "copy", source)  # fmt: skip
+    out, _ = restored(source, tmp_path / "out.webm")
+    assert clicks.length(out) == pytest.approx(4.85, abs=0.1)
+
+
 @BOTH
 def test_sound_that_says_itself_how_many_channels_it_has_is_copied(tmp_path, suffix):
     parts = [
@@ -138,6 +160,59 @@ def test_sound_encoded_anew_is_cut_to_the_sample(tmp_path, suffix):
     assert clicks.length(out) == pytest.approx(2, abs=0.06)
 
 
+@pytest.mark.parametrize("codec, kind, suffix, became", [
+    ("aac", ".mp4", ".mp4", "aac"),
+    ("aac", ".mp4", ".webm", "opus"),
+    ("flac", ".mkv", ".mov", "aac"),
+])  # fmt: skip
+def test_eight_channels_are_heard_and_written(tmp_path, codec, kind, suffix, became):
+    source = clicks.make(tmp_path / f"in{kind}", "-af", "aformat=cl=7.1", "-c:a", codec)
+    out, _ = restored(source, tmp_path / f"out{suffix}")
+    assert codecs(out) == [became]
+    with av.open(str(out)) as container:
+        assert container.streams.audio[0].codec_context.layout.name == "7.1"
+
+
+@pytest.mark.parametrize("suffix", [".mov", ".webm"])
+def test_channels_in_an_order_of_their_own_are_heard(tmp_path, suffix):
+    source = clicks.make(
+        tmp_path / "in.mov", "-af", "aformat=cl=6.1", "-c:a", "pcm_s24le", video="mjpeg"
+    )
+    out, _ = restored(source, tmp_path / f"out{suffix}")
+    clicks.ffmpeg("-i", out, "-ac", 1, tmp_path / "heard.wav")  # PyAV crashes here
+    assert clicks.length(tmp_path / "heard.wav") == pytest.approx(2, abs=0.05)
+
+
+@pytest.mark.parametrize("layout, suffix, became", [
+    ("quad", ".mov", "5.0"),  # beside a silent one
+    ("2.1", ".webm", "5.1"),
+    ("5.1(side)", ".mov", "5.1"),
+])  # fmt: skip
+def test_no_channel_is_mixed_with_another_while_there_is_a_place_for_each(
+    tmp_path, layout, suffix, became
+):
+    source = clicks.make(tmp_path / "in.mkv", "-af", f"aformat=cl={layout}", "-c:a", "flac")
+    out, (notice,) = restored(source, tmp_path / f"out{suffix}")
+    with av.open(str(out)) as container:
+        assert container.streams.audio[0].codec_context.layout.name == became
+    assert "mixed" not in notice
+
+
+@pytest.mark.parametrize("channels, words", [
+    (16, "is encoded anew as aac: .mp4 files do not hold it; a .mkv output keeps it; its channels"
+         " (16 channels) are mixed to 7.1"),
+    (9, "is dropped: nothing here encodes 9 channels"),
+])  # fmt: skip
+def test_more_channels_than_can_be_encoded_are_told_of(tmp_path, channels, words):
+    clicks.ffmpeg(
+        "-f", "lavfi", "-i", "testsrc=s=64x48:r=25:d=1",
+        "-f", "s16le", "-ac", channels, "-t", 1, "-i", "/dev/urandom",
+        "-c:v", "mpeg4", "-c:a", "pcm_s16le", tmp_path / "in.mkv",
+    )  # fmt: skip
+    _, (notice,) = restored(tmp_path / "in.mkv", tmp_path / "out.mp4")
+    assert words in notice
+
+
 def track(*sounding, rate=8000, gap_from=None):
     """A track that is loud in the given stretches, (begin, end) in seconds."""
     loudness = Loudness()
@@ -159,3 +234,23 @@ def track(*sounding, rate=8000, gap_from=None):
 ])  # fmt: skip
 def test_two_tracks_are_told_apart_by_where_they_sound(output, words):
     assert difference(track((0, 1), (3, 4)), output, None, None) == words
+
+
+def test_a_steady_offset_is_no_sound():
+    with_offset = Loudness()
+    wave = np.full((1, 8000), 0.05, np.float32)
+    wave[:, 4000:] += 0.1 * np.sin(np.arange(4000, dtype=np.float32))
+    with_offset.add(wave[:, :2000], 8000, Fraction(0))
+    with_offset.add(wave[:, 2000:], 8000, Fraction(1, 4))
+    without = Loudness()
+    without.add(wave - np.float32(0.05), 8000, Fraction(0))
+    assert difference(with_offset, without, None, None) is None
+
+
+def test_a_sample_that_is_no_number_hides_nothing_else():
+    source, output = track((0, 1), (3, 4)), track((0, 1), (3, 4))
+    for loudness, last in ((source, 0.5), (output, 0)):
+        wave = last * np.sin(np.arange(8000, dtype=np.float32))
+        wave[0] = np.nan
+        loudness.add(wave[None], 8000, Fraction(4))
+    assert difference(source, output, None, None) == "has 0.970 s missing, the first at 4.030 s"

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vsrdb_cli.video.container import Demuxer
 
 if TYPE_CHECKING:
+    from av.audio.codeccontext import AudioCodecContext
     from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import InputContainer
@@ -33,6 +34,9 @@ SILENT = 45
 _FLOOR = 1e-9  # mean square
 _SILENCE = -90.0  # the same in decibels
 _SPARE = 6000
+# How soon a steady offset of all samples, which some encoders leave out, is taken for none.
+_OFFSET_SECONDS = Fraction(1, 20)
+_KINDS = {"u8": np.uint8, "s16": np.int16, "s32": np.int32, "flt": np.float32, "dbl": np.float64}
 
 Levels = NDArray[np.float64]
 
@@ -56,6 +60,8 @@ class Loudness:
         self.overlap_seconds = Fraction(0)
         self.sounding_seconds = Fraction(0)
         self.shapes: set[tuple[int, int]] = set()
+        self._due: Fraction | None = None  # when the next sample is, if there is no gap
+        self._offset: NDArray[np.float32] | None = None  # of each channel, (channels, 1)
 
     def add(self, samples: NDArray[Any], rate: int, begin_seconds: Fraction) -> None:
         """Take more samples.
@@ -68,7 +74,7 @@ class Loudness:
         count = samples.shape[1]
         if not count:
             return
-        squares = (_unit(samples) ** 2).mean(0)
+        squares = (self._without_offset(_unit(samples), rate) ** 2).mean(0)
         first = int(begin_seconds * rate)
         bins = (first + np.arange(count)) * BINS_A_SECOND // rate
         sums = np.bincount(bins - bins[0], squares) * (BINS_A_SECOND / rate)
@@ -76,13 +82,23 @@ class Loudness:
         place = int(bins[0]) - self._first
         self._energy[place : place + len(sums)] += sums
         end = begin_seconds + Fraction(count, rate)
-        if self.end_seconds is not None and self.end_seconds - begin_seconds > ROUNDING_SECONDS:
-            self.overlap_seconds += self.end_seconds - begin_seconds
+        if self._due is None or abs(self._due - begin_seconds) > ROUNDING_SECONDS:
+            self.overlap_seconds += max((self._due or begin_seconds) - begin_seconds, Fraction(0))
+            self._due = begin_seconds
+        self._due += Fraction(count, rate)
         if self.begin_seconds is None or begin_seconds < self.begin_seconds:
             self.begin_seconds = begin_seconds
         self.end_seconds = end if self.end_seconds is None else max(end, self.end_seconds)
         self.sounding_seconds += Fraction(count, rate)
         self.shapes.add((rate, samples.shape[0]))
+
+    def _without_offset(self, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
+        mean = samples.mean(1, keepdims=True)
+        if self._offset is None or len(self._offset) != len(mean):
+            self._offset = mean
+        share = min(1.0, float(samples.shape[1] / rate / _OFFSET_SECONDS))
+        self._offset = self._offset + share * (mean - self._offset)
+        return samples - self._offset
 
     def _reach(self, first: int, last: int) -> None:
         if not len(self._energy):
@@ -115,15 +131,20 @@ def _unit(samples: NDArray[Any]) -> NDArray[np.float32]:
         unit /= 128
     elif samples.dtype.kind == "i":
         unit /= -float(np.iinfo(samples.dtype).min)
+    else:  # which may be no number, or any
+        unit = np.nan_to_num(unit, nan=0.0).clip(-1, 1)
     return unit
 
 
 def samples_of(frame: AudioFrame) -> NDArray[Any]:
     """The samples of a decoded frame, (channels, count)."""
-    samples: NDArray[Any] = frame.to_ndarray()
+    channels = frame.layout.nb_channels
     if frame.format.is_packed:
-        samples = samples.reshape(-1, frame.layout.nb_channels).T
-    return samples
+        return frame.to_ndarray().reshape(-1, channels).T
+    kind = _KINDS[frame.format.name.rstrip("p")]
+    # PyAV counts one plane too many where there are eight, and reads what is not there.
+    planes: Any = frame.planes[:channels]
+    return np.stack([np.frombuffer(plane, kind, frame.samples) for plane in planes])
 
 
 class SoundDecoder:
@@ -135,10 +156,14 @@ class SoundDecoder:
 
     def __init__(self) -> None:
         self._due: Fraction | None = None
+        self._begun = False
         self.failed = 0
 
     def __call__(self, packet: Packet[Any]) -> Iterator[tuple[AudioFrame, Fraction]]:
         """The frames of a packet, an empty one at the end, and when they begin, in seconds."""
+        if not self._begun:
+            self._begun = True
+            _own_layout(packet.stream.codec_context)
         if self._due is None and packet.pts is not None:
             self._due = packet.pts * packet.time_base
         try:
@@ -152,6 +177,16 @@ class SoundDecoder:
                 begin = frame.pts * frame.time_base
             self._due = begin + Fraction(frame.samples, frame.sample_rate)
             yield frame, begin
+
+
+def _own_layout(context: AudioCodecContext) -> None:
+    """Forget places of channels that are listed one by one: PyAV frees the list with each frame.
+
+    So MOV has it where they stand in an order of their own.
+    """
+    layout = context.layout
+    if "(" in layout.name and not context.is_open:
+        context.layout = f"{layout.nb_channels} channels"
 
 
 def flushing(stream: AudioStream) -> Packet[Any]:
@@ -213,7 +248,7 @@ def difference(  # noqa: PLR0911  one answer for each way to differ
     if overlap > slack:
         return f"plays {_words(overlap)} too long"
     hidden = begin - source.begin_seconds + source.end_seconds - end
-    lack = source.sounding_seconds - hidden - output.sounding_seconds
+    lack = source.sounding_seconds - hidden - output.sounding_seconds + overlap
     if lack > slack:
         return f"lacks {_words(lack)}"
     return _difference_in_places(

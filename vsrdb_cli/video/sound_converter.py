@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 BITS_A_CHANNEL = {"aac": 128_000, "libopus": 112_000}
 # Times that are off by less are a container's rounding, not a gap.
 JITTER_SECONDS = Fraction(40, 1000)
-_USUAL_LAYOUTS = ("mono", "stereo", "3.0", "4.0", "5.0", "5.1", "6.1", "7.1")
+_DTYPES: dict[str, Any] = {"s16": np.int16, "s32": np.int32, "flt": np.float32}
+_USUAL_LAYOUTS = ("mono", "stereo", "3.0", "4.0", "quad", "5.0", "5.1", "6.1", "7.1")
+# Places that stand for others where a layout has not those: resampling moves channels there whole.
+_LIKE = {"SL": "BL", "SR": "BR", "DL": "FL", "DR": "FR"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,11 @@ class SoundTarget:
     sample_format: str
 
     @property
+    def packed_format(self) -> str:
+        """The same, channel beside channel: PyAV makes no frames of eight planes."""
+        return self.sample_format.rstrip("p")
+
+    @property
     def codec(self) -> str:
         """FFmpeg's name of the codec."""
         return str(av.Codec(self.encoder, "w").canonical_name)
@@ -61,6 +69,8 @@ class SoundTarget:
 def target_of(encoder: str, rate: int, layout: str, sample_format: str) -> SoundTarget | None:
     """The nearest to a decoded track that an encoder takes, tried; None if there is nothing near.
 
+    Without a place for each channel, they are mixed to as many as there can be.
+
     Args:
         rate, layout, sample_format: of the decoded track; the most of each, where they change.
     """
@@ -72,8 +82,9 @@ def target_of(encoder: str, rate: int, layout: str, sample_format: str) -> Sound
     wanted = ("s32", "s32p", "flt", "fltp") if deep else ("s16", "s16p", "flt", "fltp")
     fitting = next((f for f in wanted if f in formats), formats[0])
     channels = av.AudioLayout(layout).nb_channels
-    usual = _USUAL_LAYOUTS[min(channels, len(_USUAL_LAYOUTS)) - 1]
-    for tried in dict.fromkeys((layout, usual, "stereo")):
+    fewer = (name for name in _USUAL_LAYOUTS[::-1] if av.AudioLayout(name).nb_channels <= channels)
+    wider = (name for name in _USUAL_LAYOUTS if holds(name, layout))
+    for tried in (layout, *wider, *fewer):
         target = SoundTarget(encoder, rate, tried, fitting)
         context = av.CodecContext.create(encoder, "w")
         try:
@@ -84,6 +95,28 @@ def target_of(encoder: str, rate: int, layout: str, sample_format: str) -> Sound
             continue
         return target
     return None
+
+
+def can_be_mixed(layout: str) -> bool:
+    """Whether it is known where its channels belong, or usual for so many."""
+    places = _places(layout)
+    try:
+        return "NONE" not in places or bool(av.AudioLayout(f"{len(places)}c"))
+    except ValueError:
+        return False
+
+
+def holds(wider: str, layout: str) -> bool:
+    """Whether each channel of a layout has a place of its own in another one."""
+    places, taken = _places(wider), _places(layout)
+    if "NONE" in taken:  # nobody knows which is which
+        return len(places) == len(taken)
+    return set(taken) <= set(places)
+
+
+def _places(layout: str) -> list[str]:
+    names = [channel.name for channel in av.AudioLayout(layout).channels]
+    return [name if _LIKE.get(name, name) in names else _LIKE.get(name, name) for name in names]
 
 
 class SoundConverter:
@@ -160,7 +193,7 @@ class SoundConverter:
             yield from self._drain()
             self._shape, self._run_begin, self._run_samples = shape, begin, 0
             target = self._target
-            self._resampler = AudioResampler(target.sample_format, target.layout, target.rate)
+            self._resampler = AudioResampler(target.packed_format, target.layout, target.rate)
             place = round(begin * target.rate)
             if self._written is None:
                 self._written = place
@@ -194,7 +227,7 @@ class SoundConverter:
         """Silence up to a place."""
         assert self._written is not None
         channels = av.AudioLayout(self._target.layout).nb_channels
-        kind = _dtype(self._target.sample_format)
+        kind = _DTYPES[self._target.packed_format]
         while self._written < place:
             count = min(place - self._written, self._target.rate)
             self._skip = 0
@@ -212,14 +245,8 @@ class SoundConverter:
         place, self._written = self._written + first, self._written + count
         if first >= last:
             return
-        samples = np.ascontiguousarray(samples[:, first:last])
-        if av.AudioFormat(self._target.sample_format).is_packed:
-            samples = np.ascontiguousarray(samples.T).reshape(1, -1)
-        frame = av.AudioFrame.from_ndarray(samples, self._target.sample_format, self._target.layout)
+        packed = np.ascontiguousarray(samples[:, first:last].T).reshape(1, -1)
+        frame = av.AudioFrame.from_ndarray(packed, self._target.packed_format, self._target.layout)
         frame.sample_rate = rate
         frame.pts, frame.time_base = place, Fraction(1, rate)
         yield from self.stream.encode(frame)
-
-
-def _dtype(sample_format: str) -> Any:
-    return {"s16": np.int16, "s32": np.int32, "flt": np.float32}[sample_format.rstrip("p")]

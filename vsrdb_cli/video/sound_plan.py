@@ -16,7 +16,7 @@ from vsrdb_cli.video.container import Demuxer, open_input
 from vsrdb_cli.video.containers import CONTAINERS, Container
 from vsrdb_cli.video.info import StreamInfo, VideoInfo
 from vsrdb_cli.video.sound import SoundDecoder, difference, hear
-from vsrdb_cli.video.sound_converter import SoundTarget, target_of
+from vsrdb_cli.video.sound_converter import SoundTarget, can_be_mixed, holds, target_of
 from vsrdb_cli.video.stream_plan import Fate, StreamPlan
 from vsrdb_cli.video.streams import SideStreams
 from vsrdb_cli.words import count
@@ -72,6 +72,11 @@ class Heard:
         self._sounded = True
 
     @property
+    def layout(self) -> str:
+        """FFmpeg's name of its channels, where they are most."""
+        return max((layout for _, layout, _ in self.shapes), key=_channels)
+
+    @property
     def failed(self) -> int:
         """Packets that could not be decoded."""
         return self._decode.failed
@@ -114,18 +119,18 @@ def listen(info: VideoInfo) -> Mapping[int, Heard]:
 
 
 def target_for(stream: StreamInfo, heard: Heard, container: Container) -> SoundTarget | None:
-    """What a track is encoded as; None if none of it could be decoded."""
+    """What a track is encoded as; None if none of it could be decoded, or mixed to fewer."""
     if not heard.shapes:
         return None
     rate = max(rate for rate, _, _ in heard.shapes)
-    layout = max((layout for _, layout, _ in heard.shapes), key=_channels)
+    layout = heard.layout
     deepest = max((kind for _, _, kind in heard.shapes), key=lambda kind: av.AudioFormat(kind).bits)
     encoders = (container.lossless, container.lossy)
     for encoder in encoders if _is_lossless(stream.codec) else encoders[1:]:
         target = target_of(encoder, rate, layout, deepest)
-        if target is not None and _channels(target.layout) >= min(_channels(layout), 8):
+        if target is not None and holds(target.layout, layout):
             return target
-    return target_of(container.lossy, rate, "stereo", deepest)
+    return target if can_be_mixed(layout) else None
 
 
 def _is_lossless(codec: str) -> bool:

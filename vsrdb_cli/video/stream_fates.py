@@ -14,6 +14,7 @@ from vsrdb_cli.video.container import open_input
 from vsrdb_cli.video.containers import CONTAINERS, WIDE, Container
 from vsrdb_cli.video.info import CHAPTER_PICTURES, StreamInfo, VideoInfo
 from vsrdb_cli.video.metadata import held_language
+from vsrdb_cli.video.sound_converter import holds
 from vsrdb_cli.video.sound_plan import Heard, differences, listen, target_for
 from vsrdb_cli.video.stream_plan import COVERS, Fate, StreamPlan
 
@@ -94,10 +95,13 @@ def _converted(stream: StreamInfo, suffix: str, heard: Heard, reason: str) -> St
     """The plan of sound that cannot be copied, or whose copy would not sound the same."""
     target = target_for(stream, heard, CONTAINERS[suffix])
     if target is None:
-        return StreamPlan(
-            stream, Fate.DROP, f"{stream} is dropped: it cannot be decoded here, and {reason}"
+        why = (
+            f"nothing here encodes {heard.layout}" if heard.shapes else "it cannot be decoded here"
         )
+        return StreamPlan(stream, Fate.DROP, f"{stream} is dropped: {why}, and {reason}")
     notice = f"{stream} is encoded anew as {target.codec}: {reason}"
+    if not holds(target.layout, heard.layout):
+        notice += f"; its channels ({heard.layout}) are mixed to {target.layout}"
     return StreamPlan(stream, Fate.CONVERT, notice, target)
 
 
