@@ -507,3 +507,12 @@ def test_what_a_program_says_of_itself_in_a_jpeg_is_no_metadata(comment, tmp_pat
     source.write_bytes(encoded(IMAGE, "JPEG", comment=comment))
     with open_source(source) as opened:
         assert not opened.info.picture_metadata
+
+
+def test_the_still_of_an_animated_avif_is_its_first_frame_and_no_loss(tmp_path):
+    source = tmp_path / "in.avif"
+    first, *others = animation()
+    first.save(source, save_all=True, append_images=others)
+    report = restore_nearest(source, tmp_path / "out.mp4")
+    assert report.frames == len([first, *others])
+    assert not any("dropped" in notice for notice in report.notices)
