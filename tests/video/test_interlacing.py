@@ -248,3 +248,41 @@ def test_fields_have_the_rate_of_their_frames_in_any_container(tmp_path, suffix)
         assert reader.info.rate == 25
         times = [frame.pts * reader.info.time_base for frame in reader.frames()]
     assert times == [Fraction(number, 25) for number in range(15)]
+
+
+def by_ffmpeg(path, *arguments):
+    command = ["ffmpeg", "-v", "error", "-nostdin", "-f", "lavfi", *arguments, str(path)]
+    subprocess.run(command, check=True)
+    return path
+
+
+def deinterlaced(path):
+    with open_source(path) as source:
+        for _ in source.frames():
+            pass
+        return source.report.deinterlaced
+
+
+def test_text_that_scrolls_is_progressive(tmp_path):
+    text = "drawtext=text='over EEEE ==== HHHH':fontcolor=white:fontsize=14:y=h-40*t:x=5"
+    more = "drawtext=text='amet == EE ZZ':fontcolor=white:fontsize=10:y=h-40*t+20:x=w-90*t"
+    graph = f"color=black:s=320x240:r=25:d=3,{text},{more}"
+    source = by_ffmpeg(tmp_path / "in.mp4", "-i", graph, "-pix_fmt", "yuv420p")
+    assert not look(source).found
+    assert deinterlaced(source) == 0
+
+
+def test_patterns_of_progressive_video_that_says_it_is_interlaced_stay_as_they_are(tmp_path):
+    graph = "testsrc2=s=320x240:r=25:d=2"
+    source = by_ffmpeg(
+        tmp_path / "in.vob", "-i", graph, "-c:v", "mpeg2video", "-flags", "+ildct+ilme"
+    )
+    assert look(source).flagged
+    assert deinterlaced(source) == 0
+
+
+def test_of_film_and_video_only_the_video_is_deinterlaced(tmp_path):
+    film, video = "testsrc2=s=320x240:r=25:d=1", "testsrc2=s=320x240:r=50:d=1.2,tinterlace=4"
+    graph = f"{film}[film];{video}[video];[film][video]concat"
+    source = by_ffmpeg(tmp_path / "in.mkv", "-i", graph, "-c:v", "ffv1")
+    assert deinterlaced(source) == 30

@@ -278,3 +278,12 @@ def test_a_browser_shows_pictures_of_a_video_as_the_video(tmp_path, matrix, show
     assert np.abs(after[3:6] - before[3:6]).max() <= 1  # greys
     # chromium itself shows blue of this kind of video up to 8 too dark.
     assert np.abs(after - before).max() <= 10
+
+
+def test_pictures_with_and_without_the_profile_of_srgb_are_of_one_kind(tmp_path):
+    Image.fromarray(patches()).save(tmp_path / "1.png")
+    Image.fromarray(patches()).save(tmp_path / "2.png", icc_profile=srgb_profile())
+    Image.fromarray(patches()).save(tmp_path / "3.png", icc_profile=p3_profile())
+    with open_source(tmp_path) as source:
+        (notice,) = (line for line in source.info.notices if "profile" in line)
+    assert notice.startswith("1 picture with another colour profile")

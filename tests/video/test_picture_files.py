@@ -1,5 +1,6 @@
 """Picture files: whole or named as damaged, all of a picture, and one output for one picture."""
 
+import struct
 import subprocess
 
 import av
@@ -430,3 +431,88 @@ def test_an_hdr_picture_is_asked_about_and_converted(tmp_path):
         (kept,) = reader.frames()
         assert reader.info.colour.hdr
     assert (kept.rgb.float() - converted.rgb.float()).abs().mean() > 10
+
+
+def tiled_tiff(picture):
+    """A TIFF file of tiles of 16x16, uncompressed, as maps and scans of slides are."""
+    height, width, _ = picture.shape
+    tiles = [
+        picture[top : top + 16, left : left + 16].tobytes()
+        for top in range(0, height, 16)
+        for left in range(0, width, 16)
+    ]
+    body = b"".join(tiles)
+    more = 8 + len(body)  # behind the tiles: three bits, then where tiles are, and how long
+    places, lengths = more + 6, more + 6 + 4 * len(tiles)
+    rows = [(256, 3, 1, width), (257, 3, 1, height), (258, 3, 3, more), (259, 3, 1, 1)]
+    rows += [(262, 3, 1, 2), (277, 3, 1, 3), (322, 3, 1, 16), (323, 3, 1, 16)]
+    rows += [(324, 4, len(tiles), places), (325, 4, len(tiles), lengths)]
+    tables = [8 + 768 * i for i in range(len(tiles))] + [768] * len(tiles)
+    begin = lengths + 4 * len(tiles)
+    head = struct.pack("<2sHI", b"II", 42, begin)
+    entries = b"".join(struct.pack("<HHII", *row) for row in rows)
+    behind = struct.pack(f"<3H{len(tables)}I", 8, 8, 8, *tables)
+    return head + body + behind + struct.pack("<H", len(rows)) + entries + bytes(4)
+
+
+MISREAD_BY_FFMPEG = {
+    "tiles": lambda: tiled_tiff(IMAGE),
+    "JPEG within": lambda: encoded(IMAGE, "TIFF", compression="jpeg"),
+    "JPEG of YCbCr": lambda: encoded(
+        Image.fromarray(IMAGE).convert("YCbCr"), "TIFF", compression="jpeg"
+    ),
+    "JPEG within, turned": lambda: encoded(
+        IMAGE, "TIFF", compression="jpeg", exif=with_orientation(6)
+    ),
+}
+
+
+def with_orientation(number):
+    exif = Image.Exif()
+    exif[274] = number
+    return exif
+
+
+@pytest.mark.parametrize("kind", MISREAD_BY_FFMPEG)
+def test_a_tiff_that_ffmpeg_reads_wrongly_looks_as_others_show_it(kind, tmp_path):
+    source = tmp_path / "in.tif"
+    source.write_bytes(MISREAD_BY_FFMPEG[kind]())
+    restore_nearest(source, tmp_path / "out.png")
+    shown = np.asarray(ImageOps.exif_transpose(Image.open(source)).convert("RGB"))
+    restored = np.asarray(Image.open(tmp_path / "out.png"))
+    np.testing.assert_array_equal(restored[::4, ::4], shown)
+
+
+def test_a_tiff_of_a_kind_that_cannot_be_read_is_not_called_damaged(tmp_path):
+    source = tmp_path / "in.tif"
+    Image.fromarray(IMAGE).convert("LAB").save(source)
+    with pytest.raises(VideoError, match="is a kind of TIFF that cannot be read here"):
+        open_source(source)
+
+
+@pytest.mark.parametrize(("opacity", "told"), [(1.0, False), (0.5, True)])
+def test_transparency_in_floating_point_is_seen(opacity, told, tmp_path):
+    source = tmp_path / "in.exr"
+    pixels = np.zeros((4, 32, 32), "<f4")
+    pixels[3] = opacity
+    command = ["ffmpeg", "-v", "error", "-f", "rawvideo", "-pix_fmt", "gbrapf32le", "-s", "32x32"]
+    subprocess.run([*command, "-i", "-", str(source)], check=True, input=pixels.tobytes())
+    with open_source(source) as opened:
+        assert opened.info.transparent is told
+
+
+@pytest.mark.parametrize("comment", ["Lavc59.37.100", "CREATOR: gd-jpeg v1.0"])
+def test_what_a_program_says_of_itself_in_a_jpeg_is_no_metadata(comment, tmp_path):
+    source = tmp_path / "in.jpg"
+    source.write_bytes(encoded(IMAGE, "JPEG", comment=comment))
+    with open_source(source) as opened:
+        assert not opened.info.picture_metadata
+
+
+def test_the_still_of_an_animated_avif_is_its_first_frame_and_no_loss(tmp_path):
+    source = tmp_path / "in.avif"
+    first, *others = animation()
+    first.save(source, save_all=True, append_images=others)
+    report = restore_nearest(source, tmp_path / "out.mp4")
+    assert report.frames == len([first, *others])
+    assert not any("dropped" in notice for notice in report.notices)

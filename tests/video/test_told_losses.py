@@ -18,6 +18,7 @@ from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.attached import dropped
 from vsrdb_cli.video.output import settle_output
 from vsrdb_cli.video.probe import probe
+from vsrdb_cli.video.reader import open_source
 
 WILD = Path(__file__).parents[1] / "wild"
 NEAREST = {"weights": "nearest", "device": "cpu"}
@@ -310,3 +311,12 @@ def test_what_is_attached_to_later_frames_alone_is_told_at_the_end(tmp_path, seg
     assert "the camera's settings (AVCHD) of 1 frame dropped" in report.notices
     with pytest.raises(VideoError, match="AVCHD"):
         restored(source, tmp_path / "s.mp4", segment_seconds=segment_seconds, strict=True)
+
+
+def test_the_muxer_that_an_avi_file_names_is_no_metadata(tmp_path):
+    source = tmp_path / "in.avi"
+    graph = "testsrc2=s=64x48:d=0.2"
+    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", graph, "-c:v", "mpeg4", str(source)]
+    subprocess.run(command, check=True)
+    with open_source(source) as opened:
+        assert not opened.info.metadata

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
+_MOST_BITS = 16  # of samples that are whole numbers
+
 
 class Transparency:
     """Tells of frames whether any of their pixels is transparent."""
@@ -22,13 +24,18 @@ class Transparency:
         self._alpha = FilterChain(("alphaextract", ""))
         # Of palettes and grey FFmpeg extracts no alpha, or zeros; torch reads no high byte first.
         self._by_colours = FilterChain(("scale", ""), ("format", "rgba"), ("alphaextract", ""))
+        # torch reads no floating point samples either.
+        self._of_floats = FilterChain(("scale", ""), ("format", "rgba64le"), ("alphaextract", ""))
 
     def __call__(self, frame: VideoFrame) -> bool:
         pixels = frame.format
         if not has_alpha(pixels):
             return False
         odd = pixels.has_palette or len(pixels.components) < 3 or pixels.is_big_endian
-        (alpha,) = (self._by_colours if odd else self._alpha).push(frame)
+        chain = self._by_colours if odd else self._alpha
+        if max(part.bits for part in pixels.components) > _MOST_BITS:
+            chain = self._of_floats
+        (alpha,) = chain.push(frame)
         opaque = (1 << alpha.format.components[0].bits) - 1
         return int(from_dlpack(alpha.planes[0]).to(torch.int32).min()) < opaque
 

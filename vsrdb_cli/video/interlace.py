@@ -46,8 +46,10 @@ CLEARLY = 1.5
 # How many combs moving things have at least, of those they have when woven with the next frame's
 # fields: in interlaced video about as many, in patterns that look like combs and move next to none.
 APART = 1 / 8
+FAR_APART = APART / 2  # of two frames alone, which tell less than ten
 # Two moments make combs whose lines are alike within either field, by this part of their steps.
 ALIKE = 4
+_COLUMNS = 480
 _FLAGGED = range(2, 6)  # AV_FIELD_TT to AV_FIELD_BT
 _INTERLACED = ("tff", "bff")
 _VERDICT = "lavfi.idet.multiple.current_frame"
@@ -135,12 +137,14 @@ def field_order(frames: Sequence[VideoFrame]) -> str | None:
     # Fine patterns that move look combed too. They weave with the next frame as badly both ways,
     orders = Counter(weave.order for weave in weaves if weave.order != "still")
     less, more = sorted((orders["top"], orders["bottom"]))
-    woven = more * 4 >= max(orders.total(), 1) and less * 4 <= more
+    woven = more * 3 >= max(orders.total(), 1) and less * 4 <= more
+    order = "top" if verdicts["tff"] > verdicts["bff"] else "bottom"
+    woven = woven and orders[order] == more  # both see the same one
     # or far worse than the frames as they are, whose fields are of one moment then.
     own, others = sum(weave.own for weave in weaves), sum(weave.woven for weave in weaves)
     if not woven or own < others * APART:
         return None
-    return "top" if verdicts["tff"] > verdicts["bff"] else "bottom"
+    return order
 
 
 def _verdict(looked_at: VideoFrame, frame: VideoFrame) -> str:
@@ -166,6 +170,12 @@ def _lines(frame: VideoFrame) -> Tensor:
     if luma.dtype != torch.uint8:
         luma = luma.to(torch.int32) >> (frame.format.components[0].bits - 8)
     return luma.to(torch.int16)
+
+
+def _some_columns(frame: VideoFrame) -> Tensor:
+    """`_lines`, of a large picture not all columns, which tell no more."""
+    lines = _lines(frame)
+    return lines[:, :: max(1, lines.shape[1] // _COLUMNS)].contiguous()
 
 
 def _combs(lines: Tensor) -> Tensor:
@@ -197,13 +207,20 @@ class _Weave(NamedTuple):
     Attributes:
         order: "top" if its lower field and the next frame's upper one show neighbouring moments, as
             in interlaced video with the top field first; "bottom"; "alike", or "still".
-        own: pixels that moved and lie in combs of two moments, in the frames as they are.
+        before: pixels that moved and lie in combs of two moments, in the first frame as it is.
+        after: the same in the next one.
         woven: the same in the better of both ways to weave.
     """
 
     order: str
-    own: float = 0
+    before: int = 0
+    after: int = 0
     woven: int = 0
+
+    @property
+    def own(self) -> float:
+        """Of the frames as they are, on average."""
+        return (self.before + self.after) / 2
 
 
 def _weave(lines: Tensor, following: Tensor) -> _Weave:
@@ -226,7 +243,7 @@ def _weave(lines: Tensor, following: Tensor) -> _Weave:
         int((_combs_of_moments(picture) & moved).sum())
         for picture in (lines, following, top, bottom)
     )
-    return _Weave(order, (before + after) / 2, min(woven))
+    return _Weave(order, before, after, min(woven))
 
 
 class _Looked(NamedTuple, Generic[Item]):
@@ -251,6 +268,7 @@ class Deinterlacer(Generic[Item]):
         self._planar = Planar()
         self._waiting: deque[tuple[VideoFrame, VideoFrame, Item]] = deque()
         self._undecided: list[_Looked[Item]] = []
+        self._before: Tensor | None = None  # lines of the frame before
         self._interlaced: bool | None = None  # the frames before; None as long as it is not known
         self.count = 0
 
@@ -268,13 +286,24 @@ class Deinterlacer(Generic[Item]):
     def _chosen(self, deinterlaced: list[VideoFrame]) -> Iterator[tuple[VideoFrame, Item]]:
         for whole in deinterlaced:
             frame, planar, item = self._waiting.popleft()
-            looked = _Looked(frame, item, whole, str(whole.metadata[_VERDICT]), is_combed(planar))
+            combed = is_combed(planar) and not self._is_pattern(planar)
+            self._before = _some_columns(planar)
+            looked = _Looked(frame, item, whole, str(whole.metadata[_VERDICT]), combed)
             # Where idet does not know, frames are as those before; the first ones as those after.
             self._undecided.append(looked)
             if looked.verdict != "undetermined":
                 self._interlaced = looked.verdict in _INTERLACED
             if self._interlaced is not None or len(self._undecided) == FRAMES_A_PLACE:
                 yield from self._decided()
+
+    def _is_pattern(self, planar: VideoFrame) -> bool:
+        """Whether what looks like combs is a fine pattern, as neither neighbour's fields fit."""
+        before, lines = self._before, _some_columns(planar)
+        weaves = [] if before is None else [_weave(before, lines)]
+        if self._waiting:
+            weaves.append(_weave(lines, _some_columns(self._waiting[0][1])))
+        few = COMB_SHARE * lines.numel()
+        return bool(weaves) and all(w.woven > few and w.own < w.woven * FAR_APART for w in weaves)
 
     def _decided(self) -> Iterator[tuple[VideoFrame, Item]]:
         undecided, self._undecided = self._undecided, []

@@ -60,7 +60,12 @@ def is_own(key: str) -> bool:
 
 def kept_metadata(container: InputContainer) -> dict[str, str]:
     """Title, artist and the like of a file."""
-    metadata = {key: value for key, value in container.metadata.items() if not is_own(key)}
+    metadata = {
+        key: value
+        for key, value in container.metadata.items()
+        # AVI has another name for what is called the encoder elsewhere.
+        if not is_own(key) and (key, value[:4]) != ("software", "Lavf")
+    }
     if "location" in metadata:  # FFmpeg names a place twice, once with the language of its name
         metadata = {k: v for k, v in metadata.items() if not k.startswith("location-")}
     return metadata

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from vsrdb_cli.video.conversion import ToRgb
 
 _OPEN = (0, UNSPECIFIED)
+# Most DPX files call their codes linear, FFmpeg's own among them, as Pillow's QOI, and are not.
+_SAID_LINEAR = (".dpx", ".qoi")
 
 
 class Picture:
@@ -67,8 +69,7 @@ class Picture:
         if file.heif and file.heif.colour:
             said = file.heif.colour.primaries, file.heif.colour.transfer
         primaries, transfer = (1 if code in _OPEN else code for code in said)
-        # Most DPX files call their codes linear, FFmpeg's own among them, and are not.
-        if file.colour.gamma or is_usual(transfer) or self._path.suffix.lower() == ".dpx":
+        if file.colour.gamma or is_usual(transfer) or self._path.suffix.lower() in _SAID_LINEAR:
             transfer = SDR.transfer
         return Colour(BT2020_NCL if transfer in (PQ, HLG) else BT709, TV, primaries, transfer)
 
@@ -83,11 +84,8 @@ class Picture:
     def rgb(self, to_rgb: ToRgb, bit_depth: int) -> Tensor:
         """(3, H, W) codes as those of a `Frame`, upright."""
         if self._file.foreign:
-            rgb = to_planes(to_float(in_srgb(self._path)), bit_depth)
-        elif self._file.heif is None:
-            rgb = to_rgb(self._tiles[0])
-        else:
-            rgb = self._joined(to_rgb)
+            return to_planes(to_float(in_srgb(self._path)), bit_depth)
+        rgb = to_rgb(self._tiles[0]) if self._file.heif is None else self._joined(to_rgb)
         return upright(rgb, self._orientation).contiguous()
 
     def _joined(self, to_rgb: ToRgb) -> Tensor:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageCms
 
-from vsrdb_cli.video.colour import Colour
+from vsrdb_cli.video.colour import BT709, Colour
 from vsrdb_cli.video.png_chunks import HEADER, SIGNATURE, chunk, chunks
 
 SRGB_TRANSFER = 13
@@ -45,6 +45,13 @@ class PictureColour:
 
     profile: bytes = b""
     gamma: bytes = b""
+
+    @property
+    def is_srgb(self) -> bool:
+        """Whether it is shown as what says nothing is."""
+        if self.profile:
+            return coded_primaries(self.profile) == BT709
+        return not self.uncoded
 
     @property
     def uncoded(self) -> str:

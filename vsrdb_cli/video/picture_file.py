@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from av.error import FFmpegError
-from PIL import Image, ImageCms, UnidentifiedImageError
+from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.container import main_video, open_input, reason
 from vsrdb_cli.video.heif import HeifPicture, heif_picture
+from vsrdb_cli.video.orientation import orientation_of, upright
 from vsrdb_cli.video.picture_colour import (
     PictureColour,
     gamma_chunks,
@@ -44,6 +45,9 @@ _UNREADABLE = (
 )
 _JPEG_END = b"\xff\xd9"
 _STRICT = {"err_detect": "crccheck+bitstream+buffer+explode"}
+_BITS_PER_SAMPLE, _TILE_WIDTH = 258, 322  # tags of TIFF
+_CODE_BITS = 8
+_ALIKE = 2.0  # of 255, on average: what JPEG's decoders differ by
 _EXR = b"\x76\x2f\x31\x01"
 
 
@@ -55,7 +59,8 @@ class PictureFile:
         colour: as it says itself.
         heif: how it is put together, where it is a HEIF file.
         others: how many further pictures it holds: pages, frames, previews.
-        foreign: its profile is of grey or CMYK, so that `in_srgb` has to read it.
+        foreign: FFmpeg does not show it as it is meant, so that `in_srgb` has to read it: its
+            profile is of grey or CMYK, or it is laid out as FFmpeg does not expect.
         lost: a profile that nothing here can apply or keep, by its name.
         metadata: as chunks of PNG.
     """
@@ -103,6 +108,8 @@ def look_at(path: Path) -> PictureFile:
             gamma = gamma_chunks(data) if image.format == "PNG" else b""
             foreign = (space_of(profile), image.mode) in (("GRAY", "L"), ("CMYK", "CMYK"))
             foreign = foreign and is_usable(profile)
+            if image.format == "TIFF" and not foreign:
+                foreign = _is_misread(path, image)
     if heif is not None:
         profile, others = heif.profile, heif.others
     rgb = space_of(profile) == "RGB"
@@ -170,19 +177,59 @@ def decode(
 
 
 def in_srgb(path: Path) -> Tensor:
-    """A picture with a profile of grey or CMYK as (3, H, W) uint8 sRGB, not yet upright.
+    """A picture that FFmpeg would show otherwise as (3, H, W) uint8, upright.
+
+    A profile of grey or CMYK is applied, one of RGB is not.
 
     Raises:
         VideoError: it is damaged.
     """
     srgb = ImageCms.createProfile("sRGB")
     try:
-        with Image.open(path) as image:
-            profile = io.BytesIO(image.info["icc_profile"])
-            shown = ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")
+        with Image.open(path) as opened:
+            profile = opened.info.get("icc_profile") or b""
+            # A TIFF is turned when it is loaded, and does not say any more that it has to be.
+            opened.load()
+            image = ImageOps.exif_transpose(opened)
+            if space_of(profile) in ("GRAY", "CMYK"):
+                shown = ImageCms.profileToProfile(
+                    image, io.BytesIO(profile), srgb, outputMode="RGB"
+                )
+            else:
+                shown = image.convert("RGB")
     except (*_UNREADABLE, ImageCms.PyCMSError) as error:
         raise damaged(path, str(error)) from error
     return torch.from_numpy(np.array(shown)).permute(2, 0, 1).contiguous()
+
+
+def _is_misread(path: Path, image: Image.Image) -> bool:
+    """Whether FFmpeg makes another picture of a TIFF file of 8 bits a colour than Pillow does.
+
+    It knows no tiles, and takes the colours within for RGB where JPEG has made YCbCr of them.
+
+    Args:
+        image: the same, loaded, which has turned it upright.
+
+    Raises:
+        VideoError: it cannot be read with all of its bits.
+    """
+    tags: Any = image
+    deep = max(tags.tag_v2.get(_BITS_PER_SAMPLE, (1,))) > _CODE_BITS
+    try:
+        (frame,) = decode(path)
+    except VideoError:
+        frame = None
+    if frame is None or (deep and _TILE_WIDTH in tags.tag_v2):
+        raise VideoError(
+            f"{path} is a kind of TIFF that cannot be read here",
+            hint=f"convert it first: magick {path.name} {path.stem}.png",
+        )
+    if deep:  # of which Pillow knows less
+        return False
+    coded = torch.from_numpy(frame.to_ndarray(format="rgb24")).permute(2, 0, 1)
+    shown = upright(coded, orientation_of(frame)).permute(1, 2, 0).numpy().astype(int)
+    expected = np.asarray(image.convert("RGB"), int)
+    return shown.shape != expected.shape or bool(np.abs(shown - expected).mean() > _ALIKE)
 
 
 def damaged(path: Path, why: str) -> VideoError:

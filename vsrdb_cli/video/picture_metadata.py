@@ -12,6 +12,8 @@ _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _XMP = b"XML:com.adobe.xmp"
 # Of which program and when: of the source, which the output is not.
 _OF_THE_FILE = (b"Software\0", b"date:")
+# What programs leave as a comment about themselves: FFmpeg, OpenJPEG, GD, ImageMagick's and others.
+_BY_PROGRAMS = ("Lavc", "Created by ", "CREATOR: ", "File written by ", "Compressed by ")
 # Of a TIFF there are many more: sizes and places, which are its own.
 _KEPT = {
     *(ExifTags.Base.ImageDescription, ExifTags.Base.Artist, ExifTags.Base.Copyright),
@@ -46,7 +48,8 @@ def metadata_chunks(data: bytes, image: Image.Image) -> bytes:
         said = image.info.get(name) or ""
         if said:
             said = said.decode(errors="replace") if isinstance(said, bytes) else str(said)
-            found += text(keyword, said.rstrip("\0"))
+            if not said.startswith(_BY_PROGRAMS):
+                found += text(keyword, said.rstrip("\0"))
     return found
 
 

@@ -186,7 +186,9 @@ def _left_out(files: list[tuple[Path, PictureFile]]) -> Iterator[str]:
     if lost:
         yield f"the colour profile {', '.join(lost)} is not applied: colours may look different"
     first = files[0][1].colour
-    odd = sum(file.colour != first for _, file in files)
+    others_said = {file.colour for _, file in files if file.colour != first}
+    same = {said for said in others_said if first.is_srgb and said.is_srgb}
+    odd = sum(file.colour != first and file.colour not in same for _, file in files)
     if odd:
         yield (
             f"{count(odd, 'picture')} with another colour profile than the first one taken to"

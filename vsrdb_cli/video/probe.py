@@ -178,7 +178,7 @@ def probe(path: Path) -> VideoInfo:
                     stranger=other.id in strange,
                 )
                 for other in container.streams
-                if other.index != stream.index
+                if other.index != stream.index and not _is_its_still(other, stream, path)
             ),
             metadata=kept_metadata(container),
             timecode=timecode,
@@ -294,6 +294,19 @@ def _is_still(container: InputContainer, path: Path) -> bool:
     name = container.format.name
     alone = name in ("image2", "ico") or name.endswith("_pipe")
     return alone or heif_picture(path) is not None
+
+
+def _is_its_still(other: Stream, stream: VideoStream, path: Path) -> bool:
+    """Whether a stream is the first frame once more, as animated AVIF has it for plain viewers."""
+    if other.type != "video" or other.frames != 1 or other.duration is not None:
+        return False
+    first: dict[int, bytes] = {}
+    with open_input(path) as container:
+        for packet in container.demux(*(container.streams[s.index] for s in (stream, other))):
+            first.setdefault(packet.stream.index, bytes(packet))
+            if len(first) > 1:
+                break
+    return first.get(other.index) == first.get(stream.index)
 
 
 def _data_name(stream: Stream) -> str:
