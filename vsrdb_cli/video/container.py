@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import av
 from av import logging as av_logging
-from av.error import FFmpegError
+from av.error import ArgumentError, FFmpegError
 from av.stream import Disposition
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.encryption import refuse_packet
+from vsrdb_cli.video.formats import AS_NAMED
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -54,11 +56,11 @@ def reason(error: FFmpegError) -> str:
     return error.strerror or str(error)
 
 
-def open_input(path: Path, **options: str) -> InputContainer:
-    """Open a file for reading.
+def open_input(path: Path) -> InputContainer:
+    """Open a file for reading, and no other, whatever is in it.
 
     Raises:
-        VideoError: it is missing, empty, or nothing FFmpeg can read.
+        VideoError: it is missing, empty, nothing FFmpeg can read, or names other files.
     """
     if not path.exists():
         raise VideoError(f"{path} does not exist", hint="check the name and the folder")
@@ -66,15 +68,37 @@ def open_input(path: Path, **options: str) -> InputContainer:
     if path.is_file() and stat.st_size == 0:
         raise VideoError(f"{path} is empty (0 bytes)", hint="copy or download it again")
     try:
+        options = dict(AS_NAMED)
         if path.is_file():
-            options = {**_probing(url(path), stat.st_size, stat.st_mtime_ns), **options}
+            options.update(_probing(url(path), stat.st_size, stat.st_mtime_ns))
         return av.open(url(path), options=options, metadata_errors="replace")
     except FFmpegError as error:
+        kind = _kind_refused(path) if isinstance(error, ArgumentError) else ""
+        if kind:
+            raise VideoError(
+                f"{path} is no video by itself: it is of a kind ({kind}) that can name other files",
+                hint="give the files that it names, or make one of them with ffmpeg",
+            ) from error
         raise VideoError(
             f"{path} cannot be read as a video: {reason(error)}",
             hint="check with ffprobe; a file that was cut off or is still being written has often"
             " lost its index",
         ) from error
+
+
+def _kind_refused(path: Path) -> str:
+    """FFmpeg's name for a kind of file that is not opened; "" if it was refused for another reason.
+
+    It tells no one but its log.
+    """
+    level = av_logging.get_level()
+    av_logging.set_level(av_logging.ERROR)
+    try:
+        with av_logging.Capture() as logs, suppress(FFmpegError):
+            av.open(url(path), options=AS_NAMED).close()
+    finally:
+        av_logging.set_level(level)
+    return next((kind for _, kind, text in logs if "whitelist" in text), "")
 
 
 @lru_cache(maxsize=64)
@@ -87,11 +111,11 @@ def _probing(name: str, size: int, modified: int) -> Mapping[str, str]:  # noqa:
     Args:
         size, modified: of the file, by which a changed one is looked at again.
     """
-    with av.open(name, metadata_errors="replace") as container:
+    with av.open(name, options=AS_NAMED, metadata_errors="replace") as container:
         if container.format.name not in _STREAMS_APPEAR:
             return {}
         known = _kinds(container)
-    whole = {**_WHOLE_FILE, "fflags": "nobuffer"}
+    whole = {**AS_NAMED, **_WHOLE_FILE, "fflags": "nobuffer"}
     with av.open(name, options=whole, metadata_errors="replace") as container:
         if _kinds(container) == known:
             return {}

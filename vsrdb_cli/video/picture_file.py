@@ -33,8 +33,12 @@ if TYPE_CHECKING:
 # Of large pictures and odd tags; what matters of a file is asked for here.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-# FFmpeg would otherwise take a % in a name for a number.
-LITERAL_NAME = {"pattern_type": "none"}
+# What Pillow is asked to read. Of others it starts programs (EPS) or tells nothing that FFmpeg's
+# decoders would not.
+_BY_PILLOW = (
+    *("PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP", "DIB", "ICO", "CUR", "AVIF", "JPEG2000"),
+    *("PSD", "PPM", "TGA", "SGI", "SUN", "PCX", "QOI", "DDS", "XBM", "XPM"),
+)
 # Of other formats Pillow counts something else, such as the layers of a PSD.
 _PAGED = ("TIFF", "MPO", "PNG", "GIF", "WEBP", "AVIF")
 # What Pillow's readers raise of damaged files.
@@ -142,7 +146,7 @@ def decode(
     Raises:
         VideoError: it cannot be decoded.
     """
-    with open_input(path, **LITERAL_NAME) as container:
+    with open_input(path) as container:
         if heif is None:
             streams = [main_video(container, path)]
         else:
@@ -177,7 +181,7 @@ def in_srgb(path: Path) -> Tensor:
     """
     srgb = ImageCms.createProfile("sRGB")
     try:
-        with Image.open(path) as image:
+        with Image.open(path, formats=_BY_PILLOW) as image:
             profile = io.BytesIO(image.info["icc_profile"])
             shown = ImageCms.profileToProfile(image, profile, srgb, outputMode="RGB")
     except (*_UNREADABLE, ImageCms.PyCMSError) as error:
@@ -196,7 +200,8 @@ def _opened(path: Path, data: bytes) -> Image.Image | None:
     """By Pillow; None if it does not know the format."""
     try:
         # Zeros are what a disk or a card leaves where the rest was not written.
-        return Image.open(io.BytesIO(data.rstrip(b"\0") if _is_jpeg(data) else data))
+        file = io.BytesIO(data.rstrip(b"\0") if _is_jpeg(data) else data)
+        return Image.open(file, formats=_BY_PILLOW)
     except (UnidentifiedImageError, Image.DecompressionBombError):
         return None
     except _UNREADABLE as error:
@@ -219,7 +224,7 @@ def _lacks_its_end_alone(image: Image.Image, data: bytes) -> bool:
     for filler in (b"\x00", b"\x55", b"\xaa"):
         padded = body + filler * (image.width * image.height + 1024) + _JPEG_END
         try:
-            with Image.open(io.BytesIO(padded)) as padded_image:
+            with Image.open(io.BytesIO(padded), formats=_BY_PILLOW) as padded_image:
                 shown.add(padded_image.tobytes())
         except _UNREADABLE:
             return False
