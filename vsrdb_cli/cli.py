@@ -63,6 +63,14 @@ class Group(click.Group):
         except VsrdbError as error:
             console.report(error)
             sys.exit(status_of(error))
+        except (RuntimeError, MemoryError) as error:
+            from vsrdb_cli.pipeline.memory import is_out_of_memory, ran_out
+
+            if not is_out_of_memory(error):
+                raise
+            told = ran_out("this command worked")
+            console.report(told)
+            sys.exit(status_of(told))
         except KeyboardInterrupt as stop:
             console.say("interrupted")
             interrupts.leave(stop)

@@ -17,6 +17,7 @@ from av.stream import Disposition
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.encryption import refuse_packet
 from vsrdb_cli.video.formats import AS_NAMED
+from vsrdb_cli.video.limits import check_picture_texts, check_texts, limit
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -70,6 +71,7 @@ def open_input(path: Path) -> InputContainer:
     try:
         options = dict(AS_NAMED)
         if path.is_file():
+            _check_texts(path, stat.st_size, stat.st_mtime_ns)
             options.update(_probing(url(path), stat.st_size, stat.st_mtime_ns))
         return av.open(url(path), options=options, metadata_errors="replace")
     except FFmpegError as error:
@@ -99,6 +101,12 @@ def _kind_refused(path: Path) -> str:
     finally:
         av_logging.set_level(level)
     return next((kind for _, kind, text in logs if "whitelist" in text), "")
+
+
+@lru_cache(maxsize=64)
+def _check_texts(path: Path, size: int, modified: int) -> None:  # noqa: ARG001
+    """`check_texts`, once for a file as it is."""
+    check_texts(path)
 
 
 @lru_cache(maxsize=64)
@@ -169,6 +177,7 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
             f"{path}: its video codec ({codec_tag(stream)}) cannot be decoded here",
             hint="convert it to H.264 first",
         )
+    limit(stream, path)  # type: ignore[arg-type]
     return stream  # type: ignore[return-value]
 
 
@@ -236,6 +245,8 @@ class Demuxer:
             try:
                 for packet in self._container.demux(*self._streams):
                     refuse_packet(packet, self._container.name)
+                    if packet.size and codec_name(packet.stream) == "png":
+                        check_picture_texts(bytes(packet), self._container.name)
                     yield packet
                     failures = 0
             except FFmpegError:

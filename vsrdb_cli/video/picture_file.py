@@ -17,6 +17,7 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.container import main_video, open_input, reason
 from vsrdb_cli.video.heif import HeifPicture, heif_picture
+from vsrdb_cli.video.limits import check_size, check_texts, limit
 from vsrdb_cli.video.picture_colour import (
     PictureColour,
     gamma_chunks,
@@ -79,7 +80,10 @@ def look_at(path: Path) -> PictureFile:
         VideoError: the file ends in the middle of the picture, or is damaged otherwise.
     """
     data = path.read_bytes()
+    check_texts(path)
     heif = heif_picture(path)
+    if heif is not None:
+        check_size(path, heif.width, heif.height)
     image = _opened(path, data)
     if image is None:
         if data.startswith(_EXR) and not _exr_is_whole(data):
@@ -89,6 +93,7 @@ def look_at(path: Path) -> PictureFile:
         metadata = exif_of(heif.exif) if heif else b""
     else:
         with image:
+            check_size(path, *image.size)
             if image.format == "WEBP" and getattr(image, "is_animated", False):
                 raise VideoError(
                     f"{path} is an animated WebP, which FFmpeg cannot decode here",
@@ -153,11 +158,13 @@ def decode(
             by_id = {stream.id: stream for stream in container.streams.video}
             wanted = (*heif.tiles, *(() if heif.alpha is None else (heif.alpha,)))
             streams = [by_id[item] for item in wanted if item in by_id]
+            for stream in streams:
+                limit(stream, path)
             if len(streams) < len(wanted):
                 raise damaged(path, "parts of the picture are not in the file")
         if strict:
             for stream in streams:
-                stream.codec_context.options = dict(_STRICT)
+                stream.codec_context.options = {**stream.codec_context.options, **_STRICT}
         indices = [stream.index for stream in streams]
         frames: dict[int, Any] = {}
         try:
