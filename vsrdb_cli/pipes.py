@@ -84,15 +84,21 @@ def check_written_through(path: Path) -> None:
         raise OutputError(f"{path} cannot be written to", hint="choose another output")
 
 
-def read_text(path: Path, encoding: str) -> str:
+def read_text(path: Path, encoding: str, most: int) -> str:
     """All the text of a file, or of what is none.
 
+    Args:
+        most: bytes; what has no end is read no further.
+
     Raises:
-        OSError, UnicodeDecodeError: it cannot be read.
+        OSError, UnicodeDecodeError: it cannot be read, or is longer.
     """
     special = special_kind(path) is not None
     with open_through(path, "rb") if special else path.open("rb") as file:
-        return file.read().decode(encoding)
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"it is longer than {most} bytes")
+    return data.decode(encoding)
 
 
 def open_through(path: Path, mode: str) -> BinaryIO:

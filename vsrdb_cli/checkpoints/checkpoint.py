@@ -16,7 +16,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vsrdb_cli.checkpoints.architecture import in_short, infer_config, is_head, mismatches
+from vsrdb_cli.checkpoints.architecture import (
+    MOST_PARAMETERS,
+    in_short,
+    infer_config,
+    is_head,
+    mismatches,
+)
 from vsrdb_cli.checkpoints.registry import (
     METHODS,
     SUFFIX,
@@ -28,6 +34,7 @@ from vsrdb_cli.checkpoints.registry import (
 from vsrdb_cli.checkpoints.tensor_file import check_target, write_tensors
 from vsrdb_cli.errors import CheckpointError
 from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.pipes import special_kind
 
 if TYPE_CHECKING:
     import torch
@@ -107,6 +114,11 @@ def load_file(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
+            if len(file.keys()) > MOST_PARAMETERS:
+                raise CheckpointError(
+                    f"{path} holds {len(file.keys())} parameters, more than any FMA-Net",
+                    hint=_OTHER_HINT,
+                )
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - the handle is no mapping
             config = _read_config(path, metadata, shapes)
             state = {name: file.get_tensor(name) for name in shapes if not is_head(name)}
@@ -225,6 +237,9 @@ def _load_bundled(model: BundledModel) -> Checkpoint:
 
 
 def _sha256(path: Path) -> str:
+    kind = special_kind(path)
+    if kind is not None:  # without an end, perhaps
+        raise CheckpointError(f"{path} is {kind}, no file", hint="copy it to a file first")
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

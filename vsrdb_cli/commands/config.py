@@ -12,6 +12,8 @@ import click
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.pipes import read_text
 
+_MOST_BYTES = 1 << 20  # far more than all options take
+
 
 def read_config(
     context: click.Context, parameter: click.Parameter, path: Path | None
@@ -24,10 +26,12 @@ def read_config(
     if path is None:
         return None
     try:
-        values = tomllib.loads(read_text(path, "utf-8-sig"))  # as Notepad writes it, too
+        values = tomllib.loads(
+            read_text(path, "utf-8-sig", _MOST_BYTES)
+        )  # as Notepad writes it, too
     except OSError as error:
         raise OptionError(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # numbers without end, brackets within brackets
         raise OptionError(
             f"{path} is no TOML: {error}", hint='write one option a line, as: codec = "hevc"'
         ) from error
