@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -22,6 +24,7 @@ from vsrdb_cli.commands.statuses import status_of
 from vsrdb_cli.commands.weights import weights
 from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.names import reachable
+from vsrdb_cli.words import printable
 
 # What people want, and the commands for it, in the order of `vsrdb --help`.
 SECTIONS = {
@@ -32,6 +35,16 @@ SECTIONS = {
 _OTHERS = "Other"
 
 
+@contextmanager
+def _printable_errors() -> Iterator[None]:
+    """What click prints of wrong arguments repeats them."""
+    try:
+        yield
+    except click.ClickException as error:
+        vars(error)["message"] = printable(error.message)
+        raise
+
+
 class Group(click.Group):
     """Commands in sections, which report what a user can put right as one line and a hint."""
 
@@ -39,13 +52,25 @@ class Group(click.Group):
         console.take_closed_streams()
         return super().main(*args, **settings)
 
+    def parse_args(self, context: click.Context, args: list[str]) -> list[str]:
+        with _printable_errors():
+            return super().parse_args(context, args)
+
     def invoke(self, context: click.Context) -> Any:
         try:
-            with interrupts.stoppable(), reachable():
+            with interrupts.stoppable(), reachable(), _printable_errors():
                 return super().invoke(context)
         except VsrdbError as error:
             console.report(error)
             sys.exit(status_of(error))
+        except (RuntimeError, MemoryError) as error:
+            from vsrdb_cli.pipeline.memory import is_out_of_memory, ran_out
+
+            if not is_out_of_memory(error):
+                raise
+            told = ran_out("this command worked")
+            console.report(told)
+            sys.exit(status_of(told))
         except KeyboardInterrupt as stop:
             console.say("interrupted")
             interrupts.leave(stop)

@@ -87,15 +87,17 @@ def check_written_through(path: Path) -> None:
 def read_text(path: Path, encoding: str, limit: int) -> str:
     """All the text of a file, or of what is none.
 
+    Args:
+        most: bytes; what has no end is read no further.
+
     Raises:
-        OSError, UnicodeDecodeError: it cannot be read.
-        ValueError: it has more bytes than `limit`.
+        OSError, UnicodeDecodeError: it cannot be read, or has more bytes than `limit`.
     """
     special = special_kind(path) is not None
     with open_through(path, "rb") if special else path.open("rb") as file:
         data = file.read(limit + 1)
     if len(data) > limit:  # of a device there may be no end
-        raise ValueError(f"more than {limit} bytes")
+        raise OSError(errno.EFBIG, f"it is longer than {limit} bytes")
     return data.decode(encoding)
 
 

@@ -9,5 +9,9 @@ def count(number: int, noun: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Control characters of file names and metadata spelled out: they could rewrite the screen."""
-    return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
+    """One line of text, with what is no letter, sign or space in it spelled out.
+
+    File names and metadata hold whatever somebody wrote there: a new line could pass for one of
+    ours, and characters that steer a terminal or the direction of writing could rewrite the screen.
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)

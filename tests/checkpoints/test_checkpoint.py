@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import re
 import struct
 from collections.abc import Callable
@@ -20,8 +21,9 @@ from safetensors.torch import load_file as read_tensors
 from safetensors.torch import save_file as write_tensors
 from torch import Tensor
 
-from vsrdb_cli.checkpoints import registry
+from vsrdb_cli.checkpoints import architecture, registry
 from vsrdb_cli.checkpoints.architecture import (
+    MOST_PARAMETERS,
     Shapes,
     expected_shapes,
     infer_config,
@@ -29,6 +31,7 @@ from vsrdb_cli.checkpoints.architecture import (
     mismatches,
 )
 from vsrdb_cli.checkpoints.checkpoint import build_network, load_checkpoint, save_checkpoint
+from vsrdb_cli.checkpoints.pickles import find_pair
 from vsrdb_cli.cli import main
 from vsrdb_cli.errors import CheckpointError, OutputError
 from vsrdb_cli.network.config import FMANetConfig
@@ -263,6 +266,37 @@ def test_a_file_with_other_parameters_is_refused_by_name(
         load_checkpoint(path)
     assert str(path) in str(error.value)
     assert len(str(error.value)) < 600
+
+
+@pytest.mark.parametrize(
+    "number, complaint",
+    [(MOST_PARAMETERS, "more than any FMA-Net"), (600, "name [0-9]+ parts of a network")],
+)
+def test_names_that_ask_for_a_huge_network_are_refused_before_one_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, complaint: str
+) -> None:
+    monkeypatch.setattr(architecture, "expected_shapes", lambda _: pytest.fail("it is made"))
+    state = {name: tensor.clone() for name, tensor in INFERENCE.items()}
+    first = "degradation_learning_network.feature_extractor.2.RDBs.0.layer.0.conv.weight"
+    assert first in state
+    for i in range(number):
+        state[first.replace("RDBs.0", f"RDBs.{10 + i}")] = torch.ones(1)
+        state[first.replace("layer.0", f"layer.{10 + i % 100}")] = torch.ones(1)
+    path = tmp_path / "many.safetensors"
+    write_tensors(state, path)
+    with pytest.raises(CheckpointError, match=complaint):
+        load_checkpoint(path)
+
+
+@pytest.mark.timeout(60)
+def test_what_has_no_end_is_no_checkpoint(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.safetensors"
+    os.mkfifo(pipe)
+    for path, kind in ((pipe, "a named pipe"), (Path("/dev/zero"), "a device")):
+        with pytest.raises(CheckpointError, match=f"{path} is {kind}, no file"):
+            load_checkpoint(path)
+        with pytest.raises(CheckpointError, match="not a pair"):
+            find_pair([path])
 
 
 @pytest.mark.parametrize(

@@ -218,6 +218,21 @@ def test_what_a_configuration_file_cannot_mean_is_an_error(tmp_path, source, tex
     assert not (tmp_path / "out.mp4").exists()
 
 
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("text, says", [
+    (None, "/dev/zero cannot be read: it is longer than 1048576 bytes"),
+    ("scale = " + 3000 * "[", "is no TOML"), ("scale = " + 5000 * "9", "is no TOML"),
+])  # fmt: skip
+def test_what_is_no_configuration_is_read_to_a_limit(tmp_path, source, text, says):
+    config = tmp_path / "vsrdb.toml" if text else "/dev/zero"
+    if text:
+        config.write_text(text)
+    done = vsrdb(source, tmp_path / "out.mp4", "--config", config)
+    assert done.exit_code == 2
+    assert says in done.stderr
+    assert done.stderr.startswith("error: ")
+
+
 def test_a_value_out_of_range_in_the_file_is_the_options_own_error(tmp_path, source):
     config = tmp_path / "vsrdb.toml"
     config.write_text("scale = 9")

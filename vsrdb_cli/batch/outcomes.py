@@ -19,6 +19,7 @@ from vsrdb_cli.errors import OutputError, VsrdbError
 from vsrdb_cli.files import is_there, whole
 from vsrdb_cli.jobs.report import RestoreReport
 from vsrdb_cli.names import reachable
+from vsrdb_cli.pipeline.memory import is_out_of_memory, ran_out
 
 _FINISHED = "finished by an earlier run"
 
@@ -103,6 +104,8 @@ def attempt(
     except VsrdbError as error:
         return Outcome(item, Status.FAILED, error=error)
     except Exception as error:  # a night's work must not end at one file that breaks us
+        if is_out_of_memory(error):
+            return Outcome(item, Status.FAILED, error=ran_out(f"{item.source} was restored"))
         details = "".join(traceback.format_exception(error))
         return Outcome(item, Status.FAILED, error=error, details=details)
 

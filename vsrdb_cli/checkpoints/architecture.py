@@ -21,6 +21,8 @@ TRAINING_HEADS = (f"{NET_D}f_conv.", f"{NET_D}a_conv.", f"{NET_R}a_conv.")
 
 _RELEASED_FFN_FACTOR = 2.66
 _NAMED_AT_MOST = 3
+# Kinds of parts of which there are several.
+_COUNTED = ("RDBs", "layer", "FRMA_blocks", "multi_attn_block")
 # The paper's network has about a thousand.
 MOST_PARAMETERS = 8192
 
@@ -50,6 +52,13 @@ def infer_config(shapes: Shapes) -> FMANetConfig:
     channels, scale = _size(shapes, f"{encoder}.0.weight", 1), FMANetConfig.scale
     if channels != 3:
         raise CheckpointError(f"it reads pictures with {channels} channels, expected 3")
+    counts = {kind: _count(shapes, kind) for kind in _COUNTED}
+    # To compare them, a network of so many parts is made: it must not be larger than the file.
+    parts = counts["RDBs"] * counts["layer"] + counts["FRMA_blocks"] * counts["multi_attn_block"]
+    if max(parts, len(shapes)) > MOST_PARAMETERS or parts > len(shapes):
+        raise CheckpointError(
+            f"its {len(shapes)} parameters name {parts} parts of a network, which is none"
+        )
     try:
         config = FMANetConfig(
             num_seq=dim // _size(shapes, f"{NET_D}d_conv.0.weight", 1),
@@ -57,12 +66,12 @@ def infer_config(shapes: Shapes) -> FMANetConfig:
             dim=dim,
             ds_kernel_size=math.isqrt(_size(shapes, f"{NET_D}d_conv.2.weight", 0)),
             us_kernel_size=math.isqrt(_size(shapes, f"{NET_R}r_conv.2.weight", 0)) // scale,
-            num_RDB=_count(shapes, "RDBs"),
+            num_RDB=counts["RDBs"],
             growth_rate=_size(shapes, f"{encoder}.2.RDBs.0.layer.0.conv.weight", 0),
-            num_dense_layer=_count(shapes, "layer"),
+            num_dense_layer=counts["layer"],
             num_flow=_size(shapes, f"{block}.conv_f.2.weight", 0) // 3,
-            num_FRMA=_count(shapes, "FRMA_blocks"),
-            num_transformer_block=_count(shapes, "multi_attn_block"),
+            num_FRMA=counts["FRMA_blocks"],
+            num_transformer_block=counts["multi_attn_block"],
             num_heads=_size(shapes, f"{attention}.0.co_attn.temperature", 0),
             LayerNorm_type="WithBias" if f"{attention}.0.norm1.body.bias" in shapes else "BiasFree",
             ffn_expansion_factor=_ffn_factor(dim, hidden),

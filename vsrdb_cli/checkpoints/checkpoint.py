@@ -17,7 +17,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vsrdb_cli.checkpoints.architecture import in_short, infer_config, is_head, mismatches
+from vsrdb_cli.checkpoints.architecture import (
+    MOST_PARAMETERS,
+    in_short,
+    infer_config,
+    is_head,
+    mismatches,
+)
 from vsrdb_cli.checkpoints.registry import (
     METHODS,
     SUFFIX,
@@ -113,6 +119,11 @@ def load_file(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
+            if len(file.keys()) > MOST_PARAMETERS:
+                raise CheckpointError(
+                    f"{path} holds {len(file.keys())} parameters, more than any FMA-Net",
+                    hint=_OTHER_HINT,
+                )
             shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - the handle is no mapping
             config = _read_config(path, metadata, shapes)
             state = {name: file.get_tensor(name) for name in shapes if not is_head(name)}
@@ -248,6 +259,9 @@ def _check_header(path: Path) -> None:
 
 
 def _sha256(path: Path) -> str:
+    kind = special_kind(path)
+    if kind is not None:  # without an end, perhaps
+        raise CheckpointError(f"{path} is {kind}, no file", hint="copy it to a file first")
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):

@@ -117,8 +117,10 @@ def find_pair(sources: Sequence[Path]) -> list[Pickle]:
         chosen = _choose_pair({str(path): path.name for path in found}, folder)
         return [Pickle(name, Path(name)) for name in chosen]
     # A PyTorch file is a zip archive too, but of its tensors.
-    if len(sources) == 1 and zipfile.is_zipfile(sources[0]) and not _is_pickle(sources[0].name):
-        return _pair_in_archive(sources[0])
+    archive = sources[0]
+    alone = len(sources) == 1 and archive.is_file() and not _is_pickle(archive.name)
+    if alone and zipfile.is_zipfile(archive):
+        return _pair_in_archive(archive)
     raise CheckpointError(
         f"{' '.join(map(str, sources))}: not a pair; {WANTED}",
         hint="give the two files, or one folder or zip archive that holds them",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -45,7 +44,7 @@ def advise(source: Path, *, weights: str, hdr: str, as_json: bool) -> None:
 
         advice = advice_on(source, weights, hdr=Hdr(hdr))
     if as_json:
-        console.result(json.dumps(advice.as_json()))
+        console.json_result(advice.as_json())
         return
     for notice in advice.notices:
         console.say(f"note: {notice}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,9 +84,9 @@ class Bar(Display):
         if not self._quiet:
             console.say(f"{self._begin}{target}: skipped, {reason}")
 
-    def error(self, message: str, hint: str | None) -> None:
+    def error(self, message: str, hint: str | None, details: Sequence[str] = ()) -> None:
         self._bar.close()
-        console.report(VsrdbError(message, hint=hint))
+        console.report(VsrdbError(message, hint=hint), details)
 
     def interrupted(self, text: str, signal: str) -> None:  # noqa: ARG002
         self._bar.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -17,8 +16,6 @@ from vsrdb_cli.option_values import read_device
 from vsrdb_cli.options import declared_options
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from vsrdb_cli.bench.report import Problem, SizeReport
 
 _DECLARED = {entry.name: entry.metadata["option"] for entry in declared_options()}
@@ -96,7 +93,7 @@ def bench(
             "sizes": [report.to_json() for report in reports],
             "problems": [problem.to_json() for problem in problems],
         }
-        console.result(json.dumps(values))
+        console.json_result(values)
     else:
         for report in reports:
             _show(report)
@@ -144,7 +141,7 @@ def _show(report: SizeReport) -> None:
     console.result("")
 
 
-def _stages(report: SizeReport) -> Table:
+def _stages(report: SizeReport) -> console.PlainTable:
     table = _table("stage", "ms a frame", "CPU ms")
     rows = [(stage.name, stage.seconds) for stage in report.stages()]
     rows.append(("all in series", report.in_series))
@@ -155,7 +152,7 @@ def _stages(report: SizeReport) -> Table:
     return table
 
 
-def _backends(report: SizeReport) -> Table:
+def _backends(report: SizeReport) -> console.PlainTable:
     table = _table("network alone", "encode ms", "restore ms", "fps", "off from float32")
     for backend in report.backends:
         info, steps, off = backend.runner, backend.steps, backend.off
@@ -169,10 +166,8 @@ def _backends(report: SizeReport) -> Table:
     return table
 
 
-def _table(first: str, *others: str) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+def _table(first: str, *others: str) -> console.PlainTable:
+    table = console.PlainTable(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column(first)
     for name in others:
         table.add_column(name, justify="right")

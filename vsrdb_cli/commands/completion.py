@@ -23,4 +23,6 @@ def completion(context: click.Context, shell: str) -> None:
     """
     kind = get_completion_class(shell)
     assert kind is not None
-    console.result(kind(context.find_root().command, {}, "vsrdb", _VARIABLE).source())
+    script = kind(context.find_root().command, {}, "vsrdb", _VARIABLE).source()
+    for line in script.split("\n"):
+        console.result(line)

@@ -1,5 +1,6 @@
 """The only place that prints: results to stdout, everything else to stderr.
 
+All text goes through `printable`: a call prints one line, and nothing in it steers the terminal.
 Messages are printed without markup. Results and hints are never wrapped, so that a path or a
 command survives copying; other messages are, between words, where stderr is a terminal.
 """
@@ -10,7 +11,7 @@ import json
 import os
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
@@ -62,10 +63,35 @@ def result(text: str) -> None:
 
 def json_line(values: dict[str, Any]) -> None:
     """One object for another program, at once: to stderr."""
-    print(json.dumps(values), file=sys.stderr, flush=True)
+    print(_json(values), file=sys.stderr, flush=True)
 
 
-def show(table: Table) -> None:
+def json_result(values: Any, **settings: Any) -> None:
+    """One object for another program: to stdout. settings: of `json.dumps`."""
+    for line in _json(values, **settings).split("\n"):
+        result(line)
+
+
+def _json(values: Any, **settings: Any) -> str:
+    # In ASCII; of what a terminal obeys, json leaves one character as it is.
+    return json.dumps(values, **settings).replace("\x7f", "\\u007f")
+
+
+class PlainTable(Table):
+    """A table of texts without markup. A cell or heading is a line, or several."""
+
+    def add_column(self, header: str | Sequence[str] = "", **settings: Any) -> None:  # type: ignore[override]
+        super().add_column(_cell(header), **settings)
+
+    def add_row(self, *cells: str | Sequence[str], **settings: Any) -> None:  # type: ignore[override]
+        super().add_row(*map(_cell, cells), **settings)
+
+
+def _cell(lines: str | Sequence[str]) -> Text:
+    return Text("\n".join(map(printable, [lines] if isinstance(lines, str) else lines)))
+
+
+def show(table: PlainTable) -> None:
     """A table of results, to stdout; where that is no terminal, one line a row."""
     wide = Console(highlight=False, width=_UNWRAPPED)
     if wide.is_terminal:
@@ -105,11 +131,13 @@ def _stdout() -> Iterator[None]:
             raise
 
 
-def report(error: VsrdbError) -> None:
-    """What was wrong and what helps, to stderr."""
+def report(error: VsrdbError, details: Sequence[str] = ()) -> None:
+    """What was wrong and what helps, and lines that tell more, indented: to stderr."""
     _message(str(error), "error: ", "bold red")
     if error.hint:
         messages.print(_marked("hint: " + printable(error.hint), "hint: ", "bold"), soft_wrap=True)
+    for line in details:
+        messages.print(Text("  " + printable(line)), soft_wrap=True)
 
 
 def warn(text: str) -> None:
@@ -131,8 +159,7 @@ def _message(text: str, mark: str = "", style: str = "") -> None:
         fill = partial(
             textwrap.fill, width=messages.width, break_long_words=False, break_on_hyphens=False
         )
-        first, *others = printable(text).split("\n")
-        shown = "\n".join([fill(first, initial_indent=mark), *map(fill, others)])
+        shown = fill(printable(text), initial_indent=mark)
     messages.print(_marked(shown, mark, style), soft_wrap=True)
 
 
@@ -161,7 +188,7 @@ class _Bar(Progress):
     def get_renderables(self) -> Iterator[RenderableType]:
         yield self.make_tasks_table(self.tasks)
         if self.below:
-            yield Text(self.below, style="dim", no_wrap=True, overflow="ellipsis")
+            yield Text(printable(self.below), style="dim", no_wrap=True, overflow="ellipsis")
 
 
 @contextmanager
@@ -191,7 +218,7 @@ def progress(description: str, *, quiet: bool = False) -> Iterator[OnFrame]:
         expand=True,
     )
     with drawn(bar) as follow:
-        task = bar.add_task(description, total=None)
+        task = bar.add_task(printable(description), total=None)
 
         def on_frame(done: int, total: int | None, below: str = "") -> None:
             # A container's promise may be short: never show more frames than there are.
@@ -215,7 +242,7 @@ def waiting(description: str, *, quiet: bool = False) -> Iterator[None]:
         disable=quiet or not can_draw(),
     )
     with drawn(bar):
-        bar.add_task(description, total=None)
+        bar.add_task(printable(description), total=None)
         yield
 
 
@@ -249,11 +276,11 @@ def steps(description: str) -> Iterator[OnStep]:
         expand=True,
     )
     with drawn(bar) as follow:
-        task = bar.add_task(description, total=None)
+        task = bar.add_task(printable(description), total=None)
 
         def show_step(step: str, detail: str = "") -> None:
             words = f"{description}: {step}" + (f", {detail}" if detail else "")
-            bar.update(task, description=words)
+            bar.update(task, description=printable(words))
             follow()
 
         yield show_step

@@ -6,7 +6,7 @@ into a log file, `json_lines` tells other programs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,8 +72,8 @@ class Display:
     def skipped(self, target: Path, reason: str) -> None:
         """The output was there already."""
 
-    def error(self, message: str, hint: str | None) -> None:
-        """The input could not be restored."""
+    def error(self, message: str, hint: str | None, details: Sequence[str] = ()) -> None:
+        """The input could not be restored. details: lines that tell more."""
 
     def interrupted(self, text: str, signal: str) -> None:
         """A signal has ended the run; what is kept."""

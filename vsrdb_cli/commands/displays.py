@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -63,9 +63,9 @@ class Several(Display):
         for display in self._displays:
             display.skipped(target, reason)
 
-    def error(self, message: str, hint: str | None) -> None:
+    def error(self, message: str, hint: str | None, details: Sequence[str] = ()) -> None:
         for display in self._displays:
-            display.error(message, hint)
+            display.error(message, hint, details)
 
     def interrupted(self, text: str, signal: str) -> None:
         for display in self._displays:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
@@ -47,7 +46,7 @@ def doctor(*, as_json: bool, ray: str | None, folder: Path | None) -> None:
     problems = [finding for finding in findings if finding.state is State.PROBLEM]
     if as_json:
         values = {"ok": not problems, "findings": [finding.to_json() for finding in findings]}
-        console.result(json.dumps(values))
+        console.json_result(values)
     elif problems:
         console.result(f"{len(problems)} of these are problems")
     else:

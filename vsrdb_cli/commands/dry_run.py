@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -92,7 +91,7 @@ def estimate_all(
             "output_bytes": output_bytes,
             "inputs": [answer.to_json() for answer in answers],
         }
-        console.result(json.dumps(values))
+        console.json_result(values)
     elif several:
         estimated = sum(a.estimate is not None for a in answers)
         inputs = f"{estimated} of {count(len(answers), 'input')}"
@@ -134,9 +133,8 @@ def _print(answer: _Answer) -> None:
     estimate = answer.estimate
     if estimate is None:
         if answer.error is None:
-            console.result(
-                f"{answer.item.source}\n  skipped    {answer.item.target}: {answer.reason}"
-            )
+            console.result(str(answer.item.source))
+            console.result(f"  skipped    {answer.item.target}: {answer.reason}")
         return
     console.result(str(estimate.source))
     for name, text in _lines(estimate):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +12,6 @@ from vsrdb_cli.commands import console
 from vsrdb_cli.errors import OptionError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from vsrdb_cli.evaluation.scores import Evaluation, Score
 
 PATH = click.Path(path_type=Path)
@@ -101,7 +99,7 @@ def evaluate(
         data |= evaluation.as_json(summary=summary) | {"notices": notices}
         if reds4:
             data["paper"] = paper_as_json()
-        console.result(json.dumps(data, indent=2, allow_nan=False))
+        console.json_result(data, indent=2, allow_nan=False)
     else:
         console.show(_table_9(evaluation) if reds4 else _table(evaluation, summary=summary))
 
@@ -126,19 +124,17 @@ def _caption(evaluation: Evaluation) -> str:
     return f"RGB, 4 pixels cut on each side; {left_out if evaluation.end_frames else 'all frames'}"
 
 
-def _table(evaluation: Evaluation, *, summary: bool) -> Table:
+def _table(evaluation: Evaluation, *, summary: bool) -> console.PlainTable:
     """Frames of one clip, or several clips, and the mean; every method side by side."""
-    from rich.table import Table
-
     methods = list(evaluation.methods)
     clips = evaluation.methods[methods[0]]
-    table = Table(caption=_caption(evaluation), caption_justify="left")
+    table = console.PlainTable(caption=_caption(evaluation), caption_justify="left")
     table.add_column("frame" if len(clips) == 1 else "clip", justify="right")
     for method in methods:
         for metric in ("PSNR ↑", "SSIM ↑", "tOF ↓"):
-            table.add_column(f"{method}\n{metric}", justify="right")
+            table.add_column((method, metric), justify="right")
     if len(methods) > 1:
-        table.add_column("gain\ndB", justify="right")
+        table.add_column(("gain", "dB"), justify="right")
 
     def add(name: str, scores: list[Score]) -> None:
         cells = [cell for score in scores for cell in _cells(score, tof_digits=3)]
@@ -158,14 +154,12 @@ def _table(evaluation: Evaluation, *, summary: bool) -> Table:
     return table
 
 
-def _table_9(evaluation: Evaluation) -> Table:
+def _table_9(evaluation: Evaluation) -> console.PlainTable:
     """The paper's layout: methods down, clips across, PSNR / SSIM / tOF in one cell."""
-    from rich.table import Table
-
     from vsrdb_cli.evaluation.reds4 import TABLE_9
 
     narrow = console.results.is_terminal and console.results.width < _TABLE_9_WIDTH
-    table = Table(
+    table = console.PlainTable(
         title="REDS4, x4 video super-resolution and deblurring",
         caption=f"PSNR ↑ / SSIM ↑ / tOF ↓; {_caption(evaluation)}",
         caption_justify="left",
@@ -175,14 +169,17 @@ def _table_9(evaluation: Evaluation) -> Table:
     names = [clip.name for clip in next(iter(evaluation.methods.values()))]
     for name in [*(f"CLIP {name}" for name in names), "Average"]:
         table.add_column(name, justify="right", no_wrap=True)
-    separator = "\n" if narrow else " / "
+
+    def cell(score: Score) -> Sequence[str]:
+        return _cells(score) if narrow else (" / ".join(_cells(score)),)
+
     for row in TABLE_9:
         scores = [*row.clips, row.average]
-        table.add_row(f"{row.method} (paper)", *(separator.join(_cells(s)) for s in scores))
+        table.add_row(f"{row.method} (paper)", *map(cell, scores))
     table.add_section()
     for method, clips in evaluation.methods.items():
         scores = [*(clip.mean for clip in clips), evaluation.mean(method)]
-        table.add_row(method, *(separator.join(_cells(score)) for score in scores))
+        table.add_row(method, *map(cell, scores))
     return table
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,7 +89,8 @@ class JsonLines(Display):
     def skipped(self, target: Path, reason: str) -> None:
         self._say("skipped", output=str(target), reason=reason)
 
-    def error(self, message: str, hint: str | None) -> None:
+    def error(self, message: str, hint: str | None, details: Sequence[str] = ()) -> None:
+        hint = "\n".join((hint or "", *details)) if details else hint
         self._say("error", message=message, hint=hint)
 
     def interrupted(self, text: str, signal: str) -> None:

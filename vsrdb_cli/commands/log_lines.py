@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from io import TextIOWrapper
@@ -104,8 +104,8 @@ class LogLines(Display):
     def skipped(self, target: Path, reason: str) -> None:
         self._say(f"{self._begin}{target}: skipped, {reason}")
 
-    def error(self, message: str, hint: str | None) -> None:
-        console.report(VsrdbError(message, hint=hint))
+    def error(self, message: str, hint: str | None, details: Sequence[str] = ()) -> None:
+        console.report(VsrdbError(message, hint=hint), details)
 
     def interrupted(self, text: str, signal: str) -> None:  # noqa: ARG002
         self._say(text)
@@ -157,8 +157,10 @@ class LogFile(LogLines):
                 hint="choose another file",
             ) from error
 
-    def error(self, message: str, hint: str | None) -> None:
+    def error(self, message: str, hint: str | None, details: Sequence[str] = ()) -> None:
         self._say(f"error: {message}" + (f" (hint: {hint})" if hint else ""))
+        for line in details:
+            self._say(f"  {line}")
 
     def end(self, counts: dict[str, int], status: int, seconds: float | None) -> None:
         super().end(counts, status, seconds)

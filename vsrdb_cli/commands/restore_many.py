@@ -186,7 +186,8 @@ class Restoration:
         else:
             display.error(
                 f"{outcome.item.source}: {type(error).__name__}: {error}",
-                f"this is a bug in vsrdb; please report it with these lines:\n{outcome.details}",
+                "this is a bug in vsrdb; please report it with these lines:",
+                (outcome.details or "").splitlines(),
             )
         if outcome.damage:
             display.damage(

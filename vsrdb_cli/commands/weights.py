@@ -64,13 +64,10 @@ def import_(
 @weights.command("list")
 def list_() -> None:
     """List every name that --weights takes; any .safetensors checkpoint can be named too."""
-    from rich.table import Table
-    from rich.text import Text
-
     from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
     from vsrdb_cli.checkpoints.registry import METHODS, bundled_models, imported_models
 
-    table = Table(box=None, padding=(0, 1, 0, 0), header_style="bold")
+    table = console.PlainTable(box=None, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("name", no_wrap=True)
     table.add_column("parameters", no_wrap=True, justify="right")
     table.add_column("scale", no_wrap=True)
@@ -98,9 +95,9 @@ def list_() -> None:
             scale, start = f"x{checkpoint.config.scale}", checkpoint.sha256[:12]
             count = f"{checkpoint.parameters:,}"
             cells = [name, count, scale, licence, size, start, summary]
-        table.add_row(*map(Text, cells))
+        table.add_row(*cells)
     for name, summary in METHODS.items():
-        table.add_row(*map(Text, [name, "none", "x4", "", "", "", summary]))
+        table.add_row(name, "none", "x4", "", "", "", summary)
     console.show(table)
     for reason in damaged:
         console.report(reason)

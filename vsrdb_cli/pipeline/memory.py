@@ -92,6 +92,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(phrase in words for phrase in _SAID)
 
 
+def ran_out(doing: str) -> ResourceError:
+    """What is said where memory ran out beside the network, which works in tiles."""
+    return ResourceError(
+        f"memory ran out while {doing}",
+        hint="close other programs, choose a smaller --scale, or scale the input down first",
+    )
+
+
 # Of the output, what libx264 holds at its default preset: pictures it looks ahead at, and those
 # it refers to, with their half-pixel planes. Threads, decoder and containers, whatever the size.
 _ENCODER_BYTES_PER_PIXEL = 100

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import av
 from av import logging as av_logging
-from av.error import FFmpegError
+from av.error import ArgumentError, FFmpegError
 from av.stream import Disposition
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.encryption import refuse_packet
+from vsrdb_cli.video.formats import AS_NAMED
+from vsrdb_cli.video.limits import check_picture_texts, check_texts, limit
 from vsrdb_cli.video.source_file import opener
 
 if TYPE_CHECKING:
@@ -56,12 +58,12 @@ def reason(error: FFmpegError) -> str:
     return error.strerror or str(error)
 
 
-def open_input(path: Path, **options: str) -> InputContainer:
-    """Open a file for reading.
+def open_input(path: Path) -> InputContainer:
+    """Open a file for reading, and no other, whatever is in it.
 
     Raises:
-        VideoError: it is missing, empty, or nothing FFmpeg can read; from here on, whenever the
-            system cannot read it.
+        VideoError: it is missing, empty, nothing FFmpeg can read, or names other files; from here
+            on, whenever the system cannot read it.
     """
     if not path.exists():
         raise VideoError(f"{path} does not exist", hint="check the name and the folder")
@@ -69,10 +71,18 @@ def open_input(path: Path, **options: str) -> InputContainer:
     if path.is_file() and stat.st_size == 0:
         raise VideoError(f"{path} is empty (0 bytes)", hint="copy or download it again")
     try:
+        options = dict(AS_NAMED)
         if path.is_file():
-            options = {**_probing(path, stat.st_size, stat.st_mtime_ns), **options}
+            _check_texts(path, stat.st_size, stat.st_mtime_ns)
+            options.update(_probing(path, stat.st_size, stat.st_mtime_ns))
         return _opened(path, options)
     except FFmpegError as error:
+        kind = _kind_refused(path) if isinstance(error, ArgumentError) else ""
+        if kind:
+            raise VideoError(
+                f"{path} is no video by itself: it is of a kind ({kind}) that can name other files",
+                hint="give the files that it names, or make one of them with ffmpeg",
+            ) from error
         raise VideoError(
             f"{path} cannot be read as a video: {reason(error)}",
             hint="check with ffprobe; a file that was cut off or is still being written has often"
@@ -80,11 +90,32 @@ def open_input(path: Path, **options: str) -> InputContainer:
         ) from error
 
 
-def _opened(path: Path, options: Mapping[str, str] = MappingProxyType({})) -> InputContainer:
+def _opened(path: Path, options: Mapping[str, str]) -> InputContainer:
     name = url(path)
     return av.open(
         name, options=dict(options), metadata_errors="replace", io_open=opener(path, name)
     )
+
+
+def _kind_refused(path: Path) -> str:
+    """FFmpeg's name for a kind of file that is not opened; "" if it was refused for another reason.
+
+    It tells no one but its log.
+    """
+    level = av_logging.get_level()
+    av_logging.set_level(av_logging.ERROR)
+    try:
+        with av_logging.Capture() as logs, suppress(FFmpegError):
+            av.open(url(path), options=AS_NAMED).close()
+    finally:
+        av_logging.set_level(level)
+    return next((kind for _, kind, text in logs if "whitelist" in text), "")
+
+
+@lru_cache(maxsize=64)
+def _check_texts(path: Path, size: int, modified: int) -> None:  # noqa: ARG001
+    """`check_texts`, once for a file as it is."""
+    check_texts(path)
 
 
 @lru_cache(maxsize=64)
@@ -97,11 +128,11 @@ def _probing(path: Path, size: int, modified: int) -> Mapping[str, str]:  # noqa
     Args:
         size, modified: of the file, by which a changed one is looked at again.
     """
-    with _opened(path) as container:
+    with _opened(path, AS_NAMED) as container:
         if container.format.name not in _STREAMS_APPEAR:
             return {}
         known = _kinds(container)
-    whole = {**_WHOLE_FILE, "fflags": "nobuffer"}
+    whole = {**AS_NAMED, **_WHOLE_FILE, "fflags": "nobuffer"}
     with _opened(path, whole) as container:
         if _kinds(container) == known:
             return {}
@@ -155,6 +186,7 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
             f"{path}: its video codec ({codec_tag(stream)}) cannot be decoded here",
             hint="convert it to H.264 first",
         )
+    limit(stream, path)  # type: ignore[arg-type]
     return stream  # type: ignore[return-value]
 
 
@@ -222,6 +254,8 @@ class Demuxer:
             try:
                 for packet in self._container.demux(*self._streams):
                     refuse_packet(packet, self._container.name)
+                    if packet.size and codec_name(packet.stream) == "png":
+                        check_picture_texts(bytes(packet), self._container.name)
                     yield packet
                     failures = 0
             except FFmpegError:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 PLACES = (0.0, 0.25, 0.5, 0.75)
 FRAMES_A_PLACE = 10
 FEWEST_COMBED = 3
+# Pixels of a frame, of which memory has to hold some: larger video is never interlaced.
+LARGEST_INTERLACED = 4096 * 2304
 # A comb: lines that go up and down by this much (of 255), five of them in a row, in this part of
 # the picture. Real pictures hold stripes as fine, but not where idet sees two moments in time.
 COMB_STEP = 12
@@ -90,6 +92,8 @@ def look(path: Path) -> Interlacing:
     with open_input(path) as container:
         stream = main_video(container, path)
         flagged = stream.codec_context.field_order in _FLAGGED
+        if stream.width * stream.height > LARGEST_INTERLACED:
+            return Interlacing(flagged, ())
         length = (container.duration or 0) / AV_TIME_BASE
         start = (container.start_time or 0) / AV_TIME_BASE
         most = 2 * len(PLACES) * FRAMES_A_PLACE
@@ -98,13 +102,12 @@ def look(path: Path) -> Interlacing:
             try:
                 if place:
                     container.seek(int((start + place * length) * AV_TIME_BASE))
-                frames = _frames(container, stream)
-                taken = list(islice(frames, most if short else FRAMES_A_PLACE))
+                frames = islice(_frames(container, stream), most if short else FRAMES_A_PLACE)
+                while taken := list(islice(frames, FRAMES_A_PLACE)):
+                    flagged |= any(frame.interlaced_frame for frame in taken)
+                    orders.append(field_order(taken))
             except FFmpegError:
                 continue
-            flagged |= any(frame.interlaced_frame for frame in taken)
-            starts = range(0, len(taken), FRAMES_A_PLACE)
-            orders += [field_order(taken[first : first + FRAMES_A_PLACE]) for first in starts]
     return Interlacing(flagged, tuple(order for order in orders if order is not None))
 
 

@@ -16,5 +16,5 @@ def open_for(source: Path, options: RestoreOptions) -> FrameSource:
     Raises:
         VideoError, OptionError: it cannot be read, or has no such part.
     """
-    whole = open_source(source, rate=options.fps, hdr=options.hdr)
+    whole = open_source(source, rate=options.fps, hdr=options.hdr, scale=options.scale)
     return trimmed(whole, start=options.start, end=options.end, sample=options.sample)

@@ -17,6 +17,7 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.container import main_video, open_input, reason
 from vsrdb_cli.video.heif import HeifPicture, heif_picture
+from vsrdb_cli.video.limits import check_size, check_texts, limit
 from vsrdb_cli.video.orientation import orientation_of, upright
 from vsrdb_cli.video.picture_colour import (
     PictureColour,
@@ -34,8 +35,12 @@ if TYPE_CHECKING:
 # Of large pictures and odd tags; what matters of a file is asked for here.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-# FFmpeg would otherwise take a % in a name for a number.
-LITERAL_NAME = {"pattern_type": "none"}
+# What Pillow is asked to read. Of others it starts programs (EPS) or tells nothing that FFmpeg's
+# decoders would not.
+_BY_PILLOW = (
+    *("PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP", "DIB", "ICO", "CUR", "AVIF", "JPEG2000"),
+    *("PSD", "PPM", "TGA", "SGI", "SUN", "PCX", "QOI", "DDS", "XBM", "XPM"),
+)
 # Of other formats Pillow counts something else, such as the layers of a PSD.
 _PAGED = ("TIFF", "MPO", "PNG", "GIF", "WEBP", "AVIF")
 # What Pillow's readers raise of damaged files.
@@ -80,7 +85,10 @@ def look_at(path: Path) -> PictureFile:
         VideoError: the file ends in the middle of the picture, or is damaged otherwise.
     """
     data = path.read_bytes()
+    check_texts(path)
     heif = heif_picture(path)
+    if heif is not None:
+        check_size(path, heif.width, heif.height)
     image = _opened(path, data)
     if image is None:
         if data.startswith(_EXR) and not _exr_is_whole(data):
@@ -90,6 +98,7 @@ def look_at(path: Path) -> PictureFile:
         metadata = exif_of(heif.exif) if heif else b""
     else:
         with image:
+            check_size(path, *image.size)
             if image.format == "WEBP" and getattr(image, "is_animated", False):
                 raise VideoError(
                     f"{path} is an animated WebP, which FFmpeg cannot decode here",
@@ -149,18 +158,20 @@ def decode(
     Raises:
         VideoError: it cannot be decoded.
     """
-    with open_input(path, **LITERAL_NAME) as container:
+    with open_input(path) as container:
         if heif is None:
             streams = [main_video(container, path)]
         else:
             by_id = {stream.id: stream for stream in container.streams.video}
             wanted = (*heif.tiles, *(() if heif.alpha is None else (heif.alpha,)))
             streams = [by_id[item] for item in wanted if item in by_id]
+            for stream in streams:
+                limit(stream, path)
             if len(streams) < len(wanted):
                 raise damaged(path, "parts of the picture are not in the file")
         if strict:
             for stream in streams:
-                stream.codec_context.options = dict(_STRICT)
+                stream.codec_context.options = {**stream.codec_context.options, **_STRICT}
         indices = [stream.index for stream in streams]
         frames: dict[int, Any] = {}
         try:
@@ -186,7 +197,7 @@ def in_srgb(path: Path) -> Tensor:
     """
     srgb = ImageCms.createProfile("sRGB")
     try:
-        with Image.open(path) as opened:
+        with Image.open(path, formats=_BY_PILLOW) as opened:
             profile = opened.info.get("icc_profile") or b""
             # A TIFF is turned when it is loaded, and does not say any more that it has to be.
             opened.load()
@@ -243,7 +254,8 @@ def _opened(path: Path, data: bytes) -> Image.Image | None:
     """By Pillow; None if it does not know the format."""
     try:
         # Zeros are what a disk or a card leaves where the rest was not written.
-        return Image.open(io.BytesIO(data.rstrip(b"\0") if _is_jpeg(data) else data))
+        file = io.BytesIO(data.rstrip(b"\0") if _is_jpeg(data) else data)
+        return Image.open(file, formats=_BY_PILLOW)
     except (UnidentifiedImageError, Image.DecompressionBombError):
         return None
     except _UNREADABLE as error:
@@ -266,7 +278,7 @@ def _lacks_its_end_alone(image: Image.Image, data: bytes) -> bool:
     for filler in (b"\x00", b"\x55", b"\xaa"):
         padded = body + filler * (image.width * image.height + 1024) + _JPEG_END
         try:
-            with Image.open(io.BytesIO(padded)) as padded_image:
+            with Image.open(io.BytesIO(padded), formats=_BY_PILLOW) as padded_image:
                 shown.add(padded_image.tobytes())
         except _UNREADABLE:
             return False

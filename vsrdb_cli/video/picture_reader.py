@@ -20,7 +20,7 @@ from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.images import SUFFIXES, picture_files, visible_files
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
 from vsrdb_cli.video.picture import Picture
-from vsrdb_cli.video.picture_file import LITERAL_NAME, PictureFile, damaged, look_at
+from vsrdb_cli.video.picture_file import PictureFile, damaged, look_at
 from vsrdb_cli.video.probe import probe
 from vsrdb_cli.words import count
 
@@ -235,7 +235,7 @@ def _check_sizes(files: list[tuple[Path, PictureFile]], info: VideoInfo) -> int:
     """
     deepest = info.bit_depth
     for path, file in files:
-        with open_input(path, **LITERAL_NAME) as container:
+        with open_input(path) as container:
             stream = main_video(container, path)
             heif = file.heif
             size = (heif.width, heif.height) if heif else (stream.width, stream.height)

@@ -53,6 +53,7 @@ from vsrdb_cli.video.hdr import check_dolby_vision, is_dolby_vision, light_of
 from vsrdb_cli.video.heif import heif_picture
 from vsrdb_cli.video.info import CHAPTER_PICTURES, Kind, StreamInfo, VideoInfo
 from vsrdb_cli.video.interlace import Interlacing, look
+from vsrdb_cli.video.limits import check_size
 from vsrdb_cli.video.metadata import kept_metadata, tags_of, timecode_of, title_of
 from vsrdb_cli.video.orientation import Orientation, is_right_angled, orientation_of
 from vsrdb_cli.video.picture_file import look_at
@@ -74,18 +75,22 @@ CLEARLY_OTHER_SHAPE = Fraction(1, 20)
 _TEXT = cast("int", Properties.TEXT_SUB.value)
 
 
-def probe(path: Path) -> VideoInfo:
+def probe(path: Path, scale: int = 1) -> VideoInfo:
     """What `path` holds, from its headers and its first frame.
 
+    Args:
+        scale: by which it is to be enlarged.
+
     Raises:
-        VideoError: it cannot be opened, has no video, or none of its frames can be decoded as
-            the file means them.
+        VideoError: it cannot be opened, has no video, is too large, or none of its frames can be
+            decoded as the file means them.
     """
     with open_input(path) as container:
         said = description(container)
         refuse_encrypted(container, said, path)
     with open_input(path) as container:
         stream = main_video(container, path)
+        check_size(path, stream.codec_context.width, stream.codec_context.height, scale)
         time_base = stream.time_base
         assert time_base is not None
         weaver = Weaver(codec_name(stream))

@@ -39,7 +39,7 @@ CUT_OFF_FRAMES = 2
 
 
 def open_source(
-    path: Path | str, *, rate: Fraction | None = None, hdr: Hdr = Hdr.REFUSE
+    path: Path | str, *, rate: Fraction | None = None, hdr: Hdr = Hdr.REFUSE, scale: int = 1
 ) -> FrameSource:
     """Open a video file, a folder of pictures, a single picture, or a stream of y4m.
 
@@ -48,6 +48,7 @@ def open_source(
     Args:
         rate: frames per second of pictures, which have no times of their own; else 24.
         hdr: what to do with HDR video.
+        scale: by which it is to be enlarged, and has to be small enough for.
 
     Raises:
         VideoError: it cannot be read; nothing has been written by then.
@@ -65,7 +66,7 @@ def open_source(
     if path.is_dir():
         pictures = PictureReader.of_folder(path, rate)
         return pictures.with_info(_for_hdr(pictures.info, hdr))
-    info = probe(path)
+    info = probe(path, scale)
     if info.kind is Kind.STILL:
         pictures = PictureReader.of_still(path, rate)
         return pictures.with_info(_for_hdr(pictures.info, hdr))

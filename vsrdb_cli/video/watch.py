@@ -6,12 +6,14 @@ from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 from av.codec.context import Flags
+from av.error import FFmpegError
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.alpha import Transparency
 from vsrdb_cli.video.attached import dropped, has_captions
 from vsrdb_cli.video.colour import COMPANIONS, HLG, PQ, RGB, UNSPECIFIED, code_depth, is_rgb
 from vsrdb_cli.video.filters import Attachments
+from vsrdb_cli.video.limits import allowed_pixels, refused
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -34,14 +36,27 @@ class PixelShapes:
     """
 
     def __init__(self, stream: VideoStream) -> None:
+        self._stream, self._allowed = stream, allowed_pixels(stream)
         self._context = stream.codec_context
         self._context.flags |= Flags.copy_opaque.value
 
     def decode(self, packet: Packet[Any]) -> list[VideoFrame]:
-        """A packet's frames."""
+        """A packet's frames.
+
+        Raises:
+            VideoError: they are far larger than the stream's first ones.
+            ResourceError: there is too little memory for them.
+            FFmpegError: they are damaged.
+        """
         known: list[Fraction | None] = []
         packet.opaque = known
-        frames: list[VideoFrame] = packet.decode()
+        try:
+            frames: list[VideoFrame] = packet.decode()
+        except FFmpegError as error:
+            told = refused(self._stream, self._allowed, error)
+            if told is not None:
+                raise told from error
+            raise
         known.append(self._context.sample_aspect_ratio)
         return frames
 

@@ -1,0 +1,161 @@
+"""What asks for more memory than any video needs ends in one line, before it has got it."""
+
+from __future__ import annotations
+
+import json
+import struct
+import subprocess
+import sys
+import zlib
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from pictures_made import chunk, encoded, with_chunks
+
+from vsrdb_cli.errors import VideoError
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.restore import restore_video
+from vsrdb_cli.video.limits import LARGEST_TEXT, MOST_TEXTS, check_texts
+from vsrdb_cli.video.probe import probe
+
+MEMORY = 2 << 30  # of addresses; torch alone takes half of it
+# Restores every file that it is given, and tells what was said and how much memory was taken.
+RUN = f"""
+import json, resource, sys
+from pathlib import Path
+resource.setrlimit(resource.RLIMIT_AS, ({MEMORY}, {MEMORY}))
+from vsrdb_cli.errors import VsrdbError
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.restore import restore_video
+options, said = RestoreOptions(weights="nearest"), {{}}
+for name in sys.argv[1:]:
+    try:
+        restore_video(Path(name), Path(name + "-out.mkv"), options)
+        said[Path(name).name] = "restored"
+    except VsrdbError as error:
+        said[Path(name).name] = str(error)
+(peak,) = (line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(json.dumps({{"said": said, "peak": int(peak) << 10}}))
+"""
+
+
+def coded(codec, height, width, frames, **options):
+    """The bytes of grey frames."""
+    encoder = av.CodecContext.create(codec, "w")
+    encoder.width, encoder.height, encoder.time_base = width, height, Fraction(1, 25)
+    encoder.pix_fmt = "yuvj420p" if codec == "mjpeg" else "yuv420p"
+    encoder.framerate, encoder.options = Fraction(25), options
+    frame = av.VideoFrame(width, height, encoder.pix_fmt)
+    for plane in frame.planes:
+        plane.update(bytes([128]) * plane.buffer_size)
+    packets = []
+    for number in range(frames):
+        frame.pts = number
+        packets += encoder.encode(frame)
+    return b"".join(map(bytes, (*packets, *encoder.encode(None))))
+
+
+def turning(height, width, large):
+    """H.264 of 64x64 that turns into another size."""
+    fast = {"preset": "ultrafast", "x264-params": "threads=1:rc-lookahead=0"}
+    return coded("libx264", 64, 64, 25, **fast) + coded("libx264", height, width, large, **fast)
+
+
+def jpeg_of(height, width):
+    """A JPEG that says it is of this size; most of its picture is missing."""
+    small = coded("mjpeg", 64, 64, 1)
+    at = small.index(b"\xff\xc0") + 5
+    return small[:at] + struct.pack(">HH", height, width) + small[at + 4 :]
+
+
+def picture(*chunks):
+    return with_chunks(encoded(np.zeros((16, 16, 3), np.uint8), "PNG"), *chunks)
+
+
+@pytest.fixture(scope="module")
+def much():
+    return zlib.compress(b"a" * (200 << 20), 9)
+
+
+@pytest.fixture(scope="module")
+def bombs(tmp_path_factory, much):
+    folder = tmp_path_factory.mktemp("bombs")
+    for name, content in {
+        "turns.h264": turning(8192, 8192, 3),
+        "large.mjpeg": jpeg_of(12000, 12000),
+        "ztxt.png": picture(*(chunk(b"zTXt", b"k%d\0\0" % i + much) for i in range(10))),
+        "itxt.png": picture(*(chunk(b"iTXt", b"k%d\0\1\0\0\0" % i + much) for i in range(10))),
+        "profile.png": picture(chunk(b"iCCP", b"icc\0\0" + much)),
+        "keys.png": picture(*(chunk(b"tEXt", b"k%d\0x" % i) for i in range(100_000))),
+    }.items():
+        (folder / name).write_bytes(content)
+    return sorted(folder.iterdir())
+
+
+def test_bombs_end_in_one_line_within_two_gigabytes(bombs):
+    run = subprocess.run([sys.executable, "-c", RUN, *map(str, bombs)],
+                         capture_output=True, text=True, timeout=300, check=False)  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    told = json.loads(run.stdout)
+    text = "holds more text beside its picture than any picture needs"
+    for name, words in {
+        "turns.h264": "changes to 8192x8192, far larger than it begins",
+        "large.mjpeg": "is 12000x12000, and at most 142 million pixels can be read",
+        **dict.fromkeys(("ztxt.png", "itxt.png", "profile.png", "keys.png"), text),
+    }.items():
+        assert words in told["said"][name]
+        assert "\n" not in told["said"][name]
+    assert told["peak"] < 1 << 30
+
+
+def restored(source, target, scale=4):
+    return restore_video(source, target, RestoreOptions(weights="nearest", scale=scale))
+
+
+def test_a_video_that_changes_its_size_as_broadcasts_do_is_restored(tmp_path):
+    source = tmp_path / "in.h264"
+    source.write_bytes(turning(720, 1280, 2))
+    assert restored(source, tmp_path / "out.mkv").frames == 27
+
+
+def test_what_no_encoder_can_write_is_refused_before_it_is_decoded(tmp_path):
+    source = tmp_path / "in.mjpeg"
+    source.write_bytes(coded("mjpeg", 5000, 5000, 1, qscale="31"))
+    with pytest.raises(VideoError, match="the output would be 20000x20000, larger than any"):
+        probe(source, 4)
+    assert probe(source, 2).width == 5000
+
+
+def test_texts_and_profiles_of_ordinary_size_pass(tmp_path):
+    source = tmp_path / "in.png"
+    text = zlib.compress(b"a" * (LARGEST_TEXT // 4))
+    texts = [chunk(b"tEXt", b"k%d\0x" % i) for i in range(MOST_TEXTS - 2)]
+    source.write_bytes(picture(*texts, chunk(b"zTXt", b"k\0\0" + text)))
+    check_texts(source)
+
+
+def test_a_picture_within_another_file_is_measured_too(tmp_path, much):
+    bomb = tmp_path / "bomb.png"
+    bomb.write_bytes(picture(chunk(b"zTXt", b"k\0\0" + much)))
+    source = tmp_path / "in.mov"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("png", rate=25)
+        stream.width = stream.height = 16
+        stream.pix_fmt = "rgb24"
+        packet = av.Packet(bomb.read_bytes())
+        packet.stream, packet.pts, packet.dts = stream, 0, 0
+        packet.time_base, packet.is_keyframe = Fraction(1, 25), True
+        container.mux(packet)
+    with pytest.raises(VideoError, match="more text beside its picture"):
+        restored(source, tmp_path / "out.mkv")
+
+
+def test_pictures_that_lie_in_each_other_take_no_time(tmp_path):
+    # Each begins a row of chunks that reaches to the end.
+    source = tmp_path / "in.bin"
+    source.write_bytes((b"\x89PNG\r\n\x1a\n" + b"\0\0\0\x04abcd") * 100_000)
+    with pytest.raises(VideoError):
+        check_texts(Path(source))
