@@ -1,5 +1,6 @@
 """Names of up to 255 bytes, whatever their letters, and what is longer."""
 
+import errno
 import os
 import shutil
 import unicodedata
@@ -110,6 +111,24 @@ def test_a_path_of_almost_4095_bytes_ends_in_a_line_where_no_room_is_left(tmp_pa
     assert run.exit_code in (1, 2)
     assert "too long" in run.output
     assert not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("arguments", [
+    ("restore", LONG, "out.mp4"), ("compare", LONG, LONG), ("advise", LONG),
+    ("evaluate", LONG, LONG),
+])  # fmt: skip
+def test_what_the_system_cannot_read_is_told_in_a_line_by_every_command(
+    tmp_path, monkeypatch, arguments
+):
+    def failing(path):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("vsrdb_cli.video.probe.heif_picture", failing)
+    run = vsrdb(*arguments)
+    assert run.exit_code == 1
+    assert "cannot be read or written: Input/output error" in run.stderr
+    assert "Traceback" not in run.stderr
 
 
 def test_a_file_that_permissions_hide_is_told_in_a_line(tmp_path, monkeypatch):

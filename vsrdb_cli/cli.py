@@ -22,6 +22,7 @@ from vsrdb_cli.commands.inspect import inspect
 from vsrdb_cli.commands.restore import restore
 from vsrdb_cli.commands.statuses import status_of
 from vsrdb_cli.commands.weights import weights
+from vsrdb_cli.disks import resumable
 from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.names import reachable
 from vsrdb_cli.words import printable
@@ -58,7 +59,12 @@ class Group(click.Group):
 
     def invoke(self, context: click.Context) -> Any:
         try:
-            with interrupts.stoppable(), reachable(), _printable_errors():
+            with (
+                interrupts.stoppable(),
+                reachable(),
+                resumable("a file"),
+                _printable_errors(),
+            ):
                 return super().invoke(context)
         except VsrdbError as error:
             console.report(error)

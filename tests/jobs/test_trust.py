@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import stat
+from dataclasses import replace
 
 import clips
 import pytest
@@ -145,6 +146,18 @@ def test_a_source_that_is_replaced_before_joining_is_not_mixed_with_the_old_one(
     with pytest.raises(VideoError, match=r"was changed while it was restored: size of the input"):
         Watch().restore(source, target)
     assert not target.exists()
+
+
+@pytest.mark.parametrize("name", ["out.mp4", "out"])
+def test_a_source_that_is_replaced_during_a_short_run_gives_no_output(tmp_path, source, name):
+    class Replacing(Watch):
+        def on_progress(self, progress):
+            if progress.frames == 5:
+                clips.make(tmp_path / "other.mp4", frames=26).replace(source)
+
+    with pytest.raises(VideoError, match=r"was changed while it was restored: "):
+        Replacing().restore(source, tmp_path / name, replace(OPTIONS, segment_seconds=60))
+    assert [file.name for file in tmp_path.iterdir()] == ["in.mp4"]
 
 
 def test_a_source_that_changes_while_it_is_planned_is_not_begun(source, target, monkeypatch):

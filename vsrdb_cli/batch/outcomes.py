@@ -15,6 +15,7 @@ from typing import Any
 from vsrdb_cli import __version__
 from vsrdb_cli.batch.finished import Finished
 from vsrdb_cli.batch.targets import Item
+from vsrdb_cli.disks import resumable
 from vsrdb_cli.errors import OutputError, VsrdbError
 from vsrdb_cli.files import is_there, whole
 from vsrdb_cli.jobs.report import RestoreReport
@@ -93,7 +94,7 @@ def attempt(
         damage = finished.damage(item) if finished is not None and reason == _FINISHED else ()
         return Outcome(item, Status.SKIPPED, reason=reason, damage=damage)
     try:
-        with reachable():
+        with reachable(), resumable(item.target):
             if new_folders:
                 item.target.parent.mkdir(parents=True, exist_ok=True)
             report = restore(item)

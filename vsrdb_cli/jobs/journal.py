@@ -51,6 +51,25 @@ def identity(source: Path) -> dict[str, str]:
     }
 
 
+def require_unchanged(source: Path, known: Mapping[str, str]) -> None:
+    """Whether a source is what it was.
+
+    Args:
+        known: its `identity` then, perhaps among other facts.
+
+    Raises:
+        VideoError: it is not; says in what.
+    """
+    now = identity(source)
+    changed = [f"{name} was {known.get(name)}, is {now[name]}" for name in now
+               if known.get(name) != now[name]]  # fmt: skip
+    if changed:
+        raise VideoError(
+            f"{source} was changed while it was restored: " + "; ".join(changed),
+            hint="leave it alone until the output is there; add --restart to start over",
+        )
+
+
 @dataclass
 class _Record:
     """What journal.json holds.
@@ -209,16 +228,7 @@ class Journal:
         Raises:
             VideoError: it is not; says in what.
         """
-        changed = [
-            f"{name} was {self._record.bound[name]}, is {value}"
-            for name, value in identity(source).items()
-            if self._record.bound.get(name) != value
-        ]
-        if changed:
-            raise VideoError(
-                f"{source} was changed while it was restored: " + "; ".join(changed),
-                hint="leave it alone until the output is there; add --restart to start over",
-            )
+        require_unchanged(source, self._record.bound)
 
     def require_whole(self, paths: Sequence[Path]) -> None:
         """Whether all segments are still as they were entered.

@@ -50,7 +50,9 @@ def restore_at_once(
     run = _Run(reader, target, options, crew, record)
     output = run.settle()
     size = reader.info.height, reader.info.width
-    job = Job(reader.info.path, options, output, run.prepare(output))
+    path = reader.info.path
+    known = None if reader.info.kind is Kind.PIPE else identity(path)
+    job = Job(path, options, output, run.prepare(output), known=known)
     lost: list[str] = []
     tile, frames = job.tile, 0
     record.ready()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
@@ -14,6 +14,7 @@ from typing import Self
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.jobs.division import Division, Segment
+from vsrdb_cli.jobs.journal import require_unchanged
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.frames import restore_range, restorer_for
 from vsrdb_cli.pipeline.write_behind import WriteBehind
@@ -27,7 +28,8 @@ class Job:
     """All that must be known to restore one output, or segments of it; can be sent to a process.
 
     tile: side of the tiles, settled for all segments. division: into segments, which go into
-    `folder`; both None where the source goes straight into its output, as one segment.
+    `folder`; both None where the source goes straight into its output, as one segment. known: the
+    identity of such a source, which must be the same in the end; None of what is no file.
     """
 
     source: Path
@@ -36,6 +38,7 @@ class Job:
     tile: int | None
     division: Division | None = None
     folder: Path | None = None
+    known: Mapping[str, str] | None = None
 
     def path(self, segment: Segment) -> Path:
         """The file of a segment; a folder where the output is pictures."""
@@ -159,6 +162,8 @@ def restore_segments(
                 for _, frame in chain([(segment, first)], islice(items, others)):
                     sink.write(frame)
                     tell(partial(listener.on_frame, segment))
+                if job.known is not None:
+                    require_unchanged(job.source, job.known)
                 if segment.count is None:
                     sink.commit(_frames_read(reader))
                 else:
