@@ -38,10 +38,6 @@ def infer_config(shapes: Shapes) -> FMANetConfig:
         CheckpointError: a parameter that tells is missing, or the sizes fit no FMA-Net. That all
             others fit is not looked at here, but by `mismatches`.
     """
-    if len(shapes) > MOST_PARAMETERS:
-        raise CheckpointError(
-            f"it holds {len(shapes)} tensors, more than the {MOST_PARAMETERS} of any FMA-Net"
-        )
     encoder = f"{NET_D}feature_extractor"
     block = f"{NET_D}FRMA_blocks.0"
     attention = f"{block}.multi_attn_block"

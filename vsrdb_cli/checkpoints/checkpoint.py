@@ -17,7 +17,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vsrdb_cli.checkpoints.architecture import in_short, infer_config, is_head, mismatches
+from vsrdb_cli.checkpoints.architecture import (
+    MOST_PARAMETERS,
+    in_short,
+    infer_config,
+    is_head,
+    mismatches,
+)
 from vsrdb_cli.checkpoints.registry import (
     METHODS,
     SUFFIX,
@@ -113,7 +119,13 @@ def load_file(path: Path) -> Checkpoint:
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
-            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - the handle is no mapping
+            names = list(file.keys())
+            if len(names) > MOST_PARAMETERS:  # safetensors takes a millisecond for each
+                raise CheckpointError(
+                    f"{path} holds {len(names)} tensors, expected at most {MOST_PARAMETERS}",
+                    hint=_OTHER_HINT,
+                )
+            shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
             config = _read_config(path, metadata, shapes)
             state = {name: file.get_tensor(name) for name in shapes if not is_head(name)}
     except SafetensorError as error:
