@@ -21,7 +21,7 @@ TRAINING_HEADS = (f"{NET_D}f_conv.", f"{NET_D}a_conv.", f"{NET_R}a_conv.")
 
 _RELEASED_FFN_FACTOR = 2.66
 _NAMED_AT_MOST = 3
-# The paper's network has about a thousand.
+# The paper's network has 579.
 MOST_PARAMETERS = 8192
 
 
