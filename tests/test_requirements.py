@@ -29,7 +29,7 @@ def test_what_is_locked_is_what_constraints_name_all_but_torch_and_each_has_hash
     [
         ("torch", (2, 10)),  # CVE-2025-32434, CVE-2026-24747
         ("filelock", (3, 20, 1)),  # CVE-2025-68146
-        ("pillow", (12, 1, 1)),  # CVE-2025-48379, CVE-2026-25990
+        ("pillow", (12, 2)),  # CVE-2026-25990, CVE-2026-42308
     ],
 )
 def test_no_version_with_a_known_vulnerability_is_allowed(name, mended):
