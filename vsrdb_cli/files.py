@@ -29,6 +29,8 @@ MEBIBYTE = 1 << 20
 SPARE_BYTES = 16 * MEBIBYTE
 DISK_HINT = "check the free space of the disk and how large its files may be, then start again"
 _HINTS = {
+    # FFmpeg's word for what a format cannot hold.
+    errno.EINVAL: "it cannot hold such times: give the source another rate: ffmpeg -r 25 -i IN OUT",
     errno.ENAMETOOLONG: "choose a shorter name, or a folder that is not so deep",
     errno.ETIMEDOUT: "start the program that reads it first",
     errno.EPIPE: "check the program that reads it",
@@ -136,6 +138,11 @@ def check_space(folder: Path, needed_bytes: float) -> None:
         )
 
 
+def hint_of(number: int | None) -> str:
+    """What helps where a file could not be written, by the error's number."""
+    return _HINTS.get(number or 0, DISK_HINT)
+
+
 @contextmanager
 def writing(path: Path | str) -> Iterator[None]:
     """Errors of the disk, in words.
@@ -148,7 +155,7 @@ def writing(path: Path | str) -> Iterator[None]:
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written: {error.strerror or error}",
-            hint=_HINTS.get(error.errno or 0, DISK_HINT),
+            hint=hint_of(error.errno),
         ) from error
 
 

@@ -344,6 +344,21 @@ def test_pictures_named_one_by_one_become_pictures_and_that_their_folder_would_b
     assert "each picture is restored by itself" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000, "\xff", '{"inputs": [1]}', '{"inputs": {"KEY": 5}}',
+     '{"inputs": {"KEY": {"damage": 5}}}', '{"inputs": {"KEY": {"damage": [5]}}}'],
+)  # fmt: skip
+def test_a_record_of_any_content_is_of_nothing_finished(tmp_path, folder, clip, text):
+    put(clip, folder / "a.mp4", folder / "b.mp4")
+    out = tmp_path / "out"
+    out.mkdir()
+    key = str(out / "a.mp4")
+    (out / finished.NAME).write_text(text.replace("KEY", key), encoding="latin-1")
+    assert vsrdb(folder, out).exit_code == 0
+    assert tree(out) == ["a.mp4", "b.mp4"]
+
+
 def test_stdout_takes_no_batch(tmp_path, folder, clip, monkeypatch):
     put(clip, folder / "a.mp4", folder / "b.mp4")
     monkeypatch.chdir(tmp_path)

@@ -24,6 +24,7 @@ from torch import Tensor
 from vsrdb_cli.checkpoints import architecture, registry
 from vsrdb_cli.checkpoints.architecture import (
     MOST_PARAMETERS,
+    TRAINING_HEADS,
     Shapes,
     expected_shapes,
     infer_config,
@@ -270,7 +271,7 @@ def test_a_file_with_other_parameters_is_refused_by_name(
 
 @pytest.mark.parametrize(
     "number, complaint",
-    [(MOST_PARAMETERS, "more than any FMA-Net"), (600, "name [0-9]+ parts of a network")],
+    [(MOST_PARAMETERS, "tensors, expected at most"), (600, "name [0-9]+ parts of a network")],
 )
 def test_names_that_ask_for_a_huge_network_are_refused_before_one_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, complaint: str
@@ -358,6 +359,42 @@ def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
         load_checkpoint("there/fmanet")
     with pytest.raises(CheckpointError, match="cannot be read: Is a directory"):
         load_checkpoint(tmp_path)
+
+
+def test_a_file_larger_than_any_network_is_refused_without_reading_it(tmp_path: Path) -> None:
+    path = tmp_path / "large.safetensors"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(CheckpointError, match="1048576 MiB, expected at most 1024 MiB"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "\\ud800", "9" * 5000])
+def test_a_configuration_of_any_text_is_one_error(tmp_path: Path, tiny: Path, text: str) -> None:
+    path = tmp_path / "deep.safetensors"
+    write_tensors(read_tensors(tiny), path, {"config": text})
+    with pytest.raises(CheckpointError, match="has no FMA-Net configuration"):
+        load_checkpoint(path)
+
+
+def test_a_header_in_no_encoding_or_nested_deeply_is_one_error(tmp_path: Path) -> None:
+    path = tmp_path / "bad.safetensors"
+    for header in (b'{"\xff": 1}', b"[" * 100_000, b'{"a":' * 50_000):
+        path.write_bytes(struct.pack("<Q", len(header)) + header)
+        with pytest.raises(CheckpointError, match="not a complete safetensors file"):
+            load_checkpoint(path)
+
+
+def test_thousands_of_extra_tensors_are_refused_by_their_number(tmp_path: Path, tiny: Path) -> None:
+    path = tmp_path / "many.safetensors"
+    extra = {f"{TRAINING_HEADS[0]}{n}": torch.zeros(1) for n in range(9000)}
+    write_tensors(read_tensors(tiny) | extra, path)
+    with pytest.raises(CheckpointError, match="tensors, expected at most 8192"):
+        load_checkpoint(path)
+    more = {f"extra.{n}.{'x' * 100}": torch.zeros(1) for n in range(20_000)}
+    write_tensors(read_tensors(tiny) | more, path)
+    with pytest.raises(CheckpointError, match="has a header of"):
+        load_checkpoint(path)
 
 
 # --- saving ---------------------------------------------------------------------------------------

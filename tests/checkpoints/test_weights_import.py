@@ -513,6 +513,14 @@ def test_what_unpacks_to_too_much_is_refused_without_unpacking_it(
     assert peak < 8 << 20
 
 
+@pytest.mark.parametrize("kind", ["member", "checkpoint in a member", "checkpoint"])
+def test_what_expands_as_no_weights_do_is_refused_without_unpacking_it(
+    kind: str, tmp_path: Path
+) -> None:
+    sources = bomb(kind, tmp_path, 9 << 20)
+    assert_refused(sources, tmp_path, r"a\.pt unpacks to 9 MiB from \d+ KiB, as no weights do")
+
+
 # --- where it is written --------------------------------------------------------------------------
 
 

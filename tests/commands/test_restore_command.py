@@ -207,7 +207,9 @@ def test_a_configuration_file_gives_options_and_the_command_line_wins(tmp_path, 
     ("scal = 2", "there is no option 'scal'"), ("quiet = 1", "quiet is 1, expected true or false"),
     ("scale = [2]", "scale is .2., expected one value"), ("scale = ", "is no TOML"),
     ("scale = true", "scale is True, expected a value"), ("target = 'x'", "no option 'target'"),
-    ("config = 'x'", "no option 'config'"),
+    ("config = 'x'", "no option 'config'"), ("scale = " + "[" * 50_000, "is no TOML"),
+    ("scale = " + "9" * 5000, "is no TOML"), ("scale = 2\n" + "#" * (1 << 20), "is longer than"),
+    ("scale = 0x" + "f" * 5000, "scale is a number of too many digits"),
 ])  # fmt: skip
 def test_what_a_configuration_file_cannot_mean_is_an_error(tmp_path, source, text, says):
     config = tmp_path / "vsrdb.toml"
@@ -215,6 +217,7 @@ def test_what_a_configuration_file_cannot_mean_is_an_error(tmp_path, source, tex
     done = vsrdb(source, tmp_path / "out.mp4", "--config", config)
     assert done.exit_code == 2
     assert says.replace(".2.", "[2]") in done.stderr
+    assert "Traceback" not in done.stderr
     assert not (tmp_path / "out.mp4").exists()
 
 

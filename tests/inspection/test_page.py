@@ -139,3 +139,11 @@ def test_nothing_is_wider_than_the_screen(browser, width):
         {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500},
     )
     assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+
+
+def test_what_got_into_the_page_could_ask_nothing_from_elsewhere(browser):
+    answer = """
+        const done = arguments[0];
+        document.addEventListener("securitypolicyviolation", (e) => done(e.effectiveDirective));
+        fetch("http://192.0.2.1/").catch(() => {});"""
+    assert browser.execute_async_script(answer) == "connect-src"

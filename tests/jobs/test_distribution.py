@@ -204,6 +204,19 @@ def test_when_no_node_is_left_the_run_ends_with_what_helps(run):
     assert "with or without --ray" in error.value.hint
 
 
+@pytest.mark.parametrize("name", ["../stolen", "/tmp/stolen", "a/b", "..", ".", "a\0b"])
+def test_a_worker_that_sends_a_name_of_elsewhere_writes_nothing(run, tmp_path, monkeypatch, name):
+    def forged(actor, segment, excerpt):
+        stream = Stream(actor, segment)
+        stream._events = iter([("done", ({"a.png": b"", name: b"stolen"}, ()))])
+        return stream
+
+    monkeypatch.setattr(Actor, "_restore", forged)
+    with pytest.raises(BackendError, match="names that no segment has"):
+        run(0, lambda ray, chance: None)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "in.mp4"]
+
+
 def test_every_worker_of_a_node_has_a_name_of_its_own(monkeypatch):
     ray = StandIn(0, lambda ray, chance: None)
     monkeypatch.setattr(team, "actor_on", lambda ray, kind, node, memory: [Actor(node)] * 4)

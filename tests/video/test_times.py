@@ -12,7 +12,7 @@ import pytest
 from probing import ffprobe
 from restoring import enlarged
 
-from vsrdb_cli.errors import VsrdbError
+from vsrdb_cli.errors import OutputError, VsrdbError
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.frame import Frame
@@ -79,6 +79,15 @@ def test_so_are_they_in_other_containers(tmp_path, suffix):
         assert steps == [Fraction(1, 25)] * 19
         assert frames[-1].duration * reader.info.time_base == Fraction(1, 25)
         assert not reader.report.notices
+
+
+def test_a_rate_that_no_output_holds_is_not_said_to_be_the_disk(tmp_path):
+    frames = b"".join(b"FRAME\n" + bytes(16 * 16 * 3 // 2) for _ in range(3))
+    source = tmp_path / "slow.y4m"
+    source.write_bytes(b"YUV4MPEG2 W16 H16 F1:1000000000 Ip A1:1 C420jpeg\n" + frames)
+    with pytest.raises(OutputError, match="cannot be written: Invalid argument") as refused:
+        restore_video(source, tmp_path / "out.mp4", RestoreOptions(weights="nearest"))
+    assert "another rate" in refused.value.hint
 
 
 def test_times_of_decoding_pass_over_what_cannot_be_decoded(tmp_path):

@@ -66,6 +66,8 @@ def _as_given(option: click.Option, value: object) -> object:
 
 
 def _check_kind(path: Path, key: str, value: object, option: click.Option) -> None:
+    if isinstance(value, int) and value.bit_length() > 64:
+        raise OptionError(f"{path}: {key} is a number of too many digits, expected fewer")
     if option.is_flag and not isinstance(value, bool):
         raise OptionError(
             f"{path}: {key} is {value!r}, expected true or false", hint=f"write: {key} = true"

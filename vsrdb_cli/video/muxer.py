@@ -13,7 +13,7 @@ import av
 from av.error import FFmpegError
 
 from vsrdb_cli.errors import OutputError
-from vsrdb_cli.files import DISK_HINT, kept_beside, put_in_place, remove, temporary_beside
+from vsrdb_cli.files import hint_of, kept_beside, put_in_place, remove, temporary_beside
 from vsrdb_cli.video.container import open_input, reason, url
 from vsrdb_cli.video.containers import CONTAINERS, Container, suffix_of
 from vsrdb_cli.video.info import Kind, VideoInfo
@@ -170,7 +170,7 @@ class Muxer:
             yield
         except FFmpegError as error:
             raise OutputError(
-                f"{self.path} cannot be written: {reason(error)}", hint=DISK_HINT
+                f"{self.path} cannot be written: {reason(error)}", hint=hint_of(error.errno)
             ) from error
 
 
