@@ -65,10 +65,14 @@ def open_input(path: Path, **options: str) -> InputContainer:
     stat = path.stat()
     if path.is_file() and stat.st_size == 0:
         raise VideoError(f"{path} is empty (0 bytes)", hint="copy or download it again")
+    name = url(path)
     try:
-        if path.is_file():
-            options = {**_probing(url(path), stat.st_size, stat.st_mtime_ns), **options}
-        return av.open(url(path), options=options, metadata_errors="replace")
+        container = av.open(name, options=options, metadata_errors="replace")
+        if container.format.name not in _STREAMS_APPEAR or not path.is_file():
+            return container
+        container.close()
+        options = {**_probing(name, stat.st_size, stat.st_mtime_ns), **options}
+        return av.open(name, options=options, metadata_errors="replace")
     except FFmpegError as error:
         raise VideoError(
             f"{path} cannot be read as a video: {reason(error)}",
@@ -81,15 +85,13 @@ def open_input(path: Path, **options: str) -> InputContainer:
 def _probing(name: str, size: int, modified: int) -> Mapping[str, str]:  # noqa: ARG001
     """How deep a file must be probed for all its streams to be known: options of FFmpeg.
 
-    Reads a file to its end once where its format allows streams to appear late; nothing is decoded
-    but what tells their kind, and memory does not grow.
+    Reads a file whose format allows streams to appear late to its end once; nothing is decoded but
+    what tells their kind, and memory does not grow.
 
     Args:
         size, modified: of the file, by which a changed one is looked at again.
     """
     with av.open(name, metadata_errors="replace") as container:
-        if container.format.name not in _STREAMS_APPEAR:
-            return {}
         known = _kinds(container)
     whole = {**_WHOLE_FILE, "fflags": "nobuffer"}
     with av.open(name, options=whole, metadata_errors="replace") as container:
