@@ -159,3 +159,9 @@ def track(*sounding, rate=8000, gap_from=None):
 ])  # fmt: skip
 def test_two_tracks_are_told_apart_by_where_they_sound(output, words):
     assert difference(track((0, 1), (3, 4)), output, None, None) == words
+
+
+def test_what_may_be_in_a_file_but_is_not_copied_is_not_said_to_be_impossible(tmp_path):
+    _, notices = restored(WILD / "wmav2.wmv", tmp_path / "out.mkv")
+    (anew,) = [notice for notice in notices if "encoded anew" in notice]
+    assert anew.endswith("vsrdb cannot copy it into .mkv files")
