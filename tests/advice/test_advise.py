@@ -294,3 +294,12 @@ def test_a_long_video_is_looked_at_in_three_places(tmp_path):
     assert [len(run) for run in runs] == [4, 4, 4]
     with open_source(path) as source:
         assert len(next(iter(glimpses(source, 3, 40)))) == 60
+
+
+def test_a_long_video_whose_only_keyframe_is_the_first_is_looked_at_from_its_beginning():
+    from vsrdb_cli.video.glimpse import glimpses
+
+    wild = Path(__file__).parents[1] / "wild" / "late_audio.vob"
+    with open_source(wild) as source:
+        runs = [len(run) for run in glimpses(source, 3, 4)]
+        assert runs == [0, 0, 0, 12]

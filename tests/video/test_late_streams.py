@@ -1,6 +1,7 @@
 """Streams that FFmpeg meets only far into a file are known before the work, and keep their time."""
 
 import json
+import shutil
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from click.testing import CliRunner
 from vsrdb_cli.cli import main
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.container import Demuxer
+from vsrdb_cli.video.container import Demuxer, open_input
 from vsrdb_cli.video.probe import probe
 from vsrdb_cli.video.reader import open_source
 
@@ -30,6 +31,17 @@ def starts(path):
                 first[packet.stream_index] = min(time, first.get(packet.stream_index, time))
         picture = first[container.streams.video[0].index]
         return [float(first[s.index] - picture) for s in container.streams.audio]
+
+
+@pytest.mark.parametrize("name, times", [("multi_edit.mp4", 1), ("late_audio.vob", 4)])
+def test_only_files_in_which_streams_may_appear_are_opened_again(
+    tmp_path, monkeypatch, name, times
+):
+    source = shutil.copy(WILD / name, tmp_path / name)  # not met before
+    opened, really_open = [], av.open
+    monkeypatch.setattr(av, "open", lambda *a, **k: opened.append(a) or really_open(*a, **k))
+    open_input(Path(source)).close()
+    assert len(opened) == times
 
 
 @BOTH

@@ -10,12 +10,13 @@ from pictures_made import WILD, encoded, p3_profile, seen, textured
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 from restoring import restore_nearest
-from sequences import save
+from sequences import save, sequence
 
 from vsrdb_cli.errors import OutputError, VideoError
 from vsrdb_cli.option_values import read_tile
 from vsrdb_cli.options import Hdr, RestoreOptions
 from vsrdb_cli.restore import restore_video
+from vsrdb_cli.video import picture_file, picture_reader
 from vsrdb_cli.video.heif import heif_picture
 from vsrdb_cli.video.images import natural_order
 from vsrdb_cli.video.info import Kind
@@ -83,6 +84,21 @@ def test_the_picture_of_a_folder_that_was_cut_off_is_named_before_the_work(tmp_p
         open_source(source / f"f002.{kind}")
     with open_source(source / f"f001.{kind}") as reader:
         assert len(list(reader.frames())) == 1
+
+
+def test_pictures_of_a_folder_are_looked_at_once_and_again_where_they_changed(
+    tmp_path, monkeypatch
+):
+    sequence(tmp_path / "in", range(3))
+    looked = []
+    monkeypatch.setattr(picture_reader, "look_at", lambda path: looked.append(path) or look(path))
+    look = picture_file.look_at
+    with open_source(tmp_path / "in") as reader:
+        assert len(list(reader.frames())) == len(looked) == 3
+        whole = looked[1].read_bytes()
+        looked[1].write_bytes(whole[: len(whole) // 2])
+        with pytest.raises(VideoError, match=r"frame_1\.png is damaged"):
+            list(reader.frames())
 
 
 def test_a_jpeg_whose_rest_is_zeros_is_damaged(tmp_path):

@@ -71,11 +71,13 @@ def open_input(path: Path) -> InputContainer:
     if path.is_file() and stat.st_size == 0:
         raise VideoError(f"{path} is empty (0 bytes)", hint="copy or download it again")
     try:
-        options = dict(AS_NAMED)
         if path.is_file():
             _check_texts(path, stat.st_size, stat.st_mtime_ns)
-            options.update(_probing(path, stat.st_size, stat.st_mtime_ns))
-        return _opened(path, options)
+        container = _opened(path, AS_NAMED)
+        if container.format.name not in _STREAMS_APPEAR or not path.is_file():
+            return container
+        container.close()
+        return _opened(path, {**AS_NAMED, **_probing(path, stat.st_size, stat.st_mtime_ns)})
     except FFmpegError as error:
         kind = _kind_refused(path) if isinstance(error, ArgumentError) else ""
         if kind:
@@ -122,15 +124,13 @@ def _check_texts(path: Path, size: int, modified: int) -> None:  # noqa: ARG001
 def _probing(path: Path, size: int, modified: int) -> Mapping[str, str]:  # noqa: ARG001
     """How deep a file must be probed for all its streams to be known: options of FFmpeg.
 
-    Reads a file to its end once where its format allows streams to appear late; nothing is decoded
-    but what tells their kind, and memory does not grow.
+    Reads a file whose format allows streams to appear late to its end once; nothing is decoded but
+    what tells their kind, and memory does not grow.
 
     Args:
         size, modified: of the file, by which a changed one is looked at again.
     """
     with _opened(path, AS_NAMED) as container:
-        if container.format.name not in _STREAMS_APPEAR:
-            return {}
         known = _kinds(container)
     whole = {**AS_NAMED, **_WHOLE_FILE, "fflags": "nobuffer"}
     with _opened(path, whole) as container:

@@ -29,7 +29,8 @@ def glimpses(source: FrameSource, places: int, count: int) -> Iterator[list[Tens
     """Runs of up to `count` frames in a row, from `places` places evenly over a source.
 
     A source that holds no more than all of them together is given whole, as one run. What cannot
-    be decoded there is left out.
+    be decoded there is left out; if that is all, since the only keyframe is the first, so many
+    frames from the beginning are given instead.
 
     Yields:
         (3, H, W) codes as those of a `Frame`, as `source.frames` would give them.
@@ -41,13 +42,18 @@ def glimpses(source: FrameSource, places: int, count: int) -> Iterator[list[Tens
     if known is None or known <= places * count:
         yield [frame.rgb for frame in source.frames(0, places * count)]
         return
+    seen = False
     for place in range(places):
         share = (place + 0.5) / places
         if info.kind is Kind.VIDEO:
-            yield _seen(info, share, count)
+            run = _seen(info, share, count)
+            seen = seen or bool(run)
+            yield run
         else:
             first = int(share * (known - count))
             yield [frame.rgb for frame in source.frames(first, first + count)]
+    if info.kind is Kind.VIDEO and not seen:
+        yield [frame.rgb for frame in source.frames(0, places * count)]
 
 
 def _seen(info: VideoInfo, share: float, count: int) -> list[Tensor]:

@@ -68,6 +68,7 @@ class PictureFile:
             profile is of grey or CMYK, or it is laid out as FFmpeg does not expect.
         lost: a profile that nothing here can apply or keep, by its name.
         metadata: as chunks of PNG.
+        state: of the file when it was read, as `state_of` tells it.
     """
 
     colour: PictureColour
@@ -76,6 +77,13 @@ class PictureFile:
     foreign: bool
     lost: str
     metadata: bytes
+    state: tuple[int, int]
+
+
+def state_of(path: Path) -> tuple[int, int]:
+    """What is another one where a file has changed."""
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
 
 
 def look_at(path: Path) -> PictureFile:
@@ -84,7 +92,7 @@ def look_at(path: Path) -> PictureFile:
     Raises:
         VideoError: the file ends in the middle of the picture, or is damaged otherwise.
     """
-    data = path.read_bytes()
+    state, data = state_of(path), path.read_bytes()
     check_texts(path)
     heif = heif_picture(path)
     if heif is not None:
@@ -124,7 +132,7 @@ def look_at(path: Path) -> PictureFile:
     rgb = space_of(profile) == "RGB"
     lost = profile_name(profile) if profile and not rgb and not foreign else ""
     colour = PictureColour(profile if rgb else b"", gamma)
-    return PictureFile(colour, heif, others, foreign, lost, metadata)
+    return PictureFile(colour, heif, others, foreign, lost, metadata, state)
 
 
 def frames_of_animation(path: Path) -> int | None:

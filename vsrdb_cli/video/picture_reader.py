@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
@@ -20,7 +20,8 @@ from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.images import SUFFIXES, picture_files, visible_files
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
 from vsrdb_cli.video.picture import Picture
-from vsrdb_cli.video.picture_file import PictureFile, damaged, look_at
+from vsrdb_cli.video.picture_colour import PictureColour
+from vsrdb_cli.video.picture_file import PictureFile, damaged, look_at, state_of
 from vsrdb_cli.video.probe import probe
 from vsrdb_cli.words import count
 
@@ -35,10 +36,13 @@ class PictureReader:
         files: of all pictures, also those outside the wanted part.
     """
 
-    def __init__(self, info: VideoInfo, files: list[Path]) -> None:
+    def __init__(
+        self, info: VideoInfo, files: list[Path], looked: Mapping[Path, PictureFile] | None = None
+    ) -> None:
         self.info = info
         self.report = ReadReport()
         self.files = files
+        self._looked = looked or {}
 
     @classmethod
     def of_folder(cls, folder: Path, rate: Fraction | None) -> Self:
@@ -78,7 +82,15 @@ class PictureReader:
             others = f"{left} other files" if left > 1 else "one other file"
             notice = f"{others} in {folder} skipped"
             info = replace(info, notices=(*info.notices, notice))
-        return cls(info, files)
+        kept: dict[PictureColour, PictureColour] = {}  # each profile once
+        return cls(
+            info,
+            files,
+            {
+                path: replace(file, metadata=b"", colour=kept.setdefault(file.colour, file.colour))
+                for path, file in pairs
+            },
+        )
 
     @classmethod
     def of_still(cls, path: Path, rate: Fraction | None) -> Self:
@@ -89,7 +101,7 @@ class PictureReader:
 
     def with_info(self, info: VideoInfo) -> Self:
         """A reader of the same pictures with another part wanted."""
-        return type(self)(info, self.files)
+        return type(self)(info, self.files, self._looked)
 
     def times(self) -> Iterator[int]:
         """The `pts` of all pictures."""
@@ -115,7 +127,11 @@ class PictureReader:
         transparency = Transparency()
         end = None if last is None else last + before
         for index, path in islice(enumerate(self.files, -before), first + before, end):
-            picture = Picture(path, look_at(path))
+            # Looking decodes the whole picture: of one that has not changed, once.
+            looked = self._looked.get(path)
+            if looked is None or looked.state != state_of(path):
+                looked = look_at(path)
+            picture = Picture(path, looked)
             if not self.info.transparent:
                 self.report.opaque_again += picture.is_transparent(transparency)
             rgb = picture.rgb(to_rgb, self.info.bit_depth)

@@ -121,6 +121,8 @@ def _plan(
     keepers = [s for s in others if s in WIDE] or others
     unknown = not stream.codec and stream.type in ("audio", "subtitle")
     reason = "nothing here knows its codec" if unknown else f"{suffix} files do not hold it"
+    if stream.codec and _listed(stream, CONTAINERS[suffix], source.format.name):
+        reason = f"vsrdb cannot copy it into {suffix} files"  # which others may
     if keepers:
         reason += f"; a {' or '.join(keepers)} output keeps it"
     if stream.index in heard:
