@@ -14,7 +14,7 @@ import clips
 import pytest
 
 HERE = Path(__file__).parent
-FEW, MANY = 4, 40  # places in a run, of each kind of call
+FEW, MANY = 4, 24  # places in a run, of each kind of call
 CALLS = ("read", "open", "create", "write", "fsync", "rename", "unlink", "mkdir", "rmdir")
 
 
