@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from vsrdb_cli.batch import finished
 from vsrdb_cli.batch.inputs import Names, find, is_batch
+from vsrdb_cli.batch.outcomes import attempt
 from vsrdb_cli.batch.targets import Item
 from vsrdb_cli.batch.workload import Workload
 from vsrdb_cli.cli import main
@@ -366,3 +367,15 @@ def test_stdout_takes_no_batch(tmp_path, folder, clip, monkeypatch):
     assert done.exit_code == 2
     assert "stdout takes one video" in done.stderr
     assert not Path("-").exists()
+
+
+@pytest.mark.parametrize("error", [
+    MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"),
+])  # fmt: skip
+def test_memory_that_runs_out_is_no_fault_of_ours_and_told_in_a_line(tmp_path, error):
+    def restore(item):
+        raise error
+
+    outcome = attempt(Item(tmp_path / "in.mp4", tmp_path / "out.mp4"), restore)
+    assert outcome.details is None
+    assert str(outcome.error) == f"memory ran out while {tmp_path / 'in.mp4'} was restored"

@@ -119,11 +119,14 @@ class ToRgb:
 
         Raises:
             VideoError: nothing here knows the frame's pixel format.
+            MemoryError: there is too little for it.
         """
         top, bottom, left, right = self._crop
         try:
             rgb = self._converted(frame)
         except FFmpegError as error:
+            if isinstance(error, MemoryError):
+                raise
             raise VideoError(
                 f"pictures in the pixel format {frame.format.name} cannot be read here",
                 hint="convert them first: ffmpeg -i IN -c:v ffv1 -pix_fmt gbrp OUT.mkv",
