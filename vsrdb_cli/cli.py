@@ -69,6 +69,8 @@ class Group(click.Group):
         except VsrdbError as error:
             console.report(error)
             sys.exit(status_of(error))
+        except click.exceptions.Exit:  # a RuntimeError of click's
+            raise
         except (RuntimeError, MemoryError) as error:
             from vsrdb_cli.pipeline.memory import is_out_of_memory, ran_out
 

@@ -199,8 +199,8 @@ def test_no_channel_is_mixed_with_another_while_there_is_a_place_for_each(
 
 
 @pytest.mark.parametrize("channels, words", [
-    (16, "is encoded anew as aac: .mp4 files do not hold it; a .mkv output keeps it; its channels"
-         " (16 channels) are mixed to 7.1"),
+    (16, "is encoded anew as aac: vsrdb cannot copy it into .mp4 files; a .mkv output keeps it; its"
+         " channels (16 channels) are mixed to 7.1"),
     (9, "is dropped: nothing here encodes 9 channels"),
 ])  # fmt: skip
 def test_more_channels_than_can_be_encoded_are_told_of(tmp_path, channels, words):

@@ -93,7 +93,8 @@ def open_input(path: Path) -> InputContainer:
 
 
 def _opened(path: Path, options: Mapping[str, str]) -> InputContainer:
-    name = url(path)
+    # FFmpeg only looks at the name, whose bytes PyAV cannot hand back if they are no text.
+    name = url(path).encode("utf-8", "replace").decode()
     return av.open(
         name, options=dict(options), metadata_errors="replace", io_open=opener(path, name)
     )
