@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow  # each starts a Python that imports torch
 ROOT = Path(__file__).parents[1]
 # What Windows has not: modules, signals, folders that can be opened, processes' own files, glibc.
 WITHOUT = """
-import ctypes, os, pathlib, signal, stat, sys
+import ctypes, errno, os, pathlib, signal, stat, sys
 
 # These have their own ways on each system.
 import av, click, filelock, numpy, platformdirs, psutil, rich, torch
@@ -27,7 +27,7 @@ for name in ("sched_getscheduler", "sched_getaffinity", "geteuid", "getuid", "fo
 synced = os.fsync
 def fsync(handle):
     if stat.S_ISDIR(os.fstat(handle).st_mode):
-        raise PermissionError("a folder")
+        raise PermissionError(errno.EACCES, "a folder")
     synced(handle)
 os.fsync = fsync
 

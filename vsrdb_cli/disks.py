@@ -14,7 +14,9 @@ from vsrdb_cli.errors import OutputError
 RESUME_HINT = "check its disk or network, then run the same command again: what is finished is kept"
 _OF_NAMES = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM}  # which `reachable` puts into words
 # What disks say that cannot flush a folder.
-_NO_FLUSHING = {errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+_NO_FLUSHING = {
+    *(errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EACCES, errno.EPERM),
+}
 # A journal of a day with a scene cut every second has less than one mebibyte; a batch lists its
 # inputs, some hundred bytes each.
 LONGEST_RECORD = 64 << 20

@@ -45,8 +45,9 @@ def drawn(bar: Progress) -> Iterator[Callable[[], None]]:
         suspended = False
 
     def go_on(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
-        if not suspended:  # but stopped by SIGSTOP, which nobody hears of
-            bar.stop()
+        if suspended:  # `stop` goes on by itself, once it can be asked to stop again
+            return
+        bar.stop()  # after SIGSTOP, which nobody hears of
         follow()
 
     handlers = dict.fromkeys(_STOPPING, stop) | dict.fromkeys(_CONTINUING, go_on)
