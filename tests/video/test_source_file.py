@@ -64,3 +64,12 @@ def test_a_source_that_is_closed_holds_no_file_open(clip):
         with open_input(clip) as container:
             assert next(container.demux()).size
     assert open_files() <= before + 1
+
+
+def test_a_place_before_the_first_is_none(tmp_path):
+    """FFmpeg asks for such in damaged files; an error here would be printed by PyAV."""
+    path = tmp_path / "file"
+    path.write_bytes(b"0123")
+    with SourceFile(path) as file:
+        assert file.seek(-5) == -1
+        assert (file.seek(2), file.read()) == (2, b"23")

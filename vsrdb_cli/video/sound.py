@@ -28,6 +28,8 @@ WINDOW_SAMPLES = 1024
 PRIMING_SECONDS = Fraction(1, 10)
 # Two roundings of containers that count milliseconds, and what edit lists cut off.
 ROUNDING_SECONDS = Fraction(1, 125)
+# What nobody hears: a decoder that begins anew after damage gives as much more or less.
+UNHEARD_SECONDS = Fraction(2, 100)
 # How far below a track's usual level a sound still counts, and silence begins: decibels.
 AUDIBLE = 25
 SILENT = 45
@@ -266,7 +268,7 @@ def _difference_in_places(source: Loudness, output: Loudness, first: int, last: 
     for places, word in ((missing, "missing"), (added, "too much")):
         length = Fraction(int(places.sum()), BINS_A_SECOND)
         # Of stretches that overlap, where recordings were glued, only one can be heard.
-        if length > source.overlap_seconds:
+        if length > source.overlap_seconds + UNHEARD_SECONDS:
             at = Fraction(first + int(places.argmax()), BINS_A_SECOND)
             return f"has {_words(length)} {word}, the first at {_words(at)}"
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -35,6 +36,20 @@ class SourceFile(io.FileIO):
         try:
             return super().read(-1 if size is None else size) or b""
         except OSError as error:
+            self._failed = True
+            raise unreadable(self._path, error) from error
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place; -1 where there is none, as damaged files ask for some before the first.
+
+        Raises:
+            VideoError: the system cannot go there.
+        """
+        try:
+            return super().seek(offset, whence)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                return -1
             self._failed = True
             raise unreadable(self._path, error) from error
 
