@@ -26,6 +26,7 @@ def start(*arguments, folder, term="xterm"):
         [*PROGRAM, *map(str, arguments)],
         stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder, env=environment,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+        process_group=0,  # one without a parent in its session, as in CI, is never stopped
     )  # fmt: skip
     os.close(theirs)
     return run, ours
