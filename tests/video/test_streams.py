@@ -230,6 +230,17 @@ def chaptered(tmp_path):
     return make
 
 
+def test_what_an_encoder_of_sound_puts_before_it_moves_no_chapters(tmp_path, chaptered):
+    source = chaptered("in.avi", "adpcm_ms")
+    ffmpeg("-i", source, "-i", tmp_path / "chapters.txt", "-map_chapters", "1", "-c", "copy",
+           tmp_path / "in.mkv")  # fmt: skip
+    restore_nearest(tmp_path / "in.mkv", tmp_path / "out.mkv")
+    (sound,) = [s for s in ffprobe(tmp_path / "out.mkv")["streams"] if s["codec_type"] == "audio"]
+    assert sound["codec_name"] == "aac"
+    picture, _, starting, _ = starts(tmp_path / "out.mkv")
+    assert [start - picture for start in starting] == pytest.approx([0, 0.7], abs=2e-3)
+
+
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
 def test_sound_that_a_trim_has_hidden_stays_hidden(tmp_path, chaptered, suffix):
     whole, cut = chaptered("whole.mp4", "aac"), tmp_path / "cut.mp4"

@@ -154,6 +154,7 @@ class SoundConverter:
         self._shape: tuple[int, str, str] | None = None
         self._run_begin = Fraction(0)  # of the samples that follow one another without a gap
         self._run_samples = 0
+        self._first: int | None = None  # place of the first sample, in samples of the target
         self._written: int | None = None  # place after the last sample, in samples of the target
 
     @property
@@ -162,10 +163,9 @@ class SoundConverter:
         return self._decode.failed
 
     @property
-    def priming_seconds(self) -> Fraction:
-        """What the encoder puts before the first sample."""
-        context: Any = self.stream.codec_context
-        return Fraction(context.frame_size or 0, self._target.rate)
+    def begin_seconds(self) -> Fraction:
+        """When its first sample is heard, after what the encoder puts before it; 0 if none is."""
+        return Fraction(self._first or 0, self._target.rate)
 
     def __call__(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
         """The packets that are ready after one more of the source, its times mended."""
@@ -245,6 +245,8 @@ class SoundConverter:
         place, self._written = self._written + first, self._written + count
         if first >= last:
             return
+        if self._first is None:
+            self._first = place
         packed = np.ascontiguousarray(samples[:, first:last].T).reshape(1, -1)
         frame = av.AudioFrame.from_ndarray(packed, self._target.packed_format, self._target.layout)
         frame.sample_rate = rate

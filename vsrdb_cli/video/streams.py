@@ -318,16 +318,21 @@ class SideStreams:
                 packet.stream = self._targets[index]
                 if self._hides and self._streams[index].text:
                     self._output.mux([*_blanks(packet, last)])
-                if packet.pts is not None:
-                    # Priming that a file declares is not heard, and may stand before 0.
-                    lead = -packet.pts * packet.time_base - self._priming.get(index, 0)
-                    self._lead_seconds = max(self._lead_seconds, lead)
+                self._lead_seconds = max(self._lead_seconds, -self._begin(index, packet))
                 self._output.mux(packet)
                 self.copied.packets[index] += 1
         except FFmpegError as error:
             if isinstance(error, OSError):
                 raise
             self.copied.damaged[index] += 1
+
+    def _begin(self, index: int, packet: Packet[Any]) -> Fraction:
+        """When a packet is heard or seen; priming that a file declares is not, and may precede 0."""
+        if index in self._sounds:
+            return self._sounds[index].begin_seconds
+        if packet.pts is None:
+            return Fraction(0)
+        return packet.pts * packet.time_base + self._priming.get(index, 0)
 
     def _cut(self, packet: Packet[Any]) -> bool:
         """Whether a packet belongs to the wanted part; texts are shortened to lie within it.
