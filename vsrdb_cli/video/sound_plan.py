@@ -18,15 +18,13 @@ from vsrdb_cli.video.info import StreamInfo, VideoInfo
 from vsrdb_cli.video.sound import SoundDecoder, difference, hear
 from vsrdb_cli.video.sound_converter import SoundTarget, can_be_mixed, holds, target_of
 from vsrdb_cli.video.stream_plan import Fate, StreamPlan
-from vsrdb_cli.video.streams import SideStreams
+from vsrdb_cli.video.streams import READ_ON_SECONDS, SideStreams
 from vsrdb_cli.words import count
 
 if TYPE_CHECKING:
     from av.packet import Packet, PktSideDataT
 
 
-# A part's sound may lie so much later in the file than its pictures.
-READ_ON_SECONDS = 10
 _IN_MEMORY = 64 << 20
 _CHANGES: tuple[PktSideDataT, ...] = ("new_extradata", "param_change")
 # Codecs whose copies have been seen to sound the same in every container that is said to hold them;

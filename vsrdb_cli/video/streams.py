@@ -47,12 +47,11 @@ READ_ON_SECONDS = 10
 class Copied:
     """How many packets of each of the source's streams, by index.
 
-    unheard: left out, being hidden in the source. holes: places where some of it is missing.
+    holes: places where some of it is missing.
     """
 
     packets: Counter[int] = field(default_factory=Counter)
     damaged: Counter[int] = field(default_factory=Counter)
-    unheard: Counter[int] = field(default_factory=Counter)
     holes: Counter[int] = field(default_factory=Counter)
 
 
@@ -346,7 +345,6 @@ class SideStreams:
         end = begin + (packet.duration or 0) * packet.time_base
         unheard = packet.is_discard and not self._hides and end <= -PRIMING_SECONDS
         if unheard or self._info.cut is None:
-            self.copied.unheard[packet.stream.index] += unheard
             return not unheard
         if self._end is not None and begin >= self._end:
             return False
