@@ -326,7 +326,7 @@ class SideStreams:
             self.copied.damaged[index] += 1
 
     def _begin(self, index: int, packet: Packet[Any]) -> Fraction:
-        """When a packet is heard or seen; priming that a file declares is not, and may precede 0."""
+        """When a packet is heard or seen; declared priming is neither, and may stand before 0."""
         if index in self._sounds:
             return self._sounds[index].begin_seconds
         if packet.pts is None:
