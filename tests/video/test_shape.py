@@ -1,6 +1,7 @@
 import struct
 import subprocess
 from fractions import Fraction
+from itertools import islice
 
 import av
 import clips
@@ -15,6 +16,7 @@ from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.interlace import look
 from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.watch import PixelShapes
 
 ONE = 1 << 16
 LOSSLESS = {"codec": "ffv1", "options": {}}
@@ -309,6 +311,15 @@ def test_a_picture_that_changes_its_size_is_restored_and_brought_to_the_first_si
     assert seen.numbers == list(range(12))
     assert {image.shape for image in seen.images} == {(360, 640, 3)}
     assert np.abs(clips.patches_in(seen.images[11]) - clips.PATCHES).max() <= 4
+
+
+def test_a_decoder_that_is_given_up_holds_nothing_more(tmp_path):
+    """Its threads would wait for Python to let that go, and Python for them."""
+    with av.open(clips.make(tmp_path / "in.mp4", frames=12)) as container:
+        with PixelShapes(container.streams.video[0]) as shapes:
+            for packet in islice(container.demux(shapes.stream), 4):
+                shapes.decode(packet)
+        assert shapes.stream.codec_context.decode(None) == []
 
 
 def test_the_smallest_picture_is_restored(tmp_path):

@@ -88,14 +88,16 @@ def probe(path: Path, scale: int = 1) -> VideoInfo:
     with open_input(path) as container:
         said = description(container)
         refuse_encrypted(container, said, path)
-    with open_input(path) as container:
-        stream = main_video(container, path)
+    with (
+        open_input(path) as container,
+        PixelShapes(main_video(container, path)) as shapes,
+    ):
+        stream = shapes.stream
         check_size(path, stream.codec_context.width, stream.codec_context.height, scale)
         time_base = stream.time_base
         assert time_base is not None
         weaver = Weaver(codec_name(stream))
         dolby_vision = is_dolby_vision(said, stream, path)
-        shapes = PixelShapes(stream)
         decoded = _decoded(container, stream, shapes)
         picture = next(decoded, None)
         frame = None if picture is None else next(weaver.frames(chain([picture], decoded)))

@@ -285,9 +285,12 @@ class VideoReader:
         info, report = self.info, self.report
         clock = Clock(info.timeline)
         checksums = Ffv1Checksums() if info.codec == "ffv1" else None
-        with open_input(info.path) as container:
-            stream = main_video(container, info.path)
-            demuxer, shapes = Demuxer(container, stream), PixelShapes(stream)
+        with (
+            open_input(info.path) as container,
+            PixelShapes(main_video(container, info.path)) as shapes,
+        ):
+            stream = shapes.stream
+            demuxer = Demuxer(container, stream)
             holes, demuxed = Holes(info.frame_ticks), 0
             made_up = MadeUp(stream, info.rate)
             order = DecodeOrder() if info.in_decode_order else None
