@@ -10,6 +10,7 @@ import struct
 import zlib
 from collections import defaultdict
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from random import Random
 
@@ -302,7 +303,7 @@ def _lists(parts: list[Part]) -> list[list[Part]]:
 
 def _change(part: Part, siblings: list[Part], elsewhere: list[Part], random: Random) -> None:
     at = next(place for place, sibling in enumerate(siblings) if sibling is part)
-    copy = Part(part.head, part.content, list(part.parts))
+    copy = deepcopy(part)
     match random.randrange(16):
         case 0:
             del siblings[at]

@@ -236,6 +236,11 @@ def test_two_tracks_are_told_apart_by_where_they_sound(output, words):
     assert difference(track((0, 1), (3, 4)), output, None, None) == words
 
 
+def test_less_than_a_hundredth_of_a_second_is_not_looked_into():
+    short = track((0, 0.085))
+    assert difference(short, short, Fraction(81, 1000), None) is None
+
+
 def test_a_steady_offset_is_no_sound():
     with_offset = Loudness()
     wave = np.full((1, 8000), 0.05, np.float32)

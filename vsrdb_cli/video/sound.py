@@ -259,6 +259,8 @@ def difference(  # noqa: PLR0911  one answer for each way to differ
 
 
 def _difference_in_places(source: Loudness, output: Loudness, first: int, last: int) -> str | None:
+    if first == last:  # within one bin
+        return None
     around = first - SMEAR_BINS, last + SMEAR_BINS
     heard, given = source.levels(*around), output.levels(*around)
     level = _usual(heard)
