@@ -309,7 +309,9 @@ class VideoReader:
                     if checksums is not None:
                         report.damaged_frames += checksums.damaged(bytes(packet))
                     if order is not None:
-                        order.feed(time_of(packet, by_dts=by_dts))
+                        # What an edit list leaves out gives no frame.
+                        time = None if packet.is_discard else time_of(packet, by_dts=by_dts)
+                        order.feed(time)
                 try:
                     decoded = shapes.decode(packet)
                 except FFmpegError:
