@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.disks import resumable
 from vsrdb_cli.jobs.crew import Alone, Crew
+from vsrdb_cli.jobs.journal import identity
 from vsrdb_cli.jobs.processes import Processes
 from vsrdb_cli.jobs.report import OnNotice, OnProgress, Record, RestoreReport
 from vsrdb_cli.jobs.run import is_divided, restore_at_once, restore_in_segments
@@ -53,6 +54,8 @@ def restore_video(
         check_length(Path(path))
     record = Record(on_notice, on_progress, on_detail)
     with resumable(target), ExitStack() as stack:
+        # Before it is opened: who replaces it from now on is noticed.
+        known = _identity(Path(source))
         reader = stack.enter_context(open_for(Path(source), options))
         divided = is_divided(reader.info, Path(target), options)
         if not divided and (options.devices or options.ray):  # a single picture, or a stream
@@ -64,7 +67,15 @@ def restore_video(
         if crew is None:
             crew = stack.enter_context(crew_for(options, runner))
         restore = restore_in_segments if divided else restore_at_once
-        return restore(reader, Path(target), options, crew, record)
+        return restore(reader, Path(target), options, crew, record, known=known)
+
+
+def _identity(source: Path) -> dict[str, str]:
+    """Of what is a file or folder and can be read; opening it tells why others cannot."""
+    with suppress(FileNotFoundError, PermissionError):
+        if source.is_file() or source.is_dir():
+            return identity(source)
+    return {}
 
 
 def crew_for(

@@ -6,7 +6,7 @@ import clips
 import pytest
 from long_jobs import OPTIONS, StoppedError, Watch, pixels
 
-from vsrdb_cli.errors import CheckpointError
+from vsrdb_cli.errors import CheckpointError, VideoError
 from vsrdb_cli.jobs.crew import Alone
 from vsrdb_cli.jobs.processes import Processes
 from vsrdb_cli.options import EncoderOptions
@@ -78,6 +78,21 @@ def test_stopped_it_keeps_finished_segments_and_another_run_continues(
     again = Watch().restore(source, tmp_path / "out.mkv", options)
     assert again.resumed >= 10
     assert pixels(tmp_path / "out.mkv") == unbroken
+
+
+def test_a_source_that_is_replaced_while_it_works_gives_no_output(tmp_path, options, crew):
+    source = clips.make(tmp_path / "in.mp4", frames=35, height=24, width=32)
+    other = clips.make(tmp_path / "other.mp4", frames=35, height=24, width=32)
+    watch = Watch()
+
+    def on_progress(progress):
+        if progress.frames == 5:
+            other.replace(source)
+
+    watch.on_progress = on_progress
+    with pytest.raises(VideoError, match="was changed while it was restored: "):
+        watch.restore(source, tmp_path / "out.mkv", options, crew=crew)
+    assert not (tmp_path / "out.mkv").exists()
 
 
 @pytest.mark.parametrize("crew_of", CREWS)

@@ -10,6 +10,7 @@ import clips
 import pytest
 from long_jobs import OPTIONS, StoppedError, Watch
 
+from vsrdb_cli import restore
 from vsrdb_cli.errors import OutputError, VideoError
 from vsrdb_cli.jobs import run
 from vsrdb_cli.jobs.run import work_folder
@@ -158,6 +159,23 @@ def test_a_source_that_is_replaced_during_a_short_run_gives_no_output(tmp_path, 
     with pytest.raises(VideoError, match=r"was changed while it was restored: "):
         Replacing().restore(source, tmp_path / name, replace(OPTIONS, segment_seconds=60))
     assert [file.name for file in tmp_path.iterdir()] == ["in.mp4"]
+
+
+@pytest.mark.parametrize("segment_seconds", [0.4, 60])
+def test_a_source_that_is_replaced_as_soon_as_it_was_opened_gives_no_output(
+    tmp_path, source, target, monkeypatch, segment_seconds
+):
+    opened = restore.open_for
+
+    def opening(*args):
+        reader = opened(*args)
+        clips.make(tmp_path / "other.mp4", frames=26).replace(source)
+        return reader
+
+    monkeypatch.setattr(restore, "open_for", opening)
+    with pytest.raises(VideoError, match=r"was changed while it was restored: "):
+        Watch().restore(source, target, replace(OPTIONS, segment_seconds=segment_seconds))
+    assert not target.exists()
 
 
 def test_a_source_that_changes_while_it_is_planned_is_not_begun(source, target, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,15 +45,24 @@ def work_folder(target: Path) -> Path:
 
 
 def restore_at_once(
-    reader: FrameSource, target: Path, options: RestoreOptions, crew: Crew, record: Record
+    reader: FrameSource,
+    target: Path,
+    options: RestoreOptions,
+    crew: Crew,
+    record: Record,
+    *,
+    known: Mapping[str, str],
 ) -> RestoreReport:
-    """Restore a source as one segment, straight into its output."""
+    """Restore a source as one segment, straight into its output.
+
+    Args:
+        known: the source's identity, of before it was opened; not read of what is no file.
+    """
     run = _Run(reader, target, options, crew, record)
     output = run.settle()
     size = reader.info.height, reader.info.width
-    path = reader.info.path
-    known = None if reader.info.kind is Kind.PIPE else identity(path)
-    job = Job(path, options, output, run.prepare(output), known=known)
+    checked = None if reader.info.kind is Kind.PIPE else known
+    job = Job(reader.info.path, options, output, run.prepare(output), known=checked)
     lost: list[str] = []
     tile, frames = job.tile, 0
     record.ready()
@@ -92,14 +102,24 @@ def restore_at_once(
 
 
 def restore_in_segments(
-    reader: FrameSource, target: Path, options: RestoreOptions, crew: Crew, record: Record
+    reader: FrameSource,
+    target: Path,
+    options: RestoreOptions,
+    crew: Crew,
+    record: Record,
+    *,
+    known: Mapping[str, str],
 ) -> RestoreReport:
-    """Restore a source segment by segment, going on where an earlier run was stopped."""
+    """Restore a source segment by segment, going on where an earlier run was stopped.
+
+    Args:
+        known: the source's identity, of before it was opened.
+    """
     check_folder(followed(target.absolute()).parent)
     with Journal(work_folder(target), restart=options.restart) as journal:
         if journal.notice:
             record.say(journal.notice)
-        journal.bind(_facts_of_job(reader, options))
+        journal.bind(_facts_of_job(known, options))
         lost: list[str] = []
         if journal.is_joined(target):
             record.say("an earlier run finished this output; removing its work folder")
@@ -143,7 +163,7 @@ def finished_frames(
     if options.restart or not work_folder(target).exists():
         return 0
     with Journal(work_folder(target)) as journal:
-        journal.bind(_facts_of_job(reader, options))
+        journal.bind(_facts_of_job(identity(reader.info.path), options))
         if not journal.begun:
             return 0
         journal.bind(_facts_of_runner(runner))
@@ -295,10 +315,10 @@ def _finished(journal: Journal, job: Job) -> list[Segment]:
     ]
 
 
-def _facts_of_job(reader: FrameSource, options: RestoreOptions) -> dict[str, str]:
+def _facts_of_job(known: Mapping[str, str], options: RestoreOptions) -> dict[str, str]:
     """What the frames depend on, but for the network, as text by names a user knows."""
     texts = {name: json.dumps(value, default=str) for name, value in options.frame_values.items()}
-    return {**identity(reader.info.path), **texts, "version of vsrdb": __version__}
+    return {**known, **texts, "version of vsrdb": __version__}
 
 
 def _facts_of_runner(info: RunnerInfo) -> dict[str, str]:
