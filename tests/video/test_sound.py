@@ -1,5 +1,6 @@
 """Sound is judged by what it sounds like: clicks lie where they lay, and last as long."""
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -113,6 +114,26 @@ def test_sound_with_more_samples_than_its_times_have_room_for_is_no_lack(tmp_pat
                   "-c", "copy", source)  # fmt: skip
     out, _ = restored(source, tmp_path / "out.webm")
     assert clicks.length(out) == pytest.approx(4.85, abs=0.1)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_sound_whose_times_fall_is_not_squeezed_into_what_is_left(tmp_path, suffix):
+    source = clicks.make(tmp_path / "in.ts", "-c:a", "mp2", video="mpeg2video", seconds=2)
+    data = bytearray(source.read_bytes())
+    # The first time that is told of sound: 0.4 s later.
+    at = next(at for at in range(0, len(data), 188) if data[at + 1 : at + 3] == b"\x41\x01")
+    at = data.index(b"\0\0\1\xc0", at) + 9
+    high, middle, low = data[at], *struct.unpack_from(">HH", data, at + 1)
+    pts = (high >> 1 & 7) << 30 | middle >> 1 << 15 | low >> 1
+    pts += 36_000
+    struct.pack_into(">BHH", data, at, 0x21 | pts >> 30 << 1, pts >> 14 & 0xFFFE | 1,
+                     pts << 1 & 0xFFFE | 1)  # fmt: skip
+    source.write_bytes(data)
+    out = tmp_path / f"out{suffix}"
+    report = restore_video(source, out, RestoreOptions(weights="nearest"))
+    assert any("is encoded anew" in notice for notice in report.notices)
+    assert any("dropped: there is other sound at its time" in lost for lost in report.damage)
+    assert clicks.length(out) == pytest.approx(1.6, abs=0.1)  # from where it is first heard
 
 
 @BOTH

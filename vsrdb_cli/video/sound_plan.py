@@ -42,16 +42,19 @@ class Heard:
         first: the bytes and the duration of the first one.
         changes: whether packets tell the decoder of other parameters on the way.
         hides_inside: whether something between two audible parts is hidden.
+        goes_back: whether times fall, which a copy's may not.
     """
 
     shapes: set[tuple[int, str, str]] = field(default_factory=set)
     changes: bool = False
     hides_inside: bool = False
+    goes_back: bool = False
     packets: int = 0
     first: tuple[bytes, int] | None = None
     _decode: SoundDecoder = field(default_factory=SoundDecoder)
     _sounded: bool = False
     _hid: bool = False
+    _last: int | None = None
 
     def take(self, packet: Packet[Any]) -> None:
         """The stream's next packet."""
@@ -60,6 +63,9 @@ class Heard:
         if packet.size and self.first is None:
             self.first = bytes(packet), packet.duration or 1
         self.packets += bool(packet.size)
+        if packet.pts is not None:
+            self.goes_back |= self._last is not None and packet.pts < self._last
+            self._last = packet.pts
         if packet.is_discard or not packet.size:
             self._hid |= self._sounded
             return
@@ -87,7 +93,7 @@ class Heard:
     @property
     def is_plain(self) -> bool:
         """Whether nothing speaks against a copy."""
-        doubts = self.failed or self.changes or self.hides_inside
+        doubts = self.failed or self.changes or self.hides_inside or self.goes_back
         return len(self.shapes) <= 1 and not doubts
 
 

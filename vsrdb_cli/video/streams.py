@@ -39,6 +39,8 @@ BLANK_TICKS = 2**30
 _PGS = "hdmv_pgs_subtitle"
 _UNTIL_NEXT = (_PGS, "dvb_subtitle")
 _PGS_BEGINS = 0x16
+# As much sound as recordings that were glued together may have twice.
+TOLD_SECONDS = Fraction(1, 4)
 # How far files may keep sound behind the pictures it belongs to.
 READ_ON_SECONDS = 10
 
@@ -203,12 +205,18 @@ class SideStreams:
             for index, number in sorted(copied.holes.items())
             if number
         )
+        overlapping = tuple(
+            f"{float(sound.overlap_seconds):.2f} s of {streams[index]} dropped: there is other"
+            " sound at its time"
+            for index, sound in sorted(self._sounds.items())
+            if sound.overlap_seconds > TOLD_SECONDS
+        )
         unconverted = tuple(
             f"{count(converter.lost, 'text')} of {streams[index]} could not be converted"
             for index, converter in sorted(self._texts.items())
             if converter.lost
         )
-        return dropped + missing + unconverted
+        return dropped + missing + overlapping + unconverted
 
     def close(self) -> None:
         """Close the source."""
