@@ -19,6 +19,7 @@ from vsrdb_cli.video.encryption import refuse_packet
 from vsrdb_cli.video.formats import AS_NAMED
 from vsrdb_cli.video.limits import check_picture_texts, check_texts, limit
 from vsrdb_cli.video.source_file import opener
+from vsrdb_cli.video.tag_limits import check_tags
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -117,8 +118,9 @@ def _kind_refused(path: Path) -> str:
 
 @lru_cache(maxsize=64)
 def _check_texts(path: Path, size: int, modified: int) -> None:  # noqa: ARG001
-    """`check_texts`, once for a file as it is."""
+    """`check_texts` and `check_tags`, once for a file as it is."""
     check_texts(path)
+    check_tags(path)
 
 
 @lru_cache(maxsize=64)
