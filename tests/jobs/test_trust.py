@@ -12,7 +12,7 @@ from long_jobs import OPTIONS, StoppedError, Watch
 
 from vsrdb_cli import restore
 from vsrdb_cli.errors import OutputError, VideoError
-from vsrdb_cli.jobs import run
+from vsrdb_cli.jobs import folder_lock, run
 from vsrdb_cli.jobs.run import work_folder
 
 
@@ -79,6 +79,45 @@ def test_a_work_folder_that_others_may_write_to_is_refused(source, target, stopp
 def test_what_belongs_to_another_user_is_refused(source, target, stopped, name):
     os.chown(stopped / name, 4711, 4711)
     refused(source, target, r".*belongs to another user")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder with an open file in it keeps its name")
+@pytest.mark.parametrize("after", [3, 12, 26])
+def test_a_work_folder_that_is_put_in_the_place_of_ours_is_not_used(
+    tmp_path, source, target, precious, after
+):
+    folder = work_folder(target)
+
+    class Swapping(Watch):
+        def on_progress(self, progress):
+            if progress.frames == after and not (tmp_path / "ours").exists():
+                folder.rename(tmp_path / "ours")
+                shutil.copytree(tmp_path / "ours", folder)
+                (folder / "joined.mp4").symlink_to(precious)
+                (folder / "planted").mkdir()
+
+    with pytest.raises(OutputError, match="was replaced by another one during the run"):
+        Swapping().restore(source, target)
+    assert not target.exists()
+    assert (folder / "planted").exists()
+    assert (folder / "joined.mp4").is_symlink()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder with an open file in it keeps its name")
+def test_a_work_folder_that_is_swapped_as_it_is_locked_is_not_used(
+    tmp_path, source, target, stopped, monkeypatch
+):
+    checked = folder_lock.check_ours
+
+    def checking(folder):
+        checked(folder)
+        if not (tmp_path / "ours").exists():
+            folder.rename(tmp_path / "ours")
+            folder.mkdir()
+            (folder / "segment-00000.mp4").symlink_to(source)
+
+    monkeypatch.setattr(folder_lock, "check_ours", checking)
+    refused(source, target, "segment-00000.mp4 in it is a link")
 
 
 def test_a_folder_of_something_else_is_not_taken_for_a_work_folder(source, target):

@@ -217,6 +217,7 @@ class Journal:
 
     def is_finished(self, index: int, path: Path) -> bool:
         """Whether a segment is entered and still as it was, to the last byte."""
+        self._lock.require_same()
         entered = self._record.finished.get(str(index))
         if entered is None or not path.exists() or size_of(path) != entered:
             return False
@@ -255,6 +256,7 @@ class Journal:
 
     def remove(self) -> None:
         """Remove the work folder: the output is in its place, and its name on the disk."""
+        self._lock.require_same()
         # The journal last: a half removed folder still says that the job is done.
         for entry in self.folder.iterdir():
             if entry not in (self._file, *self._lock.files[:2]):
@@ -282,10 +284,12 @@ class Journal:
 
     def _write(self) -> None:
         """Replace the journal in one step, on the disk before anything relies on it."""
+        self._lock.require_same()
         with whole(self._file) as temporary:
             temporary.write_text(json.dumps(asdict(self._record)), encoding="utf-8")
 
     def _clear(self) -> None:
+        self._lock.require_same()
         for entry in self.folder.iterdir():
             if entry not in self._lock.files:
                 remove(entry)
@@ -293,7 +297,9 @@ class Journal:
     def _release(self) -> None:
         """Let the lock go; the folder too, where it holds nothing to go on from."""
         over = False
-        with suppress(OSError):  # the folder's disk may be gone, and an error be on its way
+        # The folder's disk may be gone, or another folder be in its place; an error is on its way.
+        with suppress(OSError, OutputError):
+            self._lock.require_same()
             over = not self._file.exists()
             for entry in self.folder.iterdir() if over else ():
                 if entry not in self._lock.files[:2]:
