@@ -233,6 +233,14 @@ def test_more_metadata_than_any_video_needs_is_refused_before_it_is_read(
         probe(source)
 
 
+def test_an_index_that_leads_nowhere_is_not_followed(tmp_path, clip_in):
+    source = tmp_path / "in.mkv"
+    data = matroska_with(clip_in["mkv"], matroska_tags(1), indexed=True)
+    at = data.index(bytes.fromhex("53ac")) + 2 + 8
+    source.write_bytes(data[:at] + b"\xff" * 8 + data[at + 8 :])
+    assert probe(source).frame_count
+
+
 def test_much_metadata_is_read(tmp_path, clip_in):
     source = tmp_path / "in.mkv"
     for indexed in (False, True):

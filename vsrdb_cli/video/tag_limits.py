@@ -19,7 +19,7 @@ _LONGEST_INDEX = 1 << 16
 _NO_TIME = (0, 2**64 - 1)  # of an Ogg page that holds headers
 # What begins a header of texts; Speex has nothing there.
 _MAGICS = (b"\x03vorbis", b"\x81theora", b"OVP80\x02 ", b"OpusTags")
-_FLAC = (4, 0x84)
+_FLAC = (b"\x04", b"\x84")
 
 
 def check_tags(path: Path) -> None:
@@ -76,15 +76,18 @@ def _matroska(file: IO[bytes]) -> Iterator[tuple[int, int]]:
 
 def _element(file: IO[bytes], at: int) -> tuple[int, int, int]:
     """Name, and where content begins and ends; the name is 0 where there is none."""
+    length = file.seek(0, 2)
+    if at >= length:  # perhaps further than the system counts
+        return 0, at, at
     file.seek(at)
     data = file.read(12).ljust(12, b"\0")
     wide = 9 - data[0].bit_length()
-    length = 9 - data[wide].bit_length() if wide < 5 else 9
-    if length > 8:
+    more = 9 - data[wide].bit_length() if wide < 5 else 9
+    if more > 8:
         return 0, at, at
-    size = int.from_bytes(data[wide : wide + length]) & (1 << 7 * length) - 1
-    begin = at + wide + length
-    return int.from_bytes(data[:wide]), begin, min(begin + size, file.seek(0, 2))
+    size = int.from_bytes(data[wide : wide + more]) & (1 << 7 * more) - 1
+    begin = at + wide + more
+    return int.from_bytes(data[:wide]), begin, min(begin + size, length)
 
 
 def _positions(index: bytes, begin: int) -> Iterator[int]:
@@ -118,7 +121,7 @@ def _ogg(file: IO[bytes]) -> Iterator[tuple[int, int]]:
 def _comments(header: bytes) -> int:
     """How many texts a header holds: it says so after the name of its writer."""
     magic = next((len(magic) for magic in _MAGICS if header.startswith(magic)), 0)
-    if header[0] in _FLAC:
+    if header[:1] in _FLAC:
         magic = 4
     at = magic + 4 + int.from_bytes(header[magic : magic + 4], "little")
     said = int.from_bytes(header[at : at + 4], "little")
