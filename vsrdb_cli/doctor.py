@@ -26,8 +26,8 @@ from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.pipeline.memory import available_bytes
 from vsrdb_cli.video.codecs import ENCODERS, NVENC
-from vsrdb_cli.video.container import library_versions
-from vsrdb_cli.video.containers import suffixes_for
+from vsrdb_cli.video.containers.capabilities import suffixes_for
+from vsrdb_cli.video.containers.container import library_versions
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.output import settle_output

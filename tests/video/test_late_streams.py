@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from vsrdb_cli.cli import main
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.container import Demuxer, open_input
+from vsrdb_cli.video.containers.container import Demuxer, open_input
 from vsrdb_cli.video.probe import probe
 from vsrdb_cli.video.reader import open_source
 

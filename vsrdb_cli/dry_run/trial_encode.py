@@ -11,10 +11,10 @@ from pathlib import Path
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.pipeline.frames import restore_range
 from vsrdb_cli.pipeline.restorer import Restorer
+from vsrdb_cli.video.containers.packets import packets_of
 from vsrdb_cli.video.frame import Frame, FrameSink, FrameSource
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.output import FileOutput, Output, PicturesOutput
-from vsrdb_cli.video.packets import packets_of
 from vsrdb_cli.video.stream_plan import Fate, StreamPlan
 
 # Frames merely enlarged, since restoring so many would take too long.

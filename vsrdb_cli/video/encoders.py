@@ -14,8 +14,8 @@ from vsrdb_cli.errors import OptionError, OutputError
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.codecs import ENCODERS, NVENC, Encoder
 from vsrdb_cli.video.colour import bit_depth, code_depth
-from vsrdb_cli.video.container import reason
-from vsrdb_cli.video.containers import CONTAINERS, suffixes_for
+from vsrdb_cli.video.containers.capabilities import CONTAINERS, suffixes_for
+from vsrdb_cli.video.containers.container import reason
 from vsrdb_cli.video.encoder_files import check_no_files
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from av.error import FFmpegError
 
-from vsrdb_cli.video.container import AV_TIME_BASE, Demuxer, main_video, open_input
+from vsrdb_cli.video.containers.container import AV_TIME_BASE, Demuxer, main_video, open_input
 from vsrdb_cli.video.conversion import ToRgb
 from vsrdb_cli.video.fields import Weaver
 from vsrdb_cli.video.info import Kind

@@ -14,7 +14,7 @@ import torch
 from av.error import FFmpegError
 from torch.utils.dlpack import from_dlpack
 
-from vsrdb_cli.video.container import (
+from vsrdb_cli.video.containers.container import (
     AV_TIME_BASE,
     Demuxer,
     codec_name,

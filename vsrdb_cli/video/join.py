@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.files import check_file, check_space
-from vsrdb_cli.video.container import Demuxer, codec_name, main_video, open_input
-from vsrdb_cli.video.containers import container_of, suffix_of, suffixes_for
+from vsrdb_cli.video.containers.capabilities import container_of, suffix_of, suffixes_for
+from vsrdb_cli.video.containers.container import Demuxer, codec_name, main_video, open_input
 from vsrdb_cli.video.frame_encoder import end_with, start, tag_for_players
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.muxer import Muxer

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from av.sidedata.sidedata import Type
 
-from vsrdb_cli.video.containers import container_of
+from vsrdb_cli.video.containers.capabilities import container_of
 from vsrdb_cli.video.filters import side_data
 from vsrdb_cli.video.timing import ticks
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from av.stream import Stream
     from av.video.frame import VideoFrame
 
-    from vsrdb_cli.video.containers import Container
+    from vsrdb_cli.video.containers.capabilities import Container
     from vsrdb_cli.video.info import VideoInfo
 
 # Written by the container itself, or of the source's coding; copied, they would be wrong.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vsrdb_cli.files import check_file, check_space, followed
 from vsrdb_cli.options import EncoderOptions
-from vsrdb_cli.video.containers import CONTAINERS, suffix_of
+from vsrdb_cli.video.containers.capabilities import CONTAINERS, suffix_of
 from vsrdb_cli.video.encoders import Encoding, choose
 from vsrdb_cli.video.frame import FrameSink
 from vsrdb_cli.video.frame_encoder import check_asked

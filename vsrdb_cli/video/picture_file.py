@@ -15,9 +15,9 @@ from av.error import FFmpegError
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.video.container import main_video, open_input, reason
+from vsrdb_cli.video.containers.container import main_video, open_input, reason
+from vsrdb_cli.video.containers.limits import check_size, check_texts, limit
 from vsrdb_cli.video.heif import HeifPicture, heif_picture
-from vsrdb_cli.video.limits import check_size, check_texts, limit
 from vsrdb_cli.video.orientation import orientation_of, upright
 from vsrdb_cli.video.picture_colour import (
     PictureColour,

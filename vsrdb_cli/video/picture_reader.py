@@ -14,7 +14,7 @@ from typing import Self
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.alpha import Transparency
 from vsrdb_cli.video.colour import PC, SMPTE170M, bit_depth
-from vsrdb_cli.video.container import main_video, open_input
+from vsrdb_cli.video.containers.container import main_video, open_input
 from vsrdb_cli.video.conversion import NO_CROP, ToRgb
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.images import SUFFIXES, picture_files, visible_files

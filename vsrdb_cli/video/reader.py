@@ -15,9 +15,9 @@ from av.video.format import VideoFormat
 from vsrdb_cli.errors import OptionError, VideoError
 from vsrdb_cli.options import Hdr
 from vsrdb_cli.video.colour import BT2020_NCL, SDR, is_rgb
-from vsrdb_cli.video.container import Demuxer, main_video, open_input
+from vsrdb_cli.video.containers.container import Demuxer, main_video, open_input
+from vsrdb_cli.video.containers.damage import Ffv1Checksums, Holes
 from vsrdb_cli.video.conversion import ToRgb
-from vsrdb_cli.video.damage import Ffv1Checksums, Holes
 from vsrdb_cli.video.fields import Weaver
 from vsrdb_cli.video.frame import Frame, FrameSource
 from vsrdb_cli.video.hdr import Light

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import av
 from av.error import EOFError, FFmpegError
 
-from vsrdb_cli.video.container import Demuxer, open_input
-from vsrdb_cli.video.containers import CONTAINERS, Container
+from vsrdb_cli.video.containers.capabilities import CONTAINERS, Container
+from vsrdb_cli.video.containers.container import Demuxer, open_input
 from vsrdb_cli.video.info import StreamInfo, VideoInfo
 from vsrdb_cli.video.sound import SoundDecoder, difference, hear
 from vsrdb_cli.video.sound_converter import SoundTarget, can_be_mixed, holds, target_of

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import av
 from av.error import FFmpegError
 
-from vsrdb_cli.video.container import open_input
-from vsrdb_cli.video.containers import CONTAINERS, WIDE, Container
+from vsrdb_cli.video.containers.capabilities import CONTAINERS, WIDE, Container
+from vsrdb_cli.video.containers.container import open_input
 from vsrdb_cli.video.info import CHAPTER_PICTURES, StreamInfo, VideoInfo
 from vsrdb_cli.video.metadata import held_language
 from vsrdb_cli.video.sound_converter import holds

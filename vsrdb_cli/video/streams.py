@@ -12,9 +12,9 @@ import av
 from av.error import FFmpegError
 from av.stream import Discard
 
-from vsrdb_cli.video.container import Demuxer, open_input
-from vsrdb_cli.video.containers import container_of
-from vsrdb_cli.video.damage import Holes
+from vsrdb_cli.video.containers.capabilities import container_of
+from vsrdb_cli.video.containers.container import Demuxer, open_input
+from vsrdb_cli.video.containers.damage import Holes
 from vsrdb_cli.video.info import StreamInfo, VideoInfo
 from vsrdb_cli.video.metadata import copy_chapters, copy_stream_metadata
 from vsrdb_cli.video.sound import PRIMING_SECONDS, Loudness, SoundDecoder, flushing, samples_of

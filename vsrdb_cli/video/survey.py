@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from av.error import FFmpegError
 
-from vsrdb_cli.video.container import Demuxer, codec_name, main_video, open_input
+from vsrdb_cli.video.containers.container import Demuxer, codec_name, main_video, open_input
 from vsrdb_cli.video.timing import Clock, Timeline
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from vsrdb_cli.video.container import main_video, open_input
+from vsrdb_cli.video.containers.container import main_video, open_input
 from vsrdb_cli.video.sound import Loudness, difference, hear
 
 # Matroska and WebM count milliseconds, and a difference of two times has two roundings.

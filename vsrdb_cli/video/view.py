@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import av
 from av.sidedata.sidedata import Type
 
-from vsrdb_cli.video.ebml import element, number
+from vsrdb_cli.video.containers.ebml import element, number
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
 
-    from vsrdb_cli.video.containers import Container
+    from vsrdb_cli.video.containers.capabilities import Container
 
 # AVStereo3DType: flat, and the two that stay what they are when the picture is enlarged.
 _FLAT = 0

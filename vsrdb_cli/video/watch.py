@@ -12,8 +12,8 @@ from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.alpha import Transparency
 from vsrdb_cli.video.attached import dropped, has_captions
 from vsrdb_cli.video.colour import COMPANIONS, HLG, PQ, RGB, UNSPECIFIED, code_depth, is_rgb
+from vsrdb_cli.video.containers.limits import allowed_pixels, refused
 from vsrdb_cli.video.filters import Attachments
-from vsrdb_cli.video.limits import allowed_pixels, refused
 
 if TYPE_CHECKING:
     from av.packet import Packet

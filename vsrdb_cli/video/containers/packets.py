@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from vsrdb_cli.video.container import Demuxer, main_video, open_input
+from vsrdb_cli.video.containers.container import Demuxer, main_video, open_input
 
 
 class Packet(NamedTuple):

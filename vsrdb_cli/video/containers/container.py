@@ -15,10 +15,10 @@ from av.error import ArgumentError, FFmpegError
 from av.stream import Disposition
 
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.video.encryption import refuse_packet
-from vsrdb_cli.video.formats import AS_NAMED
-from vsrdb_cli.video.limits import check_picture_texts, check_texts, limit
-from vsrdb_cli.video.source_file import opener
+from vsrdb_cli.video.containers.encryption import refuse_packet
+from vsrdb_cli.video.containers.formats import AS_NAMED
+from vsrdb_cli.video.containers.limits import check_picture_texts, check_texts, limit
+from vsrdb_cli.video.containers.source_file import opener
 
 if TYPE_CHECKING:
     from av.container import InputContainer
