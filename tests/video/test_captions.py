@@ -12,8 +12,8 @@ from vsrdb_cli.errors import OutputError, VideoError
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.captions import Captioner
-from vsrdb_cli.video.colour import BT709, TV, Colour
-from vsrdb_cli.video.conversion import FromRgb
+from vsrdb_cli.video.pixels.colour import BT709, TV, Colour
+from vsrdb_cli.video.pixels.conversion import FromRgb
 from vsrdb_cli.video.reader import open_source
 
 WILD = Path(__file__).parents[1] / "wild"

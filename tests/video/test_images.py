@@ -11,8 +11,8 @@ from restoring import open_sink, restore_nearest
 from sequences import load, save, sequence
 
 from vsrdb_cli.errors import OptionError, OutputError, VideoError
-from vsrdb_cli.video.colour import PQ
 from vsrdb_cli.video.images import join_pictures, natural_order, picture_notices
+from vsrdb_cli.video.pixels.colour import PQ
 from vsrdb_cli.video.reader import open_source
 
 

@@ -15,9 +15,9 @@ from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.glimpse import glimpses
-from vsrdb_cli.video.interlace import look
 from vsrdb_cli.video.pipe import PipeReader
-from vsrdb_cli.video.planar import Planar
+from vsrdb_cli.video.pixels.interlacing import look
+from vsrdb_cli.video.pixels.planar import Planar
 from vsrdb_cli.video.reader import open_source
 
 WILD = Path(__file__).parents[1] / "wild"

@@ -14,8 +14,8 @@ from restoring import restore_in_segments, restore_nearest
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.filters import side_data
 from vsrdb_cli.video.output import settle_output
+from vsrdb_cli.video.pixels.filters import side_data
 from vsrdb_cli.video.probe import probe
 from vsrdb_cli.video.reader import open_source
 from vsrdb_cli.video.view import View, view_of

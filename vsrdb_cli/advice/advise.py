@@ -18,9 +18,9 @@ from vsrdb_cli.checkpoints.registry import default_weights
 from vsrdb_cli.errors import OptionError, VideoError
 from vsrdb_cli.options import Hdr
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
-from vsrdb_cli.video.colour import to_float
 from vsrdb_cli.video.glimpse import glimpses
 from vsrdb_cli.video.pipe import is_stream
+from vsrdb_cli.video.pixels.colour import to_float
 from vsrdb_cli.video.reader import open_source
 
 if TYPE_CHECKING:

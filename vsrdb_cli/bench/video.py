@@ -13,11 +13,11 @@ from vsrdb_cli.backends import parity
 from vsrdb_cli.backends.builtin import bicubic
 from vsrdb_cli.bench.clock import Seconds, least, timed
 from vsrdb_cli.options import EncoderOptions
-from vsrdb_cli.video.colour import to_planes
-from vsrdb_cli.video.conversion import FromRgb, ToRgb
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.output import FileOutput, settle_output
+from vsrdb_cli.video.pixels.colour import to_planes
+from vsrdb_cli.video.pixels.conversion import FromRgb, ToRgb
 from vsrdb_cli.video.probe import probe
 from vsrdb_cli.video.reader import VideoReader
 

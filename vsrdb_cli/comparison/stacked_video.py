@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Self
 
 from vsrdb_cli.comparison.layout import Layout, Size
 from vsrdb_cli.options import EncoderOptions
-from vsrdb_cli.video.colour import SDR, to_float
 from vsrdb_cli.video.encoders import choose
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.hdr import Light
+from vsrdb_cli.video.pixels.colour import SDR, to_float
 from vsrdb_cli.video.reader import open_source
 from vsrdb_cli.video.writer import VideoOnlyWriter
 

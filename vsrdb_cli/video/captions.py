@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vsrdb_cli.video.filters import FilterChain
+from vsrdb_cli.video.pixels.filters import FilterChain
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame

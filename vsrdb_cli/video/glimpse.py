@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from av.error import FFmpegError
 
 from vsrdb_cli.video.containers.container import AV_TIME_BASE, Demuxer, main_video, open_input
-from vsrdb_cli.video.conversion import ToRgb
-from vsrdb_cli.video.fields import Weaver
 from vsrdb_cli.video.info import Kind
-from vsrdb_cli.video.interlace import Deinterlacer
+from vsrdb_cli.video.pixels.conversion import ToRgb
+from vsrdb_cli.video.pixels.fields import Weaver
+from vsrdb_cli.video.pixels.interlacing import Deinterlacer
 
 if TYPE_CHECKING:
     from av.container import InputContainer

@@ -27,11 +27,11 @@ from vsrdb_cli.files import (
     temporary_beside,
     writing,
 )
-from vsrdb_cli.video.conversion import FromRgb
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.orientation import upright, upright_ratio, upright_size
 from vsrdb_cli.video.picture_colour import wide
+from vsrdb_cli.video.pixels.conversion import FromRgb
 
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext

@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch.utils.dlpack import from_dlpack
 
-from vsrdb_cli.video.alpha import Transparency
-from vsrdb_cli.video.colour import (
+from vsrdb_cli.video.orientation import orientation_of, upright, upright_size
+from vsrdb_cli.video.picture_colour import coded_primaries, is_usual
+from vsrdb_cli.video.picture_file import PictureFile, decode, in_srgb
+from vsrdb_cli.video.pixels.alpha import Transparency
+from vsrdb_cli.video.pixels.colour import (
     BT709,
     BT2020_NCL,
     HLG,
@@ -21,14 +24,11 @@ from vsrdb_cli.video.colour import (
     to_float,
     to_planes,
 )
-from vsrdb_cli.video.orientation import orientation_of, upright, upright_size
-from vsrdb_cli.video.picture_colour import coded_primaries, is_usual
-from vsrdb_cli.video.picture_file import PictureFile, decode, in_srgb
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vsrdb_cli.video.conversion import ToRgb
+    from vsrdb_cli.video.pixels.conversion import ToRgb
 
 _OPEN = (0, UNSPECIFIED)
 # Most DPX files call their codes linear, FFmpeg's own among them, as Pillow's QOI, and are not.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageCms
 
-from vsrdb_cli.video.colour import BT709, Colour
+from vsrdb_cli.video.pixels.colour import BT709, Colour
 from vsrdb_cli.video.png_chunks import HEADER, SIGNATURE, chunk, chunks
 
 SRGB_TRANSFER = 13

@@ -12,16 +12,16 @@ from types import TracebackType
 from typing import Self
 
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.video.alpha import Transparency
-from vsrdb_cli.video.colour import PC, SMPTE170M, bit_depth
 from vsrdb_cli.video.containers.container import main_video, open_input
-from vsrdb_cli.video.conversion import NO_CROP, ToRgb
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.images import SUFFIXES, picture_files, visible_files
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
 from vsrdb_cli.video.picture import Picture
 from vsrdb_cli.video.picture_colour import PictureColour
 from vsrdb_cli.video.picture_file import PictureFile, damaged, look_at, state_of
+from vsrdb_cli.video.pixels.alpha import Transparency
+from vsrdb_cli.video.pixels.colour import PC, SMPTE170M, bit_depth
+from vsrdb_cli.video.pixels.conversion import NO_CROP, ToRgb
 from vsrdb_cli.video.probe import probe
 from vsrdb_cli.words import count
 

@@ -14,15 +14,15 @@ from av.video.format import VideoFormat
 
 from vsrdb_cli.errors import OptionError, VideoError
 from vsrdb_cli.options import Hdr
-from vsrdb_cli.video.colour import BT2020_NCL, SDR, is_rgb
 from vsrdb_cli.video.containers.container import Demuxer, main_video, open_input
 from vsrdb_cli.video.containers.damage import Ffv1Checksums, Holes
-from vsrdb_cli.video.conversion import ToRgb
-from vsrdb_cli.video.fields import Weaver
 from vsrdb_cli.video.frame import Frame, FrameSource
 from vsrdb_cli.video.hdr import Light
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
-from vsrdb_cli.video.interlace import Deinterlacer
+from vsrdb_cli.video.pixels.colour import BT2020_NCL, SDR, is_rgb
+from vsrdb_cli.video.pixels.conversion import ToRgb
+from vsrdb_cli.video.pixels.fields import Weaver
+from vsrdb_cli.video.pixels.interlacing import Deinterlacer
 from vsrdb_cli.video.probe import probe
 from vsrdb_cli.video.survey import MadeUp, keeps_decode_times, time_of
 from vsrdb_cli.video.timing import Clock, DecodeOrder, FrameTimes, ticks

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from vsrdb_cli.video.colour import bit_depth, is_rgb
+from vsrdb_cli.video.pixels.colour import bit_depth, is_rgb
 
 if TYPE_CHECKING:
     from av.video.format import VideoFormat

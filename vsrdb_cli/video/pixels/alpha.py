@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.utils.dlpack import from_dlpack
 
-from vsrdb_cli.video.filters import FilterChain
+from vsrdb_cli.video.pixels.filters import FilterChain
 
 if TYPE_CHECKING:
     from av.video.format import VideoFormat

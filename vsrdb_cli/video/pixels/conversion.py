@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from torch.utils.dlpack import from_dlpack
 
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.video.colour import (
+from vsrdb_cli.video.pixels.colour import (
     BT470BG,
     COMPANIONS,
     PC,
@@ -36,8 +36,8 @@ from vsrdb_cli.video.colour import (
     to_planes,
     white_16,
 )
-from vsrdb_cli.video.filters import FilterChain
-from vsrdb_cli.video.shallow_rgb import is_shallow, unpacked
+from vsrdb_cli.video.pixels.filters import FilterChain
+from vsrdb_cli.video.pixels.shallow_rgb import is_shallow, unpacked
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame

@@ -21,9 +21,9 @@ from vsrdb_cli.video.containers.container import (
     main_video,
     open_input,
 )
-from vsrdb_cli.video.fields import Weaver
-from vsrdb_cli.video.filters import FilterChain
-from vsrdb_cli.video.planar import Planar
+from vsrdb_cli.video.pixels.fields import Weaver
+from vsrdb_cli.video.pixels.filters import FilterChain
+from vsrdb_cli.video.pixels.planar import Planar
 
 if TYPE_CHECKING:
     from av.container import InputContainer

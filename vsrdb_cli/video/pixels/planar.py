@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from av.video.reformatter import VideoReformatter
 
-from vsrdb_cli.video.colour import BT709, PC, TV, bit_depth, is_grey, is_rgb
-from vsrdb_cli.video.conversion import EXACT
+from vsrdb_cli.video.pixels.colour import BT709, PC, TV, bit_depth, is_grey, is_rgb
+from vsrdb_cli.video.pixels.conversion import EXACT
 
 if TYPE_CHECKING:
     from av.video.format import VideoFormat

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from vsrdb_cli.video.filters import FilterChain
+from vsrdb_cli.video.pixels.filters import FilterChain
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
