@@ -18,7 +18,7 @@ from vsrdb_cli.video.output import settle_output
 from vsrdb_cli.video.pixels.filters import side_data
 from vsrdb_cli.video.probe import probe
 from vsrdb_cli.video.reader import open_source
-from vsrdb_cli.video.view import View, view_of
+from vsrdb_cli.video.side_data.view import View, view_of
 
 WILD = Path(__file__).parents[1] / "wild"
 NEAREST = {"weights": "nearest", "device": "cpu"}

@@ -19,8 +19,8 @@ from vsrdb_cli.video.encoder_files import check_no_files
 from vsrdb_cli.video.pixels.colour import bit_depth, code_depth
 
 if TYPE_CHECKING:
-    from vsrdb_cli.video.hdr import Light
     from vsrdb_cli.video.info import VideoInfo
+    from vsrdb_cli.video.side_data.hdr import Light
 
 
 @dataclass(frozen=True, slots=True)

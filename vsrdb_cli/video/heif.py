@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.video.orientation import ONE, Orientation
 from vsrdb_cli.video.pixels.colour import PC, TV
+from vsrdb_cli.video.side_data.orientation import ONE, Orientation
 
 _CODED = ("hvc1", "av01", "avc1", "jpeg", "vvc1")
 _ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")

@@ -29,9 +29,9 @@ from vsrdb_cli.files import (
 )
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
-from vsrdb_cli.video.orientation import upright, upright_ratio, upright_size
 from vsrdb_cli.video.picture_colour import wide
 from vsrdb_cli.video.pixels.conversion import FromRgb
+from vsrdb_cli.video.side_data.orientation import upright, upright_ratio, upright_size
 
 if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext

@@ -16,10 +16,10 @@ from vsrdb_cli.video.containers.container import Demuxer, codec_name, main_video
 from vsrdb_cli.video.frame_encoder import end_with, start, tag_for_players
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.muxer import Muxer
-from vsrdb_cli.video.orientation import set_orientation
+from vsrdb_cli.video.side_data.orientation import set_orientation
+from vsrdb_cli.video.side_data.view import add_stream_to_view
 from vsrdb_cli.video.stream_fates import plan_streams
 from vsrdb_cli.video.stream_plan import StreamPlan
-from vsrdb_cli.video.view import add_stream_to_view
 
 if TYPE_CHECKING:
     from av.container import OutputContainer

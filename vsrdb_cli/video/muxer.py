@@ -18,12 +18,12 @@ from vsrdb_cli.video.containers.capabilities import CONTAINERS, Container, suffi
 from vsrdb_cli.video.containers.container import open_input, reason, url
 from vsrdb_cli.video.info import Kind, VideoInfo
 from vsrdb_cli.video.metadata import copy_stream_metadata, keeps_timecode, unusual_keys
+from vsrdb_cli.video.side_data.view import leave_one_way
 from vsrdb_cli.video.stream_fates import has_cover
 from vsrdb_cli.video.stream_plan import StreamPlan
 from vsrdb_cli.video.streams import SideStreams
 from vsrdb_cli.video.timing import MILLISECOND
 from vsrdb_cli.video.verify import Expected, mismatches
-from vsrdb_cli.video.view import leave_one_way
 
 if TYPE_CHECKING:
     from av.container import OutputContainer

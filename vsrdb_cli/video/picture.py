@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch.utils.dlpack import from_dlpack
 
-from vsrdb_cli.video.orientation import orientation_of, upright, upright_size
 from vsrdb_cli.video.picture_colour import coded_primaries, is_usual
 from vsrdb_cli.video.picture_file import PictureFile, decode, in_srgb
 from vsrdb_cli.video.pixels.alpha import Transparency
@@ -24,6 +23,7 @@ from vsrdb_cli.video.pixels.colour import (
     to_float,
     to_planes,
 )
+from vsrdb_cli.video.side_data.orientation import orientation_of, upright, upright_size
 
 if TYPE_CHECKING:
     from torch import Tensor

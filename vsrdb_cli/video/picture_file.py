@@ -18,7 +18,6 @@ from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.containers.container import main_video, open_input, reason
 from vsrdb_cli.video.containers.limits import check_size, check_texts, limit
 from vsrdb_cli.video.heif import HeifPicture, heif_picture
-from vsrdb_cli.video.orientation import orientation_of, upright
 from vsrdb_cli.video.picture_colour import (
     PictureColour,
     gamma_chunks,
@@ -27,6 +26,7 @@ from vsrdb_cli.video.picture_colour import (
     space_of,
 )
 from vsrdb_cli.video.picture_metadata import exif_of, metadata_chunks
+from vsrdb_cli.video.side_data.orientation import orientation_of, upright
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame

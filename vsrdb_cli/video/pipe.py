@@ -33,7 +33,6 @@ from vsrdb_cli.video.containers.container import reason
 from vsrdb_cli.video.containers.source_file import unreadable
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
-from vsrdb_cli.video.orientation import is_right_angled, upright, upright_ratio, upright_size
 from vsrdb_cli.video.pixels.colour import (
     BT709,
     BT2020_NCL,
@@ -46,6 +45,12 @@ from vsrdb_cli.video.pixels.colour import (
 )
 from vsrdb_cli.video.pixels.conversion import FromRgb, ToRgb
 from vsrdb_cli.video.pixels.interlacing import FRAMES_A_PLACE, field_order
+from vsrdb_cli.video.side_data.orientation import (
+    is_right_angled,
+    upright,
+    upright_ratio,
+    upright_size,
+)
 from vsrdb_cli.video.watched import Watched
 
 if TYPE_CHECKING:

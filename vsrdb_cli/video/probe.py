@@ -16,13 +16,6 @@ from av.error import FFmpegError
 from av.stream import Discard, Disposition
 
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.video.attached import (
-    DOLBY_VISION,
-    FRAME_TIMECODES,
-    FURTHER_VIEWS,
-    dropped,
-    has_captions,
-)
 from vsrdb_cli.video.containers.container import (
     Demuxer,
     codec_name,
@@ -35,11 +28,9 @@ from vsrdb_cli.video.containers.container import (
 from vsrdb_cli.video.containers.encryption import refuse_encrypted
 from vsrdb_cli.video.containers.limits import check_size
 from vsrdb_cli.video.containers.programmes import strangers
-from vsrdb_cli.video.hdr import check_dolby_vision, is_dolby_vision, light_of
 from vsrdb_cli.video.heif import heif_picture
 from vsrdb_cli.video.info import CHAPTER_PICTURES, Kind, StreamInfo, VideoInfo
 from vsrdb_cli.video.metadata import kept_metadata, tags_of, timecode_of, title_of
-from vsrdb_cli.video.orientation import Orientation, is_right_angled, orientation_of
 from vsrdb_cli.video.picture_file import look_at
 from vsrdb_cli.video.pixels.alpha import Transparency, announced, has_alpha
 from vsrdb_cli.video.pixels.colour import (
@@ -58,9 +49,18 @@ from vsrdb_cli.video.pixels.conversion import NO_CROP, Crop, ToRgb
 from vsrdb_cli.video.pixels.fields import Weaver
 from vsrdb_cli.video.pixels.filters import Attachments, side_data
 from vsrdb_cli.video.pixels.interlacing import Interlacing, look
+from vsrdb_cli.video.side_data.attached import (
+    DOLBY_VISION,
+    FRAME_TIMECODES,
+    FURTHER_VIEWS,
+    dropped,
+    has_captions,
+)
+from vsrdb_cli.video.side_data.hdr import check_dolby_vision, is_dolby_vision, light_of
+from vsrdb_cli.video.side_data.orientation import Orientation, is_right_angled, orientation_of
+from vsrdb_cli.video.side_data.view import view_of
 from vsrdb_cli.video.survey import Survey, survey
 from vsrdb_cli.video.timing import output_time_base
-from vsrdb_cli.video.view import view_of
 from vsrdb_cli.video.watch import PixelShapes, shape_of, shape_words
 
 if TYPE_CHECKING:

@@ -17,13 +17,13 @@ from vsrdb_cli.options import Hdr
 from vsrdb_cli.video.containers.container import Demuxer, main_video, open_input
 from vsrdb_cli.video.containers.damage import Ffv1Checksums, Holes
 from vsrdb_cli.video.frame import Frame, FrameSource
-from vsrdb_cli.video.hdr import Light
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
 from vsrdb_cli.video.pixels.colour import BT2020_NCL, SDR, is_rgb
 from vsrdb_cli.video.pixels.conversion import ToRgb
 from vsrdb_cli.video.pixels.fields import Weaver
 from vsrdb_cli.video.pixels.interlacing import Deinterlacer
 from vsrdb_cli.video.probe import probe
+from vsrdb_cli.video.side_data.hdr import Light
 from vsrdb_cli.video.survey import MadeUp, keeps_decode_times, time_of
 from vsrdb_cli.video.timing import Clock, DecodeOrder, FrameTimes, ticks
 from vsrdb_cli.video.watch import PixelShapes, Watch, differ, shape_of

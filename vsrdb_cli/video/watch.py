@@ -9,11 +9,11 @@ from av.codec.context import Flags
 from av.error import FFmpegError
 
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.video.attached import dropped, has_captions
 from vsrdb_cli.video.containers.limits import allowed_pixels, refused
 from vsrdb_cli.video.pixels.alpha import Transparency
 from vsrdb_cli.video.pixels.colour import COMPANIONS, HLG, PQ, RGB, UNSPECIFIED, code_depth, is_rgb
 from vsrdb_cli.video.pixels.filters import Attachments
+from vsrdb_cli.video.side_data.attached import dropped, has_captions
 
 if TYPE_CHECKING:
     from av.packet import Packet
