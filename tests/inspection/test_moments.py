@@ -76,6 +76,6 @@ def test_a_single_picture_is_its_own_neighbours(tmp_path):
 
 
 def save(path, image: np.ndarray) -> None:
-    from vsrdb_cli.video.png import encode_png
+    from vsrdb_cli.video.pictures.png import encode_png
 
     path.write_bytes(encode_png(image))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from av.video.format import VideoFormat
 
-from vsrdb_cli.video.picture_colour import PictureColour
+from vsrdb_cli.video.pictures.profiles import PictureColour
 from vsrdb_cli.video.pixels.colour import BT709, TV, Colour, bit_depth
 from vsrdb_cli.video.pixels.conversion import NO_CROP, Crop
 from vsrdb_cli.video.side_data.hdr import Light

@@ -16,9 +16,9 @@ from vsrdb_cli.video.containers.container import main_video, open_input
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.images import SUFFIXES, picture_files, visible_files
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
-from vsrdb_cli.video.picture import Picture
-from vsrdb_cli.video.picture_colour import PictureColour
-from vsrdb_cli.video.picture_file import PictureFile, damaged, look_at, state_of
+from vsrdb_cli.video.pictures.decoding import Picture
+from vsrdb_cli.video.pictures.picture_file import PictureFile, damaged, look_at, state_of
+from vsrdb_cli.video.pictures.profiles import PictureColour
 from vsrdb_cli.video.pixels.alpha import Transparency
 from vsrdb_cli.video.pixels.colour import PC, SMPTE170M, bit_depth
 from vsrdb_cli.video.pixels.conversion import NO_CROP, ToRgb

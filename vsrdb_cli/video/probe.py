@@ -28,10 +28,10 @@ from vsrdb_cli.video.containers.container import (
 from vsrdb_cli.video.containers.encryption import refuse_encrypted
 from vsrdb_cli.video.containers.limits import check_size
 from vsrdb_cli.video.containers.programmes import strangers
-from vsrdb_cli.video.heif import heif_picture
 from vsrdb_cli.video.info import CHAPTER_PICTURES, Kind, StreamInfo, VideoInfo
 from vsrdb_cli.video.metadata import kept_metadata, tags_of, timecode_of, title_of
-from vsrdb_cli.video.picture_file import look_at
+from vsrdb_cli.video.pictures.heif import heif_picture
+from vsrdb_cli.video.pictures.picture_file import look_at
 from vsrdb_cli.video.pixels.alpha import Transparency, announced, has_alpha
 from vsrdb_cli.video.pixels.colour import (
     BT709,

@@ -54,9 +54,9 @@ def open_source(
         VideoError: it cannot be read; nothing has been written by then.
         OptionError: a rate is given for what has times of its own.
     """
-    from vsrdb_cli.video.picture_colour import coded_primaries
-    from vsrdb_cli.video.picture_file import frames_of_animation, look_at
     from vsrdb_cli.video.picture_reader import PictureReader
+    from vsrdb_cli.video.pictures.picture_file import frames_of_animation, look_at
+    from vsrdb_cli.video.pictures.profiles import coded_primaries
     from vsrdb_cli.video.pipe import PIPE, PipeReader, is_stream
 
     path = Path(path)

@@ -6,7 +6,7 @@ import struct
 
 from PIL import ExifTags, Image
 
-from vsrdb_cli.video.png_chunks import SIGNATURE, chunk, chunks, text
+from vsrdb_cli.video.pictures.png_chunks import SIGNATURE, chunk, chunks, text
 
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _XMP = b"XML:com.adobe.xmp"

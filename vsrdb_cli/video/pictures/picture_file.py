@@ -17,15 +17,15 @@ from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.containers.container import main_video, open_input, reason
 from vsrdb_cli.video.containers.limits import check_size, check_texts, limit
-from vsrdb_cli.video.heif import HeifPicture, heif_picture
-from vsrdb_cli.video.picture_colour import (
+from vsrdb_cli.video.pictures.heif import HeifPicture, heif_picture
+from vsrdb_cli.video.pictures.metadata import exif_of, metadata_chunks
+from vsrdb_cli.video.pictures.profiles import (
     PictureColour,
     gamma_chunks,
     is_usable,
     profile_name,
     space_of,
 )
-from vsrdb_cli.video.picture_metadata import exif_of, metadata_chunks
 from vsrdb_cli.video.side_data.orientation import orientation_of, upright
 
 if TYPE_CHECKING:

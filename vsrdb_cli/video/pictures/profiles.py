@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageCms
 
+from vsrdb_cli.video.pictures.png_chunks import HEADER, SIGNATURE, chunk, chunks
 from vsrdb_cli.video.pixels.colour import BT709, Colour
-from vsrdb_cli.video.png_chunks import HEADER, SIGNATURE, chunk, chunks
 
 SRGB_TRANSFER = 13
 _P3 = 12

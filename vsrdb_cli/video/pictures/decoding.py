@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.utils.dlpack import from_dlpack
 
-from vsrdb_cli.video.picture_colour import coded_primaries, is_usual
-from vsrdb_cli.video.picture_file import PictureFile, decode, in_srgb
+from vsrdb_cli.video.pictures.picture_file import PictureFile, decode, in_srgb
+from vsrdb_cli.video.pictures.profiles import coded_primaries, is_usual
 from vsrdb_cli.video.pixels.alpha import Transparency
 from vsrdb_cli.video.pixels.colour import (
     BT709,
