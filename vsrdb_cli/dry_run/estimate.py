@@ -37,7 +37,7 @@ from vsrdb_cli.video.frame import Frame, FrameSource
 from vsrdb_cli.video.open import open_for
 from vsrdb_cli.video.output import Output, settle_output, size_written
 from vsrdb_cli.video.pipe import PIPE, is_stream
-from vsrdb_cli.video.stream_plan import Fate, StreamPlan
+from vsrdb_cli.video.streams.plan import Fate, StreamPlan
 
 # Frames restored; the second one's time counts, since the first also warms the network.
 RESTORED = 2

@@ -18,8 +18,8 @@ from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.muxer import Muxer
 from vsrdb_cli.video.side_data.orientation import set_orientation
 from vsrdb_cli.video.side_data.view import add_stream_to_view
-from vsrdb_cli.video.stream_fates import plan_streams
-from vsrdb_cli.video.stream_plan import StreamPlan
+from vsrdb_cli.video.streams.plan import StreamPlan
+from vsrdb_cli.video.streams.policy import plan_streams
 
 if TYPE_CHECKING:
     from av.container import OutputContainer

@@ -17,11 +17,11 @@ from vsrdb_cli.files import hint_of, kept_beside, put_in_place, remove, temporar
 from vsrdb_cli.video.containers.capabilities import CONTAINERS, Container, suffix_of
 from vsrdb_cli.video.containers.container import open_input, reason, url
 from vsrdb_cli.video.info import Kind, VideoInfo
-from vsrdb_cli.video.metadata import copy_stream_metadata, keeps_timecode, unusual_keys
 from vsrdb_cli.video.side_data.view import leave_one_way
-from vsrdb_cli.video.stream_fates import has_cover
-from vsrdb_cli.video.stream_plan import StreamPlan
-from vsrdb_cli.video.streams import SideStreams
+from vsrdb_cli.video.streams.metadata import copy_stream_metadata, keeps_timecode, unusual_keys
+from vsrdb_cli.video.streams.plan import StreamPlan
+from vsrdb_cli.video.streams.policy import has_cover
+from vsrdb_cli.video.streams.side_streams import SideStreams
 from vsrdb_cli.video.timing import MILLISECOND
 from vsrdb_cli.video.verify import Expected, mismatches
 

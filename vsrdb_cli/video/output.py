@@ -27,8 +27,8 @@ from vsrdb_cli.video.join import join, segment_suffix
 from vsrdb_cli.video.muxer import muxing_notices
 from vsrdb_cli.video.pipe import PIPE, PipeWriter, check_stream, goes_through, y4m_notices
 from vsrdb_cli.video.side_data.orientation import upright_size
-from vsrdb_cli.video.stream_fates import plan_streams, unsaid
-from vsrdb_cli.video.stream_plan import Fate, StreamPlan
+from vsrdb_cli.video.streams.plan import Fate, StreamPlan
+from vsrdb_cli.video.streams.policy import plan_streams, unsaid
 from vsrdb_cli.video.writer import VideoOnlyWriter, VideoWriter
 from vsrdb_cli.words import count
 

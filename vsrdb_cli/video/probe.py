@@ -29,7 +29,6 @@ from vsrdb_cli.video.containers.encryption import refuse_encrypted
 from vsrdb_cli.video.containers.limits import check_size
 from vsrdb_cli.video.containers.programmes import strangers
 from vsrdb_cli.video.info import CHAPTER_PICTURES, Kind, StreamInfo, VideoInfo
-from vsrdb_cli.video.metadata import kept_metadata, tags_of, timecode_of, title_of
 from vsrdb_cli.video.pictures.heif import heif_picture
 from vsrdb_cli.video.pictures.picture_file import look_at
 from vsrdb_cli.video.pixels.alpha import Transparency, announced, has_alpha
@@ -59,6 +58,7 @@ from vsrdb_cli.video.side_data.attached import (
 from vsrdb_cli.video.side_data.hdr import check_dolby_vision, is_dolby_vision, light_of
 from vsrdb_cli.video.side_data.orientation import Orientation, is_right_angled, orientation_of
 from vsrdb_cli.video.side_data.view import view_of
+from vsrdb_cli.video.streams.metadata import kept_metadata, tags_of, timecode_of, title_of
 from vsrdb_cli.video.survey import Survey, survey
 from vsrdb_cli.video.timing import output_time_base
 from vsrdb_cli.video.watch import PixelShapes, shape_of, shape_words

@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from vsrdb_cli.video.containers.container import main_video, open_input
-from vsrdb_cli.video.sound import Loudness, difference, hear
+from vsrdb_cli.video.streams.sound import Loudness, difference, hear
 
 # Matroska and WebM count milliseconds, and a difference of two times has two roundings.
 TOLERANCE_SECONDS = Fraction(2, 1000)

@@ -13,7 +13,7 @@ from vsrdb_cli.video.frame_encoder import FrameEncoder, start
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.muxer import Muxer
 from vsrdb_cli.video.side_data.view import View
-from vsrdb_cli.video.stream_plan import StreamPlan
+from vsrdb_cli.video.streams.plan import StreamPlan
 
 
 class _Writer:

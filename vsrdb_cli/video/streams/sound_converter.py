@@ -13,7 +13,7 @@ from av.audio.resampler import AudioResampler
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
-from vsrdb_cli.video.sound import Loudness, SoundDecoder, flushing, samples_of
+from vsrdb_cli.video.streams.sound import Loudness, SoundDecoder, flushing, samples_of
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame

@@ -15,10 +15,10 @@ from av.error import EOFError, FFmpegError
 from vsrdb_cli.video.containers.capabilities import CONTAINERS, Container
 from vsrdb_cli.video.containers.container import Demuxer, open_input
 from vsrdb_cli.video.info import StreamInfo, VideoInfo
-from vsrdb_cli.video.sound import SoundDecoder, difference, hear
-from vsrdb_cli.video.sound_converter import SoundTarget, can_be_mixed, holds, target_of
-from vsrdb_cli.video.stream_plan import Fate, StreamPlan
-from vsrdb_cli.video.streams import READ_ON_SECONDS, SideStreams
+from vsrdb_cli.video.streams.plan import Fate, StreamPlan
+from vsrdb_cli.video.streams.side_streams import READ_ON_SECONDS, SideStreams
+from vsrdb_cli.video.streams.sound import SoundDecoder, difference, hear
+from vsrdb_cli.video.streams.sound_converter import SoundTarget, can_be_mixed, holds, target_of
 from vsrdb_cli.words import count
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vsrdb_cli.video.info import StreamInfo
-    from vsrdb_cli.video.sound_converter import SoundTarget
+    from vsrdb_cli.video.streams.sound_converter import SoundTarget
 
 # Codecs of cover pictures that are attached as files.
 COVERS = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}

@@ -16,11 +16,17 @@ from vsrdb_cli.video.containers.capabilities import container_of
 from vsrdb_cli.video.containers.container import Demuxer, open_input
 from vsrdb_cli.video.containers.damage import Holes
 from vsrdb_cli.video.info import StreamInfo, VideoInfo
-from vsrdb_cli.video.metadata import copy_chapters, copy_stream_metadata
-from vsrdb_cli.video.sound import PRIMING_SECONDS, Loudness, SoundDecoder, flushing, samples_of
-from vsrdb_cli.video.sound_converter import SoundConverter
-from vsrdb_cli.video.stream_plan import COVERS, Fate, StreamPlan
-from vsrdb_cli.video.subtitles import USUAL_MILLISECONDS, TextConverter
+from vsrdb_cli.video.streams.metadata import copy_chapters, copy_stream_metadata
+from vsrdb_cli.video.streams.plan import COVERS, Fate, StreamPlan
+from vsrdb_cli.video.streams.sound import (
+    PRIMING_SECONDS,
+    Loudness,
+    SoundDecoder,
+    flushing,
+    samples_of,
+)
+from vsrdb_cli.video.streams.sound_converter import SoundConverter
+from vsrdb_cli.video.streams.subtitles import USUAL_MILLISECONDS, TextConverter
 from vsrdb_cli.video.timing import Clock, SideClock, shift, ticks
 from vsrdb_cli.words import count
 
