@@ -14,7 +14,7 @@ from vsrdb_cli.jobs.report import OnNotice, OnProgress, Record, RestoreReport
 from vsrdb_cli.jobs.run import is_divided, restore_at_once, restore_in_segments
 from vsrdb_cli.names import check_length
 from vsrdb_cli.options import RestoreOptions
-from vsrdb_cli.video.open import open_for
+from vsrdb_cli.video.reading.open import open_for
 
 
 def restore_video(

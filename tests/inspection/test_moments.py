@@ -11,7 +11,7 @@ import torch
 
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.inspection.moments import Moment, moments
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.video_reader import open_source
 
 
 def look(path, **asked) -> list[Moment]:

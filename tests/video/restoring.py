@@ -13,7 +13,7 @@ from vsrdb_cli.video.encoders import choose
 from vsrdb_cli.video.info import ReadReport
 from vsrdb_cli.video.join import join, segment_suffix
 from vsrdb_cli.video.output import settle_output
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.video_reader import open_source
 from vsrdb_cli.video.writer import VideoOnlyWriter
 
 

@@ -14,8 +14,8 @@ from vsrdb_cli.cli import main
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.containers.container import Demuxer, open_input
-from vsrdb_cli.video.probe import probe
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.probe import probe
+from vsrdb_cli.video.reading.video_reader import open_source
 
 WILD = Path(__file__).parents[1] / "wild"
 BOTH = pytest.mark.parametrize("suffix", [".mp4", ".mkv"])

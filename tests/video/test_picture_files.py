@@ -21,7 +21,7 @@ from vsrdb_cli.video.images import natural_order
 from vsrdb_cli.video.info import Kind
 from vsrdb_cli.video.output import settle_output
 from vsrdb_cli.video.pictures.heif import heif_picture
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.video_reader import open_source
 
 IMAGE = textured()
 NEAREST = RestoreOptions(weights="nearest")

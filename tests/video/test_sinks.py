@@ -15,8 +15,8 @@ from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.images import natural_order
 from vsrdb_cli.video.output import settle_output
-from vsrdb_cli.video.pipe import PipeWriter
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.video_reader import open_source
+from vsrdb_cli.video.reading.y4m_reader import PipeWriter
 
 LOSSLESS = EncoderOptions(codec="ffv1")
 

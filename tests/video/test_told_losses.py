@@ -16,8 +16,8 @@ from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.output import settle_output
-from vsrdb_cli.video.probe import probe
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.probe import probe
+from vsrdb_cli.video.reading.video_reader import open_source
 from vsrdb_cli.video.side_data.attached import dropped
 
 WILD = Path(__file__).parents[1] / "wild"

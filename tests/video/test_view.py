@@ -16,8 +16,8 @@ from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.output import settle_output
 from vsrdb_cli.video.pixels.filters import side_data
-from vsrdb_cli.video.probe import probe
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.probe import probe
+from vsrdb_cli.video.reading.video_reader import open_source
 from vsrdb_cli.video.side_data.view import View, view_of
 
 WILD = Path(__file__).parents[1] / "wild"

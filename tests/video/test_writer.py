@@ -19,7 +19,7 @@ from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.codecs import ENCODERS, NVENC
 from vsrdb_cli.video.encoders import refusal
 from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.video_reader import open_source
 
 
 @pytest.mark.parametrize("suffix, tolerance", [(".mp4", 0), (".mov", 0), (".mkv", 0.0005)])

@@ -15,7 +15,7 @@ from vsrdb_cli.pipes import special_kind
 from vsrdb_cli.video.containers.capabilities import CONTAINERS
 from vsrdb_cli.video.images import SUFFIXES as PICTURE_SUFFIXES
 from vsrdb_cli.video.images import WRITTEN
-from vsrdb_cli.video.pipe import PIPE, goes_through
+from vsrdb_cli.video.reading.y4m_reader import PIPE, goes_through
 from vsrdb_cli.words import count
 
 # What is taken for a video by its name; any other file needs a --pattern that it matches.

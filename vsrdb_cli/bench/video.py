@@ -18,8 +18,8 @@ from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.output import FileOutput, settle_output
 from vsrdb_cli.video.pixels.colour import to_planes
 from vsrdb_cli.video.pixels.conversion import FromRgb, ToRgb
-from vsrdb_cli.video.probe import probe
-from vsrdb_cli.video.reader import VideoReader
+from vsrdb_cli.video.reading.probe import probe
+from vsrdb_cli.video.reading.video_reader import VideoReader
 
 # Frames of the stages alone: past what an encoder keeps back.
 FRAMES = 48

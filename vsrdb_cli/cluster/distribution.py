@@ -19,8 +19,8 @@ from vsrdb_cli.jobs.division import Segment
 from vsrdb_cli.jobs.journal import identity
 from vsrdb_cli.jobs.segments import Job, Listener
 from vsrdb_cli.pipeline.tiling import smaller_side
-from vsrdb_cli.video.excerpt import Excerpt, Excerpts, excerpts_of
 from vsrdb_cli.video.frame import FrameSource
+from vsrdb_cli.video.reading.excerpt import Excerpt, Excerpts, excerpts_of
 
 # One at work, and one whose bytes are on their way meanwhile.
 _IN_FLIGHT = 2

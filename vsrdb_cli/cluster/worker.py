@@ -23,9 +23,9 @@ from vsrdb_cli.jobs.journal import identity
 from vsrdb_cli.jobs.segments import ForwardSource, Job, Listener, restore_segments
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.memory import settle_tile
-from vsrdb_cli.video.excerpt import Excerpt
 from vsrdb_cli.video.frame import FrameSource
-from vsrdb_cli.video.open import open_for
+from vsrdb_cli.video.reading.excerpt import Excerpt
+from vsrdb_cli.video.reading.open import open_for
 
 # A finished segment: names and contents; of a video one file without a name.
 Files = dict[str, bytes]

@@ -14,7 +14,7 @@ from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.encoders import choose
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.pixels.colour import SDR, to_float
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.video_reader import open_source
 from vsrdb_cli.video.side_data.hdr import Light
 from vsrdb_cli.video.writer import VideoOnlyWriter
 

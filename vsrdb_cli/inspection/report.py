@@ -31,7 +31,7 @@ from vsrdb_cli.inspection.raw import write_raw
 from vsrdb_cli.names import fitting
 from vsrdb_cli.options import Hdr
 from vsrdb_cli.video.pictures.png import encode_png
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.video_reader import open_source
 from vsrdb_cli.words import printable
 
 if TYPE_CHECKING:

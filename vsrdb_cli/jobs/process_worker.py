@@ -17,7 +17,7 @@ from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.jobs.division import Segment
 from vsrdb_cli.jobs.segments import Job, Listener, restore_segments
 from vsrdb_cli.pipeline.memory import settle_tile
-from vsrdb_cli.video.open import open_for
+from vsrdb_cli.video.reading.open import open_for
 
 # How often a worker that waits for a segment looks what the one before has come to.
 _POLL_SECONDS = 0.05

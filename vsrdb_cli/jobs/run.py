@@ -23,7 +23,7 @@ from vsrdb_cli.video.frame import FrameSource
 from vsrdb_cli.video.images import WRITTEN, is_single
 from vsrdb_cli.video.info import Kind, VideoInfo
 from vsrdb_cli.video.output import Output, settle_output
-from vsrdb_cli.video.pipe import goes_through
+from vsrdb_cli.video.reading.y4m_reader import goes_through
 from vsrdb_cli.words import count
 
 

@@ -25,7 +25,13 @@ from vsrdb_cli.video.images import (
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
 from vsrdb_cli.video.join import join, segment_suffix
 from vsrdb_cli.video.muxer import muxing_notices
-from vsrdb_cli.video.pipe import PIPE, PipeWriter, check_stream, goes_through, y4m_notices
+from vsrdb_cli.video.reading.y4m_reader import (
+    PIPE,
+    PipeWriter,
+    check_stream,
+    goes_through,
+    y4m_notices,
+)
 from vsrdb_cli.video.side_data.orientation import upright_size
 from vsrdb_cli.video.streams.plan import Fate, StreamPlan
 from vsrdb_cli.video.streams.policy import plan_streams, unsaid

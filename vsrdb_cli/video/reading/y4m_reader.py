@@ -45,13 +45,13 @@ from vsrdb_cli.video.pixels.colour import (
 )
 from vsrdb_cli.video.pixels.conversion import FromRgb, ToRgb
 from vsrdb_cli.video.pixels.interlacing import FRAMES_A_PLACE, field_order
+from vsrdb_cli.video.reading.y4m_stream import Watched
 from vsrdb_cli.video.side_data.orientation import (
     is_right_angled,
     upright,
     upright_ratio,
     upright_size,
 )
-from vsrdb_cli.video.watched import Watched
 
 if TYPE_CHECKING:
     from av.container import InputContainer

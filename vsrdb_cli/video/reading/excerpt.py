@@ -15,8 +15,8 @@ from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.containers.container import Demuxer, main_video, open_input
 from vsrdb_cli.video.frame import FrameSource
 from vsrdb_cli.video.info import VideoInfo
-from vsrdb_cli.video.picture_reader import PictureReader
-from vsrdb_cli.video.reader import VideoReader
+from vsrdb_cli.video.reading.picture_reader import PictureReader
+from vsrdb_cli.video.reading.video_reader import VideoReader
 from vsrdb_cli.video.timing import Clock
 
 if TYPE_CHECKING:

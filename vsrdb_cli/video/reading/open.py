@@ -6,8 +6,8 @@ from pathlib import Path
 
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.video.frame import FrameSource
-from vsrdb_cli.video.part import trimmed
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.trim import trimmed
+from vsrdb_cli.video.reading.video_reader import open_source
 
 
 def open_for(source: Path, options: RestoreOptions) -> FrameSource:

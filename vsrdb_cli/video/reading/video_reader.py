@@ -22,11 +22,11 @@ from vsrdb_cli.video.pixels.colour import BT2020_NCL, SDR, is_rgb
 from vsrdb_cli.video.pixels.conversion import ToRgb
 from vsrdb_cli.video.pixels.fields import Weaver
 from vsrdb_cli.video.pixels.interlacing import Deinterlacer
-from vsrdb_cli.video.probe import probe
+from vsrdb_cli.video.reading.frame_changes import PixelShapes, Watch, differ, shape_of
+from vsrdb_cli.video.reading.packet_scan import MadeUp, keeps_decode_times, time_of
+from vsrdb_cli.video.reading.probe import probe
 from vsrdb_cli.video.side_data.hdr import Light
-from vsrdb_cli.video.survey import MadeUp, keeps_decode_times, time_of
 from vsrdb_cli.video.timing import Clock, DecodeOrder, FrameTimes, ticks
-from vsrdb_cli.video.watch import PixelShapes, Watch, differ, shape_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -54,10 +54,10 @@ def open_source(
         VideoError: it cannot be read; nothing has been written by then.
         OptionError: a rate is given for what has times of its own.
     """
-    from vsrdb_cli.video.picture_reader import PictureReader
     from vsrdb_cli.video.pictures.picture_file import frames_of_animation, look_at
     from vsrdb_cli.video.pictures.profiles import coded_primaries
-    from vsrdb_cli.video.pipe import PIPE, PipeReader, is_stream
+    from vsrdb_cli.video.reading.picture_reader import PictureReader
+    from vsrdb_cli.video.reading.y4m_reader import PIPE, PipeReader, is_stream
 
     path = Path(path)
     if is_stream(path):

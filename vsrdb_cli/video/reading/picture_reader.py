@@ -22,7 +22,7 @@ from vsrdb_cli.video.pictures.profiles import PictureColour
 from vsrdb_cli.video.pixels.alpha import Transparency
 from vsrdb_cli.video.pixels.colour import PC, SMPTE170M, bit_depth
 from vsrdb_cli.video.pixels.conversion import NO_CROP, ToRgb
-from vsrdb_cli.video.probe import probe
+from vsrdb_cli.video.reading.probe import probe
 from vsrdb_cli.words import count
 
 USUAL_RATE = Fraction(24)

@@ -48,6 +48,8 @@ from vsrdb_cli.video.pixels.conversion import NO_CROP, Crop, ToRgb
 from vsrdb_cli.video.pixels.fields import Weaver
 from vsrdb_cli.video.pixels.filters import Attachments, side_data
 from vsrdb_cli.video.pixels.interlacing import Interlacing, look
+from vsrdb_cli.video.reading.frame_changes import PixelShapes, shape_of, shape_words
+from vsrdb_cli.video.reading.packet_scan import Survey, survey
 from vsrdb_cli.video.side_data.attached import (
     DOLBY_VISION,
     FRAME_TIMECODES,
@@ -59,9 +61,7 @@ from vsrdb_cli.video.side_data.hdr import check_dolby_vision, is_dolby_vision, l
 from vsrdb_cli.video.side_data.orientation import Orientation, is_right_angled, orientation_of
 from vsrdb_cli.video.side_data.view import view_of
 from vsrdb_cli.video.streams.metadata import kept_metadata, tags_of, timecode_of, title_of
-from vsrdb_cli.video.survey import Survey, survey
 from vsrdb_cli.video.timing import output_time_base
-from vsrdb_cli.video.watch import PixelShapes, shape_of, shape_words
 
 if TYPE_CHECKING:
     from av.container import InputContainer
