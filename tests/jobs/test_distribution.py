@@ -15,8 +15,8 @@ from vsrdb_cli.cluster.worker import Introduction, Settings
 from vsrdb_cli.errors import BackendError
 from vsrdb_cli.jobs.division import Division
 from vsrdb_cli.jobs.segments import Job, Listener
-from vsrdb_cli.video.output import settle_output
 from vsrdb_cli.video.reading.open import open_for
+from vsrdb_cli.video.writing.output import settle_output
 
 FRAMES, SEGMENT = 120, 10
 

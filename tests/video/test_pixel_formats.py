@@ -18,11 +18,11 @@ from restoring import y4m_of
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.output import settle_output
 from vsrdb_cli.video.pixels.colour import bit_depth, code_depth, colour_of, is_grey, is_rgb
 from vsrdb_cli.video.pixels.conversion import EXACT, ToRgb
 from vsrdb_cli.video.reading.video_reader import open_source
 from vsrdb_cli.video.reading.y4m_reader import PipeReader
+from vsrdb_cli.video.writing.output import settle_output
 
 WILD = Path(__file__).parents[1] / "wild"
 

@@ -15,11 +15,11 @@ from vsrdb_cli.bench.clock import Seconds, least, timed
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
-from vsrdb_cli.video.output import FileOutput, settle_output
 from vsrdb_cli.video.pixels.colour import to_planes
 from vsrdb_cli.video.pixels.conversion import FromRgb, ToRgb
 from vsrdb_cli.video.reading.probe import probe
 from vsrdb_cli.video.reading.video_reader import VideoReader
+from vsrdb_cli.video.writing.output import FileOutput, settle_output
 
 # Frames of the stages alone: past what an encoder keeps back.
 FRAMES = 48

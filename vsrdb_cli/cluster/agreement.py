@@ -14,7 +14,7 @@ from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.errors import BackendError
 from vsrdb_cli.video.containers.container import library_versions
 from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.output import Output
+from vsrdb_cli.video.writing.output import Output
 
 # How encoders sign what they write.
 _SIGNATURE = re.compile(rb"x264 - core \w+(?: r\w+)?|x265 \(build \d+\) - [\w.+-]+")

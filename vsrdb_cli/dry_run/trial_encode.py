@@ -14,8 +14,8 @@ from vsrdb_cli.pipeline.restorer import Restorer
 from vsrdb_cli.video.containers.packets import packets_of
 from vsrdb_cli.video.frame import Frame, FrameSink, FrameSource
 from vsrdb_cli.video.info import VideoInfo
-from vsrdb_cli.video.output import FileOutput, Output, PicturesOutput
 from vsrdb_cli.video.streams.plan import Fate, StreamPlan
+from vsrdb_cli.video.writing.output import FileOutput, Output, PicturesOutput
 
 # Frames merely enlarged, since restoring so many would take too long.
 ENLARGED = 24

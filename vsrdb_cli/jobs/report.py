@@ -12,7 +12,7 @@ from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.errors import OutputError, VideoError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.video.info import ReadReport, VideoInfo
-from vsrdb_cli.video.output import Output, size_written
+from vsrdb_cli.video.writing.output import Output, size_written
 
 
 @dataclass(frozen=True)

@@ -20,10 +20,10 @@ from vsrdb_cli.names import fitting
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.tiling import tile_in_use
 from vsrdb_cli.video.frame import FrameSource
-from vsrdb_cli.video.images import WRITTEN, is_single
 from vsrdb_cli.video.info import Kind, VideoInfo
-from vsrdb_cli.video.output import Output, settle_output
 from vsrdb_cli.video.reading.y4m_reader import goes_through
+from vsrdb_cli.video.writing.output import Output, settle_output
+from vsrdb_cli.video.writing.picture_writer import WRITTEN, is_single
 from vsrdb_cli.words import count
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import av
 import numpy as np
 
-from vsrdb_cli.video.images import WRITTEN, picture_encoder
+from vsrdb_cli.video.writing.picture_writer import WRITTEN, picture_encoder
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,13 +7,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from vsrdb_cli.video.encoders import Encoding
 from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.frame_encoder import FrameEncoder, start
 from vsrdb_cli.video.info import VideoInfo
-from vsrdb_cli.video.muxer import Muxer
 from vsrdb_cli.video.side_data.view import View
 from vsrdb_cli.video.streams.plan import StreamPlan
+from vsrdb_cli.video.writing.encoding import Encoding
+from vsrdb_cli.video.writing.frame_encoder import FrameEncoder, start
+from vsrdb_cli.video.writing.muxer import Muxer
 
 
 class _Writer:

@@ -10,21 +10,8 @@ from pathlib import Path
 from vsrdb_cli.files import check_file, check_space, followed
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.containers.capabilities import CONTAINERS, suffix_of
-from vsrdb_cli.video.encoders import Encoding, choose
 from vsrdb_cli.video.frame import FrameSink
-from vsrdb_cli.video.frame_encoder import check_asked
-from vsrdb_cli.video.images import (
-    METADATA_LOST,
-    WRITTEN,
-    PictureWriter,
-    check_pictures,
-    join_pictures,
-    picture_notices,
-    written_suffix,
-)
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
-from vsrdb_cli.video.join import join, segment_suffix
-from vsrdb_cli.video.muxer import muxing_notices
 from vsrdb_cli.video.reading.y4m_reader import (
     PIPE,
     PipeWriter,
@@ -35,7 +22,20 @@ from vsrdb_cli.video.reading.y4m_reader import (
 from vsrdb_cli.video.side_data.orientation import upright_size
 from vsrdb_cli.video.streams.plan import Fate, StreamPlan
 from vsrdb_cli.video.streams.policy import plan_streams, unsaid
-from vsrdb_cli.video.writer import VideoOnlyWriter, VideoWriter
+from vsrdb_cli.video.writing.encoding import Encoding, choose
+from vsrdb_cli.video.writing.frame_encoder import check_asked
+from vsrdb_cli.video.writing.join import join, segment_suffix
+from vsrdb_cli.video.writing.muxer import muxing_notices
+from vsrdb_cli.video.writing.picture_writer import (
+    METADATA_LOST,
+    WRITTEN,
+    PictureWriter,
+    check_pictures,
+    join_pictures,
+    picture_notices,
+    written_suffix,
+)
+from vsrdb_cli.video.writing.video_writer import VideoOnlyWriter, VideoWriter
 from vsrdb_cli.words import count
 
 OnCount = Callable[[int], None]

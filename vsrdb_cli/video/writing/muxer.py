@@ -23,7 +23,7 @@ from vsrdb_cli.video.streams.plan import StreamPlan
 from vsrdb_cli.video.streams.policy import has_cover
 from vsrdb_cli.video.streams.side_streams import SideStreams
 from vsrdb_cli.video.timing import MILLISECOND
-from vsrdb_cli.video.verify import Expected, mismatches
+from vsrdb_cli.video.writing.verify import Expected, mismatches
 
 if TYPE_CHECKING:
     from av.container import OutputContainer

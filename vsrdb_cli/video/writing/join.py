@@ -13,13 +13,13 @@ from vsrdb_cli.errors import OutputError
 from vsrdb_cli.files import check_file, check_space
 from vsrdb_cli.video.containers.capabilities import container_of, suffix_of, suffixes_for
 from vsrdb_cli.video.containers.container import Demuxer, codec_name, main_video, open_input
-from vsrdb_cli.video.frame_encoder import end_with, start, tag_for_players
 from vsrdb_cli.video.info import VideoInfo
-from vsrdb_cli.video.muxer import Muxer
 from vsrdb_cli.video.side_data.orientation import set_orientation
 from vsrdb_cli.video.side_data.view import add_stream_to_view
 from vsrdb_cli.video.streams.plan import StreamPlan
 from vsrdb_cli.video.streams.policy import plan_streams
+from vsrdb_cli.video.writing.frame_encoder import end_with, start, tag_for_players
+from vsrdb_cli.video.writing.muxer import Muxer
 
 if TYPE_CHECKING:
     from av.container import OutputContainer

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
     from av.video.stream import VideoStream
 
-    from vsrdb_cli.video.encoders import Encoding
     from vsrdb_cli.video.frame import Frame
     from vsrdb_cli.video.info import VideoInfo
+    from vsrdb_cli.video.writing.encoding import Encoding
 
 # Between a packet's decode time and its picture; more is garbage, even at one frame a minute.
 LONGEST_DELAY_SECONDS = Fraction(3600)
