@@ -128,7 +128,7 @@ def test_a_stream_that_nothing_announced_is_survived(made):
 
 def test_a_stream_left_out_is_told(made, monkeypatch):
     source = made("flv")
-    monkeypatch.setattr("vsrdb_cli.video.container._STREAMS_APPEAR", set())
+    monkeypatch.setattr("vsrdb_cli.video.containers.container._STREAMS_APPEAR", set())
     with open_source(source) as reader:
         assert len(list(reader.frames())) == 175
     assert reader.report.changes == (
