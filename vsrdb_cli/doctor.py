@@ -26,7 +26,7 @@ from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.pipeline.memory import available_bytes
 from vsrdb_cli.video.containers.capabilities import suffixes_for
-from vsrdb_cli.video.containers.container import library_versions
+from vsrdb_cli.video.containers.opening import library_versions
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.writing.codecs import ENCODERS, NVENC

@@ -13,7 +13,8 @@ from click.testing import CliRunner
 from vsrdb_cli.cli import main
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.containers.container import Demuxer, open_input
+from vsrdb_cli.video.containers.demuxing import Demuxer
+from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.reading.probe import probe
 from vsrdb_cli.video.reading.video_reader import open_source
 

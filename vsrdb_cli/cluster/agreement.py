@@ -12,7 +12,7 @@ import torch
 from vsrdb_cli import __version__
 from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.errors import BackendError
-from vsrdb_cli.video.containers.container import library_versions
+from vsrdb_cli.video.containers.opening import library_versions
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.writing.output import Output
 

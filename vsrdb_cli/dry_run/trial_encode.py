@@ -11,9 +11,9 @@ from pathlib import Path
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.pipeline.frames import restore_range
 from vsrdb_cli.pipeline.restorer import Restorer
-from vsrdb_cli.video.containers.packets import packets_of
 from vsrdb_cli.video.frame import Frame, FrameSink, FrameSource
 from vsrdb_cli.video.info import VideoInfo
+from vsrdb_cli.video.reading.packet_scan import packets_of
 from vsrdb_cli.video.streams.plan import Fate, StreamPlan
 from vsrdb_cli.video.writing.output import FileOutput, Output, PicturesOutput
 

@@ -15,8 +15,9 @@ from av.error import FFmpegError
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.video.containers.container import main_video, open_input, reason
+from vsrdb_cli.video.containers.demuxing import main_video
 from vsrdb_cli.video.containers.limits import check_size, check_texts, limit
+from vsrdb_cli.video.containers.opening import open_input, reason
 from vsrdb_cli.video.pictures.heif import HeifPicture, heif_picture
 from vsrdb_cli.video.pictures.metadata import exif_of, metadata_chunks
 from vsrdb_cli.video.pictures.profiles import (

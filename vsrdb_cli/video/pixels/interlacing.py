@@ -14,13 +14,8 @@ import torch
 from av.error import FFmpegError
 from torch.utils.dlpack import from_dlpack
 
-from vsrdb_cli.video.containers.container import (
-    AV_TIME_BASE,
-    Demuxer,
-    codec_name,
-    main_video,
-    open_input,
-)
+from vsrdb_cli.video.containers.demuxing import AV_TIME_BASE, Demuxer, codec_name, main_video
+from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.pixels.fields import Weaver
 from vsrdb_cli.video.pixels.filters import FilterChain
 from vsrdb_cli.video.pixels.planar import Planar

@@ -12,7 +12,8 @@ import av
 from av.error import FFmpegError
 
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.video.containers.container import Demuxer, main_video, open_input
+from vsrdb_cli.video.containers.demuxing import Demuxer, main_video
+from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.frame import FrameSource
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.reading.picture_reader import PictureReader

@@ -1,25 +1,22 @@
-"""What the packets of a video tell of its times: how many pictures, how fast, how long.
-
-Headers guess a frame rate, and a container's length is that of its longest stream. Little is
-decoded here, and nothing of most files.
-"""
+"""Scan the packets of a video: how many frames, how fast, how long."""
 
 from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import islice, pairwise
 from math import ceil, floor
 from pathlib import Path
 from statistics import median_low
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from av.error import FFmpegError
 
-from vsrdb_cli.video.containers.container import Demuxer, codec_name, main_video, open_input
+from vsrdb_cli.video.containers.demuxing import Demuxer, codec_name, main_video
+from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.timing import Clock, Timeline
 
 if TYPE_CHECKING:
@@ -243,3 +240,28 @@ def _falls(path: Path) -> bool:
             if count >= DECODED:
                 break
     return False
+
+
+class PacketSize(NamedTuple):
+    """Of a video: whether it stands alone, and its bytes."""
+
+    key: bool
+    size: int
+
+
+def packets_of(path: Path, beside: Collection[int] = ()) -> tuple[list[PacketSize], int]:
+    """The packets of a file's main video, in file order, and the bytes of other streams.
+
+    Args:
+        beside: the indices of those streams; attachments count as nothing.
+    """
+    packets, others = [], 0
+    with open_input(path) as container:
+        video = main_video(container, path)
+        streams = [s for s in container.streams if s.index in beside and s.type != "attachment"]
+        for packet in Demuxer(container, video, *streams):
+            if packet.stream.index != video.index:
+                others += packet.size
+            elif packet.size:
+                packets.append(PacketSize(packet.is_keyframe, packet.size))
+    return packets, others

@@ -12,7 +12,8 @@ from types import TracebackType
 from typing import Self
 
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.video.containers.container import main_video, open_input
+from vsrdb_cli.video.containers.demuxing import main_video
+from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
 from vsrdb_cli.video.pictures.decoding import Picture

@@ -16,18 +16,18 @@ from av.error import FFmpegError
 from av.stream import Discard, Disposition
 
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.video.containers.container import (
+from vsrdb_cli.video.containers.demuxing import (
     Demuxer,
     codec_name,
     description,
     is_cover,
     main_video,
-    open_input,
     stream_description,
 )
 from vsrdb_cli.video.containers.encryption import refuse_encrypted
 from vsrdb_cli.video.containers.limits import check_size
-from vsrdb_cli.video.containers.programmes import strangers
+from vsrdb_cli.video.containers.opening import open_input
+from vsrdb_cli.video.containers.structures import strangers
 from vsrdb_cli.video.info import CHAPTER_PICTURES, Kind, StreamInfo, VideoInfo
 from vsrdb_cli.video.pictures.heif import heif_picture
 from vsrdb_cli.video.pictures.picture_file import look_at

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from av.error import FFmpegError
 
-from vsrdb_cli.video.containers.container import AV_TIME_BASE, Demuxer, main_video, open_input
+from vsrdb_cli.video.containers.demuxing import AV_TIME_BASE, Demuxer, main_video
+from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.info import Kind
 from vsrdb_cli.video.pixels.conversion import ToRgb
 from vsrdb_cli.video.pixels.fields import Weaver

@@ -14,8 +14,8 @@ from av.video.format import VideoFormat
 
 from vsrdb_cli.errors import OptionError, VideoError
 from vsrdb_cli.options import Hdr
-from vsrdb_cli.video.containers.container import Demuxer, main_video, open_input
-from vsrdb_cli.video.containers.damage import Ffv1Checksums, Holes
+from vsrdb_cli.video.containers.demuxing import Demuxer, Ffv1Checksums, Holes, main_video
+from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.frame import Frame, FrameSource
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
 from vsrdb_cli.video.pixels.colour import BT2020_NCL, SDR, is_rgb

@@ -29,8 +29,7 @@ from vsrdb_cli.pipes import (
     open_through,
     special_kind,
 )
-from vsrdb_cli.video.containers.container import reason
-from vsrdb_cli.video.containers.source_file import unreadable
+from vsrdb_cli.video.containers.opening import reason, unreadable
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
 from vsrdb_cli.video.pixels.colour import (

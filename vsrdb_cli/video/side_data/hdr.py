@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from av.sidedata.sidedata import Type
 
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.video.containers.container import stream_description
+from vsrdb_cli.video.containers.demuxing import stream_description
 from vsrdb_cli.video.pixels.filters import side_data
 
 if TYPE_CHECKING:

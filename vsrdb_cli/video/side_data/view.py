@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import av
 from av.sidedata.sidedata import Type
 
-from vsrdb_cli.video.containers.ebml import element, number
+from vsrdb_cli.video.containers.structures import element, number
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ import av
 from av.error import FFmpegError
 
 from vsrdb_cli.video.containers.capabilities import CONTAINERS, WIDE, Container
-from vsrdb_cli.video.containers.container import open_input
+from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.info import CHAPTER_PICTURES, StreamInfo, VideoInfo
 from vsrdb_cli.video.streams.metadata import held_language
 from vsrdb_cli.video.streams.plan import COVERS, Fate, StreamPlan

@@ -13,8 +13,8 @@ from av.error import FFmpegError
 from av.stream import Discard
 
 from vsrdb_cli.video.containers.capabilities import container_of
-from vsrdb_cli.video.containers.container import Demuxer, open_input
-from vsrdb_cli.video.containers.damage import Holes
+from vsrdb_cli.video.containers.demuxing import Demuxer, Holes
+from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.info import StreamInfo, VideoInfo
 from vsrdb_cli.video.streams.metadata import copy_chapters, copy_stream_metadata
 from vsrdb_cli.video.streams.plan import COVERS, Fate, StreamPlan

@@ -11,7 +11,7 @@ import numpy as np
 from av.error import FFmpegError
 from numpy.typing import NDArray
 
-from vsrdb_cli.video.containers.container import Demuxer
+from vsrdb_cli.video.containers.demuxing import Demuxer
 
 if TYPE_CHECKING:
     from av.audio.codeccontext import AudioCodecContext

@@ -13,7 +13,8 @@ import av
 from av.error import EOFError, FFmpegError
 
 from vsrdb_cli.video.containers.capabilities import CONTAINERS, Container
-from vsrdb_cli.video.containers.container import Demuxer, open_input
+from vsrdb_cli.video.containers.demuxing import Demuxer
+from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.info import StreamInfo, VideoInfo
 from vsrdb_cli.video.streams.plan import Fate, StreamPlan
 from vsrdb_cli.video.streams.side_streams import READ_ON_SECONDS, SideStreams

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import av
 from av.subtitles.subtitle import SubtitleSet
 
-from vsrdb_cli.video.containers.container import AV_TIME_BASE
+from vsrdb_cli.video.containers.demuxing import AV_TIME_BASE
 from vsrdb_cli.video.timing import MILLISECOND, ticks
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from av.error import FFmpegError
 from vsrdb_cli.errors import OptionError, OutputError
 from vsrdb_cli.files import DISK_HINT
 from vsrdb_cli.video.containers.capabilities import container_of
-from vsrdb_cli.video.containers.container import reason
+from vsrdb_cli.video.containers.opening import reason
 from vsrdb_cli.video.pixels.colour import is_rgb
 from vsrdb_cli.video.pixels.conversion import FromRgb
 from vsrdb_cli.video.side_data.captions import Captioner

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.files import check_file, check_space
 from vsrdb_cli.video.containers.capabilities import container_of, suffix_of, suffixes_for
-from vsrdb_cli.video.containers.container import Demuxer, codec_name, main_video, open_input
+from vsrdb_cli.video.containers.demuxing import Demuxer, codec_name, main_video
+from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.side_data.orientation import set_orientation
 from vsrdb_cli.video.side_data.view import add_stream_to_view

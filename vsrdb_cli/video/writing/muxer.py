@@ -15,7 +15,7 @@ from av.error import FFmpegError
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.files import hint_of, kept_beside, put_in_place, remove, temporary_beside
 from vsrdb_cli.video.containers.capabilities import CONTAINERS, Container, suffix_of
-from vsrdb_cli.video.containers.container import open_input, reason, url
+from vsrdb_cli.video.containers.opening import open_input, reason, url
 from vsrdb_cli.video.info import Kind, VideoInfo
 from vsrdb_cli.video.side_data.view import leave_one_way
 from vsrdb_cli.video.streams.metadata import copy_stream_metadata, keeps_timecode, unusual_keys

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from vsrdb_cli.video.containers.container import main_video, open_input
+from vsrdb_cli.video.containers.demuxing import main_video
+from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.streams.sound import Loudness, difference, hear
 
 # Matroska and WebM count milliseconds, and a difference of two times has two roundings.

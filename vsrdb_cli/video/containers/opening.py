@@ -1,9 +1,10 @@
-"""Opening files with FFmpeg, its errors said in our words, and the packets of a stream."""
+"""Open files with FFmpeg: only those that hold all of themselves, with clear errors."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+import errno
+import io
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -12,21 +13,121 @@ from typing import TYPE_CHECKING, Any
 import av
 from av import logging as av_logging
 from av.error import ArgumentError, FFmpegError
-from av.stream import Disposition
 
+from vsrdb_cli.disks import RESUME_HINT
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.video.containers.encryption import refuse_packet
-from vsrdb_cli.video.containers.formats import AS_NAMED
-from vsrdb_cli.video.containers.limits import check_picture_texts, check_texts, limit
-from vsrdb_cli.video.containers.source_file import opener
+from vsrdb_cli.video.containers.demuxing import Demuxer, codec_name
+from vsrdb_cli.video.containers.limits import check_texts
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.packet import Packet
-    from av.stream import Stream
-    from av.video.stream import VideoStream
 
-AV_TIME_BASE = 1_000_000  # ticks a second of a container's own times
+_VIDEO = (
+    *("mov", "matroska", "avi", "mpegts", "mpeg", "asf", "flv", "live_flv", "ogg", "mxf", "nut"),
+    *("dv", "wtv", "gxf", "ivf", "rm", "nsv", "swf", "yuv4mpegpipe", "av1", "obu", "lxf", "r3d"),
+    *("cine", "ser", "dhav", "luodat", "kux", "ivr", "ty", "nuv", "pmp", "mtv", "mv"),
+    *("smjpeg", "mpjpeg", "film_cpk", "filmstrip", "flic", "4xm", "roq", "smk", "bink", "thp"),
+    *("wc3movie", "vmd", "yop", "bethsoftvid", "ipmovie", "dxa", "ea", "mvi", "rl2", "vivo"),
+    *("vividas", "moflex", "rpl", "sga", "gdv", "bmv", "psxstr", "xmv", "siff", "cdxl", "jv"),
+)
+# One stream with nothing around it.
+_RAW = (
+    *("h261", "h263", "h264", "hevc", "vvc", "evc", "m4v", "mpegvideo", "mjpeg", "mjpeg_2000"),
+    *("vc1", "vc1test", "dirac", "dnxhd", "cavsvideo", "avs2", "avs3", "apv", "ipu", "ingenient"),
+)
+# image2 is one picture, because its patterns are turned off. Of svg_pipe a picture may name others.
+_PICTURES = (
+    *("image2", "gif", "apng", "ico", "fits", "iff", "jpegxl_anim", "alias_pix", "xbin"),
+    *("bmp_pipe", "cri_pipe", "dds_pipe", "dpx_pipe", "exr_pipe", "gem_pipe", "gif_pipe"),
+    *("hdr_pipe", "j2k_pipe", "jpeg_pipe", "jpegls_pipe", "jpegxl_pipe", "jpegxs_pipe"),
+    *("pam_pipe", "pbm_pipe", "pcx_pipe", "pfm_pipe", "pgm_pipe", "pgmyuv_pipe", "pgx_pipe"),
+    *("phm_pipe", "photocd_pipe", "pictor_pipe", "png_pipe", "ppm_pipe", "psd_pipe"),
+    *("qdraw_pipe", "qoi_pipe", "sgi_pipe", "sunrast_pipe", "tiff_pipe", "vbn_pipe"),
+    *("webp_pipe", "xbm_pipe", "xpm_pipe", "xwd_pipe"),
+)
+# Opened to be told that there is no video in them, or within others.
+_SOUND = (
+    *("mp3", "aac", "flac", "wav", "w64", "aiff", "au", "caf", "amr", "ape", "ac3", "eac3"),
+    *("dts", "dtshd", "truehd", "mlp", "tta", "tak", "wv", "mpc", "mpc8", "oma", "dsf", "loas"),
+    *("sox", "voc", "sbc", "iamf", "spdif", "ilbc", "gsm", "qcp", "aa"),
+)
+_TEXT = ("srt", "ass", "webvtt", "sup", "lrc", "microdvd", "sami", "mpl2", "subviewer", "stl")
+
+# Options of FFmpeg for whatever is opened by a name.
+AS_NAMED = {
+    "format_whitelist": ",".join((*_VIDEO, *_RAW, *_PICTURES, *_SOUND, *_TEXT)),
+    "protocol_whitelist": "file",
+    "pattern_type": "none",  # else a % or * in a picture's name stands for other pictures
+}
+
+
+class SourceFile(io.FileIO):
+    """A file whose content the system may refuse.
+
+    FFmpeg's formats make an error of reading into the end of the file, or into damage, and give
+    errors of the system for damage. Here it is raised as what it is, by PyAV on return from
+    whatever has read; only the first one, since FFmpeg may read on before it returns.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._failed = False
+        super().__init__(path, "rb")
+
+    def read(self, size: int | None = -1) -> bytes:
+        """The next bytes; b"" at the end, and after an error.
+
+        Raises:
+            VideoError: the system cannot give them.
+        """
+        if self._failed:
+            return b""
+        try:
+            return super().read(-1 if size is None else size) or b""
+        except OSError as error:
+            self._failed = True
+            raise unreadable(self._path, error) from error
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place; -1 where there is none, as damaged files ask for some before the first.
+
+        Raises:
+            VideoError: the system cannot go there.
+        """
+        try:
+            return super().seek(offset, whence)
+        except OSError as error:
+            if error.errno == errno.EINVAL:
+                return -1
+            self._failed = True
+            raise unreadable(self._path, error) from error
+
+
+def opener(path: Path, name: str) -> Callable[[str, int, Mapping[str, str]], Any]:
+    """What opens a file for FFmpeg; other names that are asked for by its formats are refused.
+
+    Args:
+        name: what FFmpeg calls it.
+    """
+
+    def open_named(asked: str, flags: int, options: Mapping[str, str]) -> SourceFile:  # noqa: ARG001
+        if asked != name:
+            raise VideoError(
+                f"{path} is a list of other files, such as {asked.removeprefix('file:')}",
+                hint="give the file itself that holds the video",
+            )
+        try:
+            return SourceFile(path)
+        except OSError as error:
+            raise unreadable(path, error) from error
+
+    return open_named
+
+
+def unreadable(path: Path, error: OSError) -> VideoError:
+    """What to say where the system, not the content of a file, is to blame."""
+    return VideoError(f"{path} cannot be read: {error.strerror or error}", hint=RESUME_HINT)
+
 
 # Formats in which a stream is known by its first packet, or by a table that may change: FFmpeg
 # stops looking after five seconds and PyAV cannot read what appears later.
@@ -37,10 +138,6 @@ _WHOLE_FILE = {
     "scan_all_pmts": "1",  # of transport streams, also of later versions
 }
 _PROBE_MARGIN = 1 << 20  # bytes, for a decoder to tell what a stream is
-
-# One unreadable place may take several calls to get over; a file that gives nothing but errors
-# has ended.
-READ_ERRORS_IN_A_ROW = 16
 
 
 def library_versions() -> dict[str, tuple[int, int, int]]:
@@ -158,113 +255,3 @@ def _kinds(container: InputContainer) -> list[tuple[object, ...]]:
         )
         for stream, context in contexts
     ]
-
-
-def main_video(container: InputContainer, path: Path) -> VideoStream:
-    """The stream to restore: the one players choose.
-
-    Raises:
-        VideoError: there is none; a cover picture is not one.
-    """
-    stream = container.streams.best("video")
-    if container.format.name == "ico":
-        # One picture in several sizes, of which FFmpeg takes the first.
-        stream = max(container.streams.video, key=lambda size: size.width)
-    if stream is None:
-        kinds = sorted({s.type for s in container.streams})
-        found = f"only: {', '.join(kinds)}" if kinds else "no streams at all"
-        raise VideoError(
-            f"{path} has no video stream; it holds {found}",
-            hint="choose a file that contains video",
-        )
-    if is_cover(stream):
-        raise VideoError(
-            f"{path} has no video: its only picture is an audio file's cover",
-            hint="choose a file that contains video",
-        )
-    if stream.codec_context is None:
-        raise VideoError(
-            f"{path}: its video codec ({codec_tag(stream)}) cannot be decoded here",
-            hint="convert it to H.264 first",
-        )
-    limit(stream, path)  # type: ignore[arg-type]
-    return stream  # type: ignore[return-value]
-
-
-def is_cover(stream: Stream) -> bool:
-    """Whether a video stream is an attached picture."""
-    return bool(stream.disposition & Disposition.attached_pic)
-
-
-def codec_name(stream: Stream) -> str:
-    """The codec's own name, not its decoder's ("av1", not "libdav1d"); "" if FFmpeg has none."""
-    if stream.codec_context is None:
-        return ""
-    return str(stream.codec_context.codec.canonical_name)
-
-
-def codec_tag(stream: Stream) -> str:
-    """Four letters from the container, for a codec without a name."""
-    try:
-        return str(stream.codec_tag)
-    except (AttributeError, ValueError):
-        return "unknown"
-
-
-def description(container: InputContainer) -> str:
-    """What FFmpeg's programs print of an open file: some of it PyAV does not show otherwise."""
-    level = av_logging.get_level()
-    av_logging.set_level(av_logging.INFO)
-    try:
-        opened: Any = container  # which PyAV's annotations leave out
-        return str(opened.dumps_format())
-    finally:
-        av_logging.set_level(level)
-
-
-def stream_description(description: str, index: int) -> str:
-    """The part of a `description` that is about one stream."""
-    ours = rf"^  Stream #0:{index}\b.*?(?=^  \S|\Z)"
-    found = re.search(ours, description, re.DOTALL | re.MULTILINE)
-    return found[0] if found else ""
-
-
-class Demuxer:
-    """The packets of an open file, going on after places that cannot be read.
-
-    Attributes:
-        errors: how often reading failed so far.
-        is_complete: False if the file held packets of a stream that nothing announced; they are
-            left out. Known at the end.
-    """
-
-    def __init__(self, container: InputContainer, *streams: Stream) -> None:
-        self._container = container
-        self._streams = streams
-        self.errors = 0
-        self.is_complete = True
-
-    def __iter__(self) -> Iterator[Packet[Any]]:
-        """Packets in file order; the last of each stream are empty and flush its decoder.
-
-        Raises:
-            VideoError: they are encrypted, perhaps after a clear beginning.
-        """
-        failures = 0
-        while True:
-            try:
-                for packet in self._container.demux(*self._streams):
-                    refuse_packet(packet, self._container.name)
-                    if packet.size and codec_name(packet.stream) == "png":
-                        check_picture_texts(bytes(packet), self._container.name)
-                    yield packet
-                    failures = 0
-            except FFmpegError:
-                self.errors += 1
-                failures += 1
-                if failures < READ_ERRORS_IN_A_ROW:
-                    continue
-            except IndexError:
-                # PyAV, at the end: once it has flushed the streams it knows, it meets another.
-                self.is_complete = False
-            return

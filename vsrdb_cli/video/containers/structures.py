@@ -1,13 +1,21 @@
-"""Programmes of a transport stream: which of its streams belong together.
-
-FFmpeg knows them, and PyAV does not show them; so the tables that say it are read here.
-Source: ISO/IEC 13818-1, 2.4.4 (program specific information).
-"""
+"""Parts of container formats that FFmpeg does not show: EBML elements, transport stream tables."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+
+
+def element(name: str, *content: bytes) -> bytes:
+    """One element; its name in hex."""
+    whole = b"".join(content)
+    return bytes.fromhex(name) + (1 << 56 | len(whole)).to_bytes(8) + whole
+
+
+def number(name: str, value: int) -> bytes:
+    """One element that holds a whole number, 0 or more."""
+    return element(name, value.to_bytes(max(1, (value.bit_length() + 7) // 8)))
+
 
 # The tables come again several times a second.
 _LOOK_BYTES = 4 << 20
