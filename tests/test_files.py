@@ -23,7 +23,7 @@ from vsrdb_cli.jobs.run import work_folder
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.reading.video_reader import open_source
-from vsrdb_cli.video.reading.y4m_reader import PipeWriter
+from vsrdb_cli.video.writing.y4m_writer import PipeWriter
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = [sys.executable, "-c", "from vsrdb_cli.cli import main; main()", "restore"]

@@ -22,7 +22,7 @@ from vsrdb_cli.pipeline import memory
 from vsrdb_cli.pipeline.memory import SHARE, pipeline_bytes
 from vsrdb_cli.pipeline.tiling import TiledRunner, Tiling
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.reading.y4m_reader import PIPE
+from vsrdb_cli.video.info import PIPE
 
 NEAREST = RestoreOptions(weights="nearest")
 PARTS = replace(NEAREST, segment_seconds=0.4)  # of 25 frames a second: 10

@@ -14,9 +14,8 @@ from probing import ffprobe
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.pixels.interlacing import look
-from vsrdb_cli.video.pixels.planar import Planar
-from vsrdb_cli.video.reading.sampling import glimpses
+from vsrdb_cli.video.pixels.interlacing import Planar
+from vsrdb_cli.video.reading.sampling import glimpses, look
 from vsrdb_cli.video.reading.video_reader import open_source
 from vsrdb_cli.video.reading.y4m_reader import PipeReader
 

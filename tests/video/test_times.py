@@ -18,7 +18,7 @@ from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.reading.probe import probe
 from vsrdb_cli.video.reading.video_reader import open_source
-from vsrdb_cli.video.reading.y4m_reader import PipeWriter
+from vsrdb_cli.video.writing.y4m_writer import PipeWriter
 
 WILD = Path(__file__).parents[1] / "wild"
 # In one go, and in segments.

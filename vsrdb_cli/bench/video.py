@@ -16,7 +16,8 @@ from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.pixels.colour import to_planes
-from vsrdb_cli.video.pixels.conversion import FromRgb, ToRgb
+from vsrdb_cli.video.pixels.from_rgb import FromRgb
+from vsrdb_cli.video.pixels.to_rgb import ToRgb
 from vsrdb_cli.video.reading.probe import probe
 from vsrdb_cli.video.reading.video_reader import VideoReader
 from vsrdb_cli.video.writing.output import FileOutput, settle_output

@@ -34,8 +34,9 @@ from vsrdb_cli.pipeline.memory import (
 from vsrdb_cli.pipeline.restorer import Restorer
 from vsrdb_cli.pipeline.tiling import tile_in_use, tiled
 from vsrdb_cli.video.frame import Frame, FrameSource
+from vsrdb_cli.video.info import PIPE
 from vsrdb_cli.video.reading.open import open_for
-from vsrdb_cli.video.reading.y4m_reader import PIPE, is_stream
+from vsrdb_cli.video.reading.y4m_reader import is_stream
 from vsrdb_cli.video.streams.plan import Fate, StreamPlan
 from vsrdb_cli.video.writing.output import Output, settle_output, size_written
 

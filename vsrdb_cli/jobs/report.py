@@ -11,7 +11,8 @@ from typing import Any
 from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.errors import OutputError, VideoError
 from vsrdb_cli.options import RestoreOptions
-from vsrdb_cli.video.info import ReadReport, VideoInfo
+from vsrdb_cli.video.frame import ReadReport
+from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.writing.output import Output, size_written
 
 

@@ -10,7 +10,6 @@ from torch.utils.dlpack import from_dlpack
 
 from vsrdb_cli.video.pictures.picture_file import PictureFile, decode, in_srgb
 from vsrdb_cli.video.pictures.profiles import coded_primaries, is_usual
-from vsrdb_cli.video.pixels.alpha import Transparency
 from vsrdb_cli.video.pixels.colour import (
     BT709,
     BT2020_NCL,
@@ -23,12 +22,13 @@ from vsrdb_cli.video.pixels.colour import (
     to_float,
     to_planes,
 )
+from vsrdb_cli.video.pixels.pixel_formats import Transparency
 from vsrdb_cli.video.side_data.orientation import orientation_of, upright, upright_size
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from vsrdb_cli.video.pixels.conversion import ToRgb
+    from vsrdb_cli.video.pixels.to_rgb import ToRgb
 
 _OPEN = (0, UNSPECIFIED)
 # Most DPX files call their codes linear, FFmpeg's own among them, as Pillow's QOI, and are not.

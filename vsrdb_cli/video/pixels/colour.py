@@ -1,6 +1,6 @@
-"""Colour: which matrix and range a video has, and what codes stand for.
+"""Colour: the matrix and range of a video, and what codes stand for.
 
-Codes are those of ITU-T H.273: matrix 1 = BT.709, 5 and 6 = BT.601, 9 = BT.2020; 2 = not said.
+Codes are those of ITU-T H.273: matrix 1 = BT.709, 5 and 6 = BT.601, 9 = BT.2020; 2 = unspecified.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import torch
 from av.video.reformatter import ColorRange
 
 from vsrdb_cli.errors import VideoError
+from vsrdb_cli.video.pixels.pixel_formats import bit_depth, is_grey, is_rgb
 
 if TYPE_CHECKING:
     from av.video.format import VideoFormat
@@ -118,34 +119,10 @@ def range_of(said: int, pixel_format: VideoFormat, codec: str) -> int:
     return said
 
 
-def is_rgb(pixel_format: VideoFormat) -> bool:
-    """Whether samples are R, G and B already; palettes are."""
-    return pixel_format.is_rgb or pixel_format.has_palette
-
-
 def grey_assumed(range_: int) -> str:
     """What grey samples are taken for, of which nothing is said; one line."""
     codes = "0 for black and the highest code" if range_ == PC else "16 (of 255) for black and 235"
     return f"the file does not say how its greys count: {codes} for white is taken, as players do"
-
-
-def is_grey(pixel_format: VideoFormat) -> bool:
-    """Whether there is luma and no chroma; alpha may be beside it."""
-    return not is_rgb(pixel_format) and len(pixel_format.components) < 3
-
-
-def bit_depth(pixel_format: VideoFormat) -> int:
-    """Bits of the deepest colour channel."""
-    if pixel_format.has_palette:
-        return 8
-    if pixel_format.is_bayer:  # a pixel has one colour, which its components share
-        return int(pixel_format.bits_per_pixel)
-    return max(component.bits for component in pixel_format.components)
-
-
-def code_depth(pixel_format: VideoFormat) -> int:
-    """Bits of the codes that hold its colours: 8, or 16 for more than 8 bits a colour."""
-    return 8 if bit_depth(pixel_format) <= 8 else 16
 
 
 def white_16(pixel_format: VideoFormat, range_: int) -> int:

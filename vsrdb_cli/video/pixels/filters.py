@@ -1,22 +1,16 @@
-"""FFmpeg's filters over decoded frames, and what it attaches to them beside the samples."""
+"""Filters of FFmpeg over decoded frames."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import av
 from av.error import BlockingIOError, EOFError
 from av.filter import Graph
-from av.sidedata.sidedata import Type
 
 if TYPE_CHECKING:
     from av.filter.context import FilterContext
     from av.video.frame import VideoFrame
-
-# More kinds of attachments than FFmpeg has.
-_KINDS = 64
-_PROFILE: int = Type.ICC_PROFILE.value  # type: ignore[assignment]
 
 
 class FilterChain:
@@ -80,49 +74,3 @@ class FilterChain:
         sink = graph.add("buffersink")
         graph.link_nodes(source, *(graph.add(*f) for f in self._filters), sink).configure()
         self._graph, self._ends = graph, (source, sink)
-
-
-class Attachments:
-    """Reads what decoders attach to frames. One per thread; keeps its filters.
-
-    PyAV refuses to show any where there is one of a kind it has no name for, and frees a colour
-    profile twice once it has shown it, which ends the process: of those only the kind is told.
-    """
-
-    def __init__(self) -> None:
-        named: set[Any] = {kind.value for kind in Type}
-        unnamed = [kind for kind in range(_KINDS) if kind not in named]
-        self._profile = _only(_PROFILE)
-        self._no_profile = _without(_PROFILE)
-        self._no_unnamed = _without(*unnamed)
-        self._unnamed = {kind: _only(kind) for kind in unnamed}
-
-    def __call__(self, frame: VideoFrame) -> list[tuple[int, bytes]]:
-        """The kinds of all, by FFmpeg's numbers, and what they hold; of some kinds nothing."""
-        found = [(_PROFILE, b"")] if self._profile.push(frame) else []
-        (frame,) = self._no_profile.push(frame)
-        try:
-            return found + _read(frame)
-        except ValueError:
-            found += [(kind, b"") for kind, only in self._unnamed.items() if only.push(frame)]
-            (frame,) = self._no_unnamed.push(frame)
-            return found + _read(frame)
-
-
-def side_data(frame: VideoFrame) -> Mapping[Type, bytes]:
-    """The attachments of the kinds PyAV knows, the last of each."""
-    named: set[Any] = {kind.value for kind in Type}
-    return {Type(kind): data for kind, data in Attachments()(frame) if kind in named}
-
-
-def _only(kind: int) -> FilterChain:
-    return FilterChain(("sidedata", f"mode=select:type={kind}"))
-
-
-def _without(*kinds: int) -> FilterChain:
-    return FilterChain(*(("sidedata", f"mode=delete:type={kind}") for kind in kinds))
-
-
-def _read(frame: VideoFrame) -> list[tuple[int, bytes]]:
-    attached: Any = frame.side_data
-    return [(data.type.value, bytes(data)) for data in attached]

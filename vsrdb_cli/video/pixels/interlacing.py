@@ -4,35 +4,78 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
-from itertools import islice, pairwise
-from pathlib import Path
+from itertools import pairwise
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 import torch
-from av.error import FFmpegError
+from av.video.reformatter import VideoReformatter
 from torch.utils.dlpack import from_dlpack
 
-from vsrdb_cli.video.containers.demuxing import AV_TIME_BASE, Demuxer, codec_name, main_video
-from vsrdb_cli.video.containers.opening import open_input
-from vsrdb_cli.video.pixels.fields import Weaver
+from vsrdb_cli.video.pixels.colour import BT709, PC, TV
 from vsrdb_cli.video.pixels.filters import FilterChain
-from vsrdb_cli.video.pixels.planar import Planar
+from vsrdb_cli.video.pixels.pixel_formats import bit_depth, is_grey, is_rgb
+from vsrdb_cli.video.pixels.to_rgb import EXACT
 
 if TYPE_CHECKING:
-    from av.container import InputContainer
+    from av.video.format import VideoFormat
     from av.video.frame import VideoFrame
-    from av.video.stream import VideoStream
     from torch import Tensor
 
-# Where to look, as parts of the file's length, and at how many frames of each place: a film may
-# begin with a still title, in which nothing tells the fields apart.
-PLACES = (0.0, 0.25, 0.5, 0.75)
+_SHARES = {(1, 1): "444", (2, 1): "422", (2, 2): "420", (4, 1): "411", (4, 4): "410", (1, 2): "440"}
+_ONLY_8_BITS = {"411": "422", "410": "420", "440": "444"}  # and what holds them in more
+_DEPTHS = (9, 10, 12, 14, 16)
+
+
+class Planar:
+    """Any frame with its luma in a plane of its own. One per thread; keeps swscale's tables.
+
+    Samples of planar, half planar and packed YUV and of grey stay as they are; RGB becomes YUV of
+    so many bits that it can be had back. Alpha is left out.
+    """
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: VideoFrame) -> VideoFrame:
+        name = _planar_name(frame.format)
+        if name == frame.format.name:
+            return frame
+        rgb = is_rgb(frame.format)
+        full = rgb or frame.format.name.startswith("yuvj")
+        range_ = PC if full else int(frame.color_range) or TV
+        planar = self._reformatter.reformat(
+            frame,
+            format=name,
+            interpolation=EXACT,
+            dst_colorspace=BT709 if rgb else None,
+            src_color_range=range_,
+            dst_color_range=range_,
+            threads=1,
+        )
+        planar.colorspace = BT709 if rgb else frame.colorspace
+        planar.color_range = PC if full else frame.color_range
+        planar.color_primaries, planar.color_trc = frame.color_primaries, frame.color_trc
+        return planar
+
+
+def _planar_name(pixels: VideoFormat) -> str:
+    """The planar format of a format's samples."""
+    if is_rgb(pixels):
+        return "yuv444p16le"
+    bits = bit_depth(pixels)
+    if is_grey(pixels):
+        return "gray" if bits <= 8 else "gray16le"
+    shares = _SHARES[16 // pixels.chroma_width(16), 16 // pixels.chroma_height(16)]
+    if bits > 8:
+        depth = next((depth for depth in _DEPTHS if depth >= bits), 16)
+        return f"yuv{_ONLY_8_BITS.get(shares, shares)}p{depth}le"
+    # Full range by its name, by which swscale goes; there is no filter for yuvj411p.
+    full = "j" if pixels.name.startswith("yuvj") and shares not in ("411", "410") else ""
+    return f"yuv{full}{shares}p"
+
+
 FRAMES_A_PLACE = 10
 FEWEST_COMBED = 3
-# Pixels of a frame, of which memory has to hold some: larger video is never interlaced.
-LARGEST_INTERLACED = 4096 * 2304
 # A comb: lines that go up and down by this much (of 255), five of them in a row, in this part of
 # the picture. Real pictures hold stripes as fine, but not where idet sees two moments in time.
 COMB_STEP = 12
@@ -47,72 +90,10 @@ FAR_APART = APART / 2  # of two frames alone, which tell less than ten
 # Two moments make combs whose lines are alike within either field, by this part of their steps.
 ALIKE = 4
 _COLUMNS = 480
-_FLAGGED = range(2, 6)  # AV_FIELD_TT to AV_FIELD_BT
 _INTERLACED = ("tff", "bff")
 _VERDICT = "lavfi.idet.multiple.current_frame"
 
 Item = TypeVar("Item")
-
-
-@dataclass(frozen=True, slots=True)
-class Interlacing:
-    """What a look at some frames shows.
-
-    Attributes:
-        flagged: the file says it is interlaced.
-        orders: of the places whose pictures themselves are interlaced, at least in part: "top" or
-            "bottom", by the field that is shown first.
-    """
-
-    flagged: bool
-    orders: tuple[str, ...]
-
-    @property
-    def found(self) -> bool:
-        """Whether the pictures themselves are interlaced somewhere."""
-        return bool(self.orders)
-
-    @property
-    def possible(self) -> bool:
-        """Whether every frame has to be looked at."""
-        return self.flagged or self.found
-
-
-def look(path: Path) -> Interlacing:
-    """Look at a few frames of the file's beginning and of its parts further on.
-
-    Of a short file all frames are looked at.
-    """
-    orders: list[str | None] = []
-    with open_input(path) as container:
-        stream = main_video(container, path)
-        flagged = stream.codec_context.field_order in _FLAGGED
-        if stream.width * stream.height > LARGEST_INTERLACED:
-            return Interlacing(flagged, ())
-        length = (container.duration or 0) / AV_TIME_BASE
-        start = (container.start_time or 0) / AV_TIME_BASE
-        most = 2 * len(PLACES) * FRAMES_A_PLACE
-        short = length * float(stream.average_rate or 25) < most
-        for place in PLACES[: 1 if short else None]:
-            try:
-                if place:
-                    container.seek(int((start + place * length) * AV_TIME_BASE))
-                frames = islice(_frames(container, stream), most if short else FRAMES_A_PLACE)
-                while taken := list(islice(frames, FRAMES_A_PLACE)):
-                    flagged |= any(frame.interlaced_frame for frame in taken)
-                    orders.append(field_order(taken))
-            except FFmpegError:
-                continue
-    return Interlacing(flagged, tuple(order for order in orders if order is not None))
-
-
-def _frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    def decoded() -> Iterator[VideoFrame]:
-        for packet in Demuxer(container, stream):
-            with suppress(FFmpegError):
-                yield from packet.decode()
-
-    return Weaver(codec_name(stream)).frames(decoded())
 
 
 def field_order(frames: Sequence[VideoFrame]) -> str | None:

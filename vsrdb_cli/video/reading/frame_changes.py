@@ -10,17 +10,17 @@ from av.error import FFmpegError
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.containers.limits import allowed_pixels, refused
-from vsrdb_cli.video.pixels.alpha import Transparency
-from vsrdb_cli.video.pixels.colour import COMPANIONS, HLG, PQ, RGB, UNSPECIFIED, code_depth, is_rgb
-from vsrdb_cli.video.pixels.filters import Attachments
-from vsrdb_cli.video.side_data.attached import dropped, has_captions
+from vsrdb_cli.video.pixels.colour import COMPANIONS, HLG, PQ, RGB, UNSPECIFIED
+from vsrdb_cli.video.pixels.pixel_formats import Transparency, code_depth, is_rgb
+from vsrdb_cli.video.side_data.attachments import Attachments, dropped, has_captions
 
 if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-    from vsrdb_cli.video.info import ReadReport, VideoInfo
+    from vsrdb_cli.video.frame import ReadReport
+    from vsrdb_cli.video.info import VideoInfo
 
 # Sizes and pixels are rounded to whole numbers; eyes see no less.
 SAME_SHAPE = Fraction(1, 100)

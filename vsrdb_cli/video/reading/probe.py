@@ -31,31 +31,36 @@ from vsrdb_cli.video.containers.structures import strangers
 from vsrdb_cli.video.info import CHAPTER_PICTURES, Kind, StreamInfo, VideoInfo
 from vsrdb_cli.video.pictures.heif import heif_picture
 from vsrdb_cli.video.pictures.picture_file import look_at
-from vsrdb_cli.video.pixels.alpha import Transparency, announced, has_alpha
 from vsrdb_cli.video.pixels.colour import (
     BT709,
     UNSPECIFIED,
     Colour,
-    bit_depth,
-    code_depth,
     colour_of,
     grey_assumed,
-    is_grey,
-    is_rgb,
     range_of,
 )
-from vsrdb_cli.video.pixels.conversion import NO_CROP, Crop, ToRgb
 from vsrdb_cli.video.pixels.fields import Weaver
-from vsrdb_cli.video.pixels.filters import Attachments, side_data
-from vsrdb_cli.video.pixels.interlacing import Interlacing, look
+from vsrdb_cli.video.pixels.pixel_formats import (
+    Transparency,
+    announced,
+    bit_depth,
+    code_depth,
+    has_alpha,
+    is_grey,
+    is_rgb,
+)
+from vsrdb_cli.video.pixels.to_rgb import NO_CROP, Crop, ToRgb
 from vsrdb_cli.video.reading.frame_changes import PixelShapes, shape_of, shape_words
 from vsrdb_cli.video.reading.packet_scan import Survey, survey
-from vsrdb_cli.video.side_data.attached import (
+from vsrdb_cli.video.reading.sampling import Interlacing, look
+from vsrdb_cli.video.side_data.attachments import (
     DOLBY_VISION,
     FRAME_TIMECODES,
     FURTHER_VIEWS,
+    Attachments,
     dropped,
     has_captions,
+    side_data,
 )
 from vsrdb_cli.video.side_data.hdr import check_dolby_vision, is_dolby_vision, light_of
 from vsrdb_cli.video.side_data.orientation import Orientation, is_right_angled, orientation_of

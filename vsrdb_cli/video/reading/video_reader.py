@@ -16,12 +16,13 @@ from vsrdb_cli.errors import OptionError, VideoError
 from vsrdb_cli.options import Hdr
 from vsrdb_cli.video.containers.demuxing import Demuxer, Ffv1Checksums, Holes, main_video
 from vsrdb_cli.video.containers.opening import open_input
-from vsrdb_cli.video.frame import Frame, FrameSource
-from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
-from vsrdb_cli.video.pixels.colour import BT2020_NCL, SDR, is_rgb
-from vsrdb_cli.video.pixels.conversion import ToRgb
+from vsrdb_cli.video.frame import Frame, FrameSource, ReadReport
+from vsrdb_cli.video.info import Kind, VideoInfo
+from vsrdb_cli.video.pixels.colour import BT2020_NCL, SDR
 from vsrdb_cli.video.pixels.fields import Weaver
 from vsrdb_cli.video.pixels.interlacing import Deinterlacer
+from vsrdb_cli.video.pixels.pixel_formats import is_rgb
+from vsrdb_cli.video.pixels.to_rgb import ToRgb
 from vsrdb_cli.video.reading.frame_changes import PixelShapes, Watch, differ, shape_of
 from vsrdb_cli.video.reading.packet_scan import MadeUp, keeps_decode_times, time_of
 from vsrdb_cli.video.reading.probe import probe
@@ -54,10 +55,11 @@ def open_source(
         VideoError: it cannot be read; nothing has been written by then.
         OptionError: a rate is given for what has times of its own.
     """
+    from vsrdb_cli.video.info import PIPE
     from vsrdb_cli.video.pictures.picture_file import frames_of_animation, look_at
     from vsrdb_cli.video.pictures.profiles import coded_primaries
     from vsrdb_cli.video.reading.picture_reader import PictureReader
-    from vsrdb_cli.video.reading.y4m_reader import PIPE, PipeReader, is_stream
+    from vsrdb_cli.video.reading.y4m_reader import PipeReader, is_stream
 
     path = Path(path)
     if is_stream(path):

@@ -12,7 +12,7 @@ from av.sidedata.sidedata import Type
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.containers.demuxing import stream_description
-from vsrdb_cli.video.pixels.filters import side_data
+from vsrdb_cli.video.side_data.attachments import side_data
 
 if TYPE_CHECKING:
     from pathlib import Path

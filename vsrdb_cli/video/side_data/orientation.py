@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from av.sidedata.sidedata import Type
 
-from vsrdb_cli.video.pixels.filters import side_data
+from vsrdb_cli.video.side_data.attachments import side_data
 
 if TYPE_CHECKING:
     from fractions import Fraction

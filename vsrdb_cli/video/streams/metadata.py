@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from av.sidedata.sidedata import Type
 
 from vsrdb_cli.video.containers.capabilities import container_of
-from vsrdb_cli.video.pixels.filters import side_data
+from vsrdb_cli.video.side_data.attachments import side_data
 from vsrdb_cli.video.timing import ticks
 
 if TYPE_CHECKING:

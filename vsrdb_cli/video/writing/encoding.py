@@ -14,7 +14,7 @@ from vsrdb_cli.errors import OptionError, OutputError
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.containers.capabilities import CONTAINERS, suffixes_for
 from vsrdb_cli.video.containers.opening import reason
-from vsrdb_cli.video.pixels.colour import bit_depth, code_depth
+from vsrdb_cli.video.pixels.pixel_formats import bit_depth, code_depth
 from vsrdb_cli.video.writing.codecs import ENCODERS, NVENC, Encoder
 from vsrdb_cli.video.writing.encoder_files import check_no_files
 

@@ -10,15 +10,8 @@ from pathlib import Path
 from vsrdb_cli.files import check_file, check_space, followed
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.containers.capabilities import CONTAINERS, suffix_of
-from vsrdb_cli.video.frame import FrameSink
-from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
-from vsrdb_cli.video.reading.y4m_reader import (
-    PIPE,
-    PipeWriter,
-    check_stream,
-    goes_through,
-    y4m_notices,
-)
+from vsrdb_cli.video.frame import FrameSink, ReadReport
+from vsrdb_cli.video.info import PIPE, Kind, VideoInfo
 from vsrdb_cli.video.side_data.orientation import upright_size
 from vsrdb_cli.video.streams.plan import Fate, StreamPlan
 from vsrdb_cli.video.streams.policy import plan_streams, unsaid
@@ -36,6 +29,7 @@ from vsrdb_cli.video.writing.picture_writer import (
     written_suffix,
 )
 from vsrdb_cli.video.writing.video_writer import VideoOnlyWriter, VideoWriter
+from vsrdb_cli.video.writing.y4m_writer import PipeWriter, check_stream, goes_through, y4m_notices
 from vsrdb_cli.words import count
 
 OnCount = Callable[[int], None]

@@ -30,7 +30,7 @@ from vsrdb_cli.files import (
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.pictures.profiles import wide
-from vsrdb_cli.video.pixels.conversion import FromRgb
+from vsrdb_cli.video.pixels.from_rgb import FromRgb
 from vsrdb_cli.video.side_data.orientation import upright, upright_ratio, upright_size
 
 if TYPE_CHECKING:
