@@ -29,7 +29,7 @@ from vsrdb_cli.video.containers.capabilities import suffixes_for
 from vsrdb_cli.video.containers.opening import library_versions
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
-from vsrdb_cli.video.writing.codecs import ENCODERS, NVENC
+from vsrdb_cli.video.writing.encoders import ENCODERS, NVENC
 from vsrdb_cli.video.writing.output import settle_output
 
 # Packages whose versions matter; the distributions' names.

@@ -22,7 +22,7 @@ from vsrdb_cli.advice.verdict import Verdict, judge
 from vsrdb_cli.cli import main
 from vsrdb_cli.options import Hdr
 from vsrdb_cli.video.info import Kind
-from vsrdb_cli.video.reading.video_reader import open_source
+from vsrdb_cli.video.reading.open import open_source
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "docs" / "demo.mp4"

@@ -24,7 +24,7 @@ from vsrdb_cli.jobs.division import divide_source
 from vsrdb_cli.jobs.run import work_folder
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.reading.video_reader import open_source
+from vsrdb_cli.video.reading.open import open_source
 
 
 class TwoNodes:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from vsrdb_cli.jobs.division import Division, divide, divide_source
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
 from vsrdb_cli.video.pixels.colour import to_float
-from vsrdb_cli.video.reading.video_reader import open_source
+from vsrdb_cli.video.reading.open import open_source
 
 
 @pytest.mark.parametrize("frames, bounds", [

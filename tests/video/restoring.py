@@ -10,7 +10,7 @@ import torch
 
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.frame import ReadReport
-from vsrdb_cli.video.reading.video_reader import open_source
+from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.writing.encoding import choose
 from vsrdb_cli.video.writing.join import join, segment_suffix
 from vsrdb_cli.video.writing.output import settle_output

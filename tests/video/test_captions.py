@@ -13,7 +13,7 @@ from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.pixels.colour import BT709, TV, Colour
 from vsrdb_cli.video.pixels.from_rgb import FromRgb
-from vsrdb_cli.video.reading.video_reader import open_source
+from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.side_data.attachments import Captioner
 
 WILD = Path(__file__).parents[1] / "wild"

@@ -15,8 +15,8 @@ from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.pixels.interlacing import Planar
+from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.reading.sampling import glimpses, look
-from vsrdb_cli.video.reading.video_reader import open_source
 from vsrdb_cli.video.reading.y4m_reader import PipeReader
 
 WILD = Path(__file__).parents[1] / "wild"

@@ -28,7 +28,7 @@ from restoring import open_sink, restore_nearest
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import Hdr
-from vsrdb_cli.video.reading.video_reader import open_source
+from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.writing.output import settle_output
 
 SIDE = 32  # of a patch

@@ -21,7 +21,7 @@ from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.pixels.colour import colour_of
 from vsrdb_cli.video.pixels.pixel_formats import bit_depth, code_depth, is_grey, is_rgb
 from vsrdb_cli.video.pixels.to_rgb import EXACT, ToRgb
-from vsrdb_cli.video.reading.video_reader import open_source
+from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.reading.y4m_reader import PipeReader
 from vsrdb_cli.video.writing.output import settle_output
 

@@ -13,9 +13,9 @@ from sequences import load
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.reading.video_reader import open_source
+from vsrdb_cli.video.pictures.formats import natural_order
+from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.writing.output import settle_output
-from vsrdb_cli.video.writing.picture_writer import natural_order
 from vsrdb_cli.video.writing.y4m_writer import PipeWriter
 
 LOSSLESS = EncoderOptions(codec="ffv1")

@@ -10,8 +10,7 @@ from sequences import sequence
 
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.video.frame import SeekableSource
-from vsrdb_cli.video.reading.open import open_for
-from vsrdb_cli.video.reading.video_reader import open_source
+from vsrdb_cli.video.reading.open import open_for, open_source
 from vsrdb_cli.video.reading.y4m_reader import PipeReader
 
 

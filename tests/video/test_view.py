@@ -14,8 +14,8 @@ from restoring import restore_in_segments, restore_nearest
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
+from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.reading.probe import probe
-from vsrdb_cli.video.reading.video_reader import open_source
 from vsrdb_cli.video.side_data.attachments import side_data
 from vsrdb_cli.video.side_data.view import View, view_of
 from vsrdb_cli.video.writing.output import settle_output

@@ -17,9 +17,8 @@ from vsrdb_cli.errors import OptionError, OutputError
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.reading.video_reader import open_source
-from vsrdb_cli.video.writing.codecs import ENCODERS, NVENC
-from vsrdb_cli.video.writing.encoding import refusal
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.writing.encoders import ENCODERS, NVENC, refusal
 
 
 @pytest.mark.parametrize("suffix, tolerance", [(".mp4", 0), (".mov", 0), (".mkv", 0.0005)])

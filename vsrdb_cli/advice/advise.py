@@ -19,8 +19,8 @@ from vsrdb_cli.errors import OptionError, VideoError
 from vsrdb_cli.options import Hdr
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
 from vsrdb_cli.video.pixels.colour import to_float
+from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.reading.sampling import glimpses
-from vsrdb_cli.video.reading.video_reader import open_source
 from vsrdb_cli.video.reading.y4m_reader import is_stream
 
 if TYPE_CHECKING:

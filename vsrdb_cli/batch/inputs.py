@@ -14,8 +14,8 @@ from vsrdb_cli.names import fitting
 from vsrdb_cli.pipes import special_kind
 from vsrdb_cli.video.containers.capabilities import CONTAINERS
 from vsrdb_cli.video.info import PIPE
-from vsrdb_cli.video.writing.picture_writer import SUFFIXES as PICTURE_SUFFIXES
-from vsrdb_cli.video.writing.picture_writer import WRITTEN
+from vsrdb_cli.video.pictures.formats import SUFFIXES as PICTURE_SUFFIXES
+from vsrdb_cli.video.pictures.formats import WRITTEN
 from vsrdb_cli.video.writing.y4m_writer import goes_through
 from vsrdb_cli.words import count
 

@@ -13,7 +13,7 @@ from vsrdb_cli.comparison.layout import Layout, Size
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.pixels.colour import SDR, to_float
-from vsrdb_cli.video.reading.video_reader import open_source
+from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.side_data.hdr import Light
 from vsrdb_cli.video.writing.encoding import choose
 from vsrdb_cli.video.writing.video_writer import VideoOnlyWriter

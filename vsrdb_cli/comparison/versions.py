@@ -17,8 +17,8 @@ from vsrdb_cli.options import Hdr
 from vsrdb_cli.video.frame import SeekableSource
 from vsrdb_cli.video.info import Kind
 from vsrdb_cli.video.pixels.colour import to_float, to_planes
+from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.reading.trim import trimmed
-from vsrdb_cli.video.reading.video_reader import open_source
 from vsrdb_cli.video.side_data.orientation import upright, upright_size
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from vsrdb_cli.evaluation.pairs import (
     together,
 )
 from vsrdb_cli.video.pixels.colour import to_float, to_planes
-from vsrdb_cli.video.reading.video_reader import open_source
+from vsrdb_cli.video.reading.open import open_source
 
 if TYPE_CHECKING:
     from pathlib import Path

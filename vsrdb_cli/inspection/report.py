@@ -30,8 +30,8 @@ from vsrdb_cli.inspection.raw import __doc__ as raw_format
 from vsrdb_cli.inspection.raw import write_raw
 from vsrdb_cli.names import fitting
 from vsrdb_cli.options import Hdr
-from vsrdb_cli.video.pictures.png import encode_png
-from vsrdb_cli.video.reading.video_reader import open_source
+from vsrdb_cli.video.pictures.formats import encode_png
+from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.words import printable
 
 if TYPE_CHECKING:

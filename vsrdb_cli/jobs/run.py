@@ -21,8 +21,9 @@ from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.tiling import tile_in_use
 from vsrdb_cli.video.frame import FrameSource
 from vsrdb_cli.video.info import Kind, VideoInfo
+from vsrdb_cli.video.pictures.formats import WRITTEN
 from vsrdb_cli.video.writing.output import Output, settle_output
-from vsrdb_cli.video.writing.picture_writer import WRITTEN, is_single
+from vsrdb_cli.video.writing.picture_writer import is_single
 from vsrdb_cli.video.writing.y4m_writer import goes_through
 from vsrdb_cli.words import count
 

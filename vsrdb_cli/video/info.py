@@ -10,7 +10,7 @@ from pathlib import Path
 
 from av.video.format import VideoFormat
 
-from vsrdb_cli.video.pictures.profiles import PictureColour
+from vsrdb_cli.video.pictures.metadata import PictureColour
 from vsrdb_cli.video.pixels.colour import BT709, TV, Colour
 from vsrdb_cli.video.pixels.pixel_formats import bit_depth
 from vsrdb_cli.video.pixels.to_rgb import NO_CROP, Crop

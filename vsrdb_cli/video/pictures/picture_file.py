@@ -4,53 +4,32 @@ from __future__ import annotations
 
 import io
 import struct
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
-from av.error import FFmpegError
-from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.video.containers.demuxing import main_video
-from vsrdb_cli.video.containers.limits import check_size, check_texts, limit
-from vsrdb_cli.video.containers.opening import open_input, reason
+from vsrdb_cli.video.containers.limits import check_size, check_texts
+from vsrdb_cli.video.pictures.decoding import BY_PILLOW, UNREADABLE, damaged, decode
 from vsrdb_cli.video.pictures.heif import HeifPicture, heif_picture
-from vsrdb_cli.video.pictures.metadata import exif_of, metadata_chunks
-from vsrdb_cli.video.pictures.profiles import (
+from vsrdb_cli.video.pictures.metadata import (
     PictureColour,
+    exif_of,
     gamma_chunks,
     is_usable,
+    metadata_chunks,
     profile_name,
     space_of,
 )
 from vsrdb_cli.video.side_data.orientation import orientation_of, upright
 
-if TYPE_CHECKING:
-    from av.video.frame import VideoFrame
-    from torch import Tensor
-
-# Of large pictures and odd tags; what matters of a file is asked for here.
-warnings.filterwarnings("ignore", module=r"PIL\.")
-
-# What Pillow is asked to read. Of others it starts programs (EPS) or tells nothing that FFmpeg's
-# decoders would not.
-_BY_PILLOW = (
-    *("PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP", "DIB", "ICO", "CUR", "AVIF", "JPEG2000"),
-    *("PSD", "PPM", "TGA", "SGI", "SUN", "PCX", "QOI", "DDS", "XBM", "XPM"),
-)
 # Of other formats Pillow counts something else, such as the layers of a PSD.
 _PAGED = ("TIFF", "MPO", "PNG", "GIF", "WEBP", "AVIF")
-# What Pillow's readers raise of damaged files.
-_UNREADABLE = (
-    *(OSError, SyntaxError, ValueError, EOFError, struct.error),
-    *(RuntimeError, TypeError, LookupError, OverflowError),
-)
 _JPEG_END = b"\xff\xd9"
-_STRICT = {"err_detect": "crccheck+bitstream+buffer+explode"}
 _BITS_PER_SAMPLE, _TILE_WIDTH = 258, 322  # tags of TIFF
 _CODE_BITS = 8
 _ALIKE = 2.0  # of 255, on average: what JPEG's decoders differ by
@@ -118,7 +97,7 @@ def look_at(path: Path) -> PictureFile:
                 if image.format in _PAGED:
                     others = getattr(image, "n_frames", 1) - 1
                 image.load()
-            except _UNREADABLE as error:
+            except UNREADABLE as error:
                 if image.format not in ("JPEG", "MPO") or not _lacks_its_end_alone(image, data):
                     raise damaged(path, str(error)) from error
             profile = image.info.get("icc_profile") or b""
@@ -151,75 +130,9 @@ def frames_of_animation(path: Path) -> int | None:
             for frame in range(number):
                 image.seek(frame)
                 image.load()
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             raise damaged(path, str(error)) from error
     return number
-
-
-def decode(
-    path: Path, heif: HeifPicture | None = None, *, strict: bool = False
-) -> list[VideoFrame]:
-    """A file's first picture, or its tiles and then its alpha.
-
-    Args:
-        strict: take for damage what could be passed over.
-
-    Raises:
-        VideoError: it cannot be decoded.
-    """
-    with open_input(path) as container:
-        if heif is None:
-            streams = [main_video(container, path)]
-        else:
-            by_id = {stream.id: stream for stream in container.streams.video}
-            wanted = (*heif.tiles, *(() if heif.alpha is None else (heif.alpha,)))
-            streams = [by_id[item] for item in wanted if item in by_id]
-            for stream in streams:
-                limit(stream, path)
-            if len(streams) < len(wanted):
-                raise damaged(path, "parts of the picture are not in the file")
-        if strict:
-            for stream in streams:
-                stream.codec_context.options = {**stream.codec_context.options, **_STRICT}
-        indices = [stream.index for stream in streams]
-        frames: dict[int, Any] = {}
-        try:
-            for packet in container.demux(*streams):
-                for frame in packet.decode():
-                    frames.setdefault(packet.stream.index, frame)
-                if len(frames) == len(streams):
-                    break
-        except FFmpegError as error:
-            raise damaged(path, reason(error)) from error
-    if len(frames) < len(indices):
-        raise damaged(path, "it contains no whole picture")
-    return [frames[index] for index in indices]
-
-
-def in_srgb(path: Path) -> Tensor:
-    """A picture that FFmpeg would show otherwise as (3, H, W) uint8, upright.
-
-    A profile of grey or CMYK is applied, one of RGB is not.
-
-    Raises:
-        VideoError: it is damaged.
-    """
-    srgb = ImageCms.createProfile("sRGB")
-    try:
-        with Image.open(path, formats=_BY_PILLOW) as opened:
-            profile = opened.info.get("icc_profile") or b""
-            # A TIFF is turned when it is loaded, and does not say any more that it has to be.
-            opened.load()
-            image = ImageOps.exif_transpose(opened)
-            if space_of(profile) in ("GRAY", "CMYK"):
-                shown = ImageCms.profileToProfile(
-                    image, io.BytesIO(profile), srgb, outputMode="RGB"
-                )
-            else:
-                shown = image.convert("RGB")
-    except (*_UNREADABLE, ImageCms.PyCMSError) as error:
-        raise damaged(path, str(error)) from error
-    return torch.from_numpy(np.array(shown)).permute(2, 0, 1).contiguous()
 
 
 def _is_misread(path: Path, image: Image.Image) -> bool:
@@ -252,22 +165,15 @@ def _is_misread(path: Path, image: Image.Image) -> bool:
     return shown.shape != expected.shape or bool(np.abs(shown - expected).mean() > _ALIKE)
 
 
-def damaged(path: Path, why: str) -> VideoError:
-    """That a picture is not as it was written."""
-    return VideoError(
-        f"{path} is damaged or was cut off: {why}", hint="copy, download or create it again"
-    )
-
-
 def _opened(path: Path, data: bytes) -> Image.Image | None:
     """By Pillow; None if it does not know the format."""
     try:
         # Zeros are what a disk or a card leaves where the rest was not written.
         file = io.BytesIO(data.rstrip(b"\0") if _is_jpeg(data) else data)
-        return Image.open(file, formats=_BY_PILLOW)
+        return Image.open(file, formats=BY_PILLOW)
     except (UnidentifiedImageError, Image.DecompressionBombError):
         return None
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise damaged(path, str(error)) from error
 
 
@@ -287,9 +193,9 @@ def _lacks_its_end_alone(image: Image.Image, data: bytes) -> bool:
     for filler in (b"\x00", b"\x55", b"\xaa"):
         padded = body + filler * (image.width * image.height + 1024) + _JPEG_END
         try:
-            with Image.open(io.BytesIO(padded), formats=_BY_PILLOW) as padded_image:
+            with Image.open(io.BytesIO(padded), formats=BY_PILLOW) as padded_image:
                 shown.add(padded_image.tobytes())
-        except _UNREADABLE:
+        except UNREADABLE:
             return False
     return len(shown) == 1
 

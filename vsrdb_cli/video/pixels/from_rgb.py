@@ -3,9 +3,9 @@
 The matrix and range are given explicitly, and chroma is sited at the left, where players of H.264,
 HEVC and AV1 expect it.
 
-A third thing no filter of swscale does: enlarged chroma that is halved again comes out softer than it
-was. How much softer is known, so it is undone on the halved samples: a picture that nothing is done
-to leaves with the samples it came with, and what players make of any other is nearer to its RGB.
+Enlarged chroma that is halved again by a filter of swscale comes out softer than it was. How much
+softer is known, so it is undone on the halved samples: a picture that nothing is done to leaves
+with the samples it came with, and what players make of any other is nearer to its RGB.
 """
 
 from __future__ import annotations

@@ -16,14 +16,14 @@ from vsrdb_cli.video.containers.demuxing import main_video
 from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.frame import Frame, ReadReport
 from vsrdb_cli.video.info import Kind, VideoInfo
-from vsrdb_cli.video.pictures.decoding import Picture
-from vsrdb_cli.video.pictures.picture_file import PictureFile, damaged, look_at, state_of
-from vsrdb_cli.video.pictures.profiles import PictureColour
+from vsrdb_cli.video.pictures.decoding import Picture, damaged
+from vsrdb_cli.video.pictures.formats import SUFFIXES, picture_files, visible_files
+from vsrdb_cli.video.pictures.metadata import PictureColour
+from vsrdb_cli.video.pictures.picture_file import PictureFile, look_at, state_of
 from vsrdb_cli.video.pixels.colour import PC, SMPTE170M
 from vsrdb_cli.video.pixels.pixel_formats import Transparency, bit_depth
 from vsrdb_cli.video.pixels.to_rgb import NO_CROP, ToRgb
 from vsrdb_cli.video.reading.probe import probe
-from vsrdb_cli.video.writing.picture_writer import SUFFIXES, picture_files, visible_files
 from vsrdb_cli.words import count
 
 USUAL_RATE = Fraction(24)

@@ -8,16 +8,17 @@ from uuid import UUID
 
 import numpy as np
 from av.sidedata.sidedata import Type
-from av.sidedata.sidedata import Type as _Type
 
 from vsrdb_cli.video.pixels.filters import FilterChain
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
+_KIND: Any = Type  # PyAV's stubs give the values no type of their own
 # More kinds of attachments than FFmpeg has.
 _KINDS = 64
-_PROFILE: int = Type.ICC_PROFILE.value  # type: ignore[assignment]
+_NAMED = frozenset(kind.value for kind in _KIND)
+_PROFILE: int = _KIND.ICC_PROFILE.value
 
 
 class Attachments:
@@ -28,8 +29,7 @@ class Attachments:
     """
 
     def __init__(self) -> None:
-        named: set[Any] = {kind.value for kind in Type}
-        unnamed = [kind for kind in range(_KINDS) if kind not in named]
+        unnamed = [kind for kind in range(_KINDS) if kind not in _NAMED]
         self._profile = _only(_PROFILE)
         self._no_profile = _without(_PROFILE)
         self._no_unnamed = _without(*unnamed)
@@ -49,8 +49,7 @@ class Attachments:
 
 def side_data(frame: VideoFrame) -> Mapping[Type, bytes]:
     """The attachments of the kinds PyAV knows, the last of each."""
-    named: set[Any] = {kind.value for kind in Type}
-    return {Type(kind): data for kind, data in Attachments()(frame) if kind in named}
+    return {Type(kind): data for kind, data in Attachments()(frame) if kind in _NAMED}
 
 
 def _only(kind: int) -> FilterChain:
@@ -66,34 +65,32 @@ def _read(frame: VideoFrame) -> list[tuple[int, bytes]]:
     return [(data.type.value, bytes(data)) for data in attached]
 
 
-Type: Any = _Type  # whose stubs say that the numbers are kinds
-
 # Told of elsewhere: turned pictures, light of HDR, views, captions.
 _CARRIED = (
-    *(Type.DISPLAYMATRIX, Type.MASTERING_DISPLAY_METADATA, Type.CONTENT_LIGHT_LEVEL),
-    *(Type.STEREO3D, Type.SPHERICAL, Type.A53_CC),
+    *(_KIND.DISPLAYMATRIX, _KIND.MASTERING_DISPLAY_METADATA, _KIND.CONTENT_LIGHT_LEVEL),
+    *(_KIND.STEREO3D, _KIND.SPHERICAL, _KIND.A53_CC),
 )
 # Of the source's own coding, or of sound. GOP timecodes number the pictures of all MPEG-2.
 _MEANINGLESS = (
-    *(Type.MOTION_VECTORS, Type.REGIONS_OF_INTEREST, Type.VIDEO_ENC_PARAMS, Type.VIDEO_HINT),
-    *(Type.DETECTION_BBOXES, Type.GOP_TIMECODE, Type.SKIP_SAMPLES, Type.REPLAYGAIN),
-    *(Type.MATRIXENCODING, Type.DOWNMIX_INFO, Type.AUDIO_SERVICE_TYPE),
+    *(_KIND.MOTION_VECTORS, _KIND.REGIONS_OF_INTEREST, _KIND.VIDEO_ENC_PARAMS, _KIND.VIDEO_HINT),
+    *(_KIND.DETECTION_BBOXES, _KIND.GOP_TIMECODE, _KIND.SKIP_SAMPLES, _KIND.REPLAYGAIN),
+    *(_KIND.MATRIXENCODING, _KIND.DOWNMIX_INFO, _KIND.AUDIO_SERVICE_TYPE),
 )
 FURTHER_VIEWS = "all views but the first (multiview)"
 FRAME_TIMECODES = "timecodes of single frames"
 DOLBY_VISION = "Dolby Vision metadata"
 _SILENT = {kind.value for kind in (*_CARRIED, *_MEANINGLESS)}
 _WORDS = {
-    Type.PANSCAN.value: "pan and scan",
-    Type.AFD.value: "active format description (AFD)",
-    Type.S12M_TIMECODE.value: FRAME_TIMECODES,
-    Type.ICC_PROFILE.value: "colour profile (ICC)",
-    Type.DYNAMIC_HDR_PLUS.value: "HDR10+ metadata",
-    Type.DYNAMIC_HDR_VIVID.value: "HDR Vivid metadata",
-    Type.DOVI_RPU_BUFFER.value: DOLBY_VISION,
-    Type.DOVI_METADATA.value: DOLBY_VISION,
-    Type.AMBIENT_VIEWING_ENVIRONMENT.value: "ambient viewing environment",
-    Type.FILM_GRAIN_PARAMS.value: "film grain",
+    _KIND.PANSCAN.value: "pan and scan",
+    _KIND.AFD.value: "active format description (AFD)",
+    _KIND.S12M_TIMECODE.value: FRAME_TIMECODES,
+    _KIND.ICC_PROFILE.value: "colour profile (ICC)",
+    _KIND.DYNAMIC_HDR_PLUS.value: "HDR10+ metadata",
+    _KIND.DYNAMIC_HDR_VIVID.value: "HDR Vivid metadata",
+    _KIND.DOVI_RPU_BUFFER.value: DOLBY_VISION,
+    _KIND.DOVI_METADATA.value: DOLBY_VISION,
+    _KIND.AMBIENT_VIEWING_ENVIRONMENT.value: "ambient viewing environment",
+    _KIND.FILM_GRAIN_PARAMS.value: "film grain",
     28: "LCEVC enhancement",
     29: FURTHER_VIEWS,
     30: "3D reference displays",
@@ -119,18 +116,18 @@ def dropped(attached: Iterable[tuple[int, bytes]]) -> tuple[str, ...]:
 
 def has_captions(attached: Iterable[tuple[int, bytes]]) -> bool:
     """Whether there are closed captions (CEA-608 and 708) among it."""
-    return any(kind == Type.A53_CC.value for kind, _ in attached)
+    return any(kind == _KIND.A53_CC.value for kind, _ in attached)
 
 
 def _words(kind: int, data: bytes) -> str | None:
     if kind in _SILENT:
         return None
     # What players do without a word: all is shown, or the middle.
-    if kind == Type.PANSCAN.value and not any(data[_POSITIONS]):
+    if kind == _KIND.PANSCAN.value and not any(data[_POSITIONS]):
         return None
-    if kind == Type.AFD.value and data[:1] == bytes([_AFD_AS_CODED]):
+    if kind == _KIND.AFD.value and data[:1] == bytes([_AFD_AS_CODED]):
         return None
-    if kind == Type.SEI_UNREGISTERED.value:
+    if kind == _KIND.SEI_UNREGISTERED.value:
         owner = UUID(bytes=data[:16].ljust(16, b"\0"))
         if owner == _CAMERA:
             return "the camera's settings (AVCHD)"

@@ -14,8 +14,7 @@ from vsrdb_cli.video.containers.capabilities import CONTAINERS, WIDE, Container
 from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.info import CHAPTER_PICTURES, StreamInfo, VideoInfo
 from vsrdb_cli.video.streams.metadata import held_language
-from vsrdb_cli.video.streams.plan import COVERS, Fate, StreamPlan
-from vsrdb_cli.video.streams.sound_converter import holds
+from vsrdb_cli.video.streams.plan import COVERS, Fate, StreamPlan, holds
 from vsrdb_cli.video.streams.sound_policy import Heard, differences, listen, target_for
 
 if TYPE_CHECKING:

@@ -16,10 +16,16 @@ from vsrdb_cli.video.containers.capabilities import CONTAINERS, Container
 from vsrdb_cli.video.containers.demuxing import Demuxer
 from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.info import StreamInfo, VideoInfo
-from vsrdb_cli.video.streams.plan import Fate, StreamPlan
+from vsrdb_cli.video.streams.plan import (
+    Fate,
+    SoundTarget,
+    StreamPlan,
+    can_be_mixed,
+    holds,
+    target_of,
+)
 from vsrdb_cli.video.streams.side_streams import READ_ON_SECONDS, SideStreams
 from vsrdb_cli.video.streams.sound import SoundDecoder, difference, hear
-from vsrdb_cli.video.streams.sound_converter import SoundTarget, can_be_mixed, holds, target_of
 from vsrdb_cli.words import count
 
 if TYPE_CHECKING:

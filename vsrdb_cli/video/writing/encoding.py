@@ -1,22 +1,19 @@
-"""What the user asks of the encoder, settled and checked before the work."""
+"""Choose the encoder and its settings from the user's options, and check them before the work."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import av
-from av.error import FFmpegError
 
 from vsrdb_cli.errors import OptionError, OutputError
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.containers.capabilities import CONTAINERS, suffixes_for
-from vsrdb_cli.video.containers.opening import reason
 from vsrdb_cli.video.pixels.pixel_formats import bit_depth, code_depth
-from vsrdb_cli.video.writing.codecs import ENCODERS, NVENC, Encoder
-from vsrdb_cli.video.writing.encoder_files import check_no_files
+from vsrdb_cli.video.writing.encoders import ENCODERS, NVENC, Encoder, refusal
 
 if TYPE_CHECKING:
     from vsrdb_cli.video.info import VideoInfo
@@ -157,23 +154,6 @@ def _on_hardware(codec: str, encoder: Encoder, hardware: str) -> Encoder:
     )
 
 
-def refusal(encoder: Encoder) -> str | None:
-    """Why an encoder does not open on this machine; None if it does. Tried, not looked up."""
-    try:
-        context: Any = av.CodecContext.create(encoder.name, "w")
-    except ValueError:
-        return "this FFmpeg was built without it"
-    context.width, context.height = 256, 256
-    context.pix_fmt = encoder.pix_fmts[0]
-    context.time_base = Fraction(1, 25)
-    context.framerate = Fraction(25)
-    try:
-        context.open()
-    except FFmpegError as error:
-        return reason(error)
-    return None
-
-
 def _light_params(encoder: str, light: Light) -> tuple[str, str] | None:
     """The option, and its value, by which an encoder is told of HDR metadata."""
     if encoder == "libx265":
@@ -252,3 +232,45 @@ def _settings(
         joined = name in settings and name.endswith("-params")
         settings[name] = f"{settings[name]}:{value}" if joined else value
     return settings
+
+
+# libx264's, libx265's and FFmpeg's; the others that vsrdb calls have none. The passes are among
+# them: each leaves its statistics in the current folder. In small letters, with "-" for "_".
+_NAMES = {
+    *("stats", "passlogfile", "pass", "multi-pass-opt-analysis", "multi-pass-opt-distortion"),
+    *("dump-yuv", "qpfile", "cqmfile", "opencl", "opencl-clbin", "tcfile-in", "tcfile-out"),
+    *("csv", "csv-log-level", "recon", "output", "nalu-file", "nalufile", "zonefile"),
+    *("analysis-save", "analysis-load", "analysis-reuse-file", "analysis-reuse-mode"),
+    *("lambda-file", "dhdr10-info", "dolby-vision-rpu", "aom-film-grain", "abr-ladder"),
+}
+# A file unless it is one of these.
+_UNLESS = {"scaling-list": r"off|default|0|1", "film-grain": r"\d+"}
+
+
+def check_no_files(extra: Mapping[str, str]) -> None:
+    """Whether what is given to an encoder names no files.
+
+    Raises:
+        OptionError: an option does, by itself or within a list such as `x264-params`.
+    """
+    for option, value in extra.items():
+        for name, given in _named_settings(option, value):
+            allowed = _UNLESS.get(name)
+            is_file = name in _NAMES or (allowed and not re.fullmatch(allowed, given))
+            if is_file or (name == "flags" and re.search(r"pass[12]", given)):
+                raise OptionError(
+                    f"--encoder-option {option}: '{name}' makes the encoder read or write files",
+                    hint="leave it out; an encoder gets its frames from vsrdb, and gives them back",
+                )
+
+
+def _named_settings(option: str, value: str) -> Iterator[tuple[str, str]]:
+    """An option and those in its list, as an encoder reads them: without escapes and quotes."""
+    yield _plain(option), _plain(value)
+    for part in re.split(r"[:,;\s]", re.sub(r"[\\'\"]", "", value)):
+        name, _, given = part.partition("=")
+        yield _plain(name), _plain(given)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[\\'\"\s]", "", text).lower().replace("_", "-").lstrip("-")

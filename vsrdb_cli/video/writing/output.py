@@ -12,6 +12,7 @@ from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.containers.capabilities import CONTAINERS, suffix_of
 from vsrdb_cli.video.frame import FrameSink, ReadReport
 from vsrdb_cli.video.info import PIPE, Kind, VideoInfo
+from vsrdb_cli.video.pictures.formats import WRITTEN
 from vsrdb_cli.video.side_data.orientation import upright_size
 from vsrdb_cli.video.streams.plan import Fate, StreamPlan
 from vsrdb_cli.video.streams.policy import plan_streams, unsaid
@@ -21,7 +22,6 @@ from vsrdb_cli.video.writing.join import join, segment_suffix
 from vsrdb_cli.video.writing.muxer import muxing_notices
 from vsrdb_cli.video.writing.picture_writer import (
     METADATA_LOST,
-    WRITTEN,
     PictureWriter,
     check_pictures,
     join_pictures,

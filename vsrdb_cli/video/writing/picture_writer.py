@@ -1,17 +1,12 @@
-"""Pictures out: a folder of PNG or TIFF files, or a single one; how picture files are named."""
+"""Write pictures: a folder of PNG or TIFF files, or a single one."""
 
 from __future__ import annotations
 
-import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from fractions import Fraction
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
-
-import av
+from typing import Self
 
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.files import (
@@ -29,50 +24,13 @@ from vsrdb_cli.files import (
 )
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
-from vsrdb_cli.video.pictures.profiles import wide
+from vsrdb_cli.video.pictures.formats import WRITTEN, natural_order, picture_encoder
+from vsrdb_cli.video.pictures.metadata import wide
 from vsrdb_cli.video.pixels.from_rgb import FromRgb
 from vsrdb_cli.video.side_data.orientation import upright, upright_ratio, upright_size
 
-if TYPE_CHECKING:
-    from av.video.codeccontext import VideoCodecContext
-
-
-@dataclass(frozen=True, slots=True)
-class PictureFormat:
-    """How pictures are written: FFmpeg's codec, its pixel formats for 8 and 16 bits, options."""
-
-    codec: str
-    pix_fmts: tuple[str, str]
-    options: Mapping[str, str]
-
-
-_TIFF = PictureFormat("tiff", ("rgb24", "rgb48le"), {"compression_algo": "deflate"})
-WRITTEN: Mapping[str, PictureFormat] = {
-    ".png": PictureFormat("png", ("rgb24", "rgb48be"), {}),
-    ".tif": _TIFF,
-    ".tiff": _TIFF,
-}
-SUFFIXES = (*WRITTEN, ".jpg", ".jpeg", ".webp", ".bmp", ".jp2", ".avif", ".heic", ".heif")
 METADATA_LOST = "the picture's metadata (EXIF, XMP, text) is left out; PNG output keeps it"
 _BITS_PER_PIXEL = {8: 4.0, 16: 8.0}  # a low guess
-
-
-def visible_files(folder: Path) -> list[Path]:
-    """What a folder holds but for folders and hidden files."""
-    return [f for f in folder.iterdir() if not f.is_dir() and not f.name.startswith(".")]
-
-
-def picture_files(folder: Path) -> list[Path]:
-    """The pictures in a folder, as people count."""
-    files = [
-        file for file in visible_files(folder) if file.suffix.lower() in SUFFIXES and file.is_file()
-    ]
-    return sorted(files, key=lambda file: natural_order(file.name))
-
-
-def natural_order(name: str) -> list[tuple[int, str]]:
-    """A key that sorts names as people count: frame_2 before frame_10."""
-    return [(int(p), "") if p.isdecimal() else (-1, p) for p in re.split(r"(\d+)", name) if p]
 
 
 def check_pictures(path: Path, info: VideoInfo, scale: int, *, overwrite: bool) -> None:
@@ -231,18 +189,6 @@ def picture_notices(info: VideoInfo, suffix: str = ".png") -> Iterator[str]:
         hdr = f"HDR ({info.colour.hdr_name})"
         can = "PNG says" if suffix == ".png" else "TIFF cannot say"
         yield f"{can} that its colours are {hdr}, and most viewers show them wrong"
-
-
-def picture_encoder(
-    picture_format: PictureFormat, height: int, width: int, bit_depth: int
-) -> VideoCodecContext:
-    """An encoder of RGB pictures with 8 or 16 bits a channel; one packet a picture."""
-    encoder: VideoCodecContext = av.CodecContext.create(picture_format.codec, "w")  # type: ignore[assignment]
-    encoder.width, encoder.height = width, height
-    encoder.pix_fmt = picture_format.pix_fmts[bit_depth > 8]
-    encoder.options = dict(picture_format.options)
-    encoder.time_base = Fraction(1, 25)  # asked for, and of no meaning in a picture
-    return encoder
 
 
 def join_pictures(segments: Sequence[Path], target: Path, *, named: bool) -> Path:

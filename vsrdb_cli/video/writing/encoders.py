@@ -1,9 +1,16 @@
-"""The encoders there are, and what each takes; `containers` says where their video fits in."""
+"""The encoders there are, and what each takes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.error import FFmpegError
+
+from vsrdb_cli.video.containers.opening import reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,3 +130,20 @@ NVENC: Mapping[str, Encoder] = {
     )
     for codec in ("h264", "hevc", "av1")
 }
+
+
+def refusal(encoder: Encoder) -> str | None:
+    """Why an encoder does not open on this machine; None if it does. Tried, not looked up."""
+    try:
+        context: Any = av.CodecContext.create(encoder.name, "w")
+    except ValueError:
+        return "this FFmpeg was built without it"
+    context.width, context.height = 256, 256
+    context.pix_fmt = encoder.pix_fmts[0]
+    context.time_base = Fraction(1, 25)
+    context.framerate = Fraction(25)
+    try:
+        context.open()
+    except FFmpegError as error:
+        return reason(error)
+    return None
