@@ -17,7 +17,7 @@ from vsrdb_cli.dry_run.estimate import Estimate, Load, estimate_run
 from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.jobs.executor import LocalExecutor
 from vsrdb_cli.options import RestoreOptions
-from vsrdb_cli.words import count
+from vsrdb_cli.text import count
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from vsrdb_cli.jobs.run import work_folder
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipes import is_written_through
 from vsrdb_cli.restore import make_executor, restore_video
-from vsrdb_cli.words import count
+from vsrdb_cli.text import count
 
 
 @dataclass

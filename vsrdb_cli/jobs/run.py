@@ -19,12 +19,12 @@ from vsrdb_cli.jobs.segments import Job, Listener
 from vsrdb_cli.names import fitting
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.tiling import tile_in_use
+from vsrdb_cli.text import count
 from vsrdb_cli.video.frame import FrameSource
 from vsrdb_cli.video.images import WRITTEN, is_single
 from vsrdb_cli.video.info import Kind, VideoInfo
 from vsrdb_cli.video.output import Output, settle_output
 from vsrdb_cli.video.pipe import goes_through
-from vsrdb_cli.words import count
 
 
 def is_divided(info: VideoInfo, target: Path, options: RestoreOptions) -> bool:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from av.video.format import VideoFormat
 
+from vsrdb_cli.text import count
 from vsrdb_cli.video.colour import BT709, TV, Colour, bit_depth
 from vsrdb_cli.video.conversion import NO_CROP, Crop
 from vsrdb_cli.video.hdr import Light
 from vsrdb_cli.video.picture_colour import PictureColour
 from vsrdb_cli.video.timing import Timeline
 from vsrdb_cli.video.view import View
-from vsrdb_cli.words import count
 
 CHAPTER_PICTURES = "timed_thumbnails"  # FFmpeg's mark of their track, which is no cover
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vsrdb_cli.files import check_file, check_space, followed
 from vsrdb_cli.options import EncoderOptions
+from vsrdb_cli.text import count
 from vsrdb_cli.video.containers import CONTAINERS, suffix_of
 from vsrdb_cli.video.encoders import Encoding, choose
 from vsrdb_cli.video.frame import FrameSink
@@ -30,7 +31,6 @@ from vsrdb_cli.video.pipe import PIPE, PipeWriter, check_stream, goes_through, y
 from vsrdb_cli.video.stream_fates import plan_streams, unsaid
 from vsrdb_cli.video.stream_plan import Fate, StreamPlan
 from vsrdb_cli.video.writer import VideoOnlyWriter, VideoWriter
-from vsrdb_cli.words import count
 
 OnCount = Callable[[int], None]
 OnLine = Callable[[str], None]

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from vsrdb_cli.errors import VideoError
+from vsrdb_cli.text import count
 from vsrdb_cli.video.alpha import Transparency
 from vsrdb_cli.video.colour import PC, SMPTE170M, bit_depth
 from vsrdb_cli.video.container import main_video, open_input
@@ -23,7 +24,6 @@ from vsrdb_cli.video.picture import Picture
 from vsrdb_cli.video.picture_colour import PictureColour
 from vsrdb_cli.video.picture_file import PictureFile, damaged, look_at, state_of
 from vsrdb_cli.video.probe import probe
-from vsrdb_cli.words import count
 
 USUAL_RATE = Fraction(24)
 _OPAQUE = "transparency (alpha) is dropped: the pictures become opaque"

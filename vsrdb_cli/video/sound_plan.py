@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import av
 from av.error import EOFError, FFmpegError
 
+from vsrdb_cli.text import count
 from vsrdb_cli.video.container import Demuxer, open_input
 from vsrdb_cli.video.containers import CONTAINERS, Container
 from vsrdb_cli.video.info import StreamInfo, VideoInfo
@@ -19,7 +20,6 @@ from vsrdb_cli.video.sound import SoundDecoder, difference, hear
 from vsrdb_cli.video.sound_converter import SoundTarget, can_be_mixed, holds, target_of
 from vsrdb_cli.video.stream_plan import Fate, StreamPlan
 from vsrdb_cli.video.streams import READ_ON_SECONDS, SideStreams
-from vsrdb_cli.words import count
 
 if TYPE_CHECKING:
     from av.packet import Packet, PktSideDataT

@@ -12,6 +12,7 @@ import av
 from av.error import FFmpegError
 from av.stream import Discard
 
+from vsrdb_cli.text import count
 from vsrdb_cli.video.container import Demuxer, open_input
 from vsrdb_cli.video.containers import container_of
 from vsrdb_cli.video.damage import Holes
@@ -22,7 +23,6 @@ from vsrdb_cli.video.sound_converter import SoundConverter
 from vsrdb_cli.video.stream_plan import COVERS, Fate, StreamPlan
 from vsrdb_cli.video.subtitles import USUAL_MILLISECONDS, TextConverter
 from vsrdb_cli.video.timing import Clock, SideClock, shift, ticks
-from vsrdb_cli.words import count
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
