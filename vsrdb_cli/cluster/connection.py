@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrdb_cli.errors import BackendError
-from vsrdb_cli.words import count
+from vsrdb_cli.text import count
 
 LOCAL, AUTO = "local", "auto"
 KEPT_HINT = "finished segments are kept; run the same command again, with or without --ray"

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vsrdb_cli.own_folders import cache_folder
+from vsrdb_cli.user_folders import cache_folder
 
 _INSTALL = "install gcc and Python's headers (python3-dev)"
 _TOLERANCE = 0.02  # of the result's length: a few roundings of bfloat16

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
-from vsrdb_cli.words import count
+from vsrdb_cli.text import count
 
 if TYPE_CHECKING:
     from fractions import Fraction

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from av.video.format import VideoFormat
 
+from vsrdb_cli.text import count
 from vsrdb_cli.video.pictures.metadata import PictureColour
 from vsrdb_cli.video.pixels.colour import BT709, TV, Colour
 from vsrdb_cli.video.pixels.pixel_formats import bit_depth
@@ -17,7 +18,6 @@ from vsrdb_cli.video.pixels.to_rgb import NO_CROP, Crop
 from vsrdb_cli.video.side_data.hdr import Light
 from vsrdb_cli.video.side_data.view import View
 from vsrdb_cli.video.timing import Timeline
-from vsrdb_cli.words import count
 
 PIPE = Path("-")
 

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from vsrdb_cli.errors import VideoError
+from vsrdb_cli.text import count
 from vsrdb_cli.video.containers.demuxing import main_video
 from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.frame import Frame, ReadReport
@@ -24,7 +25,6 @@ from vsrdb_cli.video.pixels.colour import PC, SMPTE170M
 from vsrdb_cli.video.pixels.pixel_formats import Transparency, bit_depth
 from vsrdb_cli.video.pixels.to_rgb import NO_CROP, ToRgb
 from vsrdb_cli.video.reading.probe import probe
-from vsrdb_cli.words import count
 
 USUAL_RATE = Fraction(24)
 _OPAQUE = "transparency (alpha) is dropped: the pictures become opaque"

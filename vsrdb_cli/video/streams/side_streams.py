@@ -12,6 +12,7 @@ import av
 from av.error import FFmpegError
 from av.stream import Discard
 
+from vsrdb_cli.text import count
 from vsrdb_cli.video.containers.capabilities import container_of
 from vsrdb_cli.video.containers.demuxing import Demuxer, Holes
 from vsrdb_cli.video.containers.opening import open_input
@@ -28,7 +29,6 @@ from vsrdb_cli.video.streams.sound import (
 from vsrdb_cli.video.streams.sound_converter import SoundConverter
 from vsrdb_cli.video.streams.subtitles import USUAL_MILLISECONDS, TextConverter
 from vsrdb_cli.video.timing import Clock, SideClock, shift, ticks
-from vsrdb_cli.words import count
 
 if TYPE_CHECKING:
     from av.container import OutputContainer

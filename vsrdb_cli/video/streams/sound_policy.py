@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import av
 from av.error import EOFError, FFmpegError
 
+from vsrdb_cli.text import count
 from vsrdb_cli.video.containers.capabilities import CONTAINERS, Container
 from vsrdb_cli.video.containers.demuxing import Demuxer
 from vsrdb_cli.video.containers.opening import open_input
@@ -26,7 +27,6 @@ from vsrdb_cli.video.streams.plan import (
 )
 from vsrdb_cli.video.streams.side_streams import READ_ON_SECONDS, SideStreams
 from vsrdb_cli.video.streams.sound import SoundDecoder, difference, hear
-from vsrdb_cli.words import count
 
 if TYPE_CHECKING:
     from av.packet import Packet, PktSideDataT

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from vsrdb_cli.files import check_file, check_space, followed
 from vsrdb_cli.options import EncoderOptions
+from vsrdb_cli.text import count
 from vsrdb_cli.video.containers.capabilities import CONTAINERS, suffix_of
 from vsrdb_cli.video.frame import FrameSink, ReadReport
 from vsrdb_cli.video.info import PIPE, Kind, VideoInfo
@@ -30,7 +31,6 @@ from vsrdb_cli.video.writing.picture_writer import (
 )
 from vsrdb_cli.video.writing.video_writer import VideoOnlyWriter, VideoWriter
 from vsrdb_cli.video.writing.y4m_writer import PipeWriter, check_stream, goes_through, y4m_notices
-from vsrdb_cli.words import count
 
 OnCount = Callable[[int], None]
 OnLine = Callable[[str], None]

@@ -13,7 +13,7 @@ from vsrdb_cli.cluster.agreement import require_same
 from vsrdb_cli.cluster.connection import KEPT_HINT, Node, actor_on, check_alive, describe, nodes
 from vsrdb_cli.cluster.worker import Introduction, Settings, Worker
 from vsrdb_cli.errors import BackendError, VsrdbError
-from vsrdb_cli.jobs.division import Segment
+from vsrdb_cli.jobs.plan import Segment
 from vsrdb_cli.jobs.report import NodeShare
 from vsrdb_cli.options import RestoreOptions
 
@@ -45,7 +45,7 @@ class Task:
 
 
 @dataclass(eq=False)
-class Member:
+class WorkerHandle:
     """Our end of a worker.
 
     reads: whether it can read the source itself. tasks: the one at work, and the next. heard: when
@@ -81,7 +81,7 @@ class Member:
         return NodeShare(self.name, self.device, tuple(self.segments), rate)
 
 
-class Team:
+class WorkerPool:
     """A worker on every node, or for each of its GPUs.
 
     Args:
@@ -93,22 +93,22 @@ class Team:
         self, ray: Any, settings: Settings, memory: int, expected: dict[str, str], silence: float
     ) -> None:
         self.ray = ray
-        self.members: list[Member] = []
+        self.workers: list[WorkerHandle] = []
         self.silence = silence
         self.say: OnLine = lambda line: None  # noqa: ARG005
         self.memory = memory
         self._settings = ray.put(settings)
         self._expected = expected
-        self._candidates: list[Member] = []
+        self._candidates: list[WorkerHandle] = []
         self._left_out: set[str] = set()
         self._crashes: Counter[str] = Counter()
-        self._past: list[Member] = []
+        self._past: list[WorkerHandle] = []
 
     @property
     def shares(self) -> tuple[NodeShare, ...]:
         """What each has done; also of those that are gone."""
-        working = [*self._past, *self.members]
-        return tuple(member.share for member in working if member.segments or member.frames)
+        working = [*self._past, *self.workers]
+        return tuple(worker.share for worker in working if worker.segments or worker.frames)
 
     def gather(self) -> None:
         """Have a worker ready on every node that can take one.
@@ -119,15 +119,15 @@ class Team:
         self.recruit()
         begun = time.monotonic()
         while self._candidates:
-            for member in self.arrived(timeout=1.0):
-                self.admit(member)
+            for worker in self.arrived(timeout=1.0):
+                self.admit(worker)
             if time.monotonic() - begun > _START_SECONDS:
-                if not self.members:
+                if not self.workers:
                     break
-                late = ", ".join(member.node.name for member in self._candidates)
+                late = ", ".join(worker.node.name for worker in self._candidates)
                 self.say(f"continuing without {late}: no worker has started there; is it busy?")
                 break
-        if not self.members:
+        if not self.workers:
             found = describe(nodes(self.ray))
             raise BackendError(
                 f"no worker could be started on the cluster, which has {found}; one needs"
@@ -142,7 +142,7 @@ class Team:
             BackendError: the cluster is gone.
         """
         check_alive(self.ray)
-        taken = {member.node.id for member in (*self.members, *self._candidates)}
+        taken = {worker.node.id for worker in (*self.workers, *self._candidates)}
         for node in nodes(self.ray):
             if node.id in taken or node.id in self._left_out:
                 continue
@@ -155,50 +155,50 @@ class Team:
                 continue
             for actor in actor_on(self.ray, Worker, node, self.memory):
                 loading = actor.load.remote(self._settings)
-                self._candidates.append(Member(node, actor, loading))
-        if not self.members and not self._candidates:
+                self._candidates.append(WorkerHandle(node, actor, loading))
+        if not self.workers and not self._candidates:
             raise BackendError("no node of the Ray cluster is left to work on", hint=KEPT_HINT)
 
-    def arrived(self, timeout: float = 0.0) -> Iterator[Member]:
+    def arrived(self, timeout: float = 0.0) -> Iterator[WorkerHandle]:
         """Those whose network has been loaded, or who failed to."""
         if not self._candidates:
             return
-        waiting = {member.loading: member for member in self._candidates}
+        waiting = {worker.loading: worker for worker in self._candidates}
         ready, _ = self.ray.wait(list(waiting), num_returns=1, timeout=timeout)
         for loading in ready:
             self._candidates.remove(waiting[loading])
             yield waiting[loading]
 
-    def admit(self, member: Member) -> None:
-        """Make an arrived candidate a member.
+    def admit(self, worker: WorkerHandle) -> None:
+        """Make an arrived candidate a worker.
 
         Raises:
-            VsrdbError: it failed to load, or differs from this machine or the other members.
+            VsrdbError: it failed to load, or differs from this machine or the other workers.
         """
-        introduction = self.answer(member, member.loading)
+        introduction = self.answer(worker, worker.loading)
         expected = dict(self._expected)
-        if self.members:
-            assert self.members[0].introduction is not None
-            expected |= self.members[0].introduction.facts
-        require_same("this machine", expected, member.node.name, introduction.facts)
-        member.introduction = introduction
-        names = {other.name for other in (*self._past, *self.members)}
-        host, own = introduction.host, f"{introduction.host}-{member.node.id[:6]}"
+        if self.workers:
+            assert self.workers[0].introduction is not None
+            expected |= self.workers[0].introduction.facts
+        require_same("this machine", expected, worker.node.name, introduction.facts)
+        worker.introduction = introduction
+        names = {other.name for other in (*self._past, *self.workers)}
+        host, own = introduction.host, f"{introduction.host}-{worker.node.id[:6]}"
         possible = chain((host, own), (f"{own}-{number}" for number in count(2)))
-        member.name = next(name for name in possible if name not in names)
-        self.members.append(member)
+        worker.name = next(name for name in possible if name not in names)
+        self.workers.append(worker)
 
     def prepare(
-        self, member: Member, options: RestoreOptions, size: tuple[int, int], bit_depth: int
+        self, worker: WorkerHandle, options: RestoreOptions, size: tuple[int, int], bit_depth: int
     ) -> int | None:
-        """The side of tiles that fits on a member's device."""
-        alike = [m for m in self.members if m.host == member.host and m.device == "cpu"]
-        share = 1 / len(alike) if member.device == "cpu" else 1.0
-        call = member.actor.prepare.remote(options, size, bit_depth, share)
-        side: int | None = self.answer(member, call)
+        """The side of tiles that fits on a worker's device."""
+        alike = [m for m in self.workers if m.host == worker.host and m.device == "cpu"]
+        share = 1 / len(alike) if worker.device == "cpu" else 1.0
+        call = worker.actor.prepare.remote(options, size, bit_depth, share)
+        side: int | None = self.answer(worker, call)
         return side
 
-    def answer(self, member: Member, call: Any) -> Any:
+    def answer(self, worker: WorkerHandle, call: Any) -> Any:
         """What a worker answers.
 
         Raises:
@@ -209,46 +209,46 @@ class Team:
         try:
             while not self.ray.wait([call], timeout=1.0)[0]:  # in short waits: Ctrl-C ends them
                 if time.monotonic() > end:
-                    raise BackendError(f"{member.node.name} does not answer", hint="ray status")
+                    raise BackendError(f"{worker.node.name} does not answer", hint="ray status")
             return self.ray.get(call)
         except errors.RayTaskError as error:
             raise error.cause from None
         except errors.RayError as error:
             raise BackendError(
-                f"the worker on {member.node.name} ended: {reason(error)}",
+                f"the worker on {worker.node.name} ended: {reason(error)}",
                 hint=f"vsrdb must be installed there, in version {self._expected['vsrdb']};"
                 " or add --ray-ship-code",
             ) from error
 
-    def dismiss(self, member: Member, why: str | None = None) -> None:
-        """Do without a member. why: it died, or is silent."""
-        self.ray.kill(member.actor)
-        self.members.remove(member)
-        self._past.append(member)
+    def dismiss(self, worker: WorkerHandle, why: str | None = None) -> None:
+        """Do without a worker. why: it died, or is silent."""
+        self.ray.kill(worker.actor)
+        self.workers.remove(worker)
+        self._past.append(worker)
         if why is None:
             return
-        self._crashes[member.node.id] += 1
-        if self._crashes[member.node.id] >= _CRASHES:
-            self._leave_out(member.node, f"its workers keep ending ({why})")
+        self._crashes[worker.node.id] += 1
+        if self._crashes[worker.node.id] >= _CRASHES:
+            self._leave_out(worker.node, f"its workers keep ending ({why})")
 
-    def reject(self, member: Member, error: VsrdbError) -> None:
+    def reject(self, worker: WorkerHandle, error: VsrdbError) -> None:
         """Leave out the node of a candidate that came late and cannot be used."""
-        self.ray.kill(member.actor)
-        self._leave_out(member.node, str(error))
+        self.ray.kill(worker.actor)
+        self._leave_out(worker.node, str(error))
 
     def turn_to_next(self) -> None:
         """Begin counting anew, for another video."""
         self._past.clear()
-        for member in self.members:
-            member.tasks.clear()
-            member.segments, member.frames, member.began = [], 0, 0.0
+        for worker in self.workers:
+            worker.tasks.clear()
+            worker.segments, worker.frames, worker.began = [], 0, 0.0
 
     def disband(self) -> None:
         """End all workers."""
-        for member in (*self.members, *self._candidates):
-            self.ray.kill(member.actor)
-        self._past += self.members
-        self.members, self._candidates = [], []
+        for worker in (*self.workers, *self._candidates):
+            self.ray.kill(worker.actor)
+        self._past += self.workers
+        self.workers, self._candidates = [], []
 
     def _leave_out(self, node: Node, why: str) -> None:
         self._left_out.add(node.id)

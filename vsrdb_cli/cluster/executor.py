@@ -1,4 +1,4 @@
-"""The crew on a Ray cluster."""
+"""The executor on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
 from vsrdb_cli.cluster.agreement import facts_of_network, versions
 from vsrdb_cli.cluster.connection import connected
 from vsrdb_cli.cluster.distribution import Distribution
-from vsrdb_cli.cluster.team import SILENCE_SECONDS, Team
+from vsrdb_cli.cluster.pool import SILENCE_SECONDS, WorkerPool
 from vsrdb_cli.cluster.worker import Settings
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.jobs.division import Segment
+from vsrdb_cli.jobs.plan import Segment
 from vsrdb_cli.jobs.report import NodeShare
 from vsrdb_cli.jobs.segments import Job, Listener
 from vsrdb_cli.options import RestoreOptions
@@ -28,10 +28,10 @@ from vsrdb_cli.pipeline.tiling import least_memory
 from vsrdb_cli.video.frame import FrameSource
 
 
-class RayCrew:
+class RayExecutor:
     """Workers on all nodes of a Ray cluster.
 
-    A `Crew`. Preparing for the first video connects, and loads the network everywhere; leaving
+    A `Executor`. Preparing for the first video connects, and loads the network everywhere; leaving
     the context ends the workers. Nodes that join later get work, and what a lost one had is done
     elsewhere.
 
@@ -67,16 +67,16 @@ class RayCrew:
         self._verbose, self._shared, self._silence = verbose, shared, silence
         self._stack = ExitStack()
         self._runner: Runner | None = None
-        self._team: Team | None = None
+        self._pool: WorkerPool | None = None
         self._notices: list[str] = []
 
     @property
     def info(self) -> RunnerInfo:
         """What runs; its device names those of all workers."""
-        members = self._working.members
-        first = members[0].introduction
+        workers = self._working.workers
+        first = workers[0].introduction
         assert first is not None
-        devices = ",".join(f"{member.name}/{member.device}" for member in members)
+        devices = ",".join(f"{worker.name}/{worker.device}" for worker in workers)
         return replace(first.info, device=devices)
 
     @property
@@ -85,22 +85,24 @@ class RayCrew:
 
     @property
     def nodes(self) -> tuple[NodeShare, ...]:
-        return () if self._team is None else self._team.shares
+        return () if self._pool is None else self._pool.shares
 
     def prepare(self, options: RestoreOptions, size: tuple[int, int], bit_depth: int) -> int | None:
-        if self._team is None:
-            self._team = self._assemble(options, size, bit_depth)
-        team = self._working
-        team.say = self._notices.append
+        if self._pool is None:
+            self._pool = self._assemble(options, size, bit_depth)
+        pool = self._working
+        pool.say = self._notices.append
         try:
-            team.gather()
-            sides = [team.prepare(member, options, size, bit_depth) for member in team.members]
+            pool.gather()
+            sides = [pool.prepare(worker, options, size, bit_depth) for worker in pool.workers]
         except BaseException:
-            team.disband()
+            pool.disband()
             raise
         return min((side for side in sides if side is not None), default=None)
 
-    def _assemble(self, options: RestoreOptions, size: tuple[int, int], bit_depth: int) -> Team:
+    def _assemble(
+        self, options: RestoreOptions, size: tuple[int, int], bit_depth: int
+    ) -> WorkerPool:
         connection = connected(
             str(options.ray), verbose=self._verbose, ship_code=options.ray_ship_code
         )
@@ -109,20 +111,20 @@ class RayCrew:
         _, network = least_memory(self._runner, *size)
         needed = network + pipeline_bytes(*size, scale=options.scale, bit_depth=bit_depth)
         ours = versions() | {"weights": facts_of_network(self._runner.info)["weights"]}
-        return Team(ray, settings, needed, ours, self._silence)
+        return WorkerPool(ray, settings, needed, ours, self._silence)
 
     def restore(
         self, job: Job, segments: Sequence[Segment], reader: FrameSource, listener: Listener
     ) -> None:
-        team = self._working
+        pool = self._working
         assert self._runner is not None
         for notice in self._notices:
             listener.on_notice(notice)
         self._notices.clear()
-        team.say = listener.on_notice
+        pool.say = listener.on_notice
         try:
             distribution = Distribution(
-                team,
+                pool,
                 job,
                 segments,
                 reader,
@@ -132,13 +134,13 @@ class RayCrew:
             )
             distribution.run()
         except BaseException:
-            team.disband()
+            pool.disband()
             raise
 
     @property
-    def _working(self) -> Team:
-        assert self._team is not None
-        return self._team
+    def _working(self) -> WorkerPool:
+        assert self._pool is not None
+        return self._pool
 
     def __enter__(self) -> Self:
         return self
@@ -149,8 +151,8 @@ class RayCrew:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._team is not None:
-            self._team.disband()
+        if self._pool is not None:
+            self._pool.disband()
         self._stack.close()
 
 

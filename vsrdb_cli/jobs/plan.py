@@ -40,7 +40,7 @@ WHOLE = Segment(0, 0, None)
 
 
 @dataclass(frozen=True)
-class Division:
+class Plan:
     """A whole job, divided.
 
     bounds: the first frame of each segment, then the number of frames.
@@ -64,7 +64,7 @@ class Division:
         return {"bounds": list(self.bounds), "cuts": sorted(self.cuts)}
 
     @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Division:
+    def from_json(cls, values: dict[str, Any]) -> Plan:
         """What `to_json` gave.
 
         Raises:
@@ -73,20 +73,20 @@ class Division:
         bounds, cuts = values.get("bounds"), values.get("cuts")
         if not (fits(bounds, list[int]) and fits(cuts, list[int])):
             raise ValueError("the plan is not what it should be")
-        division = cls(tuple(bounds or ()), frozenset(cuts or ()))
-        rises = all(first < last for first, last in pairwise(division.bounds))
-        if len(division.bounds) < 2 or division.bounds[0] < 0 or not rises:
+        plan = cls(tuple(bounds or ()), frozenset(cuts or ()))
+        rises = all(first < last for first, last in pairwise(plan.bounds))
+        if len(plan.bounds) < 2 or plan.bounds[0] < 0 or not rises:
             raise ValueError("the plan's bounds do not rise")
-        return division
+        return plan
 
 
-def divide_source(
+def plan_segments(
     reader: FrameSource,
     *,
     segment_seconds: float,
     scene_cuts: bool,
     on_frame: Callable[[int], None] = lambda frames: None,  # noqa: ARG005
-) -> Division:
+) -> Plan:
     """Decode the source once, without the network.
 
     Args:
@@ -109,7 +109,7 @@ def divide_source(
             times.append(frame.pts)
             on_frame(index + 1)
     length = Fraction(str(segment_seconds)) / reader.info.time_base
-    return Division(divide(times, cuts, length), frozenset(cuts))
+    return Plan(divide(times, cuts, length), frozenset(cuts))
 
 
 def divide(times: Sequence[int], cuts: Sequence[int], length: Fraction) -> tuple[int, ...]:

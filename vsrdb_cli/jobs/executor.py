@@ -8,16 +8,16 @@ from typing import Protocol, Self
 
 from vsrdb_cli.backends import ENGINES, fitting_engine, load_runner
 from vsrdb_cli.backends.runner import Runner, RunnerInfo
-from vsrdb_cli.jobs.division import Segment
+from vsrdb_cli.jobs.plan import Segment
 from vsrdb_cli.jobs.report import NodeShare
 from vsrdb_cli.jobs.segments import Job, Listener, restore_segments
 from vsrdb_cli.options import RestoreOptions
-from vsrdb_cli.pipeline.memory import settle_tile
+from vsrdb_cli.pipeline.memory import resolve_tile
 from vsrdb_cli.pipeline.tiling import Tiling
 from vsrdb_cli.video.frame import FrameSource
 
 
-class Crew(Protocol):
+class Executor(Protocol):
     """Whoever takes the next segment. A context manager; serves one video after another.
 
     The network is loaded when the first video is prepared for, and kept.
@@ -65,8 +65,8 @@ class Crew(Protocol):
     ) -> None: ...
 
 
-class Alone:
-    """A crew of one: this process.
+class LocalExecutor:
+    """A executor of one: this process.
 
     Args:
         options: name the network; of each video's own options the rest counts.
@@ -101,7 +101,7 @@ class Alone:
         if not self._given and (self._engine is None or not self._engine.takes(*wanted)):
             self._engine = None  # before another one is loaded: both would be held at once
             self._engine = self._engine_for(wanted)
-        return settle_tile(self.runner, options, size, bit_depth=bit_depth)
+        return resolve_tile(self.runner, options, size, bit_depth=bit_depth)
 
     def _engine_for(self, size: tuple[int, int]) -> Runner | None:
         """An engine made for pictures of this size, where one was asked for or is there."""

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vsrdb_cli.jobs.division import Division, divide, divide_source
+from vsrdb_cli.jobs.plan import Plan, divide, plan_segments
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
 from vsrdb_cli.video.pixels.colour import to_float
 from vsrdb_cli.video.reading.open import open_source
@@ -53,21 +53,21 @@ def test_segments_hold_every_frame_once_and_are_not_much_too_long(video, length)
     bounds = divide(times, cuts, Fraction(length))
     assert bounds[0] == 0
     assert bounds[-1] == len(times)
-    plan = Division(bounds, frozenset(cuts))
+    plan = Plan(bounds, frozenset(cuts))
     for segment in plan.segments:
         assert segment.count >= 1
         assert segment.count == 1 or times[segment.last - 1] - times[segment.first] <= 1.25 * length
 
 
 def test_a_plan_survives_its_json():
-    plan = Division((0, 8, 20), frozenset({0, 8}))
-    assert Division.from_json(plan.to_json()) == plan
+    plan = Plan((0, 8, 20), frozenset({0, 8}))
+    assert Plan.from_json(plan.to_json()) == plan
 
 
 def test_the_first_pass_finds_the_cuts_of_an_unbroken_run(tmp_path, monkeypatch):
     source = long_jobs.make_shots(tmp_path / "in.mp4", monkeypatch, frames=40, cuts=(9, 24, 25))
     with open_source(source) as reader:
-        plan = divide_source(reader, segment_seconds=0.4, scene_cuts=True)
+        plan = plan_segments(reader, segment_seconds=0.4, scene_cuts=True)
         detector = SceneCutDetector()
         found = {i for i, f in enumerate(reader.frames()) if detector(to_float(f.rgb))}
     assert plan.cuts == found
@@ -79,6 +79,6 @@ def test_the_first_pass_finds_the_cuts_of_an_unbroken_run(tmp_path, monkeypatch)
 def test_without_scene_cuts_none_are_looked_for(tmp_path, monkeypatch):
     source = long_jobs.make_shots(tmp_path / "in.mp4", monkeypatch, frames=25, cuts=(9,))
     with open_source(source) as reader:
-        plan = divide_source(reader, segment_seconds=0.4, scene_cuts=False)
+        plan = plan_segments(reader, segment_seconds=0.4, scene_cuts=False)
     assert plan.cuts == frozenset()
     assert plan.bounds == (0, 10, 20, 25)
