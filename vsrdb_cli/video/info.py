@@ -21,6 +21,7 @@ from vsrdb_cli.video.timing import Timeline
 
 PIPE = Path("-")
 
+UNDETERMINED = "und"  # a language, by ISO 639-2
 CHAPTER_PICTURES = "timed_thumbnails"  # FFmpeg's mark of their track, which is no cover
 
 
@@ -65,8 +66,8 @@ class StreamInfo:
     def __str__(self) -> str:
         kind = "cover picture" if self.cover else self.type
         title = f"({self.title})" if self.type == "data" and self.title else ""
-        words = [kind, f"#{self.index}", *(w for w in (self.codec, self.language, title) if w)]
-        return " ".join(words)
+        language = "" if self.language == UNDETERMINED else self.language
+        return " ".join(filter(None, (kind, f"#{self.index}", self.codec, language, title)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
     from av.stream import Stream
+    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 AV_TIME_BASE = 1_000_000  # ticks a second of a container's own times
@@ -99,6 +101,17 @@ def stream_description(description: str, index: int) -> str:
     ours = rf"^  Stream #0:{index}\b.*?(?=^  \S|\Z)"
     found = re.search(ours, description, re.DOTALL | re.MULTILINE)
     return found[0] if found else ""
+
+
+def decoded_frames(
+    container: InputContainer,
+    stream: VideoStream,
+    decode: Callable[[Packet[Any]], Iterable[VideoFrame]] | None = None,
+) -> Iterator[VideoFrame]:
+    """Decode a stream to its end, leaving out packets that FFmpeg cannot decode."""
+    for packet in Demuxer(container, stream):
+        with suppress(FFmpegError):
+            yield from packet.decode() if decode is None else decode(packet)
 
 
 class Demuxer:

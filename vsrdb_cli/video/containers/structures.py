@@ -1,9 +1,37 @@
-"""Parts of container formats that FFmpeg does not show: EBML elements, transport stream tables."""
+"""Parts of files that FFmpeg does not show: MP4 boxes, EBML elements, transport stream tables.
+
+Source: ISO/IEC 14496-12 (boxes), RFC 8794 (EBML), ISO/IEC 13818-1, 2.4.4 (program specific
+information of transport streams).
+"""
 
 from __future__ import annotations
 
+import io
+import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+
+def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the kind and the content of each MP4 box in `data`."""
+    with io.BytesIO(data) as file:
+        for kind, begin, end in boxes_of(file):
+            yield kind, data[begin:end]
+
+
+def boxes_of(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the kind of each box at the top level of a file, and where its content lies."""
+    place, whole = 0, file.seek(0, io.SEEK_END)
+    while place + 8 <= whole:
+        file.seek(place)
+        size, kind, large = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
+        begin = place + (16 if size == 1 else 8)
+        size = {0: whole - place, 1: large}.get(size, size)
+        yield kind, begin, min(place + size, whole)
+        if place + size < begin:
+            return  # no box is smaller than its own head
+        place += size
 
 
 def element(name: str, *content: bytes) -> bytes:

@@ -8,12 +8,12 @@ Source: ISO/IEC 23008-12 (items, grids, properties), ISO/IEC 14496-12 (boxes).
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from vsrdb_cli.errors import VideoError
+from vsrdb_cli.video.containers.structures import boxes, boxes_of
 from vsrdb_cli.video.pixels.colour import PC, TV
 from vsrdb_cli.video.side_data.orientation import ONE, Orientation
 
@@ -87,34 +87,13 @@ def _refused(path: Path, why: str) -> VideoError:
 def _meta(file: BinaryIO) -> bytes | None:
     """The box "meta" of a file's top level; None where there is none, or a film beside it."""
     meta = None
-    while len(head := file.read(8)) == 8:
-        size, kind = struct.unpack(">I4s", head)
-        begin = file.tell() - 8
-        if begin == 0 and kind != b"ftyp":
-            return None
-        if size == 1:
-            size = int.from_bytes(file.read(8))
-        if kind == b"moov":
+    for number, (kind, begin, end) in enumerate(boxes_of(file)):
+        if kind == b"moov" or (number == 0 and kind != b"ftyp"):
             return None
         if kind == b"meta":
-            meta = file.read(size - 8)
-        if size < 8:
-            break
-        file.seek(begin + size)
+            file.seek(begin)
+            meta = file.read(end - begin)
     return meta
-
-
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and content of each box in `data`."""
-    at = 0
-    while at + 8 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, at)
-        begin = at + 8
-        if size == 1:
-            size, begin = int.from_bytes(data[begin : begin + 8]), begin + 8
-        end = at + size if size else len(data)
-        yield kind, data[begin:end]
-        at = max(end, begin)
 
 
 class _Reader:
@@ -142,7 +121,7 @@ class _Items:
 
     def __init__(self, meta: bytes, path: Path) -> None:
         self._path = path
-        self._boxes = dict(_boxes(meta[4:]))
+        self._boxes = dict(boxes(meta[4:]))
         box = self._boxes[b"pitm"]
         self.primary = int.from_bytes(box[4 : 6 if box[0] == 0 else 8])
         self.kinds: dict[int, str] = {}
@@ -152,7 +131,7 @@ class _Items:
         self.references: dict[tuple[str, int], tuple[int, ...]] = {}
         self._read_references(self._boxes.get(b"iref", bytes(4)))
         self.properties: dict[int, list[tuple[bytes, bytes]]] = {}
-        self._read_properties(dict(_boxes(self._boxes[b"iprp"])))
+        self._read_properties(dict(boxes(self._boxes[b"iprp"])))
 
     def picture(self) -> HeifPicture:
         """See `heif_picture`."""
@@ -236,7 +215,7 @@ class _Items:
         raise LookupError(f"item {item} is nowhere")
 
     def _read_kinds(self, box: bytes) -> None:
-        for kind, entry in _boxes(box[6 if box[0] == 0 else 8 :]):
+        for kind, entry in boxes(box[6 if box[0] == 0 else 8 :]):
             if kind != b"infe" or entry[0] < 2:
                 continue
             reader = _Reader(entry, 4)
@@ -248,14 +227,14 @@ class _Items:
 
     def _read_references(self, box: bytes) -> None:
         size = 4 if box[0] else 2
-        for kind, entry in _boxes(box[4:]):
+        for kind, entry in boxes(box[4:]):
             reader = _Reader(entry)
             item = reader.number(size)
             self.references[kind.decode("latin-1"), item] = reader.numbers(reader.number(2), size)
 
-    def _read_properties(self, boxes: dict[bytes, bytes]) -> None:
-        known = list(_boxes(boxes[b"ipco"]))
-        box = boxes[b"ipma"]
+    def _read_properties(self, found: dict[bytes, bytes]) -> None:
+        known = list(boxes(found[b"ipco"]))
+        box = found[b"ipma"]
         reader = _Reader(box, 4)
         wide = box[3] & 1  # an index has 15 bits instead of 7; the highest says "essential"
         for _ in range(reader.number(4)):

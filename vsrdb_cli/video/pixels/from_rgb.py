@@ -20,7 +20,7 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from vsrdb_cli.video.pixels.colour import PC, WHITE_16, Colour, white_16
-from vsrdb_cli.video.pixels.pixel_formats import bit_depth, is_rgb
+from vsrdb_cli.video.pixels.pixel_formats import bit_depth, is_rgb, plane_rows
 from vsrdb_cli.video.pixels.to_rgb import EXACT, LeftSited, rescaled, swscale_matrix
 
 if TYPE_CHECKING:
@@ -118,11 +118,7 @@ def _rounded(deep: VideoFrame, pix_fmt: str, range_: int) -> VideoFrame:
 def _samples(plane: VideoPlane, bits: int) -> Samples:
     """A plane's memory, (height, width), without what pads its rows."""
     kind = np.dtype(np.uint8 if bits == 8 else np.uint16)
-    memory: Any = plane
-    rows: Samples = np.frombuffer(memory, kind).reshape(
-        plane.height, plane.line_size // kind.itemsize
-    )
-    return rows[:, : plane.width]
+    return plane_rows(plane).view(kind)[:, : plane.width]
 
 
 def _round_luma(deep: Samples, target: Samples, bits: int, *, full: bool) -> None:

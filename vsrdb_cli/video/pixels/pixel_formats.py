@@ -14,7 +14,9 @@ from vsrdb_cli.video.pixels.filters import FilterChain
 if TYPE_CHECKING:
     from av.video.format import VideoFormat
     from av.video.frame import VideoFrame
+    from av.video.plane import VideoPlane
     from av.video.stream import VideoStream
+    from numpy.typing import NDArray
     from torch import Tensor
 
 
@@ -91,10 +93,9 @@ def unpacked(frame: VideoFrame) -> Tensor:
     pixels = frame.format
     bits = [component.bits for component in pixels.components[:3]]
     (plane,) = frame.planes
-    memory: Any = plane
-    rows = np.frombuffer(memory, np.uint8).reshape(plane.height, plane.line_size)
+    rows = plane_rows(plane)
     if pixels.is_bit_stream:  # two pixels a byte, the first in the high half
-        words = np.stack((rows >> 4, rows & 15), axis=2).reshape(plane.height, -1)
+        words: NDArray[Any] = np.stack((rows >> 4, rows & 15), axis=2).reshape(plane.height, -1)
     elif sum(bits) <= 8:
         words = rows
     else:
@@ -109,9 +110,14 @@ def unpacked(frame: VideoFrame) -> Tensor:
     return torch.from_numpy(np.stack(channels).astype(np.float32))
 
 
+def plane_rows(plane: VideoPlane) -> NDArray[np.uint8]:
+    """Return a plane's memory, (height, bytes of a row), with what pads its rows."""
+    memory: Any = plane  # a buffer, which PyAV's annotations leave out
+    return np.frombuffer(memory, np.uint8).reshape(plane.height, plane.line_size)
+
+
 def plane_bytes(frame: VideoFrame) -> Iterator[bytes]:
     """The samples of each plane, without what pads its rows."""
     size = 1 if bit_depth(frame.format) == 8 else 2
     for plane in frame.planes:
-        rows = np.frombuffer(bytes(plane), np.uint8).reshape(plane.height, plane.line_size)
-        yield rows[:, : plane.width * size].tobytes()
+        yield plane_rows(plane)[:, : plane.width * size].tobytes()

@@ -13,9 +13,7 @@ from pathlib import Path
 from statistics import median_low
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from av.error import FFmpegError
-
-from vsrdb_cli.video.containers.demuxing import Demuxer, codec_name, main_video
+from vsrdb_cli.video.containers.demuxing import Demuxer, codec_name, decoded_frames, main_video
 from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.timing import Clock, Timeline
 
@@ -225,21 +223,12 @@ def keeps_decode_times(container: InputContainer, stream: VideoStream) -> bool:
 def _falls(path: Path) -> bool:
     """Whether frames come out of the decoder in another order than that of their times."""
     with open_input(path) as container:
-        stream = main_video(container, path)
-        last, count = None, 0
-        for packet in Demuxer(container, stream):
-            try:
-                frames = packet.decode()
-            except FFmpegError:
-                continue
-            for frame in frames:
-                if frame.pts is not None and last is not None and frame.pts < last:
-                    return True
-                last = frame.pts
-                count += 1
-            if count >= DECODED:
-                break
-    return False
+        decoded = decoded_frames(container, main_video(container, path))
+        times = [frame.pts for frame in islice(decoded, DECODED)]
+    return any(
+        before is not None and after is not None and after < before
+        for before, after in pairwise(times)
+    )
 
 
 class PacketSize(NamedTuple):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
@@ -12,13 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from av.codec.codec import Properties
-from av.error import FFmpegError
 from av.stream import Discard, Disposition
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.containers.demuxing import (
-    Demuxer,
     codec_name,
+    decoded_frames,
     description,
     is_cover,
     main_video,
@@ -52,7 +50,7 @@ from vsrdb_cli.video.pixels.pixel_formats import (
 from vsrdb_cli.video.pixels.to_rgb import NO_CROP, Crop, ToRgb
 from vsrdb_cli.video.reading.frame_changes import PixelShapes, shape_of, shape_words
 from vsrdb_cli.video.reading.packet_scan import Survey, survey
-from vsrdb_cli.video.reading.sampling import Interlacing, look
+from vsrdb_cli.video.reading.sampling import NOT_INTERLACED, Interlacing, look
 from vsrdb_cli.video.side_data.attachments import (
     DOLBY_VISION,
     FRAME_TIMECODES,
@@ -74,14 +72,13 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-_STILL = Interlacing(False, ())
 # Files and videos round differently, and count the edges of old television's pictures or not.
 CLEARLY_OTHER_SHAPE = Fraction(1, 20)
 _TEXT = cast("int", Properties.TEXT_SUB.value)
 
 
 def probe(path: Path, scale: int = 1) -> VideoInfo:
-    """What `path` holds, from its headers and its first frame.
+    """Look at what `path` holds: its headers, its first frame, and the times of its packets.
 
     Args:
         scale: by which it is to be enlarged.
@@ -91,123 +88,164 @@ def probe(path: Path, scale: int = 1) -> VideoInfo:
             decoded as the file means them.
     """
     with open_input(path) as container:
-        said = description(container)
-        refuse_encrypted(container, said, path)
+        printed = description(container)
+        refuse_encrypted(container, printed, path)
     with open_input(path) as container:
         stream = main_video(container, path)
         check_size(path, stream.codec_context.width, stream.codec_context.height, scale)
-        time_base = stream.time_base
-        assert time_base is not None
-        weaver = Weaver(codec_name(stream))
-        dolby_vision = is_dolby_vision(said, stream, path)
-        shapes = PixelShapes(stream)
-        decoded = _decoded(container, stream, shapes)
-        picture = next(decoded, None)
-        frame = None if picture is None else next(weaver.frames(chain([picture], decoded)))
-        if frame is None or picture is None:
-            if _is_still(container, path):
-                look_at(path)  # knows more of what is wrong
-            raise VideoError(
-                f"{path} contains no frame that can be decoded",
-                hint="the file is damaged or was cut off; copy or download it again",
-            )
+        dolby_vision = is_dolby_vision(printed, stream, path)
+        frame, is_field = _first_frame(container, stream, path)
         check_dolby_vision(frame, path)
-        fields = weaver.is_field(picture)
-        context = stream.codec_context
-        strange = frozenset[int]()
+        foreign = frozenset[int]()
         if container.format.name == "mpegts":
-            strange = strangers(path, stream.id)
-        start_seconds = _start(container, stream, frame, strange)
-        still = _is_still(container, path)
+            foreign = strangers(path, stream.id)
         times = survey(path)
-        if fields:
+        if is_field:
             times = _of_frames(times, stream)
-        interlacing = _STILL if still else look(path)
-        orientation = orientation_of(frame)
-        transparent = announced(stream) or Transparency()(frame)
-        attached = Attachments()(frame)
-        view, lost_view = view_of(side_data(frame))
-        # A layer of alpha, the other use of layers, FFmpeg gives with the picture.
-        views = bool(stream.disposition & Disposition.multilayer) and not has_alpha(frame.format)
-        told = ((lost_view, lost_view), (FURTHER_VIEWS, views), (DOLBY_VISION, dolby_vision))
-        losses = tuple(
-            dict.fromkeys(
-                [*dropped(attached), *(words for words, found in told if words and found)]
-            )
-        )
-        timecode = timecode_of(container, stream, frame)
-        matrix = _said(frame.colorspace, context.colorspace)
-        range_said = int(frame.color_range) or int(context.color_range)
-        colour = colour_of(
-            matrix=matrix,
-            range_=range_of(range_said, frame.format, codec_name(stream)),
-            primaries=_said(frame.color_primaries, context.color_primaries),
-            transfer=_said(frame.color_trc, context.color_trc),
-            rgb=is_rgb(frame.format),
-            height=frame.height,
-            width=frame.width,
-        )
-        depth = code_depth(frame.format)
-        crop = crop_of(said, stream.index, frame)
-        ToRgb(codec_name(stream), colour, depth)(frame)  # what cannot be read is said now
-        return VideoInfo(
-            path=path,
-            kind=Kind.STILL if still else Kind.VIDEO,
-            container=container.format.name,
-            codec=codec_name(stream),
-            pix_fmt=frame.format.name,
-            width=frame.width - crop[2] - crop[3],
-            height=frame.height - crop[0] - crop[1],
-            frame_count=times.frames,
-            rate=times.rate,
-            usual_seconds=times.usual_seconds,
-            in_decode_order=times.in_decode_order,
-            coarse_time_base=output_time_base(time_base, times.longest_seconds),
-            time_base=time_base,
-            start_seconds=start_seconds,
-            duration_seconds=None if times.seconds is None else float(times.seconds),
-            end_seconds=_end_seconds(container, stream, start_seconds),
-            promised_seconds=_promised_seconds(container, stream, start_seconds),
-            bit_depth=depth,
-            colour=colour,
-            light=light_of(frame),
-            sample_aspect_ratio=_sample_aspect_ratio(stream),
-            orientation=orientation,
-            crop=crop,
-            view=view,
-            captions=has_captions(attached),
-            attached=losses,
-            interlaced=interlacing.possible,
-            transparent=transparent,
-            stream_index=stream.index,
-            main=describe(stream),
-            streams=tuple(
-                replace(
-                    describe(other),
-                    styled=other.index in times.styled,
-                    stranger=other.id in strange,
-                )
-                for other in container.streams
-                if other.index != stream.index and not _is_its_still(other, stream, path)
-            ),
+        start_seconds = _start(container, stream, frame, foreign)
+        info = _video(path, container, stream, frame, times, start_seconds)
+        info = replace(
+            info,
+            crop=crop_of(printed, stream.index, frame),
+            streams=_others(path, container, stream, times, foreign),
             metadata=kept_metadata(container),
-            timecode=timecode,
+            timecode=timecode_of(container, stream, frame),
             chapters=len(container.chapters()),
-            notices=tuple(
-                _notices(
-                    interlacing,
-                    orientation,
-                    transparent=transparent,
-                    attached=[
-                        words for words in losses if not (timecode and words == FRAME_TIMECODES)
-                    ],
-                )
-            ),
-            assumed=(
-                *_assumed(frame, matrix, range_said, colour),
-                *_assumed_shape(frame, _sample_aspect_ratio(stream)),
-            ),
+            transparent=announced(stream) or Transparency()(frame),
         )
+        top, bottom, left, right = info.crop
+        info = replace(info, height=info.height - top - bottom, width=info.width - left - right)
+        interlacing = NOT_INTERLACED if info.kind is Kind.STILL else look(path)
+        info = replace(info, interlaced=interlacing.possible)
+        return _with_side_data(info, stream, frame, interlacing, dolby_vision=dolby_vision)
+
+
+def _first_frame(
+    container: InputContainer, stream: VideoStream, path: Path
+) -> tuple[VideoFrame, bool]:
+    """Decode the first frame, and tell whether it was coded as two fields.
+
+    Raises:
+        VideoError: there is none.
+    """
+    weaver = Weaver(codec_name(stream))
+    pictures = decoded_frames(container, stream, PixelShapes(stream).decode)
+    first = next(pictures, None)
+    if first is not None:
+        return next(weaver.frames(chain([first], pictures))), weaver.is_field(first)
+    if _is_still(container, path):
+        look_at(path)  # knows more of what is wrong
+    raise VideoError(
+        f"{path} contains no frame that can be decoded",
+        hint="the file is damaged or was cut off; copy or download it again",
+    )
+
+
+def _video(
+    path: Path,
+    container: InputContainer,
+    stream: VideoStream,
+    frame: VideoFrame,
+    times: Survey,
+    start_seconds: Fraction,
+) -> VideoInfo:
+    """Describe the main video, as if nothing were beside it."""
+    assert stream.time_base is not None
+    context, codec = stream.codec_context, codec_name(stream)
+    matrix = _said(frame.colorspace, context.colorspace)
+    range_said = int(frame.color_range) or int(context.color_range)
+    colour = colour_of(
+        matrix=matrix,
+        range_=range_of(range_said, frame.format, codec),
+        primaries=_said(frame.color_primaries, context.color_primaries),
+        transfer=_said(frame.color_trc, context.color_trc),
+        rgb=is_rgb(frame.format),
+        height=frame.height,
+        width=frame.width,
+    )
+    depth, ratio = code_depth(frame.format), _sample_aspect_ratio(stream)
+    ToRgb(codec, colour, depth)(frame)  # what cannot be read is said now
+    return VideoInfo(
+        path=path,
+        kind=Kind.STILL if _is_still(container, path) else Kind.VIDEO,
+        container=container.format.name,
+        codec=codec,
+        pix_fmt=frame.format.name,
+        width=frame.width,
+        height=frame.height,
+        frame_count=times.frames,
+        rate=times.rate,
+        usual_seconds=times.usual_seconds,
+        in_decode_order=times.in_decode_order,
+        coarse_time_base=output_time_base(stream.time_base, times.longest_seconds),
+        time_base=stream.time_base,
+        start_seconds=start_seconds,
+        duration_seconds=None if times.seconds is None else float(times.seconds),
+        end_seconds=_end_seconds(container, stream, start_seconds),
+        promised_seconds=_promised_seconds(container, stream, start_seconds),
+        bit_depth=depth,
+        colour=colour,
+        sample_aspect_ratio=ratio,
+        stream_index=stream.index,
+        main=describe(stream),
+        assumed=(
+            *_assumed(frame, matrix, range_said, colour),
+            *_assumed_shape(frame, ratio),
+        ),
+    )
+
+
+def _others(
+    path: Path,
+    container: InputContainer,
+    main: VideoStream,
+    times: Survey,
+    foreign: frozenset[int],
+) -> tuple[StreamInfo, ...]:
+    """Describe all streams but the main video.
+
+    Args:
+        foreign: ids of streams of other programmes.
+    """
+    return tuple(
+        replace(describe(other), styled=other.index in times.styled, stranger=other.id in foreign)
+        for other in container.streams
+        if other.index != main.index and not _is_its_still(other, main, path)
+    )
+
+
+def _with_side_data(
+    info: VideoInfo,
+    stream: VideoStream,
+    frame: VideoFrame,
+    interlacing: Interlacing,
+    *,
+    dolby_vision: bool,
+) -> VideoInfo:
+    """Add what is attached to the first frame, and notices of what is changed or lost."""
+    attached = Attachments()(frame)
+    view, lost_view = view_of(side_data(frame))
+    # A layer of alpha, the other use of layers, FFmpeg gives with the picture.
+    views = bool(stream.disposition & Disposition.multilayer) and not has_alpha(frame.format)
+    found = (
+        *dropped(attached),
+        *([lost_view] if lost_view else ()),
+        *([FURTHER_VIEWS] if views else ()),
+        *([DOLBY_VISION] if dolby_vision else ()),
+    )
+    lost = tuple(dict.fromkeys(found))
+    orientation = orientation_of(frame)
+    named = (words for words in lost if not (info.timecode and words == FRAME_TIMECODES))
+    notices = _notices(interlacing, orientation, transparent=info.transparent, attached=named)
+    return replace(
+        info,
+        light=light_of(frame),
+        orientation=orientation,
+        view=view,
+        captions=has_captions(attached),
+        attached=lost,
+        notices=tuple(notices),
+    )
 
 
 def _notices(
@@ -326,14 +364,6 @@ def _data_name(stream: Stream) -> str:
 
 def _said(of_frame: int, of_stream: int) -> int:
     return int(of_frame) if int(of_frame) not in (0, 2) else int(of_stream)
-
-
-def _decoded(
-    container: InputContainer, stream: VideoStream, shapes: PixelShapes
-) -> Iterator[VideoFrame]:
-    for packet in Demuxer(container, stream):
-        with suppress(FFmpegError):
-            yield from shapes.decode(packet)
 
 
 def _start(

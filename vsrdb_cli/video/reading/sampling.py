@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from av.error import FFmpegError
 
-from vsrdb_cli.video.containers.demuxing import AV_TIME_BASE, Demuxer, codec_name, main_video
+from vsrdb_cli.video.containers.demuxing import AV_TIME_BASE, codec_name, decoded_frames, main_video
 from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.info import Kind
 from vsrdb_cli.video.pixels.fields import Weaver
@@ -59,6 +58,9 @@ class Interlacing:
         return self.flagged or self.found
 
 
+NOT_INTERLACED = Interlacing(flagged=False, orders=())
+
+
 def look(path: Path) -> Interlacing:
     """Look at a few frames of the file's beginning and of its parts further on.
 
@@ -78,22 +80,13 @@ def look(path: Path) -> Interlacing:
             try:
                 if place:
                     container.seek(int((start + place * length) * AV_TIME_BASE))
-                frames = islice(_frames(container, stream), most if short else FRAMES_A_PLACE)
+                frames = islice(_woven(container, stream), most if short else FRAMES_A_PLACE)
                 while taken := list(islice(frames, FRAMES_A_PLACE)):
                     flagged |= any(frame.interlaced_frame for frame in taken)
                     orders.append(field_order(taken))
             except FFmpegError:
                 continue
     return Interlacing(flagged, tuple(order for order in orders if order is not None))
-
-
-def _frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    def decoded() -> Iterator[VideoFrame]:
-        for packet in Demuxer(container, stream):
-            with suppress(FFmpegError):
-                yield from packet.decode()
-
-    return Weaver(codec_name(stream)).frames(decoded())
 
 
 def glimpses(source: FrameSource, places: int, count: int) -> Iterator[list[Tensor]]:
@@ -144,18 +137,15 @@ def _seen(info: VideoInfo, share: float, count: int) -> list[Tensor]:
             container.seek(int(seconds * AV_TIME_BASE))
         except FFmpegError:
             return []
-        frames: Iterator[VideoFrame] = islice(
-            Weaver(info.codec).frames(_decoded(container, stream)), count
-        )
+        frames: Iterator[VideoFrame] = islice(_woven(container, stream), count)
         if info.interlaced:
             frames = _progressive(frames)
         return [to_rgb(frame) for frame in frames]
 
 
-def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    for packet in Demuxer(container, stream):
-        with suppress(FFmpegError):
-            yield from packet.decode()
+def _woven(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """Decode a stream; fields that were coded apart are woven to frames."""
+    return Weaver(codec_name(stream)).frames(decoded_frames(container, stream))
 
 
 def _progressive(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:

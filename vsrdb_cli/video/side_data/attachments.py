@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import numpy as np
 from av.sidedata.sidedata import Type
 
 from vsrdb_cli.video.pixels.filters import FilterChain
+from vsrdb_cli.video.pixels.pixel_formats import plane_rows
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -159,15 +159,10 @@ class Captioner:
         """The picture, with all that is attached to `source`."""
         (carrier,) = self._enlarged.push(source)
         for plane, samples in zip(carrier.planes, picture.planes, strict=True):
-            target, origin = _rows(plane), _rows(samples)
+            target, origin = plane_rows(plane), plane_rows(samples)
             length = min(target.shape[1], origin.shape[1])
             target[:, :length] = origin[:, :length]
         carrier.colorspace, carrier.color_range = picture.colorspace, picture.color_range
         carrier.color_primaries, carrier.color_trc = picture.color_primaries, picture.color_trc
         carrier.pict_type = picture.pict_type
         return carrier
-
-
-def _rows(plane: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """A plane's memory, with what pads its rows."""
-    return np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import av
 from av.sidedata.sidedata import Type
 
-from vsrdb_cli.video.containers.structures import element, number
+from vsrdb_cli.video.containers.structures import boxes_of, element, number
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,20 +161,12 @@ def leave_one_way(path: Path) -> None:
     FFmpeg writes Apple's (vexu) beside it, which says less; and then reads that one.
     """
     with path.open("r+b") as file:
-        end = path.stat().st_size
-        place = 0
-        while place < end:
-            file.seek(place)
-            size, kind, large = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
-            size = large if size == 1 else size
-            if kind == b"moov":
-                file.seek(place)
-                found = file.read(size).find(b"vexu")
-                if found >= 0:
-                    file.seek(place + found)
-                    file.write(b"free")
-                return
-            place += max(size, 8)
+        begin, end = next((b, e) for kind, b, e in boxes_of(file) if kind == b"moov")
+        file.seek(begin)
+        found = file.read(end - begin).find(b"vexu")
+        if found >= 0:
+            file.seek(begin + found)
+            file.write(b"free")
 
 
 def _matroska(codec: str, view: View, like: VideoCodecContext, scale: Fraction) -> bytes:

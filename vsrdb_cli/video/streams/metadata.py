@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 from av.sidedata.sidedata import Type
 
 from vsrdb_cli.video.containers.capabilities import container_of
+from vsrdb_cli.video.info import UNDETERMINED
 from vsrdb_cli.video.side_data.attachments import side_data
 from vsrdb_cli.video.timing import ticks
 
@@ -123,7 +124,7 @@ def title_of(stream: Stream) -> str:
 
 def held_language(language: str, container: Container) -> str | None:
     """A language as a container writes it; None where it has no place for it."""
-    if container.languages is None or language in ("", "und"):
+    if container.languages is None or language in ("", UNDETERMINED):
         return language
     name = _MOV_NAMES.get(language, language)
     return name if name in container.languages else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -53,12 +54,18 @@ READ_ON_SECONDS = 10
 class Copied:
     """How many packets of each of the source's streams, by index.
 
+    refused: whole, but of a kind that the output's format does not take.
     holes: places where some of it is missing.
     """
 
     packets: Counter[int] = field(default_factory=Counter)
     damaged: Counter[int] = field(default_factory=Counter)
+    refused: Counter[int] = field(default_factory=Counter)
     holes: Counter[int] = field(default_factory=Counter)
+
+    def lost(self, index: int) -> int:
+        """Return how many packets of a stream were not written."""
+        return self.damaged[index] + self.refused[index]
 
 
 class SideStreams:
@@ -204,6 +211,12 @@ class SideStreams:
             for index, number in sorted(copied.damaged.items())
             if number
         )
+        refused = tuple(
+            f"{count(number, 'packet')} of {streams[index]} dropped: the output's format refuses"
+            f" {'it' if number == 1 else 'them'}"
+            for index, number in sorted(copied.refused.items())
+            if number
+        )
         missing = tuple(
             f"{streams[index]} cannot be read in {count(number, 'place')}"
             for index, number in sorted(copied.holes.items())
@@ -214,7 +227,7 @@ class SideStreams:
             for index, converter in sorted(self._texts.items())
             if converter.lost
         )
-        return dropped + missing + unconverted
+        return dropped + refused + missing + unconverted
 
     def close(self) -> None:
         """Close the source."""
@@ -316,20 +329,20 @@ class SideStreams:
 
     def _put(self, index: int, packets: Iterable[Packet[Any]]) -> None:
         """Write packets of a stream of the source, as they are to be in the output."""
-        try:
+        with _counting_errors(self.copied.damaged, index):
             for packet in packets:
-                last = self._last_dts.get(index, 0)
-                self._rise(index, packet)
-                packet.stream = self._targets[index]
-                if self._hides and self._streams[index].text:
-                    self._output.mux([*_blanks(packet, last)])
-                self._lead_seconds = max(self._lead_seconds, -self._begin(index, packet))
-                self._output.mux(packet)
-                self.copied.packets[index] += 1
-        except FFmpegError as error:
-            if isinstance(error, OSError):
-                raise
-            self.copied.damaged[index] += 1
+                with _counting_errors(self.copied.refused, index):
+                    self._put_one(index, packet)
+
+    def _put_one(self, index: int, packet: Packet[Any]) -> None:
+        last = self._last_dts.get(index, 0)
+        self._rise(index, packet)
+        packet.stream = self._targets[index]
+        if self._hides and self._streams[index].text:
+            self._output.mux([*_blanks(packet, last)])
+        self._lead_seconds = max(self._lead_seconds, -self._begin(index, packet))
+        self._output.mux(packet)
+        self.copied.packets[index] += 1
 
     def _begin(self, index: int, packet: Packet[Any]) -> Fraction:
         """When a packet is heard or seen; declared priming is neither, and may stand before 0."""
@@ -403,6 +416,17 @@ class SideStreams:
         if packet.pts is not None:
             packet.pts = max(packet.pts, packet.dts)
         self._last_dts[index] = packet.dts
+
+
+@contextmanager
+def _counting_errors(errors: Counter[int], index: int) -> Iterator[None]:
+    """Count what FFmpeg refuses; errors of the system, such as a full disk, go on."""
+    try:
+        yield
+    except FFmpegError as error:
+        if isinstance(error, OSError):
+            raise
+        errors[index] += 1
 
 
 def _blanks(packet: Packet[Any], last: int) -> Iterator[Packet[Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from math import floor
 from typing import TYPE_CHECKING, Any, cast
 
 import av
@@ -77,7 +78,7 @@ class Loudness:
         if not count:
             return
         squares = (self._without_offset(_unit(samples), rate) ** 2).mean(0)
-        first = int(begin_seconds * rate)
+        first = floor(begin_seconds * rate)
         bins = (first + np.arange(count)) * BINS_A_SECOND // rate
         sums = np.bincount(bins - bins[0], squares) * (BINS_A_SECOND / rate)
         self._reach(int(bins[0]), int(bins[-1]) + 1)
@@ -254,7 +255,7 @@ def difference(  # noqa: PLR0911  one answer for each way to differ
     if lack > slack:
         return f"lacks {_words(lack)}"
     return _difference_in_places(
-        source, output, int(begin * BINS_A_SECOND), int(end * BINS_A_SECOND)
+        source, output, floor(begin * BINS_A_SECOND), floor(end * BINS_A_SECOND)
     )
 
 

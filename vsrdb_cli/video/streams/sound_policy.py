@@ -193,8 +193,8 @@ def differences(
             wrong[index] = "is empty"
         elif source.shapes != copy.shapes:
             wrong[index] = "does not change its channels or rate as the source does"
-        elif side.copied.damaged[index] > heard[index].failed:
-            wrong[index] = f"loses {count(side.copied.damaged[index], 'packet')}"
+        elif (lost := side.copied.lost(index)) > heard[index].failed:
+            wrong[index] = f"loses {count(lost, 'packet')}"
         elif words := difference(source, copy, *side.audible(Fraction(0))):
             wrong[index] = words
     return wrong
