@@ -41,7 +41,7 @@ def test_what_an_edit_list_of_several_parts_hides_stays_hidden(tmp_path, suffix,
     assert clicks.heard(out) == pytest.approx([0, 0.2, 0.4, 0.6], abs=NEAR)
     assert clicks.length(out) == pytest.approx(0.8, abs=0.04)
     (notice,) = notices
-    assert notice.startswith("audio #1 aac und is encoded anew as aac: a copy plays")
+    assert notice.startswith("audio #1 aac is encoded anew as aac: a copy plays")
 
 
 def test_sound_that_has_to_be_encoded_anew_is_refused_under_strict(tmp_path):

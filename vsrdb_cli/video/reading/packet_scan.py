@@ -254,3 +254,28 @@ def packets_of(path: Path, beside: Collection[int] = ()) -> tuple[list[PacketSiz
             elif packet.size:
                 packets.append(PacketSize(packet.is_keyframe, packet.size))
     return packets, others
+
+
+def end_seconds(
+    container: InputContainer, stream: VideoStream, start_seconds: Fraction
+) -> Fraction | None:
+    """mp4 and mov count ticks; other containers' durations are rounded or estimated."""
+    if not container.format.name.startswith("mov") or not stream.duration:
+        return None
+    assert stream.time_base is not None
+    return ((stream.start_time or 0) + stream.duration) * stream.time_base - start_seconds
+
+
+def promised_seconds(
+    container: InputContainer, stream: VideoStream, start_seconds: Fraction
+) -> Fraction | None:
+    """When the file says the video ends, on our clock; None where it means all streams together."""
+    end = end_seconds(container, stream, start_seconds)
+    if end is not None:
+        return end
+    # Matroska, as FFmpeg and mkvmerge write it: hours, minutes and seconds from the file's 0.
+    tag = re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", stream.metadata.get("DURATION", ""))
+    if tag is None:
+        return None
+    hours, minutes, seconds = (Fraction(part) for part in tag.groups())
+    return 3600 * hours + 60 * minutes + seconds - start_seconds

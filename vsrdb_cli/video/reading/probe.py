@@ -8,10 +8,9 @@ from dataclasses import replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
-from av.codec.codec import Properties
-from av.stream import Discard, Disposition
+from av.stream import Disposition
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.containers.demuxing import (
@@ -26,7 +25,7 @@ from vsrdb_cli.video.containers.encryption import refuse_encrypted
 from vsrdb_cli.video.containers.limits import check_size
 from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.containers.structures import strangers
-from vsrdb_cli.video.info import CHAPTER_PICTURES, Kind, StreamInfo, VideoInfo
+from vsrdb_cli.video.info import Kind, StreamInfo, VideoInfo
 from vsrdb_cli.video.pictures.heif import heif_picture
 from vsrdb_cli.video.pictures.picture_file import look_at
 from vsrdb_cli.video.pixels.colour import (
@@ -49,7 +48,7 @@ from vsrdb_cli.video.pixels.pixel_formats import (
 )
 from vsrdb_cli.video.pixels.to_rgb import NO_CROP, Crop, ToRgb
 from vsrdb_cli.video.reading.frame_changes import PixelShapes, shape_of, shape_words
-from vsrdb_cli.video.reading.packet_scan import Survey, survey
+from vsrdb_cli.video.reading.packet_scan import Survey, end_seconds, promised_seconds, survey
 from vsrdb_cli.video.reading.sampling import NOT_INTERLACED, Interlacing, look
 from vsrdb_cli.video.side_data.attachments import (
     DOLBY_VISION,
@@ -63,18 +62,21 @@ from vsrdb_cli.video.side_data.attachments import (
 from vsrdb_cli.video.side_data.hdr import check_dolby_vision, is_dolby_vision, light_of
 from vsrdb_cli.video.side_data.orientation import Orientation, is_right_angled, orientation_of
 from vsrdb_cli.video.side_data.view import view_of
-from vsrdb_cli.video.streams.metadata import kept_metadata, tags_of, timecode_of, title_of
+from vsrdb_cli.video.streams.metadata import (
+    describe,
+    is_its_still,
+    kept_metadata,
+    timecode_of,
+)
 from vsrdb_cli.video.timing import output_time_base
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.stream import Stream
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 # Files and videos round differently, and count the edges of old television's pictures or not.
 CLEARLY_OTHER_SHAPE = Fraction(1, 20)
-_TEXT = cast("int", Properties.TEXT_SUB.value)
 
 
 def probe(path: Path, scale: int = 1) -> VideoInfo:
@@ -103,7 +105,7 @@ def probe(path: Path, scale: int = 1) -> VideoInfo:
         if is_field:
             times = _of_frames(times, stream)
         start_seconds = _start(container, stream, frame, foreign)
-        info = _video(path, container, stream, frame, times, start_seconds)
+        info = _video(path, container, stream, frame, times=times, start_seconds=start_seconds)
         info = replace(
             info,
             crop=crop_of(printed, stream.index, frame),
@@ -146,6 +148,7 @@ def _video(
     container: InputContainer,
     stream: VideoStream,
     frame: VideoFrame,
+    *,
     times: Survey,
     start_seconds: Fraction,
 ) -> VideoInfo:
@@ -181,8 +184,8 @@ def _video(
         time_base=stream.time_base,
         start_seconds=start_seconds,
         duration_seconds=None if times.seconds is None else float(times.seconds),
-        end_seconds=_end_seconds(container, stream, start_seconds),
-        promised_seconds=_promised_seconds(container, stream, start_seconds),
+        end_seconds=end_seconds(container, stream, start_seconds),
+        promised_seconds=promised_seconds(container, stream, start_seconds),
         bit_depth=depth,
         colour=colour,
         sample_aspect_ratio=ratio,
@@ -210,7 +213,7 @@ def _others(
     return tuple(
         replace(describe(other), styled=other.index in times.styled, stranger=other.id in foreign)
         for other in container.streams
-        if other.index != main.index and not _is_its_still(other, main, path)
+        if other.index != main.index and not is_its_still(other, main, path)
     )
 
 
@@ -303,29 +306,6 @@ def _assumed_shape(frame: VideoFrame, ratio: Fraction | None) -> Iterator[str]:
         )
 
 
-def describe(stream: Stream) -> StreamInfo:
-    """A stream beside the main one."""
-    codec = None if stream.codec_context is None else stream.codec_context.codec
-    timecode = stream.type == "data" and "timecode" in stream.metadata
-    # mp4 and mov keep chapters in a track that FFmpeg reads by itself and then hides.
-    hidden = stream.type == "data" and stream.discard is Discard.all
-    chapters = hidden and bool(cast("InputContainer", stream.container).chapters())
-    # That it has several views is told of the pictures.
-    marks = tuple(str(m.name) for m in stream.disposition if m is not Disposition.multilayer)
-    return StreamInfo(
-        index=stream.index,
-        type=stream.type,
-        codec=codec_name(stream) or _data_name(stream),
-        language=stream.metadata.get("language", ""),
-        title=title_of(stream),
-        cover=stream.type == "video" and is_cover(stream) and CHAPTER_PICTURES not in marks,
-        text=codec is not None and stream.type == "subtitle" and bool(codec.properties & _TEXT),
-        marks=marks,
-        tags=tags_of(stream),
-        remade=timecode or chapters,
-    )
-
-
 def _of_frames(times: Survey, stream: VideoStream) -> Survey:
     """What was measured on fields, of the frames that two of them make."""
     # Of a raw stream the mean is FFmpeg's invention.
@@ -342,24 +322,6 @@ def _is_still(container: InputContainer, path: Path) -> bool:
     name = container.format.name
     alone = name in ("image2", "ico") or name.endswith("_pipe")
     return alone or heif_picture(path) is not None
-
-
-def _is_its_still(other: Stream, stream: VideoStream, path: Path) -> bool:
-    """Whether a stream is the first frame once more, as animated AVIF has it for plain viewers."""
-    if other.type != "video" or other.frames != 1 or other.duration is not None:
-        return False
-    first: dict[int, bytes] = {}
-    with open_input(path) as container:
-        for packet in container.demux(*(container.streams[s.index] for s in (stream, other))):
-            first.setdefault(packet.stream.index, bytes(packet))
-            if len(first) > 1:
-                break
-    return first.get(other.index) == first.get(stream.index)
-
-
-def _data_name(stream: Stream) -> str:
-    """FFmpeg's name of what no decoder reads, such as a camera's measurements."""
-    return str(getattr(stream, "name", None) or "") if stream.type == "data" else ""
 
 
 def _said(of_frame: int, of_stream: int) -> int:
@@ -396,31 +358,6 @@ def _start(
     if earliest > 0 or video_hidden:
         return earliest // time_base * time_base
     return Fraction(0)
-
-
-def _end_seconds(
-    container: InputContainer, stream: VideoStream, start_seconds: Fraction
-) -> Fraction | None:
-    """mp4 and mov count ticks; other containers' durations are rounded or estimated."""
-    if not container.format.name.startswith("mov") or not stream.duration:
-        return None
-    assert stream.time_base is not None
-    return ((stream.start_time or 0) + stream.duration) * stream.time_base - start_seconds
-
-
-def _promised_seconds(
-    container: InputContainer, stream: VideoStream, start_seconds: Fraction
-) -> Fraction | None:
-    """When the file says the video ends, on our clock; None where it means all streams together."""
-    end = _end_seconds(container, stream, start_seconds)
-    if end is not None:
-        return end
-    # Matroska, as FFmpeg and mkvmerge write it: hours, minutes and seconds from the file's 0.
-    tag = re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", stream.metadata.get("DURATION", ""))
-    if tag is None:
-        return None
-    hours, minutes, seconds = (Fraction(part) for part in tag.groups())
-    return 3600 * hours + 60 * minutes + seconds - start_seconds
 
 
 def _sample_aspect_ratio(stream: VideoStream) -> Fraction | None:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from av.codec.codec import Properties
 from av.sidedata.sidedata import Type
+from av.stream import Discard, Disposition
 
 from vsrdb_cli.video.containers.capabilities import container_of
-from vsrdb_cli.video.info import UNDETERMINED
+from vsrdb_cli.video.containers.demuxing import codec_name, is_cover
+from vsrdb_cli.video.containers.opening import open_input
+from vsrdb_cli.video.info import CHAPTER_PICTURES, UNDETERMINED, StreamInfo
 from vsrdb_cli.video.side_data.attachments import side_data
 from vsrdb_cli.video.timing import ticks
 
@@ -18,6 +23,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
     from av.stream import Stream
     from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
     from vsrdb_cli.video.containers.capabilities import Container
     from vsrdb_cli.video.info import VideoInfo
@@ -49,6 +55,7 @@ _MOV_NAMES = {
     **{"slo": "slk", "mkd": "mac", "hye": "arm", "kat": "geo", "bod": "tib", "mya": "bur"},
     **{"msa": "may", "cym": "wel", "eus": "baq"},
 }
+_TEXT = cast("int", Properties.TEXT_SUB.value)
 # The rates FFmpeg counts timecodes at.
 _TIMECODE_RATES = {24, 25, 30, 48, 50, 60, 100, 120, 150}
 _TIMECODE = re.compile(r"\d\d:\d\d:\d\d[:;.]\d\d")
@@ -167,3 +174,44 @@ def keeps_timecode(timecode: str, rate: Fraction, container: Container) -> bool:
         return True
     whole = round(rate)
     return whole in _TIMECODE_RATES and (":" in timecode[8] or whole % 30 == 0)
+
+
+def describe(stream: Stream) -> StreamInfo:
+    """A stream beside the main one."""
+    codec = None if stream.codec_context is None else stream.codec_context.codec
+    timecode = stream.type == "data" and "timecode" in stream.metadata
+    # mp4 and mov keep chapters in a track that FFmpeg reads by itself and then hides.
+    hidden = stream.type == "data" and stream.discard is Discard.all
+    chapters = hidden and bool(cast("InputContainer", stream.container).chapters())
+    # That it has several views is told of the pictures.
+    marks = tuple(str(m.name) for m in stream.disposition if m is not Disposition.multilayer)
+    return StreamInfo(
+        index=stream.index,
+        type=stream.type,
+        codec=codec_name(stream) or _data_name(stream),
+        language=stream.metadata.get("language", ""),
+        title=title_of(stream),
+        cover=stream.type == "video" and is_cover(stream) and CHAPTER_PICTURES not in marks,
+        text=codec is not None and stream.type == "subtitle" and bool(codec.properties & _TEXT),
+        marks=marks,
+        tags=tags_of(stream),
+        remade=timecode or chapters,
+    )
+
+
+def _data_name(stream: Stream) -> str:
+    """FFmpeg's name of what no decoder reads, such as a camera's measurements."""
+    return str(getattr(stream, "name", None) or "") if stream.type == "data" else ""
+
+
+def is_its_still(other: Stream, stream: VideoStream, path: Path) -> bool:
+    """Whether a stream is the first frame once more, as animated AVIF has it for plain viewers."""
+    if other.type != "video" or other.frames != 1 or other.duration is not None:
+        return False
+    first: dict[int, bytes] = {}
+    with open_input(path) as container:
+        for packet in container.demux(*(container.streams[s.index] for s in (stream, other))):
+            first.setdefault(packet.stream.index, bytes(packet))
+            if len(first) > 1:
+                break
+    return first.get(other.index) == first.get(stream.index)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-import av
-from av.error import FFmpegError
 from av.stream import Discard
 
 from vsrdb_cli.text import count
@@ -19,6 +15,7 @@ from vsrdb_cli.video.containers.demuxing import Demuxer, Holes
 from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.info import StreamInfo, VideoInfo
 from vsrdb_cli.video.streams.metadata import copy_chapters, copy_stream_metadata
+from vsrdb_cli.video.streams.packet_writer import SUBTITLE_TICKS, PacketWriter
 from vsrdb_cli.video.streams.plan import COVERS, Fate, StreamPlan
 from vsrdb_cli.video.streams.sound import (
     PRIMING_SECONDS,
@@ -29,43 +26,19 @@ from vsrdb_cli.video.streams.sound import (
 )
 from vsrdb_cli.video.streams.sound_converter import SoundConverter
 from vsrdb_cli.video.streams.subtitles import USUAL_MILLISECONDS, TextConverter
-from vsrdb_cli.video.timing import Clock, SideClock, shift, ticks
+from vsrdb_cli.video.timing import Clock, SideClock, ticks
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.packet import Packet
     from av.stream import AttachmentStream, Stream
 
-# Subtitles' ticks a second in mp4 and mov: FFmpeg's muxer compares their times with those of
-# whatever other packet comes, as if both counted alike, and cues that overlap drift unless theirs
-# are finer.
-SUBTITLE_TICKS = 192_000
-# Between two of them; they count no more than 2 ** 31.
-BLANK_TICKS = 2**30
 # Subtitles that last until the next one: of Blu-ray, which may be several packets, and of DVB.
 _PGS = "hdmv_pgs_subtitle"
 _UNTIL_NEXT = (_PGS, "dvb_subtitle")
 _PGS_BEGINS = 0x16
 # How far files may keep sound behind the pictures it belongs to.
 READ_ON_SECONDS = 10
-
-
-@dataclass(frozen=True)
-class Copied:
-    """How many packets of each of the source's streams, by index.
-
-    refused: whole, but of a kind that the output's format does not take.
-    holes: places where some of it is missing.
-    """
-
-    packets: Counter[int] = field(default_factory=Counter)
-    damaged: Counter[int] = field(default_factory=Counter)
-    refused: Counter[int] = field(default_factory=Counter)
-    holes: Counter[int] = field(default_factory=Counter)
-
-    def lost(self, index: int) -> int:
-        """Return how many packets of a stream were not written."""
-        return self.damaged[index] + self.refused[index]
 
 
 class SideStreams:
@@ -94,7 +67,6 @@ class SideStreams:
         self._streams = {stream.index: stream for stream in info.streams}
         self._output = output
         self._source = open_input(info.path)
-        self.copied = Copied()
         self._targets: dict[int, Stream] = {}
         self._texts: dict[int, TextConverter] = {}
         self._sounds: dict[int, SoundConverter] = {}
@@ -102,14 +74,13 @@ class SideStreams:
         self._decodable = {plan.stream.index for plan in plans if plan.decodes}
         self.heard: dict[int, Loudness] = {}
         self._clocks: dict[int, SideClock] = {}
-        self._last_dts: dict[int, int] = {}
         self._before: dict[int, list[Packet[Any]]] = {}  # what is on the screen as a part begins
         self._ready: deque[Packet[Any]] = deque()
         self._covers = 0
         self._end = info.cut.seconds if info.cut else None
         self._hides = container_of(output).iso
-        self._lead_seconds = Fraction(0)
-        self._priming: dict[int, Fraction] = {}
+        self._writer = PacketWriter(output, self._streams, self._targets, self._sounds)
+        self.copied = self._writer.copied
         if self._hides:  # these want them before the header
             copy_chapters(self._source, output, info)
         for plan in plans:
@@ -129,7 +100,9 @@ class SideStreams:
             source.discard = Discard.default  # FFmpeg hides data that lasts no time
             if source.type == "audio":
                 context: Any = source.codec_context
-                self._priming[source.index] = Fraction(context.delay, context.sample_rate or 1)
+                self._writer.priming[source.index] = Fraction(
+                    context.delay, context.sample_rate or 1
+                )
                 self.heard[source.index] = Loudness()
                 self._decoders[source.index] = SoundDecoder()
         elif plan.sound is not None:
@@ -181,18 +154,18 @@ class SideStreams:
             stream: Any = self._source.streams[index]
             self._listen(index, flushing(stream))
         for index, sound in self._sounds.items():
-            self._put(index, sound.finish())
+            self._writer.write(index, sound.finish())
             self.copied.damaged[index] += sound.failed
         if not self._hides:
             # What begins before the first picture cannot stand before 0: all is moved for it, by
             # whole milliseconds.
-            later = Fraction(int(self._lead_seconds * 1000), 1000)
+            later = Fraction(int(self._writer.lead_seconds * 1000), 1000)
             copy_chapters(self._source, self._output, self._info, later)
 
     @property
     def moved_seconds(self) -> Fraction:
         """How much later than on the source's clock everything is in the output."""
-        return Fraction(0) if self._hides else self._lead_seconds
+        return Fraction(0) if self._hides else self._writer.lead_seconds
 
     def audible(self, begin_seconds: Fraction) -> tuple[Fraction | None, Fraction | None]:
         """Between which times the output's sound is that of the source, given its first picture.
@@ -299,11 +272,11 @@ class SideStreams:
     def _write(self, packet: Packet[Any]) -> None:
         index = packet.stream.index
         if index in self._sounds:
-            self._put(index, self._sounds[index](packet))
+            self._writer.write(index, self._sounds[index](packet))
         elif index in self._texts:
             self._put_texts(index, self._texts[index](packet))
         elif index not in self._decoders or self._listen(index, packet):
-            self._put(index, (packet,))
+            self._writer.write(index, (packet,))
         else:
             self.copied.damaged[index] += 1
 
@@ -317,7 +290,7 @@ class SideStreams:
                 if not late or self._cut(text):
                     yield text
 
-        self._put(index, wanted())
+        self._writer.write(index, wanted())
 
     def _listen(self, index: int, packet: Packet[Any]) -> bool:
         """Decode a packet of sound that is copied; whether it can be, or none of the track can."""
@@ -326,31 +299,6 @@ class SideStreams:
         for frame, begin in decode(packet):
             self.heard[index].add(samples_of(frame), frame.sample_rate, begin)
         return decode.failed == failed or index not in self._decodable
-
-    def _put(self, index: int, packets: Iterable[Packet[Any]]) -> None:
-        """Write packets of a stream of the source, as they are to be in the output."""
-        with _counting_errors(self.copied.damaged, index):
-            for packet in packets:
-                with _counting_errors(self.copied.refused, index):
-                    self._put_one(index, packet)
-
-    def _put_one(self, index: int, packet: Packet[Any]) -> None:
-        last = self._last_dts.get(index, 0)
-        self._rise(index, packet)
-        packet.stream = self._targets[index]
-        if self._hides and self._streams[index].text:
-            self._output.mux([*_blanks(packet, last)])
-        self._lead_seconds = max(self._lead_seconds, -self._begin(index, packet))
-        self._output.mux(packet)
-        self.copied.packets[index] += 1
-
-    def _begin(self, index: int, packet: Packet[Any]) -> Fraction:
-        """When a packet is heard or seen; declared priming is neither, and may stand before 0."""
-        if index in self._sounds:
-            return self._sounds[index].begin_seconds
-        if packet.pts is None:
-            return Fraction(0)
-        return packet.pts * packet.time_base + self._priming.get(index, 0)
 
     def _cut(self, packet: Packet[Any]) -> bool:
         """Whether a packet belongs to the wanted part; texts are shortened to lie within it.
@@ -395,48 +343,6 @@ class SideStreams:
         if stream.codec != _PGS or bytes(packet)[:1] == bytes([_PGS_BEGINS]):
             self._before[stream.index] = []
         self._before.setdefault(stream.index, []).append(packet)
-
-    def _rise(self, index: int, packet: Packet[Any]) -> None:
-        """Put a packet's times in the clock of its track, where they have to rise.
-
-        One that does not would end the whole file with an error; in Matroska it may stay.
-        """
-        tick = self._targets[index].time_base
-        assert tick is not None
-        source, packet.time_base = packet.time_base, tick
-        packet.duration = ticks((packet.duration or 0) * source, tick)
-        if packet.pts is not None:
-            packet.pts = ticks(packet.pts * source, tick)
-        if packet.dts is None:
-            return
-        packet.dts = ticks(packet.dts * source, tick)
-        if index in self._last_dts:
-            late = self._last_dts[index] + self._hides - packet.dts
-            shift(packet, max(late, 0) * tick)
-        if packet.pts is not None:
-            packet.pts = max(packet.pts, packet.dts)
-        self._last_dts[index] = packet.dts
-
-
-@contextmanager
-def _counting_errors(errors: Counter[int], index: int) -> Iterator[None]:
-    """Count what FFmpeg refuses; errors of the system, such as a full disk, go on."""
-    try:
-        yield
-    except FFmpegError as error:
-        if isinstance(error, OSError):
-            raise
-        errors[index] += 1
-
-
-def _blanks(packet: Packet[Any], last: int) -> Iterator[Packet[Any]]:
-    """Texts without words, where nothing is shown for longer than mp4 and mov can count."""
-    for time in range(last + BLANK_TICKS, packet.dts or 0, BLANK_TICKS):
-        blank = av.Packet(b"\0\0")
-        blank.stream, blank.time_base = packet.stream, packet.time_base
-        blank.pts = blank.dts = time
-        blank.duration = min(BLANK_TICKS, (packet.dts or 0) - time)
-        yield blank
 
 
 def _seconds(packet: Packet[Any]) -> Fraction:
