@@ -17,7 +17,7 @@ from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.reading.probe import probe
 from vsrdb_cli.video.side_data.attachments import side_data
-from vsrdb_cli.video.side_data.view import View, view_of
+from vsrdb_cli.video.side_data.immersive import View, view_of
 from vsrdb_cli.video.writing.output import settle_output
 
 WILD = Path(__file__).parents[1] / "wild"

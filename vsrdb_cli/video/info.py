@@ -16,7 +16,7 @@ from vsrdb_cli.video.pixels.colour import BT709, TV, Colour
 from vsrdb_cli.video.pixels.pixel_formats import bit_depth
 from vsrdb_cli.video.pixels.to_rgb import NO_CROP, Crop
 from vsrdb_cli.video.side_data.hdr import Light
-from vsrdb_cli.video.side_data.view import View
+from vsrdb_cli.video.side_data.immersive import View
 from vsrdb_cli.video.timing import Timeline
 
 PIPE = Path("-")

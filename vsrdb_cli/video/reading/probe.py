@@ -60,8 +60,8 @@ from vsrdb_cli.video.side_data.attachments import (
     side_data,
 )
 from vsrdb_cli.video.side_data.hdr import check_dolby_vision, is_dolby_vision, light_of
+from vsrdb_cli.video.side_data.immersive import view_of
 from vsrdb_cli.video.side_data.orientation import Orientation, is_right_angled, orientation_of
-from vsrdb_cli.video.side_data.view import view_of
 from vsrdb_cli.video.streams.metadata import (
     describe,
     is_its_still,

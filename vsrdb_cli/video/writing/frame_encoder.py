@@ -24,8 +24,8 @@ from vsrdb_cli.video.containers.opening import reason
 from vsrdb_cli.video.pixels.from_rgb import FromRgb
 from vsrdb_cli.video.pixels.pixel_formats import is_rgb
 from vsrdb_cli.video.side_data.attachments import Captioner
+from vsrdb_cli.video.side_data.immersive import View, add_stream_to_view
 from vsrdb_cli.video.side_data.orientation import set_orientation
-from vsrdb_cli.video.side_data.view import View, add_stream_to_view
 from vsrdb_cli.video.timing import ticks
 
 if TYPE_CHECKING:

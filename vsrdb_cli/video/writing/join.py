@@ -15,8 +15,8 @@ from vsrdb_cli.video.containers.capabilities import container_of, suffix_of, suf
 from vsrdb_cli.video.containers.demuxing import Demuxer, codec_name, main_video
 from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.info import VideoInfo
+from vsrdb_cli.video.side_data.immersive import add_stream_to_view
 from vsrdb_cli.video.side_data.orientation import set_orientation
-from vsrdb_cli.video.side_data.view import add_stream_to_view
 from vsrdb_cli.video.streams.plan import StreamPlan
 from vsrdb_cli.video.streams.policy import plan_streams
 from vsrdb_cli.video.writing.frame_encoder import end_with, start, tag_for_players

@@ -9,7 +9,7 @@ from typing import Self
 
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
-from vsrdb_cli.video.side_data.view import View
+from vsrdb_cli.video.side_data.immersive import View
 from vsrdb_cli.video.streams.plan import StreamPlan
 from vsrdb_cli.video.writing.encoding import Encoding
 from vsrdb_cli.video.writing.frame_encoder import FrameEncoder, start
