@@ -128,14 +128,14 @@ def network_budget(
     bit_depth: int,
     share: float = 1.0,
 ) -> int:
-    """Bytes of `device` that the network may take for a video; see `settle_tile`."""
+    """Bytes of `device` that the network may take for a video; see `resolve_tile`."""
     budget = int(available_bytes(device) * SHARE * share)
     if device == "cpu":
         budget -= pipeline_bytes(*size, scale=options.scale, bit_depth=bit_depth)
     return budget
 
 
-def settle_tile(
+def resolve_tile(
     runner: Runner,
     options: RestoreOptions,
     size: tuple[int, int],
