@@ -23,6 +23,7 @@ from vsrdb_cli.jobs.plan import Segment
 from vsrdb_cli.jobs.segments import ForwardSource, Job, Listener, restore_segments
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.memory import resolve_tile
+from vsrdb_cli.runtime import configure_runtime
 from vsrdb_cli.video.frame import FrameSource
 from vsrdb_cli.video.reading.excerpt import Excerpt
 from vsrdb_cli.video.reading.open import open_for
@@ -73,6 +74,7 @@ class Worker:
         return self._hand.submit(self._load, settings).result()
 
     def _load(self, settings: Settings) -> Introduction:
+        configure_runtime()  # this process is ours
         weights = settings.weights
         with tempfile.TemporaryDirectory() as folder:
             if settings.content is not None:

@@ -17,6 +17,7 @@ from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.jobs.plan import Segment
 from vsrdb_cli.jobs.segments import Job, Listener, restore_segments
 from vsrdb_cli.pipeline.memory import resolve_tile
+from vsrdb_cli.runtime import configure_runtime
 from vsrdb_cli.video.reading.open import open_for
 
 # How often a worker that waits for a segment looks what the one before has come to.
@@ -37,6 +38,7 @@ class Settings:
 
 def serve(connection: Connection, settings: Settings) -> None:
     """Work until the parent closes the connection or is gone."""
+    configure_runtime()
     # Ctrl-C reaches the whole group; the parent decides what becomes of the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

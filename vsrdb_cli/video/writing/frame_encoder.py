@@ -19,6 +19,7 @@ from av.error import FFmpegError
 
 from vsrdb_cli.errors import OptionError, OutputError
 from vsrdb_cli.files import DISK_HINT
+from vsrdb_cli.runtime import environment
 from vsrdb_cli.video.containers.capabilities import container_of
 from vsrdb_cli.video.containers.opening import reason
 from vsrdb_cli.video.pixels.from_rgb import FromRgb
@@ -229,10 +230,10 @@ def start(container: OutputContainer, name: str, encoding: Encoding | None = Non
 @contextmanager
 def _refusals(name: str) -> Iterator[None]:
     """Opening an encoder or a file, with our words for what they refuse."""
-    # SVT-AV1 prints its settings by itself; 1 leaves errors.
-    os.environ.setdefault("SVT_LOG", "1")
     try:
-        yield
+        # SVT-AV1 prints its settings by itself; 1 leaves errors.
+        with environment(SVT_LOG="1"), _keep_scheduling():
+            yield
     except (FFmpegError, ValueError) as error:
         words = reason(error) if isinstance(error, FFmpegError) else str(error)
         hint = "check --codec, --pix-fmt and --encoder-option, or try a .mkv output"
@@ -240,8 +241,6 @@ def _refusals(name: str) -> Iterator[None]:
             f"{name} cannot be written: {words}",
             hint=DISK_HINT if isinstance(error, OSError) else hint,
         ) from error
-    finally:
-        leave_real_time()
 
 
 def _start_listening(container: OutputContainer) -> list[str]:
@@ -257,12 +256,27 @@ def _start_listening(container: OutputContainer) -> list[str]:
     return [line for line in lines if line.startswith(_COMPLAINTS)]
 
 
-def leave_real_time() -> None:
-    """SVT-AV1, opened by root, puts the whole process on real-time priority; take it back."""
+@contextmanager
+def _keep_scheduling() -> Iterator[None]:
+    """Undo what SVT-AV1, opened by root, does: it puts every thread on real-time priority."""
+    before = _schedulers()
+    try:
+        yield
+    finally:
+        for thread, scheduler in _schedulers().items():
+            own = before.get(thread, os.SCHED_OTHER)
+            if scheduler == os.SCHED_FIFO and own != scheduler:
+                with suppress(ProcessLookupError):
+                    os.sched_setscheduler(thread, own, os.sched_param(0))
+
+
+def _schedulers() -> dict[int, int]:
+    """Return the scheduling policy of each thread of this process, on Linux."""
     tasks = Path("/proc/self/task")
+    found: dict[int, int] = {}
     if sys.platform != "linux" or not tasks.is_dir():
-        return
-    for task in tasks.iterdir():
-        with suppress(ProcessLookupError):  # a thread may end while they are listed
-            if os.sched_getscheduler(int(task.name)) == os.SCHED_FIFO:
-                os.sched_setscheduler(int(task.name), os.SCHED_OTHER, os.sched_param(0))
+        return found
+    for thread in (int(task.name) for task in tasks.iterdir()):
+        with suppress(ProcessLookupError):  # it may end while they are listed
+            found[thread] = os.sched_getscheduler(thread)
+    return found
