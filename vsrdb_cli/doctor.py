@@ -30,7 +30,7 @@ from vsrdb_cli.video.containers.opening import library_versions
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.writing.encoders import ENCODERS, NVENC
-from vsrdb_cli.video.writing.output import settle_output
+from vsrdb_cli.video.writing.output import resolve_output
 
 # Packages whose versions matter; the distributions' names.
 _PACKAGES = (
@@ -168,7 +168,7 @@ def _backends() -> Iterator[Finding]:
 
 
 def _encoders() -> Iterator[Finding]:
-    info = VideoInfo.made(256, 192, _FRAMES)
+    info = VideoInfo.synthetic(256, 192, _FRAMES)
     for codec in ENCODERS:
         yield _tried("encoder", codec, partial(_encode, codec, info))
         if codec in NVENC:
@@ -186,7 +186,7 @@ def _encode(codec: str, info: VideoInfo, *, hardware: str = "none") -> str:
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"try{suffix}"
-        output = settle_output(path, info, 1, EncoderOptions(codec=codec, hardware=hardware))
+        output = resolve_output(path, info, 1, EncoderOptions(codec=codec, hardware=hardware))
         dtype = torch.uint8 if output.bit_depth == 8 else torch.uint16
         with output.open() as writer:
             for index in range(_FRAMES):

@@ -14,7 +14,7 @@ from vsrdb_cli.jobs.report import OnNotice, OnProgress, RestoreReport, RunLog
 from vsrdb_cli.jobs.run import is_divided, restore_at_once, restore_in_segments
 from vsrdb_cli.names import check_length
 from vsrdb_cli.options import RestoreOptions
-from vsrdb_cli.video.reading.open import open_for
+from vsrdb_cli.video.reading.open import open_requested
 
 
 def restore_video(
@@ -53,7 +53,7 @@ def restore_video(
         check_length(Path(path))
     log = RunLog(on_notice, on_progress, on_detail)
     with resumable(target), ExitStack() as stack:
-        reader = stack.enter_context(open_for(Path(source), options))
+        reader = stack.enter_context(open_requested(Path(source), options))
         divided = is_divided(reader.info, Path(target), options)
         if not divided and (options.devices or options.ray):  # a single picture, or a stream
             if options.ray:

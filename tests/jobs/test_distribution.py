@@ -15,8 +15,8 @@ from vsrdb_cli.cluster.worker import Introduction, Settings
 from vsrdb_cli.errors import BackendError
 from vsrdb_cli.jobs.plan import Plan
 from vsrdb_cli.jobs.segments import Job, Listener
-from vsrdb_cli.video.reading.open import open_for
-from vsrdb_cli.video.writing.output import settle_output
+from vsrdb_cli.video.reading.open import open_requested
+from vsrdb_cli.video.writing.output import resolve_output
 
 FRAMES, SEGMENT = 120, 10
 
@@ -143,8 +143,8 @@ def run(tmp_path, monkeypatch):
         bounds = tuple(range(0, FRAMES + 1, SEGMENT))
         folder = tmp_path / str(seed)
         folder.mkdir()
-        with open_for(source, OPTIONS) as reader:
-            output = settle_output(tmp_path / "out.mp4", reader.info, 4)
+        with open_requested(source, OPTIONS) as reader:
+            output = resolve_output(tmp_path / "out.mp4", reader.info, 4)
             plan = Plan(bounds, frozenset())
             job = Job(source, OPTIONS, output, None, plan, folder)
             workers.gather()

@@ -16,7 +16,7 @@ from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.pipeline.frames import restore_range, restorer_for
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.reading.open import open_source
-from vsrdb_cli.video.writing.output import settle_output
+from vsrdb_cli.video.writing.output import resolve_output
 
 VARIABLE = tuple(3003 * i + (40000 if i > 12 else 0) + 7 * (i % 3) for i in range(26))
 
@@ -31,7 +31,7 @@ DEAF = Listener(
 
 
 def job_of(info, options, folder, plan):
-    output = settle_output(folder / "out.mkv", info, options.scale, options.encoder)
+    output = resolve_output(folder / "out.mkv", info, options.scale, options.encoder)
     return Job(info.path, options, output, options.tile, plan, folder)
 
 

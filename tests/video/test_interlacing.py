@@ -16,7 +16,7 @@ from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.pixels.interlacing import Planar
 from vsrdb_cli.video.reading.open import open_source
-from vsrdb_cli.video.reading.sampling import glimpses, look
+from vsrdb_cli.video.reading.sampling import detect_interlacing, sample_runs
 from vsrdb_cli.video.reading.y4m_reader import PipeReader
 
 WILD = Path(__file__).parents[1] / "wild"
@@ -112,7 +112,7 @@ def test_fine_patterns_that_move_are_progressive(tmp_path, pattern):
     command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", pattern, "-frames:v", "50",
                "-pix_fmt", "yuv420p", "-preset", "ultrafast", str(path)]  # fmt: skip
     subprocess.run(command, check=True)
-    assert not look(path).found
+    assert not detect_interlacing(path).found
 
 
 @pytest.mark.parametrize("pattern", [
@@ -125,7 +125,7 @@ def test_the_same_patterns_are_found_where_they_are_interlaced(tmp_path, pattern
     command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", weave, "-frames:v", "25",
                "-c:v", "ffv1", "-r", "25", str(path)]  # fmt: skip
     subprocess.run(command, check=True)
-    assert set(look(path).orders) == {"top"}
+    assert set(detect_interlacing(path).orders) == {"top"}
 
 
 def test_fields_that_change_their_order_are_deinterlaced_before_and_after(tmp_path):
@@ -191,7 +191,7 @@ def test_woven_fields_are_the_lines_of_one_frame():
     with open_source(WILD / "hevc_fields.mkv") as reader:
         frames = list(reader._decode())
         assert (reader.info.height, reader.info.frame_count, reader.info.rate) == (128, 15, 25)
-        (glimpse,) = glimpses(reader, 4, 10)
+        (glimpse,) = sample_runs(reader, 4, 10)
         assert len(glimpse) == 15
     for number, frame in enumerate(frames):
         lines = frame.to_ndarray()[:128]
@@ -267,7 +267,7 @@ def test_text_that_scrolls_is_progressive(tmp_path):
     more = "drawtext=text='amet == EE ZZ':fontcolor=white:fontsize=10:y=h-40*t+20:x=w-90*t"
     graph = f"color=black:s=320x240:r=25:d=3,{text},{more}"
     source = by_ffmpeg(tmp_path / "in.mp4", "-i", graph, "-pix_fmt", "yuv420p")
-    assert not look(source).found
+    assert not detect_interlacing(source).found
     assert deinterlaced(source) == 0
 
 
@@ -276,7 +276,7 @@ def test_patterns_of_progressive_video_that_says_it_is_interlaced_stay_as_they_a
     source = by_ffmpeg(
         tmp_path / "in.vob", "-i", graph, "-c:v", "mpeg2video", "-flags", "+ildct+ilme"
     )
-    assert look(source).flagged
+    assert detect_interlacing(source).flagged
     assert deinterlaced(source) == 0
 
 

@@ -29,7 +29,7 @@ from restoring import open_sink, restore_nearest
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import Hdr
 from vsrdb_cli.video.reading.open import open_source
-from vsrdb_cli.video.writing.output import settle_output
+from vsrdb_cli.video.writing.output import resolve_output
 
 SIDE = 32  # of a patch
 PQ = bytes((9, 16, 0, 1))
@@ -39,7 +39,7 @@ DARK_16 = {b"gAMA", b"cHRM", b"iCCP", b"cICP"}
 
 def notices(source, target):
     with open_source(source) as reader:
-        return (*reader.info.notices, *settle_output(target, reader.info, 4).notices)
+        return (*reader.info.notices, *resolve_output(target, reader.info, 4).notices)
 
 
 @pytest.mark.parametrize(

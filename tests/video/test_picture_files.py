@@ -22,7 +22,7 @@ from vsrdb_cli.video.pictures.formats import natural_order
 from vsrdb_cli.video.pictures.heif import heif_picture
 from vsrdb_cli.video.reading import picture_reader
 from vsrdb_cli.video.reading.open import open_source
-from vsrdb_cli.video.writing.output import settle_output
+from vsrdb_cli.video.writing.output import resolve_output
 
 IMAGE = textured()
 NEAREST = RestoreOptions(weights="nearest")
@@ -428,7 +428,7 @@ def test_metadata_that_an_output_does_not_hold_is_told_of(tmp_path):
         (tmp_path / "in" / f"f{number}.jpg").write_bytes(METADATA["jpg"]())
     for target in ("out.mp4", "out.tif"):
         with open_source(tmp_path / "in" / "f1.jpg") as reader:
-            (line,) = settle_output(tmp_path / target, reader.info, 4).notices
+            (line,) = resolve_output(tmp_path / target, reader.info, 4).notices
             assert "metadata (EXIF, XMP, text) is left out" in line
     with open_source(tmp_path / "in") as reader:
         assert "metadata (EXIF, XMP, text) of 2 pictures left out" in reader.info.notices

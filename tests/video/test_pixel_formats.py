@@ -23,7 +23,7 @@ from vsrdb_cli.video.pixels.pixel_formats import bit_depth, code_depth, is_grey,
 from vsrdb_cli.video.pixels.to_rgb import EXACT, ToRgb
 from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.reading.y4m_reader import PipeReader
-from vsrdb_cli.video.writing.output import settle_output
+from vsrdb_cli.video.writing.output import resolve_output
 
 WILD = Path(__file__).parents[1] / "wild"
 
@@ -182,7 +182,7 @@ def test_finer_steps_that_are_rounded_are_named(tmp_path, pix_fmt, target, optio
     with open_source(path) as reader:
         info = replace(reader.info, pix_fmt=pix_fmt)
     place = Path("-") if target == "-" else tmp_path / target
-    said = " ".join(settle_output(place, info, 4, EncoderOptions(**options)).notices)
+    said = " ".join(resolve_output(place, info, 4, EncoderOptions(**options)).notices)
     assert (words in said) if words else ("finer steps" not in said)
 
 

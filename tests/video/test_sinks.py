@@ -15,7 +15,7 @@ from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.pictures.formats import natural_order
 from vsrdb_cli.video.reading.open import open_source
-from vsrdb_cli.video.writing.output import settle_output
+from vsrdb_cli.video.writing.output import resolve_output
 from vsrdb_cli.video.writing.y4m_writer import PipeWriter
 
 LOSSLESS = EncoderOptions(codec="ffv1")
@@ -29,7 +29,7 @@ class OneSink:
         self.folder.mkdir()
 
     def settled(self, name, info, options=None):
-        return settle_output(self.folder / name, info, 2, options)
+        return resolve_output(self.folder / name, info, 2, options)
 
     def left(self):
         return sorted(path.name for path in self.folder.rglob("*") if path.is_file())

@@ -11,7 +11,7 @@ import pytest
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.streams.sound import Loudness, difference
+from vsrdb_cli.video.streams.sound import Loudness, describe_difference
 
 WILD = Path(__file__).parents[1] / "wild"
 BOTH = pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
@@ -233,7 +233,7 @@ def track(*sounding, rate=8000, gap_from=None):
     (track((1, 2), (3, 4)), "begins at 1.000 s, in the source at 0.000 s"),
 ])  # fmt: skip
 def test_two_tracks_are_told_apart_by_where_they_sound(output, words):
-    assert difference(track((0, 1), (3, 4)), output, None, None) == words
+    assert describe_difference(track((0, 1), (3, 4)), output, None, None) == words
 
 
 def test_a_steady_offset_is_no_sound():
@@ -244,7 +244,7 @@ def test_a_steady_offset_is_no_sound():
     with_offset.add(wave[:, 2000:], 8000, Fraction(1, 4))
     without = Loudness()
     without.add(wave - np.float32(0.05), 8000, Fraction(0))
-    assert difference(with_offset, without, None, None) is None
+    assert describe_difference(with_offset, without, None, None) is None
 
 
 def test_a_sample_that_is_no_number_hides_nothing_else():
@@ -253,7 +253,10 @@ def test_a_sample_that_is_no_number_hides_nothing_else():
         wave = last * np.sin(np.arange(8000, dtype=np.float32))
         wave[0] = np.nan
         loudness.add(wave[None], 8000, Fraction(4))
-    assert difference(source, output, None, None) == "has 0.970 s missing, the first at 4.030 s"
+    assert (
+        describe_difference(source, output, None, None)
+        == "has 0.970 s missing, the first at 4.030 s"
+    )
 
 
 def test_what_may_be_in_a_file_but_is_not_copied_is_not_said_to_be_impossible(tmp_path):

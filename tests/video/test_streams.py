@@ -13,7 +13,7 @@ from restoring import restore_in_segments, restore_nearest
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.reading.probe import probe
-from vsrdb_cli.video.streams.plan import Fate
+from vsrdb_cli.video.streams.plan import StreamAction
 from vsrdb_cli.video.streams.policy import plan_streams
 
 
@@ -106,7 +106,7 @@ def test_mp4_and_mov_keep_sound_chapters_titles_and_timecode(tmp_path, suffix):
     assert [s["disposition"]["default"] for s in audio] == [1, 0]
     # The tracks of chapters and timecode are written anew; nothing is said of them.
     info = probe(source)
-    assert [p.fate for p in plan_streams(info, suffix)].count(Fate.REMAKE) == 2
+    assert [p.action for p in plan_streams(info, suffix)].count(StreamAction.REBUILD) == 2
     assert not any(plan.notice for plan in plan_streams(info, suffix))
 
 

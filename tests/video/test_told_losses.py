@@ -17,8 +17,8 @@ from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.reading.probe import probe
-from vsrdb_cli.video.side_data.attachments import dropped
-from vsrdb_cli.video.writing.output import settle_output
+from vsrdb_cli.video.side_data.attachments import unsupported
+from vsrdb_cli.video.writing.output import resolve_output
 
 WILD = Path(__file__).parents[1] / "wild"
 NEAREST = {"weights": "nearest", "device": "cpu"}
@@ -38,7 +38,7 @@ def clip(path, *words):
 
 def notices(source, target):
     info = probe(source)
-    return (*info.notices, *settle_output(target, info, 4).notices)
+    return (*info.notices, *resolve_output(target, info, 4).notices)
 
 
 def restored(source, target, **options):
@@ -287,7 +287,7 @@ def test_data_that_lasts_no_time_is_no_track_of_chapters(tmp_path, action_camera
     (28, b"", "LCEVC"), (30, b"", "3D reference displays"), (55, b"", "FFmpeg's kind 55"),
 ])  # fmt: skip
 def test_every_kind_of_attachment_is_carried_meaningless_or_named(kind, data, words):
-    found = dropped([(kind, data), (kind, data)])
+    found = unsupported([(kind, data), (kind, data)])
     assert len(found) == (words is not None)
     assert words is None or words in found[0]
 

@@ -18,7 +18,7 @@ from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.reading.open import open_source
-from vsrdb_cli.video.writing.encoders import ENCODERS, NVENC, refusal
+from vsrdb_cli.video.writing.encoders import ENCODERS, NVENC, unavailable_reason
 
 
 @pytest.mark.parametrize("suffix, tolerance", [(".mp4", 0), (".mov", 0), (".mkv", 0.0005)])
@@ -212,7 +212,7 @@ def test_options_of_the_encoder_are_passed_on(tmp_path):
 
 
 def test_hardware_asked_for_on_the_command_line_is_refused_in_one_line(tmp_path):
-    if refusal(NVENC["hevc"]) is None:
+    if unavailable_reason(NVENC["hevc"]) is None:
         pytest.skip("NVENC opens here")
     source = clips.make(tmp_path / "in.mp4", frames=2, height=48, width=64)
     out = tmp_path / "out.mp4"
@@ -228,7 +228,7 @@ def test_hardware_asked_for_on_the_command_line_is_refused_in_one_line(tmp_path)
 
 def test_hardware_is_used_only_where_it_opens(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=2, height=48, width=64)
-    why_not = refusal(NVENC["h264"])
+    why_not = unavailable_reason(NVENC["h264"])
     if why_not is None:
         pytest.skip("NVENC opens here")
     with (

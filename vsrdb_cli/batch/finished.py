@@ -16,7 +16,7 @@ from vsrdb_cli.files import whole
 from vsrdb_cli.jobs.journal import identity, size_of
 from vsrdb_cli.jobs.typed import fits
 from vsrdb_cli.options import RestoreOptions
-from vsrdb_cli.video.reading.y4m_reader import is_stream
+from vsrdb_cli.video.reading.y4m_reader import is_stream_input
 
 NAME = ".vsrdb-batch.json"
 _DAMAGE = "damage"
@@ -92,7 +92,7 @@ class Finished:
     def _entry(self, item: Item) -> dict[str, Any] | None:
         """All that must be the same; None where input or output are not there."""
         with suppress(OSError):
-            if is_stream(item.source):  # and gone
+            if is_stream_input(item.source):  # and gone
                 return None
             return {
                 "source": str(item.source.absolute()),

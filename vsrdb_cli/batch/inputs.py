@@ -17,7 +17,7 @@ from vsrdb_cli.video.containers.capabilities import CONTAINERS
 from vsrdb_cli.video.info import PIPE
 from vsrdb_cli.video.pictures.formats import SUFFIXES as PICTURE_SUFFIXES
 from vsrdb_cli.video.pictures.formats import WRITTEN
-from vsrdb_cli.video.writing.y4m_writer import goes_through
+from vsrdb_cli.video.writing.y4m_writer import is_stream_output
 
 # What is taken for a video by its name; any other file needs a --pattern that it matches.
 VIDEO_SUFFIXES = (
@@ -101,7 +101,7 @@ def find(
         VideoError: nothing was found.
         OutputError: an input folder is the output folder.
     """
-    if goes_through(target):
+    if is_stream_output(target):
         raise OptionError(
             f"{'stdout' if target == PIPE else target} takes one video, and there are several"
             " inputs",

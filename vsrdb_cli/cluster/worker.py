@@ -26,7 +26,7 @@ from vsrdb_cli.pipeline.memory import resolve_tile
 from vsrdb_cli.runtime import configure_runtime
 from vsrdb_cli.video.frame import FrameSource
 from vsrdb_cli.video.reading.excerpt import Excerpt
-from vsrdb_cli.video.reading.open import open_for
+from vsrdb_cli.video.reading.open import open_requested
 
 # A finished segment: names and contents; of a video one file without a name.
 Files = dict[str, bytes]
@@ -107,7 +107,7 @@ class Worker:
         self._source, self._job, self._tile = None, job, job.tile
         try:
             if source is not None and identity(job.source) == source:
-                self._source = open_for(job.source, job.options)
+                self._source = open_requested(job.source, job.options)
         except (OSError, VsrdbError):
             pass  # not there, or not in the same place: it will be sent
         facts = encoder_facts(job.output, job.options.scale)

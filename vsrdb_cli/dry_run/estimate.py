@@ -35,10 +35,10 @@ from vsrdb_cli.pipeline.restorer import Restorer
 from vsrdb_cli.pipeline.tiling import tile_in_use, tiled
 from vsrdb_cli.video.frame import Frame, FrameSource
 from vsrdb_cli.video.info import PIPE
-from vsrdb_cli.video.reading.open import open_for
-from vsrdb_cli.video.reading.y4m_reader import is_stream
-from vsrdb_cli.video.streams.plan import Fate, StreamPlan
-from vsrdb_cli.video.writing.output import Output, settle_output, size_written
+from vsrdb_cli.video.reading.open import open_requested
+from vsrdb_cli.video.reading.y4m_reader import is_stream_input
+from vsrdb_cli.video.streams.plan import StreamAction, StreamPlan
+from vsrdb_cli.video.writing.output import Output, output_size, resolve_output
 
 # Frames restored; the second one's time counts, since the first also warms the network.
 RESTORED = 2
@@ -147,15 +147,18 @@ def estimate_run(
     Raises:
         VsrdbError: what the run itself would refuse.
     """
-    if is_stream(source):
+    if is_stream_input(source):
         raise OptionError(
             f"{'stdin' if source == PIPE else source} can be read only once, so a dry run is not"
             " possible",
             hint="give a file, or omit --dry-run",
         )
-    with open_for(source, options) as reader, _place(target, new_folders=new_folders) as place:
+    with (
+        open_requested(source, options) as reader,
+        _place(target, new_folders=new_folders) as place,
+    ):
         info = reader.info
-        output = settle_output(place, info, options.scale, options.encoder, overwrite=True)
+        output = resolve_output(place, info, options.scale, options.encoder, overwrite=True)
         notices = (*losses(info, output, strict=options.strict), *info.assumed)
         if is_there(target) and not options.overwrite:
             notices = (*notices, f"{target} exists already: the run needs --overwrite")
@@ -191,7 +194,7 @@ def estimate_run(
         seconds = network_seconds + others if on_cpu else max(network_seconds, others)
         if divided:  # looked through once before
             seconds += trial.read_seconds
-        height_hr, width_hr = size_written(target, info, options.scale)
+        height_hr, width_hr = output_size(target, info, options.scale)
         left = None if info.frame_count is None else max(0, info.frame_count - finished)
         return Estimate(
             source=source,
@@ -220,9 +223,9 @@ def estimate_run(
             seconds_per_frame=seconds,
             seconds=None if left is None else load_seconds + seconds * left,
             output_bytes=trial.size,
-            copied=_streams(output.fates, Fate.COPY, Fate.ATTACH),
-            converted=_streams(output.fates, Fate.CONVERT, Fate.REMAKE),
-            dropped=_streams(output.fates, Fate.DROP),
+            copied=_streams(output.stream_plans, StreamAction.COPY, StreamAction.ATTACH),
+            converted=_streams(output.stream_plans, StreamAction.CONVERT, StreamAction.REBUILD),
+            dropped=_streams(output.stream_plans, StreamAction.DROP),
             notices=notices,
             in_segments=divided,
         )
@@ -307,5 +310,5 @@ def _restore_some(
     return restored, [after - before for before, after in pairwise(times)][-1]
 
 
-def _streams(plans: tuple[StreamPlan, ...], *fates: Fate) -> tuple[str, ...]:
-    return tuple(str(plan.stream) for plan in plans if plan.fate in fates)
+def _streams(plans: tuple[StreamPlan, ...], *fates: StreamAction) -> tuple[str, ...]:
+    return tuple(str(plan.stream) for plan in plans if plan.action in fates)

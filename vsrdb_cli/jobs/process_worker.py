@@ -18,7 +18,7 @@ from vsrdb_cli.jobs.plan import Segment
 from vsrdb_cli.jobs.segments import Job, Listener, restore_segments
 from vsrdb_cli.pipeline.memory import resolve_tile
 from vsrdb_cli.runtime import configure_runtime
-from vsrdb_cli.video.reading.open import open_for
+from vsrdb_cli.video.reading.open import open_requested
 
 # How often a worker that waits for a segment looks what the one before has come to.
 _POLL_SECONDS = 0.05
@@ -104,5 +104,5 @@ def _work(
         on_lost=partial(say, "lost"),
         on_notice=partial(say, "notice"),
     )
-    with open_for(job.source, job.options) as reader:
+    with open_requested(job.source, job.options) as reader:
         restore_segments(job, segments(), reader, runner, listener, share=share)

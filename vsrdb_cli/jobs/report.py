@@ -14,7 +14,7 @@ from vsrdb_cli.errors import OutputError, VideoError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.video.frame import ReadReport
 from vsrdb_cli.video.info import VideoInfo
-from vsrdb_cli.video.writing.output import Output, size_written
+from vsrdb_cli.video.writing.output import Output, output_size
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ class RunLog:
         nodes: tuple[NodeShare, ...] = (),
     ) -> RestoreReport:
         """The end of the run. lost: what of the other streams could not be copied."""
-        height_hr, width_hr = size_written(output, info, options.scale)
+        height_hr, width_hr = output_size(output, info, options.scale)
         return RestoreReport(
             output=output,
             frames=frames,

@@ -23,14 +23,14 @@ from vsrdb_cli.text import count
 from vsrdb_cli.video.frame import FrameSource
 from vsrdb_cli.video.info import Kind, VideoInfo
 from vsrdb_cli.video.pictures.formats import WRITTEN
-from vsrdb_cli.video.writing.output import Output, settle_output
+from vsrdb_cli.video.writing.output import Output, resolve_output
 from vsrdb_cli.video.writing.picture_writer import is_single
-from vsrdb_cli.video.writing.y4m_writer import goes_through
+from vsrdb_cli.video.writing.y4m_writer import is_stream_output
 
 
 def is_divided(info: VideoInfo, target: Path, options: RestoreOptions) -> bool:
     """Whether an output is restored in segments: it is long, begun so, or for several workers."""
-    if info.kind in (Kind.STILL, Kind.PIPE) or goes_through(target) or is_single(target):
+    if info.kind in (Kind.STILL, Kind.PIPE) or is_stream_output(target) or is_single(target):
         return False
     seconds = info.duration_seconds
     long = seconds is None or seconds > options.segment_seconds
@@ -168,7 +168,7 @@ class _Run:
     def settle(self) -> Output:
         """Settle the output, and say what it will not hold."""
         info, options = self.reader.info, self.options
-        output = settle_output(
+        output = resolve_output(
             self.target, info, options.scale, options.encoder, overwrite=options.overwrite
         )
         self.log.announce(info, output, strict=options.strict)

@@ -60,8 +60,8 @@ class StreamInfo:
     styled: bool = False
     marks: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
-    stranger: bool = False
-    remade: bool = False
+    foreign: bool = False
+    rebuilt: bool = False
 
     def __str__(self) -> str:
         kind = "cover picture" if self.cover else self.type
@@ -191,7 +191,7 @@ class VideoInfo:
             raise ValueError(f"{len(self.pictures)} names for {self.frame_count} pictures")
 
     @classmethod
-    def made(cls, width: int, height: int, frames: int) -> VideoInfo:
+    def synthetic(cls, width: int, height: int, frames: int) -> VideoInfo:
         """Of pictures that are made, not read: 25 a second, BT.709, 8 bits."""
         rate = Fraction(25)
         return cls(
@@ -241,9 +241,9 @@ class VideoInfo:
         return self.coarse_time_base or self.time_base
 
     @property
-    def beside(self) -> tuple[str, ...]:
+    def extras(self) -> tuple[str, ...]:
         """What the file holds beside its pictures, a few words each."""
-        streams = [str(stream) for stream in self.streams if not stream.remade]
+        streams = [str(stream) for stream in self.streams if not stream.rebuilt]
         if self.kind is not Kind.VIDEO:
             return tuple(streams)
         chapters = [count(self.chapters, "chapter")] if self.chapters else []

@@ -101,7 +101,7 @@ class Clock:
         """The same in seconds."""
         return self._end * self._time_base
 
-    def mend(self, packet: Packet[Any]) -> None:
+    def repair(self, packet: Packet[Any]) -> None:
         """Move a packet of the main video, the next in file order, onto the time line."""
         if self._restarts_at(packet):
             first = packet.pts if packet.pts is not None else packet.dts
@@ -175,7 +175,7 @@ class SideClock:
         self._waiting: list[Packet[Any]] = []
         self.timeless = 0
 
-    def mend(self, packet: Packet[Any], *, final: bool = False) -> Iterator[Packet[Any]]:
+    def repair(self, packet: Packet[Any], *, final: bool = False) -> Iterator[Packet[Any]]:
         """The packets, in order, whose place on the time line is now known.
 
         Args:
@@ -284,7 +284,7 @@ class FrameTimes:
         self._falls = 0  # of pts, less those of dts
         self.repaired = 0
 
-    def mend(self, pts: int | None, dts: int | None) -> int:
+    def repair(self, pts: int | None, dts: int | None) -> int:
         """The time of the next frame, in ticks."""
         timeline, last = self._timeline, self._last
         if pts is not None:

@@ -17,7 +17,7 @@ from av.stream import Disposition
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.containers.encryption import refuse_packet
-from vsrdb_cli.video.containers.limits import check_picture_texts, limit
+from vsrdb_cli.video.containers.limits import check_picture_texts, limit_decoder
 from vsrdb_cli.video.timing import REORDER_FRAMES, RESTART_SECONDS, WRAP_SECONDS, ticks
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
             f"{path}: its video codec ({codec_tag(stream)}) cannot be decoded here",
             hint="convert it to H.264 first",
         )
-    limit(stream, path)  # type: ignore[arg-type]
+    limit_decoder(stream, path)  # type: ignore[arg-type]
     return stream  # type: ignore[return-value]
 
 
@@ -185,8 +185,8 @@ class Holes:
         time = packet.pts if packet.pts is not None else packet.dts
         if time is not None:
             step = time - self._near[-1][0] if self._near else 0
-            limit = ticks(RESTART_SECONDS, packet.time_base)
-            if step < -limit or step > ticks(WRAP_SECONDS / 2, packet.time_base):
+            limit_decoder = ticks(RESTART_SECONDS, packet.time_base)
+            if step < -limit_decoder or step > ticks(WRAP_SECONDS / 2, packet.time_base):
                 self.end()  # another recording's clock
             self._near.append((time, packet.duration or self._usual))
         if packet.is_corrupt:

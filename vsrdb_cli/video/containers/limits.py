@@ -50,7 +50,7 @@ def check_size(path: Path, width: int, height: int, scale: int = 1) -> None:
         )
 
 
-def limit(stream: VideoStream, path: Path) -> None:
+def limit_decoder(stream: VideoStream, path: Path) -> None:
     """Have a decoder refuse frames that are far larger than its stream's header says.
 
     Raises:
@@ -69,7 +69,7 @@ def allowed_pixels(stream: VideoStream) -> int:
     return min(max(_GROWTH * pixels, _USUAL_PIXELS), LARGEST_PIXELS)
 
 
-def refused(
+def decoding_refusal(
     stream: VideoStream, allowed: int, error: FFmpegError
 ) -> VideoError | ResourceError | None:
     """What to say of a frame that could not be decoded, where it is not damage.

@@ -86,7 +86,7 @@ class SourceFile(io.FileIO):
             return super().read(-1 if size is None else size) or b""
         except OSError as error:
             self._failed = True
-            raise unreadable(self._path, error) from error
+            raise read_error(self._path, error) from error
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Go to a place; -1 where there is none, as damaged files ask for some before the first.
@@ -100,10 +100,10 @@ class SourceFile(io.FileIO):
             if error.errno == errno.EINVAL:
                 return -1
             self._failed = True
-            raise unreadable(self._path, error) from error
+            raise read_error(self._path, error) from error
 
 
-def opener(path: Path, name: str) -> Callable[[str, int, Mapping[str, str]], Any]:
+def restricted_opener(path: Path, name: str) -> Callable[[str, int, Mapping[str, str]], Any]:
     """What opens a file for FFmpeg; other names that are asked for by its formats are refused.
 
     Args:
@@ -119,12 +119,12 @@ def opener(path: Path, name: str) -> Callable[[str, int, Mapping[str, str]], Any
         try:
             return SourceFile(path)
         except OSError as error:
-            raise unreadable(path, error) from error
+            raise read_error(path, error) from error
 
     return open_named
 
 
-def unreadable(path: Path, error: OSError) -> VideoError:
+def read_error(path: Path, error: OSError) -> VideoError:
     """What to say where the system, not the content of a file, is to blame."""
     return VideoError(f"{path} cannot be read: {error.strerror or error}", hint=RESUME_HINT)
 
@@ -193,7 +193,10 @@ def _opened(path: Path, options: Mapping[str, str]) -> InputContainer:
     # FFmpeg only looks at the name, whose bytes PyAV cannot hand back if they are no text.
     name = url(path).encode("utf-8", "replace").decode()
     return av.open(
-        name, options=dict(options), metadata_errors="replace", io_open=opener(path, name)
+        name,
+        options=dict(options),
+        metadata_errors="replace",
+        io_open=restricted_opener(path, name),
     )
 
 

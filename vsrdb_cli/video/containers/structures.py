@@ -55,7 +55,7 @@ _IN_A_ROW = 5  # packets that tell which
 _PMT = 2  # table_id
 
 
-def strangers(path: Path, pid: int) -> frozenset[int]:
+def foreign_pids(path: Path, pid: int) -> frozenset[int]:
     """PIDs that belong to other programmes of a transport stream alone.
 
     Args:

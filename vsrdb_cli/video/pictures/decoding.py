@@ -16,10 +16,10 @@ from torch.utils.dlpack import from_dlpack
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.containers.demuxing import main_video
-from vsrdb_cli.video.containers.limits import limit
+from vsrdb_cli.video.containers.limits import limit_decoder
 from vsrdb_cli.video.containers.opening import open_input, reason
 from vsrdb_cli.video.pictures.heif import HeifPicture
-from vsrdb_cli.video.pictures.metadata import coded_primaries, is_usual, space_of
+from vsrdb_cli.video.pictures.metadata import coded_primaries, is_shown_as_srgb, space_of
 from vsrdb_cli.video.pixels.colour import (
     BT709,
     BT2020_NCL,
@@ -78,9 +78,9 @@ def decode(
             wanted = (*heif.tiles, *(() if heif.alpha is None else (heif.alpha,)))
             streams = [by_id[item] for item in wanted if item in by_id]
             for stream in streams:
-                limit(stream, path)
+                limit_decoder(stream, path)
             if len(streams) < len(wanted):
-                raise damaged(path, "parts of the picture are not in the file")
+                raise damage_error(path, "parts of the picture are not in the file")
         if strict:
             for stream in streams:
                 stream.codec_context.options = {**stream.codec_context.options, **_STRICT}
@@ -93,13 +93,13 @@ def decode(
                 if len(frames) == len(streams):
                     break
         except FFmpegError as error:
-            raise damaged(path, reason(error)) from error
+            raise damage_error(path, reason(error)) from error
     if len(frames) < len(indices):
-        raise damaged(path, "it contains no whole picture")
+        raise damage_error(path, "it contains no whole picture")
     return [frames[index] for index in indices]
 
 
-def in_srgb(path: Path) -> Tensor:
+def read_in_srgb(path: Path) -> Tensor:
     """A picture that FFmpeg would show otherwise as (3, H, W) uint8, upright.
 
     A profile of grey or CMYK is applied, one of RGB is not.
@@ -121,11 +121,11 @@ def in_srgb(path: Path) -> Tensor:
             else:
                 shown = image.convert("RGB")
     except (*UNREADABLE, ImageCms.PyCMSError) as error:
-        raise damaged(path, str(error)) from error
+        raise damage_error(path, str(error)) from error
     return torch.from_numpy(np.array(shown)).permute(2, 0, 1).contiguous()
 
 
-def damaged(path: Path, why: str) -> VideoError:
+def damage_error(path: Path, why: str) -> VideoError:
     """That a picture is not as it was written."""
     return VideoError(
         f"{path} is damaged or was cut off: {why}", hint="copy, download or create it again"
@@ -171,7 +171,11 @@ class Picture:
         if file.heif and file.heif.colour:
             said = file.heif.colour.primaries, file.heif.colour.transfer
         primaries, transfer = (1 if code in _OPEN else code for code in said)
-        if file.colour.gamma or is_usual(transfer) or self._path.suffix.lower() in _SAID_LINEAR:
+        if (
+            file.colour.gamma
+            or is_shown_as_srgb(transfer)
+            or self._path.suffix.lower() in _SAID_LINEAR
+        ):
             transfer = SDR.transfer
         return Colour(BT2020_NCL if transfer in (PQ, HLG) else BT709, TV, primaries, transfer)
 
@@ -186,7 +190,7 @@ class Picture:
     def rgb(self, to_rgb: ToRgb, bit_depth: int) -> Tensor:
         """(3, H, W) codes as those of a `Frame`, upright."""
         if self._file.foreign:
-            return to_planes(to_float(in_srgb(self._path)), bit_depth)
+            return to_planes(to_float(read_in_srgb(self._path)), bit_depth)
         rgb = to_rgb(self._tiles[0]) if self._file.heif is None else self._joined(to_rgb)
         return upright(rgb, self._orientation).contiguous()
 

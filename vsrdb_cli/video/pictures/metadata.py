@@ -98,10 +98,10 @@ class PictureColour:
             said = chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(self.profile))
         elif self.gamma:
             said = self.gamma
-        elif not wide(colour):
+        elif not wide_colours(colour):
             said = chunk(b"sRGB", b"\0")
         else:
-            transfer = SRGB_TRANSFER if is_usual(colour.transfer) else colour.transfer
+            transfer = SRGB_TRANSFER if is_shown_as_srgb(colour.transfer) else colour.transfer
             said = chunk(b"cICP", bytes((colour.primaries, transfer, 0, 1)))
         kept = (chunk(*c) for c in chunks(png[HEADER:]) if c[0] not in _SAYING_COLOUR)
         return b"".join((png[:HEADER], said, more, *kept))
@@ -121,14 +121,14 @@ class PictureColour:
         return b"".join((tiff[:4], struct.pack("<I", len(tiff)), tiff[8:], table))
 
 
-def is_usual(transfer: int) -> bool:
+def is_shown_as_srgb(transfer: int) -> bool:
     """Whether signals of this transfer are shown as those of sRGB are, whatever it is called."""
     return transfer not in _ODD_TRANSFERS
 
 
-def wide(colour: Colour) -> str:
+def wide_colours(colour: Colour) -> str:
     """What of code points is not shown as sRGB is, in a few words; "" if all is."""
-    if colour.primaries not in _WIDE_PRIMARIES and is_usual(colour.transfer):
+    if colour.primaries not in _WIDE_PRIMARIES and is_shown_as_srgb(colour.transfer):
         return ""
     return f"colours of primaries {colour.primaries} and transfer {colour.transfer} (H.273)"
 

@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.containers.limits import check_size, check_texts
-from vsrdb_cli.video.pictures.decoding import BY_PILLOW, UNREADABLE, damaged, decode
+from vsrdb_cli.video.pictures.decoding import BY_PILLOW, UNREADABLE, damage_error, decode
 from vsrdb_cli.video.pictures.heif import HeifPicture, heif_picture
 from vsrdb_cli.video.pictures.metadata import (
     PictureColour,
@@ -48,7 +48,7 @@ class PictureFile:
             profile is of grey or CMYK, or it is laid out as FFmpeg does not expect.
         lost: a profile that nothing here can apply or keep, by its name.
         metadata: as chunks of PNG.
-        state: of the file when it was read, as `state_of` tells it.
+        state: of the file when it was read, as `file_state` tells it.
     """
 
     colour: PictureColour
@@ -60,19 +60,19 @@ class PictureFile:
     state: tuple[int, int]
 
 
-def state_of(path: Path) -> tuple[int, int]:
+def file_state(path: Path) -> tuple[int, int]:
     """What is another one where a file has changed."""
     stat = path.stat()
     return stat.st_size, stat.st_mtime_ns
 
 
-def look_at(path: Path) -> PictureFile:
+def inspect_picture(path: Path) -> PictureFile:
     """Read a file's first picture as other programs do, and what stands beside it.
 
     Raises:
         VideoError: the file ends in the middle of the picture, or is damaged otherwise.
     """
-    state, data = state_of(path), path.read_bytes()
+    state, data = file_state(path), path.read_bytes()
     check_texts(path)
     heif = heif_picture(path)
     if heif is not None:
@@ -80,7 +80,7 @@ def look_at(path: Path) -> PictureFile:
     image = _opened(path, data)
     if image is None:
         if data.startswith(_EXR) and not _exr_is_whole(data):
-            raise damaged(path, "parts of the picture are not in the file")
+            raise damage_error(path, "parts of the picture are not in the file")
         decode(path, heif, strict=True)
         profile, gamma, others, foreign = b"", b"", 0, False
         metadata = exif_of(heif.exif) if heif else b""
@@ -99,7 +99,7 @@ def look_at(path: Path) -> PictureFile:
                 image.load()
             except UNREADABLE as error:
                 if image.format not in ("JPEG", "MPO") or not _lacks_its_end_alone(image, data):
-                    raise damaged(path, str(error)) from error
+                    raise damage_error(path, str(error)) from error
             profile = image.info.get("icc_profile") or b""
             metadata = metadata_chunks(data, image)
             gamma = gamma_chunks(data) if image.format == "PNG" else b""
@@ -131,7 +131,7 @@ def frames_of_animation(path: Path) -> int | None:
                 image.seek(frame)
                 image.load()
         except UNREADABLE as error:
-            raise damaged(path, str(error)) from error
+            raise damage_error(path, str(error)) from error
     return number
 
 
@@ -174,7 +174,7 @@ def _opened(path: Path, data: bytes) -> Image.Image | None:
     except (UnidentifiedImageError, Image.DecompressionBombError):
         return None
     except UNREADABLE as error:
-        raise damaged(path, str(error)) from error
+        raise damage_error(path, str(error)) from error
 
 
 def _is_jpeg(data: bytes) -> bool:

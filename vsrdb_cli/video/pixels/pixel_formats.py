@@ -75,7 +75,7 @@ def has_alpha(pixel_format: VideoFormat) -> bool:
     return pixel_format.has_palette or any(part.is_alpha for part in pixel_format.components)
 
 
-def announced(stream: VideoStream) -> bool:
+def declares_alpha(stream: VideoStream) -> bool:
     """Whether a WebM or Matroska file says it has an alpha layer, which its decoder leaves out."""
     return stream.metadata.get("alpha_mode") == "1"
 

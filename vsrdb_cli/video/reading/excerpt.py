@@ -163,7 +163,7 @@ class _Video:
             )
             for packet in Demuxer(container, stream):
                 if packet.size:
-                    clock.mend(packet)
+                    clock.repair(packet)
                     if packet.is_keyframe:
                         self._keys.append(len(shown))
                     shown.append(packet.pts)
@@ -217,7 +217,7 @@ class _Video:
         with open_input(self._info.path) as container:
             for packet in Demuxer(container, main_video(container, self._info.path)):
                 if packet.size:
-                    clock.mend(packet)
+                    clock.repair(packet)
                     assert packet.pts is not None  # all have one, or we would have refused
                     yield _Packet(bytes(packet), packet.pts, packet.dts, packet.duration or 0)
 

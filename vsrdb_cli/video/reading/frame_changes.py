@@ -9,10 +9,10 @@ from av.codec.context import Flags
 from av.error import FFmpegError
 
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.video.containers.limits import allowed_pixels, refused
+from vsrdb_cli.video.containers.limits import allowed_pixels, decoding_refusal
 from vsrdb_cli.video.pixels.colour import COMPANIONS, HLG, PQ, RGB, UNSPECIFIED
 from vsrdb_cli.video.pixels.pixel_formats import Transparency, code_depth, is_rgb
-from vsrdb_cli.video.side_data.attachments import Attachments, dropped, has_captions
+from vsrdb_cli.video.side_data.attachments import Attachments, has_captions, unsupported
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SAME_SHAPE = Fraction(1, 100)
 
 
-class PixelShapes:
+class FrameDecoder:
     """Has the frames of a stream carry the shape of their pixels, which PyAV does not show.
 
     A decoder knows it of the packet it was given last, whose frame may come out later.
@@ -53,7 +53,7 @@ class PixelShapes:
         try:
             frames: list[VideoFrame] = packet.decode()
         except FFmpegError as error:
-            told = refused(self._stream, self._allowed, error)
+            told = decoding_refusal(self._stream, self._allowed, error)
             if told is not None:
                 raise told from error
             raise
@@ -61,19 +61,19 @@ class PixelShapes:
         return frames
 
 
-def shape_of(frame: VideoFrame) -> Fraction:
+def aspect_ratio_of(frame: VideoFrame) -> Fraction:
     """Width over height, as the frame itself says it is shown."""
     known = frame.opaque
     ratio = known[0] if isinstance(known, list) and known else None
     return Fraction(frame.width, frame.height) * (ratio or 1)
 
 
-def differ(shape: Fraction, other: Fraction) -> bool:
+def ratios_differ(shape: Fraction, other: Fraction) -> bool:
     """Whether two shapes are not the same to the eye."""
     return abs(shape / other - 1) > SAME_SHAPE
 
 
-class Watch:
+class ChangeMonitor:
     """Notes in a report what is not as it was in the first frame.
 
     Args:
@@ -106,11 +106,13 @@ class Watch:
         info, report, first = self._info, self._report, self._first
         self._refuse_other_light(frame)
         if self._shape is None:
-            self._shape = shape_of(frame)
+            self._shape = aspect_ratio_of(frame)
         report.resized += (frame.height, frame.width) != info.coded_size
-        if differ(shape_of(frame), self._shape):
+        ratio, first_ratio = aspect_ratio_of(frame), self._shape
+        if ratios_differ(ratio, first_ratio):
             report.reshaped += 1
-            report.shapes = f"{shape_words(shape_of(frame))} instead of {shape_words(self._shape)}"
+            texts = (aspect_ratio_text(ratio), aspect_ratio_text(first_ratio))
+            report.shapes = " instead of ".join(texts)
         # Decoders attach it to the frame that says so, and to none that follow.
         report.turned += frame.rotation not in (0, first.rotation)
         report.rounded += code_depth(frame.format) > info.bit_depth
@@ -118,7 +120,7 @@ class Watch:
         if not info.transparent:
             report.opaque_again += self._transparent(frame)
         attached = self._attachments(frame)
-        for words in dropped(attached):
+        for words in unsupported(attached):
             if words not in info.attached:
                 report.attached[words] = report.attached.get(words, 0) + 1
         captions = has_captions(attached)
@@ -155,9 +157,9 @@ def _is_told_otherwise(frame: VideoFrame, first: VideoFrame) -> bool:
     return any(now != begun and not {now, begun} & {*open_} for now, begun in pairs)
 
 
-def shape_words(shape: Fraction) -> str:
+def aspect_ratio_text(shape: Fraction) -> str:
     """As people say it, such as 16:9."""
     near = shape.limit_denominator(20)
-    if differ(near, shape):
+    if ratios_differ(near, shape):
         return f"{float(shape):.2f}:1"
     return f"{near.numerator}:{near.denominator}"

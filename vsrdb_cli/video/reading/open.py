@@ -13,14 +13,14 @@ from vsrdb_cli.options import Hdr, RestoreOptions
 from vsrdb_cli.video.frame import FrameSource
 from vsrdb_cli.video.info import PIPE, Kind, VideoInfo
 from vsrdb_cli.video.pictures.metadata import coded_primaries
-from vsrdb_cli.video.pictures.picture_file import frames_of_animation, look_at
+from vsrdb_cli.video.pictures.picture_file import frames_of_animation, inspect_picture
 from vsrdb_cli.video.pixels.colour import BT2020_NCL, SDR
 from vsrdb_cli.video.pixels.pixel_formats import is_rgb
 from vsrdb_cli.video.reading.picture_reader import PictureReader
 from vsrdb_cli.video.reading.probe import probe
-from vsrdb_cli.video.reading.trim import trimmed
+from vsrdb_cli.video.reading.trim import trim
 from vsrdb_cli.video.reading.video_reader import VideoReader
-from vsrdb_cli.video.reading.y4m_reader import PipeReader, is_stream
+from vsrdb_cli.video.reading.y4m_reader import PipeReader, is_stream_input
 from vsrdb_cli.video.side_data.hdr import Light
 
 
@@ -41,7 +41,7 @@ def open_source(
         OptionError: a rate is given for what has times of its own.
     """
     path = Path(path)
-    if is_stream(path):
+    if is_stream_input(path):
         _refuse_rate(rate, "stdin" if path == PIPE else str(path))
         return PipeReader(path=path)
     if path.is_dir():
@@ -53,7 +53,7 @@ def open_source(
         return pictures.with_info(_for_hdr(pictures.info, hdr))
     _refuse_rate(rate, str(path))
     if info.container in ("gif", "apng"):
-        said = look_at(path).colour
+        said = inspect_picture(path).colour
         info = replace(info, frame_count=frames_of_animation(path), picture_colour=said)
         if said.profile:
             primaries = coded_primaries(said.profile) or SDR.primaries
@@ -95,11 +95,11 @@ def _refuse_rate(rate: Fraction | None, name: str) -> None:
         )
 
 
-def open_for(source: Path, options: RestoreOptions) -> FrameSource:
+def open_requested(source: Path, options: RestoreOptions) -> FrameSource:
     """The frames of `source` that are wanted, as they are wanted.
 
     Raises:
         VideoError, OptionError: it cannot be read, or has no such part.
     """
     whole = open_source(source, rate=options.fps, hdr=options.hdr, scale=options.scale)
-    return trimmed(whole, start=options.start, end=options.end, sample=options.sample)
+    return trim(whole, start=options.start, end=options.end, sample=options.sample)

@@ -43,7 +43,7 @@ _STYLE = re.compile(rb"\{\\(an[13-9]|a\d|pos)|<font", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class PacketScan:
     """What the packets of a file's main video tell.
 
     Attributes:
@@ -66,7 +66,7 @@ class Survey:
     styled: frozenset[int]
 
 
-def survey(path: Path) -> Survey:
+def scan_packets(path: Path) -> PacketScan:
     """Look at the packets of a file's main video: at all, or the first where its header knows.
 
     Raises:
@@ -89,7 +89,7 @@ def survey(path: Path) -> Survey:
         in_decode_order = (
             rising
             and stream.codec_context.has_b_frames
-            and (keeps_decode_times(container, stream) or _falls(path))
+            and (keeps_decode_times(container, stream) or _is_reordered(path))
         )
         shown = sorted(times)
         steps = [after - before for before, after in pairwise(shown) if after > before]
@@ -106,7 +106,7 @@ def survey(path: Path) -> Survey:
             mean = frames / seconds
         else:
             frames, seconds, mean = untimed, untimed / said, said
-        return Survey(
+        return PacketScan(
             frames=frames or None,
             rate=_rate(stream, mean, frames, usual),
             usual_seconds=usual,
@@ -142,14 +142,14 @@ def _times(
     clock = Clock(Timeline(stream.time_base, step, Fraction(0)))
     by_dts = keeps_decode_times(container, stream)
     times, untimed, last, end = array("q"), 0, 0, 0
-    made_up = MadeUp(stream)
+    made_up = GuessedDuration(stream)
     # Pictures that only serve to decode others; VP8 alone has them in packets of their own.
     vp8 = codec_name(stream) == "vp8"
     for packet in packets:
         hidden = vp8 and packet.size and not memoryview(packet)[0] & _VP8_SHOWN
         if packet.is_discard or hidden:
             continue
-        clock.mend(packet)
+        clock.repair(packet)
         time = time_of(packet, by_dts=by_dts)
         if time is None:
             untimed += bool(packet.size)
@@ -183,7 +183,7 @@ def _rate(stream: VideoStream, mean: Fraction, frames: int, usual: Fraction) -> 
     return mean.limit_denominator(LARGEST_DENOMINATOR)
 
 
-class MadeUp:
+class GuessedDuration:
     """Tells the length that FFmpeg gives to packets which say none: that of its guessed rate.
 
     Args:
@@ -220,7 +220,7 @@ def keeps_decode_times(container: InputContainer, stream: VideoStream) -> bool:
     return name == "avi" or (name.startswith("matroska") and bool(tag))
 
 
-def _falls(path: Path) -> bool:
+def _is_reordered(path: Path) -> bool:
     """Whether frames come out of the decoder in another order than that of their times."""
     with open_input(path) as container:
         decoded = decoded_frames(container, main_video(container, path))
@@ -238,7 +238,7 @@ class PacketSize(NamedTuple):
     size: int
 
 
-def packets_of(path: Path, beside: Collection[int] = ()) -> tuple[list[PacketSize], int]:
+def packet_sizes(path: Path, beside: Collection[int] = ()) -> tuple[list[PacketSize], int]:
     """The packets of a file's main video, in file order, and the bytes of other streams.
 
     Args:

@@ -17,10 +17,10 @@ from vsrdb_cli.video.containers.demuxing import main_video
 from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.frame import Frame, ReadReport
 from vsrdb_cli.video.info import Kind, VideoInfo
-from vsrdb_cli.video.pictures.decoding import Picture, damaged
+from vsrdb_cli.video.pictures.decoding import Picture, damage_error
 from vsrdb_cli.video.pictures.formats import SUFFIXES, picture_files, visible_files
 from vsrdb_cli.video.pictures.metadata import PictureColour
-from vsrdb_cli.video.pictures.picture_file import PictureFile, look_at, state_of
+from vsrdb_cli.video.pictures.picture_file import PictureFile, file_state, inspect_picture
 from vsrdb_cli.video.pixels.colour import PC, SMPTE170M
 from vsrdb_cli.video.pixels.pixel_formats import Transparency, bit_depth
 from vsrdb_cli.video.pixels.to_rgb import NO_CROP, ToRgb
@@ -60,7 +60,7 @@ class PictureReader:
             )
         _check_names(files)
         _check_numbers(files)
-        looked = [look_at(file) for file in files]
+        looked = [inspect_picture(file) for file in files]
         pairs = list(zip(files, looked, strict=True))
         info = _info(folder, Kind.PICTURES, files, rate or USUAL_RATE, looked[0])
         if rate is None:
@@ -96,7 +96,7 @@ class PictureReader:
     @classmethod
     def of_still(cls, path: Path, rate: Fraction | None) -> Self:
         """One picture file, as a video of one frame."""
-        file = look_at(path)
+        file = inspect_picture(path)
         info = _info(path, Kind.STILL, [path], rate or USUAL_RATE, file)
         return cls(replace(info, notices=(*info.notices, *_left_out([(path, file)]))), [path])
 
@@ -130,8 +130,8 @@ class PictureReader:
         for index, path in islice(enumerate(self.files, -before), first + before, end):
             # Looking decodes the whole picture: of one that has not changed, once.
             looked = self._looked.get(path)
-            if looked is None or looked.state != state_of(path):
-                looked = look_at(path)
+            if looked is None or looked.state != file_state(path):
+                looked = inspect_picture(path)
             picture = Picture(path, looked)
             if not self.info.transparent:
                 self.report.opaque_again += picture.is_transparent(transparency)
@@ -257,7 +257,7 @@ def _check_sizes(files: list[tuple[Path, PictureFile]], info: VideoInfo) -> int:
             heif = file.heif
             size = (heif.width, heif.height) if heif else (stream.width, stream.height)
             if 0 in size:
-                raise damaged(path, "its size cannot be read")
+                raise damage_error(path, "its size cannot be read")
             if size not in ((info.width, info.height), (info.height, info.width)):
                 raise _other_size(path, *size, info)
             if stream.format is not None and bit_depth(stream.format) > 8:

@@ -24,10 +24,10 @@ from vsrdb_cli.video.containers.demuxing import (
 from vsrdb_cli.video.containers.encryption import refuse_encrypted
 from vsrdb_cli.video.containers.limits import check_size
 from vsrdb_cli.video.containers.opening import open_input
-from vsrdb_cli.video.containers.structures import strangers
+from vsrdb_cli.video.containers.structures import foreign_pids
 from vsrdb_cli.video.info import Kind, StreamInfo, VideoInfo
 from vsrdb_cli.video.pictures.heif import heif_picture
-from vsrdb_cli.video.pictures.picture_file import look_at
+from vsrdb_cli.video.pictures.picture_file import inspect_picture
 from vsrdb_cli.video.pixels.colour import (
     BT709,
     UNSPECIFIED,
@@ -39,25 +39,30 @@ from vsrdb_cli.video.pixels.colour import (
 from vsrdb_cli.video.pixels.fields import Weaver
 from vsrdb_cli.video.pixels.pixel_formats import (
     Transparency,
-    announced,
     bit_depth,
     code_depth,
+    declares_alpha,
     has_alpha,
     is_grey,
     is_rgb,
 )
 from vsrdb_cli.video.pixels.to_rgb import NO_CROP, Crop, ToRgb
-from vsrdb_cli.video.reading.frame_changes import PixelShapes, shape_of, shape_words
-from vsrdb_cli.video.reading.packet_scan import Survey, end_seconds, promised_seconds, survey
-from vsrdb_cli.video.reading.sampling import NOT_INTERLACED, Interlacing, look
+from vsrdb_cli.video.reading.frame_changes import FrameDecoder, aspect_ratio_of, aspect_ratio_text
+from vsrdb_cli.video.reading.packet_scan import (
+    PacketScan,
+    end_seconds,
+    promised_seconds,
+    scan_packets,
+)
+from vsrdb_cli.video.reading.sampling import NOT_INTERLACED, Interlacing, detect_interlacing
 from vsrdb_cli.video.side_data.attachments import (
     DOLBY_VISION,
     FRAME_TIMECODES,
     FURTHER_VIEWS,
     Attachments,
-    dropped,
     has_captions,
     side_data,
+    unsupported,
 )
 from vsrdb_cli.video.side_data.hdr import check_dolby_vision, is_dolby_vision, light_of
 from vsrdb_cli.video.side_data.immersive import view_of
@@ -100,8 +105,8 @@ def probe(path: Path, scale: int = 1) -> VideoInfo:
         check_dolby_vision(frame, path)
         foreign = frozenset[int]()
         if container.format.name == "mpegts":
-            foreign = strangers(path, stream.id)
-        times = survey(path)
+            foreign = foreign_pids(path, stream.id)
+        times = scan_packets(path)
         if is_field:
             times = _of_frames(times, stream)
         start_seconds = _start(container, stream, frame, foreign)
@@ -113,11 +118,11 @@ def probe(path: Path, scale: int = 1) -> VideoInfo:
             metadata=kept_metadata(container),
             timecode=timecode_of(container, stream, frame),
             chapters=len(container.chapters()),
-            transparent=announced(stream) or Transparency()(frame),
+            transparent=declares_alpha(stream) or Transparency()(frame),
         )
         top, bottom, left, right = info.crop
         info = replace(info, height=info.height - top - bottom, width=info.width - left - right)
-        interlacing = NOT_INTERLACED if info.kind is Kind.STILL else look(path)
+        interlacing = NOT_INTERLACED if info.kind is Kind.STILL else detect_interlacing(path)
         info = replace(info, interlaced=interlacing.possible)
         return _with_side_data(info, stream, frame, interlacing, dolby_vision=dolby_vision)
 
@@ -131,12 +136,12 @@ def _first_frame(
         VideoError: there is none.
     """
     weaver = Weaver(codec_name(stream))
-    pictures = decoded_frames(container, stream, PixelShapes(stream).decode)
+    pictures = decoded_frames(container, stream, FrameDecoder(stream).decode)
     first = next(pictures, None)
     if first is not None:
         return next(weaver.frames(chain([first], pictures))), weaver.is_field(first)
     if _is_still(container, path):
-        look_at(path)  # knows more of what is wrong
+        inspect_picture(path)  # knows more of what is wrong
     raise VideoError(
         f"{path} contains no frame that can be decoded",
         hint="the file is damaged or was cut off; copy or download it again",
@@ -149,7 +154,7 @@ def _video(
     stream: VideoStream,
     frame: VideoFrame,
     *,
-    times: Survey,
+    times: PacketScan,
     start_seconds: Fraction,
 ) -> VideoInfo:
     """Describe the main video, as if nothing were beside it."""
@@ -202,7 +207,7 @@ def _others(
     path: Path,
     container: InputContainer,
     main: VideoStream,
-    times: Survey,
+    times: PacketScan,
     foreign: frozenset[int],
 ) -> tuple[StreamInfo, ...]:
     """Describe all streams but the main video.
@@ -211,7 +216,7 @@ def _others(
         foreign: ids of streams of other programmes.
     """
     return tuple(
-        replace(describe(other), styled=other.index in times.styled, stranger=other.id in foreign)
+        replace(describe(other), styled=other.index in times.styled, foreign=other.id in foreign)
         for other in container.streams
         if other.index != main.index and not is_its_still(other, main, path)
     )
@@ -231,7 +236,7 @@ def _with_side_data(
     # A layer of alpha, the other use of layers, FFmpeg gives with the picture.
     views = bool(stream.disposition & Disposition.multilayer) and not has_alpha(frame.format)
     found = (
-        *dropped(attached),
+        *unsupported(attached),
         *([lost_view] if lost_view else ()),
         *([FURTHER_VIEWS] if views else ()),
         *([DOLBY_VISION] if dolby_vision else ()),
@@ -298,15 +303,15 @@ def _assumed(frame: VideoFrame, matrix: int, range_: int, colour: Colour) -> tup
 
 def _assumed_shape(frame: VideoFrame, ratio: Fraction | None) -> Iterator[str]:
     """What is taken for the picture's shape, where file and video clearly disagree."""
-    own, said = shape_of(frame), Fraction(frame.width, frame.height) * (ratio or 1)
+    own, said = aspect_ratio_of(frame), Fraction(frame.width, frame.height) * (ratio or 1)
     if abs(said / own - 1) > CLEARLY_OTHER_SHAPE:
         yield (
-            f"the file says that the picture is {shape_words(said)}, the video in it that it is"
-            f" {shape_words(own)}: taken for {shape_words(said)}, as players do"
+            f"the file gives the aspect ratio as {aspect_ratio_text(said)}, its video stream as"
+            f" {aspect_ratio_text(own)}: {aspect_ratio_text(said)} is assumed, as players do"
         )
 
 
-def _of_frames(times: Survey, stream: VideoStream) -> Survey:
+def _of_frames(times: PacketScan, stream: VideoStream) -> PacketScan:
     """What was measured on fields, of the frames that two of them make."""
     # Of a raw stream the mean is FFmpeg's invention.
     rate = max(times.rate, stream.guessed_rate or times.rate)

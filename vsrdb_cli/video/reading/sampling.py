@@ -61,7 +61,7 @@ class Interlacing:
 NOT_INTERLACED = Interlacing(flagged=False, orders=())
 
 
-def look(path: Path) -> Interlacing:
+def detect_interlacing(path: Path) -> Interlacing:
     """Look at a few frames of the file's beginning and of its parts further on.
 
     Of a short file all frames are looked at.
@@ -89,7 +89,7 @@ def look(path: Path) -> Interlacing:
     return Interlacing(flagged, tuple(order for order in orders if order is not None))
 
 
-def glimpses(source: FrameSource, places: int, count: int) -> Iterator[list[Tensor]]:
+def sample_runs(source: FrameSource, places: int, count: int) -> Iterator[list[Tensor]]:
     """Runs of up to `count` frames in a row, from `places` places evenly over a source.
 
     A source that holds no more than all of them together is given whole, as one run. What cannot

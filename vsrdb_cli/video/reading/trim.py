@@ -11,7 +11,7 @@ from vsrdb_cli.video.frame import FrameSource, SeekableSource
 from vsrdb_cli.video.info import Cut
 
 
-def trimmed(
+def trim(
     source: FrameSource,
     *,
     start: Position | None = None,
@@ -73,7 +73,7 @@ def index_of(source: SeekableSource, position: Position) -> int:
             return index
     last = float(pts * source.info.time_base)
     raise OptionError(
-        f"{source.info.path} has no frame at {position_words(position)}",
+        f"{source.info.path} has no frame at {position_text(position)}",
         hint=f"its last one is frame {index}, at {last:.3f} s; frames count from 0",
     )
 
@@ -99,13 +99,11 @@ def _find(source: SeekableSource, start: Position, end: Position | None) -> tupl
     if first is None or begin is None or last_pts is None or (after and after[0] <= first):
         length = float((last_pts or 0) * time_base)
         where = (
-            f"up to {position_words(end)}"
-            if first is not None
-            else f"after {position_words(start)}"
+            f"up to {position_text(end)}" if first is not None else f"after {position_text(start)}"
         )
         raise OptionError(
-            f"{source.info.path} has no frames there: from {position_words(start)} "
-            + (f"to {position_words(end)}" if end is not None else "on"),
+            f"{source.info.path} has no frames there: from {position_text(start)} "
+            + (f"to {position_text(end)}" if end is not None else "on"),
             hint=f"nothing is left {where}; the last frame seen is at {length:.3f} s"
             f" (frame {count - 1})",
         )
@@ -120,7 +118,7 @@ def _reached(position: Position, index: int, seconds: Fraction) -> bool:
     return index >= position if isinstance(position, int) else seconds >= position
 
 
-def position_words(position: Position | None) -> str:
+def position_text(position: Position | None) -> str:
     """A position as a message says it; None is the beginning."""
     if isinstance(position, int):
         return f"frame {position}"

@@ -17,8 +17,13 @@ from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.pixels.fields import Weaver
 from vsrdb_cli.video.pixels.interlacing import Deinterlacer
 from vsrdb_cli.video.pixels.to_rgb import ToRgb
-from vsrdb_cli.video.reading.frame_changes import PixelShapes, Watch, differ, shape_of
-from vsrdb_cli.video.reading.packet_scan import MadeUp, keeps_decode_times, time_of
+from vsrdb_cli.video.reading.frame_changes import (
+    ChangeMonitor,
+    FrameDecoder,
+    aspect_ratio_of,
+    ratios_differ,
+)
+from vsrdb_cli.video.reading.packet_scan import GuessedDuration, keeps_decode_times, time_of
 from vsrdb_cli.video.timing import Clock, DecodeOrder, FrameTimes, ticks
 
 if TYPE_CHECKING:
@@ -111,9 +116,11 @@ class VideoReader:
         size = Fraction(width, height)
         shapes = [shape for first, shape in self._shapes if first <= index]
         # A container's word is above the frames' own, with players too.
-        if not shapes or differ(shapes[0], size * (info.sample_aspect_ratio or 1)):
+        if not shapes or ratios_differ(shapes[0], size * (info.sample_aspect_ratio or 1)):
             return info.sample_aspect_ratio
-        return shapes[-1] / size if differ(shapes[-1], shapes[0]) else info.sample_aspect_ratio
+        return (
+            shapes[-1] / size if ratios_differ(shapes[-1], shapes[0]) else info.sample_aspect_ratio
+        )
 
     def times(self) -> Iterator[int]:
         """The `pts` of all frames, which are decoded but not converted; the report is untouched."""
@@ -124,10 +131,10 @@ class VideoReader:
         self._running.append(decoding)
         try:
             for index, decoded in enumerate(decoding):
-                shape = shape_of(decoded)
+                shape = aspect_ratio_of(decoded)
                 if not self._shapes or self._shapes[-1][1] != shape:
                     self._shapes.append((index, shape))
-                yield times.mend(decoded.pts, decoded.dts)
+                yield times.repair(decoded.pts, decoded.dts)
         finally:
             self.report = report
 
@@ -139,7 +146,7 @@ class VideoReader:
         with open_input(info.path) as container:
             for packet in Demuxer(container, main_video(container, info.path)):
                 if packet.size:
-                    clock.mend(packet)
+                    clock.repair(packet)
                     time = packet.pts if packet.pts is not None else packet.dts
                     if time is None:  # a raw stream
                         time = len(sizes) * info.frame_ticks
@@ -150,13 +157,13 @@ class VideoReader:
         """Progressive frames with their times."""
         times = FrameTimes(self.info.timeline)
         cut = self.info.cut
-        watch = Watch(self.info, self.report)
+        watch = ChangeMonitor(self.info, self.report)
         deinterlacer: Deinterlacer[_Time] = Deinterlacer()
         interlaced = self.info.interlaced
         for index, decoded in enumerate(self._decode(), self.begin):
             wanted = index >= 0 and (cut is None or index < cut.count)
             captions = watch.look_at(decoded, wanted=wanted)
-            time = _Time(times.mend(decoded.pts, decoded.dts), decoded.duration, captions)
+            time = _Time(times.repair(decoded.pts, decoded.dts), decoded.duration, captions)
             self.report.repaired_times = times.repaired
             interlaced |= decoded.interlaced_frame  # perhaps not from the beginning on
             if interlaced:
@@ -204,21 +211,21 @@ class VideoReader:
         checksums = Ffv1Checksums() if info.codec == "ffv1" else None
         with open_input(info.path) as container:
             stream = main_video(container, info.path)
-            demuxer, shapes = Demuxer(container, stream), PixelShapes(stream)
+            demuxer, shapes = Demuxer(container, stream), FrameDecoder(stream)
             holes, demuxed = Holes(info.frame_ticks), 0
-            made_up = MadeUp(stream, info.rate)
+            made_up = GuessedDuration(stream, info.rate)
             order = DecodeOrder() if info.in_decode_order else None
             by_dts = keeps_decode_times(container, stream)
             for packet in demuxer:
                 if _repeats(packet):
-                    clock.mend(packet)
+                    clock.repair(packet)
                     self._repeated_until = clock.now
                     continue
                 if packet.size:
                     demuxed += 1
                     holes.look(packet)
                     report.read_errors = demuxer.errors + holes.count
-                    clock.mend(packet)
+                    clock.repair(packet)
                     report.clock_restarts = clock.restarts
                     if checksums is not None:
                         report.damaged_frames += checksums.damaged(bytes(packet))

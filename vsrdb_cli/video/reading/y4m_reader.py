@@ -19,7 +19,7 @@ from av.error import FFmpegError
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.pipes import DISK, open_through, special_kind
-from vsrdb_cli.video.containers.opening import reason, unreadable
+from vsrdb_cli.video.containers.opening import read_error, reason
 from vsrdb_cli.video.frame import Frame, ReadReport
 from vsrdb_cli.video.info import PIPE, Kind, VideoInfo
 from vsrdb_cli.video.pixels.colour import colour_of, grey_assumed, range_of
@@ -36,7 +36,7 @@ _STDIN = Path("/dev/stdin")
 _HINT = "send y4m, for example: ffmpeg -i IN -f yuv4mpegpipe - | vsrdb restore - OUT"
 
 
-def is_stream(path: Path) -> bool:
+def is_stream_input(path: Path) -> bool:
     """Whether an input is read once, from its beginning to its end: "-", or no file by its kind.
 
     A disk is read as a file is.
@@ -58,14 +58,14 @@ class PipeReader:
     def __init__(self, stream: BinaryIO | None = None, path: Path = PIPE) -> None:
         self.report = ReadReport()
         name = "stdin" if path == PIPE else str(path)
-        self._stream = Watched(stream or _opened(path, name))
+        self._stream = Y4mStream(stream or _opened(path, name))
         try:
             self._container = av.open(self._stream, "r", format="yuv4mpegpipe")
             self._decoded = self._container.decode(video=0)
             first = next(self._decoded)
         except (FFmpegError, StopIteration) as error:
             raise VideoError(
-                f"{name} cannot be read as y4m: {self._stream.trouble or _words(error)}",
+                f"{name} cannot be read as y4m: {self._stream.problem or _words(error)}",
                 hint=_HINT,
             ) from error
         self._stream.samples = sum(len(plane) for plane in plane_bytes(first))
@@ -88,7 +88,7 @@ class PipeReader:
             self.report.frames = index + 1
             yield Frame(to_rgb(frame), index, 1)
         if self._stream.error is not None:
-            raise unreadable(self.info.path, self._stream.error)
+            raise read_error(self.info.path, self._stream.error)
         # A stream that stops within a frame ends without a word; what came before it is whole.
         self.report.read_errors += not self._stream.is_whole
 
@@ -167,7 +167,7 @@ def _info(container: InputContainer, first: VideoFrame, path: Path) -> VideoInfo
 _MAGIC = b"YUV4MPEG2"
 
 
-class Watched:
+class Y4mStream:
     """A stream that can only be read, and whether it ends where a frame does.
 
     y4m is a line of text, and for each frame another line and its samples.
@@ -196,7 +196,7 @@ class Watched:
         return data
 
     @property
-    def trouble(self) -> str | None:
+    def problem(self) -> str | None:
         """Why there is no frame, where that can be told without reading on."""
         if self.error is not None:
             return str(self.error.strerror)

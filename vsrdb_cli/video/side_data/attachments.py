@@ -108,7 +108,7 @@ _SHORTEST_SAYING = 8  # bytes; fewer are a mark of some encoder
 _CAMERA = UUID("17ee8c60-f84d-11d9-8cd6-0800200c9a66")
 
 
-def dropped(attached: Iterable[tuple[int, bytes]]) -> tuple[str, ...]:
+def unsupported(attached: Iterable[tuple[int, bytes]]) -> tuple[str, ...]:
     """In words, each once, what no output holds of what `Attachments` gives."""
     words = (_words(kind, data) for kind, data in attached)
     return tuple(dict.fromkeys(found for found in words if found is not None))

@@ -131,7 +131,7 @@ def view_of(attached: Mapping[Type, bytes]) -> tuple[View, str | None]:
     return view, " and ".join(lost) or None
 
 
-def add_stream_to_view(
+def add_immersive_stream(
     container: OutputContainer, codec: str, view: View, like: VideoCodecContext, scale: Fraction
 ) -> VideoStream:
     """A stream of a new file for packets that were or will be encoded elsewhere.
@@ -155,7 +155,7 @@ def add_stream_to_view(
     return stream
 
 
-def leave_one_way(path: Path) -> None:
+def remove_apple_boxes(path: Path) -> None:
     """Let a finished mp4 file say it in one way, which is the one players know: sv3d and st3d.
 
     FFmpeg writes Apple's (vexu) beside it, which says less; and then reads that one.

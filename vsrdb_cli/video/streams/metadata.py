@@ -195,7 +195,7 @@ def describe(stream: Stream) -> StreamInfo:
         text=codec is not None and stream.type == "subtitle" and bool(codec.properties & _TEXT),
         marks=marks,
         tags=tags_of(stream),
-        remade=timecode or chapters,
+        rebuilt=timecode or chapters,
     )
 
 

@@ -55,7 +55,7 @@ class SoundTarget:
             context.bit_rate = bits * av.AudioLayout(self.layout).nb_channels
 
 
-def target_of(encoder: str, rate: int, layout: str, sample_format: str) -> SoundTarget | None:
+def nearest_target(encoder: str, rate: int, layout: str, sample_format: str) -> SoundTarget | None:
     """The nearest to a decoded track that an encoder takes, tried; None if there is nothing near.
 
     Without a place for each channel, they are mixed to as many as there can be.
@@ -112,13 +112,13 @@ def _places(layout: str) -> list[str]:
 COVERS = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
 
 
-class Fate(Enum):
+class StreamAction(Enum):
     """What becomes of a stream."""
 
     COPY = "copied"
     CONVERT = "converted"
     ATTACH = "attached"
-    REMAKE = "made anew"  # chapters and timecodes that are tracks: the container writes its own
+    REBUILD = "rebuilt"  # chapters and timecodes that are tracks: the container writes its own
     DROP = "dropped"
 
 
@@ -132,7 +132,7 @@ class StreamPlan:
     """
 
     stream: StreamInfo
-    fate: Fate
+    action: StreamAction
     notice: str | None = None
     sound: SoundTarget | None = None
     decodes: bool = False

@@ -14,8 +14,13 @@ from vsrdb_cli.video.containers.capabilities import CONTAINERS, WIDE, Container
 from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.info import CHAPTER_PICTURES, StreamInfo, VideoInfo
 from vsrdb_cli.video.streams.metadata import held_language
-from vsrdb_cli.video.streams.plan import COVERS, Fate, StreamPlan, holds
-from vsrdb_cli.video.streams.sound_policy import Heard, differences, listen, target_for
+from vsrdb_cli.video.streams.plan import COVERS, StreamAction, StreamPlan, holds
+from vsrdb_cli.video.streams.sound_policy import (
+    SoundScan,
+    choose_sound_target,
+    scan_sound,
+    try_copies,
+)
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -32,10 +37,10 @@ def plan_streams(info: VideoInfo, suffix: str) -> tuple[StreamPlan, ...]:
     """
     if not info.streams or info.pictures:
         return ()
-    heard = listen(info)
+    heard = scan_sound(info)
     with open_input(info.path) as source:
         plans = [_plan(stream, suffix, source, heard) for stream in info.streams]
-    wrong = differences(info, plans, suffix, heard)
+    wrong = try_copies(info, plans, suffix, heard)
     for place, plan in enumerate(plans):
         if plan.stream.index in wrong:
             reason = f"a copy {wrong[plan.stream.index]}"
@@ -47,13 +52,15 @@ def plan_streams(info: VideoInfo, suffix: str) -> tuple[StreamPlan, ...]:
 
 def _with_marks(plan: StreamPlan, suffix: str) -> StreamPlan:
     """The plan, with a word on what is said of the stream and lost."""
-    if plan.fate not in (Fate.COPY, Fate.CONVERT) or plan.stream.cover:
+    if plan.action not in (StreamAction.COPY, StreamAction.CONVERT) or plan.stream.cover:
         return plan
     notices = [plan.notice] if plan.notice else []
-    return replace(plan, notice="; ".join([*notices, *unsaid(plan.stream, suffix)]) or None)
+    return replace(
+        plan, notice="; ".join([*notices, *metadata_notices(plan.stream, suffix)]) or None
+    )
 
 
-def unsaid(stream: StreamInfo, suffix: str) -> Iterator[str]:
+def metadata_notices(stream: StreamInfo, suffix: str) -> Iterator[str]:
     """What is said of a stream that a container does not hold of it, one line each."""
     marks = _lost_marks(stream, suffix)
     if marks:
@@ -76,7 +83,7 @@ def _lost_marks(stream: StreamInfo, suffix: str) -> list[str]:
 
 def has_cover(plans: tuple[StreamPlan, ...]) -> bool:
     """Whether a cover picture is copied as a stream."""
-    return any(plan.stream.cover and plan.fate is Fate.COPY for plan in plans)
+    return any(plan.stream.cover and plan.action is StreamAction.COPY for plan in plans)
 
 
 def _text_converted(stream: StreamInfo, suffix: str) -> StreamPlan:
@@ -87,33 +94,33 @@ def _text_converted(stream: StreamInfo, suffix: str) -> StreamPlan:
         keeper = _STYLED.get(stream.codec, ".mkv")
         if keeper != suffix:
             notice += f"; a {keeper} output keeps it"
-    return StreamPlan(stream, Fate.CONVERT, notice)
+    return StreamPlan(stream, StreamAction.CONVERT, notice)
 
 
-def _converted(stream: StreamInfo, suffix: str, heard: Heard, reason: str) -> StreamPlan:
+def _converted(stream: StreamInfo, suffix: str, heard: SoundScan, reason: str) -> StreamPlan:
     """The plan of sound that cannot be copied, or whose copy would not sound the same."""
-    target = target_for(stream, heard, CONTAINERS[suffix])
+    target = choose_sound_target(stream, heard, CONTAINERS[suffix])
     if target is None:
         why = (
             f"nothing here encodes {heard.layout}" if heard.shapes else "it cannot be decoded here"
         )
-        return StreamPlan(stream, Fate.DROP, f"{stream} is dropped: {why}, and {reason}")
+        return StreamPlan(stream, StreamAction.DROP, f"{stream} is dropped: {why}, and {reason}")
     notice = f"{stream} is encoded anew as {target.codec}: {reason}"
     if not holds(target.layout, heard.layout):
         notice += f"; its channels ({heard.layout}) are mixed to {target.layout}"
-    return StreamPlan(stream, Fate.CONVERT, notice, target)
+    return StreamPlan(stream, StreamAction.CONVERT, notice, target)
 
 
 def _plan(
-    stream: StreamInfo, suffix: str, source: InputContainer, heard: Mapping[int, Heard]
+    stream: StreamInfo, suffix: str, source: InputContainer, heard: Mapping[int, SoundScan]
 ) -> StreamPlan:
     left_out = _left_out(stream)
     if left_out:
-        return StreamPlan(stream, Fate.DROP, left_out)
-    if stream.remade or _is_attached(stream, suffix):
-        return StreamPlan(stream, Fate.REMAKE if stream.remade else Fate.ATTACH)
+        return StreamPlan(stream, StreamAction.DROP, left_out)
+    if stream.rebuilt or _is_attached(stream, suffix):
+        return StreamPlan(stream, StreamAction.REBUILD if stream.rebuilt else StreamAction.ATTACH)
     if _held(stream, suffix, source, heard):
-        return StreamPlan(stream, Fate.COPY)
+        return StreamPlan(stream, StreamAction.COPY)
     if stream.text:
         return _text_converted(stream, suffix)
     others = [s for s in (*WIDE, ".mov") if s != suffix and _keeps(stream, s, source, heard)]
@@ -126,12 +133,12 @@ def _plan(
         reason += f"; a {' or '.join(keepers)} output keeps it"
     if stream.index in heard:
         return _converted(stream, suffix, heard[stream.index], reason)
-    return StreamPlan(stream, Fate.DROP, f"{stream} is dropped: {reason}")
+    return StreamPlan(stream, StreamAction.DROP, f"{stream} is dropped: {reason}")
 
 
 def _left_out(stream: StreamInfo) -> str | None:
     """Why a stream goes into no kind of file, in one line."""
-    if stream.stranger:
+    if stream.foreign:
         return f"{stream} is left out: it belongs to another programme than the video"
     if CHAPTER_PICTURES in stream.marks:
         return f"{stream} is dropped: vsrdb writes no pictures of chapters"
@@ -141,7 +148,7 @@ def _left_out(stream: StreamInfo) -> str | None:
 
 
 def _keeps(
-    stream: StreamInfo, suffix: str, source: InputContainer, heard: Mapping[int, Heard]
+    stream: StreamInfo, suffix: str, source: InputContainer, heard: Mapping[int, SoundScan]
 ) -> bool:
     return _is_attached(stream, suffix) or _held(stream, suffix, source, heard)
 
@@ -153,7 +160,7 @@ def _is_attached(stream: StreamInfo, suffix: str) -> bool:
 
 
 def _held(
-    stream: StreamInfo, suffix: str, source: InputContainer, heard: Mapping[int, Heard]
+    stream: StreamInfo, suffix: str, source: InputContainer, heard: Mapping[int, SoundScan]
 ) -> bool:
     """Whether a container holds a stream as it is."""
     if not _listed(stream, CONTAINERS[suffix], source.format.name):
@@ -176,7 +183,7 @@ def _listed(stream: StreamInfo, container: Container, source_format: str) -> boo
 
 
 def _opens(
-    stream: StreamInfo, suffix: str, source: InputContainer, heard: Mapping[int, Heard]
+    stream: StreamInfo, suffix: str, source: InputContainer, heard: Mapping[int, SoundScan]
 ) -> bool:
     """Whether a container takes the stream as it is, tried in memory; of sound with a packet."""
     if not stream.codec:

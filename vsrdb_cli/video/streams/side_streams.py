@@ -16,7 +16,7 @@ from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.info import StreamInfo, VideoInfo
 from vsrdb_cli.video.streams.metadata import copy_chapters, copy_stream_metadata
 from vsrdb_cli.video.streams.packet_writer import SUBTITLE_TICKS, PacketWriter
-from vsrdb_cli.video.streams.plan import COVERS, Fate, StreamPlan
+from vsrdb_cli.video.streams.plan import COVERS, StreamAction, StreamPlan
 from vsrdb_cli.video.streams.sound import (
     PRIMING_SECONDS,
     Loudness,
@@ -93,7 +93,7 @@ class SideStreams:
 
     def _add(self, plan: StreamPlan) -> None:
         source = self._source.streams[plan.stream.index]
-        if plan.fate is Fate.COPY:
+        if plan.action is StreamAction.COPY:
             target = self._output.add_stream_from_template(source, opaque=True)
             copy_stream_metadata(source, target)
             self._targets[source.index] = target
@@ -112,7 +112,7 @@ class SideStreams:
             self._sounds[source.index] = sound
             self._targets[source.index] = sound.stream
             self.heard[source.index] = sound.heard
-        elif plan.fate is Fate.CONVERT:
+        elif plan.action is StreamAction.CONVERT:
             codec = container_of(self._output).text
             converter = TextConverter(source, self._output, codec)  # type: ignore[arg-type]
             copy_stream_metadata(source, converter.stream)
@@ -121,14 +121,14 @@ class SideStreams:
         if source.type == "subtitle" and self._hides and source.index in self._targets:
             finest = max(SUBTITLE_TICKS, self._info.output_time_base.denominator)
             self._targets[source.index].time_base = Fraction(1, finest)
-        if plan.fate is Fate.ATTACH and plan.stream.cover:
+        if plan.action is StreamAction.ATTACH and plan.stream.cover:
             ending, mimetype = COVERS[plan.stream.codec]
             self._covers += 1
             name = f"cover_{self._covers}" if self._covers > 1 else "cover"
             data = _first_packet(self._info, source.index)
             if data:
                 self._output.add_attachment(f"{name}.{ending}", mimetype, data)
-        elif plan.fate is Fate.ATTACH:
+        elif plan.action is StreamAction.ATTACH:
             attachment: AttachmentStream = source  # type: ignore[assignment]
             name = attachment.metadata.get("filename", f"attachment-{source.index}")
             mimetype = attachment.mimetype or "application/octet-stream"
@@ -232,7 +232,7 @@ class SideStreams:
             index = packet.stream.index
             if index == main.index:
                 restarts = self._clock.restarts
-                self._clock.mend(packet)
+                self._clock.repair(packet)
                 if self._clock.restarts > restarts:
                     for clock in self._clocks.values():
                         yield from clock.release()
@@ -240,7 +240,7 @@ class SideStreams:
                 packet.pts = packet.dts = 0
                 yield packet
             else:
-                yield from self._clocks[index].mend(packet)
+                yield from self._clocks[index].repair(packet)
         for index, clock in self._clocks.items():
             yield from clock.release(final=True)
             self.copied.damaged[index] += clock.timeless

@@ -199,7 +199,7 @@ def flushing(stream: AudioStream) -> Packet[Any]:
     return packet
 
 
-def hear(container: InputContainer, zero_seconds: Fraction) -> list[Loudness]:
+def measure_loudness(container: InputContainer, zero_seconds: Fraction) -> list[Loudness]:
     """Decode all sound of a file, opened anew.
 
     Args:
@@ -218,7 +218,7 @@ def hear(container: InputContainer, zero_seconds: Fraction) -> list[Loudness]:
     return [loudness for _, loudness in tracks.values() if loudness.begin_seconds is not None]
 
 
-def difference(  # noqa: PLR0911  one answer for each way to differ
+def describe_difference(  # noqa: PLR0911  one answer for each way to differ
     source: Loudness, output: Loudness, begin_seconds: Fraction | None, end_seconds: Fraction | None
 ) -> str | None:
     """Where an output's track does not sound as its source's, in words; None if it does.

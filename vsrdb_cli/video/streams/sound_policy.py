@@ -18,15 +18,15 @@ from vsrdb_cli.video.containers.demuxing import Demuxer
 from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.info import StreamInfo, VideoInfo
 from vsrdb_cli.video.streams.plan import (
-    Fate,
     SoundTarget,
+    StreamAction,
     StreamPlan,
     can_be_mixed,
     holds,
-    target_of,
+    nearest_target,
 )
 from vsrdb_cli.video.streams.side_streams import READ_ON_SECONDS, SideStreams
-from vsrdb_cli.video.streams.sound import SoundDecoder, difference, hear
+from vsrdb_cli.video.streams.sound import SoundDecoder, describe_difference, measure_loudness
 
 if TYPE_CHECKING:
     from av.packet import Packet, PktSideDataT
@@ -40,7 +40,7 @@ _USUAL = {"aac", "mp2", "mp3", "ac3", "eac3", "dts", "flac", "alac", "opus", "vo
 
 
 @dataclass
-class Heard:
+class SoundScan:
     """What decoding a track shows.
 
     Attributes:
@@ -106,9 +106,9 @@ def _skipped(packet: Packet[Any]) -> tuple[int, int]:
     return begin, end
 
 
-def listen(info: VideoInfo) -> Mapping[int, Heard]:
+def scan_sound(info: VideoInfo) -> Mapping[int, SoundScan]:
     """Decode all sound of a source once; by the indices of its streams."""
-    tracks = {s.index: Heard() for s in info.streams if s.type == "audio" and s.codec}
+    tracks = {s.index: SoundScan() for s in info.streams if s.type == "audio" and s.codec}
     if not tracks:
         return tracks
     end = None
@@ -123,7 +123,9 @@ def listen(info: VideoInfo) -> Mapping[int, Heard]:
     return tracks
 
 
-def target_for(stream: StreamInfo, heard: Heard, container: Container) -> SoundTarget | None:
+def choose_sound_target(
+    stream: StreamInfo, heard: SoundScan, container: Container
+) -> SoundTarget | None:
     """What a track is encoded as; None if none of it could be decoded, or mixed to fewer."""
     if not heard.shapes:
         return None
@@ -132,7 +134,7 @@ def target_for(stream: StreamInfo, heard: Heard, container: Container) -> SoundT
     deepest = max((kind for _, _, kind in heard.shapes), key=lambda kind: av.AudioFormat(kind).bits)
     encoders = (container.lossless, container.lossy)
     for encoder in encoders if _is_lossless(stream.codec) else encoders[1:]:
-        target = target_of(encoder, rate, layout, deepest)
+        target = nearest_target(encoder, rate, layout, deepest)
         if target is not None and holds(target.layout, layout):
             return target
     return target if can_be_mixed(layout) else None
@@ -146,9 +148,9 @@ def _is_lossless(codec: str) -> bool:
     return decoder.lossless and not decoder.lossy
 
 
-def _is_doubted(plan: StreamPlan, heard: Mapping[int, Heard]) -> bool:
+def _is_doubted(plan: StreamPlan, heard: Mapping[int, SoundScan]) -> bool:
     track = heard.get(plan.stream.index)
-    if track is None or plan.fate is not Fate.COPY:
+    if track is None or plan.action is not StreamAction.COPY:
         return False
     usual = plan.stream.codec.startswith("pcm_") or plan.stream.codec in _USUAL
     return not (usual and track.is_plain)
@@ -158,8 +160,8 @@ def _channels(layout: str) -> int:
     return int(av.AudioLayout(layout).nb_channels)
 
 
-def differences(
-    info: VideoInfo, plans: Sequence[StreamPlan], suffix: str, heard: Mapping[int, Heard]
+def try_copies(
+    info: VideoInfo, plans: Sequence[StreamPlan], suffix: str, heard: Mapping[int, SoundScan]
 ) -> Mapping[int, str]:
     """What is wrong with copies of doubtful tracks, tried: by their indices, in words."""
     tried = tuple(plan for plan in plans if _is_doubted(plan, heard))
@@ -176,7 +178,7 @@ def differences(
             output.close()
             file.seek(0)
             with av.open(file, "r") as copied:
-                copies = iter(hear(copied, side.moved_seconds))
+                copies = iter(measure_loudness(copied, side.moved_seconds))
         except EOFError:  # nothing was written
             return wrong
         except FFmpegError as error:
@@ -195,6 +197,6 @@ def differences(
             wrong[index] = "does not change its channels or rate as the source does"
         elif (lost := side.copied.lost(index)) > heard[index].failed:
             wrong[index] = f"loses {count(lost, 'packet')}"
-        elif words := difference(source, copy, *side.audible(Fraction(0))):
+        elif words := describe_difference(source, copy, *side.audible(Fraction(0))):
             wrong[index] = words
     return wrong

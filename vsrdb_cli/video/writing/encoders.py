@@ -132,7 +132,7 @@ NVENC: Mapping[str, Encoder] = {
 }
 
 
-def refusal(encoder: Encoder) -> str | None:
+def unavailable_reason(encoder: Encoder) -> str | None:
     """Why an encoder does not open on this machine; None if it does. Tried, not looked up."""
     try:
         context: Any = av.CodecContext.create(encoder.name, "w")

@@ -13,7 +13,7 @@ from vsrdb_cli.errors import OptionError, OutputError
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.containers.capabilities import CONTAINERS, suffixes_for
 from vsrdb_cli.video.pixels.pixel_formats import bit_depth, code_depth
-from vsrdb_cli.video.writing.encoders import ENCODERS, NVENC, Encoder, refusal
+from vsrdb_cli.video.writing.encoders import ENCODERS, NVENC, Encoder, unavailable_reason
 
 if TYPE_CHECKING:
     from vsrdb_cli.video.info import VideoInfo
@@ -49,7 +49,7 @@ class Encoding:
         return code_depth(av.VideoFormat(self.pix_fmt))
 
 
-def choose(
+def choose_encoding(
     options: EncoderOptions, suffix: str, info: VideoInfo, height: int, width: int
 ) -> Encoding:
     """Settle the encoder for an output of `height` x `width` in a container.
@@ -143,7 +143,7 @@ def _on_hardware(codec: str, encoder: Encoder, hardware: str) -> Encoder:
         raise OptionError(
             f"NVENC does not encode {codec}", hint=f"choose --codec {' or '.join(NVENC)}"
         )
-    why_not = refusal(NVENC[codec])
+    why_not = unavailable_reason(NVENC[codec])
     if why_not is None:
         return NVENC[codec]
     if hardware == "auto":

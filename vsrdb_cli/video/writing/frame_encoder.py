@@ -25,7 +25,7 @@ from vsrdb_cli.video.containers.opening import reason
 from vsrdb_cli.video.pixels.from_rgb import FromRgb
 from vsrdb_cli.video.pixels.pixel_formats import is_rgb
 from vsrdb_cli.video.side_data.attachments import Captioner
-from vsrdb_cli.video.side_data.immersive import View, add_stream_to_view
+from vsrdb_cli.video.side_data.immersive import View, add_immersive_stream
 from vsrdb_cli.video.side_data.orientation import set_orientation
 from vsrdb_cli.video.timing import ticks
 
@@ -93,7 +93,7 @@ class FrameEncoder:
             with _refusals(encoding.encoder.name):
                 self._context.open()
             scale = Fraction(encoding.height, info.height)
-            stream = add_stream_to_view(container, encoding.codec, view, self._context, scale)
+            stream = add_immersive_stream(container, encoding.codec, view, self._context, scale)
         stream.time_base = info.output_time_base
         tag_for_players(stream, encoding.codec, container)
         if info.orientation is not None:
@@ -142,20 +142,20 @@ class FrameEncoder:
             self._first_pts = pts
         self._last_pts, self._end = pts, end
         for packet in self._context.encode(picture):
-            yield self._mended(packet)
+            yield self._repaired(packet)
 
     def finish(self) -> Iterator[Packet[Any]]:
         """The packets the encoder still holds."""
-        held = [self._mended(packet) for packet in self._context.encode(None)]
+        held = [self._repaired(packet) for packet in self._context.encode(None)]
         if held and self._first_dts is not None and self._first_pts is not None:
-            end_with(held[-1], self._end, self._first_pts, self._first_dts)
+            end_track(held[-1], self._end, self._first_pts, self._first_dts)
         yield from held
 
     def _ticks(self, pts: int) -> int:
         """A time of the source in ticks of the output."""
         return ticks(pts * self._info.time_base, self._info.output_time_base)
 
-    def _mended(self, packet: Packet[Any]) -> Packet[Any]:
+    def _repaired(self, packet: Packet[Any]) -> Packet[Any]:
         packet.stream = self.stream
         pts = packet.pts
         assert pts is not None
@@ -172,7 +172,7 @@ class FrameEncoder:
         return packet
 
 
-def end_with(packet: Packet[Any], end: int, first_pts: int, first_dts: int) -> None:
+def end_track(packet: Packet[Any], end: int, first_pts: int, first_dts: int) -> None:
     """Let a track end exactly with its last picture; `packet` is the last one to be muxed.
 
     mp4 notes two lengths: of decode times, and of what is shown (the latest pts + duration).
@@ -191,7 +191,7 @@ def tag_for_players(stream: VideoStream, codec: str, container: OutputContainer)
         stream.codec_context.codec_tag = "hvc1"
 
 
-def check_asked(encoding: Encoding, info: VideoInfo, container_format: str) -> None:
+def check_encoder_options(encoding: Encoding, info: VideoInfo, container_format: str) -> None:
     """Whether an encoder takes the options the user gave by name, which only itself can tell.
 
     Raises:
@@ -199,10 +199,10 @@ def check_asked(encoding: Encoding, info: VideoInfo, container_format: str) -> N
     """
     with av.open(io.BytesIO(), "w", format=container_format) as container:
         FrameEncoder(container, replace(info, view=View()), encoding)
-        start(container, encoding.encoder.name, encoding)
+        start_encoding(container, encoding.encoder.name, encoding)
 
 
-def start(container: OutputContainer, name: str, encoding: Encoding | None = None) -> None:
+def start_encoding(container: OutputContainer, name: str, encoding: Encoding | None = None) -> None:
     """Open the encoders and write the header, so that what cannot work fails before the work.
 
     Raises:

@@ -15,11 +15,11 @@ from vsrdb_cli.video.containers.capabilities import container_of, suffix_of, suf
 from vsrdb_cli.video.containers.demuxing import Demuxer, codec_name, main_video
 from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.info import VideoInfo
-from vsrdb_cli.video.side_data.immersive import add_stream_to_view
+from vsrdb_cli.video.side_data.immersive import add_immersive_stream
 from vsrdb_cli.video.side_data.orientation import set_orientation
 from vsrdb_cli.video.streams.plan import StreamPlan
 from vsrdb_cli.video.streams.policy import plan_streams
-from vsrdb_cli.video.writing.frame_encoder import end_with, start, tag_for_players
+from vsrdb_cli.video.writing.frame_encoder import end_track, start_encoding, tag_for_players
 from vsrdb_cli.video.writing.muxer import Muxer
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def join(
     try:
         video = _add_video(muxer.container, segments[0], info)
         muxer.add_others(video)
-        start(muxer.container, path.name)
+        start_encoding(muxer.container, path.name)
         held: Packet[Any] | None = None
         for number, segment in enumerate(segments, 1):
             for packet in _packets(segment):
@@ -92,7 +92,7 @@ def join(
                 held = packet
             on_segment(number)
         assert held is not None
-        end_with(held, times.end, times.first_pts, times.first_dts)
+        end_track(held, times.end, times.first_pts, times.first_dts)
         _mux(muxer, held)
         count = times.count if frames is None else frames
         joined = muxer.commit(count, times.begin_seconds, times.end_seconds)
@@ -213,7 +213,7 @@ def _add_video(output: OutputContainer, segment: Path, info: VideoInfo) -> Video
         if view:
             context = template.codec_context
             scale = Fraction(context.height, info.height)
-            video = add_stream_to_view(output, codec, view, context, scale)
+            video = add_immersive_stream(output, codec, view, context, scale)
         else:
             video = output.add_stream_from_template(template, opaque=True)
             if codec == "prores":  # which of its kinds it is

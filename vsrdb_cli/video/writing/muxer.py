@@ -17,7 +17,7 @@ from vsrdb_cli.files import hint_of, kept_beside, put_in_place, remove, temporar
 from vsrdb_cli.video.containers.capabilities import CONTAINERS, Container, suffix_of
 from vsrdb_cli.video.containers.opening import open_input, reason, url
 from vsrdb_cli.video.info import Kind, VideoInfo
-from vsrdb_cli.video.side_data.immersive import leave_one_way
+from vsrdb_cli.video.side_data.immersive import remove_apple_boxes
 from vsrdb_cli.video.streams.metadata import copy_stream_metadata, keeps_timecode, unusual_keys
 from vsrdb_cli.video.streams.plan import StreamPlan
 from vsrdb_cli.video.streams.policy import has_cover
@@ -143,7 +143,7 @@ class Muxer:
         with self._failing():
             self.container.close()
         if self._kind.iso and self._info.view.held_by(self._kind):
-            leave_one_way(self._temporary)
+            remove_apple_boxes(self._temporary)
         wrong = list(mismatches(self._temporary, expected))
         if wrong:
             kept = kept_beside(self.path, self._temporary, "MISMATCH")

@@ -15,10 +15,10 @@ from vsrdb_cli.video.frame import FrameSink, ReadReport
 from vsrdb_cli.video.info import PIPE, Kind, VideoInfo
 from vsrdb_cli.video.pictures.formats import WRITTEN
 from vsrdb_cli.video.side_data.orientation import upright_size
-from vsrdb_cli.video.streams.plan import Fate, StreamPlan
-from vsrdb_cli.video.streams.policy import plan_streams, unsaid
-from vsrdb_cli.video.writing.encoding import Encoding, choose
-from vsrdb_cli.video.writing.frame_encoder import check_asked
+from vsrdb_cli.video.streams.plan import StreamAction, StreamPlan
+from vsrdb_cli.video.streams.policy import metadata_notices, plan_streams
+from vsrdb_cli.video.writing.encoding import Encoding, choose_encoding
+from vsrdb_cli.video.writing.frame_encoder import check_encoder_options
 from vsrdb_cli.video.writing.join import join, segment_suffix
 from vsrdb_cli.video.writing.muxer import muxing_notices
 from vsrdb_cli.video.writing.picture_writer import (
@@ -30,7 +30,12 @@ from vsrdb_cli.video.writing.picture_writer import (
     written_suffix,
 )
 from vsrdb_cli.video.writing.video_writer import VideoOnlyWriter, VideoWriter
-from vsrdb_cli.video.writing.y4m_writer import PipeWriter, check_stream, goes_through, y4m_notices
+from vsrdb_cli.video.writing.y4m_writer import (
+    PipeWriter,
+    check_stream,
+    is_stream_output,
+    y4m_notices,
+)
 
 OnCount = Callable[[int], None]
 OnLine = Callable[[str], None]
@@ -63,9 +68,9 @@ class Output(ABC):
         return self.info.bit_depth
 
     @property
-    def fates(self) -> tuple[StreamPlan, ...]:
+    def stream_plans(self) -> tuple[StreamPlan, ...]:
         """What becomes of the streams beside the video."""
-        return tuple(StreamPlan(stream, Fate.DROP) for stream in self.info.streams)
+        return tuple(StreamPlan(stream, StreamAction.DROP) for stream in self.info.streams)
 
     def lost(self, read: ReadReport) -> tuple[str, ...]:
         """What reading found that it does not hold, and `notices` did not tell; one line each."""
@@ -98,7 +103,7 @@ class Output(ABC):
         raise NotImplementedError
 
 
-def settle_output(
+def resolve_output(
     path: Path | str,
     info: VideoInfo,
     scale: int,
@@ -116,7 +121,7 @@ def settle_output(
         OutputError, OptionError: it cannot be written as asked.
     """
     path = Path(path)
-    if goes_through(path):
+    if is_stream_output(path):
         check_stream(path, info.path)
         return StreamOutput(info, scale, path)
     if _is_pictures(path):
@@ -125,12 +130,12 @@ def settle_output(
     options = options or EncoderOptions()
     suffix = suffix_of(path)
     height, width = info.height * scale, info.width * scale
-    encoding = choose(options, suffix, info, height, width)
+    encoding = choose_encoding(options, suffix, info, height, width)
     check_file(path, info.path, overwrite=overwrite)
     pixels = height * width * (info.frame_count or 1)
     check_space(followed(path).parent, pixels * encoding.encoder.bits_per_pixel / 8)
     if encoding.asked:
-        check_asked(encoding, info, CONTAINERS[suffix].format)
+        check_encoder_options(encoding, info, CONTAINERS[suffix].format)
     return FileOutput(path, info, scale, options, encoding, plan_streams(info, suffix), overwrite)
 
 
@@ -138,10 +143,10 @@ def _is_pictures(path: Path) -> bool:
     return path.is_dir() or path.suffix.lower() in ("", *WRITTEN)
 
 
-def size_written(path: Path, info: VideoInfo, scale: int) -> tuple[int, int]:
+def output_size(path: Path, info: VideoInfo, scale: int) -> tuple[int, int]:
     """(height, width) of what an output holds; what cannot say that it is turned stands upright."""
     size = info.height * scale, info.width * scale
-    turns = not goes_through(path) and not _is_pictures(path)
+    turns = not is_stream_output(path) and not _is_pictures(path)
     return size if turns else upright_size(*size, info.orientation)
 
 
@@ -170,7 +175,7 @@ class FileOutput(Output):
     def notices(self) -> tuple[str, ...]:
         suffix = suffix_of(self.path)
         video = self.info.main if self.info.kind is Kind.VIDEO else None
-        said = unsaid(video, suffix) if video else ()
+        said = metadata_notices(video, suffix) if video else ()
         of_file = muxing_notices(self.info, self.plans, CONTAINERS[suffix])
         return (*self.encoding.notices, *said, *of_file, *_picture_facts_lost(self.info))
 
@@ -179,7 +184,7 @@ class FileOutput(Output):
         return self.encoding.bit_depth
 
     @property
-    def fates(self) -> tuple[StreamPlan, ...]:
+    def stream_plans(self) -> tuple[StreamPlan, ...]:
         return self.plans
 
     def lost(self, read: ReadReport) -> tuple[str, ...]:

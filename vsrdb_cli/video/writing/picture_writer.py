@@ -25,7 +25,7 @@ from vsrdb_cli.files import (
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.pictures.formats import WRITTEN, natural_order, picture_encoder
-from vsrdb_cli.video.pictures.metadata import wide
+from vsrdb_cli.video.pictures.metadata import wide_colours
 from vsrdb_cli.video.pixels.from_rgb import FromRgb
 from vsrdb_cli.video.side_data.orientation import upright, upright_ratio, upright_size
 
@@ -170,8 +170,8 @@ class PictureWriter:
 
 def picture_notices(info: VideoInfo, suffix: str = ".png") -> Iterator[str]:
     """What pictures that end in `suffix` cannot hold of a source, one line each."""
-    if info.beside:
-        dropped = ", ".join(info.beside)
+    if info.extras:
+        dropped = ", ".join(info.extras)
         yield f"dropped, because pictures cannot hold it: {dropped}; a .mkv output keeps it"
     ratio = upright_ratio(info.sample_aspect_ratio, info.orientation)
     if ratio is not None and ratio != 1:
@@ -182,7 +182,7 @@ def picture_notices(info: VideoInfo, suffix: str = ".png") -> Iterator[str]:
     if suffix != ".png" and info.picture_metadata:
         yield METADATA_LOST
     if suffix != ".png" and not info.picture_colour.profile:
-        unsaid = info.picture_colour.uncoded or wide(info.colour)
+        unsaid = info.picture_colour.uncoded or wide_colours(info.colour)
         if unsaid:
             yield f"TIFF output does not say what PNG would, and looks different: {unsaid}"
     if info.colour.hdr:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vsrdb_cli.video.containers.demuxing import main_video
 from vsrdb_cli.video.containers.opening import open_input
-from vsrdb_cli.video.streams.sound import Loudness, difference, hear
+from vsrdb_cli.video.streams.sound import Loudness, describe_difference, measure_loudness
 
 # Matroska and WebM count milliseconds, and a difference of two times has two roundings.
 TOLERANCE_SECONDS = Fraction(2, 1000)
@@ -61,11 +61,11 @@ def mismatches(path: Path, expected: Expected) -> Iterator[str]:
     if not given:
         return
     with open_input(path) as container:
-        found = hear(container, first_seconds - expected.begin_seconds)
+        found = measure_loudness(container, first_seconds - expected.begin_seconds)
     if len(found) != len(given):
         yield f"it has {len(found)} tracks with sound instead of {len(given)}"
         return
     for number, (source, output) in enumerate(zip(given, found, strict=True), 1):
-        words = difference(source, output, *expected.audible)
+        words = describe_difference(source, output, *expected.audible)
         if words:
             yield f"sound track {number} {words}"

@@ -12,7 +12,7 @@ from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.side_data.immersive import View
 from vsrdb_cli.video.streams.plan import StreamPlan
 from vsrdb_cli.video.writing.encoding import Encoding
-from vsrdb_cli.video.writing.frame_encoder import FrameEncoder, start
+from vsrdb_cli.video.writing.frame_encoder import FrameEncoder, start_encoding
 from vsrdb_cli.video.writing.muxer import Muxer
 
 
@@ -38,7 +38,7 @@ class _Writer:
         try:
             self._encoder = FrameEncoder(self._muxer.container, info, encoding)
             self._muxer.add_others(self._encoder.stream)
-            start(self._muxer.container, path.name, encoding)
+            start_encoding(self._muxer.container, path.name, encoding)
         except BaseException:
             self.abort()
             raise

@@ -36,7 +36,7 @@ Y4M_BITS = 10
 _PIX_FMTS = {8: ("yuv420p", "420mpeg2"), 16: ("yuv420p10le", "420p10 XYSCSS=420P10")}
 
 
-def goes_through(path: Path) -> bool:
+def is_stream_output(path: Path) -> bool:
     """Whether an output is sent frame by frame: "-", or no file by its kind."""
     return path == PIPE or is_written_through(path)
 
@@ -76,8 +76,8 @@ def y4m_notices(info: VideoInfo) -> Iterator[str]:
         )
     if info.orientation is not None and not is_right_angled(info.orientation):
         yield "y4m cannot turn its picture, and this one is turned by an odd angle"
-    if info.beside:
-        yield f"dropped, because y4m cannot hold it: {', '.join(info.beside)}"
+    if info.extras:
+        yield f"dropped, because y4m cannot hold it: {', '.join(info.extras)}"
 
 
 class PipeWriter:
