@@ -37,12 +37,12 @@ COARSE_TIME_BASES = (Fraction(1, 1_000_000), Fraction(1, 90_000), Fraction(1, 10
 
 
 def ticks(seconds: Fraction, time_base: Fraction) -> int:
-    """A time as the nearest number of ticks."""
+    """Return a time as the nearest number of ticks."""
     return round(seconds / time_base)
 
 
 def output_time_base(time_base: Fraction, longest_seconds: Fraction) -> Fraction:
-    """The ticks of an output: the source's, or coarser ones where mp4 and mov cannot count those.
+    """Return an output's ticks: the source's, or coarser ones that mp4 and mov can count.
 
     Args:
         longest_seconds: the longest that one frame stays.
@@ -55,23 +55,20 @@ def output_time_base(time_base: Fraction, longest_seconds: Fraction) -> Fraction
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """How our time counts, and where a file's own times lie on it.
-
-    Attributes:
-        time_base: seconds per tick, as in the video stream.
-        frame_ticks: the usual length of one frame.
-        start_seconds: the file's own time that becomes 0.
-        begin: our time of the file's beginning, in ticks; before 0 where only a part is wanted.
-    """
+    """How our time counts, and where a file's own times lie on it."""
 
     time_base: Fraction
+    """Seconds per tick, as in the video stream."""
     frame_ticks: int
+    """The usual length of one frame."""
     start_seconds: Fraction
+    """The file's own time that becomes 0."""
     begin: int = 0
+    """Our time of the file's beginning, in ticks; before 0 if only a part is wanted."""
 
 
 class Clock:
-    """Puts the main video's packets on one rising time line; others ask it what to add."""
+    """Puts the main video's packets on one rising time line, and tells others what to add."""
 
     def __init__(self, timeline: Timeline) -> None:
         # Whole numbers of ticks, since this is done for every packet of a video.
@@ -88,17 +85,17 @@ class Clock:
 
     @property
     def restarts(self) -> int:
-        """How often the file's clock went back."""
+        """Return how often the file's clock went back."""
         return len(self.offsets) - 1
 
     @property
     def now(self) -> int:
-        """The mended end of what has been seen of the video, in ticks."""
+        """Return the repaired end of what has been seen of the video, in ticks."""
         return self._end
 
     @property
     def now_seconds(self) -> Fraction:
-        """The same in seconds."""
+        """Return the same in seconds."""
         return self._end * self._time_base
 
     def repair(self, packet: Packet[Any]) -> None:
@@ -152,7 +149,7 @@ def _refine(packet: Packet[Any]) -> None:
 
 
 class SideClock:
-    """The same time line for one of the other streams, whose clock restarts with the video's.
+    """Puts another stream on the video's time line; its clock restarts with the video's.
 
     A side stream's restart may come before the video's in the file; its packets then wait until
     the video shows how far to move them. Where the video's clock never restarts, neither does
@@ -176,7 +173,7 @@ class SideClock:
         self.timeless = 0
 
     def repair(self, packet: Packet[Any], *, final: bool = False) -> Iterator[Packet[Any]]:
-        """The packets, in order, whose place on the time line is now known.
+        """Take a packet; yield those, in order, whose place on the time line is now known.
 
         Args:
             packet: the stream's next one in file order.
@@ -186,7 +183,7 @@ class SideClock:
         yield from self.release(final=final or len(self._waiting) > self.PATIENCE_PACKETS)
 
     def release(self, *, final: bool = False) -> Iterator[Packet[Any]]:
-        """The waiting packets whose place is known by now; all of them when `final`."""
+        """Yield the waiting packets whose place is known by now; all of them when `final`."""
         while self._waiting:
             packet = self._waiting[0]
             time = packet.dts if packet.dts is not None else packet.pts
@@ -228,7 +225,7 @@ class SideClock:
 
 
 class DecodeOrder:
-    """Times of frames whose file has only those of decoding, and which come out reordered.
+    """Times for reordered frames whose file has only those of decoding.
 
     They are shown in the same steps, each at the next of these times.
     """
@@ -245,12 +242,12 @@ class DecodeOrder:
             insort(self._times, time)
 
     def lose(self) -> None:
-        """The packet cannot be decoded."""
+        """Forget the newest packet, which cannot be decoded."""
         if self._newest in self._times:
             self._times.remove(self._newest)
 
     def next(self, depth: int, dts: int | None) -> int | None:
-        """The time of the next frame that comes out of a decoder.
+        """Return the time of the next frame that comes out of a decoder.
 
         Args:
             depth: how many others it may hold; more times are of packets that gave no frame.
@@ -267,7 +264,7 @@ class DecodeOrder:
 
 
 class FrameTimes:
-    """Times of decoded frames, in the order shown: filled where missing, always rising.
+    """Times of decoded frames, in the order shown: filled in where missing, always rising.
 
     Where the times of showing fall more often than those of decoding do, they are none: a muxer
     wrote no others. So it is settled as FFmpeg's best effort does it.
@@ -285,7 +282,7 @@ class FrameTimes:
         self.repaired = 0
 
     def repair(self, pts: int | None, dts: int | None) -> int:
-        """The time of the next frame, in ticks."""
+        """Return the time of the next frame, in ticks."""
         timeline, last = self._timeline, self._last
         if pts is not None:
             self._falls += self._last_pts is not None and pts < self._last_pts

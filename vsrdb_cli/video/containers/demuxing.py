@@ -35,7 +35,7 @@ READ_ERRORS_IN_A_ROW = 16
 
 
 def main_video(container: InputContainer, path: Path) -> VideoStream:
-    """The stream to restore: the one players choose.
+    """Choose the stream to restore: the one players choose.
 
     Raises:
         VideoError: there is none; a cover picture is not one.
@@ -66,19 +66,19 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
 
 
 def is_cover(stream: Stream) -> bool:
-    """Whether a video stream is an attached picture."""
+    """Return whether a video stream is an attached picture."""
     return bool(stream.disposition & Disposition.attached_pic)
 
 
 def codec_name(stream: Stream) -> str:
-    """The codec's own name, not its decoder's ("av1", not "libdav1d"); "" if FFmpeg has none."""
+    """Return the codec's own name, not its decoder's ("av1", not "libdav1d"); "" if unknown."""
     if stream.codec_context is None:
         return ""
     return str(stream.codec_context.codec.canonical_name)
 
 
 def codec_tag(stream: Stream) -> str:
-    """Four letters from the container, for a codec without a name."""
+    """Return the container's four letters for a codec without a name."""
     try:
         return str(stream.codec_tag)
     except (AttributeError, ValueError):
@@ -86,7 +86,7 @@ def codec_tag(stream: Stream) -> str:
 
 
 def description(container: InputContainer) -> str:
-    """What FFmpeg's programs print of an open file: some of it PyAV does not show otherwise."""
+    """Return what FFmpeg's programs print of an open file; PyAV does not show some of it."""
     level = av_logging.get_level()
     av_logging.set_level(av_logging.INFO)
     try:
@@ -97,7 +97,7 @@ def description(container: InputContainer) -> str:
 
 
 def stream_description(description: str, index: int) -> str:
-    """The part of a `description` that is about one stream."""
+    """Return the part of a `description` that is about one stream."""
     ours = rf"^  Stream #0:{index}\b.*?(?=^  \S|\Z)"
     found = re.search(ours, description, re.DOTALL | re.MULTILINE)
     return found[0] if found else ""
@@ -115,7 +115,7 @@ def decoded_frames(
 
 
 class Demuxer:
-    """The packets of an open file, going on after places that cannot be read.
+    """The packets of an open file; places that cannot be read are skipped.
 
     Attributes:
         errors: how often reading failed so far.
@@ -130,7 +130,7 @@ class Demuxer:
         self.is_complete = True
 
     def __iter__(self) -> Iterator[Packet[Any]]:
-        """Packets in file order; the last of each stream are empty and flush its decoder.
+        """Yield packets in file order; the last of each stream are empty and flush its decoder.
 
         Raises:
             VideoError: they are encrypted, perhaps after a clear beginning.
@@ -162,7 +162,7 @@ _INTACT = 0xFFFFFFFF
 
 
 class Holes:
-    """Tells where a part of a stream is missing in its file.
+    """A counter of places where part of a stream is missing from its file.
 
     FFmpeg marks packets of a transport stream where its counter does not go on, and at joints of
     glued recordings and segments, whose counters begin anew with nothing missing. So it counts as a
@@ -196,13 +196,13 @@ class Holes:
             self.count += not self._wait and self._is_gap_near(ahead=REORDER_FRAMES)
 
     def end(self) -> None:
-        """No packet follows, or none with this clock."""
+        """Note that no packet follows, or none with this clock."""
         self.count += bool(self._wait) and self._is_gap_near(ahead=0)
         self._wait = 0
         self._near.clear()
 
     def _is_gap_near(self, ahead: int) -> bool:
-        """Whether times are missing; `ahead` of the last ones may have neighbours still to come."""
+        """Return whether times are missing; the last `ahead` may still get neighbours."""
         behind = REORDER_FRAMES if len(self._near) == self._near.maxlen else 0
         near = sorted(self._near)[behind : len(self._near) - ahead]
         return any(
@@ -211,7 +211,7 @@ class Holes:
 
 
 class Ffv1Checksums:
-    """Tells damaged FFV1 packets by their slices' checksums, where the file has them.
+    """A check of FFV1 packets by their slices' checksums, where the file has them.
 
     Source: RFC 9043, 4.9 (slice footer). FFmpeg's decoder checks them too, but only logs it.
     """
@@ -220,7 +220,7 @@ class Ffv1Checksums:
         self._used: bool | None = None
 
     def damaged(self, packet: bytes) -> bool:
-        """Whether a packet, the next of the stream, fails; the first one tells if there are any."""
+        """Return whether the stream's next packet fails; the first shows if there are checksums."""
         intact = _all_slices_intact(packet)
         if self._used is None:
             self._used = intact

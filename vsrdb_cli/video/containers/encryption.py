@@ -26,7 +26,7 @@ _LOOKED_AT = 1 << 22  # bytes; a clear logo or menu may come first
 
 
 def refuse_encrypted(container: InputContainer, description: str, path: Path) -> None:
-    """See that neither the video nor what is copied beside it is encrypted.
+    """Check that neither the video nor what is copied beside it is encrypted.
 
     Streams may be clear in the beginning alone: `refuse_packet` looks at the rest.
 
@@ -58,7 +58,7 @@ def refuse_encrypted(container: InputContainer, description: str, path: Path) ->
 
 
 def refuse_packet(packet: Packet[Any], name: str) -> None:
-    """See that a packet is not encrypted.
+    """Check that a packet is not encrypted.
 
     Raises:
         VideoError: it is.
@@ -77,7 +77,7 @@ def _encrypted(path: Path, kind: str) -> VideoError:
 
 
 def _tags(description: str) -> dict[int, int]:
-    """The containers' own numbers or four letters of codecs, by the index of the stream."""
+    """Find the container's own numbers or letters for codecs, by stream index."""
     found = re.findall(r"Stream #0:(\d+)[^\n]* / 0x([0-9A-F]+)\)", description)
     return {int(index): int(tag, 16) for index, tag in found}
 
@@ -97,7 +97,7 @@ def _look_at_tracks(container: InputContainer, path: Path) -> None:
 
 
 def _is_scrambled_transport(data: bytes) -> bool:
-    """Whether most packets that carry something have their scrambling bits set (DVB)."""
+    """Return whether most packets with a payload have their scrambling bits set (DVB)."""
     begin = next(
         (
             place
@@ -114,7 +114,7 @@ def _is_scrambled_transport(data: bytes) -> bool:
 
 
 def _is_scrambled_disc(data: bytes) -> bool:
-    """Whether sectors of a DVD's file say that they are scrambled (CSS)."""
+    """Return whether sectors of a DVD file are marked as scrambled (CSS)."""
     sectors = (data[place : place + _SECTOR] for place in range(0, len(data), _SECTOR))
     return any(
         sector.startswith(_PACK)

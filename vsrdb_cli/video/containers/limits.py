@@ -31,7 +31,7 @@ _HEAD = 16 << 20  # bytes of a file of any kind in which pictures are looked for
 
 
 def check_size(path: Path, width: int, height: int, scale: int = 1) -> None:
-    """Whether pictures of this size can be read, and enlarged by `scale` be written.
+    """Check that pictures of this size can be read, and written enlarged by `scale`.
 
     Raises:
         VideoError: they are too large.
@@ -51,7 +51,7 @@ def check_size(path: Path, width: int, height: int, scale: int = 1) -> None:
 
 
 def limit_decoder(stream: VideoStream, path: Path) -> None:
-    """Have a decoder refuse frames that are far larger than its stream's header says.
+    """Make a decoder refuse frames far larger than its stream's header says.
 
     Raises:
         VideoError: those of the header are too large already.
@@ -62,7 +62,7 @@ def limit_decoder(stream: VideoStream, path: Path) -> None:
 
 
 def allowed_pixels(stream: VideoStream) -> int:
-    """The largest frame of a stream that is not decoded yet."""
+    """Return the largest frame allowed in a stream that is not decoded yet."""
     pixels = stream.codec_context.width * stream.codec_context.height
     if not pixels:  # not known yet
         return LARGEST_PIXELS
@@ -72,7 +72,7 @@ def allowed_pixels(stream: VideoStream) -> int:
 def decoding_refusal(
     stream: VideoStream, allowed: int, error: FFmpegError
 ) -> VideoError | ResourceError | None:
-    """What to say of a frame that could not be decoded, where it is not damage.
+    """Return the error for a frame that could not be decoded, unless it is damaged.
 
     Args:
         allowed: pixels, the decoder's limit.
@@ -94,7 +94,7 @@ def decoding_refusal(
 
 
 def check_texts(path: Path) -> None:
-    """Whether what a PNG holds beside its picture is small, also of one within another file.
+    """Check that a PNG's metadata is small, also that of a PNG within another file.
 
     FFmpeg takes all of it into memory before it shows the picture.
 
@@ -113,7 +113,7 @@ def check_texts(path: Path) -> None:
 
 
 def check_picture_texts(packet: bytes, path: Path | str) -> None:
-    """The same of one PNG in the middle of a video.
+    """Check the metadata of one PNG in the middle of a video.
 
     Raises:
         VideoError: it holds too much.
@@ -122,14 +122,14 @@ def check_picture_texts(packet: bytes, path: Path | str) -> None:
 
 
 class _Texts:
-    """Counts what PNGs of one file hold, and how much work that is: they may lie in each other."""
+    """Counters of the metadata in one file's PNGs, and of the work: PNGs may lie in each other."""
 
     def __init__(self, path: Path | str) -> None:
         self._path = path
         self._chunks = self._size = 0
 
     def look(self, data: bytes, at: int) -> None:
-        """Look at the PNG that begins at a place in the data."""
+        """Count what the PNG that begins at a place in the data holds."""
         texts = 0
         at += len(_PNG)
         kind = b""
@@ -150,7 +150,7 @@ class _Texts:
 
 
 def _unpacked(kind: bytes, content: bytes) -> int:
-    """How large what is compressed in a chunk is; not much is unpacked of what is too large."""
+    """Return the unpacked size of a chunk's compressed part; unpacking stops at the limit."""
     keyword = content.find(b"\0")
     packed = b""
     if kind in (b"zTXt", b"iCCP"):

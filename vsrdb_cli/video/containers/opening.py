@@ -62,7 +62,7 @@ AS_NAMED = {
 
 
 class SourceFile(io.FileIO):
-    """A file whose content the system may refuse.
+    """A file whose content the system may refuse to give.
 
     FFmpeg's formats make an error of reading into the end of the file, or into damage, and give
     errors of the system for damage. Here it is raised as what it is, by PyAV on return from
@@ -75,7 +75,7 @@ class SourceFile(io.FileIO):
         super().__init__(path, "rb")
 
     def read(self, size: int | None = -1) -> bytes:
-        """The next bytes; b"" at the end, and after an error.
+        """Return the next bytes; b"" at the end, and after an error.
 
         Raises:
             VideoError: the system cannot give them.
@@ -89,7 +89,7 @@ class SourceFile(io.FileIO):
             raise read_error(self._path, error) from error
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place; -1 where there is none, as damaged files ask for some before the first.
+        """Go to a place; return -1 if there is none, as damaged files ask for places before 0.
 
         Raises:
             VideoError: the system cannot go there.
@@ -104,7 +104,7 @@ class SourceFile(io.FileIO):
 
 
 def restricted_opener(path: Path, name: str) -> Callable[[str, int, Mapping[str, str]], Any]:
-    """What opens a file for FFmpeg; other names that are asked for by its formats are refused.
+    """Make a function that opens this one file for FFmpeg and refuses all others.
 
     Args:
         name: what FFmpeg calls it.
@@ -125,7 +125,7 @@ def restricted_opener(path: Path, name: str) -> Callable[[str, int, Mapping[str,
 
 
 def read_error(path: Path, error: OSError) -> VideoError:
-    """What to say where the system, not the content of a file, is to blame."""
+    """Return the error for a file that the system cannot read, whatever its content."""
     return VideoError(f"{path} cannot be read: {error.strerror or error}", hint=RESUME_HINT)
 
 
@@ -141,17 +141,17 @@ _PROBE_MARGIN = 1 << 20  # bytes, for a decoder to tell what a stream is
 
 
 def library_versions() -> dict[str, tuple[int, int, int]]:
-    """FFmpeg's libraries by name, with their versions."""
+    """Return FFmpeg's libraries by name, with their versions."""
     return dict(av.library_versions)
 
 
 def url(path: Path) -> str:
-    """A name FFmpeg takes for a file, whatever colons or percent signs are in it."""
+    """Return a name that FFmpeg takes for a file, whatever colons or percent signs are in it."""
     return f"file:{path.absolute()}"
 
 
 def reason(error: FFmpegError) -> str:
-    """FFmpeg's own words for an error."""
+    """Return FFmpeg's text for an error."""
     return error.strerror or str(error)
 
 
@@ -201,7 +201,7 @@ def _opened(path: Path, options: Mapping[str, str]) -> InputContainer:
 
 
 def _kind_refused(path: Path) -> str:
-    """FFmpeg's name for a kind of file that is not opened; "" if it was refused for another reason.
+    """Return FFmpeg's name for a format that is not allowed; "" if that is not the reason.
 
     It tells no one but its log.
     """
@@ -217,13 +217,13 @@ def _kind_refused(path: Path) -> str:
 
 @lru_cache(maxsize=64)
 def _check_texts(path: Path, size: int, modified: int) -> None:  # noqa: ARG001
-    """`check_texts`, once for a file as it is."""
+    """Run `check_texts` once for each state of a file."""
     check_texts(path)
 
 
 @lru_cache(maxsize=64)
 def _probing(path: Path, size: int, modified: int) -> Mapping[str, str]:  # noqa: ARG001
-    """How deep a file must be probed for all its streams to be known: options of FFmpeg.
+    """Return FFmpeg's options for probing a file deep enough to know all its streams.
 
     Reads a file whose format allows streams to appear late to its end once; nothing is decoded but
     what tells their kind, and memory does not grow.
@@ -248,7 +248,7 @@ def _probing(path: Path, size: int, modified: int) -> Mapping[str, str]:  # noqa
 
 
 def _kinds(container: InputContainer) -> list[tuple[object, ...]]:
-    """What is known of the streams; of one whose packets were not met it is little."""
+    """Return what is known of the streams; little where no packet was met."""
     contexts = ((stream, stream.codec_context) for stream in container.streams)
     return [
         (

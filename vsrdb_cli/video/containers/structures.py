@@ -35,13 +35,13 @@ def boxes_of(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
 
 
 def element(name: str, *content: bytes) -> bytes:
-    """One element; its name in hex."""
+    """Return one EBML element; its name is in hex."""
     whole = b"".join(content)
     return bytes.fromhex(name) + (1 << 56 | len(whole)).to_bytes(8) + whole
 
 
 def number(name: str, value: int) -> bytes:
-    """One element that holds a whole number, 0 or more."""
+    """Return one EBML element that holds a whole number, 0 or more."""
     return element(name, value.to_bytes(max(1, (value.bit_length() + 7) // 8)))
 
 
@@ -56,7 +56,7 @@ _PMT = 2  # table_id
 
 
 def foreign_pids(path: Path, pid: int) -> frozenset[int]:
-    """PIDs that belong to other programmes of a transport stream alone.
+    """Return the PIDs that belong only to other programmes of a transport stream.
 
     Args:
         pid: of a stream whose own programmes are meant.
@@ -69,7 +69,7 @@ def foreign_pids(path: Path, pid: int) -> frozenset[int]:
 
 
 def _maps(path: Path) -> Iterator[tuple[int, list[int]]]:
-    """The number of a programme and the PIDs of its streams, as often as the file says it."""
+    """Yield a programme's number and the PIDs of its streams, each time the file gives them."""
     tables = {0}  # PIDs: the list of programmes, and its entries
     for pid, section in _sections(path, tables):
         body = section[8:-4]
@@ -85,7 +85,7 @@ def _maps(path: Path) -> Iterator[tuple[int, list[int]]]:
 
 
 def _sections(path: Path, wanted: set[int]) -> Iterator[tuple[int, bytes]]:
-    """Whole tables of PIDs that are wanted by then."""
+    """Yield whole tables of the PIDs that are wanted by then."""
     begun: dict[int, bytes] = {}
     for packet in _packets(path):
         pid, has_payload = _13_bits(packet[1:]), packet[3] & 0x10

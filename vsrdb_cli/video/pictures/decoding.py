@@ -62,7 +62,7 @@ _STRICT = {"err_detect": "crccheck+bitstream+buffer+explode"}
 def decode(
     path: Path, heif: HeifPicture | None = None, *, strict: bool = False
 ) -> list[VideoFrame]:
-    """A file's first picture, or its tiles and then its alpha.
+    """Decode a file's first picture, or its tiles and then its alpha.
 
     Args:
         strict: take for damage what could be passed over.
@@ -100,7 +100,7 @@ def decode(
 
 
 def read_in_srgb(path: Path) -> Tensor:
-    """A picture that FFmpeg would show otherwise as (3, H, W) uint8, upright.
+    """Read a picture that FFmpeg would show wrong, as (3, H, W) uint8, upright.
 
     A profile of grey or CMYK is applied, one of RGB is not.
 
@@ -126,7 +126,7 @@ def read_in_srgb(path: Path) -> Tensor:
 
 
 def damage_error(path: Path, why: str) -> VideoError:
-    """That a picture is not as it was written."""
+    """Return the error for a picture that is not as it was written."""
     return VideoError(
         f"{path} is damaged or was cut off: {why}", hint="copy, download or create it again"
     )
@@ -157,13 +157,13 @@ class Picture:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width, upright."""
+        """Return height and width, upright."""
         coded = self._file.heif or self._tiles[0]
         return upright_size(coded.height, coded.width, self._orientation)
 
     @property
     def colour(self) -> Colour:
-        """What a video made of it says; sRGB is plain BT.709 there."""
+        """Return the colour of a video made of it; sRGB is plain BT.709 there."""
         file, frame = self._file, self._tiles[0]
         if file.colour.profile:
             return Colour(BT709, TV, coded_primaries(file.colour.profile) or 1, SDR.transfer)
@@ -180,7 +180,7 @@ class Picture:
         return Colour(BT2020_NCL if transfer in (PQ, HLG) else BT709, TV, primaries, transfer)
 
     def is_transparent(self, transparency: Transparency) -> bool:
-        """Whether it is so in places."""
+        """Return whether any pixel is transparent."""
         if self._alpha:  # of HEIF, where it is a picture of its own
             bits = self._alpha[0].format.components[0].bits
             lowest = from_dlpack(self._alpha[0].planes[0]).to(torch.int32).min()
@@ -188,7 +188,7 @@ class Picture:
         return transparency(self._tiles[0])
 
     def rgb(self, to_rgb: ToRgb, bit_depth: int) -> Tensor:
-        """(3, H, W) codes as those of a `Frame`, upright."""
+        """Return (3, H, W) codes like those of a `Frame`, upright."""
         if self._file.foreign:
             return to_planes(to_float(read_in_srgb(self._path)), bit_depth)
         rgb = to_rgb(self._tiles[0]) if self._file.heif is None else self._joined(to_rgb)

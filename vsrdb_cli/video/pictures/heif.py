@@ -23,7 +23,7 @@ _HIDDEN = 1  # flag of an item that is there for others' sake
 
 
 class CodePoints(NamedTuple):
-    """Of H.273, and the range as in `Colour`."""
+    """Colour codes of H.273, and the range as in `Colour`."""
 
     primaries: int
     transfer: int
@@ -33,36 +33,33 @@ class CodePoints(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HeifPicture:
-    """The picture a file is about.
-
-    Attributes:
-        width: before it is turned, as is the height.
-        tiles: ids of FFmpeg's streams to lay out row by row, or of the only one.
-        columns: how many tiles lie side by side.
-        orientation: as that of a display matrix; None if it is upright already.
-        colour: where the file says it; else the coded tiles do.
-        profile: an ICC profile; empty if there is none.
-        alpha: the stream of its transparency.
-        others: further pictures in their own right: no previews, no auxiliary ones.
-        auxiliary: pictures of depth, of brightness for HDR screens and the like.
-        exif: camera data, laid out as in a TIFF file; empty if there is none.
-    """
+    """The main picture of a file."""
 
     width: int
+    """Before it is turned, like the height."""
     height: int
     tiles: tuple[int, ...]
+    """Ids of FFmpeg's streams to lay out row by row, or of the only one."""
     columns: int
+    """The number of tiles side by side."""
     orientation: Orientation | None
+    """Like that of a display matrix; None if it is upright already."""
     colour: CodePoints | None
+    """As the file specifies it; if None, the coded tiles do."""
     profile: bytes
+    """An ICC profile; empty if there is none."""
     alpha: int | None
+    """The id of the stream of its transparency."""
     others: int
+    """The number of further pictures in their own right, without previews."""
     auxiliary: int
+    """The number of depth maps, gain maps and the like."""
     exif: bytes
+    """Camera data, laid out as in a TIFF file; empty if there is none."""
 
 
 def heif_picture(path: Path) -> HeifPicture | None:
-    """What the picture of a HEIF file is made of; None for films and other files.
+    """Describe how the picture of a HEIF file is made up; None for films and other files.
 
     Raises:
         VideoError: it is made in a way that cannot be read here.
@@ -85,7 +82,7 @@ def _refused(path: Path, why: str) -> VideoError:
 
 
 def _meta(file: BinaryIO) -> bytes | None:
-    """The box "meta" of a file's top level; None where there is none, or a film beside it."""
+    """Return the box "meta" of a file's top level; None if there is none, or a film beside it."""
     meta = None
     for number, (kind, begin, end) in enumerate(boxes_of(file)):
         if kind == b"moov" or (number == 0 and kind != b"ftyp"):
@@ -97,7 +94,7 @@ def _meta(file: BinaryIO) -> bytes | None:
 
 
 class _Reader:
-    """Numbers one after the other, high byte first."""
+    """A reader of numbers in a row, high byte first."""
 
     def __init__(self, data: bytes, at: int = 0) -> None:
         self._data, self._at = data, at
@@ -134,7 +131,7 @@ class _Items:
         self._read_properties(dict(boxes(self._boxes[b"iprp"])))
 
     def picture(self) -> HeifPicture:
-        """See `heif_picture`."""
+        """Describe the main picture; see `heif_picture`."""
         path = self._path
         main, kind = self.primary, self.kinds[self.primary]
         tiles: tuple[int, ...] = (main,)
@@ -175,7 +172,7 @@ class _Items:
         return content[4 + int.from_bytes(content[:4]) :]
 
     def _shown(self) -> set[int]:
-        """Items that are pictures in their own right."""
+        """Return the items that are pictures in their own right."""
         pictures = {i for i, kind in self.kinds.items() if kind in (*_CODED, "grid", "iovl")}
         previews = {i for how, i in self.references if how in ("thmb", "auxl")}
         parts = {i for (how, _), to in self.references.items() if how == "dimg" for i in to}
@@ -186,14 +183,14 @@ class _Items:
         return any(kind[4:].split(b"\0")[0] in _ALPHA for kind in kinds)
 
     def _grid(self, item: int) -> tuple[int, int, int, int]:
-        """Rows, columns, width and height."""
+        """Return rows, columns, width and height."""
         reader = _Reader(self._content(item))
         _, flags, rows, columns = reader.numbers(4, 1)
         width, height = reader.numbers(2, 4 if flags & 1 else 2)
         return rows + 1, columns + 1, width, height
 
     def _content(self, item: int) -> bytes:
-        """What stands in the file for an item that is no coded picture."""
+        """Read the file's bytes for an item that is no coded picture."""
         box = self._boxes[b"iloc"]
         reader = _Reader(box, 4)
         sizes = reader.number(2)
@@ -250,7 +247,7 @@ def _code_points(colr: bytes) -> CodePoints:
 
 
 def _orientation(properties: list[tuple[bytes, bytes]]) -> Orientation | None:
-    """Turned and mirrored, in the order in which it stands there."""
+    """Combine turns and mirrorings in the order in which the file gives them."""
     a, b, c, d = 1, 0, 0, 1  # a pixel at (x, y) is shown at (a x + c y, b x + d y)
     for name, data in properties:
         if name == b"irot":

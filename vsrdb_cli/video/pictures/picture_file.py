@@ -38,36 +38,34 @@ _EXR = b"\x76\x2f\x31\x01"
 
 @dataclass(frozen=True, slots=True)
 class PictureFile:
-    """What is known of a picture file.
-
-    Attributes:
-        colour: as it says itself.
-        heif: how it is put together, where it is a HEIF file.
-        others: how many further pictures it holds: pages, frames, previews.
-        foreign: FFmpeg does not show it as it is meant, so that `in_srgb` has to read it: its
-            profile is of grey or CMYK, or it is laid out as FFmpeg does not expect.
-        lost: a profile that nothing here can apply or keep, by its name.
-        metadata: as chunks of PNG.
-        state: of the file when it was read, as `file_state` tells it.
-    """
+    """What is known of a picture file."""
 
     colour: PictureColour
+    """As the file specifies it."""
     heif: HeifPicture | None
+    """How it is made up, if it is a HEIF file."""
     others: int
+    """The number of further pictures: pages, frames, previews."""
     foreign: bool
+    """Whether FFmpeg would show it wrong, so that `read_in_srgb` has to read it: its profile is of
+    grey or CMYK, or it is laid out as FFmpeg does not expect.
+    """
     lost: str
+    """The name of a profile that can be neither applied nor kept."""
     metadata: bytes
+    """As chunks of PNG."""
     state: tuple[int, int]
+    """The `file_state` when it was read."""
 
 
 def file_state(path: Path) -> tuple[int, int]:
-    """What is another one where a file has changed."""
+    """Return a value that differs when a file has changed."""
     stat = path.stat()
     return stat.st_size, stat.st_mtime_ns
 
 
 def inspect_picture(path: Path) -> PictureFile:
-    """Read a file's first picture as other programs do, and what stands beside it.
+    """Read a file's first picture as other programs do, and its metadata.
 
     Raises:
         VideoError: the file ends in the middle of the picture, or is damaged otherwise.
@@ -116,7 +114,7 @@ def inspect_picture(path: Path) -> PictureFile:
 
 
 def frames_of_animation(path: Path) -> int | None:
-    """How many a GIF or PNG has, all looked at; FFmpeg shows what there is of a last one.
+    """Count and check the frames of a GIF or PNG; FFmpeg shows a damaged last one.
 
     Raises:
         VideoError: one is damaged or was cut off.
@@ -136,7 +134,7 @@ def frames_of_animation(path: Path) -> int | None:
 
 
 def _is_misread(path: Path, image: Image.Image) -> bool:
-    """Whether FFmpeg makes another picture of a TIFF file of 8 bits a colour than Pillow does.
+    """Return whether FFmpeg decodes an 8-bit TIFF file to another picture than Pillow does.
 
     It knows no tiles, and takes the colours within for RGB where JPEG has made YCbCr of them.
 
@@ -166,7 +164,7 @@ def _is_misread(path: Path, image: Image.Image) -> bool:
 
 
 def _opened(path: Path, data: bytes) -> Image.Image | None:
-    """By Pillow; None if it does not know the format."""
+    """Open a picture with Pillow; None if it does not know the format."""
     try:
         # Zeros are what a disk or a card leaves where the rest was not written.
         file = io.BytesIO(data.rstrip(b"\0") if _is_jpeg(data) else data)
@@ -182,7 +180,7 @@ def _is_jpeg(data: bytes) -> bool:
 
 
 def _lacks_its_end_alone(image: Image.Image, data: bytes) -> bool:
-    """Whether a JPEG that stops without its end mark has all of its picture nevertheless.
+    """Return whether a JPEG without its end mark has all of its picture nevertheless.
 
     Then what follows does not matter. Of a progressive one scans may be missing without a trace.
     """
@@ -201,7 +199,7 @@ def _lacks_its_end_alone(image: Image.Image, data: bytes) -> bool:
 
 
 def _exr_is_whole(data: bytes) -> bool:
-    """Whether all parts of an OpenEXR picture lie within its file; FFmpeg leaves others black.
+    """Return whether all parts of an OpenEXR picture lie within its file.
 
     Source: "OpenEXR File Layout": attributes, an empty name, then where each part begins.
     """

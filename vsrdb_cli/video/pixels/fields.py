@@ -17,7 +17,7 @@ CODED_IN_FIELDS = ("hevc", "vvc")
 
 
 class Weaver:
-    """Pairs of fields as frames of twice their height; other frames pass untouched.
+    """Weaves pairs of fields to frames of twice their height; other frames pass untouched.
 
     A frame begins when its first field does, and lasts as long as both.
 
@@ -39,11 +39,11 @@ class Weaver:
         self.alone = 0
 
     def is_field(self, frame: VideoFrame) -> bool:
-        """Whether a decoded picture is half a frame."""
+        """Return whether a decoded picture is half a frame."""
         return self._codec in CODED_IN_FIELDS and frame.interlaced_frame
 
     def frames(self, decoded: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
-        """The frames of decoded pictures, in their order."""
+        """Yield the frames of decoded pictures, in their order."""
         waiting: VideoFrame | None = None
         for frame in decoded:
             if not self.is_field(frame):

@@ -44,7 +44,7 @@ _ROWS = 96
 
 
 class FromRgb:
-    """(3, H, W) codes to frames for an encoder. One per thread; keeps swscale's tables."""
+    """Converts (3, H, W) codes to frames for an encoder. One per thread; keeps swscale's tables."""
 
     def __init__(self, pix_fmt: str, colour: Colour) -> None:
         self._pix_fmt = pix_fmt
@@ -59,7 +59,7 @@ class FromRgb:
         self._white = white_16(self._format, PC) if is_rgb(self._format) else WHITE_16
 
     def __call__(self, rgb: Tensor) -> VideoFrame:
-        """A frame in the encoder's pixel format, with the colour's tags; no time set."""
+        """Return a frame in the encoder's pixel format, with colour tags and no time."""
         if rgb.dtype == torch.uint8:
             source = "gbrp"
         else:
@@ -93,7 +93,7 @@ class FromRgb:
 
 
 def _rounded(deep: VideoFrame, pix_fmt: str, range_: int) -> VideoFrame:
-    """Planar YUV of 16 bits as the nearest codes of fewer.
+    """Round planar YUV of 16 bits to the nearest codes of fewer.
 
     Full-range chroma comes out of swscale cut off instead of rounded when it makes fewer itself.
     Computed by numpy, in the calling thread alone: the network needs the other cores.
@@ -116,7 +116,7 @@ def _rounded(deep: VideoFrame, pix_fmt: str, range_: int) -> VideoFrame:
 
 
 def _samples(plane: VideoPlane, bits: int) -> Samples:
-    """A plane's memory, (height, width), without what pads its rows."""
+    """Return a plane's memory, (height, width), without row padding."""
     kind = np.dtype(np.uint8 if bits == 8 else np.uint16)
     return plane_rows(plane).view(kind)[:, : plane.width]
 
@@ -157,7 +157,7 @@ def _round_chroma(
 
 
 def _filtered_down(rows: Samples, kernel: Filter) -> Samples:
-    """Through a symmetric filter from row to row, `_REACH` rows fewer at either end."""
+    """Filter symmetrically across rows; the result has `_REACH` rows fewer at either end."""
     count = len(rows) - 2 * _REACH
     middle = len(kernel) // 2
     result: Samples = rows[_REACH : _REACH + count] * kernel[middle]

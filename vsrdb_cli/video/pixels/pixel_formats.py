@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
 
 def is_rgb(pixel_format: VideoFormat) -> bool:
-    """Whether samples are R, G and B already; palettes are."""
+    """Return whether samples are R, G and B already, as those of palettes are."""
     return pixel_format.is_rgb or pixel_format.has_palette
 
 
 def is_grey(pixel_format: VideoFormat) -> bool:
-    """Whether there is luma and no chroma; alpha may be beside it."""
+    """Return whether there is luma and no chroma; there may be alpha."""
     return not is_rgb(pixel_format) and len(pixel_format.components) < 3
 
 
 def bit_depth(pixel_format: VideoFormat) -> int:
-    """Bits of the deepest colour channel."""
+    """Return the bits of the deepest colour channel."""
     if pixel_format.has_palette:
         return 8
     if pixel_format.is_bayer:  # a pixel has one colour, which its components share
@@ -40,7 +40,7 @@ def bit_depth(pixel_format: VideoFormat) -> int:
 
 
 def code_depth(pixel_format: VideoFormat) -> int:
-    """Bits of the codes that hold its colours: 8, or 16 for more than 8 bits a colour."""
+    """Return the bits of a `Frame`'s codes: 8, or 16 for more than 8 bits a colour."""
     return 8 if bit_depth(pixel_format) <= 8 else 16
 
 
@@ -48,7 +48,7 @@ _MOST_BITS = 16  # of samples that are whole numbers
 
 
 class Transparency:
-    """Tells of frames whether any of their pixels is transparent."""
+    """Finds out whether any pixel of a frame is transparent."""
 
     def __init__(self) -> None:
         self._alpha = FilterChain(("alphaextract", ""))
@@ -71,22 +71,22 @@ class Transparency:
 
 
 def has_alpha(pixel_format: VideoFormat) -> bool:
-    """Whether a format has room for transparency; often it is not used."""
+    """Return whether a format has room for transparency; often it is not used."""
     return pixel_format.has_palette or any(part.is_alpha for part in pixel_format.components)
 
 
 def declares_alpha(stream: VideoStream) -> bool:
-    """Whether a WebM or Matroska file says it has an alpha layer, which its decoder leaves out."""
+    """Return whether a WebM or Matroska file declares an alpha layer, which decoders leave out."""
     return stream.metadata.get("alpha_mode") == "1"
 
 
 def is_shallow(pixel_format: VideoFormat) -> bool:
-    """Whether it is RGB of less than 8 bits a colour."""
+    """Return whether a format is RGB of less than 8 bits a colour."""
     return is_rgb(pixel_format) and bit_depth(pixel_format) < 8
 
 
 def unpacked(frame: VideoFrame) -> Tensor:
-    """Such a frame as (3, H, W) float, 0 to 1.
+    """Unpack a frame of shallow RGB to (3, H, W) float, 0 to 1.
 
     swscale only shifts such samples up, and so makes white grey.
     """
@@ -111,13 +111,13 @@ def unpacked(frame: VideoFrame) -> Tensor:
 
 
 def plane_rows(plane: VideoPlane) -> NDArray[np.uint8]:
-    """Return a plane's memory, (height, bytes of a row), with what pads its rows."""
+    """Return a plane's memory, (height, bytes of a row), with row padding."""
     memory: Any = plane  # a buffer, which PyAV's annotations leave out
     return np.frombuffer(memory, np.uint8).reshape(plane.height, plane.line_size)
 
 
 def plane_bytes(frame: VideoFrame) -> Iterator[bytes]:
-    """The samples of each plane, without what pads its rows."""
+    """Yield the samples of each plane, without row padding."""
     size = 1 if bit_depth(frame.format) == 8 else 2
     for plane in frame.planes:
         yield plane_rows(plane)[:, : plane.width * size].tobytes()

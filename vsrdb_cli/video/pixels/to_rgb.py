@@ -49,7 +49,7 @@ _SAME_COLOURS = {"gbrp": ("gbrp", "gbrap"), "gbrp16le": ("gbrp16le", "gbrap16le"
 
 
 class LeftSited:
-    """Says of frames that their chroma sites are at the left; the samples are untouched."""
+    """Marks frames' chroma as sited at the left; the samples are untouched."""
 
     def __init__(self) -> None:
         self._chain = FilterChain(("setparams", "chroma_location=left"))
@@ -60,7 +60,7 @@ class LeftSited:
 
 
 class ToRgb:
-    """Decoded frames to (3, H, W) codes. One per thread; keeps swscale's tables.
+    """Converts decoded frames to (3, H, W) codes. One per thread; keeps swscale's tables.
 
     Args:
         codec: FFmpeg's name of it.
@@ -88,7 +88,7 @@ class ToRgb:
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: VideoFrame) -> Tensor:
-        """(3, H, W), uint8 (white 255) or uint16 (white 65280); the memory is its own.
+        """Return (3, H, W), uint8 (white 255) or uint16 (white 65280), in its own memory.
 
         Raises:
             VideoError: nothing here knows the frame's pixel format.
@@ -153,7 +153,7 @@ class ToRgb:
         return rescaled(rgb, white, WHITE_16)
 
     def _grey(self, frame: VideoFrame, range_: int) -> Tensor:
-        """swscale takes grey samples for 0 to white whatever their range."""
+        """Convert grey samples, which swscale takes for 0 to white whatever their range."""
         bits = bit_depth(frame.format)
         if bits <= 8:  # also black and white
             bits, name = 8, "gray"
@@ -173,7 +173,7 @@ class ToRgb:
 
 
 def swscale_matrix(matrix: int) -> int:
-    """swscale knows BT.601 by one number only."""
+    """Return the number of a matrix as swscale knows it: it has one for BT.601."""
     return BT470BG if matrix == SMPTE170M else matrix
 
 

@@ -28,10 +28,10 @@ _HINT = "put it into a folder that all nodes can read under the same path"
 
 
 class Excerpt(Protocol):
-    """Frames of a source; can be sent to another machine."""
+    """Frames of a source that can be sent to another machine."""
 
     def open(self, folder: Path) -> FrameSource:
-        """A reader of these frames by their indices in the source.
+        """Open a reader of these frames by their indices in the source.
 
         Args:
             folder: for files, kept until the reader is done with.
@@ -39,14 +39,14 @@ class Excerpt(Protocol):
 
 
 class Excerpts(Protocol):
-    """Cuts a source into excerpts, best asked for in order."""
+    """A source that can be cut into excerpts, best in order."""
 
     def excerpt(self, first: int, last: int) -> Excerpt:
-        """The frames with index `first` <= i < `last`, as far as there are such."""
+        """Cut out the frames with index `first` <= i < `last` that exist."""
 
 
 def excerpts_of(reader: FrameSource) -> Excerpts:
-    """Whatever can cut this source.
+    """Return what can cut this source.
 
     Raises:
         VideoError: its frames cannot be told by their packets.
@@ -57,7 +57,7 @@ def excerpts_of(reader: FrameSource) -> Excerpts:
 
 
 class _Packet(NamedTuple):
-    """On our clock, in ticks."""
+    """A packet on our clock, in ticks."""
 
     data: bytes
     pts: int
@@ -78,11 +78,13 @@ class _Decoder(NamedTuple):
 
 @dataclass(frozen=True)
 class _VideoExcerpt:
-    """begin: the index of the first frame in `times`, which holds the `pts` of all wanted."""
+    """Packets of a video, and the times of the frames wanted of them."""
 
     info: VideoInfo
     begin: int
+    """The index of the first frame in `times`."""
     times: tuple[int, ...]
+    """The `pts` of all frames wanted."""
     decoder: _Decoder
     packets: tuple[_Packet, ...]
 
@@ -91,7 +93,7 @@ class _VideoExcerpt:
 
 
 class _ExcerptReader(VideoReader):
-    """Decodes an excerpt, and proves that each frame is the one it should be."""
+    """Decodes an excerpt and checks that each frame is the expected one."""
 
     def __init__(self, excerpt: _VideoExcerpt) -> None:
         super().__init__(excerpt.info)
@@ -99,7 +101,7 @@ class _ExcerptReader(VideoReader):
         self.begin = excerpt.begin
 
     def _decode(self) -> Generator[VideoFrame]:
-        """The frames wanted; what is decoded before them is lead-in."""
+        """Yield the frames wanted; those decoded before them are lead-in."""
         times = iter(self._excerpt.times)
         expected = next(times, None)
         for decoded in self._all():
@@ -138,7 +140,7 @@ class _ExcerptReader(VideoReader):
 
 
 class _Video:
-    """The packets of a video. Looks through the file once; then reads forward for each excerpt.
+    """The packets of a video. Scans the file once, then reads forward for each excerpt.
 
     Raises:
         VideoError: not every packet is a frame with a time of its own.
@@ -198,7 +200,7 @@ class _Video:
         return _VideoExcerpt(self._info, begin - before, times, self._decoder, packets)
 
     def _packets(self, first: int, last: int) -> Iterator[_Packet]:
-        """The packets at places `first` <= i < `last` of the file."""
+        """Yield the packets at places `first` <= i < `last` of the file."""
         oldest = self._kept[0][0] if self._kept else self._following
         if first < oldest or not self._following:
             self._kept.clear()
@@ -224,11 +226,13 @@ class _Video:
 
 @dataclass(frozen=True)
 class _PicturesExcerpt:
-    """files: names and contents; before: how many pictures of the folder come before them."""
+    """Some pictures of a folder."""
 
     info: VideoInfo
     before: int
+    """The number of pictures before these in the folder."""
     files: tuple[tuple[str, bytes], ...]
+    """Names and contents."""
 
     def open(self, folder: Path) -> FrameSource:
         paths = [Path()] * self.before  # never looked at

@@ -27,7 +27,7 @@ SAME_SHAPE = Fraction(1, 100)
 
 
 class FrameDecoder:
-    """Has the frames of a stream carry the shape of their pixels, which PyAV does not show.
+    """Decodes packets to frames that carry their pixels' aspect ratio, which PyAV does not show.
 
     A decoder knows it of the packet it was given last, whose frame may come out later.
 
@@ -41,7 +41,7 @@ class FrameDecoder:
         self._context.flags |= Flags.copy_opaque.value
 
     def decode(self, packet: Packet[Any]) -> list[VideoFrame]:
-        """A packet's frames.
+        """Decode a packet's frames.
 
         Raises:
             VideoError: they are far larger than the stream's first ones.
@@ -62,19 +62,19 @@ class FrameDecoder:
 
 
 def aspect_ratio_of(frame: VideoFrame) -> Fraction:
-    """Width over height, as the frame itself says it is shown."""
+    """Return width over height, as the frame itself says it is shown."""
     known = frame.opaque
     ratio = known[0] if isinstance(known, list) and known else None
     return Fraction(frame.width, frame.height) * (ratio or 1)
 
 
 def ratios_differ(shape: Fraction, other: Fraction) -> bool:
-    """Whether two shapes are not the same to the eye."""
+    """Return whether two aspect ratios differ visibly."""
     return abs(shape / other - 1) > SAME_SHAPE
 
 
 class ChangeMonitor:
-    """Notes in a report what is not as it was in the first frame.
+    """Notes in a report what differs from the first frame.
 
     Args:
         info: of the source; its frames come out as it says.
@@ -91,7 +91,7 @@ class ChangeMonitor:
         self._first: VideoFrame | None = None
 
     def look_at(self, frame: VideoFrame, *, wanted: bool) -> bool:
-        """Look at the next frame; whether it carries closed captions that are wanted.
+        """Look at the next frame; return whether it carries wanted closed captions.
 
         Args:
             wanted: it comes out; others are compared with alone.
@@ -148,7 +148,7 @@ class ChangeMonitor:
 
 
 def _is_told_otherwise(frame: VideoFrame, first: VideoFrame) -> bool:
-    """Whether a frame says that its colours mean something else; those of one matrix do not."""
+    """Return whether a frame's colour tags contradict the first one's."""
     pairs = (
         (int(frame.color_primaries), int(first.color_primaries)),
         (int(frame.color_trc), int(first.color_trc)),
@@ -158,7 +158,7 @@ def _is_told_otherwise(frame: VideoFrame, first: VideoFrame) -> bool:
 
 
 def aspect_ratio_text(shape: Fraction) -> str:
-    """As people say it, such as 16:9."""
+    """Return an aspect ratio in the usual form, such as 16:9."""
     near = shape.limit_denominator(20)
     if ratios_differ(near, shape):
         return f"{float(shape):.2f}:1"

@@ -62,7 +62,7 @@ def open_source(
 
 
 def _for_hdr(info: VideoInfo, hdr: Hdr) -> VideoInfo:
-    """The source as its frames are to come out, if it is HDR.
+    """Return the source with HDR kept or converted as asked.
 
     Raises:
         VideoError: it is, and nothing was said about that; or it cannot be converted.
@@ -96,7 +96,7 @@ def _refuse_rate(rate: Fraction | None, name: str) -> None:
 
 
 def open_requested(source: Path, options: RestoreOptions) -> FrameSource:
-    """The frames of `source` that are wanted, as they are wanted.
+    """Open `source`, or the part of it, as the options ask.
 
     Raises:
         VideoError, OptionError: it cannot be read, or has no such part.

@@ -44,30 +44,26 @@ _STYLE = re.compile(rb"\{\\(an[13-9]|a\d|pos)|<font", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class PacketScan:
-    """What the packets of a file's main video tell.
-
-    Attributes:
-        frames: how many pictures there are; None where there is no telling.
-        rate: frames per second: the nominal rate where frames keep to it, else their mean.
-        usual_seconds: from one frame to the next, as most are.
-        longest_seconds: the same, of the two that are furthest apart.
-        seconds: from the beginning of the first frame to the end of the last; None as above.
-        in_decode_order: whether the file has the times of decoding alone, and its frames are
-            shown in another order.
-        styled: indices of subtitles of which some have a place or a colour of their own.
-    """
+    """What the packets of a file's main video tell."""
 
     frames: int | None
+    """The number of pictures; None if unknown."""
     rate: Fraction
+    """Frames per second: the nominal rate if frames keep to it, else their mean."""
     usual_seconds: Fraction
+    """Between most frames and the next."""
     longest_seconds: Fraction
+    """Between the two frames that are furthest apart."""
     seconds: Fraction | None
+    """From the beginning of the first frame to the end of the last; None if unknown."""
     in_decode_order: bool
+    """Whether the file has only decoding times, and shows frames in another order."""
     styled: frozenset[int]
+    """Indices of subtitles in which some text has a position or colour of its own."""
 
 
 def scan_packets(path: Path) -> PacketScan:
-    """Look at the packets of a file's main video: at all, or the first where its header knows.
+    """Scan the packets of a file's main video: all, or the first if the header knows the rest.
 
     Raises:
         VideoError: it cannot be opened, or has no video.
@@ -124,7 +120,7 @@ def _is_mov(container: InputContainer) -> bool:
 def _of_video(
     container: InputContainer, stream: VideoStream, styled: set[int]
 ) -> Iterator[Packet[Any]]:
-    """The packets of the video; on the way, `styled` gets the subtitles that are."""
+    """Yield the packets of the video; add the indices of styled subtitles to `styled`."""
     texts = [other for other in container.streams if codec_name(other) in _PLAIN]
     for packet in Demuxer(container, stream, *texts):
         if packet.stream.index == stream.index:
@@ -136,7 +132,7 @@ def _of_video(
 def _times(
     container: InputContainer, stream: VideoStream, packets: Iterable[Packet[Any]]
 ) -> tuple[array[int], int, int, int]:
-    """When pictures are shown, in file order; how many have no time; the last time; the end."""
+    """Return when pictures are shown, in file order; how many have no time; last time and end."""
     assert stream.time_base is not None
     step = max(1, round(1 / _said_rate(stream) / stream.time_base))
     clock = Clock(Timeline(stream.time_base, step, Fraction(0)))
@@ -163,13 +159,13 @@ def _times(
 
 
 def _said_rate(stream: VideoStream) -> Fraction:
-    """What the headers say, where it can be: the mean rather than the nominal rate."""
+    """Return the rate the headers give, if plausible: mean rather than nominal."""
     rates = [r for r in (stream.average_rate, stream.guessed_rate) if r and 0 < r < HIGHEST_RATE]
     return rates[0] if rates else USUAL_RATE
 
 
 def _rate(stream: VideoStream, mean: Fraction, frames: int, usual: Fraction) -> Fraction:
-    """The nominal rate if that is how far apart frames are, and how many; else their mean."""
+    """Return the nominal rate if frames keep to it, else their mean."""
     assert stream.time_base is not None
     for rate in (stream.guessed_rate, stream.average_rate):
         if not rate or rate < 0:
@@ -184,7 +180,7 @@ def _rate(stream: VideoStream, mean: Fraction, frames: int, usual: Fraction) -> 
 
 
 class GuessedDuration:
-    """Tells the length that FFmpeg gives to packets which say none: that of its guessed rate.
+    """Recognizes durations that FFmpeg gives to packets without one, by its guessed rate.
 
     Args:
         rate: that frames keep to, where it is known; lengths of just that are as good as said.
@@ -198,19 +194,19 @@ class GuessedDuration:
             self._ticks = {floor(length), ceil(length)} - {0}
 
     def is_of(self, duration: int | None) -> bool:
-        """Whether a packet's or frame's length, in ticks, is no more than a guess."""
+        """Return whether a packet's or frame's duration, in ticks, is only a guess."""
         return duration in self._ticks
 
 
 def time_of(packet: Packet[Any], *, by_dts: bool) -> int | None:
-    """When a packet's picture is shown, or decoded where that is all that its file says."""
+    """Return when a packet's picture is shown, or decoded if the file gives nothing else."""
     if packet.pts is None or (by_dts and packet.dts is not None):
         return packet.dts
     return packet.pts
 
 
 def keeps_decode_times(container: InputContainer, stream: VideoStream) -> bool:
-    """Whether a kind of file has no place for the times at which frames are shown.
+    """Return whether a kind of file has no place for the times of showing.
 
     So it is in AVI, and in what Matroska keeps as AVI has it, which has a tag there. FFmpeg makes
     up the others.
@@ -221,7 +217,7 @@ def keeps_decode_times(container: InputContainer, stream: VideoStream) -> bool:
 
 
 def _is_reordered(path: Path) -> bool:
-    """Whether frames come out of the decoder in another order than that of their times."""
+    """Return whether the decoder gives frames in another order than that of their times."""
     with open_input(path) as container:
         decoded = decoded_frames(container, main_video(container, path))
         times = [frame.pts for frame in islice(decoded, DECODED)]
@@ -232,14 +228,16 @@ def _is_reordered(path: Path) -> bool:
 
 
 class PacketSize(NamedTuple):
-    """Of a video: whether it stands alone, and its bytes."""
+    """One packet of a video."""
 
     key: bool
+    """Whether it can be decoded alone."""
     size: int
+    """In bytes."""
 
 
 def packet_sizes(path: Path, beside: Collection[int] = ()) -> tuple[list[PacketSize], int]:
-    """The packets of a file's main video, in file order, and the bytes of other streams.
+    """Return the packets of a file's main video, in file order, and the bytes of other streams.
 
     Args:
         beside: the indices of those streams; attachments count as nothing.
@@ -259,7 +257,7 @@ def packet_sizes(path: Path, beside: Collection[int] = ()) -> tuple[list[PacketS
 def end_seconds(
     container: InputContainer, stream: VideoStream, start_seconds: Fraction
 ) -> Fraction | None:
-    """mp4 and mov count ticks; other containers' durations are rounded or estimated."""
+    """Return when the video ends, where the container counts ticks, as mp4 and mov do."""
     if not container.format.name.startswith("mov") or not stream.duration:
         return None
     assert stream.time_base is not None
@@ -269,7 +267,7 @@ def end_seconds(
 def promised_seconds(
     container: InputContainer, stream: VideoStream, start_seconds: Fraction
 ) -> Fraction | None:
-    """When the file says the video ends, on our clock; None where it means all streams together."""
+    """Return when the file says the video ends, on our clock; None if it says it of all streams."""
     end = end_seconds(container, stream, start_seconds)
     if end is not None:
         return end

@@ -31,7 +31,7 @@ _OPAQUE = "transparency (alpha) is dropped: the pictures become opaque"
 
 
 class PictureReader:
-    """Pictures of one size as frames, `rate` a second; `Frame.pts` is the picture's index.
+    """Reads pictures of one size as frames at a rate; `Frame.pts` is the picture's index.
 
     Attributes:
         files: of all pictures, also those outside the wanted part.
@@ -47,7 +47,7 @@ class PictureReader:
 
     @classmethod
     def of_folder(cls, folder: Path, rate: Fraction | None) -> Self:
-        """All pictures of a folder, in natural order of their names.
+        """Open all pictures of a folder, in natural order of their names.
 
         Raises:
             VideoError: there are none, numbers are missing, or sizes differ.
@@ -95,26 +95,26 @@ class PictureReader:
 
     @classmethod
     def of_still(cls, path: Path, rate: Fraction | None) -> Self:
-        """One picture file, as a video of one frame."""
+        """Open one picture file, as a video of one frame."""
         file = inspect_picture(path)
         info = _info(path, Kind.STILL, [path], rate or USUAL_RATE, file)
         return cls(replace(info, notices=(*info.notices, *_left_out([(path, file)]))), [path])
 
     def with_info(self, info: VideoInfo) -> Self:
-        """A reader of the same pictures with another part wanted."""
+        """Return a reader of the same pictures with another part wanted."""
         return type(self)(info, self.files, self._looked)
 
     def times(self) -> Iterator[int]:
-        """The `pts` of all pictures."""
+        """Yield the `pts` of all pictures."""
         return iter(range(len(self.files)))
 
     def sizes(self) -> list[tuple[Fraction, int]]:
-        """When each picture is shown, in seconds, and the bytes of its file."""
+        """Return when each picture is shown, in seconds, and the bytes of its file."""
         time_base = self.info.time_base
         return [(i * time_base, file.stat().st_size) for i, file in enumerate(self.files)]
 
     def frames(self, first: int = 0, last: int | None = None) -> Iterator[Frame]:
-        """The pictures with index `first` <= i < `last`; see `FrameSource`."""
+        """Yield the pictures with index `first` <= i < `last`; see `FrameSource`."""
         self.report = ReadReport()
         before, cut = self.info.frames_before, self.info.cut
         if last is None and cut is not None:
@@ -190,7 +190,7 @@ def _info(
 
 
 def _left_out(files: list[tuple[Path, PictureFile]]) -> Iterator[str]:
-    """What the files hold beside the pictures that are restored, one line each."""
+    """Yield what the files hold beside the pictures that are restored, one line each."""
     others = [(path, file.others) for path, file in files if file.others]
     if others:
         where = others[0][0].name if len(others) == 1 else f"{len(others)} of the files"
@@ -214,7 +214,7 @@ def _left_out(files: list[tuple[Path, PictureFile]]) -> Iterator[str]:
 
 
 def _check_names(files: list[Path]) -> None:
-    """Outputs have the pictures' names with another ending, and two of one name would be one."""
+    """Check that no two pictures have one name but for the ending, which outputs replace."""
     by_stem: dict[str, Path] = {}
     for file in files:
         before = by_stem.setdefault(file.stem, file)
@@ -226,7 +226,7 @@ def _check_names(files: list[Path]) -> None:
 
 
 def _check_numbers(files: list[Path]) -> None:
-    """Where all names end in numbers, none may be missing: a gap would become a jump."""
+    """Check that no number is missing if all names end in numbers."""
     matches = [re.fullmatch(r"(.*?)(\d+)", file.stem) for file in files]
     if not all(matches) or len({m[1] for m in matches if m}) > 1:
         return
@@ -245,7 +245,7 @@ def _check_numbers(files: list[Path]) -> None:
 
 
 def _check_sizes(files: list[tuple[Path, PictureFile]], info: VideoInfo) -> int:
-    """Compare what the headers say; how a picture is held shows only when it is decoded.
+    """Compare the sizes in the headers; a turned picture shows only when it is decoded.
 
     Returns:
         Bits of the deepest: 8 or 16.

@@ -278,7 +278,7 @@ def _notices(
 
 
 def crop_of(description: str, index: int, frame: VideoFrame) -> Crop:
-    """What of a stream's picture its container hides, where something is left of it."""
+    """Return what a container hides of a stream's picture, unless nothing would be left."""
     ours = stream_description(description, index)
     found = re.search(r"Frame Cropping: (\d+)/(\d+)/(\d+)/(\d+)", ours)
     if found is None:
@@ -302,7 +302,7 @@ def _assumed(frame: VideoFrame, matrix: int, range_: int, colour: Colour) -> tup
 
 
 def _assumed_shape(frame: VideoFrame, ratio: Fraction | None) -> Iterator[str]:
-    """What is taken for the picture's shape, where file and video clearly disagree."""
+    """Describe which aspect ratio is assumed if file and video clearly disagree."""
     own, said = aspect_ratio_of(frame), Fraction(frame.width, frame.height) * (ratio or 1)
     if abs(said / own - 1) > CLEARLY_OTHER_SHAPE:
         yield (
@@ -312,7 +312,7 @@ def _assumed_shape(frame: VideoFrame, ratio: Fraction | None) -> Iterator[str]:
 
 
 def _of_frames(times: PacketScan, stream: VideoStream) -> PacketScan:
-    """What was measured on fields, of the frames that two of them make."""
+    """Convert what was measured on fields to the frames that two of them make."""
     # Of a raw stream the mean is FFmpeg's invention.
     rate = max(times.rate, stream.guessed_rate or times.rate)
     return replace(
@@ -336,7 +336,7 @@ def _said(of_frame: int, of_stream: int) -> int:
 def _start(
     container: InputContainer, stream: VideoStream, first: VideoFrame, strange: frozenset[int]
 ) -> Fraction:
-    """The file's own time to call 0, a whole number of video ticks.
+    """Return the file's time that becomes 0, a whole number of video ticks.
 
     Streams that start late are moved forward together, so that nothing changes between them.
     A video that starts before 0 is moved too, since players hide such frames; sound that does

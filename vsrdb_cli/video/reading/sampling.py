@@ -36,25 +36,21 @@ _FLAGGED = range(2, 6)  # AV_FIELD_TT to AV_FIELD_BT
 
 @dataclass(frozen=True, slots=True)
 class Interlacing:
-    """What a look at some frames shows.
-
-    Attributes:
-        flagged: the file says it is interlaced.
-        orders: of the places whose pictures themselves are interlaced, at least in part: "top" or
-            "bottom", by the field that is shown first.
-    """
+    """Signs of interlacing in some frames of a file."""
 
     flagged: bool
+    """Whether the file is marked as interlaced."""
     orders: tuple[str, ...]
+    """The field shown first, "top" or "bottom", for each place whose pictures are interlaced."""
 
     @property
     def found(self) -> bool:
-        """Whether the pictures themselves are interlaced somewhere."""
+        """Return whether pictures are interlaced anywhere."""
         return bool(self.orders)
 
     @property
     def possible(self) -> bool:
-        """Whether every frame has to be looked at."""
+        """Return whether every frame has to be checked."""
         return self.flagged or self.found
 
 
@@ -62,7 +58,7 @@ NOT_INTERLACED = Interlacing(flagged=False, orders=())
 
 
 def detect_interlacing(path: Path) -> Interlacing:
-    """Look at a few frames of the file's beginning and of its parts further on.
+    """Look for interlacing in a few frames from several places of a file.
 
     Of a short file all frames are looked at.
     """
@@ -90,7 +86,7 @@ def detect_interlacing(path: Path) -> Interlacing:
 
 
 def sample_runs(source: FrameSource, places: int, count: int) -> Iterator[list[Tensor]]:
-    """Runs of up to `count` frames in a row, from `places` places evenly over a source.
+    """Yield runs of up to `count` frames in a row, from `places` places evenly over a source.
 
     A source that holds no more than all of them together is given whole, as one run. What cannot
     be decoded there is left out; if that is all, since the only keyframe is the first, so many
@@ -121,7 +117,7 @@ def sample_runs(source: FrameSource, places: int, count: int) -> Iterator[list[T
 
 
 def _seen(info: VideoInfo, share: float, count: int) -> list[Tensor]:
-    """The frames from a keyframe near a part of a file's length on."""
+    """Return the frames from a keyframe on, near a share of a file's length."""
     to_rgb = ToRgb(
         info.codec,
         info.converted_from or info.colour,
@@ -144,7 +140,7 @@ def _seen(info: VideoInfo, share: float, count: int) -> list[Tensor]:
 
 
 def _woven(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    """Decode a stream; fields that were coded apart are woven to frames."""
+    """Decode a stream and weave fields that were coded separately."""
     return Weaver(codec_name(stream)).frames(decoded_frames(container, stream))
 
 

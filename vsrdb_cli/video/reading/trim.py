@@ -18,7 +18,7 @@ def trim(
     end: Position | None = None,
     sample: Fraction | None = None,
 ) -> FrameSource:
-    """A source of a part of another's frames; the frames around it can be read as context.
+    """Return a source of a part of another's frames; frames around it can be read as context.
 
     Args:
         start: of the first frame wanted, or before it.
@@ -62,7 +62,7 @@ def trim(
 
 
 def index_of(source: SeekableSource, position: Position) -> int:
-    """The index of the first frame at or after a place; decodes no further than to there.
+    """Find the first frame at or after a place; decode no further.
 
     Raises:
         OptionError: there is none.
@@ -79,12 +79,12 @@ def index_of(source: SeekableSource, position: Position) -> int:
 
 
 def _later(end: Fraction | None, begin: Fraction, cut: Cut) -> Fraction | None:
-    """The end of the source on the clock of the part; None where the part ends before."""
+    """Return the source's end on the part's clock; None if the part ends before."""
     return None if end is None or cut.seconds is not None else end - begin
 
 
 def _find(source: SeekableSource, start: Position, end: Position | None) -> tuple[Cut, int]:
-    """The part between two places, and the time of its end in ticks of the whole source."""
+    """Return the part between two places, and its end in ticks of the whole source."""
     time_base = source.info.time_base
     first = begin = after = last_pts = None
     count = 0
@@ -119,14 +119,14 @@ def _reached(position: Position, index: int, seconds: Fraction) -> bool:
 
 
 def position_text(position: Position | None) -> str:
-    """A position as a message says it; None is the beginning."""
+    """Return a position as messages write it; None is the beginning."""
     if isinstance(position, int):
         return f"frame {position}"
     return f"{float(position or 0):.3f} s"
 
 
 def busiest(source: SeekableSource, seconds: Fraction) -> Fraction:
-    """When the part of a length begins that its encoder spent the most bytes on.
+    """Find where the part of a given length begins that takes the most bytes.
 
     Much motion and fine detail cost an encoder most, and are what a try should show. Takes no
     decoding, however long the video. Of pictures it is the size of the files.

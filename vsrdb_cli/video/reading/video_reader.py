@@ -37,18 +37,21 @@ CUT_OFF_FRAMES = 2
 
 
 class _Time(NamedTuple):
-    """When a decoded frame is shown, mended; and how long, as it says itself: 0 if it does not.
+    """When a decoded frame is shown.
 
     captions: whether closed captions are attached to it.
     """
 
     pts: int
+    """Repaired."""
     duration: int
+    """As the frame gives it; 0 if it does not."""
     captions: bool
+    """Whether closed captions are attached to it."""
 
 
 class VideoReader:
-    """The frames of a video file's main stream. Memory does not grow with its length.
+    """Reads the frames of a video file's main stream. Memory does not grow with its length.
 
     Each call of `frames` opens the file anew, in the thread that asks for the first frame.
 
@@ -67,7 +70,7 @@ class VideoReader:
         self._repeated_until = 0  # where packets repeat the picture before
 
     def frames(self, first: int = 0, last: int | None = None) -> Iterator[Frame]:
-        """The frames with index `first` <= i < `last`; frames before are decoded and skipped."""
+        """Yield the frames with index `first` <= i < `last`; earlier ones are skipped."""
         if last is None and self.info.cut is not None:
             last = self.info.cut.count
         running = self._frames(first, last)
@@ -103,14 +106,14 @@ class VideoReader:
             yield Frame(to_rgb(decoded), time.pts, duration, decoded if time.captions else None)
 
     def with_info(self, info: VideoInfo) -> Self:
-        """A reader of the same file with another part wanted, shown in the shape of its own."""
+        """Return a reader of the same file with another part wanted, in its own aspect ratio."""
         if info.cut is not None:
             ratio = self._ratio_at(info.cut.first)
             info = replace(info, sample_aspect_ratio=ratio)
         return type(self)(info)
 
     def _ratio_at(self, index: int) -> Fraction | None:
-        """The shape of the output's pixels where it begins with some frame; `times` has seen it."""
+        """Return the pixels' shape of an output that begins with a frame; `times` has seen it."""
         info = self.info
         height, width = info.coded_size
         size = Fraction(width, height)
@@ -123,7 +126,7 @@ class VideoReader:
         )
 
     def times(self) -> Iterator[int]:
-        """The `pts` of all frames, which are decoded but not converted; the report is untouched."""
+        """Yield the `pts` of all frames, decoded but not converted; the report is untouched."""
         report, self.report = self.report, ReadReport()
         self._shapes.clear()
         times = FrameTimes(self.info.timeline)
@@ -139,7 +142,7 @@ class VideoReader:
             self.report = report
 
     def sizes(self) -> list[tuple[Fraction, int]]:
-        """When each frame is shown, in seconds, and the bytes of its packet; in file order."""
+        """Return when each frame is shown, in seconds, and its packet's bytes; in file order."""
         info = self.info
         clock = Clock(info.timeline)
         sizes: list[tuple[Fraction, int]] = []
@@ -154,7 +157,7 @@ class VideoReader:
         return sizes
 
     def _timed(self) -> Iterator[tuple[VideoFrame, _Time]]:
-        """Progressive frames with their times."""
+        """Yield progressive frames with their times."""
         times = FrameTimes(self.info.timeline)
         cut = self.info.cut
         watch = ChangeMonitor(self.info, self.report)
@@ -175,7 +178,7 @@ class VideoReader:
         self.report.deinterlaced = deinterlacer.count
 
     def _last_duration(self, time: _Time) -> int:
-        """How long the last frame is shown: until the stream's end where that is known.
+        """Return how long the last frame is shown: to the stream's end if that is known.
 
         What the frame itself says is its packet's place in decode order where frames are
         reordered; a stream that is cut off, or ends before its own frames do, is not asked.
@@ -188,7 +191,7 @@ class VideoReader:
         return max(time.duration or info.frame_ticks, self._repeated_until - time.pts)
 
     def _look_at_end(self, end: int) -> None:
-        """Note an end long before the promised one; files are cut off without a word.
+        """Note an end long before the promised one; FFmpeg does not report it.
 
         Where an edit list begins within a long frame, FFmpeg moves it, and the end is early, too.
         """
@@ -199,7 +202,7 @@ class VideoReader:
                 self.report.missing_seconds = float(missing)
 
     def _decode(self) -> Generator[VideoFrame]:
-        """Frames as they are shown, the fields of each together."""
+        """Yield frames as they are shown, the fields of each together."""
         weaver = Weaver(self.info.codec)
         for frame in weaver.frames(self._decode_pictures()):
             yield frame
@@ -267,7 +270,7 @@ class VideoReader:
 
 
 def _repeats(packet: Packet[Any]) -> bool:
-    """Whether a packet says to show the picture before once more, by being empty.
+    """Return whether an empty packet says to show the picture before it once more.
 
     Those that end a stream are empty, too, but have no time.
     """

@@ -37,7 +37,7 @@ _HINT = "send y4m, for example: ffmpeg -i IN -f yuv4mpegpipe - | vsrdb restore -
 
 
 def is_stream_input(path: Path) -> bool:
-    """Whether an input is read once, from its beginning to its end: "-", or no file by its kind.
+    """Return whether an input is a stream, read once: "-", or not a regular file.
 
     A disk is read as a file is.
     """
@@ -45,7 +45,7 @@ def is_stream_input(path: Path) -> bool:
 
 
 class PipeReader:
-    """The frames of a y4m stream. They can be asked for once, from the first one on.
+    """Reads the frames of a y4m stream. They can be asked for once, from the first one on.
 
     Args:
         stream: if it is open already.
@@ -79,7 +79,7 @@ class PipeReader:
         self.info = _info(self._container, first, _STDIN if path == PIPE else path)
 
     def frames(self, first: int = 0, last: int | None = None) -> Iterator[Frame]:
-        """All frames."""
+        """Yield all frames."""
         frames, self._frames = self._frames, None
         if first or last is not None or frames is None:
             raise ValueError("a pipe can be read only once")
@@ -168,7 +168,7 @@ _MAGIC = b"YUV4MPEG2"
 
 
 class Y4mStream:
-    """A stream that can only be read, and whether it ends where a frame does.
+    """A y4m stream that tells whether it ends where a frame does.
 
     y4m is a line of text, and for each frame another line and its samples.
 
@@ -197,7 +197,7 @@ class Y4mStream:
 
     @property
     def problem(self) -> str | None:
-        """Why there is no frame, where that can be told without reading on."""
+        """Return why there is no frame, if that can be told without reading on."""
         if self.error is not None:
             return str(self.error.strerror)
         if not self._ahead:
@@ -207,7 +207,7 @@ class Y4mStream:
 
     @property
     def is_whole(self) -> bool:
-        """Whether what was read so far ends with a whole frame."""
+        """Return whether what was read so far ends with a whole frame."""
         self._follow(self.samples or 0)
         return not (self._ahead or self._left or self.error)
 

@@ -36,7 +36,7 @@ class Attachments:
         self._unnamed = {kind: _only(kind) for kind in unnamed}
 
     def __call__(self, frame: VideoFrame) -> list[tuple[int, bytes]]:
-        """The kinds of all, by FFmpeg's numbers, and what they hold; of some kinds nothing."""
+        """Return kinds by FFmpeg's numbers, and contents; those of some kinds are empty."""
         found = [(_PROFILE, b"")] if self._profile.push(frame) else []
         (frame,) = self._no_profile.push(frame)
         try:
@@ -48,7 +48,7 @@ class Attachments:
 
 
 def side_data(frame: VideoFrame) -> Mapping[Type, bytes]:
-    """The attachments of the kinds PyAV knows, the last of each."""
+    """Return the attachments of the kinds PyAV knows, the last of each."""
     return {Type(kind): data for kind, data in Attachments()(frame) if kind in _NAMED}
 
 
@@ -109,13 +109,13 @@ _CAMERA = UUID("17ee8c60-f84d-11d9-8cd6-0800200c9a66")
 
 
 def unsupported(attached: Iterable[tuple[int, bytes]]) -> tuple[str, ...]:
-    """In words, each once, what no output holds of what `Attachments` gives."""
+    """Name each kind of attachment that no output holds."""
     words = (_words(kind, data) for kind, data in attached)
     return tuple(dict.fromkeys(found for found in words if found is not None))
 
 
 def has_captions(attached: Iterable[tuple[int, bytes]]) -> bool:
-    """Whether there are closed captions (CEA-608 and 708) among it."""
+    """Return whether there are closed captions (CEA-608 and 708)."""
     return any(kind == _KIND.A53_CC.value for kind, _ in attached)
 
 
@@ -137,7 +137,7 @@ def _words(kind: int, data: bytes) -> str | None:
 
 
 class Captioner:
-    """Gives pictures for an encoder the captions of the frames they were restored from.
+    """Copies to pictures for an encoder the captions of the frames they were restored from.
 
     PyAV attaches nothing to a frame, but FFmpeg's filters keep what is attached: so the source's
     frame is enlarged in the roughest way, and the restored samples are laid over its own. One per
@@ -156,7 +156,7 @@ class Captioner:
         )
 
     def __call__(self, picture: VideoFrame, source: VideoFrame) -> VideoFrame:
-        """The picture, with all that is attached to `source`."""
+        """Return the picture with all that is attached to `source`."""
         (carrier,) = self._enlarged.push(source)
         for plane, samples in zip(carrier.planes, picture.planes, strict=True):
             target, origin = plane_rows(plane), plane_rows(samples)

@@ -33,23 +33,20 @@ _RPU_PROFILE, _FULL_RANGE = 4, 10
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """Static HDR metadata; all None where the source has none.
-
-    Attributes:
-        primaries: (x, y) of red, green, blue and white of the display it was mastered on.
-        luminance: the least and the most of that display, in cd/m2.
-        content: the brightest pixel and the brightest frame's mean (MaxCLL, MaxFALL), in cd/m2.
-    """
+    """Static HDR metadata; all None where the source has none."""
 
     primaries: tuple[tuple[Fraction, Fraction], ...] | None = None
+    """(x, y) of red, green, blue and white of the mastering display."""
     luminance: tuple[Fraction, Fraction] | None = None
+    """The least and the most of that display, in cd/m2."""
     content: tuple[int, int] | None = None
+    """The brightest pixel and the brightest frame's mean (MaxCLL, MaxFALL), in cd/m2."""
 
     def __bool__(self) -> bool:
         return self != Light()
 
     def x26x_params(self, *, mastering: str, content: str) -> list[str]:
-        """For x264 and x265, in the units of the bitstream; the names are theirs."""
+        """Return it for x264 and x265, in units of the bitstream, under their names."""
         params = []
         if self.primaries and self.luminance:
             red, green, blue, white = (
@@ -62,7 +59,7 @@ class Light:
         return params
 
     def svtav1_params(self) -> list[str]:
-        """For SVT-AV1, in decimal units."""
+        """Return it for SVT-AV1, in decimal units."""
         params = []
         if self.primaries and self.luminance:
             red, green, blue, white = (
@@ -77,7 +74,7 @@ class Light:
 
 
 def light_of(frame: VideoFrame) -> Light:
-    """What the first frame carries of it."""
+    """Read the static HDR metadata of the first frame."""
     attached = side_data(frame)
     primaries = luminance = content = None
     mastering = attached.get(Type.MASTERING_DISPLAY_METADATA)
@@ -97,7 +94,7 @@ def light_of(frame: VideoFrame) -> Light:
 
 
 def is_dolby_vision(description: str, stream: VideoStream, path: Path) -> bool:
-    """Whether a file says that its video is Dolby Vision, of a kind others can show as well.
+    """Return whether a file declares Dolby Vision of a kind that others can show as well.
 
     Args:
         description: what FFmpeg's programs print of the file.
@@ -118,7 +115,7 @@ def is_dolby_vision(description: str, stream: VideoStream, path: Path) -> bool:
 
 
 def check_dolby_vision(frame: VideoFrame, path: Path) -> None:
-    """See that a frame's own metadata does not say what a file left unsaid.
+    """Check that a frame's own metadata does not show what the file did not declare.
 
     Raises:
         VideoError: as `is_dolby_vision`; the frame is of profile 5.

@@ -58,23 +58,20 @@ _COPIED = (
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How a picture is to be shown, where not flat.
-
-    Attributes:
-        packing: of two eyes' pictures in one, by FFmpeg's number; None where there is one.
-        inverted: whether the right eye's comes first.
-        projection: of what is around the viewer, by FFmpeg's number; None where it is flat.
-        pose: yaw, pitch and roll in 1/65536 degree.
-        bounds: left, top, right, bottom: what is missing of the whole, in parts of 2**32.
-        padding: around each face of a cube, in pixels.
-    """
+    """How a picture that is not flat is shown."""
 
     packing: int | None = None
+    """How both eyes' pictures share one, by FFmpeg's number; None if there is one picture."""
     inverted: bool = False
+    """Whether the right eye's comes first."""
     projection: int | None = None
+    """Of what surrounds the viewer, by FFmpeg's number; None if it is flat."""
     pose: tuple[int, int, int] = (0, 0, 0)
+    """Yaw, pitch and roll in 1/65536 degree."""
     bounds: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """The parts of the whole missing at the left, top, right and bottom, in 1/2**32."""
     padding: int = 0
+    """Around each face of a cube, in pixels."""
 
     def __bool__(self) -> bool:
         return self != View()
@@ -85,7 +82,7 @@ class View:
         return " and ".join(words for words in (around, eyes) if words)
 
     def held_by(self, container: Container) -> View:
-        """As much of it as a container says so that players understand."""
+        """Return as much of it as a container tells players."""
         if container.format == "mov":  # FFmpeg writes half of Apple's own way
             return View()
         if container.iso and self.inverted:
@@ -93,7 +90,7 @@ class View:
         return self
 
     def lost_in(self, container: Container) -> View:
-        """What a container does not say of it."""
+        """Return what a container does not tell players."""
         held = self.held_by(container)
         return View(
             packing=None if held.packing == self.packing else self.packing,
@@ -101,14 +98,14 @@ class View:
         )
 
     def x264_params(self) -> list[str]:
-        """For x264, which can say in the stream itself where the eyes are."""
+        """Return x264's parameters, which place the eyes in the stream itself."""
         if self.packing is None or self.inverted:
             return []
         return [f"frame-packing={_FRAME_PACKING[self.packing]}"]
 
 
 def view_of(attached: Mapping[Type, bytes]) -> tuple[View, str | None]:
-    """What is attached to a frame of it, and in words what of it cannot be kept."""
+    """Return how a frame is to be shown, and a description of what cannot be kept."""
     packing = projection = None
     inverted, pose, bounds, padding = False, (0, 0, 0), (0, 0, 0, 0), 0
     lost = []
@@ -134,7 +131,7 @@ def view_of(attached: Mapping[Type, bytes]) -> tuple[View, str | None]:
 def add_immersive_stream(
     container: OutputContainer, codec: str, view: View, like: VideoCodecContext, scale: Fraction
 ) -> VideoStream:
-    """A stream of a new file for packets that were or will be encoded elsewhere.
+    """Add a stream to a new file for packets that are encoded elsewhere.
 
     Args:
         codec: a key of `ENCODERS`.
@@ -156,7 +153,7 @@ def add_immersive_stream(
 
 
 def remove_apple_boxes(path: Path) -> None:
-    """Let a finished mp4 file say it in one way, which is the one players know: sv3d and st3d.
+    """Leave in a finished mp4 file only the boxes that players know: sv3d and st3d.
 
     FFmpeg writes Apple's (vexu) beside it, which says less; and then reads that one.
     """
@@ -170,7 +167,7 @@ def remove_apple_boxes(path: Path) -> None:
 
 
 def _matroska(codec: str, view: View, like: VideoCodecContext, scale: Fraction) -> bytes:
-    """A file of one video track without a picture."""
+    """Return a file of one video track without a picture."""
     video = number("B0", like.width) + number("BA", like.height)
     if view.packing is not None:
         video += number("53B8", _STEREO_MODE[view.packing, view.inverted])

@@ -62,12 +62,12 @@ _TIMECODE = re.compile(r"\d\d:\d\d:\d\d[:;.]\d\d")
 
 
 def is_own(key: str) -> bool:
-    """Whether a tag is of the source's file or coding alone, in whatever language it says so."""
+    """Return whether a tag is about the source's file or coding only, in any language."""
     return _LANGUAGE.sub("", key.lower()) in _OWN
 
 
 def kept_metadata(container: InputContainer) -> dict[str, str]:
-    """Title, artist and the like of a file."""
+    """Return a file's title, artist and the like."""
     metadata = {
         key: value
         for key, value in container.metadata.items()
@@ -80,7 +80,7 @@ def kept_metadata(container: InputContainer) -> dict[str, str]:
 
 
 def unusual_keys(metadata: Mapping[str, str], container: Container) -> tuple[str, ...]:
-    """What a container holds only in FFmpeg's other way of writing metadata."""
+    """Return the keys a container holds only in FFmpeg's other way of writing metadata."""
     usual = container.keys
     if usual is None:
         return ()
@@ -93,7 +93,7 @@ def unusual_keys(metadata: Mapping[str, str], container: Container) -> tuple[str
 
 
 def tags_of(stream: Stream) -> tuple[str, ...]:
-    """The names of tags that are said of a stream in no other way."""
+    """Return the names of a stream's tags that are not carried in another way."""
     return tuple(k for k in stream.metadata if not is_own(k) and k.lower() not in _TOLD)
 
 
@@ -103,7 +103,7 @@ def copy_chapters(
     info: VideoInfo,
     later_seconds: Fraction = Fraction(0),
 ) -> None:
-    """The chapters, moved with the clock, and later still if all else is."""
+    """Copy the chapters, moved with the clock and by `later_seconds`."""
     kept = []
     for chapter in source.chapters():
         time_base = chapter["time_base"] or Fraction(1)
@@ -124,13 +124,13 @@ def copy_chapters(
 
 
 def title_of(stream: Stream) -> str:
-    """What a track is called; FFmpeg has another name for it in mp4 and mov files."""
+    """Return a track's title; FFmpeg has another name for it in mp4 and mov files."""
     names = ("title", "name", "handler_name") if stream.type == "data" else ("title", "name")
     return next((stream.metadata[name] for name in names if stream.metadata.get(name)), "")
 
 
 def held_language(language: str, container: Container) -> str | None:
-    """A language as a container writes it; None where it has no place for it."""
+    """Return a language as a container writes it; None if it has no code for it."""
     if container.languages is None or language in ("", UNDETERMINED):
         return language
     name = _MOV_NAMES.get(language, language)
@@ -138,7 +138,7 @@ def held_language(language: str, container: Container) -> str | None:
 
 
 def copy_stream_metadata(source: Stream, target: Stream) -> None:
-    """Language, title and dispositions, which the making of a stream leaves out."""
+    """Copy language, title and dispositions, which adding a stream leaves out."""
     for key, value in source.metadata.items():
         if not is_own(key) and key != "name":
             target.metadata[key] = value
@@ -157,7 +157,7 @@ def copy_stream_metadata(source: Stream, target: Stream) -> None:
 
 
 def timecode_of(container: InputContainer, main: Stream, first: VideoFrame) -> str | None:
-    """The time of day of the first frame, from wherever the file has it."""
+    """Return the timecode of the first frame, from wherever the file has it."""
     others = [stream.metadata for stream in container.streams if stream.type == "data"]
     # What MPEG-2 attaches to a frame counts pictures, mostly from 0.
     own = first.metadata if Type.S12M_TIMECODE in side_data(first) else {}
@@ -169,7 +169,7 @@ def timecode_of(container: InputContainer, main: Stream, first: VideoFrame) -> s
 
 
 def keeps_timecode(timecode: str, rate: Fraction, container: Container) -> bool:
-    """Whether a container takes it: mp4 and mov count its frames, Matroska copies the words."""
+    """Return whether a container takes it: mp4 and mov count frames, Matroska copies text."""
     if not container.iso:
         return True
     whole = round(rate)
@@ -177,7 +177,7 @@ def keeps_timecode(timecode: str, rate: Fraction, container: Container) -> bool:
 
 
 def describe(stream: Stream) -> StreamInfo:
-    """A stream beside the main one."""
+    """Describe a stream."""
     codec = None if stream.codec_context is None else stream.codec_context.codec
     timecode = stream.type == "data" and "timecode" in stream.metadata
     # mp4 and mov keep chapters in a track that FFmpeg reads by itself and then hides.
@@ -200,12 +200,12 @@ def describe(stream: Stream) -> StreamInfo:
 
 
 def _data_name(stream: Stream) -> str:
-    """FFmpeg's name of what no decoder reads, such as a camera's measurements."""
+    """Return FFmpeg's name for a stream without a decoder, such as a camera's measurements."""
     return str(getattr(stream, "name", None) or "") if stream.type == "data" else ""
 
 
 def is_its_still(other: Stream, stream: VideoStream, path: Path) -> bool:
-    """Whether a stream is the first frame once more, as animated AVIF has it for plain viewers."""
+    """Return whether a stream is the first frame again, as in animated AVIF."""
     if other.type != "video" or other.frames != 1 or other.duration is not None:
         return False
     first: dict[int, bytes] = {}

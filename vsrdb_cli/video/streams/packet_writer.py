@@ -33,7 +33,7 @@ BLANK_TICKS = 2**30
 
 @dataclass(frozen=True)
 class Copied:
-    """How many packets of each of the source's streams, by index.
+    """Counts of packets for each of the source's streams, by index.
 
     refused: whole, but of a kind that the output's format does not take.
     holes: places where some of it is missing.
@@ -42,7 +42,9 @@ class Copied:
     packets: Counter[int] = field(default_factory=Counter)
     damaged: Counter[int] = field(default_factory=Counter)
     refused: Counter[int] = field(default_factory=Counter)
+    """Whole packets that the output's format does not take."""
     holes: Counter[int] = field(default_factory=Counter)
+    """Places where some of a stream is missing."""
 
     def lost(self, index: int) -> int:
         """Return how many packets of a stream were not written."""
@@ -80,7 +82,7 @@ class PacketWriter:
         self.priming: dict[int, Fraction] = {}
 
     def write(self, index: int, packets: Iterable[Packet[Any]]) -> None:
-        """Write packets of a stream of the source, as they are to be in the output."""
+        """Write packets of one of the source's streams, as they are to be in the output."""
         with _counting_errors(self.copied.damaged, index):
             for packet in packets:
                 with _counting_errors(self.copied.refused, index):
@@ -97,7 +99,7 @@ class PacketWriter:
         self.copied.packets[index] += 1
 
     def _begin(self, index: int, packet: Packet[Any]) -> Fraction:
-        """When a packet is heard or seen; declared priming is neither, and may stand before 0."""
+        """Return when a packet is heard or seen; declared priming is neither."""
         if index in self._sounds:
             return self._sounds[index].begin_seconds
         if packet.pts is None:
@@ -105,7 +107,7 @@ class PacketWriter:
         return packet.pts * packet.time_base + self.priming.get(index, 0)
 
     def _rise(self, index: int, packet: Packet[Any]) -> None:
-        """Put a packet's times in the clock of its track, where they have to rise.
+        """Convert a packet's times to its track's time base, and make them rise.
 
         One that does not would end the whole file with an error; in Matroska it may stay.
         """
@@ -128,7 +130,7 @@ class PacketWriter:
 
 @contextmanager
 def _counting_errors(errors: Counter[int], index: int) -> Iterator[None]:
-    """Count what FFmpeg refuses; errors of the system, such as a full disk, go on."""
+    """Count what FFmpeg refuses; system errors, such as a full disk, are raised."""
     try:
         yield
     except FFmpegError as error:
@@ -138,7 +140,7 @@ def _counting_errors(errors: Counter[int], index: int) -> Iterator[None]:
 
 
 def _blanks(packet: Packet[Any], last: int) -> Iterator[Packet[Any]]:
-    """Texts without words, where nothing is shown for longer than mp4 and mov can count."""
+    """Yield empty texts where nothing is shown for longer than mp4 and mov can count."""
     for time in range(last + BLANK_TICKS, packet.dts or 0, BLANK_TICKS):
         blank = av.Packet(b"\0\0")
         blank.stream, blank.time_base = packet.stream, packet.time_base

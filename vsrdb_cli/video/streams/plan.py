@@ -22,28 +22,25 @@ _LIKE = {"SL": "BL", "SR": "BR", "DL": "FL", "DR": "FR"}
 
 @dataclass(frozen=True, slots=True)
 class SoundTarget:
-    """What a track becomes.
-
-    Attributes:
-        encoder: FFmpeg's name of it.
-        rate: samples a second.
-        layout: FFmpeg's name of the channels.
-        sample_format: FFmpeg's name.
-    """
+    """The encoding of a track that is not copied."""
 
     encoder: str
+    """FFmpeg's name."""
     rate: int
+    """Samples a second."""
     layout: str
+    """FFmpeg's name of the channels."""
     sample_format: str
+    """FFmpeg's name."""
 
     @property
     def packed_format(self) -> str:
-        """The same, channel beside channel: PyAV makes no frames of eight planes."""
+        """Return the interleaved sample format: PyAV makes no frames of eight planes."""
         return self.sample_format.rstrip("p")
 
     @property
     def codec(self) -> str:
-        """FFmpeg's name of the codec."""
+        """Return FFmpeg's name of the codec."""
         return str(av.Codec(self.encoder, "w").canonical_name)
 
     def open(self, context: Any) -> None:
@@ -56,7 +53,7 @@ class SoundTarget:
 
 
 def nearest_target(encoder: str, rate: int, layout: str, sample_format: str) -> SoundTarget | None:
-    """The nearest to a decoded track that an encoder takes, tried; None if there is nothing near.
+    """Find, by trying, the nearest to a decoded track that an encoder takes; None if nothing is.
 
     Without a place for each channel, they are mixed to as many as there can be.
 
@@ -87,7 +84,7 @@ def nearest_target(encoder: str, rate: int, layout: str, sample_format: str) -> 
 
 
 def can_be_mixed(layout: str) -> bool:
-    """Whether it is known where its channels belong, or usual for so many."""
+    """Return whether the channels' places are known, or usual for their number."""
     places = _places(layout)
     try:
         return "NONE" not in places or bool(av.AudioLayout(f"{len(places)}c"))
@@ -96,7 +93,7 @@ def can_be_mixed(layout: str) -> bool:
 
 
 def holds(wider: str, layout: str) -> bool:
-    """Whether each channel of a layout has a place of its own in another one."""
+    """Return whether each channel of a layout has a place of its own in another one."""
     places, taken = _places(wider), _places(layout)
     if "NONE" in taken:  # nobody knows which is which
         return len(places) == len(taken)
@@ -113,7 +110,7 @@ COVERS = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
 
 
 class StreamAction(Enum):
-    """What becomes of a stream."""
+    """What is done with a stream."""
 
     COPY = "copied"
     CONVERT = "converted"
@@ -124,15 +121,12 @@ class StreamAction(Enum):
 
 @dataclass(frozen=True, slots=True)
 class StreamPlan:
-    """What becomes of one stream, and if not all of it, why.
-
-    Attributes:
-        sound: what it is encoded as, if it is sound and not copied.
-        decodes: whether it is sound that can mostly be decoded, so that what cannot is damaged.
-    """
+    """What is done with one stream, and why if not all of it is kept."""
 
     stream: StreamInfo
     action: StreamAction
     notice: str | None = None
     sound: SoundTarget | None = None
+    """The new encoding, if it is sound that is not copied."""
     decodes: bool = False
+    """Whether it is sound that can mostly be decoded, so that what cannot is damaged."""

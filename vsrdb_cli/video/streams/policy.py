@@ -31,7 +31,7 @@ _STYLED = {"ass": ".mkv", "ssa": ".mkv", "eia_608": ".mov"}  # and what keeps th
 
 
 def plan_streams(info: VideoInfo, suffix: str) -> tuple[StreamPlan, ...]:
-    """Decide for every stream beside the main video, for a container by its name ending.
+    """Decide what is done with each stream beside the main video, for a container.
 
     All sound is decoded once, to know whether a copy will sound the same.
     """
@@ -51,7 +51,7 @@ def plan_streams(info: VideoInfo, suffix: str) -> tuple[StreamPlan, ...]:
 
 
 def _with_marks(plan: StreamPlan, suffix: str) -> StreamPlan:
-    """The plan, with a word on what is said of the stream and lost."""
+    """Add a notice of the stream's metadata that is lost."""
     if plan.action not in (StreamAction.COPY, StreamAction.CONVERT) or plan.stream.cover:
         return plan
     notices = [plan.notice] if plan.notice else []
@@ -61,7 +61,7 @@ def _with_marks(plan: StreamPlan, suffix: str) -> StreamPlan:
 
 
 def metadata_notices(stream: StreamInfo, suffix: str) -> Iterator[str]:
-    """What is said of a stream that a container does not hold of it, one line each."""
+    """Yield what a container does not hold of a stream's metadata, one line each."""
     marks = _lost_marks(stream, suffix)
     if marks:
         keepers = [s for s in WIDE if s != suffix and not _lost_marks(stream, s)]
@@ -82,7 +82,7 @@ def _lost_marks(stream: StreamInfo, suffix: str) -> list[str]:
 
 
 def has_cover(plans: tuple[StreamPlan, ...]) -> bool:
-    """Whether a cover picture is copied as a stream."""
+    """Return whether a cover picture is copied as a stream."""
     return any(plan.stream.cover and plan.action is StreamAction.COPY for plan in plans)
 
 
@@ -98,7 +98,7 @@ def _text_converted(stream: StreamInfo, suffix: str) -> StreamPlan:
 
 
 def _converted(stream: StreamInfo, suffix: str, heard: SoundScan, reason: str) -> StreamPlan:
-    """The plan of sound that cannot be copied, or whose copy would not sound the same."""
+    """Plan sound that cannot be copied, or whose copy would not sound the same."""
     target = choose_sound_target(stream, heard, CONTAINERS[suffix])
     if target is None:
         why = (
@@ -137,7 +137,7 @@ def _plan(
 
 
 def _left_out(stream: StreamInfo) -> str | None:
-    """Why a stream goes into no kind of file, in one line."""
+    """Return why a stream goes into no kind of file, in one line."""
     if stream.foreign:
         return f"{stream} is left out: it belongs to another programme than the video"
     if CHAPTER_PICTURES in stream.marks:
@@ -154,7 +154,7 @@ def _keeps(
 
 
 def _is_attached(stream: StreamInfo, suffix: str) -> bool:
-    """Whether a container holds it as a file beside its streams."""
+    """Return whether a container holds it as an attached file."""
     attached = stream.type == "attachment" or (stream.cover and stream.codec in COVERS)
     return attached and CONTAINERS[suffix].attachments
 
@@ -162,14 +162,14 @@ def _is_attached(stream: StreamInfo, suffix: str) -> bool:
 def _held(
     stream: StreamInfo, suffix: str, source: InputContainer, heard: Mapping[int, SoundScan]
 ) -> bool:
-    """Whether a container holds a stream as it is."""
+    """Return whether a container holds a stream as it is."""
     if not _listed(stream, CONTAINERS[suffix], source.format.name):
         return False
     return _opens(stream, suffix, source, heard)
 
 
 def _listed(stream: StreamInfo, container: Container, source_format: str) -> bool:
-    """Whether players expect such a stream in such a container."""
+    """Return whether players expect such a stream in such a container."""
     if stream.type == "data":  # of cameras, which read it by its tag
         return container.iso and source_format.startswith("mov")
     if stream.cover:
@@ -185,7 +185,7 @@ def _listed(stream: StreamInfo, container: Container, source_format: str) -> boo
 def _opens(
     stream: StreamInfo, suffix: str, source: InputContainer, heard: Mapping[int, SoundScan]
 ) -> bool:
-    """Whether a container takes the stream as it is, tried in memory; of sound with a packet."""
+    """Return whether a container takes the stream as it is, tried in memory."""
     if not stream.codec:
         return False
     trial = av.open(io.BytesIO(), "w", format=CONTAINERS[suffix].format)

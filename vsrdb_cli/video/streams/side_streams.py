@@ -135,7 +135,7 @@ class SideStreams:
             self._output.add_attachment(name, mimetype, attachment.data)
 
     def mux_until(self, seconds: Fraction) -> None:
-        """Write what belongs before a time of the video, so that players find all together."""
+        """Write what belongs before a time of the video, so that streams are interleaved."""
         if not self._targets:
             return
         while self._fill() and _seconds(self._ready[0]) <= seconds:
@@ -144,7 +144,7 @@ class SideStreams:
             self._put_texts(index, converter.until(seconds))
 
     def finish(self) -> None:
-        """Write all that is left; sound may go on after the last picture."""
+        """Write the rest; sound may go on after the last picture."""
         while self._targets and self._fill():
             self._mux(self._ready.popleft())
         self._write_before()
@@ -164,11 +164,11 @@ class SideStreams:
 
     @property
     def moved_seconds(self) -> Fraction:
-        """How much later than on the source's clock everything is in the output."""
+        """Return how much later everything is in the output than on the source's clock."""
         return Fraction(0) if self._hides else self._writer.lead_seconds
 
     def audible(self, begin_seconds: Fraction) -> tuple[Fraction | None, Fraction | None]:
-        """Between which times the output's sound is that of the source, given its first picture.
+        """Return between which times the output's sound is the source's, given its first picture.
 
         mp4 and mov hide what comes before it; of a part, whole packets reach beyond both ends.
         """
@@ -177,7 +177,7 @@ class SideStreams:
 
     @property
     def damage(self) -> tuple[str, ...]:
-        """What could not be copied so far, one line for each stream."""
+        """Return what could not be copied so far, one line for each stream."""
         streams, copied = self._streams, self.copied
         dropped = tuple(
             f"{number} damaged packet{'s' if number > 1 else ''} of {streams[index]} dropped"
@@ -208,7 +208,7 @@ class SideStreams:
         self._source.close()
 
     def _fill(self) -> bool:
-        """Have the next packet at hand; False when there is none."""
+        """Read the next packet if none is waiting; return False at the end."""
         if not self._ready:
             packet = next(self._packets, None)
             if packet is None:
@@ -217,7 +217,7 @@ class SideStreams:
         return True
 
     def _read(self) -> Iterator[Packet[Any]]:
-        """The packets to copy, on the video's time line."""
+        """Yield the packets to copy, on the video's time line."""
         main = self._source.streams[self._info.stream_index]
         others = [self._source.streams[index] for index in self._targets]
         # Of sound alone: between subtitles time is missing anyway.
@@ -281,7 +281,7 @@ class SideStreams:
             self.copied.damaged[index] += 1
 
     def _put_texts(self, index: int, texts: Iterator[Packet[Any]]) -> None:
-        """Write converted texts, as far as they belong to the wanted part."""
+        """Write converted texts that belong to the wanted part."""
         late = self._texts[index].late
 
         def wanted() -> Iterator[Packet[Any]]:
@@ -293,7 +293,7 @@ class SideStreams:
         self._writer.write(index, wanted())
 
     def _listen(self, index: int, packet: Packet[Any]) -> bool:
-        """Decode a packet of sound that is copied; whether it can be, or none of the track can."""
+        """Decode a packet of copied sound; return False if it alone is damaged."""
         decode = self._decoders[index]
         failed = decode.failed
         for frame, begin in decode(packet):
@@ -301,7 +301,7 @@ class SideStreams:
         return decode.failed == failed or index not in self._decodable
 
     def _cut(self, packet: Packet[Any]) -> bool:
-        """Whether a packet belongs to the wanted part; texts are shortened to lie within it.
+        """Return whether a packet belongs to the wanted part; texts are shortened to lie within.
 
         A packet of sound that only begins before it is kept: containers hide what is too much.
         Sound that the source hides stays hidden, or is left out where nothing can be.
@@ -339,7 +339,7 @@ class SideStreams:
         return True
 
     def _keep(self, packet: Packet[Any], stream: StreamInfo) -> None:
-        """Keep what is on the screen before the part, for its beginning; forget what was there."""
+        """Keep what is on the screen before the part, for its beginning."""
         if stream.codec != _PGS or bytes(packet)[:1] == bytes([_PGS_BEGINS]):
             self._before[stream.index] = []
         self._before.setdefault(stream.index, []).append(packet)

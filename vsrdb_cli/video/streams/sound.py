@@ -45,7 +45,7 @@ Levels = NDArray[np.float64]
 
 
 class Loudness:
-    """How loud a track is, hundredth of a second by hundredth; memory is 30 MB for ten hours.
+    """How loud a track is in each hundredth of a second; takes 30 MB for ten hours.
 
     Attributes:
         begin_seconds, end_seconds: of the first decoded sample and after the last; None if none.
@@ -116,7 +116,7 @@ class Loudness:
             self._first -= before and before + _SPARE
 
     def levels(self, first: int, last: int) -> Levels:
-        """Decibels of the bins `first` <= i < `last`; full scale is 0, silence -90."""
+        """Return decibels of the bins `first` <= i < `last`; full scale is 0, silence -90."""
         levels = np.zeros(max(0, last - first))
         begin = max(first, self._first)
         end = min(last, self._first + len(self._energy))
@@ -140,7 +140,7 @@ def _unit(samples: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def samples_of(frame: AudioFrame) -> NDArray[Any]:
-    """The samples of a decoded frame, (channels, count)."""
+    """Return the samples of a decoded frame, (channels, count)."""
     channels = frame.layout.nb_channels
     if frame.format.is_packed:
         return frame.to_ndarray().reshape(-1, channels).T
@@ -163,7 +163,7 @@ class SoundDecoder:
         self.failed = 0
 
     def __call__(self, packet: Packet[Any]) -> Iterator[tuple[AudioFrame, Fraction]]:
-        """The frames of a packet, an empty one at the end, and when they begin, in seconds."""
+        """Yield the frames of a packet, and when they begin, in seconds."""
         if not self._begun:
             self._begun = True
             _own_layout(packet.stream.codec_context)
@@ -183,7 +183,7 @@ class SoundDecoder:
 
 
 def _own_layout(context: AudioCodecContext) -> None:
-    """Forget places of channels that are listed one by one: PyAV frees the list with each frame.
+    """Discard channel positions that are listed one by one: PyAV frees the list with each frame.
 
     So MOV has it where they stand in an order of their own.
     """
@@ -193,14 +193,14 @@ def _own_layout(context: AudioCodecContext) -> None:
 
 
 def flushing(stream: AudioStream) -> Packet[Any]:
-    """A packet at which a track's decoder gives what it still holds."""
+    """Return a packet at which a track's decoder gives what it still holds."""
     packet: Packet[Any] = av.Packet()
     packet.stream = stream
     return packet
 
 
 def measure_loudness(container: InputContainer, zero_seconds: Fraction) -> list[Loudness]:
-    """Decode all sound of a file, opened anew.
+    """Decode all sound of a newly opened file.
 
     Args:
         zero_seconds: what is taken from its times.
@@ -221,7 +221,7 @@ def measure_loudness(container: InputContainer, zero_seconds: Fraction) -> list[
 def describe_difference(  # noqa: PLR0911  one answer for each way to differ
     source: Loudness, output: Loudness, begin_seconds: Fraction | None, end_seconds: Fraction | None
 ) -> str | None:
-    """Where an output's track does not sound as its source's, in words; None if it does.
+    """Describe where an output's track sounds unlike its source's; None if nowhere.
 
     Args:
         begin_seconds, end_seconds: between which the two are compared; None as far as there is
@@ -276,13 +276,13 @@ def _difference_in_places(source: Loudness, output: Loudness, first: int, last: 
 
 
 def _usual(levels: Levels) -> float:
-    """The level of the louder parts; above all others where there is silence alone."""
+    """Return the level of the louder parts; infinity if all is silence."""
     sounding = levels[levels > _SILENCE + 10]
     return float(np.percentile(sounding, 90)) if len(sounding) else np.inf
 
 
 def _loudest_near(levels: Levels) -> Levels:
-    """The loudest bin around each, but for the first and the last ones."""
+    """Return the loudest bin around each, except at both ends."""
     loudest: Levels = np.lib.stride_tricks.sliding_window_view(levels, 2 * SMEAR_BINS + 1).max(1)
     return loudest
 

@@ -41,27 +41,24 @@ _USUAL = {"aac", "mp2", "mp3", "ac3", "eac3", "dts", "flac", "alac", "opus", "vo
 
 @dataclass
 class SoundScan:
-    """What decoding a track shows.
-
-    Attributes:
-        shapes: (samples a second, channels' layout, sample format) of its frames, each once.
-        packets: how many there are.
-        first: the bytes and the duration of the first one.
-        changes: whether packets tell the decoder of other parameters on the way.
-        hides_inside: whether something between two audible parts is hidden.
-    """
+    """What decoding a track shows."""
 
     shapes: set[tuple[int, str, str]] = field(default_factory=set)
+    """Each (samples a second, channel layout, sample format) of its frames."""
     changes: bool = False
+    """Whether packets give the decoder other parameters on the way."""
     hides_inside: bool = False
+    """Whether something between two audible parts is hidden."""
     packets: int = 0
+    """The number of packets."""
     first: tuple[bytes, int] | None = None
+    """The bytes and the duration of the first packet."""
     _decode: SoundDecoder = field(default_factory=SoundDecoder)
     _sounded: bool = False
     _hid: bool = False
 
     def take(self, packet: Packet[Any]) -> None:
-        """The stream's next packet."""
+        """Decode the stream's next packet."""
         for frame, _ in self._decode(packet):
             self.shapes.add((frame.sample_rate, frame.layout.name, frame.format.name))
         if packet.size and self.first is None:
@@ -78,28 +75,28 @@ class SoundScan:
 
     @property
     def layout(self) -> str:
-        """FFmpeg's name of its channels, where they are most."""
+        """Return FFmpeg's name of the channels, where they are most."""
         return max((layout for _, layout, _ in self.shapes), key=_channels)
 
     @property
     def failed(self) -> int:
-        """Packets that could not be decoded."""
+        """Return how many packets could not be decoded."""
         return self._decode.failed
 
     @property
     def decodes(self) -> bool:
-        """Whether most of it could be decoded."""
+        """Return whether most of it could be decoded."""
         return bool(self.shapes) and 2 * self.failed < self.packets
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing speaks against a copy."""
+        """Return whether nothing speaks against a copy."""
         doubts = self.failed or self.changes or self.hides_inside
         return len(self.shapes) <= 1 and not doubts
 
 
 def _skipped(packet: Packet[Any]) -> tuple[int, int]:
-    """Samples of a packet that are not heard: of its beginning, and of its end."""
+    """Return how many samples at a packet's beginning and end are not heard."""
     if not packet.has_sidedata("skip_samples"):
         return 0, 0
     begin, end = struct.unpack_from("<2I", bytes(packet.get_sidedata("skip_samples")))
@@ -107,7 +104,7 @@ def _skipped(packet: Packet[Any]) -> tuple[int, int]:
 
 
 def scan_sound(info: VideoInfo) -> Mapping[int, SoundScan]:
-    """Decode all sound of a source once; by the indices of its streams."""
+    """Decode all sound of a source once; return scans by stream index."""
     tracks = {s.index: SoundScan() for s in info.streams if s.type == "audio" and s.codec}
     if not tracks:
         return tracks
@@ -126,7 +123,7 @@ def scan_sound(info: VideoInfo) -> Mapping[int, SoundScan]:
 def choose_sound_target(
     stream: StreamInfo, heard: SoundScan, container: Container
 ) -> SoundTarget | None:
-    """What a track is encoded as; None if none of it could be decoded, or mixed to fewer."""
+    """Choose an encoding for a track; None if it cannot be decoded or mixed."""
     if not heard.shapes:
         return None
     rate = max(rate for rate, _, _ in heard.shapes)
@@ -141,7 +138,7 @@ def choose_sound_target(
 
 
 def _is_lossless(codec: str) -> bool:
-    """Whether nothing of the sound was lost; of codecs that can do both, DTS mostly loses."""
+    """Return whether the codec loses nothing; of codecs that can do both, DTS mostly loses."""
     if codec.startswith("pcm_") or codec == "wavpack":
         return True
     decoder = av.Codec(codec, "r")
@@ -163,7 +160,7 @@ def _channels(layout: str) -> int:
 def try_copies(
     info: VideoInfo, plans: Sequence[StreamPlan], suffix: str, heard: Mapping[int, SoundScan]
 ) -> Mapping[int, str]:
-    """What is wrong with copies of doubtful tracks, tried: by their indices, in words."""
+    """Copy doubtful tracks for a trial, and describe by index what is wrong with the copies."""
     tried = tuple(plan for plan in plans if _is_doubted(plan, heard))
     wrong: dict[int, str] = {}
     if not tried:

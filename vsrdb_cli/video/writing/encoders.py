@@ -15,36 +15,36 @@ from vsrdb_cli.video.containers.opening import reason
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """One way to encode.
-
-    Attributes:
-        name: FFmpeg's.
-        pix_fmts: for 8 bit and for more.
-        largest, smallest: (height, width) it opens at.
-        whole_chroma: it takes no picture that ends within a pixel of its chroma.
-        crf, preset: defaults; None if the encoder has no such thing.
-        crf_option, crf_range: what the encoder calls it; of `--crf`, both ends included.
-        preset_option: what the encoder calls its preset.
-        presets: the allowed ones.
-        captions: whether it writes closed captions; its option `a53cc` then says not to.
-        fixed: options always given.
-        bits_per_pixel: a low guess of the output's size.
-    """
+    """One way to encode."""
 
     name: str
+    """FFmpeg's."""
     pix_fmts: tuple[str, str]
+    """For 8 bit and for more."""
     crf: int | None = None
+    """The default; None if the encoder has no such option."""
     crf_option: str = "crf"
+    """The encoder's name for `--crf`."""
     crf_range: tuple[int, int] = (0, 51)
+    """Of `--crf`, both ends included."""
     preset: str | None = None
+    """The default; None if the encoder has no such option."""
     preset_option: str = "preset"
+    """The encoder's name for `--preset`."""
     presets: tuple[str, ...] = ()
+    """Those allowed."""
     smallest: tuple[int, int] = (4, 4)
+    """(height, width)."""
     largest: tuple[int, int] = (16384, 16384)
+    """(height, width)."""
     whole_chroma: bool = False
+    """Whether it refuses pictures that end within a pixel of their chroma."""
     captions: bool = False
+    """Whether it writes closed captions, unless its option `a53cc` is 0."""
     fixed: Mapping[str, str] = field(default_factory=dict)
+    """Options that are always given."""
     bits_per_pixel: float = 0.05
+    """A low guess of the output's size."""
 
 
 _X26X_PRESETS = (
@@ -133,7 +133,7 @@ NVENC: Mapping[str, Encoder] = {
 
 
 def unavailable_reason(encoder: Encoder) -> str | None:
-    """Why an encoder does not open on this machine; None if it does. Tried, not looked up."""
+    """Try an encoder; return why it does not open on this machine, or None."""
     try:
         context: Any = av.CodecContext.create(encoder.name, "w")
     except ValueError:

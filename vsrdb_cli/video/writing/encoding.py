@@ -22,11 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """Options made whole and checked against each other, the container and the picture size.
-
-    Attributes:
-        asked: the names among `settings` that the user gave by themselves.
-    """
+    """Options completed and checked against each other, the container and the picture size."""
 
     codec: str
     encoder: Encoder
@@ -36,23 +32,24 @@ class Encoding:
     height: int
     width: int
     asked: tuple[str, ...] = ()
+    """The names among `settings` that the user gave."""
     notices: tuple[str, ...] = ()
 
     @property
     def captions(self) -> bool:
-        """Whether closed captions of the source are written."""
+        """Return whether closed captions of the source are written."""
         return self.encoder.captions and self.settings.get("a53cc") != "0"
 
     @property
     def bit_depth(self) -> int:
-        """Depth of the frames to hand over: 8 or 16."""
+        """Return the depth of the frames to hand over: 8 or 16."""
         return code_depth(av.VideoFormat(self.pix_fmt))
 
 
 def choose_encoding(
     options: EncoderOptions, suffix: str, info: VideoInfo, height: int, width: int
 ) -> Encoding:
-    """Settle the encoder for an output of `height` x `width` in a container.
+    """Choose the encoder for an output of `height` x `width` in a container.
 
     Raises:
         OptionError: options that do not fit each other or the container.
@@ -114,7 +111,7 @@ def choose_encoding(
 
 
 def captions_notice(encoding: Encoding) -> str:
-    """That closed captions are lost, and what would keep them."""
+    """Describe that closed captions are lost, and what would keep them."""
     if encoding.encoder.captions:
         return "closed captions are dropped, as a53cc=0 says"
     return (
@@ -129,7 +126,7 @@ def _append(settings: dict[str, str], name: str, value: str) -> None:
 
 
 def _usual_codec(suffix: str, info: VideoInfo) -> str:
-    """What a container holds by default; players expect HDR as HEVC, not as H.264."""
+    """Return a container's default codec; players expect HDR as HEVC, not as H.264."""
     codec = CONTAINERS[suffix].video[0]
     return "hevc" if codec == "h264" and info.colour.hdr else codec
 
@@ -155,7 +152,7 @@ def _on_hardware(codec: str, encoder: Encoder, hardware: str) -> Encoder:
 
 
 def _light_params(encoder: str, light: Light) -> tuple[str, str] | None:
-    """The option, and its value, by which an encoder is told of HDR metadata."""
+    """Return the option and value that give an encoder HDR metadata."""
     if encoder == "libx265":
         params = light.x26x_params(mastering="master-display", content="max-cll")
         return "x265-params", ":".join(["hdr10=1", "repeat-headers=1", *params])
@@ -248,7 +245,7 @@ _UNLESS = {"scaling-list": r"off|default|0|1", "film-grain": r"\d+"}
 
 
 def check_no_files(extra: Mapping[str, str]) -> None:
-    """Whether what is given to an encoder names no files.
+    """Check that an encoder's options name no files.
 
     Raises:
         OptionError: an option does, by itself or within a list such as `x264-params`.
@@ -265,7 +262,7 @@ def check_no_files(extra: Mapping[str, str]) -> None:
 
 
 def _named_settings(option: str, value: str) -> Iterator[tuple[str, str]]:
-    """An option and those in its list, as an encoder reads them: without escapes and quotes."""
+    """Yield an option and those in its list, as an encoder reads them: unescaped."""
     yield _plain(option), _plain(value)
     for part in re.split(r"[:,;\s]", re.sub(r"[\\'\"]", "", value)):
         name, _, given = part.partition("=")

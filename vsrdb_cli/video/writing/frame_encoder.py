@@ -49,7 +49,7 @@ _COMPLAINTS = ("Error parsing option", "Unknown option", "Invalid value")
 
 
 class FrameEncoder:
-    """Frames to packets of one video stream of an open output.
+    """Encodes frames to packets of one video stream of an open output.
 
     Args:
         container: the output; the stream is added to it.
@@ -120,7 +120,7 @@ class FrameEncoder:
             context.sample_aspect_ratio = info.sample_aspect_ratio
 
     def encode(self, frame: Frame) -> Iterator[Packet[Any]]:
-        """The packets that are ready after one more frame."""
+        """Yield the packets that are ready after one more frame."""
         encoding = self._encoding
         if tuple(frame.rgb.shape[1:]) != (encoding.height, encoding.width):
             raise ValueError(
@@ -145,14 +145,14 @@ class FrameEncoder:
             yield self._repaired(packet)
 
     def finish(self) -> Iterator[Packet[Any]]:
-        """The packets the encoder still holds."""
+        """Yield the packets the encoder still holds."""
         held = [self._repaired(packet) for packet in self._context.encode(None)]
         if held and self._first_dts is not None and self._first_pts is not None:
             end_track(held[-1], self._end, self._first_pts, self._first_dts)
         yield from held
 
     def _ticks(self, pts: int) -> int:
-        """A time of the source in ticks of the output."""
+        """Convert a time of the source to ticks of the output."""
         return ticks(pts * self._info.time_base, self._info.output_time_base)
 
     def _repaired(self, packet: Packet[Any]) -> Packet[Any]:
@@ -173,7 +173,7 @@ class FrameEncoder:
 
 
 def end_track(packet: Packet[Any], end: int, first_pts: int, first_dts: int) -> None:
-    """Let a track end exactly with its last picture; `packet` is the last one to be muxed.
+    """Make a track end exactly with its last picture; `packet` is the last one to be muxed.
 
     mp4 notes two lengths: of decode times, and of what is shown (the latest pts + duration).
     Players and FFmpeg take the shorter, so the first is to be no less than the second. The last
@@ -192,7 +192,7 @@ def tag_for_players(stream: VideoStream, codec: str, container: OutputContainer)
 
 
 def check_encoder_options(encoding: Encoding, info: VideoInfo, container_format: str) -> None:
-    """Whether an encoder takes the options the user gave by name, which only itself can tell.
+    """Check by trying that an encoder takes the options the user gave by name.
 
     Raises:
         OptionError, OutputError: it does not.
@@ -229,7 +229,7 @@ def start_encoding(container: OutputContainer, name: str, encoding: Encoding | N
 
 @contextmanager
 def _refusals(name: str) -> Iterator[None]:
-    """Opening an encoder or a file, with our words for what they refuse."""
+    """Turn what an encoder or a file refuses into our errors."""
     try:
         # SVT-AV1 prints its settings by itself; 1 leaves errors.
         with environment(SVT_LOG="1"), _keep_scheduling():
@@ -244,7 +244,7 @@ def _refusals(name: str) -> Iterator[None]:
 
 
 def _start_listening(container: OutputContainer) -> list[str]:
-    """Start, and hear what is only said in FFmpeg's log, which is off otherwise."""
+    """Start, and return complaints from FFmpeg's log, which is off otherwise."""
     level = av_logging.get_level()
     av_logging.set_level(av_logging.WARNING)
     try:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def segment_suffix(codec: str) -> str:
-    """The name ending of a segment's file: .mp4, whose ticks are exact, where the codec fits in.
+    """Return the name ending of a segment's file: .mp4, whose ticks are exact, if it fits.
 
     Args:
         codec: a key of `ENCODERS`, as `Encoding.codec`.
@@ -48,7 +48,7 @@ def join(
     on_segment: Callable[[int], None] = lambda _: None,
     on_damage: Callable[[str], None] = lambda _: None,
 ) -> Path:
-    """Join segments to the video an unbroken run would have written; nothing is encoded again.
+    """Join segments to the video that an unbroken run would have written, without encoding.
 
     A segment is a file of a `VideoOnlyWriter` named with `segment_suffix`, committed, written with
     the frames `first` <= i < `last` of the source and their own `pts` and `duration`, so that its
@@ -106,21 +106,18 @@ def join(
 
 @dataclass(frozen=True, slots=True)
 class _Scan:
-    """What a first pass over a segment tells.
-
-    Attributes:
-        pts: of its packets, in file order, in ticks of `time_base`.
-        end: of the last picture shown.
-        delay: how many pictures decoding runs ahead of showing.
-        extradata: the codec's parameters, which all segments must share.
-    """
+    """The result of a first pass over a segment."""
 
     segment: Path
     time_base: Fraction
     pts: tuple[int, ...]
+    """Of its packets, in file order, in ticks of `time_base`."""
     end: int
+    """Of the last picture shown."""
     delay: int
+    """How many pictures decoding runs ahead of showing."""
     extradata: bytes | None
+    """The codec's parameters, which all segments must share."""
 
 
 def _scan(segment: Path) -> _Scan:
@@ -186,17 +183,17 @@ class _Times:
 
     @property
     def count(self) -> int:
-        """How many pictures there are."""
+        """Return the number of pictures."""
         return len(self._durations)
 
     @property
     def begin_seconds(self) -> Fraction:
-        """When the first picture is shown."""
+        """Return when the first picture is shown."""
         return self.first_pts * self._time_base
 
     @property
     def end_seconds(self) -> Fraction:
-        """When the last picture ends."""
+        """Return when the last picture ends."""
         return self.end * self._time_base
 
     def place(self, packet: Packet[Any]) -> None:

@@ -35,7 +35,7 @@ LEAST_TICKS = 4
 
 
 class Muxer:
-    """A container file under a temporary name, beside the one it gets when it is whole.
+    """A container file under a temporary name, beside its final one.
 
     Used from one thread. Add the video's stream to `container`, then call `add_others`, open the
     encoders and write the header.
@@ -81,7 +81,7 @@ class Muxer:
         self._open = True
 
     def add_others(self, video: VideoStream) -> None:
-        """Add the other streams, and tell of the video what the source's says of itself."""
+        """Add the other streams, and copy the metadata of the source's video."""
         info = self._info
         if self._plans is None or info.kind is not Kind.VIDEO:
             return
@@ -102,18 +102,18 @@ class Muxer:
                 self.container.mux(packet)
 
     def mux_others(self, seconds: Fraction) -> None:
-        """Write what belongs before a time of the video, so that players find all together."""
+        """Write what belongs before a time of the video, so that streams are interleaved."""
         if self._side is not None:
             with self._failing():
                 self._side.mux_until(seconds)
 
     @property
     def damage(self) -> tuple[str, ...]:
-        """What of the source's other streams could not be copied; known after `commit`."""
+        """Return what of the source's other streams could not be copied; known after `commit`."""
         return self._side.damage if self._side is not None else ()
 
     def commit(self, frames: int, begin_seconds: Fraction, end_seconds: Fraction) -> Path:
-        """Finish the file, compare it with what it has to be, and give it its name.
+        """Finish the file, compare it with what is expected, and give it its name.
 
         Args:
             frames: how many it has to have, shown from the first's beginning to the last's end.
@@ -155,7 +155,7 @@ class Muxer:
         return self.path
 
     def abort(self) -> None:
-        """Remove what was written; nothing after `commit`."""
+        """Remove what was written; do nothing after `commit`."""
         if self._side is not None:
             self._side.close()
         if self._open:
@@ -177,7 +177,7 @@ class Muxer:
 def muxing_notices(
     info: VideoInfo, plans: tuple[StreamPlan, ...], kind: Container
 ) -> Iterator[str]:
-    """What a container cannot hold of the source, one line each."""
+    """Yield what a container cannot hold of the source, one line each."""
     yield from (plan.notice for plan in plans if plan.notice)
     tick = info.output_time_base if kind.iso else MILLISECOND
     step = info.frame_ticks * info.time_base

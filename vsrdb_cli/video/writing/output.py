@@ -42,7 +42,7 @@ OnLine = Callable[[str], None]
 
 
 class Output(ABC):
-    """Where a source's frames go, enlarged. Can be sent to another process.
+    """A destination for a source's enlarged frames. Can be sent to another process.
 
     Attributes:
         path: the file or folder; "-" for stdout.
@@ -55,39 +55,39 @@ class Output(ABC):
     @property
     @abstractmethod
     def notices(self) -> tuple[str, ...]:
-        """What it cannot hold or holds changed, one line each."""
+        """Return what it cannot hold or holds changed, one line each."""
 
     @property
     @abstractmethod
     def description(self) -> str:
-        """The encoder and its settings."""
+        """Return the encoder and its settings."""
 
     @property
     def bit_depth(self) -> int:
-        """Of the frames to write: 8 for uint8 codes, 16 for uint16 ones."""
+        """Return the depth of the frames to write: 8 for uint8 codes, 16 for uint16 ones."""
         return self.info.bit_depth
 
     @property
     def stream_plans(self) -> tuple[StreamPlan, ...]:
-        """What becomes of the streams beside the video."""
+        """Return what is done with the streams beside the video."""
         return tuple(StreamPlan(stream, StreamAction.DROP) for stream in self.info.streams)
 
     def lost(self, read: ReadReport) -> tuple[str, ...]:
-        """What reading found that it does not hold, and `notices` did not tell; one line each."""
+        """Return what reading found that it does not hold and `notices` did not name."""
         if not read.captions:
             return ()
         return (f"closed captions of {count(read.captions, 'frame')} dropped",)
 
     @abstractmethod
     def open(self) -> FrameSink:
-        """A writer of the whole output."""
+        """Open a writer of the whole output."""
 
     def segment(self, folder: Path, index: int) -> Path:
-        """Where a segment goes."""
+        """Return the path of a segment."""
         raise NotImplementedError
 
     def open_segment(self, path: Path, frames: int) -> FrameSink:
-        """A writer of a segment, which has so many frames."""
+        """Open a writer of a segment with this number of frames."""
         raise NotImplementedError
 
     def join(
@@ -99,7 +99,7 @@ class Output(ABC):
         on_segment: OnCount,
         on_damage: OnLine,
     ) -> Path:
-        """Put all segments together, in `folder`; returns what is to get the output's name."""
+        """Join all segments in `folder`; return what is to get the output's name."""
         raise NotImplementedError
 
 
@@ -111,7 +111,7 @@ def resolve_output(
     *,
     overwrite: bool = False,
 ) -> Output:
-    """Settle an output for the frames of a source, `scale` times as large; nothing is written.
+    """Choose an output for the frames of a source, `scale` times as large; nothing is written.
 
     A name with a video's ending gives a video; a folder (one that is there, or a name without an
     ending) or a picture's ending gives pictures; "-" is y4m on stdout, and what is no file by its
@@ -144,14 +144,14 @@ def _is_pictures(path: Path) -> bool:
 
 
 def output_size(path: Path, info: VideoInfo, scale: int) -> tuple[int, int]:
-    """(height, width) of what an output holds; what cannot say that it is turned stands upright."""
+    """Return (height, width) of an output; formats without a rotation tag are upright."""
     size = info.height * scale, info.width * scale
     turns = not is_stream_output(path) and not _is_pictures(path)
     return size if turns else upright_size(*size, info.orientation)
 
 
 def _picture_facts_lost(info: VideoInfo) -> Iterator[str]:
-    """What videos do not say of pictures, one line each."""
+    """Yield what videos cannot hold of pictures, one line each."""
     lost = info.picture_colour.uncoded
     if lost:
         yield f"{lost} is dropped, and colours look different; PNG output keeps it"
@@ -274,7 +274,7 @@ class PicturesOutput(Output):
 
 @dataclass(frozen=True)
 class StreamOutput(Output):
-    """y4m on stdout or through a pipe: written at once, in one go."""
+    """y4m on stdout or through a pipe, written in one pass."""
 
     info: VideoInfo
     scale: int

@@ -34,7 +34,7 @@ _BITS_PER_PIXEL = {8: 4.0, 16: 8.0}  # a low guess
 
 
 def check_pictures(path: Path, info: VideoInfo, scale: int, *, overwrite: bool) -> None:
-    """Whether pictures may be written to `path`, a folder or a single file.
+    """Check that pictures may be written to `path`, a folder or a single file.
 
     Raises:
         OutputError: it is the source, is taken, is one picture for many, or the disk is full.
@@ -50,12 +50,12 @@ def check_pictures(path: Path, info: VideoInfo, scale: int, *, overwrite: bool) 
 
 
 def is_single(path: Path) -> bool:
-    """Whether an output is one picture file, not a folder of them."""
+    """Return whether an output is one picture file, not a folder of them."""
     return path.suffix.lower() in WRITTEN and not path.is_dir()
 
 
 def written_suffix(path: Path, info: VideoInfo) -> str:
-    """What the pictures written to `path` end in."""
+    """Return the name ending of pictures written to `path`."""
     asked = path if is_single(path) else Path(next(iter(info.pictures), ""))
     return asked.suffix.lower() if asked.suffix.lower() in WRITTEN else ".png"
 
@@ -85,7 +85,7 @@ def _check_pictures_folder(path: Path, source: Path, *, overwrite: bool) -> None
 
 
 class PictureWriter:
-    """Frames to picture files: a folder of them, or a single file for a single frame.
+    """Writes frames to a folder of picture files, or a single frame to a single file.
 
     They are PNG, or TIFF where the source or the single file's name is; 16-bit frames become 16-bit
     pictures. Names are those of the source's pictures, or `frame_000001.png` and so on. The folder
@@ -110,7 +110,7 @@ class PictureWriter:
 
     @property
     def damage(self) -> tuple[str, ...]:
-        """Nothing beside the pictures is copied."""
+        """Return nothing: no other streams are copied."""
         return ()
 
     def write(self, frame: Frame) -> None:
@@ -151,7 +151,7 @@ class PictureWriter:
         return self.path
 
     def abort(self) -> None:
-        """Remove what was written; nothing after `commit`."""
+        """Remove what was written; do nothing after `commit`."""
         if self._open:
             self._open = False
             remove(self._temporary)
@@ -169,7 +169,7 @@ class PictureWriter:
 
 
 def picture_notices(info: VideoInfo, suffix: str = ".png") -> Iterator[str]:
-    """What pictures that end in `suffix` cannot hold of a source, one line each."""
+    """Yield what pictures that end in `suffix` cannot hold of a source, one line each."""
     if info.extras:
         dropped = ", ".join(info.extras)
         yield f"dropped, because pictures cannot hold it: {dropped}; a .mkv output keeps it"
@@ -192,7 +192,7 @@ def picture_notices(info: VideoInfo, suffix: str = ".png") -> Iterator[str]:
 
 
 def join_pictures(segments: Sequence[Path], target: Path, *, named: bool) -> Path:
-    """All pictures of all segments in one new folder, counted through unless they have names.
+    """Collect the pictures of all segments in a new folder, numbered unless they have names.
 
     They are linked, so that the segments stay whole, or copied where the disk has no links.
     """

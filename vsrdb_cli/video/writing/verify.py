@@ -17,25 +17,22 @@ TOLERANCE_SECONDS = Fraction(2, 1000)
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the output has to be.
-
-    Attributes:
-        frames: how many.
-        begin_seconds, end_seconds: of the first frame's beginning and the last one's end, on the
-            clock of the sounds.
-        sounds: in the order of the output's sound tracks.
-        audible: between which times sounds are to agree; None as far as there are any.
-    """
+    """What the output has to be."""
 
     frames: int
+    """The number of frames."""
     begin_seconds: Fraction
+    """Of the first frame, on the clock of the sounds."""
     end_seconds: Fraction
+    """Of the last frame."""
     sounds: Sequence[Loudness] = ()
+    """In the order of the output's sound tracks."""
     audible: tuple[Fraction | None, Fraction | None] = (None, None)
+    """The times between which sounds are compared; None as far as there are any."""
 
 
 def mismatches(path: Path, expected: Expected) -> Iterator[str]:
-    """What is not as expected in a finished file, one line each; read anew, packet by packet."""
+    """Read a finished file packet by packet; yield what is not as expected, one line each."""
     with open_input(path) as container:
         video = main_video(container, path)
         assert video.time_base is not None

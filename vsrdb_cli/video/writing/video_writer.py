@@ -17,7 +17,7 @@ from vsrdb_cli.video.writing.muxer import Muxer
 
 
 class _Writer:
-    """Frames to a file. The encoder and the file are opened at once: what cannot work fails early.
+    """Encodes frames to a file. Encoder and file are opened at once: failures come early.
 
     Used from one thread at a time.
     """
@@ -45,7 +45,7 @@ class _Writer:
 
     @property
     def damage(self) -> tuple[str, ...]:
-        """What of the source's other streams could not be copied; known after `commit`."""
+        """Return what of the source's other streams could not be copied; known after `commit`."""
         return self._muxer.damage
 
     def write(self, frame: Frame) -> None:
@@ -64,7 +64,7 @@ class _Writer:
         return self._muxer.commit(self._frames if frames is None else frames, begin, end)
 
     def abort(self) -> None:
-        """Remove what was written; nothing after `commit`."""
+        """Remove what was written; do nothing after `commit`."""
         self._muxer.abort()
 
     def __enter__(self) -> Self:
@@ -80,7 +80,7 @@ class _Writer:
 
 
 class VideoOnlyWriter(_Writer):
-    """Frames to a file that holds nothing but the video, such as a segment."""
+    """Writes a file that holds nothing but the video, such as a segment."""
 
     def __init__(
         self, path: Path, info: VideoInfo, encoding: Encoding, *, overwrite: bool = False
@@ -91,7 +91,7 @@ class VideoOnlyWriter(_Writer):
 
 
 class VideoWriter(_Writer):
-    """Frames to a whole video, with all that was in the source beside its main video."""
+    """Writes a whole video, with all that was in the source beside its main video."""
 
     def __init__(
         self,

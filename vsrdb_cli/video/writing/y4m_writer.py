@@ -37,12 +37,12 @@ _PIX_FMTS = {8: ("yuv420p", "420mpeg2"), 16: ("yuv420p10le", "420p10 XYSCSS=420P
 
 
 def is_stream_output(path: Path) -> bool:
-    """Whether an output is sent frame by frame: "-", or no file by its kind."""
+    """Return whether an output is sent frame by frame: "-", or not a regular file."""
     return path == PIPE or is_written_through(path)
 
 
 def check_stream(path: Path, source: Path) -> None:
-    """Whether y4m can be sent to an output that is no file.
+    """Check that y4m can be sent to an output that is not a regular file.
 
     Raises:
         OutputError: its name promises something else, it is the input, or cannot be written to.
@@ -62,7 +62,7 @@ def check_stream(path: Path, source: Path) -> None:
 
 
 def y4m_notices(info: VideoInfo) -> Iterator[str]:
-    """What y4m cannot hold of a source, one line each."""
+    """Yield what y4m cannot hold of a source, one line each."""
     if info.kind is not Kind.PIPE:  # which came without a word, too
         name = {BT709: "BT.709", BT2020_NCL: "BT.2020"}.get(info.colour.matrix, "BT.601")
         light = f" {info.colour.hdr_name}" if info.colour.hdr else ""
@@ -81,7 +81,7 @@ def y4m_notices(info: VideoInfo) -> Iterator[str]:
 
 
 class PipeWriter:
-    """Frames to a y4m stream, 4:2:0 in 8 or 10 bit; each is sent as soon as it is there.
+    """Sends frames as y4m, 4:2:0 in 8 or 10 bit, each as soon as it is there.
 
     Args:
         stream: if it is open already.
@@ -124,7 +124,7 @@ class PipeWriter:
 
     @property
     def damage(self) -> tuple[str, ...]:
-        """Nothing beside the pictures is copied."""
+        """Return nothing: no other streams are copied."""
         return ()
 
     def write(self, frame: Frame) -> None:
@@ -148,12 +148,12 @@ class PipeWriter:
         self._header = b""
 
     def commit(self, frames: int | None = None) -> Path:  # noqa: ARG002
-        """All is sent."""
+        """Close the stream; everything is sent already."""
         self.abort()
         return self.path
 
     def abort(self) -> None:
-        """What is sent is sent."""
+        """Close the stream; what was sent cannot be taken back."""
         if self._opened is not None:
             with suppress(OSError):  # what could not be sent has been told
                 self._opened.close()
