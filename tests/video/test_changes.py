@@ -16,7 +16,9 @@ from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.reading.open import open_source
 
 WILD = Path(__file__).parents[1] / "wild"
-OTHER_SHAPE = "15 frames shown in another shape than their own, which is 16:9 instead of 4:3"
+OTHER_SHAPE = (
+    "15 frames shown in the first one's aspect ratio, not in their own (16:9 instead of 4:3)"
+)
 HDR = {"codec": "libx265", "pix_fmt": "yuv420p10le", "matrix": 9, "primaries": 9, "options": {
     "x265-params": "log-level=error", "crf": "8"}}  # fmt: skip
 
@@ -103,7 +105,7 @@ def test_a_size_of_another_shape_is_named_and_one_of_the_same_is_not(tmp_path):
 def test_frames_of_more_bits_than_the_first_are_named(tmp_path):
     images, report = read(glued(tmp_path, {}, {"pix_fmt": "yuv420p10le"}))
     assert report.rounded == 6
-    assert any("6 frames of more bits a colour" in line for line in report.changes)
+    assert any("6 frames with more bits per colour" in line for line in report.changes)
     assert [clips.number_in(image) for image in images] == list(range(12))
     assert np.abs(clips.patches_in(images[11]) - clips.PATCHES).max() <= 4
 
@@ -148,4 +150,4 @@ def test_a_camera_that_is_turned_while_it_records_is_named(tmp_path):
     )  # fmt: skip
     assert not read(path)[1].turned
     path.write_bytes((tmp_path / "0.ts").read_bytes() + turned.read_bytes())
-    assert any("not turned as the file says" in line for line in read(path)[1].changes)
+    assert any("rotated like the first" in line for line in read(path)[1].changes)

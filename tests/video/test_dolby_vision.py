@@ -43,7 +43,7 @@ def test_what_only_dolby_vision_can_show_is_refused(tmp_path, profile, compatibi
     if suffix == ".mkv":
         path = in_matroska(path, tmp_path / "in.mkv")
     for hdr in Hdr:
-        with pytest.raises(VideoError, match=f"is Dolby Vision of profile {profile}:") as caught:
+        with pytest.raises(VideoError, match=f"is Dolby Vision profile {profile}:") as caught:
             open_source(path, hdr=hdr)
         assert "libplacebo" in caught.value.hint
 

@@ -101,7 +101,7 @@ def test_pictures_are_taken_for_24_a_second_and_that_is_said(tmp_path):
     source = sequence(tmp_path / "in")
     with open_source(source) as frames:
         assert frames.info.rate == 24
-        assert "taken to be 24 frames a second" in frames.info.assumed[0]
+        assert "24 frames per second are assumed" in frames.info.assumed[0]
     with open_source(source, rate=Fraction(30000, 1001)) as frames:
         assert frames.info.rate == Fraction(30000, 1001)
         assert frames.info.assumed == ()
@@ -142,7 +142,7 @@ def test_another_size_is_an_error_that_names_the_file(tmp_path):
 
 
 def test_an_empty_folder_is_an_error(tmp_path):
-    with pytest.raises(VideoError, match="holds no pictures"):
+    with pytest.raises(VideoError, match="contains no pictures"):
         open_source(tmp_path)
 
 

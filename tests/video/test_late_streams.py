@@ -132,6 +132,4 @@ def test_a_stream_left_out_is_told(made, monkeypatch):
     monkeypatch.setattr("vsrdb_cli.video.containers.opening._STREAMS_APPEAR", set())
     with open_source(source) as reader:
         assert len(list(reader.frames())) == 175
-    assert reader.report.changes == (
-        "a stream begins within the file that nothing told of before: it is left out",
-    )
+    assert reader.report.changes == ("a stream that begins unannounced within the file is dropped",)

@@ -102,7 +102,7 @@ def test_bombs_end_in_one_line_within_two_gigabytes(bombs):
     told = json.loads(run.stdout)
     text = "holds more text beside its picture than any picture needs"
     for name, words in {
-        "turns.h264": "changes to 8192x8192, far larger than it begins",
+        "turns.h264": "changes to 8192x8192, far larger than its beginning",
         "large.mjpeg": "is 12000x12000, and at most 142 million pixels can be read",
         **dict.fromkeys(("ztxt.png", "itxt.png", "profile.png", "keys.png"), text),
     }.items():

@@ -162,13 +162,13 @@ def test_further_pages_and_pictures_are_told_of(tmp_path):
     (tmp_path / "photo.jpg").write_bytes(encoded(first, "MPO", **more))
     (tmp_path / "icon.ico").write_bytes(encoded(first, "ICO", sizes=[(16, 16), (64, 64)]))
     for path, number in (
-        (WILD / "pages.tif", "4 further pictures"),
-        (tmp_path / "photo.jpg", "2 further pictures"),
-        (tmp_path / "icon.ico", "1 further picture"),
+        (WILD / "pages.tif", "4 more pictures"),
+        (tmp_path / "photo.jpg", "2 more pictures"),
+        (tmp_path / "icon.ico", "1 more picture"),
     ):
         with open_source(path) as reader:
-            assert reader.info.notices[0].startswith(f"{number} in {path.name} left out")
-    with pytest.raises(OutputError, match="4 further pictures"):
+            assert reader.info.notices[0].startswith(f"{number} in {path.name} skipped")
+    with pytest.raises(OutputError, match="4 more pictures"):
         restore_video(
             WILD / "pages.tif", tmp_path / "out.tif", RestoreOptions(weights="nearest", strict=True)
         )
@@ -178,7 +178,7 @@ def test_pages_in_a_folder_of_pictures_are_told_of(tmp_path):
     for number in (1, 2):
         (tmp_path / f"p{number}.tif").write_bytes((WILD / "pages.tif").read_bytes())
     with open_source(tmp_path) as reader:
-        assert reader.info.notices[0].startswith("8 further pictures in 2 of the files left out")
+        assert reader.info.notices[0].startswith("8 more pictures in 2 of the files skipped")
 
 
 def test_of_an_icon_the_largest_picture_is_restored(tmp_path):
@@ -251,7 +251,7 @@ def test_previews_and_further_pictures_of_heif_are_told_apart(tmp_path):
     assert (found.tiles, found.others) == ((1,), 1)  # the grid is another one
     with open_source(tile) as reader:
         assert (reader.info.width, reader.info.height) == (64, 64)
-        assert reader.info.notices[0].startswith("1 further picture in in.heic left out")
+        assert reader.info.notices[0].startswith("1 more picture in in.heic skipped")
     preview = patched_grid(tmp_path, (b"\0\x14dimg", b"\0\x14thmb"))
     with pytest.raises(VideoError, match="list of pictures"):
         open_source(preview)
@@ -429,9 +429,9 @@ def test_metadata_that_an_output_does_not_hold_is_told_of(tmp_path):
     for target in ("out.mp4", "out.tif"):
         with open_source(tmp_path / "in" / "f1.jpg") as reader:
             (line,) = resolve_output(tmp_path / target, reader.info, 4).notices
-            assert "metadata (EXIF, XMP, text) is left out" in line
+            assert "metadata (EXIF, XMP, text) is dropped" in line
     with open_source(tmp_path / "in") as reader:
-        assert "metadata (EXIF, XMP, text) of 2 pictures left out" in reader.info.notices
+        assert "metadata (EXIF, XMP, text) of 2 pictures dropped" in reader.info.notices
 
 
 def test_an_hdr_picture_is_asked_about_and_converted(tmp_path):
@@ -503,7 +503,7 @@ def test_a_tiff_that_ffmpeg_reads_wrongly_looks_as_others_show_it(kind, tmp_path
 def test_a_tiff_of_a_kind_that_cannot_be_read_is_not_called_damaged(tmp_path):
     source = tmp_path / "in.tif"
     Image.fromarray(IMAGE).convert("LAB").save(source)
-    with pytest.raises(VideoError, match="is a kind of TIFF that cannot be read here"):
+    with pytest.raises(VideoError, match="is a kind of TIFF that is not supported"):
         open_source(source)
 
 

@@ -48,7 +48,7 @@ def luma_of(path, scale=4):
 def test_grey_of_a_machine_camera_is_not_clipped(tmp_path, suffix, seconds):
     out = tmp_path / f"out{suffix}"
     report = restored(WILD / "y800.avi", out, segment_seconds=seconds)
-    assert any("does not say how its greys count" in notice for notice in report.notices)
+    assert any("does not specify its grey range" in notice for notice in report.notices)
     was, now = luma_of(WILD / "y800.avi", 1), luma_of(out)
     assert (was.min(), was.max()) == (0, 255)
     assert np.abs(was.astype(int) - now).max() <= 2
@@ -83,7 +83,7 @@ def test_untagged_grey_of_h264_is_limited_as_its_standard_says(tmp_path):
 
 def test_grey_y4m_on_stdin_is_counted_from_0():
     with PipeReader(io.BytesIO(y4m_of(WILD / "y800.avi"))) as reader:
-        assert "does not say how its greys count" in reader.info.assumed[0]
+        assert "does not specify its grey range" in reader.info.assumed[0]
         frame = next(reader.frames())
     assert (frame.rgb[0].numpy() == luma_of(WILD / "y800.avi", 1)).all()
 
@@ -168,10 +168,10 @@ def test_an_output_is_no_deeper_than_its_source(name, depth):
 
 
 @pytest.mark.parametrize("pix_fmt, target, options, words", [
-    ("yuv444p12le", "out.mp4", {}, "source has 12 bits a colour, h264 yuv420p10le has 10"),
-    ("gbrp16le", "out.mkv", {"codec": "h264"}, "source has 16 bits a colour"),
-    ("yuv420p10le", "out.mp4", {"pix_fmt": "yuv420p"}, "source has 10 bits a colour, h264 yuv420p"),
-    ("yuv444p12le", "-", {}, "the source has 12 bits a colour, y4m gets 10"),
+    ("yuv444p12le", "out.mp4", {}, "source has 12 bits per colour, h264 yuv420p10le has 10"),
+    ("gbrp16le", "out.mkv", {"codec": "h264"}, "source has 16 bits per colour"),
+    ("yuv420p10le", "out.mp4", {"pix_fmt": "yuv420p"}, "source has 10 bits per colour, h264"),
+    ("yuv444p12le", "-", {}, "the source has 12 bits per colour, y4m gets 10"),
     ("yuv420p10le", "out.mp4", {}, None), ("yuv420p9le", "out.mp4", {}, None),
     ("yuv444p12le", "out.mkv", {"codec": "ffv1", "pix_fmt": "yuv444p12le"}, None),
     ("yuv444p12le", "pictures", {}, None), ("yuv420p10le", "-", {}, None),

@@ -42,7 +42,7 @@ def test_the_other_programmes_sound_is_left_out_with_a_word(tmp_path, target, se
     source = WILD / "two_programs.ts"
     options = RestoreOptions(**NEAREST, segment_seconds=segment_seconds)
     restore_video(source, tmp_path / target, options, on_notice=said.append)
-    assert "audio #3 mp2 is left out: it belongs to another programme than the video" in said
+    assert "audio #3 mp2 is dropped: it belongs to another programme than the video" in said
     kinds = [stream["codec_type"] for stream in ffprobe(tmp_path / target)["streams"]]
     assert kinds == ["video", "audio"]
     assert sound(tmp_path / target) == sound(source)[:1]

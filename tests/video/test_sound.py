@@ -41,11 +41,11 @@ def test_what_an_edit_list_of_several_parts_hides_stays_hidden(tmp_path, suffix,
     assert clicks.heard(out) == pytest.approx([0, 0.2, 0.4, 0.6], abs=NEAR)
     assert clicks.length(out) == pytest.approx(0.8, abs=0.04)
     (notice,) = notices
-    assert notice.startswith("audio #1 aac is encoded anew as aac: a copy plays")
+    assert notice.startswith("audio #1 aac is re-encoded as aac: a copy plays")
 
 
 def test_sound_that_has_to_be_encoded_anew_is_refused_under_strict(tmp_path):
-    with pytest.raises(OutputError, match="is encoded anew as aac"):
+    with pytest.raises(OutputError, match="is re-encoded as aac"):
         restored(WILD / "multi_edit.mp4", tmp_path / "out.mp4", strict=True)
     assert list(tmp_path.iterdir()) == []
 
@@ -62,7 +62,7 @@ def test_the_only_sound_of_old_files_is_kept(tmp_path, name, suffix, codec, seco
     out, notices = restored(WILD / name, tmp_path / f"out{suffix}")
     assert codecs(out) == [codec]
     assert clicks.length(out) == pytest.approx(seconds, abs=0.13)
-    anew = [notice for notice in notices if f"is encoded anew as {codec}" in notice]
+    anew = [notice for notice in notices if f"is re-encoded as {codec}" in notice]
     assert len(anew) == (codec != "amr_nb")
 
 
@@ -199,9 +199,9 @@ def test_no_channel_is_mixed_with_another_while_there_is_a_place_for_each(
 
 
 @pytest.mark.parametrize("channels, words", [
-    (16, "is encoded anew as aac: vsrdb cannot copy it into .mp4 files; a .mkv output keeps it; its"
+    (16, "is re-encoded as aac: vsrdb cannot copy it into .mp4 files; a .mkv output keeps it; its"
          " channels (16 channels) are mixed to 7.1"),
-    (9, "is dropped: nothing here encodes 9 channels"),
+    (9, "is dropped: no encoder supports 9 channels"),
 ])  # fmt: skip
 def test_more_channels_than_can_be_encoded_are_told_of(tmp_path, channels, words):
     clicks.ffmpeg(

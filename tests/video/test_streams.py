@@ -127,21 +127,21 @@ def cover_bytes(path):
 
 
 @pytest.mark.parametrize("suffix, words", [
-    (".mp4", ["subtitle #4 ass ger becomes mov_text, which keeps little of its styling; a .mkv"
-              " output keeps it",
-              "attachment #5 is dropped: .mp4 files do not hold it; a .mkv output keeps it"]),
-    (".mov", ["audio #2 opus eng is encoded anew as aac: .mov files do not hold it; a .mp4 or .mkv"
+    (".mp4", ["subtitle #4 ass ger is converted to mov_text, which keeps little of its styling; a"
+              " .mkv output keeps it",
+              "attachment #5 is dropped: .mp4 files cannot hold it; a .mkv output keeps it"]),
+    (".mov", ["audio #2 opus eng is re-encoded as aac: .mov files cannot hold it; a .mp4 or .mkv"
               " output keeps it",
               "subtitle #3 subrip fre is no longer marked as forced in .mov files; a .mp4 or .mkv"
               " output keeps it",
-              "subtitle #4 ass ger becomes mov_text, which keeps little of its styling; a .mkv"
-              " output keeps it",
-              "attachment #5 is dropped: .mov files do not hold it; a .mkv output keeps it"]),
-    (".webm", ["audio #1 aac jpn is encoded anew as opus: .webm files do not hold it; a .mp4 or"
+              "subtitle #4 ass ger is converted to mov_text, which keeps little of its styling; a"
+              " .mkv output keeps it",
+              "attachment #5 is dropped: .mov files cannot hold it; a .mkv output keeps it"]),
+    (".webm", ["audio #1 aac jpn is re-encoded as opus: .webm files cannot hold it; a .mp4 or"
                " .mkv output keeps it",
-               "subtitle #4 ass ger becomes webvtt, which keeps little of its styling; a .mkv"
+               "subtitle #4 ass ger is converted to webvtt, which keeps little of its styling; a .mkv"
                " output keeps it",
-               "attachment #5 is dropped: .webm files do not hold it; a .mkv output keeps it"]),
+               "attachment #5 is dropped: .webm files cannot hold it; a .mkv output keeps it"]),
 ])  # fmt: skip
 def test_what_a_container_cannot_hold_is_said_with_the_one_that_can(tmp_path, suffix, words):
     source = full_clips.make(tmp_path / "in.mkv", subtitles=("subrip", "ass"), attachment=True)

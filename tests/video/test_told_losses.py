@@ -190,7 +190,7 @@ def with_chapter_pictures(path):
 def test_pictures_of_chapters_are_no_second_video_and_no_cover(tmp_path, target, segment_seconds):
     source = with_chapter_pictures(tmp_path / "in.mp4")
     report = restored(source, tmp_path / target, segment_seconds=segment_seconds)
-    assert "video #1 mjpeg is dropped: vsrdb writes no pictures of chapters" in report.notices
+    assert "video #1 mjpeg is dropped: chapter pictures are not supported" in report.notices
     assert [stream["codec_name"] for stream in ffprobe(tmp_path / target)["streams"]] == ["h264"]
 
 
@@ -258,7 +258,7 @@ def test_measurements_of_an_action_camera_are_copied(
 
 
 def test_data_that_a_container_does_not_hold_is_named(tmp_path, action_camera):
-    assert "data #1 bin_data (GoPro MET) is dropped: .mkv files do not hold it; a .mp4" in str(
+    assert "data #1 bin_data (GoPro MET) is dropped: .mkv files cannot hold it; a .mp4" in str(
         notices(action_camera / "in.mp4", tmp_path / "out.mkv")
     )
     for target in ("out.mkv", "out.mp4"):

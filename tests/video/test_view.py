@@ -126,7 +126,7 @@ def test_eyes_that_enlarging_would_mix_are_named(kind, words):
 
 def test_projections_that_no_container_here_tells_are_named():
     assert view_of({Type.SPHERICAL: struct.pack("<9i", 5, *[0] * 8)}) == (
-        View(), "all-round view (fisheye)",
+        View(), "360 degree view (fisheye)",
     )  # fmt: skip
 
 

@@ -88,7 +88,7 @@ def test_what_untagged_colours_are_taken_for_is_said_and_no_error_under_strict(t
     report = restore_video(
         source, tmp_path / "out.mp4", RestoreOptions(weights="nearest", strict=True)
     )
-    assert [line for line in report.notices if "taken for BT.601" in line]
+    assert [line for line in report.notices if "BT.601 is assumed" in line]
     tagged = restore_video(
         tmp_path / "out.mp4", tmp_path / "again.mkv", RestoreOptions(weights="nearest")
     )
@@ -143,7 +143,7 @@ def test_an_existing_output_is_kept_unless_told_and_until_the_new_one_is_whole(t
 @pytest.mark.parametrize("name, options, words", [
     ("in.mp4", {}, "is the input itself"),
     ("link.mp4", {}, "is the input itself"),
-    ("out.xyz", {}, "no video is written to '.xyz'"),
+    ("out.xyz", {}, "unsupported output extension '.xyz'"),
     ("nowhere/out.mp4", {}, "folder .* does not exist"),
     ("out.webm", {"codec": "h264"}, "h264 video does not go into .webm files"),
     ("out.mp4", {"codec": "vvc"}, "--codec vvc is not possible"),

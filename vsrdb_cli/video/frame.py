@@ -1,4 +1,4 @@
-"""Frames, and what sources and sinks of frames can do."""
+"""Frames, the report of reading them, and the interfaces of sources and sinks."""
 
 from __future__ import annotations
 
@@ -93,18 +93,18 @@ class ReadReport:
             (
                 self.damaged_frames,
                 f"{count(self.damaged_frames, 'frame')} of the source"
-                f" {'is' if self.damaged_frames == 1 else 'are'} damaged and may show what"
-                " does not belong there",
+                f" {'is' if self.damaged_frames == 1 else 'are'} damaged and may contain"
+                " artefacts",
             ),
             (
                 self.lone_fields,
-                f"{count(self.lone_fields, 'field')} of the interlaced source came without the"
-                " other one: the lines of what is there are doubled",
+                f"{count(self.lone_fields, 'field')} of the interlaced source had no"
+                " matching field: their lines are doubled",
             ),
             (
                 self.missing_seconds,
-                f"the video was cut off: it ends {self.missing_seconds:.2f} s before the time"
-                " its file says",
+                f"the video was cut off: it ends {self.missing_seconds:.2f} s earlier"
+                " than the file states",
             ),
         )
         return tuple(line for amount, line in lines if amount)
@@ -113,39 +113,38 @@ class ReadReport:
     def changes(self) -> tuple[str, ...]:
         """Return what was changed that was not known before, one line each."""
         lines = (
-            (self.deinterlaced, f"{count(self.deinterlaced, 'interlaced frame')} deinterlaced"),
+            (self.deinterlaced, f"{count(self.deinterlaced, 'frame')} deinterlaced"),
             (
                 self.resized,
-                f"{count(self.resized, 'frame')} of another size than the first brought to its"
-                " size",
+                f"{count(self.resized, 'frame')} of another size resized to that of the first",
             ),
             (
                 self.reshaped,
-                f"{count(self.reshaped, 'frame')} shown in another shape than"
-                f" {'its' if self.reshaped == 1 else 'their'} own, which is {self.shapes} (width to"
-                " height); restore that part by itself with --start",
+                f"{count(self.reshaped, 'frame')} shown in the first one's aspect ratio, not in"
+                f" {'its' if self.reshaped == 1 else 'their'} own ({self.shapes}); restore that"
+                " part by itself with --start",
             ),
             (
                 self.turned,
-                f"{count(self.turned, 'frame')} not turned as the file says, but as the first is",
+                f"{count(self.turned, 'frame')} rotated like the first, not as the file specifies",
             ),
             (
                 self.rounded,
-                f"{count(self.rounded, 'frame')} of more bits a colour than the first rounded to"
-                " its steps",
+                f"{count(self.rounded, 'frame')} with more bits per colour than the first"
+                " rounded to its depth",
             ),
             (
                 self.recoloured,
-                f"{count(self.recoloured, 'frame')} of other colours (primaries or transfer) than"
-                " the first shown as if of the same",
+                f"{count(self.recoloured, 'frame')} with other primaries or transfer than the"
+                " first treated like the first",
             ),
             (
                 self.opaque_again,
-                f"{count(self.opaque_again, 'frame')} transparent in places made opaque",
+                f"{count(self.opaque_again, 'partly transparent frame')} made opaque",
             ),
             (
                 self.unannounced,
-                "a stream begins within the file that nothing told of before: it is left out",
+                "a stream that begins unannounced within the file is dropped",
             ),
             *(
                 (amount, f"{words} of {count(amount, 'frame')} dropped")
@@ -160,13 +159,13 @@ class ReadReport:
         times = (
             (
                 self.clock_restarts,
-                f"the clock of the source starts again {count(self.clock_restarts, 'time')};"
-                " here time goes on",
+                f"the source's clock restarts {count(self.clock_restarts, 'time')}; times in the"
+                " output go on without a gap",
             ),
             (
                 self.repaired_times,
-                f"{count(self.repaired_times, 'frame')} had no time of"
-                f" {'its' if self.repaired_times == 1 else 'their'} own and got one",
+                f"{count(self.repaired_times, 'frame')} had no usable time and"
+                f" {'was' if self.repaired_times == 1 else 'were'} given one",
             ),
         )
         mended = tuple(line for amount, line in times if amount)

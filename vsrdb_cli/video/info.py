@@ -1,4 +1,4 @@
-"""What is known of a source before its frames are read."""
+"""Describe a source before its frames are read."""
 
 from __future__ import annotations
 

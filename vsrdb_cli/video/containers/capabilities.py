@@ -1,4 +1,4 @@
-"""What each container holds: the one table that all of `video` asks."""
+"""What each output container can hold: the one table for all of `video`."""
 
 from __future__ import annotations
 
@@ -149,8 +149,10 @@ def suffix_of(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix not in CONTAINERS:
         raise OptionError(
-            f"{path.name}: no video is written to '{suffix or 'a name without an ending'}'",
+            f"{path.name}: unsupported output extension '{suffix}'"
+            if suffix
+            else f"{path.name}: the output needs an extension",
             hint=f"end the output's name in one of: {' '.join(CONTAINERS)}"
-            f" (or, for pictures, make the folder first: mkdir '{path}')",
+            f" (or, for pictures, create the folder first: mkdir '{path}')",
         )
     return suffix

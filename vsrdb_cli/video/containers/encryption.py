@@ -1,4 +1,4 @@
-"""Encrypted files: told by what their containers say, since decoders make noise of them."""
+"""Refuse encrypted files by their containers' marks, since decoders turn them into noise."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def refuse_packet(packet: Packet[Any], name: str) -> None:
 def _encrypted(path: Path, kind: str) -> VideoError:
     what = {"video": "", "audio": "the sound of ", "subtitle": "a subtitle of "}.get(kind, "")
     return VideoError(
-        f"{what}{path} is encrypted (protected against copying), which nothing here can decode",
+        f"{what}{path} is encrypted (copy protection) and cannot be decoded",
         hint="give a file without encryption"
         + (", or leave it out: ffmpeg -i IN -map 0:v -c copy OUT" if what else ""),
     )

@@ -1,4 +1,4 @@
-"""How much a file may ask for: looked at in its headers, before memory is taken for it."""
+"""Limit the memory that a file may ask for, by its headers, before any is taken."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check_size(path: Path, width: int, height: int, scale: int = 1) -> None:
     """
     if width * height > LARGEST_PIXELS:
         raise VideoError(
-            f"{path} is {width}x{height}, and at most {LARGEST_PIXELS // 1_000_000} million pixels"
+            f"{path} is {width}x{height}; at most {LARGEST_PIXELS // 1_000_000} million pixels"
             " can be read",
             hint="scale it down first",
         )
@@ -82,12 +82,12 @@ def decoding_refusal(
     width, height = stream.codec_context.width, stream.codec_context.height
     if width * height > allowed:
         return VideoError(
-            f"{path} changes to {width}x{height}, far larger than it begins",
+            f"{path} changes to {width}x{height}, far larger than its beginning",
             hint="split the file there and restore the parts separately",
         )
     if isinstance(error, MemoryError):
         return ResourceError(
-            f"there is too little memory to decode {path} ({width}x{height})",
+            f"not enough memory to decode {path} ({width}x{height})",
             hint="close other programs, or scale it down first",
         )
     return None
@@ -143,7 +143,7 @@ class _Texts:
                 self._size += len(content) + _unpacked(kind, content)
             if self._chunks > _MOST_CHUNKS or self._size > LARGEST_TEXT or texts > MOST_TEXTS:
                 raise VideoError(
-                    f"{self._path} holds more text beside its picture than any picture needs",
+                    f"{self._path} holds more metadata than any picture needs",
                     hint="save the picture without its metadata, and try again",
                 )
             at = end

@@ -1,4 +1,9 @@
-"""Open files with FFmpeg: only those that hold all of themselves, with clear errors."""
+"""Open files with FFmpeg, if they are of a format that holds all of itself.
+
+FFmpeg knows other formats, which refer to further files or addresses: playlists, lists of parts,
+manifests, session descriptions, numbered pictures. A file name's ending does not tell; none of the
+formats allowed here opens anything but the file that was named.
+"""
 
 from __future__ import annotations
 
@@ -114,7 +119,7 @@ def restricted_opener(path: Path, name: str) -> Callable[[str, int, Mapping[str,
         if asked != name:
             raise VideoError(
                 f"{path} is a list of other files, such as {asked.removeprefix('file:')}",
-                hint="give the file itself that holds the video",
+                hint="give the file that holds the video itself",
             )
         try:
             return SourceFile(path)
@@ -179,13 +184,13 @@ def open_input(path: Path) -> InputContainer:
         kind = _kind_refused(path) if isinstance(error, ArgumentError) else ""
         if kind:
             raise VideoError(
-                f"{path} is no video by itself: it is of a kind ({kind}) that can name other files",
-                hint="give the files that it names, or make one of them with ffmpeg",
+                f"{path} is not a video: its format ({kind}) can refer to other files",
+                hint="give the files it refers to, or join them with ffmpeg",
             ) from error
         raise VideoError(
             f"{path} cannot be read as a video: {reason(error)}",
-            hint="check with ffprobe; a file that was cut off or is still being written has often"
-            " lost its index",
+            hint="check it with ffprobe; a file that was cut off or is still being written often"
+            " has no index",
         ) from error
 
 

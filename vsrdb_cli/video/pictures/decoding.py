@@ -1,4 +1,4 @@
-"""Decode a picture file: put together, in its colours, and upright."""
+"""Decode picture files: put together, in their colours, and upright."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def decode(
             for stream in streams:
                 limit_decoder(stream, path)
             if len(streams) < len(wanted):
-                raise damage_error(path, "parts of the picture are not in the file")
+                raise damage_error(path, "parts of the picture are missing")
         if strict:
             for stream in streams:
                 stream.codec_context.options = {**stream.codec_context.options, **_STRICT}
@@ -95,7 +95,7 @@ def decode(
         except FFmpegError as error:
             raise damage_error(path, reason(error)) from error
     if len(frames) < len(indices):
-        raise damage_error(path, "it contains no whole picture")
+        raise damage_error(path, "it contains no complete picture")
     return [frames[index] for index in indices]
 
 

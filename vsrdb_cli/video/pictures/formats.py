@@ -1,4 +1,4 @@
-"""Picture files that are read and written, and pictures encoded in memory."""
+"""Formats of picture files, and pictures encoded in memory."""
 
 from __future__ import annotations
 

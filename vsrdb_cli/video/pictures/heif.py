@@ -1,6 +1,6 @@
-"""Still pictures in HEIF files (.heic, .avif): what the picture is made of.
+"""Still pictures in HEIF files (.heic, .avif): the parts a picture is made of.
 
-FFmpeg gives each coded item as a stream of its own; which of them belong together it does not tell.
+FFmpeg gives each coded item as a stream of its own, but not which of them belong together.
 
 Source: ISO/IEC 23008-12 (items, grids, properties), ISO/IEC 14496-12 (boxes).
 """
@@ -146,7 +146,7 @@ class _Items:
         elif kind not in _CODED:
             raise _refused(path, f"its picture is a HEIF item of the kind {kind!r}")
         if b"clap" in said:
-            raise _refused(path, "only a part of its picture is to be shown (clap)")
+            raise _refused(path, "its picture is cropped (clap), which is not supported")
         of_main = {i for (how, i), to in self.references.items() if how == "auxl" and main in to}
         alpha = next((i for i in of_main if self._is_alpha(i)), None)
         colours = [data for name, data in self.properties.get(main, ()) if name == b"colr"]

@@ -1,4 +1,4 @@
-"""What picture files say of themselves: colours, EXIF, XMP and text, as chunks of PNG."""
+"""Colour profiles, EXIF, XMP and text of picture files, and the PNG chunks that hold them."""
 
 from __future__ import annotations
 

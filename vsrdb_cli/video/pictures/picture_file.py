@@ -1,4 +1,4 @@
-"""What FFmpeg does not tell of a picture file: if it is whole, its colours, what else it holds."""
+"""Inspect picture files for what FFmpeg does not report: damage, colours, further pictures."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def inspect_picture(path: Path) -> PictureFile:
     image = _opened(path, data)
     if image is None:
         if data.startswith(_EXR) and not _exr_is_whole(data):
-            raise damage_error(path, "parts of the picture are not in the file")
+            raise damage_error(path, "parts of the picture are missing")
         decode(path, heif, strict=True)
         profile, gamma, others, foreign = b"", b"", 0, False
         metadata = exif_of(heif.exif) if heif else b""
@@ -87,7 +87,7 @@ def inspect_picture(path: Path) -> PictureFile:
             check_size(path, *image.size)
             if image.format == "WEBP" and getattr(image, "is_animated", False):
                 raise VideoError(
-                    f"{path} is an animated WebP, which FFmpeg cannot decode here",
+                    f"{path} is an animated WebP, which FFmpeg cannot decode",
                     hint="convert it to an animated PNG first, which is restored as a video",
                 )
             others = max(0, len(image.info.get("sizes", ())) - 1)  # of an icon
@@ -152,7 +152,7 @@ def _is_misread(path: Path, image: Image.Image) -> bool:
         frame = None
     if frame is None or (deep and _TILE_WIDTH in tags.tag_v2):
         raise VideoError(
-            f"{path} is a kind of TIFF that cannot be read here",
+            f"{path} is a kind of TIFF that is not supported",
             hint=f"convert it first: magick {path.name} {path.stem}.png",
         )
     if deep:  # of which Pillow knows less

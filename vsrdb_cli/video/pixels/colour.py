@@ -1,4 +1,4 @@
-"""Colour: the matrix and range of a video, and what codes stand for.
+"""The colour matrix, range, primaries and transfer of a video.
 
 Codes are those of ITU-T H.273: matrix 1 = BT.709, 5 and 6 = BT.601, 9 = BT.2020; 2 = unspecified.
 """
@@ -92,7 +92,7 @@ def colour_of(
         guesses = {"iprimaries": primaries, "itrc": transfer}
         given = "".join(f":{k}=bt709" for k, v in guesses.items() if v in (0, UNSPECIFIED))
         raise VideoError(
-            f"the colour matrix of the video is number {matrix} of H.273, which cannot be read",
+            f"the video's colour matrix (H.273 code {matrix}) is not supported",
             hint=f"convert it to BT.709 first: ffmpeg -i IN -vf colorspace=bt709{given} OUT",
         )
     usual_primaries, usual_transfer = COMPANIONS[matrix]
@@ -119,7 +119,7 @@ def range_of(said: int, pixel_format: VideoFormat, codec: str) -> int:
 def grey_assumed(range_: int) -> str:
     """Describe in one line which range is assumed for grey samples."""
     codes = "0 for black and the highest code" if range_ == PC else "16 (of 255) for black and 235"
-    return f"the file does not say how its greys count: {codes} for white is taken, as players do"
+    return f"the file does not specify its grey range: {codes} for white is assumed, as players do"
 
 
 def white_16(pixel_format: VideoFormat, range_: int) -> int:

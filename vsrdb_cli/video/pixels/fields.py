@@ -1,4 +1,4 @@
-"""Fields that are coded as pictures of their own, put together to frames."""
+"""Weave fields that are coded as separate pictures to frames."""
 
 from __future__ import annotations
 

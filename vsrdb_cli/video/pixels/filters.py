@@ -1,4 +1,4 @@
-"""Filters of FFmpeg over decoded frames."""
+"""FFmpeg's filters over decoded frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interlaced video: found by looking at the pictures, since flags lie both ways, and undone."""
+"""Find interlaced frames by their pictures, since flags are unreliable, and deinterlace them."""
 
 from __future__ import annotations
 

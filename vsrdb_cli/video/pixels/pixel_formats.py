@@ -1,4 +1,4 @@
-"""Pixel formats: their colours, depth and alpha, and the samples of a plane."""
+"""Properties of pixel formats: colours, depth, alpha, and the samples of a plane."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ class ToRgb:
             if isinstance(error, MemoryError):
                 raise
             raise VideoError(
-                f"pictures in the pixel format {frame.format.name} cannot be read here",
+                f"the pixel format {frame.format.name} is not supported",
                 hint="convert them first: ffmpeg -i IN -c:v ffv1 -pix_fmt gbrp OUT.mkv",
             ) from error
         if self._crop == NO_CROP:

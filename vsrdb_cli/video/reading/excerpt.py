@@ -1,4 +1,4 @@
-"""A stretch of a source as bytes: just what a machine without the file needs to read it."""
+"""Excerpts of a source as bytes: all that a machine without the file needs to read them."""
 
 from __future__ import annotations
 

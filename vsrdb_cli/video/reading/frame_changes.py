@@ -1,4 +1,4 @@
-"""What frames say of themselves: each is looked at, since the first one does not stand for all."""
+"""Notice what changes from the first frame on: size, aspect ratio, rotation, colours, captions."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class ChangeMonitor:
         matrix = int(frame.colorspace)
         unread = matrix not in (RGB, UNSPECIFIED, *COMPANIONS)
         if unread and not is_rgb(frame.format):
-            raise self._turned(f"changes to colour matrix {matrix} of H.273, which cannot be read,")
+            raise self._turned(f"changes to an unsupported colour matrix (H.273 code {matrix})")
 
     def _turned(self, what: str) -> VideoError:
         return VideoError(

@@ -1,4 +1,4 @@
-"""Open a source as the options say."""
+"""Open any kind of source as the options ask."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _for_hdr(info: VideoInfo, hdr: Hdr) -> VideoInfo:
 def _refuse_rate(rate: Fraction | None, name: str) -> None:
     if rate is not None:
         raise OptionError(
-            f"--fps is for pictures, and {name} is a video, whose frames have times of their own",
+            f"--fps applies to pictures, and {name} is a video, which has its own timestamps",
             hint="omit --fps",
         )
 

@@ -1,4 +1,8 @@
-"""Scan the packets of a video: how many frames, how fast, how long."""
+"""Scan the packets of a video: how many frames, how fast, how long.
+
+Headers only guess a frame rate, and a container's length is that of its longest stream. Hardly
+anything is decoded here.
+"""
 
 from __future__ import annotations
 

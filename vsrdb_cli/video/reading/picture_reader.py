@@ -1,4 +1,4 @@
-"""Pictures in: a folder of them as a video, or a single one."""
+"""Read pictures: a folder of them as a video, or a single one."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class PictureReader:
         files = picture_files(folder)
         if not files:
             raise VideoError(
-                f"the folder {folder} holds no pictures ({', '.join(SUFFIXES)})",
+                f"the folder {folder} contains no pictures ({', '.join(SUFFIXES)})",
                 hint="give a video file, or a folder of such pictures",
             )
         _check_names(files)
@@ -65,8 +65,8 @@ class PictureReader:
         info = _info(folder, Kind.PICTURES, files, rate or USUAL_RATE, looked[0])
         if rate is None:
             assumed = (
-                f"the pictures are taken to be {USUAL_RATE} frames a second; vsrdb restore has"
-                " --fps for another rate"
+                f"{USUAL_RATE} frames per second are assumed for the pictures; vsrdb restore --fps"
+                " sets another rate"
             )
             info = replace(info, assumed=(assumed,))
         info = replace(
@@ -76,7 +76,7 @@ class PictureReader:
         )
         described = sum(bool(file.metadata) for file in looked)
         if described:
-            notice = f"metadata (EXIF, XMP, text) of {count(described, 'picture')} left out"
+            notice = f"metadata (EXIF, XMP, text) of {count(described, 'picture')} dropped"
             info = replace(info, notices=(*info.notices, notice))
         left = len(visible_files(folder)) - len(files)
         if left:
@@ -194,11 +194,11 @@ def _left_out(files: list[tuple[Path, PictureFile]]) -> Iterator[str]:
     others = [(path, file.others) for path, file in files if file.others]
     if others:
         where = others[0][0].name if len(others) == 1 else f"{len(others)} of the files"
-        number = count(sum(n for _, n in others), "further picture")
-        yield f"{number} in {where} left out: only the first of a file is restored"
+        number = count(sum(n for _, n in others), "more picture")
+        yield f"{number} in {where} skipped: only the first of a file is restored"
     auxiliary = sum(file.heif.auxiliary for _, file in files if file.heif)
     if auxiliary:
-        yield f"{count(auxiliary, 'map')} of depth or brightness beside the pictures left out"
+        yield f"{count(auxiliary, 'depth or gain map')} dropped"
     lost = sorted({file.lost for _, file in files if file.lost})
     if lost:
         yield f"the colour profile {', '.join(lost)} is not applied: colours may look different"
@@ -208,8 +208,8 @@ def _left_out(files: list[tuple[Path, PictureFile]]) -> Iterator[str]:
     odd = sum(file.colour != first and file.colour not in same for _, file in files)
     if odd:
         yield (
-            f"{count(odd, 'picture')} with another colour profile than the first one taken to"
-            " have its profile"
+            f"{count(odd, 'picture')} with another colour profile than the first are"
+            " treated like the first"
         )
 
 
@@ -220,7 +220,7 @@ def _check_names(files: list[Path]) -> None:
         before = by_stem.setdefault(file.stem, file)
         if before is not file:
             raise VideoError(
-                f"two pictures have one name: {before.name} and {file.name}",
+                f"two pictures have the same name: {before.name} and {file.name}",
                 hint="keep one of them",
             )
 

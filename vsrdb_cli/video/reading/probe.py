@@ -1,4 +1,4 @@
-"""Look at a video file: its streams, its first frame, its clock, before any work is done."""
+"""Probe a video file before any work is done: its streams, first frame and times."""
 
 from __future__ import annotations
 
@@ -266,13 +266,13 @@ def _notices(
     if interlacing.found:
         order = " and ".join(dict.fromkeys(interlacing.orders))
         yield (
-            f"the video is interlaced ({order} field first): each frame is deinterlaced, which"
-            " keeps their number but half of the moments in time"
+            f"the video is interlaced ({order} field first): it becomes progressive at the same"
+            " frame rate, which drops every other moment in time"
         )
     if transparent:
         yield "transparency (alpha) is dropped: the video becomes opaque"
     for words in attached:
-        yield f"{words} is dropped: no encoder here writes it"
+        yield f"{words} is dropped: vsrdb cannot write it"
     if orientation is not None and not is_right_angled(orientation):
         yield "the file rotates its picture by an odd angle, which few players support; kept as is"
 
@@ -296,8 +296,8 @@ def _assumed(frame: VideoFrame, matrix: int, range_: int, colour: Colour) -> tup
         return ()
     name = "BT.709" if colour.matrix == BT709 else "BT.601"
     return (
-        f"the file does not say what its colours mean: they are taken for {name}, as players do"
-        " for a picture of this size",
+        f"the file does not specify its colours: {name} is assumed, as players do for a picture"
+        " of this size",
     )
 
 

@@ -1,4 +1,4 @@
-"""Decode a few frames from places of a source, without decoding what lies between."""
+"""Decode a few frames from several places of a source, without decoding what lies between."""
 
 from __future__ import annotations
 

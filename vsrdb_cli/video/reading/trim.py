@@ -1,4 +1,4 @@
-"""A part of a source: from one time or frame to another, or the part that is most worth a try."""
+"""Trim a source to a part: between two times or frames, or the busiest seconds."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def trim(
     if not isinstance(source, SeekableSource):
         raise OptionError(
             "--start, --end and --sample need a file, not a stream",
-            hint="trim it before it is piped in",
+            hint="trim it before piping it in",
         )
     if sample is not None:
         if start is not None or end is not None:
@@ -102,9 +102,9 @@ def _find(source: SeekableSource, start: Position, end: Position | None) -> tupl
             f"up to {position_text(end)}" if first is not None else f"after {position_text(start)}"
         )
         raise OptionError(
-            f"{source.info.path} has no frames there: from {position_text(start)} "
+            f"{source.info.path} has no frames from {position_text(start)} "
             + (f"to {position_text(end)}" if end is not None else "on"),
-            hint=f"nothing is left {where}; the last frame seen is at {length:.3f} s"
+            hint=f"no frame is left {where}; the last one seen is at {length:.3f} s"
             f" (frame {count - 1})",
         )
     if after is None:

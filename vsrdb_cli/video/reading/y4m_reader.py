@@ -122,7 +122,7 @@ def _opened(path: Path, name: str) -> BinaryIO:
             hint="start the program that writes to it" if silent else _HINT,
         ) from error
     if stream.isatty():
-        raise VideoError(f"{name} is a terminal, and a video is expected there", hint=_HINT)
+        raise VideoError(f"{name} is a terminal, but a video is expected", hint=_HINT)
     return stream
 
 

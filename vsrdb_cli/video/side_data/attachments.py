@@ -1,4 +1,7 @@
-"""What decoders attach to frames beside their samples: read, copied, or reported as dropped."""
+"""Read, copy or report what decoders attach to frames beside their samples (side data).
+
+Every kind is handled, also those that these tables do not know.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +80,7 @@ _MEANINGLESS = (
     *(_KIND.MATRIXENCODING, _KIND.DOWNMIX_INFO, _KIND.AUDIO_SERVICE_TYPE),
 )
 FURTHER_VIEWS = "all views but the first (multiview)"
-FRAME_TIMECODES = "timecodes of single frames"
+FRAME_TIMECODES = "per-frame timecodes"
 DOLBY_VISION = "Dolby Vision metadata"
 _SILENT = {kind.value for kind in (*_CARRIED, *_MEANINGLESS)}
 _WORDS = {
@@ -133,7 +136,7 @@ def _words(kind: int, data: bytes) -> str | None:
             return "the camera's settings (AVCHD)"
         mark = len(data) - len(owner.bytes) < _SHORTEST_SAYING
         return None if mark or owner in _ENCODERS else f"user data {owner}"
-    return _WORDS.get(kind, f"side data of FFmpeg's kind {kind}")
+    return _WORDS.get(kind, f"side data of FFmpeg type {kind}")
 
 
 class Captioner:

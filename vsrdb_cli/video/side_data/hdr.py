@@ -1,4 +1,4 @@
-"""HDR video: what is done with it, and the light it was made for, as encoders are told it."""
+"""HDR metadata: static light levels for encoders, and Dolby Vision."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def is_dolby_vision(description: str, stream: VideoStream, path: Path) -> bool:
         return False
     profile, compatibility = int(record[1]), int(record[2])
     if not compatibility and profile not in _COMPATIBLE:
-        raise _only_dolby_vision(path, f"Dolby Vision of profile {profile}")
+        raise _only_dolby_vision(path, f"Dolby Vision profile {profile}")
     return True
 
 
@@ -125,13 +125,12 @@ def check_dolby_vision(frame: VideoFrame, path: Path) -> None:
         return
     (header,) = struct.unpack_from("<Q", data)
     if not data[header + _RPU_PROFILE] and data[header + _FULL_RANGE]:
-        raise _only_dolby_vision(path, "Dolby Vision of profile 5")
+        raise _only_dolby_vision(path, "Dolby Vision profile 5")
 
 
 def _only_dolby_vision(path: Path, name: str) -> VideoError:
     return VideoError(
-        f"{path} is {name}: its colours have no meaning without Dolby's metadata, which nothing"
-        " here applies",
+        f"{path} is {name}: its colours need Dolby's metadata, which vsrdb does not apply",
         hint="convert it to SDR first, where FFmpeg has libplacebo: ffmpeg -i IN -vf"
         " libplacebo=apply_dolbyvision=true:colorspace=bt709:color_primaries=bt709"
         ":color_trc=bt709:range=tv OUT",

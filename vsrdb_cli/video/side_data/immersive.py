@@ -1,6 +1,6 @@
-"""Video that is not shown flat: around the viewer, or an eye in each half.
+"""Immersive video: 360 degrees around the viewer, or 3D with both eyes in one picture.
 
-FFmpeg's muxers take that from a stream they copy, and PyAV hands over nothing else. So a stream is
+FFmpeg's muxers take that from a stream they copy, and PyAV passes on nothing else. So a stream is
 copied that holds nothing but a header, made here, and is then told what its packets will be.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _FLAT = 0
 _PACKED = {1: "side by side", 2: "one above the other"}
 _OTHER_PACKINGS = {
-    **{3: "in turn", 4: "as a checkerboard", 5: "side by side, in turn by lines"},
+    **{3: "alternating", 4: "as a checkerboard", 5: "side by side, alternating by lines"},
     **{6: "in every other line", 7: "in every other column"},
 }
 # AVSphericalProjection, as Matroska and Google's boxes have them; a part of the first is another.
@@ -115,7 +115,7 @@ def view_of(attached: Mapping[Type, bytes]) -> tuple[View, str | None]:
         if kind in _PACKED:
             packing, inverted = kind, bool(flags & _INVERTED)
         elif kind != _FLAT:
-            how = _OTHER_PACKINGS.get(kind, "in a way that only some players know")
+            how = _OTHER_PACKINGS.get(kind, "in an uncommon layout")
             lost.append(f"3D (both eyes {how})")
     if spherical is not None:
         kind, yaw, pitch, roll, *sides, rim = struct.unpack_from("<4i5I", spherical)
@@ -123,7 +123,7 @@ def view_of(attached: Mapping[Type, bytes]) -> tuple[View, str | None]:
             projection, padding = kind, rim
             pose, bounds = (yaw, pitch, roll), (sides[0], sides[1], sides[2], sides[3])
         else:
-            lost.append(f"all-round view ({_OTHER_PROJECTIONS.get(kind, 'of an unknown kind')})")
+            lost.append(f"360 degree view ({_OTHER_PROJECTIONS.get(kind, 'of an unknown kind')})")
     view = View(packing, inverted, projection, pose, bounds, padding)
     return view, " and ".join(lost) or None
 

@@ -1,4 +1,4 @@
-"""The display matrix: how players turn and mirror a picture. Pixels are left as they are coded."""
+"""The display matrix: how players rotate and mirror a picture."""
 
 from __future__ import annotations
 

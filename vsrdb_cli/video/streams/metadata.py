@@ -1,4 +1,4 @@
-"""What a file says of itself and of its streams: titles, languages, chapters, timecodes."""
+"""Metadata of files and streams: titles, languages, tags, chapters, timecodes."""
 
 from __future__ import annotations
 

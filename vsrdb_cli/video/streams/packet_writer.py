@@ -1,4 +1,4 @@
-"""Write packets of streams beside the video, at times that the output's format takes."""
+"""Write packets of side streams at times that the output's format accepts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan for one stream beside the main video, and for sound its encoder."""
+"""Plans for streams beside the main video, and encodings for sound."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of everything a file holds beside its main video, decided before the work."""
+"""Decide before the work whether each side stream is copied, converted or dropped."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def metadata_notices(stream: StreamInfo, suffix: str) -> Iterator[str]:
         yield f"{stream} is no longer marked as {', '.join(marks)} in {suffix} files{kept}"
     if stream.tags and not CONTAINERS[suffix].tags:
         yield (
-            f"tags of {stream} are dropped ({', '.join(stream.tags)}): {suffix} files do not hold"
+            f"tags of {stream} are dropped ({', '.join(stream.tags)}): {suffix} files cannot hold"
             " them; a .mkv output keeps them"
         )
 
@@ -77,7 +77,7 @@ def metadata_notices(stream: StreamInfo, suffix: str) -> Iterator[str]:
 def _lost_marks(stream: StreamInfo, suffix: str) -> list[str]:
     lost = [mark for mark in stream.marks if mark not in CONTAINERS[suffix].marks]
     if held_language(stream.language, CONTAINERS[suffix]) is None:
-        lost.append(f"of the language {stream.language}")
+        lost.append(f"language {stream.language}")
     return lost
 
 
@@ -90,7 +90,7 @@ def _text_converted(stream: StreamInfo, suffix: str) -> StreamPlan:
     codec = CONTAINERS[suffix].text
     notice = None
     if stream.codec in _STYLED or stream.styled:
-        notice = f"{stream} becomes {codec}, which keeps little of its styling"
+        notice = f"{stream} is converted to {codec}, which keeps little of its styling"
         keeper = _STYLED.get(stream.codec, ".mkv")
         if keeper != suffix:
             notice += f"; a {keeper} output keeps it"
@@ -101,11 +101,9 @@ def _converted(stream: StreamInfo, suffix: str, heard: SoundScan, reason: str) -
     """Plan sound that cannot be copied, or whose copy would not sound the same."""
     target = choose_sound_target(stream, heard, CONTAINERS[suffix])
     if target is None:
-        why = (
-            f"nothing here encodes {heard.layout}" if heard.shapes else "it cannot be decoded here"
-        )
+        why = f"no encoder supports {heard.layout}" if heard.shapes else "it cannot be decoded"
         return StreamPlan(stream, StreamAction.DROP, f"{stream} is dropped: {why}, and {reason}")
-    notice = f"{stream} is encoded anew as {target.codec}: {reason}"
+    notice = f"{stream} is re-encoded as {target.codec}: {reason}"
     if not holds(target.layout, heard.layout):
         notice += f"; its channels ({heard.layout}) are mixed to {target.layout}"
     return StreamPlan(stream, StreamAction.CONVERT, notice, target)
@@ -126,7 +124,7 @@ def _plan(
     others = [s for s in (*WIDE, ".mov") if s != suffix and _keeps(stream, s, source, heard)]
     keepers = [s for s in others if s in WIDE] or others
     unknown = not stream.codec and stream.type in ("audio", "subtitle")
-    reason = "nothing here knows its codec" if unknown else f"{suffix} files do not hold it"
+    reason = "its codec is unknown" if unknown else f"{suffix} files cannot hold it"
     if stream.codec and _listed(stream, CONTAINERS[suffix], source.format.name):
         reason = f"vsrdb cannot copy it into {suffix} files"  # which others may
     if keepers:
@@ -139,9 +137,9 @@ def _plan(
 def _left_out(stream: StreamInfo) -> str | None:
     """Return why a stream goes into no kind of file, in one line."""
     if stream.foreign:
-        return f"{stream} is left out: it belongs to another programme than the video"
+        return f"{stream} is dropped: it belongs to another programme than the video"
     if CHAPTER_PICTURES in stream.marks:
-        return f"{stream} is dropped: vsrdb writes no pictures of chapters"
+        return f"{stream} is dropped: chapter pictures are not supported"
     if stream.type == "video" and not stream.cover:
         return f"{stream} is dropped: only one video is restored"
     return None

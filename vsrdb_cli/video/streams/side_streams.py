@@ -1,4 +1,4 @@
-"""Copying everything a file holds beside its main video, as planned."""
+"""Copy or convert everything a file holds beside its main video, as planned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sound as it is heard: how loud a track is at what time, by its decoded samples."""
+"""Decode sound, measure its loudness over time, and compare two tracks by it."""
 
 from __future__ import annotations
 

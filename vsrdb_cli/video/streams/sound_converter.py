@@ -1,4 +1,4 @@
-"""Sound decoded and encoded anew, where a copy cannot be written or would not sound the same."""
+"""Re-encode sound that cannot be copied, or whose copy would not sound the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a track of sound becomes: a copy where that sounds the same, else decoded and encoded."""
+"""Decide for sound whether a copy sounds the same, and what it is re-encoded as otherwise."""
 
 from __future__ import annotations
 

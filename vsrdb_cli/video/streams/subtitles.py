@@ -1,4 +1,4 @@
-"""Text subtitles from one codec to another, and into one that shows a single text at a time."""
+"""Convert text subtitles from one codec to another, also to one that shows one text at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The encoders there are, and what each takes."""
+"""The video encoders and what each accepts."""
 
 from __future__ import annotations
 

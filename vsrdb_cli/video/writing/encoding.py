@@ -61,7 +61,7 @@ def choose_encoding(
     if codec not in CONTAINERS[suffix].video:
         fitting = CONTAINERS[suffix].video
         raise OptionError(
-            f"{codec} video does not go into {suffix} files",
+            f"{suffix} files cannot hold {codec} video",
             hint=f"name the output {' or '.join(f'*{s}' for s in suffixes_for(codec))},"
             f" or choose --codec {' or '.join(fitting)}",
         )
@@ -73,14 +73,14 @@ def choose_encoding(
     depth, had = bit_depth(av.VideoFormat(pix_fmt)), info.colour_bits
     if info.colour.hdr and depth == 8:
         raise OptionError(
-            f"HDR video needs 10 bits a colour, {codec} {pix_fmt} has 8",
+            f"HDR video needs 10 bits per colour; {codec} {pix_fmt} has 8",
             hint="choose --codec hevc or av1 and omit --pix-fmt, or add --hdr sdr",
         )
     notices = []
     if info.bit_depth > 8 and depth < had:
         notices.append(
-            f"the source has {had} bits a colour, {codec} {pix_fmt} has {depth}:"
-            " finer steps are rounded"
+            f"the source has {had} bits per colour, {codec} {pix_fmt} has {depth}:"
+            " values are rounded"
         )
     settings = _settings(codec, encoder, options, pix_fmt)
     if info.light:
@@ -113,9 +113,9 @@ def choose_encoding(
 def captions_notice(encoding: Encoding) -> str:
     """Describe that closed captions are lost, and what would keep them."""
     if encoding.encoder.captions:
-        return "closed captions are dropped, as a53cc=0 says"
+        return "closed captions are dropped: a53cc=0 was given"
     return (
-        f"closed captions are dropped: {encoding.encoder.name} does not write them; --codec h264"
+        f"closed captions are dropped: {encoding.encoder.name} cannot write them; --codec h264"
         " or hevc keeps them"
     )
 
@@ -205,7 +205,7 @@ def _settings(
     settings = dict(encoder.fixed)
     crf = encoder.crf if options.crf is None else options.crf
     if options.crf is not None and encoder.crf is None:
-        raise OptionError(f"{codec} has no --crf", hint="omit --crf")
+        raise OptionError(f"{codec} does not support --crf", hint="omit --crf")
     if crf is not None:
         low, high = encoder.crf_range
         if not low <= crf <= high:
@@ -257,7 +257,7 @@ def check_no_files(extra: Mapping[str, str]) -> None:
             if is_file or (name == "flags" and re.search(r"pass[12]", given)):
                 raise OptionError(
                     f"--encoder-option {option}: '{name}' makes the encoder read or write files",
-                    hint="leave it out; an encoder gets its frames from vsrdb, and gives them back",
+                    hint="omit it; the encoder exchanges frames with vsrdb only",
                 )
 
 

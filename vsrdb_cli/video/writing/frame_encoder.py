@@ -1,4 +1,4 @@
-"""Frames to the packets of one video stream, with the times they are to have."""
+"""Encode frames to packets of one video stream, at their own times."""
 
 from __future__ import annotations
 

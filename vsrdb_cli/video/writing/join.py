@@ -1,4 +1,4 @@
-"""Finished segments to one video: a stream copy, with all else of the source beside it."""
+"""Join finished segments to one video by copying, with the source's other streams."""
 
 from __future__ import annotations
 

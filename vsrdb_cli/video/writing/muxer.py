@@ -1,4 +1,4 @@
-"""One output file under way: its video's packets, and all else of the source beside them."""
+"""Write one output file: the video's packets, and the source's other streams."""
 
 from __future__ import annotations
 
@@ -183,21 +183,21 @@ def muxing_notices(
     step = info.frame_ticks * info.time_base
     # Ordinary rates are rounded to the millisecond all the time, and nobody sees it.
     if tick != info.time_base and step % tick and step < LEAST_TICKS * tick:
-        effect = "several get the same" if step < tick else "that makes them uneven"
+        effect = "several get the same time" if step < tick else "they become uneven"
         keeper = "" if kind.iso else "; a .mp4 or .mov output keeps them"
         yield (
-            f"{kind.format} files round the times of frames to {float(tick * 1000):g} ms: at"
-            f" {float(info.rate):.6g} frames a second {effect}{keeper}"
+            f"{kind.format} files round frame times to {float(tick * 1000):g} ms: at"
+            f" {float(info.rate):.6g} frames per second {effect}{keeper}"
         )
     if info.timecode and not keeps_timecode(info.timecode, info.rate, kind):
         yield (
             f"the timecode {info.timecode} is dropped: {kind.format} files cannot hold one at"
-            f" {float(info.rate):.6g} frames a second; a .mkv output keeps it"
+            f" {float(info.rate):.6g} frames per second; a .mkv output keeps it"
         )
     lost = info.view.lost_in(kind)
     if lost:
         yield (
-            f"{lost} is dropped: players of {kind.format} files are not told of it;"
+            f"{lost} is dropped: {kind.format} files cannot tell players of it;"
             f" a {'.mkv' if info.view.inverted else '.mp4 or .mkv'} output keeps it"
         )
     unusual = unusual_keys(info.metadata, kind)

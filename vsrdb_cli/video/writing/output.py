@@ -1,4 +1,4 @@
-"""An output, settled once: what it is, what it cannot hold, and how it is opened and joined."""
+"""Choose an output, list what it cannot hold, and open or join it."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from vsrdb_cli.video.pictures.metadata import wide_colours
 from vsrdb_cli.video.pixels.from_rgb import FromRgb
 from vsrdb_cli.video.side_data.orientation import upright, upright_ratio, upright_size
 
-METADATA_LOST = "the picture's metadata (EXIF, XMP, text) is left out; PNG output keeps it"
+METADATA_LOST = "the picture's metadata (EXIF, XMP, text) is dropped; PNG output keeps it"
 _BITS_PER_PIXEL = {8: 4.0, 16: 8.0}  # a low guess
 
 
@@ -62,7 +62,7 @@ def written_suffix(path: Path, info: VideoInfo) -> str:
 
 def _too_many(path: Path) -> OutputError:
     return OutputError(
-        f"{path} is one picture, but the input has more",
+        f"{path} is a single picture, but the input has more",
         hint=f"give a folder: {path.with_suffix('')}",
     )
 
@@ -176,7 +176,7 @@ def picture_notices(info: VideoInfo, suffix: str = ".png") -> Iterator[str]:
     ratio = upright_ratio(info.sample_aspect_ratio, info.orientation)
     if ratio is not None and ratio != 1:
         yield (
-            f"pictures have square pixels, those of the source are {ratio.numerator}:"
+            f"pictures have square pixels, but the source's are {ratio.numerator}:"
             f"{ratio.denominator}: they look too {'narrow' if ratio > 1 else 'wide'}"
         )
     if suffix != ".png" and info.picture_metadata:
@@ -184,11 +184,11 @@ def picture_notices(info: VideoInfo, suffix: str = ".png") -> Iterator[str]:
     if suffix != ".png" and not info.picture_colour.profile:
         unsaid = info.picture_colour.uncoded or wide_colours(info.colour)
         if unsaid:
-            yield f"TIFF output does not say what PNG would, and looks different: {unsaid}"
+            yield f"TIFF cannot hold colour information that PNG can, and looks different: {unsaid}"
     if info.colour.hdr:
         hdr = f"HDR ({info.colour.hdr_name})"
-        can = "PNG says" if suffix == ".png" else "TIFF cannot say"
-        yield f"{can} that its colours are {hdr}, and most viewers show them wrong"
+        tagged = "PNG is tagged as" if suffix == ".png" else "TIFF cannot be tagged as"
+        yield f"{tagged} {hdr}: most viewers show its colours wrong"
 
 
 def join_pictures(segments: Sequence[Path], target: Path, *, named: bool) -> Path:

@@ -1,4 +1,4 @@
-"""The finished output compared with the source, before it gets its name."""
+"""Compare a finished output with its source before it gets its name."""
 
 from __future__ import annotations
 

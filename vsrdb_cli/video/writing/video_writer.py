@@ -1,4 +1,4 @@
-"""Write a video: frames encoded, all else of the source beside them, named when whole."""
+"""Write a video: encode frames, copy the other streams, and name the file when it is complete."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def check_stream(path: Path, source: Path) -> None:
     check_written_through(path)
     if path.suffix.lower() not in ("", ".y4m"):
         raise OutputError(
-            f"{path} is {special_kind(path)}, and only y4m can be sent through one",
+            f"{path} is {special_kind(path)}, which can only carry y4m",
             hint="name a file; or give the pipe a name that ends with .y4m, or without an ending",
         )
     if special_kind(path) in (None, FIFO) and source.exists() and path.samefile(source):
@@ -65,17 +65,17 @@ def y4m_notices(info: VideoInfo) -> Iterator[str]:
     """Yield what y4m cannot hold of a source, one line each."""
     if info.kind is not Kind.PIPE:  # which came without a word, too
         name = {BT709: "BT.709", BT2020_NCL: "BT.2020"}.get(info.colour.matrix, "BT.601")
-        light = f" {info.colour.hdr_name}" if info.colour.hdr else ""
-        yield f"y4m cannot say that the colours are {name}{light}: tell the program that reads it"
+        space = f"{name} {info.colour.hdr_name}" if info.colour.hdr else name
+        yield f"y4m cannot carry the colour space ({space}): set it in the program that reads it"
     if info.kind is Kind.VIDEO:
         yield f"y4m has no timestamps: frames are sent at a constant {float(info.rate):g} fps"
     if info.bit_depth > 8 and info.colour_bits > Y4M_BITS:
         yield (
-            f"the source has {info.colour_bits} bits a colour, y4m gets {Y4M_BITS}: finer steps are"
+            f"the source has {info.colour_bits} bits per colour, y4m gets {Y4M_BITS}: values are"
             " rounded"
         )
     if info.orientation is not None and not is_right_angled(info.orientation):
-        yield "y4m cannot turn its picture, and this one is turned by an odd angle"
+        yield "y4m cannot carry a rotation, and this picture is rotated by an odd angle"
     if info.extras:
         yield f"dropped, because y4m cannot hold it: {', '.join(info.extras)}"
 
