@@ -261,5 +261,5 @@ def test_a_sample_that_is_no_number_hides_nothing_else():
 
 def test_what_may_be_in_a_file_but_is_not_copied_is_not_said_to_be_impossible(tmp_path):
     _, notices = restored(WILD / "wmav2.wmv", tmp_path / "out.mkv")
-    (anew,) = [notice for notice in notices if "encoded anew" in notice]
+    (anew,) = [notice for notice in notices if "re-encoded" in notice]
     assert anew.endswith("vsrdb cannot copy it into .mkv files")

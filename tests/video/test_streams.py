@@ -139,8 +139,8 @@ def cover_bytes(path):
               "attachment #5 is dropped: .mov files cannot hold it; a .mkv output keeps it"]),
     (".webm", ["audio #1 aac jpn is re-encoded as opus: .webm files cannot hold it; a .mp4 or"
                " .mkv output keeps it",
-               "subtitle #4 ass ger is converted to webvtt, which keeps little of its styling; a .mkv"
-               " output keeps it",
+               "subtitle #4 ass ger is converted to webvtt, which keeps little of its styling; a"
+               " .mkv output keeps it",
                "attachment #5 is dropped: .webm files cannot hold it; a .mkv output keeps it"]),
 ])  # fmt: skip
 def test_what_a_container_cannot_hold_is_said_with_the_one_that_can(tmp_path, suffix, words):

@@ -145,7 +145,7 @@ def test_an_existing_output_is_kept_unless_told_and_until_the_new_one_is_whole(t
     ("link.mp4", {}, "is the input itself"),
     ("out.xyz", {}, "unsupported output extension '.xyz'"),
     ("nowhere/out.mp4", {}, "folder .* does not exist"),
-    ("out.webm", {"codec": "h264"}, "h264 video does not go into .webm files"),
+    ("out.webm", {"codec": "h264"}, ".webm files cannot hold h264 video"),
     ("out.mp4", {"codec": "vvc"}, "--codec vvc is not possible"),
     ("out.mp4", {"crf": 99}, "--crf 99 is not possible"),
     ("out.mp4", {"preset": "warp"}, "no preset 'warp'"),
