@@ -88,7 +88,7 @@ def test_a_container_that_contradicts_its_video_is_believed_and_that_is_said(tmp
     path.write_bytes(data[:place] + struct.pack(">2I", 1, 1) + data[place + 8 :])
     with open_source(path) as reader:
         assert reader.info.sample_aspect_ratio == 1
-        assert "picture is 4:3, the video in it that it is 16:9" in reader.info.assumed[0]
+        assert "aspect ratio as 4:3, its video stream as 16:9" in reader.info.assumed[0]
 
 
 def test_a_size_of_another_shape_is_named_and_one_of_the_same_is_not(tmp_path):

@@ -17,11 +17,11 @@ from vsrdb_cli.option_values import read_tile
 from vsrdb_cli.options import Hdr, RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.info import Kind
-from vsrdb_cli.video.pictures import picture_file
 from vsrdb_cli.video.pictures.formats import natural_order
 from vsrdb_cli.video.pictures.heif import heif_picture
-from vsrdb_cli.video.reading import picture_reader
+from vsrdb_cli.video.pictures.picture_file import inspect_picture
 from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.reading.picture_reader import PictureReader
 from vsrdb_cli.video.writing.output import resolve_output
 
 IMAGE = textured()
@@ -87,17 +87,18 @@ def test_the_picture_of_a_folder_that_was_cut_off_is_named_before_the_work(tmp_p
         assert len(list(reader.frames())) == 1
 
 
-def test_pictures_of_a_folder_are_looked_at_once_and_again_where_they_changed(
-    tmp_path, monkeypatch
-):
+def test_a_picture_that_changed_after_it_was_opened_is_inspected_again(tmp_path):
     sequence(tmp_path / "in", range(3))
-    looked = []
-    monkeypatch.setattr(picture_reader, "look_at", lambda path: looked.append(path) or look(path))
-    look = picture_file.look_at
-    with open_source(tmp_path / "in") as reader:
-        assert len(list(reader.frames())) == len(looked) == 3
-        whole = looked[1].read_bytes()
-        looked[1].write_bytes(whole[: len(whole) // 2])
+    inspected = []
+
+    def inspect(path):
+        inspected.append(path)
+        return inspect_picture(path)
+
+    with PictureReader.of_folder(tmp_path / "in", None, inspect) as reader:
+        assert len(list(reader.frames())) == len(inspected) == 3
+        whole = inspected[1].read_bytes()
+        inspected[1].write_bytes(whole[: len(whole) // 2])
         with pytest.raises(VideoError, match=r"frame_1\.png is damaged"):
             list(reader.frames())
 

@@ -186,12 +186,12 @@ class FrameSource(Protocol):
     def frames(self, first: int = 0, last: int | None = None) -> Iterator[Frame]:
         """Yield the frames with index `first` <= i < `last`, in the order they are shown.
 
-        Where only a part of the source is wanted (`info.cut`), indices and times begin with it and
-        None is its end; indices below 0 and beyond are frames around it, for context.
+        If only a part of the source is wanted (`info.cut`), indices and times begin with it and
+        None is its end; indices below 0 and beyond the end are frames around it, for context.
 
-        Of a source that is not seekable all frames are asked for, once. Else each call starts
-        again at the beginning and skips what comes before `first`, so that indices and times do
-        not depend on where one begins.
+        A source that is not seekable is asked for all frames, once. Otherwise each call starts
+        again at the beginning and skips frames before `first`, so that indices and times do not
+        depend on it.
         """
 
     def __enter__(self) -> Self: ...
@@ -232,10 +232,10 @@ class FrameSink(Protocol):
         """Finish, compare the output with its source, give it its name, and return that.
 
         Args:
-            frames: how many the source has, where the caller knows it; else those written.
+            frames: the source's number of frames, if known; by default those written.
 
         Raises:
-            OutputError: it is not what it has to be; it is then kept under a name that says so.
+            OutputError: it does not match; it is then kept under a name that shows this.
         """
 
     def abort(self) -> None:

@@ -22,7 +22,7 @@ from vsrdb_cli.video.timing import Timeline
 PIPE = Path("-")
 
 UNDETERMINED = "und"  # a language, by ISO 639-2
-CHAPTER_PICTURES = "timed_thumbnails"  # FFmpeg's mark of their track, which is no cover
+CHAPTER_PICTURES = "timed_thumbnails"  # FFmpeg's disposition of their track, which is not a cover
 
 
 class Kind(Enum):

@@ -1,7 +1,7 @@
 """The clock of a source: one time line, rising from 0, whatever its timestamps do.
 
 The reader and the copier of the other streams open the file separately and must agree on time
-without talking, so every decision here follows from the packets' own numbers in file order.
+without communicating, so every decision follows from the packets' own numbers in file order.
 """
 
 from __future__ import annotations
@@ -16,23 +16,24 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from av.packet import Packet
 
-# What Matroska and WebM count in.
+# The unit of Matroska and WebM.
 MILLISECOND = Fraction(1, 1000)
-# Going back further than this is a new recording (glued files, restarted or wrapped clocks);
-# less is a slip, mended where it stands.
+# Going back further than this is a new recording (joined files, restarted or wrapped clocks); less
+# is an error, repaired where it occurs.
 RESTART_SECONDS = Fraction(1, 2)
-# What a transport stream's clock of 33 bits counts until it begins anew. FFmpeg takes a step back
-# of more than a minute for that, and adds it to all that comes: glued recordings jump forward by
-# nearly as much.
+# The range of a transport stream's clock of 33 bits. FFmpeg takes a step back of more than a minute
+# for a wrap, and adds the range to all later times: joined recordings jump forward by nearly as
+# much.
 WRAP_SECONDS = Fraction(2**33, 90_000)
 # Without decode times only presentation times show a restart, and those go back by the length of
 # a B-frame pyramid anyway: no codec reorders over more than 16 frames.
 REORDER_FRAMES = 16
-# A time that is moved by no whole number of ticks is off by half a tick; longer ones are heard.
+# Moving times by fractions of a tick rounds them by up to half a tick; in longer ticks that is
+# audible.
 COARSE_TICK = Fraction(1, 10_000)
-# What mp4 and mov hold of a clock's ticks: those in a second, and those in a frame.
+# The most ticks that mp4 and mov can hold for a second, and for a frame.
 MOST_TICKS = 2**31 - 1
-# For what they cannot count; the last holds a frame that stays for three weeks.
+# Fallbacks; the last can hold a frame of three weeks.
 COARSE_TIME_BASES = (Fraction(1, 1_000_000), Fraction(1, 90_000), Fraction(1, 1000))
 
 
@@ -71,7 +72,7 @@ class Clock:
     """Puts the main video's packets on one rising time line, and tells others what to add."""
 
     def __init__(self, timeline: Timeline) -> None:
-        # Whole numbers of ticks, since this is done for every packet of a video.
+        # In whole ticks for speed: this is done for every packet of a video.
         self._time_base = timeline.time_base
         self._frame_ticks = timeline.frame_ticks
         self._back = ticks(RESTART_SECONDS, timeline.time_base)
@@ -81,7 +82,7 @@ class Clock:
         self.offsets = [-timeline.start_seconds]
         self._last_dts: int | None = None
         self._last_pts: int | None = None
-        self._end = timeline.begin  # of the newest frame, on the mended time line
+        self._end = timeline.begin  # of the newest frame, on the repaired time line
 
     @property
     def restarts(self) -> int:
@@ -156,7 +157,7 @@ class SideClock:
     the side stream's: its times continue after a while from where they stopped.
 
     Attributes:
-        timeless: packets left out because nothing says when to play them.
+        timeless: packets dropped because nothing gives their time.
     """
 
     # How much of a stream may wait for the video to restart too; files interleave more finely.
@@ -177,7 +178,7 @@ class SideClock:
 
         Args:
             packet: the stream's next one in file order.
-            final: the file has ended, so nothing may wait any more.
+            final: whether the file has ended, so that nothing may wait any more.
         """
         self._waiting.append(packet)
         yield from self.release(final=final or len(self._waiting) > self.PATIENCE_PACKETS)
@@ -227,7 +228,7 @@ class SideClock:
 class DecodeOrder:
     """Times for reordered frames whose file has only those of decoding.
 
-    They are shown in the same steps, each at the next of these times.
+    Frames are shown at the same intervals, each at the next of these times.
     """
 
     def __init__(self) -> None:
@@ -266,8 +267,8 @@ class DecodeOrder:
 class FrameTimes:
     """Times of decoded frames, in the order shown: filled in where missing, always rising.
 
-    Where the times of showing fall more often than those of decoding do, they are none: a muxer
-    wrote no others. So it is settled as FFmpeg's best effort does it.
+    Presentation times that fall more often than decoding times are invalid: a muxer wrote no
+    others. FFmpeg's best-effort timestamps follow the same rule.
 
     Attributes:
         repaired: how many times were missing, or did not rise.

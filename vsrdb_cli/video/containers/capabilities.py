@@ -85,7 +85,7 @@ CONTAINERS: Mapping[str, Container] = {
         video=("h264", "hevc", "prores"),
         audio=_words("aac mp3 mp2 ac3 eac3 alac amr_nb amr_wb adpcm_ima_qt pcm_mulaw pcm_alaw"),
         pcm=True,
-        lossless="alac",  # QuickTime knows no FLAC
+        lossless="alac",  # QuickTime does not support FLAC
         text="mov_text",
         subtitles=_words("mov_text eia_608"),
         marks=_words("default"),
@@ -126,7 +126,7 @@ CONTAINERS: Mapping[str, Container] = {
         tags=True,
     ),
 }
-# Named to those whose container does not hold something, the more common one first.
+# Suggested to users whose container cannot hold something, the more common one first.
 WIDE = (".mp4", ".mkv")
 
 

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 AV_TIME_BASE = 1_000_000  # ticks a second of a container's own times
 
-# One unreadable place may take several calls to get over; a file that gives nothing but errors
-# has ended.
+# It may take several calls to get past an unreadable place; a file that gives only errors has
+# ended.
 READ_ERRORS_IN_A_ROW = 16
 
 
@@ -90,7 +90,7 @@ def description(container: InputContainer) -> str:
     level = av_logging.get_level()
     av_logging.set_level(av_logging.INFO)
     try:
-        opened: Any = container  # which PyAV's annotations leave out
+        opened: Any = container  # PyAV's annotations lack the method
         return str(opened.dumps_format())
     finally:
         av_logging.set_level(level)
@@ -150,7 +150,7 @@ class Demuxer:
                 if failures < READ_ERRORS_IN_A_ROW:
                     continue
             except IndexError:
-                # PyAV, at the end: once it has flushed the streams it knows, it meets another.
+                # PyAV raises it at the end, when it meets a stream after flushing those it knows.
                 self.is_complete = False
             return
 
@@ -164,12 +164,11 @@ _INTACT = 0xFFFFFFFF
 class Holes:
     """A counter of places where part of a stream is missing from its file.
 
-    FFmpeg marks packets of a transport stream where its counter does not go on, and at joints of
-    glued recordings and segments, whose counters begin anew with nothing missing. So it counts as a
-    hole only if times are missing near by.
+    FFmpeg marks packets of a transport stream where its counter jumps, also where recordings were
+    joined and nothing is missing. So a mark counts as a hole only if times are missing nearby.
 
     Args:
-        usual: ticks of a packet that does not say how long it lasts.
+        usual: ticks of a packet without a duration.
     """
 
     REACH = 32  # packets on either side: a frame's neighbours in time, a hole's edges

@@ -28,10 +28,10 @@ _LOOKED_AT = 1 << 22  # bytes; a clear logo or menu may come first
 def refuse_encrypted(container: InputContainer, description: str, path: Path) -> None:
     """Check that neither the video nor what is copied beside it is encrypted.
 
-    Streams may be clear in the beginning alone: `refuse_packet` looks at the rest.
+    Streams may be unencrypted only at the beginning: `refuse_packet` checks the rest.
 
     Args:
-        container: opened for this alone, since packets are read of it.
+        container: opened only for this, since packets are read from it.
         description: what FFmpeg's programs print of it.
 
     Raises:
@@ -91,7 +91,7 @@ def _look_at_tracks(container: InputContainer, path: Path) -> None:
             container.seek(0)
             first = next(container.demux(track), None)
         except FFmpegError:
-            continue  # what cannot be read is said by those who read it
+            continue  # its readers report it
         if first is not None:
             refuse_packet(first, str(path))
 

@@ -14,20 +14,20 @@ from vsrdb_cli.errors import ResourceError, VideoError
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
-# Of a picture: what the largest encoder here writes, so that every output can be read.
+# Of a picture: as many as the largest encoder writes, so that every output can be read.
 LARGEST_PIXELS = 16384 * 8704
 # FFmpeg opens no encoder for a larger one, its sides counted with so much around them.
 _WRITTEN_PIXELS, _AROUND = 1 << 28, 128
-# A video may change its size: within this, as broadcasts do, or by this to its first one's.
+# A video may change its size up to this, as broadcasts do, or to this multiple of its first.
 _USUAL_PIXELS, _GROWTH = 4096 * 2304, 4
 
-# Of all PNGs in a file: bytes of their texts and profiles, unpacked. Of one: how many there are.
+# Unpacked bytes of the texts and profiles of all PNGs in a file, and the number in one PNG.
 LARGEST_TEXT = 32 << 20
 MOST_TEXTS = 5000
 _PACKED = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 _MOST_CHUNKS = 2_000_000
 _PNG = b"\x89PNG\r\n\x1a\n"
-_HEAD = 16 << 20  # bytes of a file of any kind in which pictures are looked for
+_HEAD = 16 << 20  # bytes at a file's beginning that are searched for PNGs
 
 
 def check_size(path: Path, width: int, height: int, scale: int = 1) -> None:

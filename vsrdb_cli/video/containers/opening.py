@@ -35,12 +35,13 @@ _VIDEO = (
     *("wc3movie", "vmd", "yop", "bethsoftvid", "ipmovie", "dxa", "ea", "mvi", "rl2", "vivo"),
     *("vividas", "moflex", "rpl", "sga", "gdv", "bmv", "psxstr", "xmv", "siff", "cdxl", "jv"),
 )
-# One stream with nothing around it.
+# Raw streams without a container.
 _RAW = (
     *("h261", "h263", "h264", "hevc", "vvc", "evc", "m4v", "mpegvideo", "mjpeg", "mjpeg_2000"),
     *("vc1", "vc1test", "dirac", "dnxhd", "cavsvideo", "avs2", "avs3", "apv", "ipu", "ingenient"),
 )
-# image2 is one picture, because its patterns are turned off. Of svg_pipe a picture may name others.
+# image2 is one picture, because its patterns are turned off. svg_pipe is left out: SVG can refer to
+# files.
 _PICTURES = (
     *("image2", "gif", "apng", "ico", "fits", "iff", "jpegxl_anim", "alias_pix", "xbin"),
     *("bmp_pipe", "cri_pipe", "dds_pipe", "dpx_pipe", "exr_pipe", "gem_pipe", "gif_pipe"),
@@ -50,7 +51,7 @@ _PICTURES = (
     *("qdraw_pipe", "qoi_pipe", "sgi_pipe", "sunrast_pipe", "tiff_pipe", "vbn_pipe"),
     *("webp_pipe", "xbm_pipe", "xpm_pipe", "xwd_pipe"),
 )
-# Opened to be told that there is no video in them, or within others.
+# Opened to report that they hold no video, or within others.
 _SOUND = (
     *("mp3", "aac", "flac", "wav", "w64", "aiff", "au", "caf", "amr", "ape", "ac3", "eac3"),
     *("dts", "dtshd", "truehd", "mlp", "tta", "tak", "wv", "mpc", "mpc8", "oma", "dsf", "loas"),
@@ -58,7 +59,7 @@ _SOUND = (
 )
 _TEXT = ("srt", "ass", "webvtt", "sup", "lrc", "microdvd", "sami", "mpl2", "subviewer", "stl")
 
-# Options of FFmpeg for whatever is opened by a name.
+# FFmpeg's options for every file that is opened by name.
 AS_NAMED = {
     "format_whitelist": ",".join((*_VIDEO, *_RAW, *_PICTURES, *_SOUND, *_TEXT)),
     "protocol_whitelist": "file",
@@ -69,9 +70,9 @@ AS_NAMED = {
 class SourceFile(io.FileIO):
     """A file whose content the system may refuse to give.
 
-    FFmpeg's formats make an error of reading into the end of the file, or into damage, and give
-    errors of the system for damage. Here it is raised as what it is, by PyAV on return from
-    whatever has read; only the first one, since FFmpeg may read on before it returns.
+    FFmpeg's formats turn a read error into the end of the file or into damage, and report damage as
+    system errors. Here the system's error is raised itself, by PyAV when FFmpeg returns; only the
+    first one, since FFmpeg may read on before it returns.
     """
 
     def __init__(self, path: Path) -> None:
@@ -134,15 +135,15 @@ def read_error(path: Path, error: OSError) -> VideoError:
     return VideoError(f"{path} cannot be read: {error.strerror or error}", hint=RESUME_HINT)
 
 
-# Formats in which a stream is known by its first packet, or by a table that may change: FFmpeg
-# stops looking after five seconds and PyAV cannot read what appears later.
-_STREAMS_APPEAR = {"mpeg", "mpegts", "flv", "live_flv", "dv", "wtv", "nsv", "swf"}
+# Formats that announce a stream by its first packet, or by a table that may change: FFmpeg stops
+# looking after five seconds, and PyAV cannot read streams that appear later.
+LATE_STREAMS = {"mpeg", "mpegts", "flv", "live_flv", "dv", "wtv", "nsv", "swf"}
 _WHOLE_FILE = {
     "probesize": str(1 << 60),
     "analyzeduration": str(1 << 60),
     "scan_all_pmts": "1",  # of transport streams, also of later versions
 }
-_PROBE_MARGIN = 1 << 20  # bytes, for a decoder to tell what a stream is
+_PROBE_MARGIN = 1 << 20  # bytes, for a decoder to identify a stream
 
 
 def library_versions() -> dict[str, tuple[int, int, int]]:
@@ -164,8 +165,8 @@ def open_input(path: Path) -> InputContainer:
     """Open a file for reading, and no other, whatever is in it.
 
     Raises:
-        VideoError: it is missing, empty, nothing FFmpeg can read, or names other files; from here
-            on, whenever the system cannot read it.
+        VideoError: it is missing, empty, unreadable for FFmpeg, or refers to other files; later,
+            whenever the system cannot read it.
     """
     if not path.exists():
         raise VideoError(f"{path} does not exist", hint="check the name and the folder")
@@ -176,7 +177,7 @@ def open_input(path: Path) -> InputContainer:
         if path.is_file():
             _check_texts(path, stat.st_size, stat.st_mtime_ns)
         container = _opened(path, AS_NAMED)
-        if container.format.name not in _STREAMS_APPEAR or not path.is_file():
+        if container.format.name not in LATE_STREAMS or not path.is_file():
             return container
         container.close()
         return _opened(path, {**AS_NAMED, **_probing(path, stat.st_size, stat.st_mtime_ns)})
@@ -195,7 +196,7 @@ def open_input(path: Path) -> InputContainer:
 
 
 def _opened(path: Path, options: Mapping[str, str]) -> InputContainer:
-    # FFmpeg only looks at the name, whose bytes PyAV cannot hand back if they are no text.
+    # FFmpeg only compares the name, and PyAV cannot hand back bytes that are not valid text.
     name = url(path).encode("utf-8", "replace").decode()
     return av.open(
         name,
@@ -208,7 +209,7 @@ def _opened(path: Path, options: Mapping[str, str]) -> InputContainer:
 def _kind_refused(path: Path) -> str:
     """Return FFmpeg's name for a format that is not allowed; "" if that is not the reason.
 
-    It tells no one but its log.
+    It reports this only to its log.
     """
     level = av_logging.get_level()
     av_logging.set_level(av_logging.ERROR)
@@ -230,11 +231,11 @@ def _check_texts(path: Path, size: int, modified: int) -> None:  # noqa: ARG001
 def _probing(path: Path, size: int, modified: int) -> Mapping[str, str]:  # noqa: ARG001
     """Return FFmpeg's options for probing a file deep enough to know all its streams.
 
-    Reads a file whose format allows streams to appear late to its end once; nothing is decoded but
-    what tells their kind, and memory does not grow.
+    If its format allows streams to appear late, the file is read once to its end; only what
+    identifies streams is decoded, and memory does not grow.
 
     Args:
-        size, modified: of the file, by which a changed one is looked at again.
+        size, modified: of the file, so that a changed one is probed again.
     """
     with _opened(path, AS_NAMED) as container:
         known = _kinds(container)

@@ -51,7 +51,7 @@ _PACKET = 188
 _SYNC = 0x47
 # Bytes from packet to packet: as broadcast, with times before (Blu-ray, cameras), or parity after.
 _STEPS = (188, 192, 204)
-_IN_A_ROW = 5  # packets that tell which
+_IN_A_ROW = 5  # packets that decide it
 _PMT = 2  # table_id
 
 

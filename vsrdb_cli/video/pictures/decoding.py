@@ -42,16 +42,16 @@ if TYPE_CHECKING:
     from vsrdb_cli.video.pictures.picture_file import PictureFile
     from vsrdb_cli.video.pixels.to_rgb import ToRgb
 
-# Of large pictures and odd tags; what matters of a file is asked for here.
+# Warnings of large pictures and odd tags: what matters is checked here.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-# What Pillow is asked to read. Of others it starts programs (EPS) or tells nothing that FFmpeg's
-# decoders would not.
+# The formats that Pillow reads. For others it starts programs (EPS) or adds nothing to FFmpeg's
+# decoders.
 BY_PILLOW = (
     *("PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP", "DIB", "ICO", "CUR", "AVIF", "JPEG2000"),
     *("PSD", "PPM", "TGA", "SGI", "SUN", "PCX", "QOI", "DDS", "XBM", "XPM"),
 )
-# What Pillow's readers raise of damaged files.
+# Errors that Pillow's readers raise for damaged files.
 UNREADABLE = (
     *(OSError, SyntaxError, ValueError, EOFError, struct.error),
     *(RuntimeError, TypeError, LookupError, OverflowError),
@@ -65,7 +65,7 @@ def decode(
     """Decode a file's first picture, or its tiles and then its alpha.
 
     Args:
-        strict: take for damage what could be passed over.
+        strict: treat errors that could be ignored as damage.
 
     Raises:
         VideoError: it cannot be decoded.
@@ -111,7 +111,7 @@ def read_in_srgb(path: Path) -> Tensor:
     try:
         with Image.open(path, formats=BY_PILLOW) as opened:
             profile = opened.info.get("icc_profile") or b""
-            # A TIFF is turned when it is loaded, and does not say any more that it has to be.
+            # Loading a TIFF rotates it and removes its orientation tag.
             opened.load()
             image = ImageOps.exif_transpose(opened)
             if space_of(profile) in ("GRAY", "CMYK"):
@@ -133,7 +133,7 @@ def damage_error(path: Path, why: str) -> VideoError:
 
 
 _OPEN = (0, UNSPECIFIED)
-# Most DPX files call their codes linear, FFmpeg's own among them, as Pillow's QOI, and are not.
+# Most DPX files, FFmpeg's own among them, and Pillow's QOI files are tagged linear and are not.
 _SAID_LINEAR = (".dpx", ".qoi")
 
 
@@ -152,7 +152,7 @@ class Picture:
         frames = decode(path, file.heif)
         tiles = len(frames) if file.heif is None else len(file.heif.tiles)
         self._tiles, self._alpha = frames[:tiles], frames[tiles:]
-        # Cameras write how they were held; neither PNG nor a video has that for each picture.
+        # Cameras write an orientation; neither PNG nor a video has one for each picture.
         self._orientation = file.heif.orientation if file.heif else orientation_of(frames[0])
 
     @property
@@ -181,7 +181,7 @@ class Picture:
 
     def is_transparent(self, transparency: Transparency) -> bool:
         """Return whether any pixel is transparent."""
-        if self._alpha:  # of HEIF, where it is a picture of its own
+        if self._alpha:  # HEIF stores it as a separate picture
             bits = self._alpha[0].format.components[0].bits
             lowest = from_dlpack(self._alpha[0].planes[0]).to(torch.int32).min()
             return int(lowest) < (1 << bits) - 1
@@ -198,7 +198,7 @@ class Picture:
         heif = self._file.heif
         assert heif is not None
         for tile in self._tiles:
-            if heif.colour is not None:  # counts for more than what the coded tiles say
+            if heif.colour is not None:  # overrides the coded tiles
                 tile.color_range = heif.colour.range
                 if heif.colour.matrix != UNSPECIFIED:
                     tile.colorspace = heif.colour.matrix

@@ -65,7 +65,7 @@ def picture_encoder(
     encoder.width, encoder.height = width, height
     encoder.pix_fmt = picture_format.pix_fmts[bit_depth > 8]
     encoder.options = dict(picture_format.options)
-    encoder.time_base = Fraction(1, 25)  # asked for, and of no meaning in a picture
+    encoder.time_base = Fraction(1, 25)  # required, but meaningless for a picture
     return encoder
 
 
@@ -85,7 +85,7 @@ def lossless_webp(rgb: Tensor) -> bytes:
     encoder: Any = av.CodecContext.create("libwebp", "w")
     _, encoder.height, encoder.width = rgb.shape
     encoder.pix_fmt = "bgra"
-    encoder.time_base = Fraction(1, 25)  # asked for, and of no meaning in a picture
+    encoder.time_base = Fraction(1, 25)  # required, but meaningless for a picture
     # Some effort: more makes files a few percent smaller in twice the time.
     encoder.options = {"lossless": "1", "compression_level": "3", "quality": "60"}
     pixels = np.full((*rgb.shape[1:], 4), 255, np.uint8)

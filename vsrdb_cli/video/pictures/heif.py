@@ -19,7 +19,7 @@ from vsrdb_cli.video.side_data.orientation import ONE, Orientation
 
 _CODED = ("hvc1", "av01", "avc1", "jpeg", "vvc1")
 _ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
-_HIDDEN = 1  # flag of an item that is there for others' sake
+_HIDDEN = 1  # flag of an item that only serves others
 
 
 class CodePoints(NamedTuple):

@@ -39,7 +39,7 @@ def text(keyword: bytes, content: str) -> bytes:
 
 SRGB_TRANSFER = 13
 _P3 = 12
-# What players do not show as they show sRGB: film, BT.2020, XYZ, P3; and linear, logarithmic, HDR.
+# Codes that players do not show like sRGB: film, BT.2020, XYZ, P3; and linear, logarithmic, HDR.
 _WIDE_PRIMARIES = (8, 9, 10, 11, _P3, 22)
 _ODD_TRANSFERS = (8, 9, 10, 16, 17, 18)
 
@@ -192,11 +192,11 @@ def gamma_chunks(png: bytes) -> bytes:
 
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _XMP = b"XML:com.adobe.xmp"
-# Of which program and when: of the source, which the output is not.
+# The program and time that made the source, not the output.
 _OF_THE_FILE = (b"Software\0", b"date:")
-# What programs leave as a comment about themselves: FFmpeg, OpenJPEG, GD, ImageMagick's and others.
+# Comments that programs leave about themselves: FFmpeg, OpenJPEG, GD, ImageMagick and others.
 _BY_PROGRAMS = ("Lavc", "Created by ", "CREATOR: ", "File written by ", "Compressed by ")
-# Of a TIFF there are many more: sizes and places, which are its own.
+# A TIFF has many more: sizes and offsets, which concern only that file.
 _KEPT = {
     *(ExifTags.Base.ImageDescription, ExifTags.Base.Artist, ExifTags.Base.Copyright),
     *(ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.DateTime),

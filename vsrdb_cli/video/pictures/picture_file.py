@@ -27,12 +27,12 @@ from vsrdb_cli.video.pictures.metadata import (
 )
 from vsrdb_cli.video.side_data.orientation import orientation_of, upright
 
-# Of other formats Pillow counts something else, such as the layers of a PSD.
+# In other formats Pillow counts something else, such as the layers of a PSD.
 _PAGED = ("TIFF", "MPO", "PNG", "GIF", "WEBP", "AVIF")
 _JPEG_END = b"\xff\xd9"
 _BITS_PER_SAMPLE, _TILE_WIDTH = 258, 322  # tags of TIFF
 _CODE_BITS = 8
-_ALIKE = 2.0  # of 255, on average: what JPEG's decoders differ by
+_ALIKE = 2.0  # of 255, on average: the difference between JPEG decoders
 _EXR = b"\x76\x2f\x31\x01"
 
 
@@ -136,7 +136,7 @@ def frames_of_animation(path: Path) -> int | None:
 def _is_misread(path: Path, image: Image.Image) -> bool:
     """Return whether FFmpeg decodes an 8-bit TIFF file to another picture than Pillow does.
 
-    It knows no tiles, and takes the colours within for RGB where JPEG has made YCbCr of them.
+    FFmpeg does not support tiles, and takes YCbCr inside JPEG-compressed TIFF for RGB.
 
     Args:
         image: the same, loaded, which has turned it upright.
@@ -166,7 +166,7 @@ def _is_misread(path: Path, image: Image.Image) -> bool:
 def _opened(path: Path, data: bytes) -> Image.Image | None:
     """Open a picture with Pillow; None if it does not know the format."""
     try:
-        # Zeros are what a disk or a card leaves where the rest was not written.
+        # Disks and cards leave zeros where the rest was not written.
         file = io.BytesIO(data.rstrip(b"\0") if _is_jpeg(data) else data)
         return Image.open(file, formats=BY_PILLOW)
     except (UnidentifiedImageError, Image.DecompressionBombError):
@@ -182,7 +182,7 @@ def _is_jpeg(data: bytes) -> bool:
 def _lacks_its_end_alone(image: Image.Image, data: bytes) -> bool:
     """Return whether a JPEG without its end mark has all of its picture nevertheless.
 
-    Then what follows does not matter. Of a progressive one scans may be missing without a trace.
+    If so, the missing bytes do not matter. A progressive JPEG may lack scans without a trace.
     """
     if image.info.get("progressive"):
         return False

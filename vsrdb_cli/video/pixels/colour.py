@@ -88,7 +88,7 @@ def colour_of(
         else:
             matrix = BT709
     if matrix == BT2020_CL or matrix not in COMPANIONS:
-        # The filter refuses to guess what the video leaves open.
+        # The filter does not guess what the video leaves unspecified.
         guesses = {"iprimaries": primaries, "itrc": transfer}
         given = "".join(f":{k}=bt709" for k, v in guesses.items() if v in (0, UNSPECIFIED))
         raise VideoError(
@@ -107,8 +107,8 @@ def colour_of(
 def range_of(said: int, pixel_format: VideoFormat, codec: str) -> int:
     """Return the range of samples as specified, or the customary one.
 
-    Grey is counted from 0 on, as FFmpeg and what is made with it do, but by codecs that have a tag
-    for it, and limited range where it is absent.
+    Unspecified grey is full range, as in FFmpeg, except for codecs with a tag whose absence means
+    limited range.
     """
     untagged = said not in (TV, PC)
     if untagged and is_grey(pixel_format) and codec not in _LIMITED_UNLESS_SAID:
@@ -147,7 +147,7 @@ def to_planes(rgb: Tensor, depth: int) -> Tensor:
     white, kind = (WHITE_8, np.uint8) if depth == 8 else (WHITE_16, np.uint16)
     values = rgb.to(torch.float32).numpy(force=True)
     codes = np.empty(values.shape, kind)
-    # In strips, since a core's own cache does not hold a picture; numpy starts no threads.
+    # In strips that fit into a core's own cache; numpy starts no threads.
     for begin in range(0, values.shape[1], _ROWS):
         part = values[:, begin : begin + _ROWS] * np.float32(white)
         codes[:, begin : begin + _ROWS] = np.rint(part.clip(0, white, out=part), out=part)

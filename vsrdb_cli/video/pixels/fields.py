@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 
-# Decoders of others give whole frames, whichever way these were coded. Of these FFmpeg marks
-# fields, and nothing else, as interlaced.
+# Decoders of other codecs give whole frames however they were coded. For these, FFmpeg marks only
+# fields as interlaced.
 CODED_IN_FIELDS = ("hevc", "vvc")
 
 
@@ -25,7 +25,7 @@ class Weaver:
         codec: FFmpeg's name of it.
 
     Attributes:
-        alone: fields without another one, each of which became a frame with all lines doubled.
+        alone: unpaired fields, each shown as a frame with all lines doubled.
     """
 
     def __init__(self, codec: str) -> None:

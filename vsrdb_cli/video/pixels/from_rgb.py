@@ -85,18 +85,18 @@ class FromRgb:
                 frame = _rounded(frame, self._pix_fmt, self._colour.range)
             frame.colorspace = self._colour.matrix
             frame.color_range = self._colour.range
-        # ProRes writes these of the frame, whatever the encoder was told.
+        # ProRes takes these from the frame, not from the encoder.
         frame.color_primaries = self._colour.primaries
         frame.color_trc = self._colour.transfer
-        frame.pict_type = 0  # the encoder obeys it, and decides better itself
+        frame.pict_type = 0  # the encoder would obey it, but decides better itself
         return frame
 
 
 def _rounded(deep: VideoFrame, pix_fmt: str, range_: int) -> VideoFrame:
     """Round planar YUV of 16 bits to the nearest codes of fewer.
 
-    Full-range chroma comes out of swscale cut off instead of rounded when it makes fewer itself.
-    Computed by numpy, in the calling thread alone: the network needs the other cores.
+    swscale would truncate full-range chroma instead of rounding it. Computed by numpy in the
+    calling thread only: the network needs the other cores.
 
     Args:
         deep: in "yuv420p16le" or the like, chroma at the left, made by swscale.

@@ -29,8 +29,8 @@ _DEPTHS = (9, 10, 12, 14, 16)
 class Planar:
     """Converts frames to a format with luma in a plane of its own. One per thread.
 
-    Samples of planar, half planar and packed YUV and of grey stay as they are; RGB becomes YUV of
-    so many bits that it can be had back. Alpha is left out.
+    Samples of planar, semi-planar and packed YUV and of grey stay as they are; RGB becomes YUV with
+    enough bits to convert it back. Alpha is dropped. Keeps swscale's tables.
     """
 
     def __init__(self) -> None:
@@ -76,8 +76,8 @@ def _planar_name(pixels: VideoFormat) -> str:
 
 FRAMES_A_PLACE = 10
 FEWEST_COMBED = 3
-# A comb: lines that go up and down by this much (of 255), five of them in a row, in this part of
-# the picture. Real pictures hold stripes as fine, but not where idet sees two moments in time.
+# A comb: five lines in a row that alternate by this much (of 255), in this share of the picture.
+# Real pictures hold stripes as fine, but not where idet sees two moments in time.
 COMB_STEP = 12
 COMB_SHARE = 2e-4
 FEWEST_LINES = 5
@@ -86,7 +86,7 @@ CLEARLY = 1.5
 # How many combs moving things have at least, of those they have when woven with the next frame's
 # fields: in interlaced video about as many, in patterns that look like combs and move next to none.
 APART = 1 / 8
-FAR_APART = APART / 2  # of two frames alone, which tell less than ten
+FAR_APART = APART / 2  # for two frames, which prove less than ten
 # Two moments make combs whose lines are alike within either field, by this part of their steps.
 ALIKE = 4
 _COLUMNS = 480
@@ -99,14 +99,14 @@ Item = TypeVar("Item")
 def field_order(frames: Sequence[VideoFrame]) -> str | None:
     """Return which fields of frames in a row are shown first, "top" or "bottom".
 
-    None if their pictures are not seen to be interlaced.
+    None if their pictures do not look interlaced.
     """
     planar = Planar()
     frames = [planar(frame) for frame in frames]
     chain = FilterChain(("idet", ""))
     looked_at = [done for frame in frames for done in chain.push(frame)] + chain.flush()
     verdicts = Counter(map(_verdict, looked_at, frames))
-    # Video has one order of its fields; what seems to have both is something else.
+    # Video has one field order; apparent combs with both are something else.
     less, combed = sorted((verdicts["tff"], verdicts["bff"]))
     combed += less
     enough = combed >= FEWEST_COMBED and combed * 4 >= verdicts["progressive"]
@@ -270,7 +270,8 @@ class Deinterlacer(Generic[Item]):
             combed = is_combed(planar) and not self._is_pattern(planar)
             self._before = _some_columns(planar)
             looked = _Looked(frame, item, whole, str(whole.metadata[_VERDICT]), combed)
-            # Where idet does not know, frames are as those before; the first ones as those after.
+            # Where idet is undecided, frames are like those before; the first ones like those
+            # after.
             self._undecided.append(looked)
             if looked.verdict != "undetermined":
                 self._interlaced = looked.verdict in _INTERLACED

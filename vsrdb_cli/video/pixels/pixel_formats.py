@@ -112,7 +112,7 @@ def unpacked(frame: VideoFrame) -> Tensor:
 
 def plane_rows(plane: VideoPlane) -> NDArray[np.uint8]:
     """Return a plane's memory, (height, bytes of a row), with row padding."""
-    memory: Any = plane  # a buffer, which PyAV's annotations leave out
+    memory: Any = plane  # a buffer, which PyAV's annotations do not declare
     return np.frombuffer(memory, np.uint8).reshape(plane.height, plane.line_size)
 
 

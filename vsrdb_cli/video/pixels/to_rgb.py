@@ -44,7 +44,7 @@ NO_CROP = (0, 0, 0, 0)
 # Decoders of these leave a frame's chroma site open, and swscale then takes the centre.
 _UNSITED_CODECS = {"vp8", "vp9", "av1", "ffv1", "y4m"}
 
-# What has the samples wanted; swscale forgets the last row where it only has to drop 16-bit alpha.
+# Formats with the samples wanted; swscale loses the last row when it only drops 16-bit alpha.
 _SAME_COLOURS = {"gbrp": ("gbrp", "gbrap"), "gbrp16le": ("gbrp16le", "gbrap16le")}
 
 
@@ -64,10 +64,10 @@ class ToRgb:
 
     Args:
         codec: FFmpeg's name of it.
-        colour: of the frames that do not say.
+        colour: for frames without tags.
         bit_depth_out: 8 or 16.
-        crop: lines and columns to leave out at the top, the bottom, the left and the right.
-        to_sdr: whether HDR becomes BT.709, mapped to its smaller ranges of colour and light.
+        crop: lines and columns to cut off at the top, bottom, left and right.
+        to_sdr: whether to convert HDR to BT.709, mapped to its smaller ranges of colour and light.
     """
 
     def __init__(
@@ -91,8 +91,8 @@ class ToRgb:
         """Return (3, H, W), uint8 (white 255) or uint16 (white 65280), in its own memory.
 
         Raises:
-            VideoError: nothing here knows the frame's pixel format.
-            MemoryError: there is too little for it.
+            VideoError: the frame's pixel format is not supported.
+            MemoryError: there is not enough memory.
         """
         top, bottom, left, right = self._crop
         try:

@@ -34,7 +34,7 @@ class Excerpt(Protocol):
         """Open a reader of these frames by their indices in the source.
 
         Args:
-            folder: for files, kept until the reader is done with.
+            folder: for files, kept until the reader is closed.
         """
 
 
@@ -49,7 +49,7 @@ def excerpts_of(reader: FrameSource) -> Excerpts:
     """Return what can cut this source.
 
     Raises:
-        VideoError: its frames cannot be told by their packets.
+        VideoError: its frames do not match its packets.
     """
     if isinstance(reader, PictureReader):
         return _Pictures(reader)
@@ -134,7 +134,7 @@ class _ExcerptReader(VideoReader):
             packet.time_base = self.info.time_base
             try:
                 yield from context.decode(packet)
-            except FFmpegError:  # in the lead-in; else a frame is missing, and that is noticed
+            except FFmpegError:  # in the lead-in; elsewhere the missing frame is noticed
                 continue
         yield from context.decode(None)
 
@@ -188,7 +188,7 @@ class _Video:
     def excerpt(self, first: int, last: int) -> Excerpt:
         before = self._info.frames_before
         begin = max(0, first + before)
-        # One more frame tells how long the last one is shown.
+        # One more frame shows how long the last one lasts.
         times = tuple(self._times[begin : last + before + 1])
         place = self._places[times[0]]
         # Not the nearest beginning but the one before: after an open one, frames refer further

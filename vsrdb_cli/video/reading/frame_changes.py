@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from vsrdb_cli.video.frame import ReadReport
     from vsrdb_cli.video.info import VideoInfo
 
-# Sizes and pixels are rounded to whole numbers; eyes see no less.
+# Sizes and pixels are rounded to whole numbers; smaller differences are invisible.
 SAME_SHAPE = Fraction(1, 100)
 
 
 class FrameDecoder:
     """Decodes packets to frames that carry their pixels' aspect ratio, which PyAV does not show.
 
-    A decoder knows it of the packet it was given last, whose frame may come out later.
+    A decoder knows it for the packet it was given last, whose frame may come out later.
 
     Args:
         stream: not decoded yet.
@@ -77,8 +77,8 @@ class ChangeMonitor:
     """Notes in a report what differs from the first frame.
 
     Args:
-        info: of the source; its frames come out as it says.
-        report: to note it in.
+        info: of the source.
+        report: gets the notes.
     """
 
     def __init__(self, info: VideoInfo, report: ReadReport) -> None:
@@ -94,10 +94,10 @@ class ChangeMonitor:
         """Look at the next frame; return whether it carries wanted closed captions.
 
         Args:
-            wanted: it comes out; others are compared with alone.
+            wanted: whether it comes out; others serve only for comparison.
 
         Raises:
-            VideoError: it is of another kind of colour, which cannot be brought to the first one's.
+            VideoError: its colours cannot be converted to the first one's.
         """
         if self._first is None:
             self._first = frame
@@ -113,7 +113,7 @@ class ChangeMonitor:
             report.reshaped += 1
             texts = (aspect_ratio_text(ratio), aspect_ratio_text(first_ratio))
             report.shapes = " instead of ".join(texts)
-        # Decoders attach it to the frame that says so, and to none that follow.
+        # Decoders attach it only to the frame that declares it.
         report.turned += frame.rotation not in (0, first.rotation)
         report.rounded += code_depth(frame.format) > info.bit_depth
         report.recoloured += _is_told_otherwise(frame, first)

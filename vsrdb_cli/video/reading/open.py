@@ -29,16 +29,16 @@ def open_source(
 ) -> FrameSource:
     """Open a video file, a folder of pictures, a single picture, or a stream of y4m.
 
-    A stream is "-", which is stdin, or what is no file by its kind, such as a named pipe.
+    A stream is "-", which is stdin, or anything that is not a regular file, such as a named pipe.
 
     Args:
-        rate: frames per second of pictures, which have no times of their own; else 24.
+        rate: frames per second of pictures, which have no timestamps; 24 by default.
         hdr: what to do with HDR video.
-        scale: by which it is to be enlarged, and has to be small enough for.
+        scale: the enlargement, for which it must be small enough.
 
     Raises:
-        VideoError: it cannot be read; nothing has been written by then.
-        OptionError: a rate is given for what has times of its own.
+        VideoError: it cannot be read.
+        OptionError: a rate is given for a source with timestamps.
     """
     path = Path(path)
     if is_stream_input(path):
@@ -65,7 +65,7 @@ def _for_hdr(info: VideoInfo, hdr: Hdr) -> VideoInfo:
     """Return the source with HDR kept or converted as asked.
 
     Raises:
-        VideoError: it is, and nothing was said about that; or it cannot be converted.
+        VideoError: it is HDR and `hdr` refuses that, or it cannot be converted.
     """
     if not info.colour.hdr or hdr is Hdr.KEEP:
         return info

@@ -29,19 +29,19 @@ if TYPE_CHECKING:
 # More than any common camera; what raw streams and broken headers claim lies far above.
 HIGHEST_RATE = 1000
 USUAL_RATE = Fraction(25)
-# How many frames more or fewer there may be than at a nominal rate: a few, and of all a share.
+# How many frames more or fewer than at a nominal rate there may be: a number plus a share of all.
 SLACK_FRAMES = 1
 TOLERANCE = Fraction(1, 100)
-# How much longer or shorter the usual step may be than its: cinema's is 4% longer than PAL's.
+# How much the usual step may differ from the nominal one: cinema's is 4% longer than PAL's.
 STEP_TOLERANCE = Fraction(3, 100)
 # Of a mean rate.
 LARGEST_DENOMINATOR = 100_000
-# Packets looked at where the header knows the rest.
+# Packets scanned if the header knows the rest.
 FIRST_PACKETS = 300
-# Frames decoded to see whether they come in the order of their times.
+# Frames decoded to check whether they come in the order of their times.
 DECODED = 100
 _VP8_SHOWN = 0x10
-# Subtitles whose texts stand at the bottom, in one colour, unless they say otherwise.
+# Subtitles at the bottom in one colour, unless a text specifies something else.
 _PLAIN = ("subrip", "webvtt", "text")
 _STYLE = re.compile(rb"\{\\(an[13-9]|a\d|pos)|<font", re.IGNORECASE)
 
@@ -76,7 +76,7 @@ def scan_packets(path: Path) -> PacketScan:
         stream = main_video(container, path)
         time_base = stream.time_base
         assert time_base is not None
-        # mp4 and mov have a table of all their frames; not so in fragments, or where some are cut.
+        # mp4 and mov have a table of all their frames, except in fragments or where some are cut.
         table = [entry.timestamp for entry in stream.index_entries]
         length = stream.duration if stream.frames == len(table) and _is_mov(container) else None
         styled: set[int] = set()
@@ -84,7 +84,7 @@ def scan_packets(path: Path) -> PacketScan:
         if length:
             packets = islice(packets, FIRST_PACKETS)
         times, untimed, last, end = _times(container, stream, packets)
-        # The times of reordered frames fall somewhere, if they are those of showing.
+        # The presentation times of reordered frames fall somewhere.
         rising = all(before <= after for before, after in pairwise(times))
         in_decode_order = (
             rising
@@ -101,7 +101,7 @@ def scan_packets(path: Path) -> PacketScan:
             mean = stream.average_rate or frames / seconds
         elif shown:
             frames, seconds = len(shown), (max(last, end) - shown[0]) * time_base
-            if end <= last:  # the last frame does not say how long it stays
+            if end <= last:  # the last frame has no duration
                 seconds += usual
             mean = frames / seconds
         else:
@@ -157,7 +157,7 @@ def _times(
         last = max(last, time)
         if packet.duration and not made_up.is_of(packet.duration):
             end = max(end, time + packet.duration)
-        if packet.size:  # an empty one shows the picture before once more
+        if packet.size:  # an empty one repeats the picture before
             times.append(time)
     return times, untimed, last, end
 
@@ -187,7 +187,7 @@ class GuessedDuration:
     """Recognizes durations that FFmpeg gives to packets without one, by its guessed rate.
 
     Args:
-        rate: that frames keep to, where it is known; lengths of just that are as good as said.
+        rate: that frames keep to, if known; durations of just that are not guesses.
     """
 
     def __init__(self, stream: VideoStream, rate: Fraction | None = None) -> None:
@@ -212,8 +212,8 @@ def time_of(packet: Packet[Any], *, by_dts: bool) -> int | None:
 def keeps_decode_times(container: InputContainer, stream: VideoStream) -> bool:
     """Return whether a kind of file has no place for the times of showing.
 
-    So it is in AVI, and in what Matroska keeps as AVI has it, which has a tag there. FFmpeg makes
-    up the others.
+    AVI is one, and so is AVI's mode in Matroska, which has a tag there. FFmpeg makes up
+    presentation times.
     """
     name = container.format.name
     tag = str(stream.codec_context.codec_tag).strip("\0")
@@ -244,7 +244,7 @@ def packet_sizes(path: Path, beside: Collection[int] = ()) -> tuple[list[PacketS
     """Return the packets of a file's main video, in file order, and the bytes of other streams.
 
     Args:
-        beside: the indices of those streams; attachments count as nothing.
+        beside: the indices of those streams; attachments do not count.
     """
     packets, others = [], 0
     with open_input(path) as container:

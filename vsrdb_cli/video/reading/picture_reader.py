@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
@@ -27,6 +27,7 @@ from vsrdb_cli.video.pixels.to_rgb import NO_CROP, ToRgb
 from vsrdb_cli.video.reading.probe import probe
 
 USUAL_RATE = Fraction(24)
+Inspect = Callable[[Path], PictureFile]
 _OPAQUE = "transparency (alpha) is dropped: the pictures become opaque"
 
 
@@ -38,15 +39,22 @@ class PictureReader:
     """
 
     def __init__(
-        self, info: VideoInfo, files: list[Path], looked: Mapping[Path, PictureFile] | None = None
+        self,
+        info: VideoInfo,
+        files: list[Path],
+        inspected: Mapping[Path, PictureFile] | None = None,
+        inspect: Inspect = inspect_picture,
     ) -> None:
         self.info = info
         self.report = ReadReport()
         self.files = files
-        self._looked = looked or {}
+        self._inspected = inspected or {}
+        self._inspect = inspect
 
     @classmethod
-    def of_folder(cls, folder: Path, rate: Fraction | None) -> Self:
+    def of_folder(
+        cls, folder: Path, rate: Fraction | None, inspect: Inspect = inspect_picture
+    ) -> Self:
         """Open all pictures of a folder, in natural order of their names.
 
         Raises:
@@ -60,9 +68,9 @@ class PictureReader:
             )
         _check_names(files)
         _check_numbers(files)
-        looked = [inspect_picture(file) for file in files]
-        pairs = list(zip(files, looked, strict=True))
-        info = _info(folder, Kind.PICTURES, files, rate or USUAL_RATE, looked[0])
+        inspected = [inspect(file) for file in files]
+        pairs = list(zip(files, inspected, strict=True))
+        info = _info(folder, Kind.PICTURES, files, rate or USUAL_RATE, inspected[0])
         if rate is None:
             assumed = (
                 f"{USUAL_RATE} frames per second are assumed for the pictures; vsrdb restore --fps"
@@ -74,7 +82,7 @@ class PictureReader:
             bit_depth=_check_sizes(pairs, info),
             notices=(*info.notices, *_left_out(pairs)),
         )
-        described = sum(bool(file.metadata) for file in looked)
+        described = sum(bool(file.metadata) for file in inspected)
         if described:
             notice = f"metadata (EXIF, XMP, text) of {count(described, 'picture')} dropped"
             info = replace(info, notices=(*info.notices, notice))
@@ -91,6 +99,7 @@ class PictureReader:
                 path: replace(file, metadata=b"", colour=kept.setdefault(file.colour, file.colour))
                 for path, file in pairs
             },
+            inspect,
         )
 
     @classmethod
@@ -102,7 +111,7 @@ class PictureReader:
 
     def with_info(self, info: VideoInfo) -> Self:
         """Return a reader of the same pictures with another part wanted."""
-        return type(self)(info, self.files, self._looked)
+        return type(self)(info, self.files, self._inspected, self._inspect)
 
     def times(self) -> Iterator[int]:
         """Yield the `pts` of all pictures."""
@@ -120,19 +129,19 @@ class PictureReader:
         if last is None and cut is not None:
             last = cut.count
         colour = self.info.converted_from or self.info.colour
-        # What does not say its range is full, as JPEG and TIFF are: also where it is grey.
+        # Untagged pictures are full range, as JPEG and TIFF are, also grey ones.
         colour = replace(colour, range=PC, matrix=SMPTE170M)
         to_sdr = self.info.converted_from is not None
-        # Of no codec: pictures have their chroma in the middle, unless they say otherwise.
+        # No codec: pictures have their chroma in the middle, unless tagged otherwise.
         to_rgb = ToRgb("", colour, self.info.bit_depth, to_sdr=to_sdr)
         transparency = Transparency()
         end = None if last is None else last + before
         for index, path in islice(enumerate(self.files, -before), first + before, end):
-            # Looking decodes the whole picture: of one that has not changed, once.
-            looked = self._looked.get(path)
-            if looked is None or looked.state != file_state(path):
-                looked = inspect_picture(path)
-            picture = Picture(path, looked)
+            # Inspection decodes the whole picture: once, unless it has changed.
+            inspected = self._inspected.get(path)
+            if inspected is None or inspected.state != file_state(path):
+                inspected = self._inspect(path)
+            picture = Picture(path, inspected)
             if not self.info.transparent:
                 self.report.opaque_again += picture.is_transparent(transparency)
             rgb = picture.rgb(to_rgb, self.info.bit_depth)

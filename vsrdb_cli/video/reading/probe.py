@@ -80,7 +80,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
-# Files and videos round differently, and count the edges of old television's pictures or not.
+# Containers and codecs round differently, and may count the edges of analogue pictures.
 CLEARLY_OTHER_SHAPE = Fraction(1, 20)
 
 
@@ -88,11 +88,10 @@ def probe(path: Path, scale: int = 1) -> VideoInfo:
     """Look at what `path` holds: its headers, its first frame, and the times of its packets.
 
     Args:
-        scale: by which it is to be enlarged.
+        scale: the enlargement.
 
     Raises:
-        VideoError: it cannot be opened, has no video, is too large, or none of its frames can be
-            decoded as the file means them.
+        VideoError: it cannot be opened, has no video, is too large, or no frame can be decoded.
     """
     with open_input(path) as container:
         printed = description(container)
@@ -141,7 +140,7 @@ def _first_frame(
     if first is not None:
         return next(weaver.frames(chain([first], pictures))), weaver.is_field(first)
     if _is_still(container, path):
-        inspect_picture(path)  # knows more of what is wrong
+        inspect_picture(path)  # finds out more about what is wrong
     raise VideoError(
         f"{path} contains no frame that can be decoded",
         hint="the file is damaged or was cut off; copy or download it again",
@@ -172,7 +171,7 @@ def _video(
         width=frame.width,
     )
     depth, ratio = code_depth(frame.format), _sample_aspect_ratio(stream)
-    ToRgb(codec, colour, depth)(frame)  # what cannot be read is said now
+    ToRgb(codec, colour, depth)(frame)  # unsupported formats fail now
     return VideoInfo(
         path=path,
         kind=Kind.STILL if _is_still(container, path) else Kind.VIDEO,
@@ -233,7 +232,7 @@ def _with_side_data(
     """Add what is attached to the first frame, and notices of what is changed or lost."""
     attached = Attachments()(frame)
     view, lost_view = view_of(side_data(frame))
-    # A layer of alpha, the other use of layers, FFmpeg gives with the picture.
+    # FFmpeg decodes a layer of alpha, the other use of layers, with the picture.
     views = bool(stream.disposition & Disposition.multilayer) and not has_alpha(frame.format)
     found = (
         *unsupported(attached),
@@ -313,7 +312,7 @@ def _assumed_shape(frame: VideoFrame, ratio: Fraction | None) -> Iterator[str]:
 
 def _of_frames(times: PacketScan, stream: VideoStream) -> PacketScan:
     """Convert what was measured on fields to the frames that two of them make."""
-    # Of a raw stream the mean is FFmpeg's invention.
+    # FFmpeg makes up the mean rate of a raw stream.
     rate = max(times.rate, stream.guessed_rate or times.rate)
     return replace(
         times,
@@ -338,12 +337,12 @@ def _start(
 ) -> Fraction:
     """Return the file's time that becomes 0, a whole number of video ticks.
 
-    Streams that start late are moved forward together, so that nothing changes between them.
-    A video that starts before 0 is moved too, since players hide such frames; sound that does
-    so (an encoder's priming samples) is left alone, since containers say so in their own way.
+    Streams that start late are moved forward together, so that they stay in sync. A video that
+    starts before 0 is moved too, since players hide such frames; sound that does so (an encoder's
+    priming) is left alone, since containers declare it in their own way.
 
     Args:
-        strange: ids of streams that do not count: of other programmes.
+        foreign: ids of streams of other programmes, which do not count.
     """
     time_base = stream.time_base
     assert time_base is not None

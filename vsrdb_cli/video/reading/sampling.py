@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from vsrdb_cli.video.frame import FrameSource
     from vsrdb_cli.video.info import VideoInfo
 
-# Where to look, as parts of the file's length, and at how many frames of each place: a film may
-# begin with a still title, in which nothing tells the fields apart.
+# Where to look, as shares of the file's length: a film may begin with a still title, whose fields
+# do not differ.
 PLACES = (0.0, 0.25, 0.5, 0.75)
 # Pixels of a frame, of which memory has to hold some: larger video is never interlaced.
 LARGEST_INTERLACED = 4096 * 2304
@@ -60,7 +60,7 @@ NOT_INTERLACED = Interlacing(flagged=False, orders=())
 def detect_interlacing(path: Path) -> Interlacing:
     """Look for interlacing in a few frames from several places of a file.
 
-    Of a short file all frames are looked at.
+    All frames of a short file are checked.
     """
     orders: list[str | None] = []
     with open_input(path) as container:
@@ -88,9 +88,9 @@ def detect_interlacing(path: Path) -> Interlacing:
 def sample_runs(source: FrameSource, places: int, count: int) -> Iterator[list[Tensor]]:
     """Yield runs of up to `count` frames in a row, from `places` places evenly over a source.
 
-    A source that holds no more than all of them together is given whole, as one run. What cannot
-    be decoded there is left out; if that is all, since the only keyframe is the first, so many
-    frames from the beginning are given instead.
+    A source with no more frames than that is given whole, as one run. Frames that cannot be decoded
+    are left out; if none can, since the only keyframe is the first, as many frames from the
+    beginning are given instead.
 
     Yields:
         (3, H, W) codes as those of a `Frame`, as `source.frames` would give them.

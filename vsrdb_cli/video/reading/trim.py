@@ -21,12 +21,12 @@ def trim(
     """Return a source of a part of another's frames; frames around it can be read as context.
 
     Args:
-        start: of the first frame wanted, or before it.
-        end: of the first frame no longer wanted, or before it.
-        sample: how many seconds of the busiest part are wanted; then neither of the others.
+        start: at or before the first frame wanted.
+        end: at or before the first frame no longer wanted.
+        sample: the seconds wanted of the busiest part, instead of the others.
 
     Raises:
-        OptionError: that is no part of the source.
+        OptionError: the source has no such part.
     """
     if start is None and end is None and sample is None:
         return source
@@ -128,8 +128,8 @@ def position_text(position: Position | None) -> str:
 def busiest(source: SeekableSource, seconds: Fraction) -> Fraction:
     """Find where the part of a given length begins that takes the most bytes.
 
-    Much motion and fine detail cost an encoder most, and are what a try should show. Takes no
-    decoding, however long the video. Of pictures it is the size of the files.
+    Motion and fine detail cost an encoder most, and are what a trial should show. Nothing is
+    decoded. For pictures, file sizes count.
     """
     sizes = sorted(source.sizes())
     best, best_bytes, inside = Fraction(0), -1, 0

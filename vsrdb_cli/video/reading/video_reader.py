@@ -53,7 +53,7 @@ class _Time(NamedTuple):
 class VideoReader:
     """Reads the frames of a video file's main stream. Memory does not grow with its length.
 
-    Each call of `frames` opens the file anew, in the thread that asks for the first frame.
+    Each call of `frames` opens the file again, in the thread that asks for the first frame.
 
     Attributes:
         begin: the index of the first frame that decoding gives.
@@ -64,9 +64,9 @@ class VideoReader:
         self.begin = -info.frames_before
         self.report = ReadReport()
         self._running: list[Generator[Any]] = []
-        self._shapes: list[tuple[int, Fraction]] = []  # from which frame on, as far as was looked
+        self._shapes: list[tuple[int, Fraction]] = []  # from which frame on, as far as known
         self._complete = False  # the file has all the packets it says it has
-        self._guessed_duration = 0  # of a frame that says none; a file's own length counts it
+        self._guessed_duration = 0  # of a frame without one; a file's own length includes it
         self._repeated_until = 0  # where packets repeat the picture before
 
     def frames(self, first: int = 0, last: int | None = None) -> Iterator[Frame]:
@@ -118,7 +118,7 @@ class VideoReader:
         height, width = info.coded_size
         size = Fraction(width, height)
         shapes = [shape for first, shape in self._shapes if first <= index]
-        # A container's word is above the frames' own, with players too.
+        # A container overrides the frames' own ratio, as in players.
         if not shapes or ratios_differ(shapes[0], size * (info.sample_aspect_ratio or 1)):
             return info.sample_aspect_ratio
         return (
@@ -180,8 +180,8 @@ class VideoReader:
     def _last_duration(self, time: _Time) -> int:
         """Return how long the last frame is shown: to the stream's end if that is known.
 
-        What the frame itself says is its packet's place in decode order where frames are
-        reordered; a stream that is cut off, or ends before its own frames do, is not asked.
+        If frames are reordered, a frame's own duration is that of a packet in decode order. The end
+        of a stream that is cut off, or ends before its frames, does not count.
         """
         info = self.info
         if info.end_seconds is not None and self.report.frames == info.frame_count:
@@ -193,7 +193,7 @@ class VideoReader:
     def _look_at_end(self, end: int) -> None:
         """Note an end long before the promised one; FFmpeg does not report it.
 
-        Where an edit list begins within a long frame, FFmpeg moves it, and the end is early, too.
+        If an edit list begins within a long frame, FFmpeg moves it, and the end is early, too.
         """
         promised = self.info.promised_seconds
         if promised is not None and not self._complete:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
 
-# What files call it; the input may not become an output under this name either.
+# Its name as a file; the input may not become an output under this name either.
 _STDIN = Path("/dev/stdin")
 _HINT = "send y4m, for example: ffmpeg -i IN -f yuv4mpegpipe - | vsrdb restore - OUT"
 
@@ -52,7 +52,7 @@ class PipeReader:
         path: of the stream, if it is not stdin.
 
     Raises:
-        VideoError: the stream is no y4m, holds no frame, or is interlaced; or cannot be opened.
+        VideoError: the stream is not y4m, holds no frame, is interlaced, or cannot be opened.
     """
 
     def __init__(self, stream: BinaryIO | None = None, path: Path = PIPE) -> None:
@@ -89,7 +89,8 @@ class PipeReader:
             yield Frame(to_rgb(frame), index, 1)
         if self._stream.error is not None:
             raise read_error(self.info.path, self._stream.error)
-        # A stream that stops within a frame ends without a word; what came before it is whole.
+        # FFmpeg does not report a stream that stops within a frame; what came before it is
+        # complete.
         self.report.read_errors += not self._stream.is_whole
 
     def __enter__(self) -> Self:
@@ -174,7 +175,7 @@ class Y4mStream:
 
     Attributes:
         samples: bytes of a frame's samples; what is read before they are known waits.
-        error: why reading has ended, if not at the end.
+        error: why reading ended, if not at the end.
     """
 
     def __init__(self, stream: BinaryIO) -> None:

@@ -27,8 +27,8 @@ _PROFILE: int = _KIND.ICC_PROFILE.value
 class Attachments:
     """Reads what decoders attach to frames. One per thread; keeps its filters.
 
-    PyAV refuses to show any where there is one of a kind it has no name for, and frees a colour
-    profile twice once it has shown it, which ends the process: of those only the kind is told.
+    PyAV raises an error if there is any of a kind it has no name for, and frees a colour profile
+    twice, which ends the process: of those only the kind is returned.
     """
 
     def __init__(self) -> None:
@@ -68,12 +68,12 @@ def _read(frame: VideoFrame) -> list[tuple[int, bytes]]:
     return [(data.type.value, bytes(data)) for data in attached]
 
 
-# Told of elsewhere: turned pictures, light of HDR, views, captions.
+# Handled elsewhere: orientation, HDR light levels, immersive video, captions.
 _CARRIED = (
     *(_KIND.DISPLAYMATRIX, _KIND.MASTERING_DISPLAY_METADATA, _KIND.CONTENT_LIGHT_LEVEL),
     *(_KIND.STEREO3D, _KIND.SPHERICAL, _KIND.A53_CC),
 )
-# Of the source's own coding, or of sound. GOP timecodes number the pictures of all MPEG-2.
+# About the source's own coding, or about sound. GOP timecodes number the pictures of all MPEG-2.
 _MEANINGLESS = (
     *(_KIND.MOTION_VECTORS, _KIND.REGIONS_OF_INTEREST, _KIND.VIDEO_ENC_PARAMS, _KIND.VIDEO_HINT),
     *(_KIND.DETECTION_BBOXES, _KIND.GOP_TIMECODE, _KIND.SKIP_SAMPLES, _KIND.REPLAYGAIN),
@@ -101,13 +101,13 @@ _WORDS = {
     32: "HDR metadata (SMPTE 2094-50)",
 }
 _POSITIONS = slice(12, None)  # of a pan and scan: after its number and its size
-# What encoders say of themselves: x264 and x265, their settings.
+# Encoders' own settings: x264 and x265.
 _ENCODERS = {
     UUID("dc45e9bd-e6d9-48b7-962c-d820d923eeef"),
     UUID("2ca2de09-b517-47db-bb55-a4fe7fc2fc4e"),
 }
 _AFD_AS_CODED = 8
-_SHORTEST_SAYING = 8  # bytes; fewer are a mark of some encoder
+_SHORTEST_SAYING = 8  # bytes; less is a mark of some encoder
 _CAMERA = UUID("17ee8c60-f84d-11d9-8cd6-0800200c9a66")
 
 
@@ -125,7 +125,7 @@ def has_captions(attached: Iterable[tuple[int, bytes]]) -> bool:
 def _words(kind: int, data: bytes) -> str | None:
     if kind in _SILENT:
         return None
-    # What players do without a word: all is shown, or the middle.
+    # The default of players: everything is shown, or the middle.
     if kind == _KIND.PANSCAN.value and not any(data[_POSITIONS]):
         return None
     if kind == _KIND.AFD.value and data[:1] == bytes([_AFD_AS_CODED]):
@@ -142,9 +142,9 @@ def _words(kind: int, data: bytes) -> str | None:
 class Captioner:
     """Copies to pictures for an encoder the captions of the frames they were restored from.
 
-    PyAV attaches nothing to a frame, but FFmpeg's filters keep what is attached: so the source's
-    frame is enlarged in the roughest way, and the restored samples are laid over its own. One per
-    thread; keeps its filters.
+    PyAV cannot attach anything to a frame, but FFmpeg's filters keep attachments: so the source's
+    frame is enlarged in the cheapest way, and its samples are overwritten. One per thread; keeps
+    its filters.
 
     Args:
         width, height, pix_fmt: of the pictures.

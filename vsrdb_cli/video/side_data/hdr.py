@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-# How finely streams tell chromaticities, and luminances in cd/m2 (SMPTE ST 2086).
+# The units of chromaticities, and of luminances in cd/m2 (SMPTE ST 2086).
 CHROMATICITY = Fraction(1, 50_000)
 LUMINANCE = Fraction(1, 10_000)
-# Profiles whose base layer is HDR10 or SDR by definition; records of old do not say so.
+# Profiles whose base layer is HDR10 or SDR by definition; old records do not declare it.
 _COMPATIBLE = (2, 4, 6, 7, 9)
 # In FFmpeg's header of a frame's Dolby Vision metadata.
 _RPU_PROFILE, _FULL_RANGE = 4, 10
@@ -100,7 +100,7 @@ def is_dolby_vision(description: str, stream: VideoStream, path: Path) -> bool:
         description: what FFmpeg's programs print of the file.
 
     Raises:
-        VideoError: without the metadata of each frame its samples are no colours.
+        VideoError: its samples are not colours without the metadata of each frame.
     """
     record = re.search(
         r"DOVI configuration record:.* profile: (\d+),.*compatibility id: (\d+)",

@@ -47,7 +47,7 @@ _MATROSKA = {
     **{"vp9": b"V_VP9", "ffv1": b"V_FFV1", "prores": b"V_PRORES"},
 }
 _STEREO_MODE = {(1, False): 1, (1, True): 11, (2, False): 3, (2, True): 2}
-# How x264 names the packings to its decoders.
+# x264's numbers of the packings.
 _FRAME_PACKING = {1: 3, 2: 4}
 _COPIED = (
     *("width", "height", "pix_fmt", "extradata", "framerate", "sample_aspect_ratio"),
@@ -83,7 +83,7 @@ class View:
 
     def held_by(self, container: Container) -> View:
         """Return as much of it as a container tells players."""
-        if container.format == "mov":  # FFmpeg writes half of Apple's own way
+        if container.format == "mov":  # FFmpeg writes only half of Apple's metadata
             return View()
         if container.iso and self.inverted:
             return replace(self, packing=None, inverted=False)
@@ -147,7 +147,7 @@ def add_immersive_stream(
         value = getattr(like, name)
         if value is not None:
             setattr(context, name, value)
-    if codec == "prores":  # which of its kinds it is
+    if codec == "prores":  # which names its profile
         context.codec_tag = like.codec_tag
     return stream
 
@@ -155,7 +155,7 @@ def add_immersive_stream(
 def remove_apple_boxes(path: Path) -> None:
     """Leave in a finished mp4 file only the boxes that players know: sv3d and st3d.
 
-    FFmpeg writes Apple's (vexu) beside it, which says less; and then reads that one.
+    FFmpeg also writes Apple's (vexu), which holds less, and then reads that one.
     """
     with path.open("r+b") as file:
         begin, end = next((b, e) for kind, b, e in boxes_of(file) if kind == b"moov")

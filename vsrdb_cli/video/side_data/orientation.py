@@ -28,7 +28,7 @@ Orientation = tuple[int, int, int, int]
 def orientation_of(frame: VideoFrame) -> Orientation | None:
     """Return the part of a frame's display matrix that turns and mirrors; None if neither.
 
-    Where the picture then lies is left out: that is in pixels, and players shift it into view.
+    The translation is ignored: it is in pixels, and players shift the picture into view.
     """
     data = side_data(frame).get(Type.DISPLAYMATRIX)
     if data is None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from vsrdb_cli.video.containers.capabilities import Container
     from vsrdb_cli.video.info import VideoInfo
 
-# Written by the container itself, or of the source's coding; copied, they would be wrong.
+# Written by the container itself, or about the source's coding: copies would be wrong.
 _OWN = {
     *("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "timecode"),
     *("_statistics_writing_app", "_statistics_writing_date_utc", "_statistics_tags"),
@@ -37,7 +37,7 @@ _OWN = {
     *("encoding_settings", "encoding settings", "encoder_options"),
 }
 _LANGUAGE = re.compile(r"-[a-z]{2,3}(-[a-z]{2})?$")  # of a tag's words, as FFmpeg names them
-# Said of a stream by other means than a tag.
+# Carried by other means than a tag.
 _TOLD = {"language", "title", "name", "handler_name", "creation_time"}
 # Keys that mp4 and mov hold as numbers or places, with what these look like.
 _PAIR, _NUMBER = re.compile(r"\d{1,4}(/\d{1,4})?"), re.compile(r"\d{1,9}")
@@ -71,10 +71,10 @@ def kept_metadata(container: InputContainer) -> dict[str, str]:
     metadata = {
         key: value
         for key, value in container.metadata.items()
-        # AVI has another name for what is called the encoder elsewhere.
+        # AVI has another name for the encoder.
         if not is_own(key) and (key, value[:4]) != ("software", "Lavf")
     }
-    if "location" in metadata:  # FFmpeg names a place twice, once with the language of its name
+    if "location" in metadata:  # FFmpeg gives a location twice, once with the language of its name
         metadata = {k: v for k, v in metadata.items() if not k.startswith("location-")}
     return metadata
 
@@ -183,7 +183,7 @@ def describe(stream: Stream) -> StreamInfo:
     # mp4 and mov keep chapters in a track that FFmpeg reads by itself and then hides.
     hidden = stream.type == "data" and stream.discard is Discard.all
     chapters = hidden and bool(cast("InputContainer", stream.container).chapters())
-    # That it has several views is told of the pictures.
+    # Several views are reported for the pictures.
     marks = tuple(str(m.name) for m in stream.disposition if m is not Disposition.multilayer)
     return StreamInfo(
         index=stream.index,

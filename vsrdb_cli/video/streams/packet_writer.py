@@ -23,9 +23,8 @@ if TYPE_CHECKING:
     from vsrdb_cli.video.info import StreamInfo
     from vsrdb_cli.video.streams.sound_converter import SoundConverter
 
-# Subtitles' ticks a second in mp4 and mov: FFmpeg's muxer compares their times with those of
-# whatever other packet comes, as if both counted alike, and cues that overlap drift unless theirs
-# are finer.
+# Subtitles' ticks a second in mp4 and mov: FFmpeg's muxer compares their times with those of other
+# packets as if in the same units, and overlapping cues drift unless theirs are finer.
 SUBTITLE_TICKS = 192_000
 # Between two of them; they count no more than 2 ** 31.
 BLANK_TICKS = 2**30
@@ -58,7 +57,7 @@ class PacketWriter:
         output: the header is written before the first packet.
         streams: of the source, by their indices, as all that follows.
         targets: the output's stream for each that is written.
-        sounds: tracks that are encoded again.
+        sounds: tracks that are re-encoded.
 
     Attributes:
         copied: what was written so far, and what could not be.
@@ -109,7 +108,7 @@ class PacketWriter:
     def _rise(self, index: int, packet: Packet[Any]) -> None:
         """Convert a packet's times to its track's time base, and make them rise.
 
-        One that does not would end the whole file with an error; in Matroska it may stay.
+        One that does not would abort the whole file with an error; in Matroska they may be equal.
         """
         tick = self._targets[index].time_base
         assert tick is not None

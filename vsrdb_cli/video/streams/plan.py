@@ -13,7 +13,7 @@ from av.error import FFmpegError
 if TYPE_CHECKING:
     from vsrdb_cli.video.info import StreamInfo
 
-# Generous: each channel sounds as it did to most ears.
+# Generous: most people hear no difference.
 BITS_A_CHANNEL = {"aac": 128_000, "libopus": 112_000}
 _USUAL_LAYOUTS = ("mono", "stereo", "3.0", "4.0", "quad", "5.0", "5.1", "6.1", "7.1")
 # Places that stand for others where a layout has not those: resampling moves channels there whole.

@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
 
-# Text with fonts, colours and places on the picture, which the others hold little of.
+# Text with fonts, colours and positions, most of which other codecs lose.
 _STYLED = {"ass": ".mkv", "ssa": ".mkv", "eia_608": ".mov"}  # and what keeps them
 
 
 def plan_streams(info: VideoInfo, suffix: str) -> tuple[StreamPlan, ...]:
     """Decide what is done with each stream beside the main video, for a container.
 
-    All sound is decoded once, to know whether a copy will sound the same.
+    All sound is decoded once, to find out whether a copy will sound the same.
     """
     if not info.streams or info.pictures:
         return ()
@@ -168,7 +168,7 @@ def _held(
 
 def _listed(stream: StreamInfo, container: Container, source_format: str) -> bool:
     """Return whether players expect such a stream in such a container."""
-    if stream.type == "data":  # of cameras, which read it by its tag
+    if stream.type == "data":  # of cameras, which identify it by its tag
         return container.iso and source_format.startswith("mov")
     if stream.cover:
         return container.covers

@@ -37,15 +37,15 @@ if TYPE_CHECKING:
 _PGS = "hdmv_pgs_subtitle"
 _UNTIL_NEXT = (_PGS, "dvb_subtitle")
 _PGS_BEGINS = 0x16
-# How far files may keep sound behind the pictures it belongs to.
+# How far sound may lie behind its pictures in a file.
 READ_ON_SECONDS = 10
 
 
 class SideStreams:
     """Copies all other streams of a source into an open output, in step with its video.
 
-    Reads the source by itself, so it needs nothing from whoever decodes the video, and serves
-    as well when finished pieces are joined. Used from one thread.
+    Reads the source by itself, so it needs nothing from the video's reader, and also works when
+    finished segments are joined. Used from one thread.
 
     Args:
         info: of the source.
@@ -54,7 +54,7 @@ class SideStreams:
 
     Attributes:
         copied: what was written so far, and what could not be.
-        heard: how loud each track of sound is that is written, by the source's index, in order.
+        heard: the loudness of each written track of sound, by the source's index, in order.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class SideStreams:
         self._hides = container_of(output).iso
         self._writer = PacketWriter(output, self._streams, self._targets, self._sounds)
         self.copied = self._writer.copied
-        if self._hides:  # these want them before the header
+        if self._hides:  # these need them before the header
             copy_chapters(self._source, output, info)
         for plan in plans:
             self._add(plan)
@@ -157,8 +157,7 @@ class SideStreams:
             self._writer.write(index, sound.finish())
             self.copied.damaged[index] += sound.failed
         if not self._hides:
-            # What begins before the first picture cannot stand before 0: all is moved for it, by
-            # whole milliseconds.
+            # Nothing can begin before 0: everything is moved, by whole milliseconds.
             later = Fraction(int(self._writer.lead_seconds * 1000), 1000)
             copy_chapters(self._source, self._output, self._info, later)
 
@@ -303,8 +302,8 @@ class SideStreams:
     def _cut(self, packet: Packet[Any]) -> bool:
         """Return whether a packet belongs to the wanted part; texts are shortened to lie within.
 
-        A packet of sound that only begins before it is kept: containers hide what is too much.
-        Sound that the source hides stays hidden, or is left out where nothing can be.
+        A packet of sound that only begins before it is kept: containers hide the surplus. Sound
+        that the source hides stays hidden, or is dropped if the container cannot hide it.
         """
         if packet.pts is None:
             return True
@@ -327,7 +326,7 @@ class SideStreams:
                 self._keep(packet, stream)
             return begin >= 0
         if begin == end and not stream.text:
-            return begin >= 0  # how long it lasts stands within it
+            return begin >= 0  # its content holds the duration
         if begin == end:
             end = begin + Fraction(USUAL_MILLISECONDS, 1000)
         shown = max(begin, Fraction(0))

@@ -25,13 +25,13 @@ BINS_A_SECOND = 100
 # Encoders smear a sound over their window, and add up to two of these to its end.
 SMEAR_BINS = 3
 WINDOW_SAMPLES = 1024
-# What a decoder may need of sound before the first that is heard: AAC 0.05 s, Opus 0.08 s.
+# Sound that a decoder may need before the first it gives: AAC 0.05 s, Opus 0.08 s.
 PRIMING_SECONDS = Fraction(1, 10)
 # Two roundings of containers that count milliseconds, and what edit lists cut off.
 ROUNDING_SECONDS = Fraction(1, 125)
-# What nobody hears: a decoder that begins anew after damage gives as much more or less.
+# Inaudible: a decoder that restarts after damage gives as much more or less.
 UNHEARD_SECONDS = Fraction(2, 100)
-# How far below a track's usual level a sound still counts, and silence begins: decibels.
+# Decibels below a track's usual level at which a sound still counts, and at which silence begins.
 AUDIBLE = 25
 SILENT = 45
 _FLOOR = 1e-9  # mean square
@@ -134,7 +134,7 @@ def _unit(samples: NDArray[Any]) -> NDArray[np.float32]:
         unit /= 128
     elif samples.dtype.kind == "i":
         unit /= -float(np.iinfo(samples.dtype).min)
-    else:  # which may be no number, or any
+    else:  # which may be NaN, or any number
         unit = np.nan_to_num(unit, nan=0.0).clip(-1, 1)
     return unit
 
@@ -185,7 +185,7 @@ class SoundDecoder:
 def _own_layout(context: AudioCodecContext) -> None:
     """Discard channel positions that are listed one by one: PyAV frees the list with each frame.
 
-    So MOV has it where they stand in an order of their own.
+    MOV has such a list if channels are in an unusual order.
     """
     layout = context.layout
     if "(" in layout.name and not context.is_open:
@@ -203,10 +203,10 @@ def measure_loudness(container: InputContainer, zero_seconds: Fraction) -> list[
     """Decode all sound of a newly opened file.
 
     Args:
-        zero_seconds: what is taken from its times.
+        zero_seconds: subtracted from its times.
 
     Returns:
-        One for each sound track that holds any, in their order.
+        The loudness of each track with any sound, in their order.
     """
     tracks = {stream.index: (SoundDecoder(), Loudness()) for stream in container.streams.audio}
     if not tracks:
@@ -268,7 +268,7 @@ def _difference_in_places(source: Loudness, output: Loudness, first: int, last: 
     added = (given[inside] > level - AUDIBLE) & (_loudest_near(heard) < level - SILENT)
     for places, word in ((missing, "missing"), (added, "too much")):
         length = Fraction(int(places.sum()), BINS_A_SECOND)
-        # Of stretches that overlap, where recordings were glued, only one can be heard.
+        # Of overlapping parts, where recordings were joined, only one can be heard.
         if length > source.overlap_seconds + UNHEARD_SECONDS:
             at = Fraction(first + int(places.argmax()), BINS_A_SECOND)
             return f"has {_words(length)} {word}, the first at {_words(at)}"

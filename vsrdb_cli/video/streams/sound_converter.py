@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.packet import Packet
 
-# Times that are off by less are a container's rounding, not a gap.
+# Smaller differences are a container's rounding, not a gap.
 JITTER_SECONDS = Fraction(40, 1000)
 _DTYPES: dict[str, Any] = {"s16": np.int16, "s32": np.int32, "flt": np.float32}
 
@@ -28,16 +28,16 @@ _DTYPES: dict[str, Any] = {"s16": np.int16, "s32": np.int32, "flt": np.float32}
 class SoundConverter:
     """Encodes packets of a source's sound again, each sample at its own time.
 
-    Gaps become silence, what overlaps is left out, what the source hides stays hidden.
+    Gaps become silence, overlaps are dropped, and what the source hides stays hidden.
 
     Args:
         source: its stream.
         output: before its header is written; the stream is added to it.
         target: what it becomes.
-        begin_seconds, end_seconds: samples outside are left out; None: as far as there are.
+        begin_seconds, end_seconds: samples outside are dropped; None for no limit.
 
     Attributes:
-        heard: what went in.
+        heard: the loudness of what went in.
     """
 
     def __init__(

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 _IN_MEMORY = 64 << 20
 _CHANGES: tuple[PktSideDataT, ...] = ("new_extradata", "param_change")
-# Codecs whose copies have been seen to sound the same in every container that is said to hold them;
-# those of others are tried, however plain.
+# Codecs whose copies sound the same in every container that holds them, as tested; others are
+# tried.
 _USUAL = {"aac", "mp2", "mp3", "ac3", "eac3", "dts", "flac", "alac", "opus", "vorbis"}
 
 

@@ -23,20 +23,20 @@ if TYPE_CHECKING:
     from av.subtitles.codeccontext import SubtitleCodecContext
     from av.subtitles.stream import SubtitleStream
 
-# Of a text that does not say how long it stays.
+# The duration of a text that has none.
 USUAL_MILLISECONDS = 3000
 # Fields of an ASS event before its text: number, layer, style, name, three margins, effect.
 _FIELDS_BEFORE_TEXT = 8
 # Whose samples cannot overlap: FFmpeg's muxer cuts one where the next begins.
 _ONE_AT_A_TIME = "mov_text"
-# Where texts stand that say so: at the top, by the numbers of a keypad.
+# Positions at the top, numbered like a keypad.
 _AT_TOP = (b"{\\an7", b"{\\an8", b"{\\an9")
-# CEA-608 in A53 triplets that says nothing: no byte, or two of parity alone.
+# Empty CEA-608 in A53 triplets: no byte, or two with only parity.
 _NOTHING_SAID = (b"\x80\x80", b"\0\0")
 _STYLES = re.compile(rb"\{[^}]*\}")
-# ASS draws with letters, which FFmpeg takes for words.
+# ASS draws with letters, which FFmpeg takes for text.
 _DRAWING = re.compile(rb"(\{[^}]*\\p[1-9][^}]*\}).*?(?=\{[^}]*\\p0|$)", re.DOTALL)
-# How mov_text says how long a text is.
+# The size of a text's length in mov_text.
 _LENGTH_BYTES = 2
 
 
@@ -68,7 +68,7 @@ class TextConverter:
         codec: FFmpeg's name of the codec to convert to.
 
     Attributes:
-        late: whether a text comes out when it ends, with its own times: of captions (CEA-608).
+        late: whether texts come out when they end, with their own times, as captions (CEA-608) do.
     """
 
     def __init__(self, source: SubtitleStream, output: OutputContainer, codec: str) -> None:
@@ -170,7 +170,7 @@ class TextConverter:
 def one_at_a_time(cues: list[_Cue]) -> Iterator[_Cue]:
     """Split overlapping cues into cues that do not overlap and show the same at every moment.
 
-    As players do it, a text that comes later stands above those that are there.
+    As in players, a later text is placed above those that are shown already.
     """
     moments = sorted({cue.begin for cue in cues} | {cue.end for cue in cues})
     for begin, end in pairwise(moments):

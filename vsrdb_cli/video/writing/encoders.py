@@ -74,7 +74,7 @@ ENCODERS: Mapping[str, Encoder] = {
         # Between 32 and 64 pixels it writes beyond its memory (x265 216), and may end the process.
         smallest=(64, 64),
         largest=(8640, 16384),
-        # The place of chroma said, since readers of BT.2020 guess another.
+        # The chroma location is set, since readers of BT.2020 assume another.
         fixed={"x265-params": "log-level=error:chromaloc=0", "a53cc": "1"},
     ),
     # Presets above 8 lose whole frames of sharp, fast-moving content (16 to 22 dB measured).
@@ -114,7 +114,7 @@ ENCODERS: Mapping[str, Encoder] = {
     ),
 }
 
-# The same on NVIDIA's encoding hardware, which some of its GPUs lack: never taken untried.
+# The same on NVIDIA's encoding hardware, which some GPUs lack: always tried first.
 NVENC: Mapping[str, Encoder] = {
     codec: Encoder(
         f"{codec}_nvenc",

@@ -44,7 +44,7 @@ LONGEST_DELAY_SECONDS = Fraction(3600)
 # In frames a second, of encoders that refuse more.
 HIGHEST_RATES = {"libsvtav1": Fraction(240)}
 PROGRESSIVE = 1  # AV_FIELD_PROGRESSIVE
-# How the encoders' own parameter lists complain; they go on without what they do not know.
+# Beginnings of encoders' complaints about their parameter lists; they ignore what they do not know.
 _COMPLAINTS = ("Error parsing option", "Unknown option", "Invalid value")
 
 
@@ -54,7 +54,7 @@ class FrameEncoder:
     Args:
         container: the output; the stream is added to it.
         info: of the source.
-        encoding: from `choose`.
+        encoding: from `choose_encoding`.
     """
 
     def __init__(self, container: OutputContainer, info: VideoInfo, encoding: Encoding) -> None:
@@ -104,11 +104,11 @@ class FrameEncoder:
         info, encoding = self._info, self._encoding
         context.width, context.height = encoding.width, encoding.height
         context.pix_fmt = encoding.pix_fmt
-        # It only shares out the bits; every frame has its own time.
+        # It only guides rate control; every frame has its own time.
         context.framerate = min(info.rate, HIGHEST_RATES.get(encoding.encoder.name, info.rate))
         context.time_base = info.output_time_base
         context.thread_count = encoding.threads
-        # Without it packets come back without durations, and the last frame lasts anything.
+        # Without it packets have no durations, and that of the last frame is arbitrary.
         context.flags |= Flags.frame_duration.value
         if not is_rgb(av.VideoFormat(encoding.pix_fmt)):
             context.colorspace = info.colour.matrix
@@ -130,7 +130,7 @@ class FrameEncoder:
         picture = self._from_rgb(frame.rgb)
         if self._captioned is not None and frame.captions is not None:
             picture = self._captioned(picture, frame.captions)
-        # Never two at a time: what is a step in the source may be none in coarser ticks.
+        # Times must rise: a step in the source may be none in coarser ticks.
         pts = self._ticks(frame.pts)
         if self._last_pts is not None:
             pts = max(pts, self._last_pts + 1)
@@ -175,9 +175,9 @@ class FrameEncoder:
 def end_track(packet: Packet[Any], end: int, first_pts: int, first_dts: int) -> None:
     """Make a track end exactly with its last picture; `packet` is the last one to be muxed.
 
-    mp4 notes two lengths: of decode times, and of what is shown (the latest pts + duration).
-    Players and FFmpeg take the shorter, so the first is to be no less than the second. The last
-    packet need not be the last picture, and its decode time may lag more than the first's did.
+    mp4 stores two lengths: of decode times, and of what is shown (the latest pts + duration).
+        Players and FFmpeg take the shorter, so the first must not be less than the second. The last
+        packet need not be the last picture, and its decode time may lag more than the first's did.
     """
     assert packet.pts is not None
     assert packet.dts is not None
@@ -195,7 +195,7 @@ def check_encoder_options(encoding: Encoding, info: VideoInfo, container_format:
     """Check by trying that an encoder takes the options the user gave by name.
 
     Raises:
-        OptionError, OutputError: it does not.
+        OptionError, OutputError: it refuses them.
     """
     with av.open(io.BytesIO(), "w", format=container_format) as container:
         FrameEncoder(container, replace(info, view=View()), encoding)

@@ -60,8 +60,8 @@ def join(
         segments: at least one, in order.
         info: of the source; its other streams are copied from it as `VideoWriter` does.
         path: a video's file name; it appears when it is whole.
-        plans: from `plan_streams`, where they were made already.
-        frames: how many the source has, where the caller knows it; else those in the segments.
+        plans: from `plan_streams`, if made already.
+        frames: the source's number of frames, if known; by default those in the segments.
         overwrite: whether it may replace a file.
         on_segment: called with the number of segments joined so far.
         on_damage: called with what of the other streams could not be copied, one line each.
@@ -153,9 +153,9 @@ def _scan(segment: Path) -> _Scan:
 class _Times:
     """Decode times and durations for packets of all segments, as one encoder would give them.
 
-    Each segment's own encoder began anew, with decode times that reach back into the segment
-    before. Decoding in file order and showing in order of pts, as many pictures behind as any
-    segment needs, is right for all, and what encoders do anyway.
+    Each segment has its own encoder, whose decode times reach back into the segment before.
+    Decoding in file order and showing in order of pts, with the largest delay that any segment
+    needs, is right for all, and what encoders do anyway.
     """
 
     def __init__(self, scans: list[_Scan]) -> None:
@@ -213,7 +213,7 @@ def _add_video(output: OutputContainer, segment: Path, info: VideoInfo) -> Video
             video = add_immersive_stream(output, codec, view, context, scale)
         else:
             video = output.add_stream_from_template(template, opaque=True)
-            if codec == "prores":  # which of its kinds it is
+            if codec == "prores":  # which names its profile
                 video.codec_context.codec_tag = template.codec_context.codec_tag
         video.time_base = info.output_time_base
         video.codec_context.framerate = info.rate

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
-# A frame's length in a container's ticks; of fewer, rounding them changes the speed visibly.
+# A frame's length in a container's ticks; with fewer, rounding changes the speed visibly.
 LEAST_TICKS = 4
 
 
@@ -43,7 +43,7 @@ class Muxer:
     Args:
         path: of the output.
         info: of the source.
-        plans: from `plan_streams`, for what is beside the source's video; None leaves it all out.
+        plans: from `plan_streams`, for the streams beside the video; None drops them all.
         overwrite: whether it may replace a file.
 
     Attributes:
@@ -72,7 +72,7 @@ class Muxer:
             # Else a start later than 0 is rounded to a millisecond.
             settings["movie_timescale"] = str(info.output_time_base.denominator)
         if info.view.held_by(self._kind):
-            settings["strict"] = "unofficial"  # else mp4 is told nothing of it
+            settings["strict"] = "unofficial"  # otherwise FFmpeg writes none of it to mp4
         with self._failing():
             self.container: OutputContainer = av.open(
                 url(self._temporary), "w", format=self._kind.format, container_options=settings
@@ -116,11 +116,11 @@ class Muxer:
         """Finish the file, compare it with what is expected, and give it its name.
 
         Args:
-            frames: how many it has to have, shown from the first's beginning to the last's end.
+            frames: the expected number, shown from the first's beginning to the last's end.
 
         Raises:
-            OutputError: it cannot be finished, or it is not as expected; then it is kept under a
-                name that says so.
+            OutputError: it cannot be finished, or does not match; then it is kept under a name that
+                shows this.
         """
         expected = Expected(frames, begin_seconds, end_seconds)
         if self._side is not None:
@@ -181,7 +181,7 @@ def muxing_notices(
     yield from (plan.notice for plan in plans if plan.notice)
     tick = info.output_time_base if kind.iso else MILLISECOND
     step = info.frame_ticks * info.time_base
-    # Ordinary rates are rounded to the millisecond all the time, and nobody sees it.
+    # Ordinary rates are always rounded to the millisecond, which is invisible.
     if tick != info.time_base and step % tick and step < LEAST_TICKS * tick:
         effect = "several get the same time" if step < tick else "they become uneven"
         keeper = "" if kind.iso else "; a .mp4 or .mov output keeps them"

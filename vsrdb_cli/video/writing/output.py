@@ -113,9 +113,9 @@ def resolve_output(
 ) -> Output:
     """Choose an output for the frames of a source, `scale` times as large; nothing is written.
 
-    A name with a video's ending gives a video; a folder (one that is there, or a name without an
-    ending) or a picture's ending gives pictures; "-" is y4m on stdout, and what is no file by its
-    kind, such as a named pipe, gets y4m, too.
+    A video's extension gives a video; a folder (an existing one, or a name without an extension) or
+    a picture's extension gives pictures; "-" is y4m on stdout, and anything else that is not a
+    regular file, such as a named pipe, gets y4m, too.
 
     Raises:
         OutputError, OptionError: it cannot be written as asked.

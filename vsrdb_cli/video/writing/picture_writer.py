@@ -37,7 +37,7 @@ def check_pictures(path: Path, info: VideoInfo, scale: int, *, overwrite: bool) 
     """Check that pictures may be written to `path`, a folder or a single file.
 
     Raises:
-        OutputError: it is the source, is taken, is one picture for many, or the disk is full.
+        OutputError: it is the source, exists, is one picture for many, or the disk is full.
     """
     if is_single(path):
         check_file(path.absolute(), info.path, overwrite=overwrite)
@@ -87,9 +87,9 @@ def _check_pictures_folder(path: Path, source: Path, *, overwrite: bool) -> None
 class PictureWriter:
     """Writes frames to a folder of picture files, or a single frame to a single file.
 
-    They are PNG, or TIFF where the source or the single file's name is; 16-bit frames become 16-bit
+    They are PNG, or TIFF if the source or the single file's name is; 16-bit frames become 16-bit
     pictures. Names are those of the source's pictures, or `frame_000001.png` and so on. The folder
-    gets its name when it is whole.
+    gets its name when it is complete.
     """
 
     def __init__(self, path: Path, info: VideoInfo, scale: int, *, overwrite: bool) -> None:
@@ -194,7 +194,7 @@ def picture_notices(info: VideoInfo, suffix: str = ".png") -> Iterator[str]:
 def join_pictures(segments: Sequence[Path], target: Path, *, named: bool) -> Path:
     """Collect the pictures of all segments in a new folder, numbered unless they have names.
 
-    They are linked, so that the segments stay whole, or copied where the disk has no links.
+    They are linked, so that the segments stay complete, or copied if the disk has no links.
     """
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()

@@ -85,7 +85,8 @@ class VideoOnlyWriter(_Writer):
     def __init__(
         self, path: Path, info: VideoInfo, encoding: Encoding, *, overwrite: bool = False
     ) -> None:
-        # How it is to be viewed, the whole says: what a segment says is not read back as it was.
+        # Only the whole file declares how it is viewed: a segment's declaration would be read back
+        # changed.
         flat = replace(info, view=View())
         super().__init__(path, flat, encoding, None, overwrite=overwrite)
 

@@ -45,7 +45,7 @@ def check_stream(path: Path, source: Path) -> None:
     """Check that y4m can be sent to an output that is not a regular file.
 
     Raises:
-        OutputError: its name promises something else, it is the input, or cannot be written to.
+        OutputError: its name promises another format, it is the input, or it cannot be written to.
     """
     if path == PIPE:
         return
@@ -63,7 +63,7 @@ def check_stream(path: Path, source: Path) -> None:
 
 def y4m_notices(info: VideoInfo) -> Iterator[str]:
     """Yield what y4m cannot hold of a source, one line each."""
-    if info.kind is not Kind.PIPE:  # which came without a word, too
+    if info.kind is not Kind.PIPE:  # whose colours were unspecified, too
         name = {BT709: "BT.709", BT2020_NCL: "BT.2020"}.get(info.colour.matrix, "BT.601")
         space = f"{name} {info.colour.hdr_name}" if info.colour.hdr else name
         yield f"y4m cannot carry the colour space ({space}): set it in the program that reads it"
@@ -131,7 +131,7 @@ class PipeWriter:
         """Send one HR frame.
 
         Raises:
-            OutputError: whoever reads the pipe has gone, or the disk it leads to is full.
+            OutputError: the pipe's reader has gone, or its disk is full.
         """
         if tuple(frame.rgb.shape[1:]) != self._size:
             raise ValueError(f"frame of {tuple(frame.rgb.shape[1:])}, wanted {self._size}")
@@ -155,7 +155,7 @@ class PipeWriter:
     def abort(self) -> None:
         """Close the stream; what was sent cannot be taken back."""
         if self._opened is not None:
-            with suppress(OSError):  # what could not be sent has been told
+            with suppress(OSError):  # what could not be sent was reported
                 self._opened.close()
 
     def __enter__(self) -> Self:
