@@ -77,7 +77,7 @@ def test_what_is_broken_is_found_out_whatever_it_raises(monkeypatch):
     def crash(*arguments, **options):
         raise OSError("libx264.so is missing")
 
-    monkeypatch.setattr(doctor, "settle_output", crash)
+    monkeypatch.setattr(doctor, "resolve_output", crash)
     encoders = {f.name: f for f in doctor._encoders()}
     assert encoders["h264"].state is State.PROBLEM
     assert "libx264.so is missing" in encoders["h264"].detail

@@ -146,7 +146,7 @@ def test_a_file_of_sound_alone_is_refused(inspect, tmp_path):
 
     with av.open(str(tmp_path / "sound.m4a"), "w") as output:
         track = output.add_stream("aac", rate=48000, layout="mono")
-        clips._write_tone(output, track, 0.3, 440)
+        clips.write_tone(output, track, 0.3, 440)
     done = inspect(tmp_path / "sound.m4a", "-o", tmp_path / "page.html")
     assert done.exit_code == 1
     assert "no video" in done.stderr

@@ -271,7 +271,7 @@ def test_text_that_scrolls_is_progressive(tmp_path):
     assert deinterlaced(source) == 0
 
 
-def test_patterns_of_progressive_video_that_says_it_is_interlaced_stay_as_they_are(tmp_path):
+def test_patterns_of_progressive_video_flagged_as_interlaced_are_kept(tmp_path):
     graph = "testsrc2=s=320x240:r=25:d=2"
     source = by_ffmpeg(
         tmp_path / "in.vob", "-i", graph, "-c:v", "mpeg2video", "-flags", "+ildct+ilme"

@@ -114,7 +114,7 @@ def test_a_colour_profile_is_in_the_outputs(tmp_path, name, suffix):
     assert np.abs(seen(target)[::4, ::4].astype(int) - seen(tmp_path / name)).max() <= 2
 
 
-def test_the_profile_of_a_folder_is_in_all_its_pictures_and_in_those_of_deep_ones(tmp_path):
+def test_all_pictures_of_a_folder_get_its_profile_deep_ones_too(tmp_path):
     restore_nearest(WILD / "display_p3_png", tmp_path / "out")
     for name in ("f000.png", "f001.png"):
         assert Image.open(tmp_path / "out" / name).info["icc_profile"] == p3_profile()

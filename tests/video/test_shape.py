@@ -298,7 +298,7 @@ def test_moving_pictures_keep_their_own_times(tmp_path, name, codec, pix_fmt):
     assert [float(time) for time in seen.times] == pytest.approx([t / 100 for t in pts], abs=1e-9)
 
 
-def test_a_picture_that_changes_its_size_is_restored_and_brought_to_the_first_size(tmp_path):
+def test_frames_of_another_size_are_restored_at_the_first_size(tmp_path):
     first = clips.make(tmp_path / "a.ts", frames=6)
     second = clips.make(tmp_path / "b.ts", frames=6, first=6, height=64, width=96)
     glued = tmp_path / "glued.ts"

@@ -160,9 +160,7 @@ def test_after_commit_nothing_takes_it_away(tmp_path, source, kind):
 
 
 @pytest.mark.parametrize("kind", [File])
-def test_fewer_frames_than_the_source_has_are_an_error_and_kept_under_another_name(
-    tmp_path, source, kind
-):
+def test_an_output_with_too_few_frames_is_kept_under_another_name(tmp_path, source, kind):
     case = kind(tmp_path)
     with case.open(source.info) as sink:
         write(sink, source, 4)

@@ -130,7 +130,7 @@ def test_sound_that_says_itself_how_many_channels_it_has_is_copied(tmp_path, suf
 
 
 @BOTH
-def test_packets_that_cannot_be_decoded_leave_a_gap_and_all_else_in_its_place(tmp_path, suffix):
+def test_undecodable_packets_leave_a_gap_and_the_rest_in_place(tmp_path, suffix):
     source = clicks.make(tmp_path / "in.mkv", "-c:a", "ac3")
     with av.open(str(source)) as whole, av.open(str(tmp_path / "bad.mkv"), "w") as bad:
         copies = {s.index: bad.add_stream_from_template(s, opaque=True) for s in whole.streams}
@@ -259,7 +259,7 @@ def test_a_sample_that_is_no_number_hides_nothing_else():
     )
 
 
-def test_what_may_be_in_a_file_but_is_not_copied_is_not_said_to_be_impossible(tmp_path):
+def test_a_codec_that_others_may_write_is_not_called_impossible(tmp_path):
     _, notices = restored(WILD / "wmav2.wmv", tmp_path / "out.mkv")
     (anew,) = [notice for notice in notices if "re-encoded" in notice]
     assert anew.endswith("vsrdb cannot copy it into .mkv files")

@@ -83,7 +83,7 @@ def test_colours_and_their_tags_survive(tmp_path, matrix, full):
     assert np.abs(error).max() <= 3
 
 
-def test_what_untagged_colours_are_taken_for_is_said_and_no_error_under_strict(tmp_path):
+def test_assumed_colours_are_reported_and_no_error_under_strict(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=2, height=48, width=64, tagged=False, matrix=6)
     report = restore_video(
         source, tmp_path / "out.mp4", RestoreOptions(weights="nearest", strict=True)
@@ -95,7 +95,7 @@ def test_what_untagged_colours_are_taken_for_is_said_and_no_error_under_strict(t
     assert not tagged.notices
 
 
-def test_small_untagged_video_is_tagged_so_that_it_keeps_its_colours_when_large(tmp_path):
+def test_small_untagged_video_is_tagged_to_keep_its_colours_when_large(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=1, matrix=6, tagged=False)
     restore_nearest(source, tmp_path / "out.mp4", crf=4)
     stream = ffprobe(tmp_path / "out.mp4")["streams"][0]
@@ -127,7 +127,7 @@ def test_without_commit_nothing_is_left(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["in.mp4"]
 
 
-def test_an_existing_output_is_kept_unless_told_and_until_the_new_one_is_whole(tmp_path):
+def test_an_existing_output_is_replaced_only_on_request_and_by_a_whole_one(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=2)
     out = tmp_path / "out.mp4"
     out.write_bytes(b"precious")
@@ -156,7 +156,7 @@ def test_an_existing_output_is_kept_unless_told_and_until_the_new_one_is_whole(t
     ("out.mp4", {"codec": "hevc", "extra": {"x265-params": "warp=9"}}, "Unknown option: warp"),
     ("out.mkv", {"codec": "av1", "extra": {"svtav1-params": "warp=9"}}, "Error parsing option"),
     ("out.mp4", {"extra": {"aq-mode": "many"}}, "cannot be written"),
-    ("out.mkv", {"codec": "ffv1", "crf": 3}, "ffv1 has no --crf"),
+    ("out.mkv", {"codec": "ffv1", "crf": 3}, "ffv1 does not support --crf"),
     ("out.mkv", {"codec": "ffv1", "preset": "fast"}, "ffv1 has no preset"),
     ("out.mkv", {"codec": "prores", "hardware": "nvenc"}, "NVENC does not encode prores"),
 ])  # fmt: skip

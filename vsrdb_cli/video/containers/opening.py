@@ -116,7 +116,7 @@ def restricted_opener(path: Path, name: str) -> Callable[[str, int, Mapping[str,
         name: what FFmpeg calls it.
     """
 
-    def open_named(asked: str, flags: int, options: Mapping[str, str]) -> SourceFile:  # noqa: ARG001
+    def open_named(asked: str, _flags: int, _options: Mapping[str, str]) -> SourceFile:
         if asked != name:
             raise VideoError(
                 f"{path} is a list of other files, such as {asked.removeprefix('file:')}",
@@ -222,20 +222,20 @@ def _kind_refused(path: Path) -> str:
 
 
 @lru_cache(maxsize=64)
-def _check_texts(path: Path, size: int, modified: int) -> None:  # noqa: ARG001
+def _check_texts(path: Path, _size: int, _modified: int) -> None:
     """Run `check_texts` once for each state of a file."""
     check_texts(path)
 
 
 @lru_cache(maxsize=64)
-def _probing(path: Path, size: int, modified: int) -> Mapping[str, str]:  # noqa: ARG001
+def _probing(path: Path, _size: int, _modified: int) -> Mapping[str, str]:
     """Return FFmpeg's options for probing a file deep enough to know all its streams.
 
     If its format allows streams to appear late, the file is read once to its end; only what
     identifies streams is decoded, and memory does not grow.
 
     Args:
-        size, modified: of the file, so that a changed one is probed again.
+        _size, _modified: of the file, so that a changed one is probed again.
     """
     with _opened(path, AS_NAMED) as container:
         known = _kinds(container)

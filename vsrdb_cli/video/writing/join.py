@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.files import check_file, check_space
 from vsrdb_cli.video.containers.capabilities import container_of, suffix_of, suffixes_for
@@ -45,8 +46,8 @@ def join(
     plans: tuple[StreamPlan, ...] | None = None,
     frames: int | None = None,
     overwrite: bool = False,
-    on_segment: Callable[[int], None] = lambda _: None,
-    on_damage: Callable[[str], None] = lambda _: None,
+    on_segment: Callable[[int], None] = ignore,
+    on_damage: Callable[[str], None] = ignore,
 ) -> Path:
     """Join segments to the video that an unbroken run would have written, without encoding.
 

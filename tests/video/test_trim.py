@@ -212,9 +212,7 @@ def with_subtitles(folder, clip, suffix, sets):
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".m2ts"])
-def test_subtitles_that_are_pictures_are_cut_though_they_do_not_say_how_long_they_last(
-    tmp_path, clip, suffix
-):
+def test_picture_subtitles_without_a_duration_are_cut(tmp_path, clip, suffix):
     sets = [(True, 0.08), (False, 0.24), (True, 0.4), (False, 0.56)]
     source = with_subtitles(tmp_path, clip, suffix, sets)
     with open_source(source) as opened:
