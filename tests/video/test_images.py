@@ -109,7 +109,7 @@ def test_pictures_are_taken_for_24_a_second_and_that_is_said(tmp_path):
 
 def test_a_rate_for_a_video_is_an_error(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=2)
-    with pytest.raises(OptionError, match="times of their own"):
+    with pytest.raises(OptionError, match="has its own timestamps"):
         open_source(source, rate=Fraction(30))
 
 

@@ -14,6 +14,7 @@ from probing import ffprobe
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
+from vsrdb_cli.video.pixels.fields import Weaver
 from vsrdb_cli.video.pixels.interlacing import Planar
 from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.reading.sampling import detect_interlacing, sample_runs
@@ -187,9 +188,10 @@ def test_hevc_coded_in_fields_is_woven_to_the_full_height(tmp_path, suffix, seco
 
 def test_woven_fields_are_the_lines_of_one_frame():
     with av.open(str(WILD / "hevc_fields.mkv")) as container:
-        fields = [frame.to_ndarray()[:64] for frame in container.decode(video=0)]
+        decoded = list(container.decode(video=0))
+    fields = [frame.to_ndarray()[:64] for frame in decoded]
+    frames = list(Weaver("hevc").frames(decoded))
     with open_source(WILD / "hevc_fields.mkv") as reader:
-        frames = list(reader._decode())
         assert (reader.info.height, reader.info.frame_count, reader.info.rate) == (128, 15, 25)
         (glimpse,) = sample_runs(reader, 4, 10)
         assert len(glimpse) == 15

@@ -139,7 +139,7 @@ def test_an_animation_stays_a_video_and_is_refused_as_one_picture(tmp_path, kind
         assert sum(1 for _ in video.decode(video=0)) == 4
     with open_source(path) as reader:
         assert reader.info.frame_count == 4
-    with pytest.raises(OutputError, match=r"out\.png is one picture, but the input has more"):
+    with pytest.raises(OutputError, match=r"out\.png is a single picture, but the input has more"):
         restore_video(path, tmp_path / "out.png", NEAREST)
     path.write_bytes(data[: len(data) * 7 // 10])
     with pytest.raises(VideoError, match="damaged or was cut off"):

@@ -195,7 +195,7 @@ def test_grey_is_what_has_luma_alone():
 
 def test_a_format_that_swscale_cannot_read_is_refused_by_name():
     colour = colour_of(matrix=2, range_=0, primaries=2, transfer=2, rgb=True, height=4, width=64)
-    with pytest.raises(VideoError, match="pixel format rgbaf32le cannot be read"):
+    with pytest.raises(VideoError, match="pixel format rgbaf32le is not supported"):
         ToRgb("rawvideo", colour, 16)(av.VideoFrame(16, 16, "rgbaf32le"))
 
 

@@ -24,7 +24,7 @@ def restored(source, target, **options):
     notices = []
     options = RestoreOptions(weights="nearest", **options)
     restore_video(source, target, options, on_notice=notices.append)
-    return target, [n for n in notices if "what its colours mean" not in n]
+    return target, [n for n in notices if "does not specify its colours" not in n]
 
 
 def codecs(path):
