@@ -116,7 +116,8 @@ def test_mov_files_and_pictures_say_that_it_is_lost(tmp_path):
 
 
 @pytest.mark.parametrize("kind, words", [
-    (3, "both eyes alternating"), (6, "both eyes in every other line"), (8, "in an uncommon layout"),
+    (3, "both eyes alternating"), (6, "both eyes in every other line"),
+    (8, "in an uncommon layout"),
 ])  # fmt: skip
 def test_eyes_that_enlarging_would_mix_are_named(kind, words):
     view, lost = view_of({Type.STEREO3D: struct.pack("<9i", kind, *[0] * 8)})
