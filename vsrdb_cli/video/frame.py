@@ -168,8 +168,8 @@ class ReadReport:
                 f" {'was' if self.repaired_times == 1 else 'were'} given one",
             ),
         )
-        mended = tuple(line for amount, line in times if amount)
-        return (*self.damage, *self.changes, *mended)
+        repaired = tuple(line for amount, line in times if amount)
+        return (*self.damage, *self.changes, *repaired)
 
 
 class FrameSource(Protocol):

@@ -201,9 +201,9 @@ class SideClock:
                 _refine(packet)
             offset = self._own_offset
             shift(packet, self._clock.offsets[self._recording] if offset is None else offset)
-            mended = packet.dts if packet.dts is not None else packet.pts
-            assert mended is not None
-            end = (mended + (packet.duration or 0)) * packet.time_base
+            repaired = packet.dts if packet.dts is not None else packet.pts
+            assert repaired is not None
+            end = (repaired + (packet.duration or 0)) * packet.time_base
             self._end_seconds = max(self._end_seconds, end)
             yield packet
 

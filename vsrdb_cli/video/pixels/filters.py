@@ -67,7 +67,7 @@ class FilterChain:
             pix_fmt=frame.format.name,
             time_base="1/1",
             pixel_aspect="1/1",
-            # The graph refuses frames whose tags differ from what it was told.
+            # The graph refuses frames whose tags differ from those it was built for.
             colorspace=str(int(frame.colorspace)),
             range=str(int(frame.color_range)),
         )

@@ -53,9 +53,9 @@ class FrameDecoder:
         try:
             frames: list[VideoFrame] = packet.decode()
         except FFmpegError as error:
-            told = decoding_refusal(self._stream, self._allowed, error)
-            if told is not None:
-                raise told from error
+            refusal = decoding_refusal(self._stream, self._allowed, error)
+            if refusal is not None:
+                raise refusal from error
             raise
         known.append(self._context.sample_aspect_ratio)
         return frames

@@ -333,7 +333,7 @@ def _said(of_frame: int, of_stream: int) -> int:
 
 
 def _start(
-    container: InputContainer, stream: VideoStream, first: VideoFrame, strange: frozenset[int]
+    container: InputContainer, stream: VideoStream, first: VideoFrame, foreign: frozenset[int]
 ) -> Fraction:
     """Return the file's time that becomes 0, a whole number of video ticks.
 
@@ -353,7 +353,7 @@ def _start(
         and other.start_time is not None
         and other.time_base is not None
         and not is_cover(other)
-        and other.id not in strange
+        and other.id not in foreign
     ]
     if first.pts is not None:
         starts.append(first.pts * time_base)

@@ -192,7 +192,7 @@ class Y4mStream:
 
     @property
     def problem(self) -> str | None:
-        """Return why there is no frame, if that can be told without reading on."""
+        """Return why there is no frame, if that is known without reading on."""
         if self.error is not None:
             return str(self.error.strerror)
         if not self._ahead:

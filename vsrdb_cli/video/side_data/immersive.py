@@ -1,7 +1,7 @@
 """Immersive video: 360 degrees around the viewer, or 3D with both eyes in one picture.
 
 FFmpeg's muxers take that from a stream they copy, and PyAV passes on nothing else. So a stream is
-copied that holds nothing but a header, made here, and is then told what its packets will be.
+copied that holds nothing but a header, made here, and is then set up for the packets to come.
 """
 
 from __future__ import annotations
