@@ -263,3 +263,9 @@ def test_a_codec_that_others_may_write_is_not_called_impossible(tmp_path):
     _, notices = restored(WILD / "wmav2.wmv", tmp_path / "out.mkv")
     (anew,) = [notice for notice in notices if "re-encoded" in notice]
     assert anew.endswith("vsrdb cannot copy it into .mkv files")
+
+
+def test_sound_before_0_counts_at_the_sample_before_it():
+    loudness = Loudness()
+    loudness.add(np.array([[1.0, -1.0]]), 100, Fraction(-1, 200))
+    assert [level > -10 for level in loudness.levels(-2, 2)] == [False, True, True, False]

@@ -1,3 +1,4 @@
+import io
 import subprocess
 from fractions import Fraction
 from itertools import pairwise
@@ -12,7 +13,9 @@ from restoring import restore_in_segments, restore_nearest
 
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
+from vsrdb_cli.video.info import StreamInfo
 from vsrdb_cli.video.reading.probe import probe
+from vsrdb_cli.video.streams.packet_writer import PacketWriter
 from vsrdb_cli.video.streams.plan import StreamAction
 from vsrdb_cli.video.streams.policy import plan_streams
 
@@ -324,3 +327,15 @@ def test_times_that_do_not_rise_are_mended_in_the_clock_of_the_track(tmp_path, s
     report = restore_video(source, out, RestoreOptions(weights="nearest", strict=True))
     assert report.frames == 50
     assert sound(out) == sound(source)
+
+
+def test_packets_that_the_output_refuses_are_not_counted_as_damaged():
+    with av.open(io.BytesIO(), "w", format="matroska") as output:
+        target = output.add_stream("aac", rate=48000)
+        output.start_encoding()
+        writer = PacketWriter(output, {1: StreamInfo(1, "audio", "aac")}, {1: target}, {})
+        packet = av.Packet(b"\xff\xf1xxxxx")  # a broken ADTS header
+        packet.time_base, packet.pts, packet.dts = Fraction(1, 1000), 0, 0
+        writer.write(1, [packet])
+    assert (writer.copied.refused[1], writer.copied.damaged[1]) == (1, 0)
+    assert writer.copied.lost(1) == 1

@@ -112,6 +112,8 @@ class SideStreams:
             self._sounds[source.index] = sound
             self._targets[source.index] = sound.stream
             self.heard[source.index] = sound.heard
+        elif plan.action is StreamAction.ATTACH:
+            self._attach(plan, source)
         elif plan.action is StreamAction.CONVERT:
             codec = container_of(self._output).text
             converter = TextConverter(source, self._output, codec)  # type: ignore[arg-type]
@@ -121,18 +123,20 @@ class SideStreams:
         if source.type == "subtitle" and self._hides and source.index in self._targets:
             finest = max(SUBTITLE_TICKS, self._info.output_time_base.denominator)
             self._targets[source.index].time_base = Fraction(1, finest)
-        if plan.action is StreamAction.ATTACH and plan.stream.cover:
+
+    def _attach(self, plan: StreamPlan, source: Stream) -> None:
+        if plan.stream.cover:
             ending, mimetype = COVERS[plan.stream.codec]
             self._covers += 1
             name = f"cover_{self._covers}" if self._covers > 1 else "cover"
             data = _first_packet(self._info, source.index)
             if data:
                 self._output.add_attachment(f"{name}.{ending}", mimetype, data)
-        elif plan.action is StreamAction.ATTACH:
-            attachment: AttachmentStream = source  # type: ignore[assignment]
-            name = attachment.metadata.get("filename", f"attachment-{source.index}")
-            mimetype = attachment.mimetype or "application/octet-stream"
-            self._output.add_attachment(name, mimetype, attachment.data)
+            return
+        attachment: AttachmentStream = source  # type: ignore[assignment]
+        name = attachment.metadata.get("filename", f"attachment-{source.index}")
+        mimetype = attachment.mimetype or "application/octet-stream"
+        self._output.add_attachment(name, mimetype, attachment.data)
 
     def mux_until(self, seconds: Fraction) -> None:
         """Write what belongs before a time of the video, so that streams are interleaved."""
