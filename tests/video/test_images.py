@@ -117,7 +117,7 @@ def test_two_pictures_of_one_name_are_an_error(tmp_path):
     source = sequence(tmp_path / "in", numbers=(1, 2))
     save(source / "frame_2.tif", clips.picture(2, 48, 64))
     save(source / "frame_2.k.png", clips.picture(2, 48, 64))  # between them by the alphabet
-    with pytest.raises(VideoError, match=r"one name: frame_2\.png and frame_2\.tif"):
+    with pytest.raises(VideoError, match=r"the same name: frame_2\.png and frame_2\.tif"):
         open_source(source)
 
 
@@ -168,7 +168,7 @@ def test_a_folder_with_something_in_it_is_not_replaced(tmp_path):
 
 def test_a_video_does_not_fit_one_picture(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=2)
-    with pytest.raises(OutputError, match="is one picture"):
+    with pytest.raises(OutputError, match="is a single picture"):
         restore_nearest(source, tmp_path / "out.png")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["in.mp4"]
 

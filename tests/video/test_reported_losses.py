@@ -284,7 +284,7 @@ def test_data_that_lasts_no_time_is_no_track_of_chapters(tmp_path, action_camera
     (USER_DATA, bytes(range(16)) + b"N 48.1 E 11.5", "user data 00010203"),
     (USER_DATA, bytes(range(16)) + b")", None),
     (Type.MOTION_VECTORS.value, b"", None), (Type.GOP_TIMECODE.value, b"", None),
-    (28, b"", "LCEVC"), (30, b"", "3D reference displays"), (55, b"", "FFmpeg's kind 55"),
+    (28, b"", "LCEVC"), (30, b"", "3D reference displays"), (55, b"", "FFmpeg type 55"),
 ])  # fmt: skip
 def test_every_kind_of_attachment_is_carried_meaningless_or_named(kind, data, words):
     found = unsupported([(kind, data), (kind, data)])

@@ -78,7 +78,7 @@ def test_the_frames_around_it_are_there_as_context(clip):
 def test_a_part_without_frames_is_refused(clip, start, end):
     with open_source(clip) as source, pytest.raises(OptionError, match="no frames from") as caught:
         trim(source, start=start, end=end)
-    assert "the last frame" in caught.value.hint
+    assert "the last one seen" in caught.value.hint
 
 
 def test_pictures_are_cut_by_their_number(tmp_path):
