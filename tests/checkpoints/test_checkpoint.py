@@ -561,10 +561,3 @@ def test_info_of_an_unknown_name_is_one_error_and_one_hint(bundled: Path) -> Non
     error, hint = outcome.stderr.splitlines()
     assert error.startswith("error: there are no weights named 'fmanet-xxl'")
     assert hint.startswith("hint: ")
-
-
-def test_the_networks_without_parameters_are_those_that_run():
-    from vsrdb_cli.backends.builtin import METHODS as RUNNING
-    from vsrdb_cli.checkpoints.registry import METHODS
-
-    assert list(METHODS) == list(RUNNING)
