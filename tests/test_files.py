@@ -191,7 +191,7 @@ def test_a_folder_that_may_not_be_written_to_is_refused(source, output, name, se
     output.chmod(0o555)
     with as_nobody(), pytest.raises(OutputError) as caught:
         restore(source, output / name, segment_seconds=segment_seconds)
-    assert str(caught.value) == f"the folder {output} cannot be written to"
+    assert str(caught.value) == f"the folder {output} is not writable"
     assert caught.value.hint == "choose another output folder"
     assert not list(output.iterdir())
 
@@ -262,7 +262,7 @@ def test_what_was_put_into_a_folder_meanwhile_is_not_replaced(tmp_path, overwrit
     for folder, name in ((new, "a.png"), (there, "thesis.txt")):
         folder.mkdir()
         (folder / name).write_text(name)
-    with pytest.raises(OutputError, match="something was put into the folder") as kept:
+    with pytest.raises(OutputError, match="changed while vsrdb was running") as kept:
         put_in_place(new, there, overwrite=overwrite, replaced=(".png",))
     assert (there / "thesis.txt").read_text() == "thesis.txt"
     (beside,) = tmp_path.glob("pictures.KEPT-*")

@@ -80,9 +80,9 @@ def test_outputs_of_a_batch_fit_though_their_ending_is_longer(tmp_path):
 
 
 @pytest.mark.parametrize("name, says", [
-    (name_of(256, ".mp4"), "has 256 bytes, and 255 are possible"),
-    (name_of(256, ".mp4", "語"), "has 256 bytes, and 255 are possible"),
-    ("/".join([name_of(200, "")] * 21) + "/out.mp4", "bytes, and 4095 are possible"),
+    (name_of(256, ".mp4"), "256 bytes, at most 255 are possible"),
+    (name_of(256, ".mp4", "語"), "256 bytes, at most 255 are possible"),
+    ("/".join([name_of(200, "")] * 21) + "/out.mp4", "bytes, at most 4095 are possible"),
 ])  # fmt: skip
 def test_a_name_that_is_too_long_is_told_in_a_line(tmp_path, monkeypatch, name, says):
     monkeypatch.chdir(tmp_path)
@@ -138,4 +138,4 @@ def test_a_file_that_permissions_hide_is_told_in_a_line(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "exists", denied)
     run = vsrdb("restore", LONG, tmp_path / "out.mp4", "--weights", "nearest")
     assert run.exit_code == 2
-    assert "cannot be reached: Permission denied" in run.output
+    assert "is not accessible: Permission denied" in run.output

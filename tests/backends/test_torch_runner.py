@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from vsrdb_cli.backends import parity, precision, remembered
+from vsrdb_cli.backends import answer_cache, parity, precision
 from vsrdb_cli.backends.pytorch import TorchRunner
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from vsrdb_cli.network import fgdf
@@ -30,7 +30,7 @@ def checkpoint(tmp_path_factory):
 def low(monkeypatch, tmp_path):
     """A CPU that computes in bfloat16, and a cache of its own."""
     monkeypatch.setattr(precision, "native_low_precision", lambda _: "bfloat16")
-    monkeypatch.setattr(remembered, "cache_folder", lambda: tmp_path / "cache")
+    monkeypatch.setattr(answer_cache, "cache_folder", lambda: tmp_path / "cache")
     return tmp_path / "cache"
 
 

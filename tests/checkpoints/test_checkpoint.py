@@ -294,7 +294,7 @@ def test_what_has_no_end_is_no_checkpoint(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.safetensors"
     os.mkfifo(pipe)
     for path, kind in ((pipe, "a named pipe"), (Path("/dev/zero"), "a device")):
-        with pytest.raises(CheckpointError, match=f"{path} is {kind}, no file"):
+        with pytest.raises(CheckpointError, match=f"{path} is {kind}, not a file"):
             load_checkpoint(path)
         with pytest.raises(CheckpointError, match="not a pair"):
             find_pair([path])

@@ -89,8 +89,8 @@ def _onnxruntime(
     checkpoint: Checkpoint, device: str, precision: str, on_notice: OnNotice
 ) -> Runner:
     from vsrdb_cli.backends.exported_files import ExportFiles, default_folder
-    from vsrdb_cli.backends.made_again import current
     from vsrdb_cli.backends.ort import available, require_onnxruntime
+    from vsrdb_cli.backends.rebuild import load_or_rebuild
 
     if device == "auto":
         device = "cuda" if available("cuda") else "cpu"
@@ -102,7 +102,9 @@ def _onnxruntime(
     for name in wanted:
         files = ExportFiles.of(checkpoint, folder, name)
         if files.complete():
-            return current(partial(_proven_graphs, checkpoint, files, device), files, on_notice)
+            return load_or_rebuild(
+                partial(_proven_graphs, checkpoint, files, device), files, on_notice
+            )
     raise BackendError(
         f"no ONNX files found for '{checkpoint.name}' in {wanted[-1]} in {folder}",
         hint=f"export them: {files.command('onnx')}",
@@ -120,9 +122,9 @@ def _proven_graphs(checkpoint: Checkpoint, files: ExportFiles, device: str) -> R
 def fitting_engine(
     weights: str | Checkpoint, *, device: str, precision: str, size: tuple[int, int]
 ) -> Runner | None:
-    """The engine for this GPU that takes pictures of `size` (height, width), if there is one.
+    """Find the engine for this GPU that takes pictures of `size` (height, width), if there is one.
 
-    What is in the way of one is no error here, and nothing is built: nobody asked for it.
+    An engine that cannot be used is no error here, and none is built: nobody asked for it.
     """
     import torch
 
@@ -157,7 +159,7 @@ def _engine(
     """Load an engine; a damaged one is rebuilt if notices of it are wanted."""
     from vsrdb_cli.backends.devices import find_device
     from vsrdb_cli.backends.exported_files import ExportFiles, default_folder
-    from vsrdb_cli.backends.made_again import current
+    from vsrdb_cli.backends.rebuild import load_or_rebuild
     from vsrdb_cli.backends.tensorrt_library import find_place, require_gpu
 
     require_gpu(flavour)  # before anything of TensorRT is loaded: it crashes without one
@@ -173,7 +175,7 @@ def _engine(
         files = ExportFiles.of(checkpoint, default_folder(), name)
         load = partial(_proven_engine, checkpoint, files, place, device, size)
         try:
-            return load() if on_notice is None else current(load, files, on_notice)
+            return load() if on_notice is None else load_or_rebuild(load, files, on_notice)
         except BackendError as error:
             refused = refused or error
     assert refused is not None
