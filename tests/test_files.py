@@ -1,4 +1,4 @@
-"""Whatever goes wrong with the output: the source is untouched, no half file has the final name."""
+"""Failing outputs: the source is untouched, and no incomplete file has the final name."""
 
 from __future__ import annotations
 
@@ -153,11 +153,11 @@ def test_a_file_in_the_place_of_the_folder_is_named_as_one(source, output):
         check_file(output / "file" / "out.mp4", source, overwrite=False)
 
 
-def test_what_another_program_put_there_meanwhile_stays_and_ours_is_kept_beside_it(output):
+def test_a_file_created_meanwhile_stays_and_ours_is_kept_beside_it(output):
     temporary = temporary_beside(output / "out.mp4")
     temporary.write_text("ours")
     (output / "out.mp4").write_text("theirs")
-    with pytest.raises(OutputError, match="created by another program") as caught:
+    with pytest.raises(OutputError, match="was created while vsrdb was running") as caught:
         put_in_place(temporary, output / "out.mp4", overwrite=False)
     assert (output / "out.mp4").read_text() == "theirs"
     (kept,) = (path for path in output.iterdir() if path.name != "out.mp4")

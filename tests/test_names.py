@@ -65,7 +65,7 @@ def test_what_is_kept_of_a_long_name_has_one_that_fits(tmp_path):
     assert kept_beside(path, made, "MISMATCH").read_text() == "made"
     path.write_text("another's")
     made.write_text("made")
-    with pytest.raises(OutputError, match="meanwhile"):
+    with pytest.raises(OutputError, match="was created while"):
         put_in_place(made, path, overwrite=False)
     assert len(list(tmp_path.glob("*.KEPT-*.mp4"))) == 1
 
