@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
@@ -64,13 +64,33 @@ def _turn_tf32_off() -> ExitStack:
     return before
 
 
-def in_precision(network: FMANet, sha256: str, name: str) -> tuple[FMANet, str]:
+def native_low_precision(device: torch.device) -> str | None:
+    """Return the lower precision that is faster than float32 on this device, if any."""
+    if device.type == "cuda":
+        return "float16"
+    return "bfloat16" if device.type == "cpu" and cpu_computes_bfloat16() else None
+
+
+def cpu_computes_bfloat16() -> bool:
+    """Return whether this CPU has instructions for bfloat16."""
+    flags = torch.backends.cpu.get_cpu_capability()
+    return "AMX" in flags or torch.cpu._is_avx512_bf16_supported()
+
+
+def in_precision(
+    network: FMANet,
+    sha256: str,
+    name: str,
+    *,
+    low_precision: Callable[[torch.device], str | None] = native_low_precision,
+) -> tuple[FMANet, str]:
     """Convert a network to a precision; return it and the precision's name.
 
     Args:
         network: float32, on its device.
         sha256: of its checkpoint; by it the answer of "auto", which takes a second, is remembered.
         name: "float32", "float16", "bfloat16" or "auto".
+        low_precision: names the lower precision that "auto" tries on a device, if any.
 
     Raises:
         BackendError: the device does not compute in it.
@@ -83,7 +103,7 @@ def in_precision(network: FMANet, sha256: str, name: str) -> tuple[FMANet, str]:
                 hint="use --precision float32, or bfloat16 on a CPU that supports it",
             )
         return network.to(PRECISIONS[name]), name
-    low = native_low_precision(device)
+    low = low_precision(device)
     if low is None:
         return network, "float32"
     # Not of a GPU, whose kernels depend on a compiler that may come and go.
@@ -98,19 +118,6 @@ def in_precision(network: FMANet, sha256: str, name: str) -> tuple[FMANet, str]:
         if memory:
             memory.keep(agrees)
     return (lowered, low) if agrees else (network, "float32")
-
-
-def native_low_precision(device: torch.device) -> str | None:
-    """Return the lower precision that is faster than float32 on this device, if any."""
-    if device.type == "cuda":
-        return "float16"
-    return "bfloat16" if device.type == "cpu" and cpu_computes_bfloat16() else None
-
-
-def cpu_computes_bfloat16() -> bool:
-    """Return whether this CPU has instructions for bfloat16."""
-    flags = torch.backends.cpu.get_cpu_capability()
-    return "AMX" in flags or torch.cpu._is_avx512_bf16_supported()
 
 
 def _memory(sha256: str, precision: str) -> CachedAnswer:
