@@ -179,8 +179,8 @@ def test_start_end_and_frames_choose_the_part():
 @pytest.mark.parametrize(
     "options, words",
     [
-        (["--start", "20f"], "no frames from frame 20 on"),
-        (["--start", "9:00"], "no frames from 540.000 s on"),
+        (["--start", "20f"], "no frames there: from frame 20 on"),
+        (["--start", "9:00"], "no frames there: from 540.000 s on"),
         (["--start", "8f", "--end", "8f"], "from frame 8 to frame 8"),
         (["--start", "18f", "--frames", "3"], "has 2 frames from frame 18 on, fewer than 3"),
         (["--start", "soon"], "write a time"),
