@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from vsrdb_cli import __version__
-from vsrdb_cli.commands import console, interrupts
+from vsrdb_cli.commands import console, session
 from vsrdb_cli.commands.advise import advise
 from vsrdb_cli.commands.bench import bench
 from vsrdb_cli.commands.compare import compare
@@ -60,7 +60,7 @@ class Group(click.Group):
     def invoke(self, context: click.Context) -> Any:
         try:
             with (
-                interrupts.stoppable(),
+                session.stoppable(),
                 reachable(),
                 resumable("a file"),
                 _printable_errors(),
@@ -81,7 +81,7 @@ class Group(click.Group):
             sys.exit(status_of(told))
         except KeyboardInterrupt as stop:
             console.say("interrupted")
-            interrupts.leave(stop)
+            session.leave(stop)
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         names = self.list_commands(context)

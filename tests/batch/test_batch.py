@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from vsrdb_cli.batch import finished
+from vsrdb_cli.batch import journal
 from vsrdb_cli.batch.inputs import Names, find, is_batch
 from vsrdb_cli.batch.outcomes import attempt
 from vsrdb_cli.batch.targets import Item
@@ -54,7 +54,7 @@ def put_pictures(folder, count=2):
 
 def tree(folder):
     """All files but the record of what a batch has finished."""
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != finished.NAME)
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != journal.NAME)
     return sorted(str(path.relative_to(folder)) for path in files)
 
 
@@ -250,7 +250,7 @@ def test_two_inputs_with_one_output_both_fail_and_neither_is_written(tmp_path, c
 
 
 def test_even_an_error_of_our_own_does_not_stop_the_others(tmp_path, folder, clip, monkeypatch):
-    from vsrdb_cli.commands import restore_many as running
+    from vsrdb_cli.commands import run as running
 
     real = running.restore_video
 
@@ -355,7 +355,7 @@ def test_a_record_of_any_content_is_of_nothing_finished(tmp_path, folder, clip, 
     out = tmp_path / "out"
     out.mkdir()
     key = str(out / "a.mp4")
-    (out / finished.NAME).write_text(text.replace("KEY", key), encoding="latin-1")
+    (out / journal.NAME).write_text(text.replace("KEY", key), encoding="latin-1")
     assert vsrdb(folder, out).exit_code == 0
     assert tree(out) == ["a.mp4", "b.mp4"]
 

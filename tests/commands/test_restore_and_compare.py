@@ -118,13 +118,13 @@ def test_several_inputs_are_refused_with_what_to_do_instead():
 
 
 def test_the_output_stays_where_the_page_fails(monkeypatch):
-    from vsrdb_cli.commands import restore_many
+    from vsrdb_cli.commands import run
     from vsrdb_cli.errors import OutputError
 
     def no_space(*_arguments, **_options):
         raise OutputError("the disk is full", hint="free some space")
 
-    monkeypatch.setattr(restore_many, "write_page", no_space)
+    monkeypatch.setattr(run, "write_page", no_space)
     done = vsrdb("--compare", "page.html", "--report", "report.json")
     assert done.exit_code == 1
     assert "out.mp4 is restored, but not compared: the disk is full" in done.stderr

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrdb_cli import __version__
-from vsrdb_cli.batch.finished import Finished
+from vsrdb_cli.batch.journal import Finished
 from vsrdb_cli.batch.targets import Item
 from vsrdb_cli.disks import resumable
 from vsrdb_cli.errors import OutputError, VsrdbError

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsrdb_cli.commands import console
-from vsrdb_cli.commands.display import (
+from vsrdb_cli.commands.events import (
     PHASES,
     Display,
     Place,

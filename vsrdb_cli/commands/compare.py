@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from vsrdb_cli.commands import console
-from vsrdb_cli.commands.display import summary_of_page
+from vsrdb_cli.commands.events import summary_of_page
 from vsrdb_cli.commands.position import position
 from vsrdb_cli.names import fitting
 

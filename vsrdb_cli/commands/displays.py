@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from vsrdb_cli.commands import console
 from vsrdb_cli.commands.bar import Bar
-from vsrdb_cli.commands.display import Display, Place
+from vsrdb_cli.commands.events import Display, Place
 from vsrdb_cli.commands.json_lines import JsonLines
-from vsrdb_cli.commands.log_lines import LogFile, LogLines
+from vsrdb_cli.commands.lines import LogFile, LogLines
 
 if TYPE_CHECKING:
     from vsrdb_cli.comparison.compare import Page

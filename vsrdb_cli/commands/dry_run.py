@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from vsrdb_cli import __version__
-from vsrdb_cli.batch.finished import Finished
+from vsrdb_cli.batch.journal import Finished
 from vsrdb_cli.batch.outcomes import why_skipped
 from vsrdb_cli.batch.targets import Batch, Item
 from vsrdb_cli.commands import console
-from vsrdb_cli.commands.display import Display, Place
+from vsrdb_cli.commands.events import Display, Place
 from vsrdb_cli.commands.statuses import ExitStatus, status_of
 from vsrdb_cli.dry_run.estimate import Estimate, Load, estimate_run
 from vsrdb_cli.errors import VsrdbError

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsrdb_cli.commands import console
-from vsrdb_cli.commands.display import Display, Place, left_of, rate_of, size_of
+from vsrdb_cli.commands.events import Display, Place, left_of, rate_of, size_of
 
 if TYPE_CHECKING:
     from vsrdb_cli.comparison.compare import Page

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vsrdb_cli.commands import console, displays, interrupts
+from vsrdb_cli.commands import console, displays, session
 from vsrdb_cli.commands.click_options import restore_options
 from vsrdb_cli.commands.config import read_config
-from vsrdb_cli.commands.display import Display
-from vsrdb_cli.commands.restore_order import Order
+from vsrdb_cli.commands.events import Display
+from vsrdb_cli.commands.request import Order
 from vsrdb_cli.commands.statuses import status_of
 from vsrdb_cli.errors import OptionError, VsrdbError
 from vsrdb_cli.files import is_same
@@ -24,7 +24,7 @@ from vsrdb_cli.pipes import STDOUT, descriptor_of
 
 if TYPE_CHECKING:
     from vsrdb_cli.batch.outcomes import Outcome
-    from vsrdb_cli.commands.restore_many import Restoration
+    from vsrdb_cli.commands.run import Restoration
 
 _ADDRESS = re.compile(r"\w[\w+.-]+://")
 _PIPE, _STDOUT = "-", "/dev/stdout"
@@ -194,7 +194,7 @@ def restore(
         sys.exit(status)
     except KeyboardInterrupt as stop:
         _say_stopped(stop, shown, restoration)
-        interrupts.leave(stop)
+        session.leave(stop)
     if rows and job.several:
         for outcome in restoration.outcomes:
             console.result(_row(outcome))

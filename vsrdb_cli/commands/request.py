@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vsrdb_cli.commands.click_options import options_of
-from vsrdb_cli.commands.display import Display
+from vsrdb_cli.commands.events import Display
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.files import check_writable, is_same
 
 if TYPE_CHECKING:
-    from vsrdb_cli.batch.finished import Finished
+    from vsrdb_cli.batch.journal import Finished
     from vsrdb_cli.batch.targets import Batch
-    from vsrdb_cli.commands.restore_many import Restoration
+    from vsrdb_cli.commands.run import Restoration
 
 
 class Order:
@@ -83,7 +83,7 @@ class Order:
 
     def restoration(self, shown: Display, *, verbose: bool) -> Restoration:
         """The real run."""
-        from vsrdb_cli.commands.restore_many import Restoration
+        from vsrdb_cli.commands.run import Restoration
 
         return Restoration(
             self._batch,
@@ -113,7 +113,7 @@ class Order:
         check_page(page, [item.source, item.target], overwrite=self._options.overwrite)
 
     def _finished(self) -> Finished | None:
-        from vsrdb_cli.batch.finished import Finished
+        from vsrdb_cli.batch.journal import Finished
 
         if not self.several:
             return None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from vsrdb_cli.commands import console
-from vsrdb_cli.commands.display import (
+from vsrdb_cli.commands.events import (
     PHASES,
     Display,
     Place,

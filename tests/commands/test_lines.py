@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from vsrdb_cli.cli import main
-from vsrdb_cli.commands.display import Place
-from vsrdb_cli.commands.log_lines import Intervals, LogLines
+from vsrdb_cli.commands.events import Place
+from vsrdb_cli.commands.lines import Intervals, LogLines
 from vsrdb_cli.jobs.report import Progress
 
 

@@ -8,12 +8,12 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from vsrdb_cli.batch.finished import Finished
+from vsrdb_cli.batch.journal import Finished
 from vsrdb_cli.batch.outcomes import Outcome, Status, attempt, write_report
 from vsrdb_cli.batch.targets import Batch, Item
 from vsrdb_cli.batch.workload import Workload, weigher
-from vsrdb_cli.commands import interrupts
-from vsrdb_cli.commands.display import Display, Place
+from vsrdb_cli.commands import session
+from vsrdb_cli.commands.events import Display, Place
 from vsrdb_cli.commands.statuses import ExitStatus, status_of
 from vsrdb_cli.comparison.compare import write_page
 from vsrdb_cli.errors import VsrdbError
@@ -101,7 +101,7 @@ class Restoration:
                         finished=self.finished,
                         new_folders=self.new_folders,
                     )
-                    interrupts.check()
+                    session.check()
                     self.outcomes.append(outcome)
                     work.end()
                     self._show(outcome, told)
@@ -148,7 +148,7 @@ class Restoration:
         """Write the page; what fails there is the outcome's error, though the output is whole."""
 
         def progress(done: int, total: int | None) -> None:
-            interrupts.check()
+            session.check()
             self.display.progress(Progress(done, total, phase="compare"))
 
         source = outcome.item.source
@@ -205,7 +205,7 @@ class _Work:
         self._seconds = 0.0
 
     def progress(self, progress: Progress) -> None:
-        interrupts.check()
+        session.check()
         left = None
         if self._workload is not None and progress.phase == "restore":
             total = max(progress.total or progress.frames, progress.frames, 1)
