@@ -1,129 +1,188 @@
-"""How a run is shown: what there is to tell, and who tells it to whom.
+"""Events: everything a run reports, and the reporters they go to.
 
-`bar` shows it to people at a terminal, `log_lines` writes it line by line where there is none and
-into a log file, `json_lines` tells other programs.
+A reporter is a callable that takes an event and handles those it cares about: `Bar` draws at a
+terminal, `LogLines` and `LogFile` write lines, `JsonLines` writes objects for other programs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
-from vsrdb_cli.commands import console
-from vsrdb_cli.text import count
+from vsrdb_cli.errors import VsrdbError
 
 if TYPE_CHECKING:
     from vsrdb_cli.comparison.compare import Page
     from vsrdb_cli.jobs.report import Progress, RestoreReport
 
-PHASES = {
-    "load": "loading the network",
-    "plan": "looking for scene cuts",
-    "restore": "restoring",
-    "join": "joining",
-    "compare": "comparing",
-    "measure": "measuring",
-}
+
+@dataclass(frozen=True)
+class Starting:
+    """The program starts to load its libraries, which takes a second or more."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """An input's place among all: its number, counted from 1, of so many."""
+class InputStarted:
+    """Work on an input starts."""
 
+    source: Path
+    target: Path
     number: int = 1
+    """Its place among all inputs, counted from 1."""
     of: int = 1
+    """The number of all inputs."""
 
-    def __str__(self) -> str:
-        return f"{self.number}/{self.of}" if self.of > 1 else ""
+    @property
+    def place(self) -> str:
+        """ "3/40 ", to begin a line with; empty where there is only one input."""
+        return f"{self.number}/{self.of} " if self.of > 1 else ""
 
 
-class Display:
-    """One way to show runs; this one shows nothing."""
+@dataclass(frozen=True)
+class InputEnded:
+    """Work on the input has ended, however it did."""
 
-    def starting(self) -> None:
-        """The program has begun and loads its libraries, which takes a second or more."""
 
-    @contextmanager
-    def file(self, source: Path, target: Path, place: Place) -> Iterator[None]:  # noqa: ARG002
-        """Entered around the work on one input."""
+@dataclass(frozen=True)
+class Notice:
+    """Something will be changed, dropped or assumed."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Detail:
+    """Something that only a curious user wants to know."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """Part of the source could not be read. Shown even where little else is."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """Another frame is finished, or another step of the run has started."""
+
+    progress: Progress
+    all_seconds_left: float | None = None
+    """The time that all inputs still take, if known."""
+
+    @property
+    def rate(self) -> float | None:
+        """Frames per second, leaving out frames that an earlier run finished."""
+        restored = self.progress.frames - self.progress.resumed
+        return restored / self.progress.seconds if restored and self.progress.seconds else None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """The time that this input still takes, if known."""
+        if self.rate is None or self.progress.total is None:
+            return None
+        return max(0, self.progress.total - self.progress.frames) / self.rate
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The output is in place."""
+
+    report: RestoreReport
+
+    @property
+    def bytes(self) -> int | None:
+        """The size of the file, or of the pictures in a folder; None for a stream."""
+        output = self.report.output
+        if output.is_dir():
+            return sum(file.stat().st_size for file in output.iterdir())
+        return output.stat().st_size if output.is_file() else None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The page that compares the output with its source is in place."""
+
+    page: Page
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """The output exists already."""
+
+    target: Path
+    reason: str
+
+
+@dataclass(frozen=True)
+class Failed:
+    """An input, or the whole run, failed."""
+
+    error: VsrdbError
+    details: tuple[str, ...] = ()
+    """Further lines, such as a traceback."""
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """A signal ends the run."""
+
+    text: str
+    """What is kept."""
+    signal: str
+    """The signal's name."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """Everything has ended. The last event of a run."""
+
+    counts: Mapping[str, int]
+    """The number of inputs by outcome."""
+    status: int
+    """The exit status."""
+    seconds: float | None = None
+    """The time the run took; None where no input was started."""
+
+
+Event: TypeAlias = (
+    Starting
+    | InputStarted
+    | InputEnded
+    | Notice
+    | Detail
+    | Damaged
+    | Progressed
+    | Restored
+    | Compared
+    | Skipped
+    | Failed
+    | Interrupted
+    | Ended
+)
+Reporter: TypeAlias = Callable[[Event], None]
+
+
+def report_to(*reporters: Reporter) -> Reporter:
+    """Return a reporter that passes every event to each of `reporters`."""
+
+    def report(event: Event) -> None:
+        for reporter in reporters:
+            reporter(event)
+
+    return report
+
+
+@contextmanager
+def reported(report: Reporter, started: InputStarted) -> Iterator[None]:
+    """Report that work on an input starts and, however it ends, that it has ended."""
+    report(started)
+    try:
         yield
-
-    def note(self, text: str) -> None:
-        """Something to know, in one line."""
-
-    def detail(self, text: str) -> None:
-        """Something that only somebody curious wants to know."""
-
-    def damage(self, text: str) -> None:
-        """What of the source could not be read, in one line; shown even if little else is."""
-
-    def progress(self, progress: Progress, all_seconds: float | None = None) -> None:
-        """After every frame. all_seconds: how long the whole batch will still take, if known."""
-
-    def done(self, report: RestoreReport) -> None:
-        """The output is in its place."""
-
-    def compared(self, page: Page) -> None:
-        """The page that compares it with its source is in its place."""
-
-    def skipped(self, target: Path, reason: str) -> None:
-        """The output was there already."""
-
-    def error(self, message: str, hint: str | None, details: Sequence[str] = ()) -> None:
-        """The input could not be restored. details: lines that tell more."""
-
-    def interrupted(self, text: str, signal: str) -> None:
-        """A signal has ended the run; what is kept."""
-
-    def end(self, counts: dict[str, int], status: int, seconds: float | None) -> None:
-        """All is through; how many inputs had which outcome, and the exit status."""
-
-
-def summary_of(report: RestoreReport) -> str:
-    """A finished output in one line."""
-    size = size_of(report.output)
-    return (
-        f"{report.output}: {count(report.frames, 'frame')}, {report.width_hr}x{report.height_hr},"
-        + (f" {console.human_bytes(size)}," if size is not None else "")
-        + f" in {report.seconds:.1f} s ({report.frames_per_second:.2f} fps, {report.runner})"
-    )
-
-
-def summary_of_page(page: Page) -> str:
-    """A finished comparison in one line."""
-    exact = "all lossless"
-    if page.fidelity is not None:
-        exact = f"{page.exact} of them lossless, the others at {page.fidelity:.1f} dB"
-    size = console.human_bytes(page.bytes)
-    return f"{page.path}: {count(page.frames, 'frame')}, {exact}, {size}"
-
-
-def totals_of(counts: dict[str, int], seconds: float | None) -> str:
-    """ "38 restored, 1 skipped, 1 failed, in 1:02:03"."""
-    said = ", ".join(f"{number} {name}" for name, number in counts.items() if number)
-    took = "" if seconds is None else f", in {console.human_seconds(seconds)}"
-    return f"{said or 'nothing restored'}{took}"
-
-
-def left_of(progress: Progress) -> float | None:
-    """How many seconds the rest of a file will take; None where that is not known yet."""
-    rate = rate_of(progress)
-    if rate is None or progress.total is None:
-        return None
-    return max(0, progress.total - progress.frames) / rate
-
-
-def rate_of(progress: Progress) -> float | None:
-    """Frames per second, without those that an earlier run had finished."""
-    restored = progress.frames - progress.resumed
-    return restored / progress.seconds if restored and progress.seconds else None
-
-
-def size_of(output: Path) -> int | None:
-    """Bytes of a file or of the pictures in a folder; None for a pipe."""
-    if output.is_dir():
-        return sum(file.stat().st_size for file in output.iterdir())
-    return output.stat().st_size if output.is_file() else None
+    finally:
+        report(InputEnded())

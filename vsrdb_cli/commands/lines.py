@@ -1,10 +1,10 @@
-"""A run told in plain lines: where stderr is no terminal, and in a log file."""
+"""Events as lines of text: on stderr, where it is not a terminal, and in a log file."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from io import TextIOWrapper
 from pathlib import Path
@@ -12,32 +12,112 @@ from typing import TYPE_CHECKING, TextIO
 
 from vsrdb_cli.commands import console
 from vsrdb_cli.commands.events import (
-    PHASES,
-    Display,
-    Place,
-    left_of,
-    rate_of,
-    summary_of,
-    summary_of_page,
-    totals_of,
+    Compared,
+    Damaged,
+    Detail,
+    Ended,
+    Event,
+    Failed,
+    InputStarted,
+    Interrupted,
+    Notice,
+    Progressed,
+    Restored,
+    Skipped,
 )
-from vsrdb_cli.errors import OutputError, VsrdbError
+from vsrdb_cli.errors import OutputError
 from vsrdb_cli.files import check_writable
 from vsrdb_cli.pipes import is_written_through, open_through
-from vsrdb_cli.text import printable
+from vsrdb_cli.text import count, printable
 
 if TYPE_CHECKING:
     from vsrdb_cli.comparison.compare import Page
-    from vsrdb_cli.jobs.report import Progress, RestoreReport
 
+PHASES = {
+    "load": "loading the network",
+    "plan": "looking for scene cuts",
+    "restore": "restoring",
+    "join": "joining",
+    "compare": "comparing",
+    "measure": "measuring",
+}
 _FIRST_SECONDS, _LONGEST_SECONDS = 5.0, 300.0
 
 
-class Intervals:
-    """When to tell how far a run is: soon at first, then ever less often.
+def say(event: Event, place: str = "", *, quiet: bool = False, verbose: bool = False) -> None:
+    """Print an event on stderr, if it is one that a line is printed for.
 
     Args:
-        now: seconds, of any clock that does not go back.
+        place: the input's place among all, which some lines begin with.
+        quiet: print errors, damage and interruptions only.
+        verbose: print details too.
+    """
+    match event:
+        case Failed(error, details):
+            console.report(error, details)
+        case Damaged(text):
+            console.warn(text)
+        case Interrupted(text):
+            console.say(text)
+        case Detail() if not verbose:
+            pass
+        case _:
+            line = _text_of(event, place)
+            if line and not quiet:
+                console.say(line)
+
+
+def _text_of(event: Event, place: str) -> str | None:
+    """Return the line of an event, or None where it has none."""
+    match event:
+        case Notice(text):
+            return f"note: {text}"
+        case Detail(text) | Interrupted(text):
+            return text
+        case Damaged(text):
+            return f"warning: {text}"
+        case Failed(error):
+            return f"error: {error}" + (f" (hint: {error.hint})" if error.hint else "")
+        case Skipped(target, reason):
+            return f"{place}{target}: skipped, {reason}"
+        case Restored():
+            return place + _summary(event)
+        case Compared(page):
+            return summary_of_page(page)
+        case Ended(counts, _, seconds) if sum(counts.values()) > 1:
+            return _totals(counts, seconds)
+    return None
+
+
+def _summary(restored: Restored) -> str:
+    report, size = restored.report, restored.bytes
+    return (
+        f"{report.output}: {count(report.frames, 'frame')}, {report.width_hr}x{report.height_hr},"
+        + (f" {console.human_bytes(size)}," if size is not None else "")
+        + f" in {report.seconds:.1f} s ({report.frames_per_second:.2f} fps, {report.runner})"
+    )
+
+
+def summary_of_page(page: Page) -> str:
+    """Return a line that sums up a finished comparison."""
+    exact = "all lossless"
+    if page.fidelity is not None:
+        exact = f"{page.exact} of them lossless, the others at {page.fidelity:.1f} dB"
+    size = console.human_bytes(page.bytes)
+    return f"{page.path}: {count(page.frames, 'frame')}, {exact}, {size}"
+
+
+def _totals(counts: Mapping[str, int], seconds: float | None) -> str:
+    """Return "38 restored, 1 skipped, 1 failed, in 1:02:03"."""
+    outcomes = ", ".join(f"{number} {name}" for name, number in counts.items() if number)
+    return outcomes + ("" if seconds is None else f", in {console.human_seconds(seconds)}")
+
+
+class Intervals:
+    """Times at which to report progress: soon at first, then ever less often.
+
+    Args:
+        now: a clock that never goes back, in seconds.
     """
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
@@ -45,12 +125,12 @@ class Intervals:
         self.restart()
 
     def restart(self) -> None:
-        """Something new has begun."""
+        """Start again with the shortest interval."""
         self._wait = _FIRST_SECONDS
         self._next = self._now() + self._wait
 
     def due(self) -> bool:
-        """Whether it is time; then not again for a while."""
+        """Return whether an interval is over, and start the next if it is."""
         if self._now() < self._next:
             return False
         self._wait = min(2 * self._wait, _LONGEST_SECONDS)
@@ -58,8 +138,8 @@ class Intervals:
         return True
 
 
-class LogLines(Display):
-    """Lines on stderr."""
+class LogLines:
+    """A reporter that prints lines on stderr."""
 
     def __init__(
         self, *, quiet: bool = False, verbose: bool = False, intervals: Intervals | None = None
@@ -67,82 +147,53 @@ class LogLines(Display):
         self._quiet = quiet
         self._verbose = verbose
         self._intervals = intervals or Intervals()
-        self._name = ""
-        self._begin = ""
+        self._input: InputStarted | None = None
         self._phase: str | None = None
 
-    @contextmanager
-    def file(self, source: Path, target: Path, place: Place) -> Iterator[None]:
-        self._name, self._phase = target.name, None
-        self._begin = f"{place} " if str(place) else ""
-        self._say(f"{self._begin}{source} -> {target}")
-        yield
+    def __call__(self, event: Event) -> None:
+        match event:
+            case InputStarted(source, target):
+                self._input, self._phase = event, None
+                self._write(f"{event.place}{source} -> {target}")
+            case Progressed(progress) if progress.phase != self._phase:
+                self._phase = progress.phase
+                self._intervals.restart()
+            case Progressed() if self._intervals.due():
+                self._write(self._state(event))
+            case _:
+                self._say(event, self._input.place if self._input else "")
 
-    def note(self, text: str) -> None:
-        self._say(f"note: {text}")
+    def _say(self, event: Event, place: str) -> None:
+        say(event, place, quiet=self._quiet, verbose=self._verbose)
 
-    def detail(self, text: str) -> None:
-        if self._verbose:
-            self._say(text)
-
-    def damage(self, text: str) -> None:
-        self._warn(text)
-
-    def progress(self, progress: Progress, all_seconds: float | None = None) -> None:
-        if progress.phase != self._phase:
-            self._phase = progress.phase
-            self._intervals.restart()
-        elif self._intervals.due():
-            self._say(self._begin + self._state(progress, all_seconds))
-
-    def done(self, report: RestoreReport) -> None:
-        self._say(f"{self._begin}{summary_of(report)}")
-
-    def compared(self, page: Page) -> None:
-        self._say(summary_of_page(page))
-
-    def skipped(self, target: Path, reason: str) -> None:
-        self._say(f"{self._begin}{target}: skipped, {reason}")
-
-    def error(self, message: str, hint: str | None, details: Sequence[str] = ()) -> None:
-        console.report(VsrdbError(message, hint=hint), details)
-
-    def interrupted(self, text: str, signal: str) -> None:  # noqa: ARG002
-        self._say(text)
-
-    def end(self, counts: dict[str, int], status: int, seconds: float | None) -> None:  # noqa: ARG002
-        if sum(counts.values()) > 1:
-            self._say(totals_of(counts, seconds))
-
-    def _say(self, text: str) -> None:
+    def _write(self, text: str) -> None:
         if not self._quiet:
             console.say(text)
 
-    def _warn(self, text: str) -> None:
-        console.warn(text)
-
-    def _state(self, progress: Progress, all_seconds: float | None) -> str:
+    def _state(self, event: Progressed) -> str:
+        progress = event.progress
         of = "" if progress.total is None else f" of {max(progress.total, progress.frames)}"
-        what = "segments" if progress.phase == "join" else "frames"
-        text = f"{self._name}: {PHASES[progress.phase]}, {progress.frames}{of} {what}"
+        unit = "segments" if progress.phase == "join" else "frames"
+        name = f"{self._input.place}{self._input.target.name}: " if self._input else ""
+        text = f"{name}{PHASES[progress.phase]}, {progress.frames}{of} {unit}"
         if progress.phase == "restore":
-            rate, left = rate_of(progress), left_of(progress)
-            text += "" if rate is None else f", {rate:.2f} fps"
-            text += "" if left is None else f", about {console.human_seconds(left)} left"
-        if all_seconds is not None:
-            text += f" (all inputs: {console.human_seconds(all_seconds)})"
+            text += "" if event.rate is None else f", {event.rate:.2f} fps"
+            if event.seconds_left is not None:
+                text += f", about {console.human_seconds(event.seconds_left)} left"
+        if event.all_seconds_left is not None:
+            text += f" (all inputs: {console.human_seconds(event.all_seconds_left)})"
         return text
 
 
 class LogFile(LogLines):
-    """The same and all details, each line with its time, added to a file.
+    """A reporter that appends the same lines and all details, with the time, to a file.
 
     Raises:
-        OutputError: it cannot be written.
+        OutputError: the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
-        super().__init__(verbose=True)
+        super().__init__()
         check_writable(path)
         self._path = path
         try:
@@ -157,28 +208,24 @@ class LogFile(LogLines):
                 hint="choose another file",
             ) from error
 
-    def error(self, message: str, hint: str | None, details: Sequence[str] = ()) -> None:
-        self._say(f"error: {message}" + (f" (hint: {hint})" if hint else ""))
-        for line in details:
-            self._say(f"  {line}")
-
-    def end(self, counts: dict[str, int], status: int, seconds: float | None) -> None:
-        super().end(counts, status, seconds)
-        if self._file is not None:  # whoever reads it through a pipe waits for its end
-            with suppress(OSError):
+    def _say(self, event: Event, place: str) -> None:
+        if text := _text_of(event, place):
+            self._write(text)
+        if isinstance(event, Failed):
+            for line in event.details:
+                self._write(f"  {line}")
+        if isinstance(event, Ended) and self._file is not None:
+            with suppress(OSError):  # a program that reads it through a pipe waits for its end
                 self._file.close()
             self._file = None
 
-    def _warn(self, text: str) -> None:
-        self._say(f"warning: {text}")
-
-    def _say(self, text: str) -> None:
+    def _write(self, text: str) -> None:
         if self._file is None:
             return
         now = datetime.now().astimezone().isoformat(" ", "seconds")
         try:
             self._file.write(f"{now} {printable(text)}\n")
         except OSError as error:
-            # A log is not worth the work that it is about.
+            # A run must not fail because its log does.
             console.warn(f"the log file {self._path} ends here: {error.strerror or error}")
             self._file = None

@@ -1,128 +1,164 @@
-"""What `vsrdb restore` is asked for."""
+"""What `vsrdb restore` is asked to do."""
 
 from __future__ import annotations
 
+import re
+import sys
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
+from vsrdb_cli.batch.inputs import ALL_NAMES, NameFilter, find, is_batch
+from vsrdb_cli.batch.targets import Batch, Item
 from vsrdb_cli.commands.click_options import options_of
-from vsrdb_cli.commands.events import Display
+from vsrdb_cli.comparison.page import check_page
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.files import check_writable, is_same
+from vsrdb_cli.names import check_length
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.video.pipe import PIPE
 
-if TYPE_CHECKING:
-    from vsrdb_cli.batch.journal import Finished
-    from vsrdb_cli.batch.targets import Batch
-    from vsrdb_cli.commands.run import Restoration
+_ADDRESS = re.compile(r"\w[\w+.-]+://")
 
 
-class Order:
-    """What the command line asks for, checked as far as that goes before the work.
+@dataclass(frozen=True)
+class RestoreRequest:
+    """What one `vsrdb restore` is to do, checked as far as that is possible before the work.
 
     Raises:
-        VsrdbError: it cannot be.
+        OptionError: options that cannot be used together.
     """
 
-    def __init__(
-        self, sources: list[Path], target: Path, options: dict[str, Any], *, as_json: bool
-    ) -> None:
-        from vsrdb_cli.batch.inputs import Names, find, is_batch
-        from vsrdb_cli.batch.targets import Batch, Item
+    sources: tuple[Path, ...]
+    target: Path
+    options: RestoreOptions
+    recursive: bool = False
+    names: NameFilter = ALL_NAMES
+    """The files to take from folders."""
+    container: str | None = None
+    """The suffix of every output, without its dot; None keeps the input's."""
+    skip_existing: bool = False
+    report_file: Path | None = None
+    page: Path | None = None
+    """Where to compare a single input with its output."""
+    dry_run: bool = False
+    as_json: bool = False
+    verbose: bool = False
 
-        self.dry_run: bool = options.pop("dry_run")
-        self._as_json = as_json
-        self._report: Path | None = options.pop("report")
-        self._page: Path | None = options.pop("page")
-        self._skip_existing: bool = options.pop("skip_existing")
-        container, recursive = options.pop("container"), options.pop("recursive")
-        names = Names(options.pop("patterns"), options.pop("excluded"))
-        if as_json and not self.dry_run:
+    def __post_init__(self) -> None:
+        if self.as_json and not self.dry_run:
+            raise OptionError("--json needs --dry-run", hint="use --report FILE or --progress json")
+        if self.dry_run and self.report_file:
+            raise OptionError("--report and --dry-run cannot be used together", hint="use --json")
+        if self.dry_run and self.options.ray:
             raise OptionError(
-                "--json is for --dry-run", hint="use --report FILE or --progress json"
+                "--dry-run and --ray cannot be used together",
+                hint="omit --ray: only this machine can be estimated",
             )
-        if self.dry_run and self._report:
-            raise OptionError("--report and --dry-run exclude each other", hint="use --json")
-        if self.dry_run and options["ray"]:
-            raise OptionError(
-                "--dry-run and --ray exclude each other",
-                hint="omit --ray: the estimate is for this machine alone",
-            )
-        self._options = options_of(options)
-        self._target = target
-        self.several = is_batch(sources, recursive=recursive, names=names)
-        if container and not self.several:
-            raise OptionError(
-                "--container is for several inputs", hint="end the output's name as you want it"
-            )
-        self._batch: Batch
-        if self.several:
-            suffix = container and f".{container}"
-            self._batch = find(sources, target, recursive=recursive, names=names, suffix=suffix)
-        else:
-            self._batch = Batch([Item(sources[0], target)])
-        if self._page is not None:
-            self._check_page(self._page)
-        if self._report is not None:
-            _check_report(self._report, self._batch)
-
-    def estimate(self, shown: Display) -> tuple[dict[str, int], int]:
-        """The dry run: how many inputs had which outcome, and the exit status."""
-        from vsrdb_cli.commands.dry_run import estimate_all
-
-        if self._page is not None:
-            shown.note(f"a dry run does not write {self._page}")
-        return estimate_all(
-            self._batch,
-            self._options,
-            shown,
-            skip_existing=self._skip_existing,
-            finished=self._finished(),
-            new_folders=self.several,
-            as_json=self._as_json,
-        )
-
-    def restoration(self, shown: Display, *, verbose: bool) -> Restoration:
-        """The real run."""
-        from vsrdb_cli.commands.run import Restoration
-
-        return Restoration(
-            self._batch,
-            self._options,
-            shown,
-            skip_existing=self._skip_existing,
-            new_folders=self.several,
-            report_file=self._report,
-            page=self._page,
-            finished=self._finished(),
-            verbose=verbose,
-        )
-
-    def _check_page(self, page: Path) -> None:
-        from vsrdb_cli.comparison.page import check_page
-
-        if self.several:
-            raise OptionError(
-                "--compare is for a single input",
-                hint="compare each afterwards: vsrdb compare IN OUT -o PAGE.html",
-            )
-        if self._report is not None and is_same(page, self._report):
+        page, report = self.page, self.report_file
+        if page is not None and report is not None and is_same(page, report):
             raise OptionError(
                 f"{page} cannot be both page and report", hint="choose another file for one of them"
             )
-        (item,) = self._batch.items
-        check_page(page, [item.source, item.target], overwrite=self._options.overwrite)
 
-    def _finished(self) -> Finished | None:
-        from vsrdb_cli.batch.journal import Finished
+    @classmethod
+    def of(
+        cls,
+        sources: Sequence[Path],
+        target: Path,
+        *,
+        patterns: tuple[str, ...],
+        excluded: tuple[str, ...],
+        **values: Any,
+    ) -> Self:
+        """Make a request from the values of the command's options, by their names."""
+        own = {entry.name for entry in fields(cls)} & values.keys()
+        options = options_of({name: values[name] for name in values.keys() - own})
+        names = NameFilter(patterns, excluded)
+        return cls(
+            tuple(sources), target, options, names=names, **{name: values[name] for name in own}
+        )
 
-        if not self.several:
-            return None
-        return Finished(self._target, self._options, restart=self._options.restart)
+    def find_inputs(self) -> Batch:
+        """Find the inputs, and the output of each.
+
+        Raises:
+            VsrdbError: they cannot be restored, or not with these options.
+        """
+        if is_batch(self.sources, recursive=self.recursive, names=self.names):
+            if self.page is not None:
+                raise OptionError(
+                    "--compare takes a single input",
+                    hint="compare each afterwards: vsrdb compare IN OUT -o PAGE.html",
+                )
+            batch = find(
+                self.sources,
+                self.target,
+                recursive=self.recursive,
+                names=self.names,
+                suffix=self.container and f".{self.container}",
+            )
+        elif self.container:
+            raise OptionError(
+                "--container needs several inputs", hint="give the output's name that ending"
+            )
+        else:
+            batch = Batch([Item(self.sources[0], self.target)])
+            if self.page is not None:
+                paths = [self.sources[0], self.target]
+                check_page(self.page, paths, overwrite=self.options.overwrite)
+        if self.report_file is not None:
+            _check_report(self.report_file, batch)
+        return batch
+
+
+def read_paths(
+    paths: Sequence[str], output: str | None, flags: Collection[str]
+) -> tuple[list[Path], Path]:
+    """Read sources and target from the command's arguments.
+
+    Args:
+        paths: the arguments.
+        output: the value of -o, if it is given; all arguments are then sources.
+        flags: the names of all options, which no argument may have.
+
+    Raises:
+        OptionError: one is missing, or cannot be the name of a file.
+    """
+    for text in paths:
+        if text.partition("=")[0] in flags:
+            raise OptionError(
+                f"{text} follows --, after which every argument is a file",
+                hint="put options before the --",
+            )
+        if _ADDRESS.match(text):
+            raise OptionError(
+                f"{text} is an address, but vsrdb only reads and writes files",
+                hint=f"download it first: curl -O '{text}'",
+            )
+    if not paths:
+        raise OptionError("SOURCE and TARGET are missing", hint="vsrdb restore in.mp4 out.mp4")
+    sources = list(paths)
+    target = sources.pop() if output is None else output
+    if not sources:
+        raise OptionError("TARGET is missing", hint=f"vsrdb restore '{target}' restored.mp4")
+    for name in (*sources, target):
+        check_length(Path(name))
+    if str(PIPE) in sources and sys.stdin is not None and sys.stdin.isatty():
+        raise OptionError(
+            "stdin is a terminal, but a video is expected there",
+            hint="ffmpeg -i IN -f yuv4mpegpipe - | vsrdb restore - OUT",
+        )
+    if target == str(PIPE) and sys.stdout is not None and sys.stdout.isatty():
+        raise OptionError(
+            "stdout is a terminal, which cannot show a video",
+            hint="vsrdb restore IN - | ffmpeg -i - OUT",
+        )
+    return [Path(name) for name in sources], Path(target)
 
 
 def _check_report(report: Path, batch: Batch) -> None:
-    from vsrdb_cli.video.pipe import PIPE
-
     check_writable(report)
     for item in batch.items:
         target = Path("/dev/stdout") if item.target == PIPE else item.target

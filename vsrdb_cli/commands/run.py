@@ -1,236 +1,241 @@
-"""What `vsrdb restore` does with its options: one input or many, shown, counted, reported."""
+"""The run of a request: inputs restored one after another, each reported and counted."""
 
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
+from functools import partial
 
-from vsrdb_cli.batch.journal import Finished
-from vsrdb_cli.batch.outcomes import Outcome, Status, attempt, write_report
+from vsrdb_cli.batch.journal import open_journal
+from vsrdb_cli.batch.outcomes import Outcome, Status, attempt, count_outcomes, write_report
 from vsrdb_cli.batch.targets import Batch, Item
 from vsrdb_cli.batch.workload import Workload, weigher
-from vsrdb_cli.commands import session
-from vsrdb_cli.commands.events import Display, Place
-from vsrdb_cli.commands.statuses import ExitStatus, status_of
-from vsrdb_cli.comparison.compare import write_page
+from vsrdb_cli.commands.events import (
+    Compared,
+    Damaged,
+    Detail,
+    Ended,
+    Failed,
+    InputStarted,
+    Notice,
+    Progressed,
+    Restored,
+    Skipped,
+    reported,
+)
+from vsrdb_cli.commands.request import RestoreRequest
+from vsrdb_cli.commands.session import ExitStatus, Session, status_of
+from vsrdb_cli.comparison.compare import Page, write_page
 from vsrdb_cli.errors import VsrdbError
+from vsrdb_cli.jobs.crew import Crew
 from vsrdb_cli.jobs.report import Progress, RestoreReport
 from vsrdb_cli.jobs.run import work_folder
-from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipes import is_written_through
 from vsrdb_cli.restore import crew_for, restore_video
 from vsrdb_cli.text import count
 
 
-@dataclass
-class Restoration:
-    """One input or many, restored with one network, loaded when the first needs it.
+class RestoreRun:
+    """One input or many, restored with one network, which is loaded when the first needs it.
 
-    new_folders: whether folders of outputs are made, where they are missing. finished: what
-    earlier runs of the same batch did. page: compares a single input with its output. verbose: a
-    cluster's own messages are shown. outcomes: of the inputs so far.
+    Args:
+        batch: the inputs of `request`.
+        session: where to report, and what signals arrived.
+        restore: restores an input.
+        compare: writes the page.
     """
 
-    batch: Batch
-    options: RestoreOptions
-    display: Display
-    skip_existing: bool = False
-    new_folders: bool = False
-    report_file: Path | None = None
-    page: Path | None = None
-    finished: Finished | None = None
-    verbose: bool = False
-    outcomes: list[Outcome] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        request: RestoreRequest,
+        batch: Batch,
+        session: Session,
+        *,
+        restore: Callable[..., RestoreReport] = restore_video,
+        compare: Callable[..., Page] = write_page,
+    ) -> None:
+        self._request = request
+        self._batch = batch
+        self._session = session
+        self._report = session.report
+        self._restore = restore
+        self._write_page = compare
         self._started = time.monotonic()
         self._workload: Workload | None = None
-        if len(self.batch.items) > 1:
-            self._workload = Workload(self.batch.items, weigher(self.options))
+        if len(batch.items) > 1:
+            self._workload = Workload(batch.items, weigher(request.options))
+        self.outcomes: list[Outcome] = []
+        """The outcomes of the inputs so far."""
+
+    def run(self) -> int:
+        """Restore all inputs, and return the exit status. An input that fails is an outcome."""
+        request, items = self._request, self._batch.items
+        journal = open_journal(self._batch, request.options)
+        report_file = request.report_file
+        # A report that is written through, to a pipe or a terminal, can be written only once.
+        once = report_file is not None and is_written_through(report_file)
+        for notice in self._batch.notices:
+            self._report(Notice(notice))
+        with (
+            self._workload or nullcontext(),
+            crew_for(request.options, verbose=request.verbose) as crew,
+        ):
+            for number, item in enumerate(items, 1):
+                with reported(
+                    self._report, InputStarted(item.source, item.target, number, len(items))
+                ):
+                    work = _InputRun(item, self._session, self._workload)
+                    outcome = attempt(
+                        item,
+                        partial(self._restore_input, work, crew),
+                        skip_existing=request.skip_existing,
+                        journal=journal,
+                    )
+                    self._session.check()
+                    self.outcomes.append(outcome)
+                    work.end(outcome)
+                    if request.page is not None and outcome.report is not None:
+                        self._compare(outcome.report)
+                if not once:
+                    self._write_report()
+        if once:
+            self._write_report()
+        if journal is not None and self._status != ExitStatus.FAILED:
+            journal.remove()
+        return self._status
+
+    def ended(self, status: int) -> Ended:
+        """Return the last event of the run, which ends with `status`."""
+        return Ended(count_outcomes(self.outcomes), status, time.monotonic() - self._started)
+
+    def stopped(self) -> str:
+        """Write the report of a run that a signal ends, and return what is kept."""
+        try:
+            self._write_report()
+        except VsrdbError as error:
+            self._report(Failed(error))
+        items, outcomes = self._batch.items, self.outcomes
+        parts = ["stopped"]
+        if len(items) > 1:
+            finished = sum(outcome.status is not Status.FAILED for outcome in outcomes)
+            parts.append(f"{finished} of {count(len(items), 'input')} finished")
+        resumes = len(outcomes) > 0
+        if len(outcomes) < len(items):
+            target = items[len(outcomes)].target
+            folder = work_folder(target)
+            if folder.exists():
+                parts.append(f"finished segments of {target.name} are kept in {folder}")
+                resumes = True
+            else:
+                parts.append(f"nothing of {target.name} was written")
+        if resumes:
+            parts.append("the same command continues from there")
+        return "; ".join(parts)
 
     @property
-    def seconds(self) -> float:
-        """Since it began."""
-        return time.monotonic() - self._started
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many inputs had which outcome so far."""
-        counts = Counter(outcome.status.value for outcome in self.outcomes)
-        return {status.value: counts[status.value] for status in Status}
-
-    @property
-    def status(self) -> int:
-        """The exit status, once all is through."""
+    def _status(self) -> int:
         errors = [outcome.error for outcome in self.outcomes if outcome.error is not None]
         if errors:
-            return status_of(errors[0]) if len(self.batch.items) == 1 else ExitStatus.FAILED
+            return status_of(errors[0]) if len(self._batch.items) == 1 else ExitStatus.FAILED
         damaged = any(outcome.damage for outcome in self.outcomes)
         return ExitStatus.DAMAGED if damaged else ExitStatus.DONE
 
-    def run(self) -> None:
-        """Restore all; whatever fails becomes an outcome."""
-        told = _Told(self.display)
-        for notice in self.batch.notices:
-            told(notice)
-        with self._workload or nullcontext(), crew_for(self.options, verbose=self.verbose) as crew:
-            for number, item in enumerate(self.batch.items, 1):
-                told = _Told(self.display)
-                work = _Work(item, self._workload, self.display)
+    def _restore_input(self, work: _InputRun, crew: Crew) -> RestoreReport:
+        return self._restore(
+            work.item.source,
+            work.item.target,
+            self._request.options,
+            crew=crew,
+            on_notice=work.notice,
+            on_progress=work.progress,
+            on_detail=lambda text: self._report(Detail(text)),
+        )
 
-                def restore(item: Item, told: _Told = told, work: _Work = work) -> RestoreReport:
-                    return restore_video(
-                        item.source,
-                        item.target,
-                        self.options,
-                        crew=crew,
-                        on_notice=told,
-                        on_progress=work.progress,
-                        on_detail=self.display.detail,
-                    )
+    def _write_report(self) -> None:
+        if self._request.report_file is not None:
+            write_report(self._request.report_file, self.outcomes)
 
-                place = Place(number, len(self.batch.items))
-                with self.display.file(item.source, item.target, place):
-                    outcome = attempt(
-                        item,
-                        restore,
-                        skip_existing=self.skip_existing,
-                        finished=self.finished,
-                        new_folders=self.new_folders,
-                    )
-                    session.check()
-                    self.outcomes.append(outcome)
-                    work.end()
-                    self._show(outcome, told)
-                    if self.page is not None and outcome.report is not None:
-                        self._compare(outcome, self.page, outcome.report)
-                if not self._report_once:
-                    self.write_report()
-        if self._report_once:
-            self.write_report()
-        if self.finished is not None and self.status != ExitStatus.FAILED:
-            self.finished.remove()
+    def _compare(self, report: RestoreReport) -> None:
+        """Write the page. If that fails the input has failed, though its output is whole."""
+        request = self._request
+        assert request.page is not None
 
-    @property
-    def _report_once(self) -> bool:
-        """Whether the report can be written only when all is through: nothing replaces it."""
-        return self.report_file is not None and is_written_through(self.report_file)
+        def on_progress(done: int, total: int | None) -> None:
+            self._session.check()
+            self._report(Progressed(Progress(done, total, phase="compare")))
 
-    def write_report(self) -> None:
-        """Write what became of the inputs so far, where that was asked for."""
-        if self.report_file is not None:
-            write_report(self.report_file, self.outcomes)
-
-    def what_is_kept(self) -> str:
-        """For somebody who stopped it."""
-        items = self.batch.items
-        said = ["stopped"]
-        if len(items) > 1:
-            number = len(self.outcomes) - self.counts[Status.FAILED.value]
-            said.append(f"{number} of {count(len(items), 'input')} finished")
-        goes_on = len(self.outcomes) > 0
-        if len(self.outcomes) < len(items):
-            item = items[len(self.outcomes)]
-            folder = work_folder(item.target)
-            if folder.exists():
-                said.append(f"finished segments of {item.target.name} are kept in {folder}")
-                goes_on = True
-            else:
-                said.append(f"nothing was written of {item.target.name}")
-        if goes_on:
-            said.append("the same command goes on from there")
-        return "; ".join(said)
-
-    def _compare(self, outcome: Outcome, page: Path, report: RestoreReport) -> None:
-        """Write the page; what fails there is the outcome's error, though the output is whole."""
-
-        def progress(done: int, total: int | None) -> None:
-            session.check()
-            self.display.progress(Progress(done, total, phase="compare"))
-
-        source = outcome.item.source
         try:
-            written = write_page(
-                source,
+            page = self._write_page(
+                self.outcomes[-1].item.source,
                 report.output,
-                page,
+                request.page,
                 part=report.part,
-                hdr=self.options.hdr,
-                overwrite=self.options.overwrite,
-                on_progress=progress,
+                hdr=request.options.hdr,
+                overwrite=request.options.overwrite,
+                on_progress=on_progress,
             )
         except VsrdbError as error:
-            self.outcomes[-1] = replace(outcome, error=error)
-            self.display.error(
-                f"{report.output} is restored, but not compared: {error}", error.hint
-            )
+            self.outcomes[-1] = replace(self.outcomes[-1], error=error)
+            text = f"{report.output} is restored, but not compared: {error}"
+            self._report(Failed(VsrdbError(text, hint=error.hint)))
             return
-        for notice in written.notices:
-            self.display.note(notice)
-        self.display.compared(written)
+        for notice in page.notices:
+            self._report(Notice(notice))
+        self._report(Compared(page))
 
-    def _show(self, outcome: Outcome, told: _Told) -> None:
-        error, report, display = outcome.error, outcome.report, self.display
+
+class _InputRun:
+    """The run of one input: reports it, each notice once, and the time the whole batch takes."""
+
+    def __init__(self, item: Item, session: Session, workload: Workload | None) -> None:
+        self.item, self._session, self._workload = item, session, workload
+        self._report = session.report
+        self._notices: set[str] = set()
+        self._before = self._share = 0.0
+        self._seconds = 0.0
+
+    def end(self, outcome: Outcome) -> None:
+        """Report the outcome."""
+        if self._workload is not None:
+            share = self._share - self._before
+            self._workload.finish(self.item, share=share, seconds=self._seconds)
+        error, report = outcome.error, outcome.report
         if report is not None:
             for notice in report.notices:
                 if notice not in report.damage:
-                    told(notice)
-            display.done(report)
+                    self.notice(notice)
+            self._report(Restored(report))
         elif error is None:
-            display.skipped(outcome.item.target, outcome.reason or "")
+            self._report(Skipped(self.item.target, outcome.reason or ""))
         elif isinstance(error, VsrdbError):
-            display.error(str(error), error.hint)
+            self._report(Failed(error))
         else:
-            display.error(
-                f"{outcome.item.source}: {type(error).__name__}: {error}",
-                "this is a bug in vsrdb; please report it with these lines:",
-                (outcome.details or "").splitlines(),
+            bug = VsrdbError(
+                f"{self.item.source}: {type(error).__name__}: {error}",
+                hint="this is a bug in vsrdb; please report it with these lines:",
             )
+            self._report(Failed(bug, tuple((outcome.details or "").splitlines())))
         if outcome.damage:
-            display.damage(
-                f"{outcome.item.target}: not all of the source could be read:"
-                f" {'; '.join(outcome.damage)}"
+            missing = "; ".join(outcome.damage)
+            self._report(
+                Damaged(f"{self.item.target}: not all of the source could be read: {missing}")
             )
 
-
-class _Work:
-    """The work on one input: told as it goes on, and how long the whole batch will take."""
-
-    def __init__(self, item: Item, workload: Workload | None, display: Display) -> None:
-        self._item, self._workload, self._display = item, workload, display
-        self._begun = self._share = 0.0
-        self._seconds = 0.0
+    def notice(self, text: str) -> None:
+        if text not in self._notices:
+            self._notices.add(text)
+            self._report(Notice(text))
 
     def progress(self, progress: Progress) -> None:
-        session.check()
+        self._session.check()
         left = None
         if self._workload is not None and progress.phase == "restore":
             total = max(progress.total or progress.frames, progress.frames, 1)
-            self._begun, self._share = progress.resumed / total, progress.frames / total
+            self._before, self._share = progress.resumed / total, progress.frames / total
             self._seconds = progress.seconds
             left = self._workload.seconds_left(
-                self._item, begun=self._begun, share=self._share, seconds=self._seconds
+                self.item, begun=self._before, share=self._share, seconds=self._seconds
             )
-        self._display.progress(progress, left)
-
-    def end(self) -> None:
-        if self._workload is not None:
-            self._workload.finish(
-                self._item, share=self._share - self._begun, seconds=self._seconds
-            )
-
-
-class _Told:
-    """Shows notices of one input, and knows which it has shown."""
-
-    def __init__(self, display: Display) -> None:
-        self._display = display
-        self._lines: set[str] = set()
-
-    def __call__(self, notice: str) -> None:
-        if notice not in self._lines:
-            self._lines.add(notice)
-            self._display.note(notice)
+        self._report(Progressed(progress, left))
