@@ -24,7 +24,11 @@ WEIGHTS_HELP = "The network: a name from `vsrdb weights list` or a .safetensors 
 
 
 class Read(click.ParamType[Any]):
-    """A value that a function reads; it raises ValueError with how to write the value."""
+    """A value that a function reads; it raises ValueError with how to write the value.
+
+    Raises:
+        OptionError: the value is not valid.
+    """
 
     def __init__(self, read: Callable[[Any], Any], metavar: str | None = None) -> None:
         self.name = metavar or "TEXT"
@@ -34,7 +38,8 @@ class Read(click.ParamType[Any]):
         try:
             return self._read(value)
         except ValueError as error:
-            self.fail(f"'{value}' is not valid: {error}", param, ctx)
+            name = self.name if param is None else param.opts[0]
+            raise OptionError(f"{name} {value} is not valid", hint=str(error)) from None
 
 
 def read_size(smallest: int) -> Callable[[str | tuple[int, int]], tuple[int, int]]:
