@@ -90,9 +90,9 @@ def restore_request(folder, target, **values):
 def test_the_network_is_loaded_once(tmp_path, folder, clip):
     runners = []
 
-    def restore(*arguments, crew, **options):
-        report = restore_video(*arguments, crew=crew, **options)
-        runners.append(crew.runner)
+    def restore(*arguments, executor, **options):
+        report = restore_video(*arguments, executor=executor, **options)
+        runners.append(executor.runner)
         return report
 
     put(clip, folder / "a.mp4", folder / "b.mp4")

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 
 from vsrdb_cli.cli import main
 from vsrdb_cli.commands.events import InputStarted, Progressed
-from vsrdb_cli.commands.lines import Intervals, LogLines
-from vsrdb_cli.jobs.report import Progress
+from vsrdb_cli.commands.lines import PHASES, Intervals, LogLines
+from vsrdb_cli.jobs.report import Phase, Progress
 
 
 def vsrdb(*arguments):
@@ -44,6 +44,10 @@ def test_a_line_has_the_inputs_place_frames_rate_and_time_left(tmp_path, capsys)
     assert capsys.readouterr().err == (
         "3/40 b.mp4: restoring, 50 of 101 frames, 2.00 fps, about 26 s left (all inputs: 1:01:40)\n"
     )
+
+
+def test_every_phase_has_a_name_for_people():
+    assert PHASES.keys() == {phase.value for phase in Phase}
 
 
 def test_frames_of_an_earlier_run_count_for_neither_rate_nor_time_left(tmp_path, capsys):

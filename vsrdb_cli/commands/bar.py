@@ -7,7 +7,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rich.console import RenderableType
 from rich.progress import (
@@ -37,6 +37,9 @@ from vsrdb_cli.commands.events import (
 from vsrdb_cli.commands.lines import PHASES, say
 from vsrdb_cli.text import printable
 
+if TYPE_CHECKING:
+    from vsrdb_cli.jobs.report import Phase
+
 _STDERR = 2
 # From this width on a terminal has room for all columns of a bar.
 _WIDE = 80
@@ -52,7 +55,7 @@ class Bar:
         self._quiet = quiet
         self._verbose = verbose
         self._input: InputStarted | None = None
-        self._phase: str | None = None
+        self._phase: Phase | None = None
         self._drawn = ExitStack()
         self._on_frame: OnFrame | None = None
 

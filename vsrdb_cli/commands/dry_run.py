@@ -25,7 +25,7 @@ from vsrdb_cli.commands.request import RestoreRequest
 from vsrdb_cli.commands.session import ExitStatus, status_of
 from vsrdb_cli.dry_run.estimate import Estimate, Load, estimate_run
 from vsrdb_cli.errors import VsrdbError
-from vsrdb_cli.jobs.crew import Alone
+from vsrdb_cli.jobs.executor import LocalExecutor
 from vsrdb_cli.text import count
 
 
@@ -65,7 +65,7 @@ def estimate_all(request: RestoreRequest, batch: Batch, report: Reporter) -> End
     for notice in batch.notices:
         report(Notice(notice))
     several = len(batch.items) > 1
-    crew = Alone(request.options) if several and not request.options.devices else None
+    executor = LocalExecutor(request.options) if several and not request.options.devices else None
     journal = open_journal(batch, request.options)
     answers = []
     for number, item in enumerate(batch.items, 1):
@@ -75,7 +75,7 @@ def estimate_all(request: RestoreRequest, batch: Batch, report: Reporter) -> End
         else:
             started = InputStarted(item.source, item.target, number, len(batch.items))
             with reported(report, started):
-                answers.append(_estimate(item, request, batch, report, crew))
+                answers.append(_estimate(item, request, batch, report, executor))
         if not request.as_json:
             _print(answers[-1])
     seconds = _sum([a.estimate.seconds for a in answers if a.estimate])
@@ -101,7 +101,11 @@ def estimate_all(request: RestoreRequest, batch: Batch, report: Reporter) -> End
 
 
 def _estimate(
-    item: Item, request: RestoreRequest, batch: Batch, report: Reporter, crew: Alone | None
+    item: Item,
+    request: RestoreRequest,
+    batch: Batch,
+    report: Reporter,
+    executor: LocalExecutor | None,
 ) -> _Answer:
     try:
         if item.problem is not None:
@@ -110,7 +114,7 @@ def _estimate(
             item.source,
             item.target,
             request.options,
-            crew=crew,
+            executor=executor,
             new_folders=batch.folder is not None,
             on_progress=lambda progress: report(Progressed(progress)),
         )

@@ -81,8 +81,10 @@ class JsonLines:
                 assert_never(event)
 
     def _progress(self, event: Progressed) -> None:
+        from vsrdb_cli.jobs.report import Phase  # here, so that --help does not import it
+
         progress = event.progress
-        if progress.phase == "load":
+        if progress.phase is Phase.LOAD:
             self._print("loading", what="network")
             return
         now = time.monotonic()
@@ -90,8 +92,8 @@ class JsonLines:
         if not last and now - self._shown < _SHORTEST_SECONDS:
             return
         self._shown = now
-        if progress.phase != "restore":
-            self._print(progress.phase, frame=progress.frames, frames=progress.total)
+        if progress.phase is not Phase.RESTORE:
+            self._print(progress.phase.value, frame=progress.frames, frames=progress.total)
             return
         self._print(
             "frame",

@@ -32,7 +32,9 @@ from vsrdb_cli.text import count, printable
 
 if TYPE_CHECKING:
     from vsrdb_cli.comparison.compare import Page
+    from vsrdb_cli.jobs.report import Phase
 
+# By the values of `Phase`, whose module takes long to import.
 PHASES = {
     "load": "loading the network",
     "plan": "looking for scene cuts",
@@ -148,7 +150,7 @@ class LogLines:
         self._verbose = verbose
         self._intervals = intervals or Intervals()
         self._input: InputStarted | None = None
-        self._phase: str | None = None
+        self._phase: Phase | None = None
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -171,12 +173,14 @@ class LogLines:
             console.say(text)
 
     def _state(self, event: Progressed) -> str:
+        from vsrdb_cli.jobs.report import Phase  # here, so that --help does not import it
+
         progress = event.progress
         of = "" if progress.total is None else f" of {max(progress.total, progress.frames)}"
-        unit = "segments" if progress.phase == "join" else "frames"
+        unit = "segments" if progress.phase is Phase.JOIN else "frames"
         name = f"{self._input.place}{self._input.target.name}: " if self._input else ""
         text = f"{name}{PHASES[progress.phase]}, {progress.frames}{of} {unit}"
-        if progress.phase == "restore":
+        if progress.phase is Phase.RESTORE:
             text += "" if event.rate is None else f", {event.rate:.2f} fps"
             if event.seconds_left is not None:
                 text += f", about {console.human_seconds(event.seconds_left)} left"

@@ -17,7 +17,7 @@ from vsrdb_cli.errors import OptionError
 from vsrdb_cli.files import check_writable, is_same
 from vsrdb_cli.names import check_length
 from vsrdb_cli.options import RestoreOptions
-from vsrdb_cli.video.pipe import PIPE
+from vsrdb_cli.video.info import PIPE
 
 _ADDRESS = re.compile(r"\w[\w+.-]+://")
 

@@ -19,7 +19,7 @@ from vsrdb_cli.commands.session import Session
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.files import is_same
 from vsrdb_cli.pipes import STDOUT, descriptor_of
-from vsrdb_cli.video.containers import CONTAINERS
+from vsrdb_cli.video.containers.capabilities import CONTAINERS
 
 
 class _Restore(click.Command):
@@ -214,7 +214,7 @@ def _reporter(progress: str, *, quiet: bool, verbose: bool, log_file: Path | Non
 def _check_log(log_file: Path, others: Sequence[str | Path | None]) -> None:
     """Refuse a log that is an input or output, or looks like one in a folder."""
     from vsrdb_cli.batch.inputs import VIDEO_SUFFIXES
-    from vsrdb_cli.video.images import SUFFIXES
+    from vsrdb_cli.video.pictures.formats import SUFFIXES
 
     taken = log_file.exists() and log_file.suffix.lower() in (*VIDEO_SUFFIXES, *SUFFIXES)
     for other in others:

@@ -29,11 +29,11 @@ from vsrdb_cli.commands.request import RestoreRequest
 from vsrdb_cli.commands.session import ExitStatus, Session, status_of
 from vsrdb_cli.comparison.compare import Page, write_page
 from vsrdb_cli.errors import VsrdbError
-from vsrdb_cli.jobs.crew import Crew
-from vsrdb_cli.jobs.report import Progress, RestoreReport
+from vsrdb_cli.jobs.executor import Executor
+from vsrdb_cli.jobs.report import Phase, Progress, RestoreReport
 from vsrdb_cli.jobs.run import work_folder
 from vsrdb_cli.pipes import is_written_through
-from vsrdb_cli.restore import crew_for, restore_video
+from vsrdb_cli.restore import make_executor, restore_video
 from vsrdb_cli.text import count
 
 
@@ -80,7 +80,7 @@ class RestoreRun:
             self._report(Notice(notice))
         with (
             self._workload or nullcontext(),
-            crew_for(request.options, verbose=request.verbose) as crew,
+            make_executor(request.options, verbose=request.verbose) as executor,
         ):
             for number, item in enumerate(items, 1):
                 with reported(
@@ -89,7 +89,7 @@ class RestoreRun:
                     work = _InputRun(item, self._session, self._workload)
                     outcome = attempt(
                         item,
-                        partial(self._restore_input, work, crew),
+                        partial(self._restore_input, work, executor),
                         skip_existing=request.skip_existing,
                         journal=journal,
                     )
@@ -142,12 +142,12 @@ class RestoreRun:
         damaged = any(outcome.damage for outcome in self.outcomes)
         return ExitStatus.DAMAGED if damaged else ExitStatus.DONE
 
-    def _restore_input(self, work: _InputRun, crew: Crew) -> RestoreReport:
+    def _restore_input(self, work: _InputRun, executor: Executor) -> RestoreReport:
         return self._restore(
             work.item.source,
             work.item.target,
             self._request.options,
-            crew=crew,
+            executor=executor,
             on_notice=work.notice,
             on_progress=work.progress,
             on_detail=lambda text: self._report(Detail(text)),
@@ -164,7 +164,7 @@ class RestoreRun:
 
         def on_progress(done: int, total: int | None) -> None:
             self._session.check()
-            self._report(Progressed(Progress(done, total, phase="compare")))
+            self._report(Progressed(Progress(done, total, phase=Phase.COMPARE)))
 
         try:
             page = self._write_page(
@@ -231,7 +231,7 @@ class _InputRun:
     def progress(self, progress: Progress) -> None:
         self._session.check()
         left = None
-        if self._workload is not None and progress.phase == "restore":
+        if self._workload is not None and progress.phase is Phase.RESTORE:
             total = max(progress.total or progress.frames, progress.frames, 1)
             self._before, self._share = progress.resumed / total, progress.frames / total
             self._seconds = progress.seconds
