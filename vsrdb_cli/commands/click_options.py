@@ -34,7 +34,7 @@ class Read(click.ParamType[Any]):
         self.name = metavar or "TEXT"
         self._read = read
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: Any, param: click.Parameter | None, _: click.Context | None) -> Any:
         try:
             return self._read(value)
         except ValueError as error:
