@@ -25,15 +25,8 @@ from rich.table import Column
 from rich.text import Text
 
 from vsrdb_cli.callbacks import ignore
-from vsrdb_cli.commands import console
-from vsrdb_cli.commands.events import (
-    Detail,
-    Event,
-    InputStarted,
-    Notice,
-    Progressed,
-    Starting,
-)
+from vsrdb_cli.commands import console, events
+from vsrdb_cli.commands.events import Event
 from vsrdb_cli.commands.lines import PHASES, say
 from vsrdb_cli.text import printable
 
@@ -54,28 +47,28 @@ class Bar:
     def __init__(self, *, quiet: bool, verbose: bool) -> None:
         self._quiet = quiet
         self._verbose = verbose
-        self._input: InputStarted | None = None
+        self._input: events.InputStarted | None = None
         self._phase: Phase | None = None
         self._drawn = ExitStack()
         self._on_frame: OnFrame | None = None
 
     def __call__(self, event: Event) -> None:
         match event:
-            case Starting():
+            case events.Starting():
                 self._spin("starting")
-            case InputStarted():
+            case events.InputStarted():
                 self._input, self._phase = event, None
                 self._spin("opening")
-            case Progressed():
+            case events.Progressed():
                 self._progress(event)
-            case Notice() | Detail():  # printed above the bar
+            case events.Notice() | events.Detail():  # printed above the bar
                 pass
             case _:
                 self._drawn.close()
         place = self._input.place if self._input else ""
         say(event, place, quiet=self._quiet, verbose=self._verbose)
 
-    def _progress(self, event: Progressed) -> None:
+    def _progress(self, event: events.Progressed) -> None:
         progress = event.progress
         if progress.phase != self._phase:
             self._phase = progress.phase

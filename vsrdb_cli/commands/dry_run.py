@@ -11,16 +11,8 @@ from vsrdb_cli import __version__
 from vsrdb_cli.batch.journal import open_journal
 from vsrdb_cli.batch.outcomes import why_skipped
 from vsrdb_cli.batch.targets import Batch, Item
-from vsrdb_cli.commands import console
-from vsrdb_cli.commands.events import (
-    Ended,
-    Failed,
-    InputStarted,
-    Notice,
-    Progressed,
-    Reporter,
-    reported,
-)
+from vsrdb_cli.commands import console, events
+from vsrdb_cli.commands.events import Reporter, reported
 from vsrdb_cli.commands.request import RestoreRequest
 from vsrdb_cli.commands.session import ExitStatus, status_of
 from vsrdb_cli.dry_run.estimate import Estimate, Load, estimate_run
@@ -58,12 +50,12 @@ class _Answer:
         return values
 
 
-def estimate_all(request: RestoreRequest, batch: Batch, report: Reporter) -> Ended:
+def estimate_all(request: RestoreRequest, batch: Batch, report: Reporter) -> events.Ended:
     """Estimate the runs of all inputs with one network, and print them."""
     if request.page is not None:
-        report(Notice(f"a dry run does not write {request.page}"))
+        report(events.Notice(f"a dry run does not write {request.page}"))
     for notice in batch.notices:
-        report(Notice(notice))
+        report(events.Notice(notice))
     several = len(batch.items) > 1
     executor = LocalExecutor(request.options) if several and not request.options.devices else None
     journal = open_journal(batch, request.options)
@@ -73,7 +65,7 @@ def estimate_all(request: RestoreRequest, batch: Batch, report: Reporter) -> End
         if reason is not None:
             answers.append(_Answer(item, reason=reason))
         else:
-            started = InputStarted(item.source, item.target, number, len(batch.items))
+            started = events.InputStarted(item.source, item.target, number, len(batch.items))
             with reported(report, started):
                 answers.append(_estimate(item, request, batch, report, executor))
         if not request.as_json:
@@ -97,7 +89,7 @@ def estimate_all(request: RestoreRequest, batch: Batch, report: Reporter) -> End
     status: int = ExitStatus.DONE
     if errors:
         status = ExitStatus.FAILED if several else status_of(errors[0])
-    return Ended({name: counts[name] for name in ("estimated", "skipped", "failed")}, status)
+    return events.Ended({name: counts[name] for name in ("estimated", "skipped", "failed")}, status)
 
 
 def _estimate(
@@ -116,10 +108,10 @@ def _estimate(
             request.options,
             executor=executor,
             new_folders=batch.folder is not None,
-            on_progress=lambda progress: report(Progressed(progress)),
+            on_progress=lambda progress: report(events.Progressed(progress)),
         )
     except VsrdbError as error:
-        report(Failed(error))
+        report(events.Failed(error))
         return _Answer(item, error=error)
     return _Answer(item, estimate)
 

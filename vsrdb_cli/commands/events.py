@@ -151,20 +151,9 @@ class Ended:
 
 
 Event: TypeAlias = (
-    Starting
-    | InputStarted
-    | InputEnded
-    | Notice
-    | Detail
-    | Damaged
-    | Progressed
-    | Restored
-    | Compared
-    | Skipped
-    | Failed
-    | Interrupted
-    | Ended
-)
+    Starting | InputStarted | InputEnded | Notice | Detail | Damaged | Progressed | Restored
+    | Compared | Skipped | Failed | Interrupted | Ended
+)  # fmt: skip
 Reporter: TypeAlias = Callable[[Event], None]
 
 

@@ -7,23 +7,8 @@ import time
 from pathlib import Path
 from typing import assert_never
 
-from vsrdb_cli.commands import console
-from vsrdb_cli.commands.events import (
-    Compared,
-    Damaged,
-    Detail,
-    Ended,
-    Event,
-    Failed,
-    InputEnded,
-    InputStarted,
-    Interrupted,
-    Notice,
-    Progressed,
-    Restored,
-    Skipped,
-    Starting,
-)
+from vsrdb_cli.commands import console, events
+from vsrdb_cli.commands.events import Event
 
 _SHORTEST_SECONDS = 0.1
 _COUNTS = ("estimated", "restored", "skipped", "failed")
@@ -38,22 +23,22 @@ class JsonLines:
 
     def __call__(self, event: Event) -> None:
         match event:
-            case Starting():
+            case events.Starting():
                 self._print("loading", what="libraries")
-            case InputStarted(source, target, number, of):
+            case events.InputStarted(source, target, number, of):
                 self._source, self._shown = source, -math.inf
                 self._print("start", output=str(target), number=number, of=of)
-            case InputEnded():
+            case events.InputEnded():
                 self._source = None
-            case Notice(text):
+            case events.Notice(text):
                 self._print("note", text=text)
-            case Detail():
+            case events.Detail():
                 pass
-            case Damaged(text):
+            case events.Damaged(text):
                 self._print("damage", text=text)
-            case Progressed():
+            case events.Progressed():
                 self._progress(event)
-            case Restored(report):
+            case events.Restored(report):
                 self._print(
                     "done",
                     output=str(report.output),
@@ -65,22 +50,22 @@ class JsonLines:
                     height=report.height_hr,
                     bytes=event.bytes,
                 )
-            case Compared(page):
+            case events.Compared(page):
                 self._print("page", output=str(page.path), frames=page.frames, bytes=page.bytes)
-            case Skipped(target, reason):
+            case events.Skipped(target, reason):
                 self._print("skipped", output=str(target), reason=reason)
-            case Failed(error, details):
+            case events.Failed(error, details):
                 hint = "\n".join((error.hint or "", *details)) if details else error.hint
                 self._print("error", message=str(error), hint=hint)
-            case Interrupted(text, signal):
+            case events.Interrupted(text, signal):
                 self._print("interrupted", text=text, signal=signal)
-            case Ended(counts, status, seconds):
+            case events.Ended(counts, status, seconds):
                 numbers = dict.fromkeys(_COUNTS, 0) | dict(counts)
                 self._print("end", **numbers, seconds=_rounded(seconds, 3), status=int(status))
             case _:
                 assert_never(event)
 
-    def _progress(self, event: Progressed) -> None:
+    def _progress(self, event: events.Progressed) -> None:
         from vsrdb_cli.jobs.report import Phase  # here, so that --help does not import it
 
         progress = event.progress

@@ -10,21 +10,8 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from vsrdb_cli.commands import console
-from vsrdb_cli.commands.events import (
-    Compared,
-    Damaged,
-    Detail,
-    Ended,
-    Event,
-    Failed,
-    InputStarted,
-    Interrupted,
-    Notice,
-    Progressed,
-    Restored,
-    Skipped,
-)
+from vsrdb_cli.commands import console, events
+from vsrdb_cli.commands.events import Event
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.files import check_writable
 from vsrdb_cli.pipes import is_written_through, open_through
@@ -55,13 +42,13 @@ def say(event: Event, place: str = "", *, quiet: bool = False, verbose: bool = F
         verbose: print details too.
     """
     match event:
-        case Failed(error, details):
+        case events.Failed(error, details):
             console.report(error, details)
-        case Damaged(text):
+        case events.Damaged(text):
             console.warn(text)
-        case Interrupted(text):
+        case events.Interrupted(text):
             console.say(text)
-        case Detail() if not verbose:
+        case events.Detail() if not verbose:
             pass
         case _:
             line = _text_of(event, place)
@@ -72,26 +59,26 @@ def say(event: Event, place: str = "", *, quiet: bool = False, verbose: bool = F
 def _text_of(event: Event, place: str) -> str | None:
     """Return the line of an event, or None where it has none."""
     match event:
-        case Notice(text):
+        case events.Notice(text):
             return f"note: {text}"
-        case Detail(text) | Interrupted(text):
+        case events.Detail(text) | events.Interrupted(text):
             return text
-        case Damaged(text):
+        case events.Damaged(text):
             return f"warning: {text}"
-        case Failed(error):
+        case events.Failed(error):
             return f"error: {error}" + (f" (hint: {error.hint})" if error.hint else "")
-        case Skipped(target, reason):
+        case events.Skipped(target, reason):
             return f"{place}{target}: skipped, {reason}"
-        case Restored():
+        case events.Restored():
             return place + _summary(event)
-        case Compared(page):
+        case events.Compared(page):
             return summary_of_page(page)
-        case Ended(counts, _, seconds) if sum(counts.values()) > 1:
+        case events.Ended(counts, _, seconds) if sum(counts.values()) > 1:
             return _totals(counts, seconds)
     return None
 
 
-def _summary(restored: Restored) -> str:
+def _summary(restored: events.Restored) -> str:
     report, size = restored.report, restored.bytes
     return (
         f"{report.output}: {count(report.frames, 'frame')}, {report.width_hr}x{report.height_hr},"
@@ -149,18 +136,18 @@ class LogLines:
         self._quiet = quiet
         self._verbose = verbose
         self._intervals = intervals or Intervals()
-        self._input: InputStarted | None = None
+        self._input: events.InputStarted | None = None
         self._phase: Phase | None = None
 
     def __call__(self, event: Event) -> None:
         match event:
-            case InputStarted(source, target):
+            case events.InputStarted(source, target):
                 self._input, self._phase = event, None
                 self._write(f"{event.place}{source} -> {target}")
-            case Progressed(progress) if progress.phase != self._phase:
+            case events.Progressed(progress) if progress.phase != self._phase:
                 self._phase = progress.phase
                 self._intervals.restart()
-            case Progressed() if self._intervals.due():
+            case events.Progressed() if self._intervals.due():
                 self._write(self._state(event))
             case _:
                 self._say(event, self._input.place if self._input else "")
@@ -172,7 +159,7 @@ class LogLines:
         if not self._quiet:
             console.say(text)
 
-    def _state(self, event: Progressed) -> str:
+    def _state(self, event: events.Progressed) -> str:
         from vsrdb_cli.jobs.report import Phase  # here, so that --help does not import it
 
         progress = event.progress
@@ -215,10 +202,10 @@ class LogFile(LogLines):
     def _say(self, event: Event, place: str) -> None:
         if text := _text_of(event, place):
             self._write(text)
-        if isinstance(event, Failed):
+        if isinstance(event, events.Failed):
             for line in event.details:
                 self._write(f"  {line}")
-        if isinstance(event, Ended) and self._file is not None:
+        if isinstance(event, events.Ended) and self._file is not None:
             with suppress(OSError):  # a program that reads it through a pipe waits for its end
                 self._file.close()
             self._file = None

@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
 
 from vsrdb_cli.batch.inputs import ALL_NAMES, NameFilter, find, is_batch
 from vsrdb_cli.batch.targets import Batch, Item
-from vsrdb_cli.commands.click_options import options_of
 from vsrdb_cli.comparison.page import check_page
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.files import check_writable, is_same
@@ -62,24 +60,6 @@ class RestoreRequest:
                 f"{page} cannot be both page and report", hint="choose another file for one of them"
             )
 
-    @classmethod
-    def of(
-        cls,
-        sources: Sequence[Path],
-        target: Path,
-        *,
-        patterns: tuple[str, ...],
-        excluded: tuple[str, ...],
-        **values: Any,
-    ) -> Self:
-        """Make a request from the values of the command's options, by their names."""
-        own = {entry.name for entry in fields(cls)} & values.keys()
-        options = options_of({name: values[name] for name in values.keys() - own})
-        names = NameFilter(patterns, excluded)
-        return cls(
-            tuple(sources), target, options, names=names, **{name: values[name] for name in own}
-        )
-
     def find_inputs(self) -> Batch:
         """Find the inputs, and the output of each.
 
@@ -115,7 +95,7 @@ class RestoreRequest:
 
 def read_paths(
     paths: Sequence[str], output: str | None, flags: Collection[str]
-) -> tuple[list[Path], Path]:
+) -> tuple[tuple[Path, ...], Path]:
     """Read sources and target from the command's arguments.
 
     Args:
@@ -155,7 +135,7 @@ def read_paths(
             "stdout is a terminal, which cannot show a video",
             hint="vsrdb restore IN - | ffmpeg -i - OUT",
         )
-    return [Path(name) for name in sources], Path(target)
+    return tuple(map(Path, sources)), Path(target)
 
 
 def _check_report(report: Path, batch: Batch) -> None:

@@ -11,7 +11,7 @@ import click
 
 from vsrdb_cli.commands import console
 from vsrdb_cli.commands.bar import Bar
-from vsrdb_cli.commands.click_options import read_config, restore_options
+from vsrdb_cli.commands.click_options import options_of, read_config, restore_options
 from vsrdb_cli.commands.events import Reporter, Starting, report_to
 from vsrdb_cli.commands.json_lines import JsonLines
 from vsrdb_cli.commands.lines import LogFile, LogLines
@@ -126,11 +126,20 @@ def restore(
     paths: tuple[str, ...],
     *,
     output: str | None,
+    recursive: bool,
+    patterns: tuple[str, ...],
+    excluded: tuple[str, ...],
+    skip_existing: bool,
+    container: str | None,
+    report_file: Path | None,
+    page: Path | None,
+    progress: str,
     quiet: bool,
     verbose: bool,
     log_file: Path | None,
-    progress: str,
-    **values: Any,
+    dry_run: bool,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Restore SOURCE and write it, four times as large, to TARGET.
 
@@ -158,7 +167,6 @@ def restore(
       3  restored, but a source is damaged and part of it could not be read
       129, 130, 143  ended by SIGHUP, Ctrl-C or SIGTERM
     """
-    report_file, page = values["report_file"], values["page"]
     if quiet and (verbose or progress == "json"):
         other = "--verbose" if verbose else "--progress json"
         raise OptionError(f"--quiet and {other} cannot be used together", hint="omit one of them")
@@ -169,12 +177,26 @@ def restore(
     session.stopped = lambda: "stopped; nothing was written"
     session.report(Starting())
 
+    from vsrdb_cli.batch.inputs import NameFilter
     from vsrdb_cli.commands.request import RestoreRequest, read_paths
 
     sources, target = read_paths(paths, output, _flags(context.command))
-    request = RestoreRequest.of(sources, target, verbose=verbose, **values)
+    request = RestoreRequest(
+        sources,
+        target,
+        options_of(options),
+        recursive=recursive,
+        names=NameFilter(patterns, excluded),
+        skip_existing=skip_existing,
+        container=container,
+        report_file=report_file,
+        page=page,
+        dry_run=dry_run,
+        as_json=as_json,
+        verbose=verbose,
+    )
     batch = request.find_inputs()
-    if request.dry_run:
+    if dry_run:
         from vsrdb_cli.commands.dry_run import estimate_all
 
         ended = estimate_all(request, batch, session.report)

@@ -12,19 +12,8 @@ from vsrdb_cli.batch.journal import open_journal
 from vsrdb_cli.batch.outcomes import Outcome, Status, attempt, count_outcomes, write_report
 from vsrdb_cli.batch.targets import Batch, Item
 from vsrdb_cli.batch.workload import Workload, weigher
-from vsrdb_cli.commands.events import (
-    Compared,
-    Damaged,
-    Detail,
-    Ended,
-    Failed,
-    InputStarted,
-    Notice,
-    Progressed,
-    Restored,
-    Skipped,
-    reported,
-)
+from vsrdb_cli.commands import events
+from vsrdb_cli.commands.events import reported
 from vsrdb_cli.commands.request import RestoreRequest
 from vsrdb_cli.commands.session import ExitStatus, Session, status_of
 from vsrdb_cli.comparison.compare import Page, write_page
@@ -77,14 +66,14 @@ class RestoreRun:
         # A report that is written through, to a pipe or a terminal, can be written only once.
         once = report_file is not None and is_written_through(report_file)
         for notice in self._batch.notices:
-            self._report(Notice(notice))
+            self._report(events.Notice(notice))
         with (
             self._workload or nullcontext(),
             make_executor(request.options, verbose=request.verbose) as executor,
         ):
             for number, item in enumerate(items, 1):
                 with reported(
-                    self._report, InputStarted(item.source, item.target, number, len(items))
+                    self._report, events.InputStarted(item.source, item.target, number, len(items))
                 ):
                     work = _InputRun(item, self._session, self._workload)
                     outcome = attempt(
@@ -106,16 +95,16 @@ class RestoreRun:
             journal.remove()
         return self._status
 
-    def ended(self, status: int) -> Ended:
+    def ended(self, status: int) -> events.Ended:
         """Return the last event of the run, which ends with `status`."""
-        return Ended(count_outcomes(self.outcomes), status, time.monotonic() - self._started)
+        return events.Ended(count_outcomes(self.outcomes), status, time.monotonic() - self._started)
 
     def stopped(self) -> str:
         """Write the report of a run that a signal ends, and return what is kept."""
         try:
             self._write_report()
         except VsrdbError as error:
-            self._report(Failed(error))
+            self._report(events.Failed(error))
         items, outcomes = self._batch.items, self.outcomes
         parts = ["stopped"]
         if len(items) > 1:
@@ -150,7 +139,7 @@ class RestoreRun:
             executor=executor,
             on_notice=work.notice,
             on_progress=work.progress,
-            on_detail=lambda text: self._report(Detail(text)),
+            on_detail=lambda text: self._report(events.Detail(text)),
         )
 
     def _write_report(self) -> None:
@@ -164,7 +153,7 @@ class RestoreRun:
 
         def on_progress(done: int, total: int | None) -> None:
             self._session.check()
-            self._report(Progressed(Progress(done, total, phase=Phase.COMPARE)))
+            self._report(events.Progressed(Progress(done, total, phase=Phase.COMPARE)))
 
         try:
             page = self._write_page(
@@ -179,11 +168,11 @@ class RestoreRun:
         except VsrdbError as error:
             self.outcomes[-1] = replace(self.outcomes[-1], error=error)
             text = f"{report.output} is restored, but not compared: {error}"
-            self._report(Failed(VsrdbError(text, hint=error.hint)))
+            self._report(events.Failed(VsrdbError(text, hint=error.hint)))
             return
         for notice in page.notices:
-            self._report(Notice(notice))
-        self._report(Compared(page))
+            self._report(events.Notice(notice))
+        self._report(events.Compared(page))
 
 
 class _InputRun:
@@ -206,27 +195,26 @@ class _InputRun:
             for notice in report.notices:
                 if notice not in report.damage:
                     self.notice(notice)
-            self._report(Restored(report))
+            self._report(events.Restored(report))
         elif error is None:
-            self._report(Skipped(self.item.target, outcome.reason or ""))
+            self._report(events.Skipped(self.item.target, outcome.reason or ""))
         elif isinstance(error, VsrdbError):
-            self._report(Failed(error))
+            self._report(events.Failed(error))
         else:
             bug = VsrdbError(
                 f"{self.item.source}: {type(error).__name__}: {error}",
                 hint="this is a bug in vsrdb; please report it with these lines:",
             )
-            self._report(Failed(bug, tuple((outcome.details or "").splitlines())))
+            self._report(events.Failed(bug, tuple((outcome.details or "").splitlines())))
         if outcome.damage:
             missing = "; ".join(outcome.damage)
-            self._report(
-                Damaged(f"{self.item.target}: not all of the source could be read: {missing}")
-            )
+            text = f"{self.item.target}: not all of the source could be read: {missing}"
+            self._report(events.Damaged(text))
 
     def notice(self, text: str) -> None:
         if text not in self._notices:
             self._notices.add(text)
-            self._report(Notice(text))
+            self._report(events.Notice(text))
 
     def progress(self, progress: Progress) -> None:
         self._session.check()
@@ -238,4 +226,4 @@ class _InputRun:
             left = self._workload.seconds_left(
                 self.item, begun=self._before, share=self._share, seconds=self._seconds
             )
-        self._report(Progressed(progress, left))
+        self._report(events.Progressed(progress, left))

@@ -32,16 +32,11 @@ class ExitStatus(IntEnum):
     """Exit statuses of the commands; a signal's is 128 and its number."""
 
     DONE = 0
-    FAILED = 1
-    """Something could not be done."""
-    USAGE = 2
-    """The options or arguments are not valid; click ends with this one too."""
-    DAMAGED = 3
-    """Restored, but part of the source could not be read."""
-    HANGUP = _BY_SIGNAL + 1
-    """The terminal was closed."""
-    INTERRUPTED = _BY_SIGNAL + 2
-    """Ctrl-C."""
+    FAILED = 1  # something could not be done
+    USAGE = 2  # the options or arguments are not valid; click ends with this one too
+    DAMAGED = 3  # restored, but part of the source could not be read
+    HANGUP = _BY_SIGNAL + 1  # the terminal was closed
+    INTERRUPTED = _BY_SIGNAL + 2  # Ctrl-C
     TERMINATED = _BY_SIGNAL + 15
 
 
