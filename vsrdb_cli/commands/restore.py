@@ -144,8 +144,8 @@ def restore(
     """Restore SOURCE and write it, four times as large, to TARGET.
 
     SOURCE is a video or a folder of pictures. TARGET is a video (.mp4, .mov, .mkv, .webm), or a
-    folder for PNG pictures. Sound and all other streams are kept, and frames keep their times. "-"
-    is a y4m stream on stdin or stdout.
+    folder for PNG pictures. Sound, subtitles and other streams are kept, and frames keep their
+    times. "-" is a y4m stream on stdin or stdout.
 
     Several sources, or a folder of videos, are restored one after another into the folder TARGET;
     one that fails does not stop the others.
