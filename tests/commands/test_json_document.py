@@ -27,7 +27,7 @@ _, STATUSES, PROGRESS, REPORT, DRY_RUN, CONFIG = PAGE.split("\n## ")
 
 
 def rows(section):
-    """The cells of a section's table, without its head."""
+    """Return the cells of a section's table, without its head."""
     lines = [line for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -133,11 +132,10 @@ def test_interrupted_it_reports_what_is_kept_and_ends_with_130(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=500, height=90, width=160)
     target = tmp_path / "out.mp4"
     run = subprocess.Popen(
-        [*PROGRAM, source, target, "--weights", "bicubic", "--segment-seconds", "0.4",
-         "--preset", "slower", "--progress", "json"],
-        stderr=subprocess.PIPE, text=True, cwd=ROOT,
         # A shell's background job ignores Ctrl-C, and its children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
+        ["env", "--default-signal", *PROGRAM, source, target, "--weights", "bicubic",
+         "--segment-seconds", "0.4", "--preset", "slower", "--progress", "json"],
+        stderr=subprocess.PIPE, text=True, cwd=ROOT,
     )  # fmt: skip
     assert run.stderr is not None
     reported = []

@@ -101,12 +101,14 @@ def export(
         f" at {where}",
     ]
     if place is not None:
-        done += _engine(checkpoint, files, place, sizes)
+        done += export_engine(checkpoint, files, place, sizes)
     seconds = time.monotonic() - started
     console.result(f"{checkpoint.name} in {precision}, {seconds:.0f} s: {'; '.join(done)}")
 
 
-def _engine(checkpoint: Checkpoint, files: ExportFiles, place: Place, sizes: Sizes) -> list[str]:
+def export_engine(
+    checkpoint: Checkpoint, files: ExportFiles, place: Place, sizes: Sizes
+) -> list[str]:
     """Build an engine, and return its files with their sizes, and its agreement with torch."""
     import torch
 

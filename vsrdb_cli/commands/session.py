@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from enum import IntEnum
+from functools import partial
 from typing import NoReturn
 
 from click.exceptions import Exit
@@ -60,15 +61,15 @@ class Stopped(KeyboardInterrupt):
 class Session:
     """A command while it runs: where it reports, and the signals that arrived.
 
-    Every error a user can put right, and every signal, ends in `running`: reported as an event,
-    and as the exit status. A command with a reporter of its own sets the three attributes.
+    Every error that a user can put right, and every signal, ends in `running`: as events, and as
+    the exit status. A command with a reporter of its own sets the three attributes.
     """
 
     def __init__(self) -> None:
         self.report: Reporter = say
         self.stopped: Callable[[], str] = lambda: "interrupted"
-        """Called when a signal ends the command; returns what to say of it."""
-        self.ended: Callable[[int], Ended] = lambda status: Ended({}, status)
+        """Called when a signal ends the command; returns the text to report."""
+        self.ended: Callable[[int], Ended] = partial(Ended, {})
         """Makes the last event, from the exit status."""
         self._caught: int | None = None
 
