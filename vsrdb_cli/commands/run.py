@@ -31,9 +31,9 @@ class RestoreRun:
 
     Args:
         batch: the inputs of `request`.
-        session: where to report, and what signals arrived.
-        restore: restores an input.
-        compare: writes the page.
+        session: receives the events, and knows of signals.
+        restore: restores an input, as `restore_video` does.
+        compare: writes the page, as `write_page` does.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class RestoreRun:
         self._report = session.report
         self._restore = restore
         self._write_page = compare
-        self._started = time.monotonic()
+        self._started: float | None = None  # until there is an executor
         self._workload: Workload | None = None
         if len(batch.items) > 1:
             self._workload = Workload(batch.items, weigher(request.options))
@@ -71,6 +71,7 @@ class RestoreRun:
             self._workload or nullcontext(),
             make_executor(request.options, verbose=request.verbose) as executor,
         ):
+            self._started = time.monotonic()
             for number, item in enumerate(items, 1):
                 with reported(
                     self._report, events.InputStarted(item.source, item.target, number, len(items))
@@ -97,7 +98,8 @@ class RestoreRun:
 
     def ended(self, status: int) -> events.Ended:
         """Return the last event of the run, which ends with `status`."""
-        return events.Ended(count_outcomes(self.outcomes), status, time.monotonic() - self._started)
+        seconds = None if self._started is None else time.monotonic() - self._started
+        return events.Ended(count_outcomes(self.outcomes), status, seconds)
 
     def stopped(self) -> str:
         """Write the report of a run that a signal ends, and return what is kept."""
@@ -176,7 +178,7 @@ class RestoreRun:
 
 
 class _InputRun:
-    """The run of one input: reports it, each notice once, and the time the whole batch takes."""
+    """The run of one input: reports each notice once, and the time that all inputs still take."""
 
     def __init__(self, item: Item, session: Session, workload: Workload | None) -> None:
         self.item, self._session, self._workload = item, session, workload
