@@ -56,8 +56,8 @@ def import_(
     target = place_for_import(name) if output is None else output
     checkpoint = import_released(sources, target, overwrite=overwrite)
     console.result(f"{target}: FMA-Net with {checkpoint.parameters:,} parameters, x4, RGB")
-    weights = name if output is None else output
-    console.say(f"use it with: vsrdb restore in.mp4 out.mp4 --weights {shlex.quote(str(weights))}")
+    value = name if output is None else output
+    console.say(f"use it with: vsrdb restore in.mp4 out.mp4 --weights {shlex.quote(str(value))}")
     console.say(f"note: {NOTICE}")
 
 
