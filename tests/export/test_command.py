@@ -113,7 +113,7 @@ def test_a_gpu_asked_of_onnx_runtime_and_not_there_never_becomes_the_cpu(checkpo
 
 
 def test_a_backend_of_another_name_and_one_for_a_network_without_parameters(checkpoint):
-    with pytest.raises(BackendError, match="no backend called 'tflite'"):
+    with pytest.raises(BackendError, match="unknown backend 'tflite'"):
         load_runner(str(checkpoint.path), backend="tflite")
     with pytest.raises(BackendError, match="runs in torch, not onnxruntime"):
         load_runner("bicubic", backend="onnxruntime")
