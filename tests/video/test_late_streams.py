@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from vsrdb_cli.cli import main
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.containers.capabilities import opening
+from vsrdb_cli.video.containers import opening
 from vsrdb_cli.video.containers.demuxing import Demuxer
 from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.reading.open import open_source
