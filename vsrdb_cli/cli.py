@@ -107,6 +107,9 @@ def main() -> None:
     \b
     Start with:  vsrdb restore in.mp4 out.mp4
     """
+    from vsrdb_cli.runtime import configure_runtime  # before any command imports torch
+
+    configure_runtime()
 
 
 for _command in (

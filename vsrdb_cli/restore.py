@@ -16,7 +16,7 @@ from vsrdb_cli.jobs.report import OnNotice, OnProgress, RestoreReport, RunLog
 from vsrdb_cli.jobs.run import is_divided, restore_source
 from vsrdb_cli.names import check_length
 from vsrdb_cli.options import RestoreOptions
-from vsrdb_cli.video.open import open_for
+from vsrdb_cli.video.reading.open import open_for
 
 # The options that a runner has settled already.
 _OPTIONS_OF_RUNNER = ("weights", "backend", "device", "precision", "devices", "ray")

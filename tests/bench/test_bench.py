@@ -15,7 +15,7 @@ from vsrdb_cli.bench.report import SizeReport
 from vsrdb_cli.bench.video import make_clip, measure_stages
 from vsrdb_cli.bench.whole_run import restore_whole
 from vsrdb_cli.cli import main
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_source
 
 STAGES = ["read", "to RGB", "encode step", "restore step", "from RGB", "write"]
 

@@ -13,7 +13,7 @@ from vsrdb_cli.backends.exported_files import default_folder
 from vsrdb_cli.backends.remembered import Remembered
 from vsrdb_cli.checkpoints.registry import imported_models, place_for_import
 from vsrdb_cli.errors import BackendError, OutputError, VideoError
-from vsrdb_cli.video.pipe import PipeReader
+from vsrdb_cli.video.reading.y4m_reader import PipeReader
 
 ROOT = Path(__file__).parents[2]
 NEAREST = "restore --weights nearest"

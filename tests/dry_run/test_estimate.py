@@ -23,7 +23,7 @@ from vsrdb_cli.pipeline.memory import SHARE
 from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.pipeline.tiling import TiledRunner, Tiling
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.pipe import PIPE
+from vsrdb_cli.video.info import PIPE
 
 NEAREST = RestoreOptions(weights="nearest")
 PARTS = replace(NEAREST, segment_seconds=0.4)  # of 25 frames a second: 10

@@ -30,9 +30,9 @@ from vsrdb_cli.jobs.segments import Job
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.excerpt import excerpts_of
-from vsrdb_cli.video.output import settle_output
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.excerpt import excerpts_of
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.writing.output import settle_output
 
 HTTP2_SETTINGS = 4  # the type of the frame that a server of HTTP/2 sends first
 

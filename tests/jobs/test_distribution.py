@@ -19,8 +19,8 @@ from vsrdb_cli.jobs.events import FrameRestored, Notice, SegmentFinished, Segmen
 from vsrdb_cli.jobs.plan import Plan
 from vsrdb_cli.jobs.segments import Job
 from vsrdb_cli.pipeline.spec import RestoreSpec
-from vsrdb_cli.video.open import open_for
-from vsrdb_cli.video.output import settle_output
+from vsrdb_cli.video.reading.open import open_for
+from vsrdb_cli.video.writing.output import settle_output
 
 FRAMES, SEGMENT = 120, 10
 NETWORK = Network("nearest", None, "cpu", "float32")

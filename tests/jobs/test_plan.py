@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from vsrdb_cli.jobs.plan import Plan, divide, plan_segments
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
-from vsrdb_cli.video.colour import to_float
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.pixels.colour import to_float
+from vsrdb_cli.video.reading.open import open_source
 
 
 @pytest.mark.parametrize("frames, bounds", [

@@ -3,7 +3,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from vsrdb_cli.backends.allocator import keep_freed_memory, kept_bytes
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.backends.pytorch import estimate_memory
 from vsrdb_cli.errors import ResourceError
@@ -12,6 +11,7 @@ from vsrdb_cli.network.fmanet import FMANet
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline import memory
 from vsrdb_cli.pipeline.spec import RestoreSpec
+from vsrdb_cli.runtime import keep_freed_memory, kept_bytes
 
 MIB = 1 << 20
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrdb_cli.errors import BackendError
+from vsrdb_cli.runtime import environment
 from vsrdb_cli.text import count
 
 LOCAL, AUTO = "local", "auto"
@@ -86,21 +87,12 @@ class Cluster:
         return [remote.remote() for _ in range(number)]
 
 
-def library(*, verbose: bool) -> Any:
+def library() -> Any:
     """Import Ray.
-
-    Args:
-        verbose: let it print.
 
     Raises:
         BackendError: it is not installed.
     """
-    # Read when Ray is imported; a cluster that is running already has its own settings.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    if not verbose:
-        # What happens to nodes it prints on stdout, whether or not logs are wanted.
-        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
     try:
         import ray
     except ImportError:
@@ -119,7 +111,8 @@ def connected(address: str, *, verbose: bool, ship_code: bool) -> Iterator[Clust
     Raises:
         BackendError: Ray is not installed, or there is no cluster.
     """
-    ray = library(verbose=verbose)
+    with _settings_of_ray(verbose=verbose):
+        ray = library()
     if ray.is_initialized():
         yield Cluster(ray)
         return
@@ -130,7 +123,7 @@ def connected(address: str, *, verbose: bool, ship_code: bool) -> Iterator[Clust
             settings["runtime_env"] = {"py_modules": [str(_code(Path(folder)))]}
         terminate = signal.getsignal(signal.SIGTERM)
         try:
-            with nullcontext() if verbose else silent_stderr():
+            with _settings_of_ray(verbose=verbose), nullcontext() if verbose else silent_stderr():
                 ray.init(
                     address,
                     log_to_driver=verbose,
@@ -162,6 +155,15 @@ def describe(found: list[Node]) -> str:
     """Return text such as "2 nodes, 16 CPUs, 1 GPU"."""
     cpus, gpus = sum(node.cpus for node in found), sum(node.gpus for node in found)
     return f"{count(len(found), 'node')}, {count(cpus, 'CPU')}, {count(gpus, 'GPU')}"
+
+
+@contextmanager
+def _settings_of_ray(*, verbose: bool) -> Iterator[None]:
+    """Set the variables that Ray reads when it is imported and when it starts a cluster."""
+    # Ray prints on stdout what happens to nodes, whether or not logs are wanted.
+    quiet = {} if verbose else {"RAY_DEDUP_LOGS_SKIP_REGEX": "."}
+    with environment(RAY_USAGE_STATS_ENABLED="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0", **quiet):
+        yield
 
 
 @contextmanager

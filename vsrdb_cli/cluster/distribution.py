@@ -25,8 +25,8 @@ from vsrdb_cli.jobs.journal import identity
 from vsrdb_cli.jobs.plan import Segment
 from vsrdb_cli.jobs.segments import Job
 from vsrdb_cli.pipeline.tiling import smaller_side, tile_in_use
-from vsrdb_cli.video.excerpt import Excerpt, Excerpts, excerpts_of
 from vsrdb_cli.video.frame import FrameSource
+from vsrdb_cli.video.reading.excerpt import Excerpt, Excerpts, excerpts_of
 
 # One at work, and one whose bytes are on their way meanwhile.
 _IN_FLIGHT = 2

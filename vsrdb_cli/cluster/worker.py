@@ -25,9 +25,10 @@ from vsrdb_cli.jobs.plan import Segment
 from vsrdb_cli.jobs.segments import ForwardSource, Job
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.spec import RestoreSpec
-from vsrdb_cli.video.excerpt import Excerpt
+from vsrdb_cli.runtime import configure_runtime
 from vsrdb_cli.video.frame import FrameSource
-from vsrdb_cli.video.open import open_for
+from vsrdb_cli.video.reading.excerpt import Excerpt
+from vsrdb_cli.video.reading.open import open_for
 
 # How often a worker sends a sign of life, however long a frame takes.
 BEAT_SECONDS = 2.0
@@ -109,6 +110,7 @@ class Worker:
         return Loaded(platform.node(), runner.info, versions() | runner.info.facts)
 
     def _load(self, network: Network) -> Runner:
+        configure_runtime()  # this process is ours
         weights = network.weights
         with tempfile.TemporaryDirectory() as folder:
             if network.content is not None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.files import check_file, whole
-from vsrdb_cli.video.pipe import is_stream
+from vsrdb_cli.video.reading.y4m_reader import is_stream
 
 SUFFIXES = (".html", ".htm")
 _PLACE = re.compile(r"\{\{(\w+)\}\}")

@@ -35,10 +35,11 @@ from vsrdb_cli.pipeline.restorer import Restorer
 from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.pipeline.tiling import tile_in_use, tiled
 from vsrdb_cli.video.frame import Frame, FrameSource
-from vsrdb_cli.video.open import open_for
-from vsrdb_cli.video.output import settle_output, size_written
-from vsrdb_cli.video.pipe import PIPE, is_stream
-from vsrdb_cli.video.stream_plan import Fate, StreamPlan
+from vsrdb_cli.video.info import PIPE
+from vsrdb_cli.video.reading.open import open_for
+from vsrdb_cli.video.reading.y4m_reader import is_stream
+from vsrdb_cli.video.streams.plan import Fate, StreamPlan
+from vsrdb_cli.video.writing.output import settle_output, size_written
 
 # Frames restored; the second one's time counts, since the first also warms the network.
 RESTORED = 2

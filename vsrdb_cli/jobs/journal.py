@@ -20,8 +20,8 @@ from vsrdb_cli.jobs.folder_lock import FolderLock
 from vsrdb_cli.jobs.plan import Plan
 from vsrdb_cli.jobs.typed import made_of
 from vsrdb_cli.pipeline.tiling import BLEND, CONTEXT
-from vsrdb_cli.video.images import picture_files
-from vsrdb_cli.video.info import ReadReport
+from vsrdb_cli.video.frame import ReadReport
+from vsrdb_cli.video.pictures.formats import picture_files
 
 # How much of a file's beginning and of its end says that it is still the same one.
 _SAMPLE_BYTES = 1 << 20

@@ -14,8 +14,8 @@ from typing import Any
 from vsrdb_cli.jobs.typed import fits
 from vsrdb_cli.pipeline.prefetch import Prefetch
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
-from vsrdb_cli.video.colour import to_float
 from vsrdb_cli.video.frame import FrameSource
+from vsrdb_cli.video.pixels.colour import to_float
 
 # A segment ends at a scene cut where one lies within this share of its length.
 NEAR = Fraction(1, 4)

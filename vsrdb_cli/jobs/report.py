@@ -12,8 +12,9 @@ from typing import Any
 from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.errors import OutputError, VideoError
-from vsrdb_cli.video.info import ReadReport, VideoInfo
-from vsrdb_cli.video.output import Output
+from vsrdb_cli.video.frame import ReadReport
+from vsrdb_cli.video.info import VideoInfo
+from vsrdb_cli.video.writing.output import Output
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,12 @@ from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.pipeline.tiling import tile_in_use
 from vsrdb_cli.text import count
-from vsrdb_cli.video.frame import FrameSource
-from vsrdb_cli.video.images import WRITTEN, is_single
-from vsrdb_cli.video.info import Kind, ReadReport, VideoInfo
-from vsrdb_cli.video.output import Output, settle_output, size_written
-from vsrdb_cli.video.pipe import goes_through
+from vsrdb_cli.video.frame import FrameSource, ReadReport
+from vsrdb_cli.video.info import Kind, VideoInfo
+from vsrdb_cli.video.pictures.formats import WRITTEN
+from vsrdb_cli.video.writing.output import Output, settle_output, size_written
+from vsrdb_cli.video.writing.picture_writer import is_single
+from vsrdb_cli.video.writing.y4m_writer import goes_through
 
 
 def is_divided(info: VideoInfo, target: Path, options: RestoreOptions) -> bool:

@@ -19,9 +19,9 @@ from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.frames import restore_range, restorer_for
 from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.pipeline.write_behind import WriteBehind
-from vsrdb_cli.video.frame import Frame, FrameSink, FrameSource
-from vsrdb_cli.video.info import ReadReport, VideoInfo
-from vsrdb_cli.video.output import Output
+from vsrdb_cli.video.frame import Frame, FrameSink, FrameSource, ReadReport
+from vsrdb_cli.video.info import VideoInfo
+from vsrdb_cli.video.writing.output import Output
 
 
 @dataclass(frozen=True)

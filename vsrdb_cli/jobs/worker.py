@@ -17,7 +17,8 @@ from vsrdb_cli.jobs.plan import Segment
 from vsrdb_cli.jobs.segments import Job
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.spec import RestoreSpec
-from vsrdb_cli.video.open import open_for
+from vsrdb_cli.runtime import configure_runtime
+from vsrdb_cli.video.reading.open import open_for
 
 # How often a worker that waits for a segment reports what is still being encoded.
 _POLL_SECONDS = 0.05
@@ -81,6 +82,7 @@ def run_worker(connection: Connection, options: RestoreOptions, threads: int | N
         options: name the network and the device.
         threads: for torch; None leaves its own number.
     """
+    configure_runtime()
     # Ctrl-C reaches the whole group; the parent decides when its workers end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if threads is not None:

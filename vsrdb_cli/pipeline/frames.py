@@ -15,8 +15,8 @@ from vsrdb_cli.pipeline.pictures import Picture, read_pictures
 from vsrdb_cli.pipeline.prefetch import Prefetch
 from vsrdb_cli.pipeline.restorer import Restorer
 from vsrdb_cli.pipeline.spec import RestoreSpec
-from vsrdb_cli.video.colour import to_float
 from vsrdb_cli.video.frame import Frame, FrameSource
+from vsrdb_cli.video.pixels.colour import to_float
 
 
 def restore_frames(

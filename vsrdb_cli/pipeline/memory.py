@@ -9,11 +9,11 @@ from pathlib import Path
 import psutil
 import torch
 
-from vsrdb_cli.backends.allocator import kept_bytes
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.errors import ResourceError
 from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.pipeline.tiling import choose_tile, least_memory, tiled
+from vsrdb_cli.runtime import kept_bytes
 
 # Of what is free, the share a run may plan with; the rest is for decoding, encoding and others.
 SHARE = 0.75

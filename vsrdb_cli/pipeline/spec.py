@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from vsrdb_cli.option_values import Tile
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline import prefetch, write_behind
-from vsrdb_cli.video.output import Output
+from vsrdb_cli.video.writing.output import Output
 
 # Of the output, what libx264 holds at its default preset: pictures it looks ahead at, and those
 # it refers to, with their half-pixel planes. Threads, decoder and containers, whatever the size.
