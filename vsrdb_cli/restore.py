@@ -18,7 +18,7 @@ from vsrdb_cli.names import check_length
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.video.reading.open import open_for
 
-# The options that a runner has settled already.
+# Options that a runner replaces.
 _OPTIONS_OF_RUNNER = ("weights", "backend", "device", "precision", "devices", "ray")
 
 

@@ -166,7 +166,7 @@ class TestOnTwoNodes:
         assert report.resumed == sum((one.last or 65) - one.first for one in kept)
         assert pixels(target) == unbroken
 
-    def test_a_segment_that_fails_three_times_ends_the_run_and_the_others_are_kept(
+    def test_a_segment_that_fails_three_times_ends_the_run_and_others_are_kept(
         self, two_nodes, tmp_path, source, options, monkeypatch
     ):
         fourth = segments_of(source, options)[3]

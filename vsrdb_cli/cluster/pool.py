@@ -119,14 +119,14 @@ class WorkerPool:
 
     @property
     def shares(self) -> tuple[NodeShare, ...]:
-        """What each worker has done, those that are gone included."""
+        """The share of each worker, those that are gone included."""
         all_of_them = [*self._past, *self.workers]
         return tuple(
             worker.node_share for worker in all_of_them if worker.segments or worker.frames
         )
 
     def start(self) -> None:
-        """Have a worker ready on every node that can take one.
+        """Start a worker on every node that can take one, and wait until they are ready.
 
         Raises:
             VsrdbError: there is none, or they differ.
