@@ -81,8 +81,6 @@ def test_another_error_is_told_and_leaves_no_empty_folder(folder, monkeypatch):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with pytest.raises(
-        OutputError, match=r"cannot create and lock the work folder .*: Input/output error"
-    ):
+    with pytest.raises(OutputError, match=r"cannot create and lock .*: Input/output error"):
         Journal(folder).__enter__()
     assert not folder.exists()
