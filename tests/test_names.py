@@ -34,7 +34,7 @@ def vsrdb(*arguments):
 @pytest.mark.parametrize("count", [248, 255])
 def test_a_run_in_segments_takes_names_of_up_to_255_bytes(tmp_path, count, target, letter):
     path = tmp_path / name_of(count, target, letter)
-    options = RestoreOptions(weights="nearest", start=0, end=24, segment_seconds=0.5)
+    options = RestoreOptions(weights="nearest", start="0f", end="24f", segment_seconds=0.5)
     assert restore_video(LONG, path, options).frames == 24
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 

@@ -109,7 +109,7 @@ def test_a_busier_rest_is_seen_in_the_sources_own_packets(tmp_path, monkeypatch)
     options = {"crf": "8", "bf": "0", "g": "1000", "sc_threshold": "0"}
     source = clips.make(tmp_path / "in.mp4", frames=90, options=options)
     estimate = estimate_run(source, tmp_path / "out.mp4", NEAREST)
-    start = estimate_run(source, tmp_path / "out.mp4", replace(NEAREST, end=30))
+    start = estimate_run(source, tmp_path / "out.mp4", replace(NEAREST, end="30f"))
     restore_video(source, tmp_path / "out.mp4", NEAREST)
     written = (tmp_path / "out.mp4").stat().st_size
     assert estimate.output_bytes > 2 * start.output_bytes
