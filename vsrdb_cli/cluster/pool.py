@@ -56,14 +56,14 @@ class WorkerHandle:
     """Ray's reference to what `Worker.load` will return."""
 
     loaded: Loaded = field(init=False)
-    """What it has loaded, and where; known once it is admitted."""
+    """The network it has loaded; known once it is admitted."""
 
     name: str = ""
     share: float = 1.0
     """Share of its device's free memory."""
 
     reads_source: bool = False
-    """Whether it can read the source itself."""
+    """True if it can read the source itself."""
 
     tasks: deque[Task] = field(default_factory=deque)
     """The segment it restores, and the next one."""

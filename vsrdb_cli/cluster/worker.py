@@ -51,12 +51,12 @@ class Network:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a worker has loaded, and where."""
+    """The network that a worker has loaded, and its host."""
 
     host: str
     info: RunnerInfo
     facts: dict[str, str]
-    """What its results depend on, by names that users know."""
+    """Facts that its results depend on, by names that users know."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Accepted:
     """A worker's answer to a job."""
 
     reads_source: bool
-    """Whether it can read the source; else it must be sent."""
+    """True if it can read the source; else the source must be sent."""
 
     encoder: dict[str, str]
     """The encoder and its version, by names that users know."""

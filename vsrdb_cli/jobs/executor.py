@@ -26,7 +26,7 @@ class Executor(Protocol):
 
     @property
     def info(self) -> RunnerInfo:
-        """What runs; known once `prepare` has been called."""
+        """The runner in use; known once `prepare` has been called."""
 
     @property
     def nodes(self) -> tuple[NodeShare, ...]:

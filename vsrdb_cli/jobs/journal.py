@@ -147,7 +147,7 @@ class Journal:
 
     @property
     def begun(self) -> bool:
-        """Whether an earlier run left something to continue."""
+        """True if an earlier run left something to continue."""
         return self._record.plan is not None
 
     @property

@@ -52,7 +52,7 @@ class _WorkerHandle:
     """Segments at work: two while it restores one and still encodes the one before."""
 
     is_waiting: bool = False
-    """Whether it has asked for a segment and has none yet."""
+    """True while it waits for a segment that it has asked for."""
 
     def send(self, request: Request) -> None:
         """Send a request; if the worker is gone, `receive` reports that."""
@@ -135,7 +135,7 @@ class ProcessExecutor(Executor):
 
     @property
     def info(self) -> RunnerInfo:
-        """What runs; the device lists those of all workers."""
+        """The runner in use; its device lists those of all workers."""
         infos = self._infos
         return replace(infos[0], device=",".join(info.device for info in infos))
 

@@ -114,7 +114,7 @@ class _Run:
     executor: Executor
     log: RunLog
     journal: Journal | None
-    """Of an output restored by segments; None where it is restored at once."""
+    """Journal of an output restored by segments; None if it is restored at once."""
 
     tile: int | None = None
     frames: Counter[Segment] = field(default_factory=Counter)
@@ -126,7 +126,7 @@ class _Run:
 
     @property
     def read(self) -> ReadReport:
-        """What reading the whole source has found."""
+        """The report of a pass over the whole source."""
         return self.reader.report if self.journal is None else self.journal.read
 
     def resume(self, journal: Journal) -> bool:
