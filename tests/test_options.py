@@ -137,7 +137,7 @@ def test_a_job_is_bound_to_values_as_the_command_line_has_them():
     assert RestoreOptions(hdr="sdr").frame_values["hdr"] == "sdr"
 
 
-def test_the_journal_binds_a_job_to_all_options_its_frames_depend_on_and_to_no_others(tmp_path):
+def test_the_journal_binds_a_job_to_the_options_its_frames_depend_on(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=6, height=24, width=32)
 
     def stop(progress):
