@@ -6,6 +6,7 @@ available and proven, and the runner's `info` names the choice.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -34,6 +35,7 @@ def load_runner(
     device: str = "auto",
     precision: str = "auto",
     size: tuple[int, int] | None = None,
+    loaded: Runner | None = None,
     on_notice: OnNotice = ignore,
 ) -> Runner:
     """Load `weights` (a bundled name, a .safetensors path, "nearest" or "bicubic").
@@ -43,12 +45,19 @@ def load_runner(
             else torch; on the CPU torch, the faster one there (tests/benchmarks/backends.py).
         size: (height, width) of the pictures or tiles to come; without it no engine is taken
             unasked.
+        loaded: a runner from an earlier call that differed in `size` alone, and that takes `size`;
+            it is returned again unless an engine now suits better.
         on_notice: called with one line for exported files that were rebuilt.
 
     Raises:
         CheckpointError: the weights are unknown, damaged or another network's.
         BackendError: the backend, device or precision is not available here.
     """
+    if loaded is not None:
+        engine = None
+        if backend == "auto" and size is not None and loaded.info.backend not in ENGINES:
+            engine = fitting_engine(weights, device=device, precision=precision, size=size)
+        return engine or loaded
     if backend not in BACKENDS:
         raise BackendError(
             f"unknown backend '{backend}'", hint=f"choose from {', '.join(BACKENDS)}"
@@ -83,6 +92,23 @@ def load_runner(
         if engine is not None:
             return engine
     return TorchRunner(checkpoint, device, precision)
+
+
+def try_network(weights: str, *, backend: str = "auto", device: str = "auto") -> str:
+    """Load a network and restore a frame with it; describe what ran, and how long that took.
+
+    Raises:
+        VsrdbError: it cannot be loaded, or its results are not finite.
+    """
+    import torch
+
+    started = time.monotonic()
+    runner = load_runner(weights, backend=backend, device=device)
+    if backend not in ENGINES:  # those are compared with torch when they are loaded
+        features = runner.encode(torch.rand(1, 3, 64, 80))
+        if not runner.restore([features] * runner.length).isfinite().all():
+            raise BackendError("its results are not finite", hint="use --backend torch")
+    return f"{runner.info}, loaded and run in {time.monotonic() - started:.1f} s"
 
 
 def _onnxruntime(
