@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from vsrdb_cli.options import Option, RestoreOptions, declared_options, flag_of, is_whole
+from vsrdb_cli.option_fields import Option, flag_of, is_whole
+from vsrdb_cli.options import RestoreOptions, declared_options
 
 
 class Read(click.ParamType[Any]):
