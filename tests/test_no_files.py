@@ -261,7 +261,7 @@ def test_in_a_folder_of_videos_what_is_no_file_is_skipped_with_a_word(tmp_path):
     run = restore(folder, tmp_path / "out")
     assert run.exit_code == 0, run.output
     for name in ("b", "c"):
-        assert f"{name}.mp4 is skipped: it is a named pipe" in run.output
+        assert f"{name}.mp4 skipped: it is a named pipe" in run.output
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.mp4"]
 
 

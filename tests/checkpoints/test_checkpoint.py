@@ -506,7 +506,7 @@ def test_list_names_every_model_in_one_line_each_when_piped(bundled: Path) -> No
     outcome = CliRunner().invoke(main, ["weights", "list"])
     assert outcome.exit_code == 0
     heading, tiny_line, *rest = outcome.stdout.splitlines()
-    columns = ["name", "parameters", "scale", "licence", "size", "SHA-256", "what for"]
+    columns = ["name", "parameters", "scale", "licence", "size", "SHA-256", "description"]
     assert re.split(r"\s{1,}(?!for)", heading.strip()) == columns
     model = registry.bundled_models()[0]
     size = f"{bundled.stat().st_size / 1024:.1f} KiB"

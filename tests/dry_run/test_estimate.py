@@ -57,7 +57,7 @@ def test_it_tells_of_input_network_and_output_and_writes_nothing(tmp_path, sourc
     assert "out.mp4: 640x360, libx265 yuv420p" in lines["output"]
     assert "crf 30" in lines["output"]
     assert lines["network"] == "nearest · torch cpu float32, whole pictures"
-    assert lines["memory"].endswith("are free")
+    assert lines["memory"].endswith("available")
     assert lines["time"].startswith("about ")
     assert lines["size"].startswith("about ")
     assert lines["copied"] == "audio #1 aac und"
@@ -198,8 +198,8 @@ def test_that_memory_or_disk_will_not_do_is_told(tmp_path, source, monkeypatch):
     full = SimpleNamespace(disk_usage=lambda folder: SimpleNamespace(free=1000))
     monkeypatch.setattr(estimate, "shutil", full)
     done = vsrdb(source, tmp_path / "out.mp4", "--tile", "none")
-    assert "memory will run out" in done.stdout
-    assert "the disk will be full" in done.stdout
+    assert "not enough memory" in done.stdout
+    assert "the disk will fill up" in done.stdout
 
 
 def test_what_an_earlier_run_finished_is_not_counted_again(tmp_path, source):

@@ -67,7 +67,7 @@ def test_an_engine_asked_for_without_a_gpu_is_one_line_before_any_work(checkpoin
 @pytest.mark.parametrize("size", ["320", "1x5", "axb", "320x"])
 def test_a_size_that_is_none_is_refused(size):
     done = CliRunner().invoke(main, ["export", "--size", size])
-    assert done.exit_code == 2 and "is no size such as 320x180" in done.stderr
+    assert done.exit_code == 2 and "write a size such as 320x180" in done.stderr
 
 
 def test_restoring_a_video_through_onnx_runtime_is_torchs_within_a_code(
