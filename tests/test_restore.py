@@ -24,8 +24,8 @@ from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.frames import restore_frames
 from vsrdb_cli.pipeline.restorer import Restorer
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.colour import to_float
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.pixels.colour import to_float
+from vsrdb_cli.video.reading.open import open_source
 
 DEMO = Path(__file__).parents[1] / "docs" / "demo.mp4"
 NEAREST = RestoreOptions(weights="nearest")
@@ -116,7 +116,7 @@ def test_out_of_memory_takes_smaller_tiles_for_this_and_all_later_frames():
     assert sides == [106]  # of 160, at the first frame
 
 
-def test_features_no_longer_held_come_before_smaller_tiles_and_change_no_pixel():
+def test_features_are_dropped_before_tiles_shrink_and_no_pixel_changes():
     class Hoarding(BuiltinRunner):
         """Runs out of memory where the features of more than three tiles are held."""
 
@@ -147,7 +147,7 @@ def test_that_memory_ran_out_is_said_once_and_when_it_happens(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=6, height=90, width=160)
     said = []
     report = restore_video(
-        source, tmp_path / "out.mp4", NEAREST, runner=Hungry(),
+        source, tmp_path / "out.mp4", runner=Hungry(),
         on_notice=said.append,
         on_progress=lambda p: p.phase == "restore" and p.frames and said.append(p.frames),
     )  # fmt: skip
@@ -222,7 +222,7 @@ def test_a_failing_network_leaves_nothing(tmp_path):
             return super().restore(window)
 
     with pytest.raises(RuntimeError, match="broken"):
-        restore_video(source, tmp_path / "out.mp4", NEAREST, runner=Failing())
+        restore_video(source, tmp_path / "out.mp4", runner=Failing())
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 
@@ -253,7 +253,7 @@ def test_the_bundled_model_in_bfloat16_agrees_with_float32():
     assert 0 < mean_square < 10 ** (-40 / 10)  # white noise, far from any picture: 40 dB
 
 
-def test_the_bundled_model_is_nearer_to_the_truth_than_bicubic_on_a_blurred_clip():
+def test_the_bundled_model_beats_bicubic_on_a_blurred_clip():
     """The demo is the truth; its frames, averaged three by three and shrunk, are the input."""
     with open_source(DEMO) as reader:
         frames = [to_float(frame.rgb)[:, :96, 20:180] for frame in reader.frames(0, 9)]

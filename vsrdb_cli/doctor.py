@@ -18,19 +18,19 @@ import psutil
 import torch
 
 from vsrdb_cli import __version__
-from vsrdb_cli.backends import ENGINES, load_runner
+from vsrdb_cli.backends import ENGINES, try_network
 from vsrdb_cli.backends.devices import cores
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
 from vsrdb_cli.checkpoints.registry import bundled_models, default_weights
 from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.pipeline.memory import available_bytes
-from vsrdb_cli.video.codecs import ENCODERS, NVENC
-from vsrdb_cli.video.container import library_versions
-from vsrdb_cli.video.containers import suffixes_for
+from vsrdb_cli.video.containers.capabilities import suffixes_for
+from vsrdb_cli.video.containers.opening import library_versions
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
-from vsrdb_cli.video.output import settle_output
+from vsrdb_cli.video.writing.encoders import ENCODERS, NVENC
+from vsrdb_cli.video.writing.output import resolve_output
 
 # Packages whose versions matter; the distributions' names.
 _PACKAGES = (
@@ -148,27 +148,18 @@ def _load(name: str) -> str:
 
 
 def _backends() -> Iterator[Finding]:
-    def run(backend: str, device: str) -> str:
-        started = time.monotonic()
-        runner = load_runner(default_weights(), backend=backend, device=device)
-        if backend not in ENGINES:  # those are compared with torch when they are loaded
-            features = runner.encode(torch.rand(1, 3, 64, 80))
-            restored = runner.restore([features] * runner.length)
-            if not restored.isfinite().all():
-                raise VsrdbError("its results are not finite", hint="use --backend torch")
-        return f"{runner.info}, loaded and run in {time.monotonic() - started:.1f} s"
-
+    run = partial(try_network, default_weights())
     devices = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     for device in devices:
-        yield _tried("backend", f"torch {device}", partial(run, "torch", device))
+        yield _tried("backend", f"torch {device}", partial(run, backend="torch", device=device))
     for backend in ("onnxruntime", *ENGINES):
-        found = _tried("backend", backend, partial(run, backend, "auto"))
+        found = _tried("backend", backend, partial(run, backend=backend))
         # Nobody needs them; that one is not installed, or has nothing to run yet, is no fault.
         yield replace(found, state=State.ABSENT) if found.state is State.PROBLEM else found
 
 
 def _encoders() -> Iterator[Finding]:
-    info = VideoInfo.made(256, 192, _FRAMES)
+    info = VideoInfo.synthetic(256, 192, _FRAMES)
     for codec in ENCODERS:
         yield _tried("encoder", codec, partial(_encode, codec, info))
         if codec in NVENC:
@@ -186,7 +177,7 @@ def _encode(codec: str, info: VideoInfo, *, hardware: str = "none") -> str:
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"try{suffix}"
-        output = settle_output(path, info, 1, EncoderOptions(codec=codec, hardware=hardware))
+        output = resolve_output(path, info, 1, EncoderOptions(codec=codec, hardware=hardware))
         dtype = torch.uint8 if output.bit_depth == 8 else torch.uint16
         with output.open() as writer:
             for index in range(_FRAMES):

@@ -1,4 +1,4 @@
-"""Restoring a video: opened, settled, and handed to whoever runs the network."""
+"""Restores a video: opens it, chooses an executor, and runs."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 
 from vsrdb_cli.backends.runner import Runner
+from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.disks import resumable
-from vsrdb_cli.jobs.crew import Alone, Crew
+from vsrdb_cli.errors import OptionError
+from vsrdb_cli.jobs.executor import Executor, LocalExecutor
 from vsrdb_cli.jobs.journal import identity
-from vsrdb_cli.jobs.processes import Processes
-from vsrdb_cli.jobs.report import OnNotice, OnProgress, Record, RestoreReport
-from vsrdb_cli.jobs.run import is_divided, restore_at_once, restore_in_segments
+from vsrdb_cli.jobs.processes import ProcessExecutor
+from vsrdb_cli.jobs.report import OnNotice, OnProgress, RestoreReport, RunLog
+from vsrdb_cli.jobs.run import is_divided, restore_source
 from vsrdb_cli.names import check_length
 from vsrdb_cli.options import RestoreOptions
-from vsrdb_cli.video.open import open_for
+from vsrdb_cli.video.reading.open import open_requested
+
+# Options that a runner replaces.
+_OPTIONS_OF_RUNNER = ("weights", "backend", "device", "precision", "devices", "ray")
 
 
 def restore_video(
@@ -24,72 +29,88 @@ def restore_video(
     options: RestoreOptions | None = None,
     *,
     runner: Runner | None = None,
-    crew: Crew | None = None,
-    on_notice: OnNotice = lambda notice: None,  # noqa: ARG005
-    on_progress: OnProgress = lambda progress: None,  # noqa: ARG005
-    on_detail: OnNotice = lambda detail: None,  # noqa: ARG005
+    executor: Executor | None = None,
+    on_notice: OnNotice = ignore,
+    on_progress: OnProgress = ignore,
+    on_detail: OnNotice = ignore,
 ) -> RestoreReport:
-    """Restore a video file or folder of pictures and write it, larger, to `target`.
+    """Restore a video, a picture or a folder of pictures and write it, enlarged, to `target`.
 
     Reading, network and writing overlap in three threads. `target` appears only when it is whole.
-    What ends the run earlier leaves nothing behind of a short video; of one longer than a segment
-    the finished segments, in a folder beside `target`, from which the next run goes on.
+    An interrupted run of a short video leaves nothing behind; one of a video longer than a segment
+    leaves the finished segments in a folder beside `target`, from which the next run continues.
 
     Args:
         source: a video, a picture, or a folder of pictures.
-        target: a video's file name, or a folder for pictures; not there yet, unless `overwrite`.
+        target: file name of a video, or a folder for pictures; must not exist, unless `overwrite`.
         options: see `RestoreOptions`.
-        runner: loaded already (`options.weights`, backend, device and precision are then not read).
-        crew: from `crew_for`, for several videos; else made for this one.
-        on_notice: called before the work with one line for all that is changed or dropped.
+        runner: a loaded network, in place of `options.weights`, `backend`, `device`, `precision`,
+            `devices` and `ray`.
+        executor: from `make_executor`, for several videos; by default one is made for this video.
+        on_notice: called before the work with a line for everything that is changed or dropped.
         on_progress: called after every frame.
-        on_detail: called with one line for what only a curious user wants to know; all three in
-            the caller's thread.
+        on_detail: called with a line for details. All three are called in the caller's thread.
 
     Raises:
-        VsrdbError: whatever a user can put right, before any work where it can be known before.
+        OptionError: `runner` was given together with an option that it replaces.
+        VsrdbError: any other error that the user can put right; before the work where possible.
     """
     options = options or RestoreOptions()
     for path in (source, target):
         check_length(Path(path))
-    record = Record(on_notice, on_progress, on_detail)
+    if runner is not None:
+        _check_options_of_runner(options)
+    log = RunLog(on_notice, on_progress, on_detail)
     with resumable(target), ExitStack() as stack:
-        # Before it is opened: who replaces it from now on is noticed.
-        known = _identity(Path(source))
-        reader = stack.enter_context(open_for(Path(source), options))
-        divided = is_divided(reader.info, Path(target), options)
-        if not divided and (options.devices or options.ray):  # a single picture, or a stream
+        known = _identity(Path(source))  # before it is opened: a later replacement is noticed
+        reader = stack.enter_context(open_requested(Path(source), options))
+        several = bool(options.devices or options.ray)
+        if several and not is_divided(reader.info, Path(target), options):
             if options.ray:
-                record.say("restored on this machine: it cannot be divided for a cluster")
+                log.notice("restored on this machine: it cannot be divided for a cluster")
             device = options.devices[0] if options.devices else options.device
             options = replace(options, device=device, devices=(), ray=None, ray_ship_code=False)
-            crew = None
-        if crew is None:
-            crew = stack.enter_context(crew_for(options, runner))
-        restore = restore_in_segments if divided else restore_at_once
-        return restore(reader, Path(target), options, crew, record, known=known)
+            executor = None
+        if executor is None:
+            executor = stack.enter_context(make_executor(options, runner))
+        return restore_source(reader, Path(target), options, executor, log, known=known)
 
 
 def _identity(source: Path) -> dict[str, str]:
-    """Of what is a file or folder and can be read; opening it tells why others cannot."""
+    """Return the identity of a readable file or folder; opening reports why others are not."""
     with suppress(FileNotFoundError, PermissionError):
         if source.is_file() or source.is_dir():
             return identity(source)
     return {}
 
 
-def crew_for(
+def make_executor(
     options: RestoreOptions, runner: Runner | None = None, *, verbose: bool = False
-) -> Crew:
-    """Whoever restores with these options; a context manager that can serve many videos.
+) -> Executor:
+    """Create the executor that the options ask for; a context manager that serves many videos.
 
     Args:
-        verbose: a cluster's own messages are shown.
-    """
-    if options.ray and runner is None:
-        from vsrdb_cli.cluster.crew import RayCrew  # here, so that nothing else imports Ray
+        runner: a loaded network, which is run in this process.
+        verbose: show a cluster's own messages.
 
-        return RayCrew(options, verbose=verbose)
-    if options.devices and runner is None:
-        return Processes(options)
-    return Alone(options, runner)
+    Raises:
+        OptionError: options cannot be used together.
+    """
+    if runner is not None:
+        _check_options_of_runner(options)
+        return LocalExecutor(options, runner)
+    if options.ray:
+        from vsrdb_cli.cluster.executor import RayExecutor  # here, so that nothing else imports Ray
+
+        return RayExecutor(options, verbose=verbose)
+    return ProcessExecutor(options) if options.devices else LocalExecutor(options)
+
+
+def _check_options_of_runner(options: RestoreOptions) -> None:
+    default = RestoreOptions()
+    for name in _OPTIONS_OF_RUNNER:
+        if getattr(options, name) != getattr(default, name):
+            raise OptionError(
+                f"{name} and runner= cannot be used together",
+                hint=f"omit {name}: the runner decides it",
+            )

@@ -15,7 +15,7 @@ from vsrdb_cli.bench.report import SizeReport
 from vsrdb_cli.bench.video import make_clip, measure_stages
 from vsrdb_cli.bench.whole_run import restore_whole
 from vsrdb_cli.cli import main
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_source
 
 STAGES = ["read", "to RGB", "encode step", "restore step", "from RGB", "write"]
 
@@ -139,7 +139,7 @@ def test_a_backend_that_is_not_installed_does_not_stop_the_others(bare, monkeypa
     warnings = [line for line in found.stderr.splitlines() if line.startswith("warning: ")]
     assert [line.split()[1] for line in warnings] == ["onnxruntime", "tensorrt", "tensorrt-rtx"]
     assert "is not installed (pip install" in warnings[0]
-    assert "whole run: not measured, because one frame takes too long" in found.stdout
+    assert "whole run: not measured: one frame takes too long" in found.stdout
     assert "torch cpu float32" in found.stdout
 
 
@@ -154,7 +154,7 @@ def test_how_far_off_a_backend_is_is_told_by_the_test_scene(monkeypatch):
 
     reference, brighter = BuiltinRunner("nearest"), BuiltinRunner("nearest")
     brighter.info = module.load_runner("bicubic").info
-    monkeypatch.setattr(brighter, "_method", lambda p, s: reference._method(p, s) + 0.01)
+    monkeypatch.setattr(brighter, "restore", lambda window: reference.restore(window) + 0.01)
     off = module._off(reference, brighter, (32, 48))
     assert off.max_error == pytest.approx(0.01, rel=1e-3)
     assert off.psnr == pytest.approx(40, abs=0.01)
@@ -165,7 +165,8 @@ def test_how_far_off_a_backend_is_is_told_by_the_test_scene(monkeypatch):
 def test_a_size_that_is_none_is_refused_by_name(size):
     found = bench(f"--size={size}")
     assert found.exit_code == 2
-    assert f"'{size}' is no size such as 320x180 (from 16x16 up)" in found.stderr
+    assert f"--size {size} is not valid" in found.stderr
+    assert "write a size such as 320x180, from 16x16 up" in found.stderr
 
 
 class Engine(BuiltinRunner):

@@ -8,11 +8,11 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from vsrdb_cli import doctor
+from vsrdb_cli import backends, doctor
 from vsrdb_cli.cli import main
 from vsrdb_cli.doctor import State
 from vsrdb_cli.errors import BackendError, VsrdbError
-from vsrdb_cli.video.codecs import ENCODERS
+from vsrdb_cli.video.writing.encoders import ENCODERS
 
 
 def run(*arguments):
@@ -60,7 +60,7 @@ def test_for_people_there_is_a_line_each_and_the_one_that_mends(monkeypatch):
         "            -> mend it so",
         "-- backend  tensorrt: not here",
         "            -> install it",
-        "1 of these are problems",
+        "1 problem found",
     ]
 
 
@@ -68,16 +68,16 @@ def test_what_is_broken_is_found_out_whatever_it_raises(monkeypatch):
     def refuse(*arguments, **options):
         raise BackendError("no such thing", hint="do this")
 
-    monkeypatch.setattr(doctor, "load_runner", refuse)
-    backends = {f.name: f for f in doctor._backends()}
-    assert backends["torch cpu"].state is State.PROBLEM
-    assert backends["torch cpu"].mend == "do this"
-    assert backends["onnxruntime"].state is State.ABSENT
+    monkeypatch.setattr(backends, "load_runner", refuse)
+    tried = {f.name: f for f in doctor._backends()}
+    assert tried["torch cpu"].state is State.PROBLEM
+    assert tried["torch cpu"].mend == "do this"
+    assert tried["onnxruntime"].state is State.ABSENT
 
     def crash(*arguments, **options):
         raise OSError("libx264.so is missing")
 
-    monkeypatch.setattr(doctor, "settle_output", crash)
+    monkeypatch.setattr(doctor, "resolve_output", crash)
     encoders = {f.name: f for f in doctor._encoders()}
     assert encoders["h264"].state is State.PROBLEM
     assert "libx264.so is missing" in encoders["h264"].detail
@@ -85,14 +85,14 @@ def test_what_is_broken_is_found_out_whatever_it_raises(monkeypatch):
 
 
 def test_a_backend_that_computes_nonsense_does_not_work(monkeypatch):
-    real = doctor.load_runner
+    real = backends.load_runner
 
     def nonsense(*arguments, **options):
         runner = real("nearest")
         runner.restore = lambda window: torch.full((1, 3, 8, 8), float("nan"))
         return runner
 
-    monkeypatch.setattr(doctor, "load_runner", nonsense)
+    monkeypatch.setattr(backends, "load_runner", nonsense)
     (first, *_) = doctor._backends()
     assert first.state is State.PROBLEM
     assert "results are not finite" in first.detail
@@ -135,7 +135,7 @@ def test_completion_knows_commands_and_options():
     assert "plain,--scale" in complete("restore", "--s")
 
 
-def test_a_folder_is_of_no_use_without_a_cluster(tmp_path):
+def test_a_folder_needs_a_cluster(tmp_path):
     done = CliRunner().invoke(main, ["doctor", "--folder", str(tmp_path)])
     assert done.exit_code == 2
-    assert "--folder is for --ray" in done.stderr
+    assert "--folder needs --ray" in done.stderr

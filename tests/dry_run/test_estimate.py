@@ -14,15 +14,16 @@ from vsrdb_cli.cli import main
 from vsrdb_cli.dry_run import part, trial_encode
 from vsrdb_cli.dry_run.estimate import estimate_run
 from vsrdb_cli.errors import BackendError, OptionError, OutputError, VsrdbError
-from vsrdb_cli.jobs.crew import Alone
+from vsrdb_cli.jobs.executor import LocalExecutor
 from vsrdb_cli.jobs.journal import Journal
 from vsrdb_cli.jobs.run import work_folder
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.pipeline import memory
-from vsrdb_cli.pipeline.memory import SHARE, pipeline_bytes
+from vsrdb_cli.pipeline.memory import SHARE
+from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.pipeline.tiling import TiledRunner, Tiling
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.pipe import PIPE
+from vsrdb_cli.video.info import PIPE
 
 NEAREST = RestoreOptions(weights="nearest")
 PARTS = replace(NEAREST, segment_seconds=0.4)  # of 25 frames a second: 10
@@ -57,10 +58,10 @@ def test_it_tells_of_input_network_and_output_and_writes_nothing(tmp_path, sourc
     assert "out.mp4: 640x360, libx265 yuv420p" in lines["output"]
     assert "crf 30" in lines["output"]
     assert lines["network"] == "nearest · torch cpu float32, whole pictures"
-    assert lines["memory"].endswith("are free")
+    assert lines["memory"].endswith("available")
     assert lines["time"].startswith("about ")
     assert lines["size"].startswith("about ")
-    assert lines["copied"] == "audio #1 aac und"
+    assert lines["copied"] == "audio #1 aac"
     assert "dropped" not in lines
 
 
@@ -73,7 +74,7 @@ def test_as_json_it_tells_the_same_in_numbers(tmp_path, source):
     assert item["free_bytes"] > item["network_bytes"] + item["other_bytes"]
     assert values["seconds"] == item["seconds"] > 26 * item["seconds_per_frame"] * 0.99
     assert values["output_bytes"] == item["output_bytes"]
-    assert item["copied"] == ["audio #1 aac und"]
+    assert item["copied"] == ["audio #1 aac"]
 
 
 @pytest.mark.parametrize("frames, codec", [(8, "h264"), (80, "h264"), (80, "ffv1")])
@@ -94,7 +95,7 @@ def test_of_pictures_the_size_is_told_too(tmp_path, source):
     written = sum(file.stat().st_size for file in (tmp_path / "pictures").iterdir())
     assert estimate.output_bytes == pytest.approx(written, rel=0.1)
     assert estimate.encoder == "png"
-    assert estimate.dropped == ("audio #1 aac und",)
+    assert estimate.dropped == ("audio #1 aac",)
 
 
 def test_a_busier_rest_is_seen_in_the_sources_own_packets(tmp_path, monkeypatch):
@@ -108,7 +109,7 @@ def test_a_busier_rest_is_seen_in_the_sources_own_packets(tmp_path, monkeypatch)
     options = {"crf": "8", "bf": "0", "g": "1000", "sc_threshold": "0"}
     source = clips.make(tmp_path / "in.mp4", frames=90, options=options)
     estimate = estimate_run(source, tmp_path / "out.mp4", NEAREST)
-    start = estimate_run(source, tmp_path / "out.mp4", replace(NEAREST, end=30))
+    start = estimate_run(source, tmp_path / "out.mp4", replace(NEAREST, end="30f"))
     restore_video(source, tmp_path / "out.mp4", NEAREST)
     written = (tmp_path / "out.mp4").stat().st_size
     assert estimate.output_bytes > 2 * start.output_bytes
@@ -117,7 +118,7 @@ def test_a_busier_rest_is_seen_in_the_sources_own_packets(tmp_path, monkeypatch)
 
 def test_what_becomes_of_streams_is_told(tmp_path, source):
     item = told(vsrdb(source, tmp_path / "out.webm", "--json"))["inputs"][0]
-    assert (item["converted"], item["dropped"]) == (["audio #1 aac und"], [])
+    assert (item["converted"], item["dropped"]) == (["audio #1 aac"], [])
     assert any("a .mp4 or .mkv output keeps it" in notice for notice in item["notices"])
     strict = vsrdb(source, tmp_path / "out.webm", "--strict")
     assert strict.exit_code == 1
@@ -127,7 +128,7 @@ def test_what_becomes_of_streams_is_told(tmp_path, source):
 def test_the_tiles_are_those_of_the_run(tmp_path, monkeypatch):
     source = clips.make(tmp_path / "in.mp4", frames=3, height=180, width=320)
     whole = BuiltinRunner("nearest").memory(180, 320).total(3)
-    free = (pipeline_bytes(180, 320, scale=4, bit_depth=8) + whole) / SHARE
+    free = (RestoreSpec((180, 320), bit_depth=8).pipeline_bytes + whole) / SHARE
     monkeypatch.setattr(memory, "available_bytes", lambda device: free - 1)
     estimate = estimate_run(source, tmp_path / "out.mp4", NEAREST)
     assert 64 <= estimate.tile < 320
@@ -153,8 +154,8 @@ def test_of_large_pictures_a_part_is_restored_where_the_whole_takes_long(
     source = clips.make(tmp_path / "in.mp4", frames=4, height=360, width=640)
     monkeypatch.setattr(part, "LONGEST_SECONDS", longest)
     runner = Slow()
-    crew = Alone(NEAREST, runner)
-    estimate = estimate_run(source, tmp_path / "out.mp4", NEAREST, crew=crew)
+    executor = LocalExecutor(NEAREST, runner)
+    estimate = estimate_run(source, tmp_path / "out.mp4", NEAREST, executor=executor)
     assert ((360, 640) in runner.sizes) == whole
     assert any("from a part of a picture" in notice for notice in estimate.notices) != whole
     assert estimate.seconds_per_frame > 0
@@ -198,8 +199,8 @@ def test_that_memory_or_disk_will_not_do_is_told(tmp_path, source, monkeypatch):
     full = SimpleNamespace(disk_usage=lambda folder: SimpleNamespace(free=1000))
     monkeypatch.setattr(estimate, "shutil", full)
     done = vsrdb(source, tmp_path / "out.mp4", "--tile", "none")
-    assert "memory will run out" in done.stdout
-    assert "the disk will be full" in done.stdout
+    assert "not enough memory" in done.stdout
+    assert "the disk will fill up" in done.stdout
 
 
 def test_what_an_earlier_run_finished_is_not_counted_again(tmp_path, source):

@@ -26,8 +26,8 @@ from vsrdb_cli.errors import VideoError
 from vsrdb_cli.evaluation.pairs import Clip
 from vsrdb_cli.evaluation.reds4 import CLIPS, TABLE_9
 from vsrdb_cli.evaluation.scores import evaluate
-from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.info import Kind, ReadReport
+from vsrdb_cli.video.frame import Frame, ReadReport
+from vsrdb_cli.video.info import Kind
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SCORES = json.loads((GOLDEN / "metrics.json").read_text())
@@ -248,7 +248,7 @@ def test_progress_tells_the_frames_done_of_all_clips(reds4, monkeypatch):
     def progress(description):
         yield lambda done, total: told.append((done, total))
 
-    monkeypatch.setattr(console, "progress", progress)
+    monkeypatch.setattr("vsrdb_cli.commands.evaluate.progress", progress)
     restored, truth = reds4
     assert run(restored, "--reds4", truth).exit_code == 0
     assert told == [(done, 16) for done in range(1, 17)]
@@ -396,7 +396,7 @@ def test_roots_that_are_none_are_refused():
     single = pictures("single", TRUTH)
     Path("empty").mkdir()
     assert "holds neither pictures" in refusal(single, "empty")
-    assert "holds no pictures" in refusal(root, single)
+    assert "contains no pictures" in refusal(root, single)
     assert "is not a folder of clips" in refusal(video("v.mkv", TRUTH), root)
     assert "gone.mkv" in refusal("gone.mkv", single)
     video("root/a.mkv", TRUTH)
@@ -414,7 +414,7 @@ def test_options_that_do_not_fit_are_refused():
     restored, truth = pictures("restored", RESTORED), pictures("truth", TRUTH)
     assert "--input" in refusal(restored, truth, "--baseline", "bicubic")
     assert "given twice" in refusal(restored, truth, "--reds4", truth)
-    assert "nothing to compare" in refusal(restored)
+    assert "GROUND_TRUTH is missing" in refusal(restored)
     assert ".png" in refusal(restored, truth, "--plot", "q.gif")
     among = Path(restored) / "quality.png"
     assert "would be a picture of" in refusal(restored, truth, "--plot", among)

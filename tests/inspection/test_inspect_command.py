@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from vsrdb_cli.cli import main
-from vsrdb_cli.video.png import encode_png
+from vsrdb_cli.video.pictures.formats import encode_png
 
 GROUPS = {"input": 3, "flow": 4, "mask": 3, "warped": 3, "feature_flow": 6, "degradation": 3}
 
@@ -122,7 +122,7 @@ def test_kernels_of_a_large_picture_are_thinned_to_fit_the_page(inspect, tmp_pat
     ("arguments", "message"),
     [
         (["--at", "900f"], "has no frame at frame 900"),
-        (["--at", "soon"], "--at: write a time"),
+        (["--at", "soon"], "--at soon is not valid"),
         (["--weights", "bicubic"], "has no parameters"),
         (["-o", "no/such/page.html"], "does not exist"),
         (["-o", "page.pdf"], "neither a folder nor a page"),
@@ -146,7 +146,7 @@ def test_a_file_of_sound_alone_is_refused(inspect, tmp_path):
 
     with av.open(str(tmp_path / "sound.m4a"), "w") as output:
         track = output.add_stream("aac", rate=48000, layout="mono")
-        clips._write_tone(output, track, 0.3, 440)
+        clips.write_tone(output, track, 0.3, 440)
     done = inspect(tmp_path / "sound.m4a", "-o", tmp_path / "page.html")
     assert done.exit_code == 1
     assert "no video" in done.stderr

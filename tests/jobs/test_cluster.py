@@ -1,4 +1,4 @@
-"""What a run on a Ray cluster promises; its nodes are two of one CPU each, in this machine."""
+"""Runs on a Ray cluster; its nodes are two of one CPU each, in this machine."""
 
 import json
 import os
@@ -8,23 +8,48 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import clips
 import pytest
 from long_jobs import OPTIONS, StoppedError, Watch, pixels
 
-from vsrdb_cli.cluster import connection, distribution
+from vsrdb_cli.backends.builtin import BuiltinRunner
+from vsrdb_cli.cluster import distribution
 from vsrdb_cli.cluster.agreement import require_same
-from vsrdb_cli.cluster.crew import RayCrew
-from vsrdb_cli.cluster.worker import Settings, Worker
+from vsrdb_cli.cluster.connection import silent_stderr
+from vsrdb_cli.cluster.executor import RayExecutor
+from vsrdb_cli.cluster.worker import Delivery, Network, Worker
 from vsrdb_cli.errors import BackendError, OptionError
-from vsrdb_cli.jobs.division import divide_source
+from vsrdb_cli.jobs.events import TileShrunk
+from vsrdb_cli.jobs.journal import identity
+from vsrdb_cli.jobs.plan import Plan, plan_segments
 from vsrdb_cli.jobs.run import work_folder
+from vsrdb_cli.jobs.segments import Job
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
+from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.excerpt import excerpts_of
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.writing.output import resolve_output
+
+HTTP2_SETTINGS = 4  # the type of the frame that a server of HTTP/2 sends first
+
+
+@contextmanager
+def answering(answer):
+    """A server that gives one answer to whatever it is sent; yields its address."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.recv(1024)
+            self.request.sendall(answer)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
 
 
 class TwoNodes:
@@ -73,7 +98,7 @@ def unbroken(source, options, tmp_path):
 def segments_of(source, options):
     with open_source(source) as reader:
         seconds = options.segment_seconds
-        return divide_source(reader, segment_seconds=seconds, scene_cuts=True).segments
+        return plan_segments(reader, segment_seconds=seconds, scene_cuts=True).segments
 
 
 def idle(ray):
@@ -94,8 +119,8 @@ class TestOnTwoNodes:
         self, two_nodes, tmp_path, source, options, unbroken, shared
     ):
         watch = Watch()
-        with RayCrew(options, shared=shared) as crew:
-            report = watch.restore(source, tmp_path / "out.mkv", options, crew=crew)
+        with RayExecutor(options, shared=shared) as executor:
+            report = watch.restore(source, tmp_path / "out.mkv", options, executor=executor)
         assert pixels(tmp_path / "out.mkv") == unbroken
         assert len(report.nodes) == 2
         made = sorted(index for node in report.nodes for index in node.segments)
@@ -108,8 +133,8 @@ class TestOnTwoNodes:
         import ray
 
         target = tmp_path / "out.mkv"
-        with RayCrew(options) as crew, pytest.raises(StoppedError):
-            Watch(stop_after=35).restore(source, target, options, crew=crew)
+        with RayExecutor(options) as executor, pytest.raises(StoppedError):
+            Watch(stop_after=35).restore(source, target, options, executor=executor)
         assert idle(ray)
         assert '"made_by": {"' in (work_folder(target) / "journal.json").read_text()
         report = Watch().restore(source, target, replace(options, ray=None))
@@ -134,27 +159,32 @@ class TestOnTwoNodes:
                     driver.kill()
         assert driver.returncode == -signal.SIGKILL
         finished = json.loads(journal.read_text())["finished"]
-        with RayCrew(options) if ray else nullcontext() as crew:
-            report = restore_video(source, target, replace(options, ray=ray), crew=crew)
+        with RayExecutor(options) if ray else nullcontext() as executor:
+            report = restore_video(source, target, replace(options, ray=ray), executor=executor)
         segments = segments_of(source, options)
         kept = [segments[int(index)] for index in finished]
         assert report.resumed == sum((one.last or 65) - one.first for one in kept)
         assert pixels(target) == unbroken
 
-    def test_a_segment_that_fails_three_times_ends_the_run_and_the_others_are_kept(
+    def test_a_segment_that_fails_three_times_ends_the_run_and_others_are_kept(
         self, two_nodes, tmp_path, source, options, monkeypatch
     ):
-        whole = distribution.Distribution._excerpt
+        fourth = segments_of(source, options)[3]
 
-        def damaged(self, segment):
-            excerpt = whole(self, segment)
-            return replace(excerpt, packets=()) if segment.index == 3 else excerpt
+        class Damaged:
+            def __init__(self, reader):
+                self.whole = excerpts_of(reader)
 
-        monkeypatch.setattr(distribution.Distribution, "_excerpt", damaged)
+            def excerpt(self, first, last):
+                excerpt = self.whole.excerpt(first, last)
+                is_fourth = first < fourth.first < fourth.last < last
+                return replace(excerpt, packets=()) if is_fourth else excerpt
+
+        monkeypatch.setattr(distribution, "excerpts_of", Damaged)
         target, watch = tmp_path / "out.mkv", Watch()
         failing = pytest.raises(BackendError, match="segment 4 failed 3 times")
-        with RayCrew(options, shared=False) as crew, failing:
-            watch.restore(source, target, options, crew=crew)
+        with RayExecutor(options, shared=False) as executor, failing:
+            watch.restore(source, target, options, executor=executor)
         assert sum("segment 4 failed on" in notice for notice in watch.notices) == 2
         assert list(work_folder(target).glob("segment-0000*.mkv"))
 
@@ -170,21 +200,21 @@ class TestOnTwoNodes:
                 two_nodes.cluster.remove_node(two_nodes.nodes[1], allow_graceful=False)
 
         watch.on_progress = kill
-        with RayCrew(options) as crew:
-            report = watch.restore(source, target, options, crew=crew)
+        with RayExecutor(options) as executor:
+            report = watch.restore(source, target, options, executor=executor)
         assert any("is lost" in notice for notice in watch.notices)
         assert pixels(target) == unbroken
         assert (report.frames, watch.told[-1].frames) == (65, 65)
 
 
 def test_ray_and_devices_exclude_each_other():
-    with pytest.raises(OptionError, match="--ray and --devices exclude each other"):
+    with pytest.raises(OptionError, match="ray and devices cannot be used together"):
         RestoreOptions(ray="auto", devices=("cpu",))
 
 
 @pytest.mark.parametrize("address", ["", "somewhere", "ray://head:10001", "head:port"])
 def test_an_address_is_a_host_and_a_port(address):
-    with pytest.raises(OptionError, match="is not possible"):
+    with pytest.raises(OptionError, match="is not valid"):
         RestoreOptions(ray=address)
 
 
@@ -209,30 +239,25 @@ def test_a_cluster_that_asks_for_a_token_is_told_from_none(tmp_path, source, mon
         raise ConnectionError("Failed to connect") from RuntimeError("RPC error: InvalidAuthToken")
 
     monkeypatch.setattr(ray, "init", refused)
-    monkeypatch.setattr(connection, "_check_reachable", lambda address: None)
-    with pytest.raises(BackendError, match="asks for a token") as error:
-        restore_video(source, tmp_path / "out.mp4", replace(OPTIONS, ray="127.0.0.1:6379"))
+    with (
+        answering(bytes((0, 0, 0, HTTP2_SETTINGS, 0, 0, 0, 0, 0))) as address,
+        pytest.raises(BackendError, match="asks for a token") as error,
+    ):
+        restore_video(source, tmp_path / "out.mp4", replace(OPTIONS, ray=address))
     assert "RAY_AUTH_MODE=token" in error.value.hint
 
 
 def test_where_something_else_answers_one_line_says_so_at_once(tmp_path, source):
     pytest.importorskip("ray")
-
-    class Elsewhere(socketserver.BaseRequestHandler):
-        def handle(self):
-            self.request.recv(1024)
-            self.request.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
-
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Elsewhere) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"127.0.0.1:{server.server_address[1]}"
-        with pytest.raises(BackendError, match=rf"answers at {address} is no Ray cluster"):
-            restore_video(source, tmp_path / "out.mp4", replace(OPTIONS, ray=address))
-        server.shutdown()
+    with (
+        answering(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n") as address,
+        pytest.raises(BackendError, match=rf"the program at {address} is not a Ray cluster"),
+    ):
+        restore_video(source, tmp_path / "out.mp4", replace(OPTIONS, ray=address))
 
 
 def test_what_ray_writes_while_it_looks_for_a_cluster_is_not_heard(capfd):
-    with connection._silent_stderr():
+    with silent_stderr():
         os.write(2, b"not heard")
     os.write(2, b"heard")
     assert capfd.readouterr().err == "heard"
@@ -240,7 +265,7 @@ def test_what_ray_writes_while_it_looks_for_a_cluster_is_not_heard(capfd):
 
 @pytest.mark.slow
 def test_nothing_else_imports_ray():
-    code = "import sys, vsrdb_cli.restore, vsrdb_cli.cluster.crew; print('ray' in sys.modules)"
+    code = "import sys, vsrdb_cli.restore, vsrdb_cli.cluster.executor; print('ray' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "False"
 
@@ -256,38 +281,29 @@ def test_the_node_that_differs_is_named_with_what_helps():
         require_same("this machine", ours, "attic", ours | {"weights": "sha256 def"})
 
 
-def test_a_worker_whose_memory_ran_out_stays_with_smaller_tiles(tmp_path, source, monkeypatch):
-    from vsrdb_cli.cluster import worker as module
-    from vsrdb_cli.jobs.crew import Alone
+class Hungry(BuiltinRunner):
+    """Runs out of memory where pictures are wider than 110 pixels."""
 
-    tiles = []
-    jobs = []
+    def __init__(self, weights, **_):
+        super().__init__(weights)
 
-    def shrinking(job, segments, reader, runner, listener, **_):
-        tiles.append(job.tile)
-        if job.tile == 96:
-            listener.on_tile(64)
-        (segment,) = segments
-        job.path(segment).write_bytes(b"whole")
-        listener.on_done(segment, ())
-
-    class Told(Alone):
-        def restore(self, job, segments, reader, listener):
-            jobs.append((job, segments))
-            super().restore(job, segments, reader, listener)
-
-    plain = replace(OPTIONS, tile=96)
-    restore_video(source, tmp_path / "out.mp4", plain, crew=Told(plain))
-    ((job, segments),) = jobs
-    monkeypatch.setattr(module, "restore_segments", shrinking)
-    worker = Worker()
-    worker.load(Settings("nearest", None, "cpu", "float32"))
-    worker.take_up(job, None)
-    events = [list(worker.restore(segment, _Nothing())) for segment in segments[:2]]
-    assert tiles == [96, 64]
-    assert events[0] == [("tile", 64), ("done", ({"": b"whole"}, ()))]
+    def restore(self, window):
+        if window[0].shape[3] > 110:
+            raise RuntimeError("can't allocate memory")
+        return super().restore(window)
 
 
-class _Nothing:
-    def open(self, folder):
-        return self
+def test_a_worker_whose_memory_ran_out_stays_with_smaller_tiles(tmp_path):
+    source = clips.make(tmp_path / "in.mp4", frames=6, height=90, width=160)
+    plan = Plan((0, 3, 6), frozenset({0}))
+    worker = Worker(load=Hungry)
+    worker.load(Network("nearest", None, "cpu", "float32"))
+    with open_source(source) as reader:
+        output = resolve_output(tmp_path / "out.mp4", reader.info, 4)
+    spec = RestoreSpec.of_output(OPTIONS, output)
+    worker.accept(Job(source, OPTIONS, output, spec, None, plan), identity(source))
+    first, second = (list(worker.restore(segment, None)) for segment in plan.segments)
+    assert [event.tile for event in first if isinstance(event, TileShrunk)] == [106]
+    assert not any(isinstance(event, TileShrunk) for event in second)
+    assert all(isinstance(messages[-1], Delivery) for messages in (first, second))
+    assert first[-1].files[""]

@@ -12,7 +12,7 @@ from long_jobs import OPTIONS, StoppedError, Watch
 from vsrdb_cli.errors import OutputError, VsrdbError
 from vsrdb_cli.jobs.journal import Journal, identity
 from vsrdb_cli.jobs.run import work_folder
-from vsrdb_cli.options import EncoderOptions
+from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
 
 
@@ -47,9 +47,7 @@ def test_a_stopped_run_keeps_its_finished_segments_and_nothing_half(source, targ
     assert clips.read(work_folder(target) / "segment-00001.mp4").numbers == list(range(10, 20))
 
 
-def test_the_next_run_restores_only_the_rest_says_so_and_leaves_the_output_alone(
-    tmp_path, source, target
-):
+def test_the_next_run_restores_the_rest_alone_and_reports_that(tmp_path, source, target):
     stopped(source, target)
     watch = Watch()
     report = watch.restore(source, target)
@@ -194,9 +192,7 @@ def test_an_output_that_exists_is_refused_before_the_work(source, target):
     assert clips.read(target).numbers == list(range(26))
 
 
-def test_smaller_tiles_after_a_lack_of_memory_are_entered_for_the_segments_to_come(
-    tmp_path, target
-):
+def test_smaller_tiles_after_a_lack_of_memory_are_kept_for_later_segments(tmp_path, target):
     from vsrdb_cli.backends.builtin import BuiltinRunner
 
     class Hungry(BuiltinRunner):
@@ -206,13 +202,14 @@ def test_smaller_tiles_after_a_lack_of_memory_are_entered_for_the_segments_to_co
             return super().restore(window)
 
     source = clips.make(tmp_path / "in.mp4", frames=26)
+    options = RestoreOptions(segment_seconds=0.4)
     watch = Watch(stop_after=15)
     with pytest.raises(StoppedError):
-        watch.restore(source, target, runner=Hungry("nearest"))
+        watch.restore(source, target, options, runner=Hungry("nearest"))
     journal = json.loads((work_folder(target) / "journal.json").read_text())
     assert journal["tile"] == 106
     assert sum("memory ran out: continuing in tiles of 106" in n for n in watch.notices) == 1
-    report = Watch().restore(source, target, runner=Hungry("nearest"))
+    report = Watch().restore(source, target, options, runner=Hungry("nearest"))
     assert (report.tile, report.resumed) == (106, 10)
     assert not any("memory ran out" in notice for notice in report.notices)
     assert clips.read(target).numbers == list(range(26))

@@ -1,6 +1,6 @@
 """Restored in segments is restored at once: the same frames before encoding, times and streams."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import clips
 import long_jobs
@@ -9,30 +9,25 @@ import torch
 from long_jobs import OPTIONS
 
 from vsrdb_cli.backends import load_runner
+from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.jobs.division import Division, divide_source
-from vsrdb_cli.jobs.segments import ForwardSource, Job, Listener, restore_segments
+from vsrdb_cli.jobs.events import SegmentFinished
+from vsrdb_cli.jobs.plan import Plan, plan_segments
+from vsrdb_cli.jobs.segments import ForwardSource, Job, restore_segments
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.pipeline.frames import restore_range, restorer_for
+from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.output import settle_output
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.writing.output import resolve_output
 
 VARIABLE = tuple(3003 * i + (40000 if i > 12 else 0) + 7 * (i % 3) for i in range(26))
 
 
-DEAF = Listener(
-    on_frame=lambda segment: None,
-    on_tile=lambda tile: None,
-    on_done=lambda segment, lost: None,
-    on_lost=lambda segment: None,
-    on_notice=lambda notice: None,
-)
-
-
-def job_of(info, options, folder, plan):
-    output = settle_output(folder / "out.mkv", info, options.scale, options.encoder)
-    return Job(info.path, options, output, options.tile, plan, folder)
+def job_of(info, options, folder, plan, kind=Job):
+    output = resolve_output(folder / "out.mkv", info, options.scale, options.encoder)
+    spec = RestoreSpec.of_output(options, output)
+    return kind(info.path, options, output, spec, options.tile, plan, folder)
 
 
 class Recorder:
@@ -56,32 +51,35 @@ class Recorder:
         return self.path
 
 
-def in_segments(reader, options, folder, monkeypatch):
+@dataclass(frozen=True)
+class RecordedJob(Job):
+    """A job whose segments are recorded."""
+
+    kept: list = field(default_factory=list)
+
+    def open(self, segment):
+        return Recorder(self.folder / "x", self.kept)
+
+
+def in_segments(reader, options, folder):
     """The frames of a job as its segments' writers get them, with the plan."""
     runner = load_runner(options.weights, precision="float32")
-    plan = divide_source(
+    plan = plan_segments(
         reader, segment_seconds=options.segment_seconds, scene_cuts=options.scene_cuts
     )
-    job = job_of(reader.info, options, folder, plan)
-    kept, done = [], []
-    with monkeypatch.context() as patch:
-        patch.setattr(Job, "open", lambda job, segment: Recorder(folder / "x", kept))
-        listener = replace(DEAF, on_done=lambda segment, lost: done.append(segment))
-        restore_segments(job, plan.segments, reader, runner, listener)
+    job, events = job_of(reader.info, options, folder, plan, RecordedJob), []
+    restore_segments(job, plan.segments, reader, runner, events.append)
+    done = [event.segment for event in events if isinstance(event, SegmentFinished)]
     assert done == list(plan.segments)
-    return kept, plan
+    return job.kept, plan
 
 
 def at_once(reader, options):
     runner = load_runner(options.weights, precision="float32")
-    restorer = restorer_for(
-        runner,
-        options,
-        options.tile,
-        (reader.info.height, reader.info.width),
-        bit_depth=reader.info.bit_depth,
-    )
-    return list(restore_range(reader, restorer, reader.info.bit_depth))
+    info = reader.info
+    spec = RestoreSpec.of(options, (info.height, info.width), info.bit_depth)
+    restorer = restorer_for(runner, spec, options.tile)
+    return list(restore_range(reader, restorer, spec.bit_depth))
 
 
 @pytest.mark.parametrize("length", [3, 5])
@@ -99,7 +97,7 @@ def test_the_frames_before_encoding_are_those_of_an_unbroken_run(
     )
     options = replace(OPTIONS, weights=tiny if length == 3 else tiny_of_5, tile=None)
     with open_source(source) as reader:
-        divided, plan = in_segments(reader, options, tmp_path, monkeypatch)
+        divided, plan = in_segments(reader, options, tmp_path)
         whole = at_once(reader, options)
     assert len(plan.segments) >= 3
     assert len(divided) == len(whole) == 26
@@ -120,16 +118,16 @@ def test_without_the_frames_outside_its_range_a_segment_would_differ(tmp_path, m
             return iter(frames if last is None or last > 21 else [*frames[:-1], frames[-2]])
 
         monkeypatch.setattr(ForwardSource, "frames", without)
-        divided, _ = in_segments(reader, options, tmp_path, monkeypatch)
+        divided, _ = in_segments(reader, options, tmp_path)
     differing = [i for i in range(21) if not torch.equal(divided[i].rgb, whole[i].rgb)]
     assert differing == [9, 19]
 
 
-def test_a_last_segment_of_one_frame_is_right(tmp_path, monkeypatch, tiny):
+def test_a_last_segment_of_one_frame_is_right(tmp_path, tiny):
     source = clips.make(tmp_path / "in.mp4", frames=21, height=24, width=32)
     options = replace(OPTIONS, weights=tiny, tile=None, scene_cuts=False)
     with open_source(source) as reader:
-        divided, plan = in_segments(reader, options, tmp_path, monkeypatch)
+        divided, plan = in_segments(reader, options, tmp_path)
         whole = at_once(reader, options)
     assert plan.bounds == (0, 10, 20, 21)
     assert all(torch.equal(a.rgb, b.rgb) for a, b in zip(divided, whole, strict=True))
@@ -203,7 +201,7 @@ def test_a_source_read_forward_is_decoded_once_for_all_ranges(tmp_path):
 
 def test_a_source_that_lost_frames_since_it_was_planned_is_an_error(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=15, height=24, width=32)
-    plan = Division((0, 10, 20), frozenset({0}))
+    plan = Plan((0, 10, 20), frozenset({0}))
     with open_source(source) as reader, pytest.raises(VideoError, match="gave 15 frames, but 20"):
         job = job_of(reader.info, replace(OPTIONS, tile=None), tmp_path, plan)
-        restore_segments(job, plan.segments, reader, load_runner("nearest"), DEAF)
+        restore_segments(job, plan.segments, reader, load_runner("nearest"), ignore)

@@ -1,24 +1,20 @@
-"""Memory has one answer: whoever restores a video, or only says what it takes, settles one tile."""
+"""Memory has one answer: every way to restore a video, or to estimate it, resolves one tile."""
 
-import multiprocessing
-import os
-import threading
 from dataclasses import replace
-from multiprocessing.connection import Connection
-from types import SimpleNamespace
 
 import clips
 import pytest
+from worker_threads import start_worker_thread
 
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.backends.runner import Memory
 from vsrdb_cli.dry_run import estimate
 from vsrdb_cli.dry_run.estimate import estimate_run
-from vsrdb_cli.jobs import process_worker, processes
-from vsrdb_cli.jobs.crew import Alone
-from vsrdb_cli.jobs.processes import Processes
+from vsrdb_cli.jobs.executor import LocalExecutor
+from vsrdb_cli.jobs.processes import ProcessExecutor
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.pipeline import memory
+from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.restore import restore_video
 
 MIB = 1 << 20
@@ -34,36 +30,14 @@ class Demanding(BuiltinRunner):
         return Memory(weights=MIB, features=3600 * height * width, work=18000 * height * width)
 
 
-class ThreadAsProcess(threading.Thread):
-    """A worker that sees the made-up memory of the test."""
-
-    pid, exitcode = 1, None
-
-    def __init__(self, target, args, daemon):
-        # The caller closes its own end of what it hands over, as it would to a process.
-        connection, settings = args
-        super().__init__(
-            target=target, args=(Connection(os.dup(connection.fileno())), settings), daemon=daemon
-        )
-
-    def is_alive(self):
-        return False  # for its parent: ended by the end of the connection, not killed
-
-    def terminate(self):
-        pass
-
-    def kill(self):
-        pass
+def start_thread(options, threads):
+    """Start a worker that sees the made-up memory of the test."""
+    return start_worker_thread(LocalExecutor(options, Demanding()))
 
 
 @pytest.fixture
 def made_up(monkeypatch):
-    """Has so many bytes free on a device, and workers in threads."""
-    context = SimpleNamespace(Pipe=multiprocessing.Pipe, Process=ThreadAsProcess)
-    monkeypatch.setattr(processes, "_GRACE_SECONDS", 0)
-    monkeypatch.setattr(processes.multiprocessing, "get_context", lambda method: context)
-    monkeypatch.setattr(process_worker.signal, "signal", lambda *arguments: None)
-    monkeypatch.setattr(process_worker, "load_runner", lambda *_, **__: Demanding())
+    """Has so many bytes free on a device."""
 
     def make(free):
         monkeypatch.setattr(memory, "available_bytes", lambda device: free[device])
@@ -73,14 +47,14 @@ def made_up(monkeypatch):
 
 
 def by_workers(options, size, bit_depth):
-    with Processes(options) as crew:
-        return crew.prepare(options, size, bit_depth)
+    with ProcessExecutor(options, start_thread) as executor:
+        return executor.prepare(RestoreSpec.of(options, size, bit_depth))
 
 
 @pytest.mark.parametrize("width, height", [(160, 90), (120, 200)])
 @pytest.mark.parametrize("pix_fmt, bit_depth", [("yuv420p", 8), ("yuv420p10le", 10)])
 @pytest.mark.parametrize("mebibytes", [4000, 720, 620, 500, 400])
-def test_short_and_long_run_workers_and_dry_run_settle_the_same_tile(
+def test_short_and_long_runs_workers_and_dry_runs_resolve_one_tile(
     tmp_path, made_up, width, height, pix_fmt, bit_depth, mebibytes
 ):
     made_up({"cpu": mebibytes * MIB})
@@ -88,14 +62,14 @@ def test_short_and_long_run_workers_and_dry_run_settle_the_same_tile(
         tmp_path / "in.mkv", frames=4, width=width, height=height, pix_fmt=pix_fmt, codec="ffv1",
         options={},
     )  # fmt: skip
-    options = RestoreOptions(weights="nearest", encoder=EncoderOptions(codec="ffv1"))
+    options = RestoreOptions(encoder=EncoderOptions(codec="ffv1"))
     long = replace(options, segment_seconds=0.05)
     runner = Demanding()
     tiles = {
         "short": restore_video(source, tmp_path / "short.mkv", options, runner=runner).tile,
         "long": restore_video(source, tmp_path / "long.mkv", long, runner=runner).tile,
         "dry": estimate_run(
-            source, tmp_path / "dry.mkv", options, crew=Alone(options, runner)
+            source, tmp_path / "dry.mkv", options, executor=LocalExecutor(options, runner)
         ).tile,
         "worker": by_workers(replace(options, devices=("cpu",)), (height, width), bit_depth),
     }
@@ -105,19 +79,21 @@ def test_short_and_long_run_workers_and_dry_run_settle_the_same_tile(
 
 
 @pytest.mark.parametrize("mebibytes", [8000, 1400, 900])
-def test_two_workers_and_their_dry_run_settle_the_tile_that_fits_twice(
+def test_two_workers_and_their_dry_run_resolve_the_tile_that_fits_twice(
     tmp_path, made_up, mebibytes
 ):
     made_up({"cpu": mebibytes * MIB})
     source = clips.make(tmp_path / "in.mp4", frames=3)
     two = RestoreOptions(weights="nearest", devices=("cpu", "cpu"))
-    dry = estimate_run(source, tmp_path / "out.mp4", two, crew=Alone(two, Demanding()))
+    dry = estimate_run(source, tmp_path / "out.mp4", two, executor=LocalExecutor(two, Demanding()))
     assert dry.tile == by_workers(two, (90, 160), 8)
     assert dry.fits
     (load,) = dry.loads
     assert load.processes == 2
     one = replace(two, devices=())
-    alone = estimate_run(source, tmp_path / "out.mp4", one, crew=Alone(one, Demanding()))
+    alone = estimate_run(
+        source, tmp_path / "out.mp4", one, executor=LocalExecutor(one, Demanding())
+    )
     assert (alone.tile, dry.tile) in ((None, None), (None, dry.tile))
 
 
@@ -127,14 +103,16 @@ class OnGpu(Demanding):
         self.info = replace(self.info, device="cuda:0")
 
 
-def test_each_gpu_is_charged_with_its_own_process_and_the_smaller_settles_the_tile(
+def test_each_gpu_has_its_own_process_and_the_smaller_one_decides_the_tile(
     tmp_path, made_up, monkeypatch
 ):
     made_up({"cpu": 64 << 30, "cuda:0": 4000 * MIB, "cuda:1": 500 * MIB})
     monkeypatch.setattr("vsrdb_cli.dry_run.estimate.find_device", lambda name: name)
     source = clips.make(tmp_path / "in.mp4", frames=3)
     options = RestoreOptions(weights="nearest", devices=("cuda:0", "cuda:1"))
-    dry = estimate_run(source, tmp_path / "out.mp4", options, crew=Alone(options, OnGpu()))
+    dry = estimate_run(
+        source, tmp_path / "out.mp4", options, executor=LocalExecutor(options, OnGpu())
+    )
     first, second = dry.loads
     assert (first.device, first.processes, first.free_bytes) == ("cuda:0", 1, 4000 * MIB)
     assert (second.device, second.processes, second.free_bytes) == ("cuda:1", 1, 500 * MIB)
@@ -142,5 +120,7 @@ def test_each_gpu_is_charged_with_its_own_process_and_the_smaller_settles_the_ti
     assert first.fits
     assert second.fits
     both = replace(options, devices=("cuda:0", "cuda:0"))
-    (load,) = estimate_run(source, tmp_path / "out.mp4", both, crew=Alone(both, OnGpu())).loads
+    (load,) = estimate_run(
+        source, tmp_path / "out.mp4", both, executor=LocalExecutor(both, OnGpu())
+    ).loads
     assert (load.device, load.processes) == ("cuda:0", 2)

@@ -1,4 +1,4 @@
-"""A work folder is gone on from only if it is ours, and what is in it is as it was written."""
+"""A run continues from a work folder only if it is ours and its files are unchanged."""
 
 import json
 import os
@@ -12,7 +12,9 @@ from long_jobs import OPTIONS, StoppedError, Watch
 
 from vsrdb_cli import restore
 from vsrdb_cli.errors import OutputError, VideoError
-from vsrdb_cli.jobs import folder_lock, run
+from vsrdb_cli.jobs import folder_lock
+from vsrdb_cli.jobs.executor import LocalExecutor
+from vsrdb_cli.jobs.report import Phase
 from vsrdb_cli.jobs.run import work_folder
 
 
@@ -123,7 +125,7 @@ def test_a_work_folder_that_is_swapped_as_it_is_locked_is_not_used(
 def test_a_folder_of_something_else_is_not_taken_for_a_work_folder(source, target):
     work_folder(target).mkdir()
     (work_folder(target) / "letters.txt").write_text("precious")
-    refused(source, target, r"letters\.txt in it is none of vsrdb's files")
+    refused(source, target, r"letters\.txt in it is not one of vsrdb's files")
     assert (work_folder(target) / "letters.txt").read_text() == "precious"
 
 
@@ -131,7 +133,7 @@ def test_a_folder_of_something_else_is_not_taken_for_a_work_folder(source, targe
 def test_a_named_pipe_in_it_is_not_waited_for(source, target):
     work_folder(target).mkdir()
     os.mkfifo(work_folder(target) / "journal.json")
-    refused(source, target, r"journal\.json in it is none of vsrdb's files")
+    refused(source, target, r"journal\.json in it is not one of vsrdb's files")
 
 
 def test_a_work_folder_is_not_for_others_whatever_is_usual(source, target):
@@ -158,33 +160,31 @@ def test_a_rotten_segment_is_restored_anew(source, target, stopped):
     assert clips.read(target).numbers == list(range(26))
 
 
-def before_joining(monkeypatch, do):
-    join = run._Run.join
+class Then(LocalExecutor):
+    """Does something once all segments are restored."""
 
-    def joining(self, *args):
-        do()
-        return join(self, *args)
+    def __init__(self, do):
+        super().__init__(OPTIONS)
+        self.do = do
 
-    monkeypatch.setattr(run._Run, "join", joining)
+    def restore(self, *arguments):
+        super().restore(*arguments)
+        self.do()
 
 
-def test_a_segment_that_rots_during_the_run_is_not_joined(source, target, monkeypatch):
+def test_a_segment_that_rots_during_the_run_is_not_joined(source, target):
     segment = work_folder(target) / "segment-00001.mp4"
-    with monkeypatch.context() as patch:
-        before_joining(patch, lambda: rot(segment))
-        with pytest.raises(OutputError, match=r"segment-00001\.mp4 has changed on its disk"):
-            Watch().restore(source, target)
+    with pytest.raises(OutputError, match=r"segment-00001\.mp4 has changed on its disk"):
+        Watch().restore(source, target, executor=Then(lambda: rot(segment)))
     assert not target.exists()
     assert Watch().restore(source, target).resumed == 16
     assert clips.read(target).numbers == list(range(26))
 
 
-def test_a_source_that_is_replaced_before_joining_is_not_mixed_with_the_old_one(
-    source, target, monkeypatch
-):
-    before_joining(monkeypatch, lambda: clips.make(source, frames=30))
+def test_a_source_replaced_before_joining_is_not_mixed_with_the_old_one(source, target):
+    then = Then(lambda: clips.make(source, frames=30))
     with pytest.raises(VideoError, match=r"was changed while it was restored: size of the input"):
-        Watch().restore(source, target)
+        Watch().restore(source, target, executor=then)
     assert not target.exists()
 
 
@@ -201,33 +201,30 @@ def test_a_source_that_is_replaced_during_a_short_run_gives_no_output(tmp_path, 
 
 
 @pytest.mark.parametrize("segment_seconds", [0.4, 60])
-def test_a_source_that_is_replaced_as_soon_as_it_was_opened_gives_no_output(
+def test_a_source_replaced_as_soon_as_it_was_opened_gives_no_output(
     tmp_path, source, target, monkeypatch, segment_seconds
 ):
-    opened = restore.open_for
+    opened = restore.open_requested
 
     def opening(*args):
         reader = opened(*args)
         clips.make(tmp_path / "other.mp4", frames=26).replace(source)
         return reader
 
-    monkeypatch.setattr(restore, "open_for", opening)
+    monkeypatch.setattr(restore, "open_requested", opening)
     with pytest.raises(VideoError, match=r"was changed while it was restored: "):
         Watch().restore(source, target, replace(OPTIONS, segment_seconds=segment_seconds))
     assert not target.exists()
 
 
-def test_a_source_that_changes_while_it_is_planned_is_not_begun(source, target, monkeypatch):
-    divide = run.divide_source
+def test_a_source_that_changes_while_it_is_planned_is_not_begun(source, target):
+    class Changing(Watch):
+        def on_progress(self, progress):
+            if progress.phase == Phase.PLAN and progress.frames == 26:
+                os.utime(source, (1e9, 1e9))
 
-    def dividing(*args, **named):
-        division = divide(*args, **named)
-        os.utime(source, (1e9, 1e9))
-        return division
-
-    monkeypatch.setattr(run, "divide_source", dividing)
     with pytest.raises(VideoError, match=r"was changed while it was restored: date of the input"):
-        Watch().restore(source, target)
+        Changing().restore(source, target)
     assert not work_folder(target).exists()
 
 

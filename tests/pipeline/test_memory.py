@@ -3,7 +3,6 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from vsrdb_cli.backends.allocator import keep_freed_memory, kept_bytes
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.backends.pytorch import estimate_memory
 from vsrdb_cli.errors import ResourceError
@@ -11,6 +10,8 @@ from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.fmanet import FMANet
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline import memory
+from vsrdb_cli.pipeline.spec import RestoreSpec
+from vsrdb_cli.runtime import keep_freed_memory, kept_bytes
 
 MIB = 1 << 20
 
@@ -30,8 +31,8 @@ def groups(monkeypatch, tmp_path):
         memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=64 * MIB)
     )
     monkeypatch.setattr(memory, "kept_bytes", lambda: MIB)
-    monkeypatch.setattr(memory, "_GROUPS", tmp_path / "cgroup")
-    monkeypatch.setattr(memory, "_GROUPS_OF_PROCESS", tmp_path / "self")
+    monkeypatch.setattr(memory, "GROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(memory, "GROUPS_OF_PROCESS", tmp_path / "self")
 
     def make(lines, groups):
         """`groups`: by folder, what the version's files say."""
@@ -96,20 +97,20 @@ class Paper(BuiltinRunner):
 def test_up_to_4k_is_restored_in_8_gib_by_the_papers_network(monkeypatch, width, height, scale):
     monkeypatch.setattr(memory, "available_bytes", lambda device: 8 << 30)
     options = RestoreOptions(scale=scale)
-    tile = memory.settle_tile(Paper(), options, (height, width), bit_depth=8)
+    tile = memory.resolve_tile(Paper(), RestoreSpec.of(options, (height, width), 8))
     assert tile is not None
     assert tile >= 96
 
 
 def test_where_a_smaller_scale_would_fit_the_hint_says_so(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda device: 8 << 30)
-    says = r"restoring 3840x2160 takes \d\d.\d GiB even in tiles of 96 pixels, which take least"
+    says = r"restoring 3840x2160 needs at least \d\d.\d GiB \(tiles of 96 pixels\); 6.0 GiB"
     with pytest.raises(ResourceError, match=says) as refused:
-        memory.settle_tile(Paper(), RestoreOptions(), (2160, 3840), bit_depth=8)
+        memory.resolve_tile(Paper(), RestoreSpec((2160, 3840), 8))
     assert refused.value.hint.startswith("--scale 1 fits")
     monkeypatch.setattr(memory, "available_bytes", lambda device: 1 << 30)
     with pytest.raises(ResourceError) as refused:
-        memory.settle_tile(Paper(), RestoreOptions(), (2160, 3840), bit_depth=8)
+        memory.resolve_tile(Paper(), RestoreSpec((2160, 3840), 8))
     assert "smaller network" in refused.value.hint
 
 

@@ -21,9 +21,9 @@ from spoiling import CONTAINERS
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.ebml import element
-from vsrdb_cli.video.limits import LARGEST_TEXT, MOST_TEXTS, check_texts
-from vsrdb_cli.video.probe import probe
+from vsrdb_cli.video.containers.limits import LARGEST_TEXT, MOST_TEXTS, check_texts
+from vsrdb_cli.video.containers.structures import element
+from vsrdb_cli.video.reading.probe import probe
 
 MEMORY = 2 << 30  # of addresses; torch alone takes half of it
 # Restores every file that it is given, and tells what was said and how much memory was taken.
@@ -104,10 +104,10 @@ def test_bombs_end_in_one_line_within_two_gigabytes(bombs):
                          capture_output=True, text=True, timeout=300, check=False)  # fmt: skip
     assert run.returncode == 0, run.stderr
     told = json.loads(run.stdout)
-    text = "holds more text beside its picture than any picture needs"
+    text = "holds more metadata than any picture needs"
     for name, words in {
-        "turns.h264": "changes to 8192x8192, far larger than it begins",
-        "large.mjpeg": "is 12000x12000, and at most 142 million pixels can be read",
+        "turns.h264": "changes to 8192x8192, far larger than its beginning",
+        "large.mjpeg": "is 12000x12000; at most 142 million pixels can be read",
         **dict.fromkeys(("ztxt.png", "itxt.png", "profile.png", "keys.png"), text),
     }.items():
         assert words in told["said"][name]
@@ -153,7 +153,7 @@ def test_a_picture_within_another_file_is_measured_too(tmp_path, much):
         packet.stream, packet.pts, packet.dts = stream, 0, 0
         packet.time_base, packet.is_keyframe = Fraction(1, 25), True
         container.mux(packet)
-    with pytest.raises(VideoError, match="more text beside its picture"):
+    with pytest.raises(VideoError, match="more metadata than"):
         restored(source, tmp_path / "out.mkv")
 
 

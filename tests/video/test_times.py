@@ -16,9 +16,9 @@ from vsrdb_cli.errors import OutputError, VsrdbError
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.pipe import PipeWriter
-from vsrdb_cli.video.probe import probe
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.reading.probe import probe
+from vsrdb_cli.video.writing.y4m_writer import PipeWriter
 
 WILD = Path(__file__).parents[1] / "wild"
 # In one go, and in segments.
@@ -333,5 +333,5 @@ def test_hidden_frames_of_vp8_are_not_counted(tmp_path):
 
 
 def test_a_part_of_a_video_without_composition_times_begins_at_its_frame(tmp_path):
-    times = restored(tmp_path, WILD / "no_ctts.mp4", ".mp4", start=5, end=15)[1]
+    times = restored(tmp_path, WILD / "no_ctts.mp4", ".mp4", start="5f", end="15f")[1]
     assert times == every(0.04, 10)

@@ -18,10 +18,10 @@ from vsrdb_cli.checkpoints.registry import default_weights
 from vsrdb_cli.errors import OptionError, VideoError
 from vsrdb_cli.options import Hdr
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
-from vsrdb_cli.video.colour import to_float
-from vsrdb_cli.video.glimpse import glimpses
-from vsrdb_cli.video.pipe import is_stream
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.pixels.colour import to_float
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.reading.sampling import sample_runs
+from vsrdb_cli.video.reading.y4m_reader import is_stream_input
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -84,7 +84,7 @@ def advise(source: Path, weights: str | None = None, *, hdr: Hdr = Hdr.REFUSE) -
     """
     for module in MODULES:
         extra(module)
-    if is_stream(source):
+    if is_stream_input(source):
         raise OptionError(
             "only files can be advised on, no stream on stdin or through a pipe",
             hint="write it to a file first",
@@ -98,7 +98,7 @@ def advise(source: Path, weights: str | None = None, *, hdr: Hdr = Hdr.REFUSE) -
                 hint=f"give pictures of {SMALLEST}x{SMALLEST} or more",
             )
         measured, tried, count = [], [], 0
-        for seen in glimpses(opened, PLACES, FRAMES):
+        for seen in sample_runs(opened, PLACES, FRAMES):
             shot = _longest_shot([to_float(picture) for picture in seen])
             if not shot:
                 continue

@@ -6,7 +6,7 @@ the network, `bicubic` is what a restoration is compared with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 
@@ -14,20 +14,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vsrdb_cli.backends.allocator import keep_freed_memory
 from vsrdb_cli.backends.runner import Memory, RunnerInfo
+from vsrdb_cli.runtime import is_configured, tune_cpu
 
 _COLUMNS, _LINES = 16, 8  # LR pixels at a time: fewer waste less arithmetic, more run faster
 _REACH = 2  # how far the kernel sees, in LR pixels
 
 
 def nearest(picture: Tensor, scale: int) -> Tensor:
-    """(B, C, H, W) -> (B, C, s H, s W): every pixel repeated."""
+    """Repeat every pixel: (B, C, H, W) -> (B, C, s H, s W)."""
     return F.interpolate(picture, scale_factor=scale, mode="nearest")
 
 
 def bicubic(picture: Tensor, scale: int) -> Tensor:
-    """(B, C, H, W) -> (B, C, s H, s W), Keys' kernel with a = -1/2, as MATLAB and Pillow have it.
+    """Enlarge (B, C, H, W) to (B, C, s H, s W) by Keys' kernel, a = -1/2, as MATLAB and Pillow do.
 
     Two products with banded matrices, of which only blocks along the diagonal are multiplied:
     a third of the time of torch's own interpolation, whose numbers these are to within 1e-6.
@@ -49,7 +49,14 @@ def bicubic(picture: Tensor, scale: int) -> Tensor:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """torch's products in the calling thread alone: sharing out small ones takes longer."""
+    """Compute products in the calling thread alone, in a configured process.
+
+    Sharing out small ones takes longer. The number of threads is the whole process's: a thread that
+    first uses torch meanwhile keeps it.
+    """
+    if not is_configured():
+        yield
+        return
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -60,8 +67,11 @@ def _one_thread() -> Iterator[None]:
 
 @lru_cache(maxsize=4)
 def _blocks(size: int, scale: int, block: int) -> tuple[tuple[slice, slice, Tensor], ...]:
-    """Of enlarging one axis, `block` LR pixels at a time: places in LR, places in HR, and the
-    weights from those to these."""
+    """Split the enlarging of one axis into blocks of `block` LR pixels.
+
+    Returns:
+        For each block its span in LR, its span in HR, and the weights from one to the other.
+    """
     # (`antialias` chooses that kernel; without it torch has a = -3/4.)
     ones = torch.eye(size)[None, None]
     weights = F.interpolate(ones, size=(scale * size, size), mode="bicubic", antialias=True)[0, 0]
@@ -74,7 +84,14 @@ def _blocks(size: int, scale: int, block: int) -> tuple[tuple[slice, slice, Tens
     return tuple(blocks)
 
 
-METHODS: dict[str, Callable[[Tensor, int], Tensor]] = {"nearest": nearest, "bicubic": bicubic}
+def enlarge(picture: Tensor, scale: int, method: str) -> Tensor:
+    """Enlarge (B, C, H, W) by `scale`, by one of `checkpoints.registry.METHODS`."""
+    match method:
+        case "nearest":
+            return nearest(picture, scale)
+        case "bicubic":
+            return bicubic(picture, scale)
+    raise ValueError(f"no method is called '{method}'")
 
 
 class BuiltinRunner:
@@ -84,8 +101,8 @@ class BuiltinRunner:
     scale = 4
 
     def __init__(self, name: str) -> None:
-        keep_freed_memory()
-        self._method = METHODS[name]
+        tune_cpu()
+        self._method = name
         self.info = RunnerInfo(name, "", "torch", "cpu", "float32")
 
     def takes(self, height: int, width: int) -> bool:  # noqa: ARG002
@@ -95,7 +112,10 @@ class BuiltinRunner:
         return picture
 
     def restore(self, window: Sequence[Tensor]) -> Tensor:
-        return self._method(window[self.length // 2], self.scale)
+        return enlarge(window[self.length // 2], self.scale, self._method)
+
+    def restore_on_device(self, window: Sequence[Tensor]) -> Tensor:
+        return self.restore(window)
 
     def memory(self, height: int, width: int) -> Memory:
         picture = height * width * 3 * 4

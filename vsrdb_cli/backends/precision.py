@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import platform
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from vsrdb_cli import __version__
 from vsrdb_cli.backends import parity
-from vsrdb_cli.backends.remembered import Remembered
+from vsrdb_cli.backends.answer_cache import CachedAnswer
 from vsrdb_cli.errors import BackendError
 from vsrdb_cli.network.fmanet import FMANet
 
@@ -20,13 +24,73 @@ PRECISIONS = {
 }
 
 
-def in_precision(network: FMANet, sha256: str, name: str) -> tuple[FMANet, str]:
-    """The network in a precision, and what that is called.
+_tf32_lock = threading.Lock()
+_tf32_before: list[ExitStack] = []  # one for each call in progress; the first restores
+
+
+@contextmanager
+def ieee_float32(device: torch.device) -> Iterator[None]:
+    """Keep cuDNN and cuBLAS from rounding float32 to TF32, which torch lets cuDNN do by default.
+
+    The setting is the whole process's: of calls that overlap, the last restores the program's own.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    with _tf32_lock:
+        _tf32_before.append(ExitStack() if _tf32_before else _turn_tf32_off())
+    try:
+        yield
+    finally:
+        with _tf32_lock:
+            if len(_tf32_before) > 1:
+                _tf32_before.pop()
+            else:
+                _tf32_before.pop().close()
+
+
+def _turn_tf32_off() -> ExitStack:
+    cudnn: Any = torch.backends.cudnn  # its type does not show the newer flags
+    matmul = torch.backends.cuda.matmul
+    before = ExitStack()
+    for operation in (cudnn.conv, cudnn.rnn, matmul):
+        before.callback(setattr, operation, "fp32_precision", operation.fp32_precision)
+    # Older and newer flags that contradict each other cannot be read: both are set. The older one
+    # may not be readable now, if the program has set the newer ones.
+    with suppress(RuntimeError):
+        before.callback(setattr, cudnn, "allow_tf32", cudnn.allow_tf32)
+    cudnn.allow_tf32 = False
+    cudnn.conv.fp32_precision = matmul.fp32_precision = "ieee"
+    return before
+
+
+def native_low_precision(device: torch.device) -> str | None:
+    """Return the lower precision that is faster than float32 on this device, if any."""
+    if device.type == "cuda":
+        return "float16"
+    return "bfloat16" if device.type == "cpu" and cpu_computes_bfloat16() else None
+
+
+def cpu_computes_bfloat16() -> bool:
+    """Return whether this CPU has instructions for bfloat16."""
+    flags = torch.backends.cpu.get_cpu_capability()
+    return "AMX" in flags or torch.cpu._is_avx512_bf16_supported()
+
+
+def in_precision(
+    network: FMANet,
+    sha256: str,
+    name: str,
+    *,
+    low_precision: Callable[[torch.device], str | None] = native_low_precision,
+) -> tuple[FMANet, str]:
+    """Convert a network to a precision; return it and the precision's name.
 
     Args:
         network: float32, on its device.
         sha256: of its checkpoint; by it the answer of "auto", which takes a second, is remembered.
         name: "float32", "float16", "bfloat16" or "auto".
+        low_precision: names the lower precision that "auto" tries on a device, if any.
 
     Raises:
         BackendError: the device does not compute in it.
@@ -39,7 +103,7 @@ def in_precision(network: FMANet, sha256: str, name: str) -> tuple[FMANet, str]:
                 hint="use --precision float32, or bfloat16 on a CPU that supports it",
             )
         return network.to(PRECISIONS[name]), name
-    low = native_low_precision(device)
+    low = low_precision(device)
     if low is None:
         return network, "float32"
     # Not of a GPU, whose kernels depend on a compiler that may come and go.
@@ -56,24 +120,11 @@ def in_precision(network: FMANet, sha256: str, name: str) -> tuple[FMANet, str]:
     return (lowered, low) if agrees else (network, "float32")
 
 
-def native_low_precision(device: torch.device) -> str | None:
-    """The lower precision this device computes in faster than float32, if any."""
-    if device.type == "cuda":
-        return "float16"
-    return "bfloat16" if device.type == "cpu" and cpu_computes_bfloat16() else None
-
-
-def cpu_computes_bfloat16() -> bool:
-    """Whether this CPU has instructions for bfloat16."""
-    flags = torch.backends.cpu.get_cpu_capability()
-    return "AMX" in flags or torch.cpu._is_avx512_bf16_supported()
-
-
-def _memory(sha256: str, precision: str) -> Remembered:
-    """Whether a precision agreed with float32 for these weights on this machine's CPU."""
+def _memory(sha256: str, precision: str) -> CachedAnswer:
+    """Look up whether a precision agreed with float32 for these weights on this CPU."""
     machine = f"{platform.node()} {torch.backends.cpu.get_cpu_capability()}"
     versions = f"torch {torch.__version__} vsrdb {__version__}"
-    return Remembered("precision.json", f"{sha256} {precision} {machine} {versions}")
+    return CachedAnswer("precision.json", f"{sha256} {precision} {machine} {versions}")
 
 
 def _copy(network: FMANet) -> FMANet:
@@ -85,7 +136,7 @@ def _copy(network: FMANet) -> FMANet:
 
 @torch.inference_mode()
 def _test_scene_restored(network: FMANet) -> Tensor:
-    """As videos are restored, in two steps and by the device's own kernels; clamped."""
+    """Restore the test scene as videos are, in two steps, by the device's own kernels; clamped."""
     network.prepare()
     device = next(network.parameters()).device
     frames = parity.scene(network.config.num_seq, 64, 80)

@@ -15,7 +15,6 @@ import psutil
 import torch
 
 from vsrdb_cli.backends import BACKENDS, load_runner, parity
-from vsrdb_cli.backends.builtin import METHODS
 from vsrdb_cli.backends.devices import cores
 from vsrdb_cli.backends.precision import cpu_computes_bfloat16
 from vsrdb_cli.backends.runner import Runner
@@ -31,8 +30,10 @@ from vsrdb_cli.bench.report import BackendReport, Machine, Problem, SizeReport
 from vsrdb_cli.bench.video import make_clip, measure_stages
 from vsrdb_cli.bench.whole_run import WholeRun, restore_whole
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
+from vsrdb_cli.checkpoints.registry import METHODS
 from vsrdb_cli.errors import ResourceError, VsrdbError
-from vsrdb_cli.pipeline.memory import available_bytes, pipeline_bytes
+from vsrdb_cli.pipeline.memory import available_bytes, network_bytes
+from vsrdb_cli.pipeline.spec import RestoreSpec
 
 ALL = "all"
 Size = tuple[int, int]
@@ -144,7 +145,7 @@ class _Bench:
         memory = runner.memory(height, width)
         beside = 0
         if runner.info.device == "cpu":
-            beside = pipeline_bytes(height, width, scale=runner.scale, bit_depth=8)
+            beside = RestoreSpec((height, width), bit_depth=8, scale=runner.scale).pipeline_bytes
         return SizeReport(
             width,
             height,
@@ -244,9 +245,8 @@ def _off(reference: Runner, runner: Runner, size: Size) -> parity.Agreement | No
 def _require_memory(runner: Runner, height: int, width: int) -> None:
     """Raise ResourceError unless whole pictures fit."""
     device = runner.info.device
-    needed = runner.memory(height, width).total(runner.length)
-    if device == "cpu":
-        needed += pipeline_bytes(height, width, scale=runner.scale, bit_depth=8)
+    spec = RestoreSpec((height, width), bit_depth=8, scale=runner.scale)
+    needed = network_bytes(runner, spec) + (spec.pipeline_bytes if device == "cpu" else 0)
     free = available_bytes(device)
     if needed > free:
         raise ResourceError(

@@ -13,7 +13,7 @@ from typing import Any
 
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.files import check_file, whole
-from vsrdb_cli.video.pipe import is_stream
+from vsrdb_cli.video.reading.y4m_reader import is_stream_input
 
 SUFFIXES = (".html", ".htm")
 _PLACE = re.compile(r"\{\{(\w+)\}\}")
@@ -31,7 +31,7 @@ def check_page(path: Path, sources: list[Path], *, overwrite: bool) -> None:
             f"{path.name}: no page is written to '{path.suffix or 'a name without an ending'}'",
             hint=f"end the page's name with {' or '.join(SUFFIXES)}",
         )
-    if any(is_stream(source) for source in sources):
+    if any(is_stream_input(source) for source in sources):
         raise OptionError(
             "only files can be compared, no stream on stdin or stdout, no named pipe",
             hint="save it as a file first",

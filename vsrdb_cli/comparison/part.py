@@ -11,7 +11,7 @@ from vsrdb_cli.comparison.stacked_video import most_bytes
 from vsrdb_cli.comparison.versions import Version
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.option_values import Position
-from vsrdb_cli.video.part import busiest, position_words
+from vsrdb_cli.video.reading.trim import busiest, position_text
 
 # Of a video longer than this, where no part is named, the busiest part is shown.
 LONG_SECONDS, SHOWN_SECONDS = Fraction(20), Fraction(10)
@@ -40,7 +40,7 @@ def frames_shown(
         end = start + SHOWN_SECONDS
         notices.append(
             f"{times.name} lasts {float(times.seconds):.1f} s: the page shows its busiest"
-            f" {SHOWN_SECONDS} s, from {position_words(start)} on; --start and --end choose others"
+            f" {SHOWN_SECONDS} s, from {position_text(start)} on; --start and --end choose others"
         )
     picks = {"after": tuple[int | None, ...](range(len(times.starts)))}
     for name in versions.keys() - {"after"}:
@@ -51,7 +51,7 @@ def frames_shown(
     places = [place for place in places if all(pick[place] is not None for pick in picks.values())]
     if not places:
         raise OptionError(
-            f"the videos have no frame in common from {position_words(start)} on",
+            f"the videos have no frame in common from {position_text(start)} on",
             hint="choose another part with --start and --end",
         )
     places = _first(places, count, times, start)
@@ -70,9 +70,9 @@ def _part(times: Timestamps, start: Position | None, end: Position | None) -> li
     indices = range(len(times.starts))
     wanted = [i for i in indices if (start is None or reached(start, i)) and not reached(end, i)]
     if not wanted:
-        until = "on" if end is None else f"to {position_words(end)}"
+        until = "on" if end is None else f"to {position_text(end)}"
         raise OptionError(
-            f"{times.name} has no frames there: from {position_words(start)} {until}",
+            f"{times.name} has no frames there: from {position_text(start)} {until}",
             hint=_last(times),
         )
     return wanted
@@ -84,7 +84,7 @@ def _first(
     """So many of the frames that all versions have."""
     if count is not None and count > len(places):
         raise OptionError(
-            f"{times.name} has {len(places)} frames from {position_words(start)} on,"
+            f"{times.name} has {len(places)} frames from {position_text(start)} on,"
             f" fewer than {count}",
             hint=f"--frames {len(places)}; {_last(times)}",
         )

@@ -13,13 +13,14 @@ import torch.nn.functional as F
 from vsrdb_cli.backends.builtin import bicubic
 from vsrdb_cli.comparison.layout import Size
 from vsrdb_cli.errors import VideoError
+from vsrdb_cli.option_values import FrameNumber
 from vsrdb_cli.options import Hdr
-from vsrdb_cli.video.colour import to_float, to_planes
 from vsrdb_cli.video.frame import SeekableSource
 from vsrdb_cli.video.info import Kind
-from vsrdb_cli.video.orientation import upright, upright_size
-from vsrdb_cli.video.part import trimmed
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.pixels.colour import to_float, to_planes
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.reading.trim import trim
+from vsrdb_cli.video.side_data.orientation import upright, upright_size
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -87,7 +88,7 @@ def open_versions(
         # Screens that show pages are SDR, so that HDR is converted in any case.
         source = stack.enter_context(open_source(path, hdr=Hdr.SDR))
         if part is not None and name == "before":
-            source = trimmed(source, start=part.start, end=part.stop)
+            source = trim(source, start=FrameNumber(part.start), end=FrameNumber(part.stop))
         assert isinstance(source, SeekableSource)
         versions[name] = Version(source)
     bright = [version.name for version in versions.values() if version.hdr]

@@ -20,24 +20,26 @@ from vsrdb_cli.dry_run import part
 from vsrdb_cli.dry_run.trial_encode import measure
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.files import followed, is_there
-from vsrdb_cli.jobs.crew import Alone
-from vsrdb_cli.jobs.report import Progress, losses
+from vsrdb_cli.jobs.executor import LocalExecutor
+from vsrdb_cli.jobs.report import Phase, Progress, losses
 from vsrdb_cli.jobs.run import finished_frames, is_divided
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.frames import restore_range, restorer_for
 from vsrdb_cli.pipeline.memory import (
     available_bytes,
     network_budget,
-    pipeline_bytes,
-    settle_tile,
+    network_bytes,
+    resolve_tile,
 )
 from vsrdb_cli.pipeline.restorer import Restorer
+from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.pipeline.tiling import tile_in_use, tiled
 from vsrdb_cli.video.frame import Frame, FrameSource
-from vsrdb_cli.video.open import open_for
-from vsrdb_cli.video.output import Output, settle_output, size_written
-from vsrdb_cli.video.pipe import PIPE, is_stream
-from vsrdb_cli.video.stream_plan import Fate, StreamPlan
+from vsrdb_cli.video.info import PIPE
+from vsrdb_cli.video.reading.open import open_requested
+from vsrdb_cli.video.reading.y4m_reader import is_stream_input
+from vsrdb_cli.video.streams.plan import StreamAction, StreamPlan
+from vsrdb_cli.video.writing.output import output_size, resolve_output
 
 # Frames restored; the second one's time counts, since the first also warms the network.
 RESTORED = 2
@@ -131,7 +133,7 @@ def estimate_run(
     target: Path,
     options: RestoreOptions,
     *,
-    crew: Alone | None = None,
+    executor: LocalExecutor | None = None,
     new_folders: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,  # noqa: ARG005
 ) -> Estimate:
@@ -139,46 +141,49 @@ def estimate_run(
 
     Args:
         source, target, options: as `vsrdb_cli.restore.restore_video` takes them.
-        crew: with a network that serves several videos.
+        executor: with a network that serves several videos.
         new_folders: whether the output's folder will be made, where it is missing.
         on_progress: called after each frame that is restored.
 
     Raises:
         VsrdbError: what the run itself would refuse.
     """
-    if is_stream(source):
+    if is_stream_input(source):
         raise OptionError(
             f"{'stdin' if source == PIPE else source} can be read only once, so a dry run is not"
             " possible",
             hint="give a file, or omit --dry-run",
         )
-    with open_for(source, options) as reader, _place(target, new_folders=new_folders) as place:
+    with (
+        open_requested(source, options) as reader,
+        _place(target, new_folders=new_folders) as place,
+    ):
         info = reader.info
-        output = settle_output(place, info, options.scale, options.encoder, overwrite=True)
+        output = resolve_output(place, info, options.scale, options.encoder, overwrite=True)
         notices = (*losses(info, output, strict=options.strict), *info.assumed)
         if is_there(target) and not options.overwrite:
             notices = (*notices, f"{target} exists already: the run needs --overwrite")
         devices = options.devices or (options.device,)
         for device in devices:
             find_device(device)
-        on_progress(Progress(0, None, phase="load"))
+        on_progress(Progress(0, None, phase=Phase.LOAD))
         started = time.monotonic()
-        crew = crew or Alone(replace(options, device=devices[0], devices=()))
-        size = info.height, info.width
-        crew.prepare(options, size, output.bit_depth)
-        runner = crew.runner
+        executor = executor or LocalExecutor(replace(options, device=devices[0], devices=()))
+        spec = RestoreSpec.of_output(options, output)
+        executor.prepare(spec)
+        runner = executor.runner
         load_seconds = time.monotonic() - started
         processes = Counter(runner.info.device if d == devices[0] else d for d in devices)
-        tile = _settle_tile(runner, options, output, processes)
-        loads = _loads(runner, options, output, processes, tile)
+        tile = _resolve_tile(runner, spec, processes)
+        loads = _loads(runner, spec, processes, tile)
         divided = is_divided(info, target, options)
         finished = finished_frames(reader, target, options, output, runner.info) if divided else 0
-        restorer = restorer_for(runner, options, tile, size, bit_depth=output.bit_depth)
-        part_seconds = _part_seconds(runner, options, output, tile)
+        restorer = restorer_for(runner, spec, tile)
+        part_seconds = _part_seconds(runner, spec, tile)
         if part_seconds is not None:
             restorer = Restorer(BuiltinRunner("bicubic"), scale=options.scale, tile=None)
             notices = (*notices, "estimated from a part of a picture, since whole ones take long")
-        restored, network_seconds = _restore_some(reader, restorer, output.bit_depth, on_progress)
+        restored, network_seconds = _restore_some(reader, restorer, spec.bit_depth, on_progress)
         network_seconds = part_seconds or network_seconds
         trial = measure(
             output, reader, restored, scale=options.scale, segment_seconds=options.segment_seconds
@@ -190,7 +195,7 @@ def estimate_run(
         seconds = network_seconds + others if on_cpu else max(network_seconds, others)
         if divided:  # looked through once before
             seconds += trial.read_seconds
-        height_hr, width_hr = size_written(target, info, options.scale)
+        height_hr, width_hr = output_size(target, info, options.scale)
         left = None if info.frame_count is None else max(0, info.frame_count - finished)
         return Estimate(
             source=source,
@@ -212,16 +217,16 @@ def estimate_run(
             backend=runner.info.backend,
             device=runner.info.device,
             precision=runner.info.precision,
-            tile=tile_in_use(*size, tile),
+            tile=tile_in_use(*spec.size, tile),
             loads=loads,
             free_disk_bytes=_free_bytes(target),
             load_seconds=load_seconds,
             seconds_per_frame=seconds,
             seconds=None if left is None else load_seconds + seconds * left,
             output_bytes=trial.size,
-            copied=_streams(output.fates, Fate.COPY, Fate.ATTACH),
-            converted=_streams(output.fates, Fate.CONVERT, Fate.REMAKE),
-            dropped=_streams(output.fates, Fate.DROP),
+            copied=_streams(output.stream_plans, StreamAction.COPY, StreamAction.ATTACH),
+            converted=_streams(output.stream_plans, StreamAction.CONVERT, StreamAction.REBUILD),
+            dropped=_streams(output.stream_plans, StreamAction.DROP),
             notices=notices,
             in_segments=divided,
         )
@@ -245,47 +250,33 @@ def _free_bytes(target: Path) -> int:
     return shutil.disk_usage(place).free
 
 
-def _settle_tile(
-    runner: Runner, options: RestoreOptions, output: Output, processes: Mapping[str, int]
-) -> int | None:
-    """The tile that fits everywhere, as the processes on all devices would settle it."""
-    size = output.info.height, output.info.width
+def _resolve_tile(runner: Runner, spec: RestoreSpec, processes: Mapping[str, int]) -> int | None:
+    """Return the side of the tiles that fit everywhere, as the processes would resolve it."""
     sides = [
-        settle_tile(
-            runner, options, size, bit_depth=output.bit_depth, share=1 / count, device=device
-        )
+        resolve_tile(runner, replace(spec, share=1 / count), device)
         for device, count in processes.items()
     ]
     return min((side for side in sides if side is not None), default=None)
 
 
 def _loads(
-    runner: Runner,
-    options: RestoreOptions,
-    output: Output,
-    processes: Mapping[str, int],
-    tile: int | None,
+    runner: Runner, spec: RestoreSpec, processes: Mapping[str, int], tile: int | None
 ) -> tuple[Load, ...]:
-    """What each device is to hold. The network is taken to need as much on one as on another."""
-    size, bit_depth = (output.info.height, output.info.width), output.bit_depth
-    other = pipeline_bytes(*size, scale=options.scale, bit_depth=bit_depth)
+    """Return what each device holds; the network is taken to need as much on any of them."""
     loads = []
     for device, count in processes.items():
-        budget = network_budget(device, options, size, bit_depth=bit_depth, share=1 / count)
-        network = tiled(runner, *size, tile, budget).memory(*size).total(runner.length)
-        loads.append(Load(device, count, network, other, available_bytes(device)))
+        budget = network_budget(device, replace(spec, share=1 / count))
+        network = network_bytes(runner, spec, tile, budget)
+        loads.append(Load(device, count, network, spec.pipeline_bytes, available_bytes(device)))
     return tuple(loads)
 
 
-def _part_seconds(
-    runner: Runner, options: RestoreOptions, output: Output, tile: int | None
-) -> float | None:
-    """Seconds for each picture, by a part of it; None where whole ones do not take long."""
-    size = output.info.height, output.info.width
-    if not part.is_large(runner, size):
+def _part_seconds(runner: Runner, spec: RestoreSpec, tile: int | None) -> float | None:
+    """Return the seconds a picture takes, measured on a part; None where a whole one is quick."""
+    if not part.is_large(runner, spec.size):
         return None
-    budget = network_budget(runner.info.device, options, size, bit_depth=output.bit_depth)
-    seconds = part.frame_seconds(tiled(runner, *size, tile, budget), size)
+    budget = network_budget(runner.info.device, spec)
+    seconds = part.frame_seconds(tiled(runner, *spec.size, tile, budget), spec.size)
     return seconds if RESTORED * seconds > part.LONGEST_SECONDS else None
 
 
@@ -302,9 +293,9 @@ def _restore_some(
         restored.append(frame)
         times.append(time.monotonic())
         elapsed = times[-1] - times[0]
-        on_progress(Progress(len(restored), RESTORED, elapsed, phase="measure"))
+        on_progress(Progress(len(restored), RESTORED, elapsed, phase=Phase.MEASURE))
     return restored, [after - before for before, after in pairwise(times)][-1]
 
 
-def _streams(plans: tuple[StreamPlan, ...], *fates: Fate) -> tuple[str, ...]:
-    return tuple(str(plan.stream) for plan in plans if plan.fate in fates)
+def _streams(plans: tuple[StreamPlan, ...], *fates: StreamAction) -> tuple[str, ...]:
+    return tuple(str(plan.stream) for plan in plans if plan.action in fates)

@@ -1,4 +1,4 @@
-"""Restoring segments: one decoding pass, one network, a file for each segment."""
+"""Restores segments: one pass of decoding, one network, a file for each segment."""
 
 from __future__ import annotations
 
@@ -8,74 +8,61 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.jobs.division import Division, Segment
+from vsrdb_cli.jobs.events import FrameRestored, OnEvent, SegmentFinished, TileShrunk
 from vsrdb_cli.jobs.journal import require_unchanged
+from vsrdb_cli.jobs.plan import Plan, Segment
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.frames import restore_range, restorer_for
+from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.pipeline.write_behind import WriteBehind
-from vsrdb_cli.video.frame import Frame, FrameSink, FrameSource
-from vsrdb_cli.video.info import ReadReport, VideoInfo
-from vsrdb_cli.video.output import Output
+from vsrdb_cli.video.frame import Frame, FrameSink, FrameSource, ReadReport
+from vsrdb_cli.video.info import VideoInfo
+from vsrdb_cli.video.writing.output import Output
 
 
 @dataclass(frozen=True)
 class Job:
-    """All that must be known to restore one output, or segments of it; can be sent to a process.
-
-    tile: side of the tiles, settled for all segments. division: into segments, which go into
-    `folder`; both None where the source goes straight into its output, as one segment. known: the
-    identity of such a source, which must be the same in the end; None of what is no file.
-    """
+    """All that must be known to restore an output, or segments of it; can be sent to a process."""
 
     source: Path
     options: RestoreOptions
     output: Output
+    spec: RestoreSpec
     tile: int | None
-    division: Division | None = None
+    """Side of the tiles of all segments; None for whole pictures."""
+
+    plan: Plan | None = None
+    """The segments; None where the source goes straight into its output, as one segment."""
+
     folder: Path | None = None
-    known: Mapping[str, str] | None = None
+    """The folder of the segments."""
+
+    identity: Mapping[str, str] | None = None
+    """`identity` of a source without a plan, to be the same in the end; None of a stream."""
 
     def path(self, segment: Segment) -> Path:
-        """The file of a segment; a folder where the output is pictures."""
+        """Return the file of a segment; a folder where the output is pictures."""
         assert self.folder is not None
         return self.output.segment(self.folder, segment.index)
 
     def open(self, segment: Segment) -> FrameSink:
-        """A writer of a segment's frames."""
+        """Open a segment for writing."""
         if segment.count is None:
             return self.output.open()
         return self.output.open_segment(self.path(segment), segment.count)
 
 
-@dataclass(frozen=True)
-class Listener:
-    """Told, in the caller's thread, how the work goes.
-
-    on_frame: after every frame. on_tile: memory ran out; the new side of the tiles. on_done: a
-    segment's file is whole and on the disk; with what of the source's other streams could not be
-    copied, one line each. on_lost: a segment is begun anew, its frames will come again. on_notice:
-    one line.
-    """
-
-    on_frame: Callable[[Segment], None]
-    on_tile: Callable[[int], None]
-    on_done: Callable[[Segment, tuple[str, ...]], None]
-    on_lost: Callable[[Segment], None]
-    on_notice: Callable[[str], None]
-
-
 class ForwardSource:
-    """A source read once for many ranges of frames, as long as they go forward.
+    """A source that is decoded once for many ranges of frames, as long as they go forward.
 
-    Otherwise every segment would decode the video from its beginning.
+    Without it every segment would be decoded from the beginning of the video.
 
     Args:
-        overlap: how many frames before a range's end may be asked for again with the next.
+        overlap: how many frames before a range's end the next range may ask for again.
     """
 
     def __init__(self, source: FrameSource, overlap: int) -> None:
@@ -93,7 +80,7 @@ class ForwardSource:
         return self._source.report
 
     def frames(self, first: int = 0, last: int | None = None) -> Iterator[Frame]:
-        """The frames with index `first` <= i < `last`."""
+        """Yield the frames with index `first` <= i < `last`."""
         oldest = self._kept[0][0] if self._kept else self._following
         if self._running is None or first < oldest:
             self._kept.clear()
@@ -113,12 +100,7 @@ class ForwardSource:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *error: object) -> None: ...
 
 
 def restore_segments(
@@ -126,9 +108,7 @@ def restore_segments(
     segments: Iterable[Segment | None],
     reader: FrameSource,
     runner: Runner,
-    listener: Listener,
-    *,
-    share: float = 1.0,
+    on_event: OnEvent,
 ) -> None:
     """Restore segments one after another, each into a file that appears when it is whole.
 
@@ -138,19 +118,13 @@ def restore_segments(
 
     Args:
         segments: None among them means that there is no next one yet.
-        share: of the device's free memory that is this process's.
+        on_event: called in the caller's thread.
     """
     restorer = restorer_for(
-        runner,
-        job.options,
-        job.tile,
-        (reader.info.height, reader.info.width),
-        bit_depth=job.output.bit_depth,
-        share=share,
-        on_shrink=listener.on_tile,
+        runner, job.spec, job.tile, on_shrink=lambda side: on_event(TileShrunk(side))
     )
     source: FrameSource = reader
-    if job.division is not None:
+    if job.plan is not None:
         source = ForwardSource(reader, overlap=2 * restorer.reach)
 
     def write(
@@ -161,14 +135,14 @@ def restore_segments(
             with job.open(segment) as sink:
                 for _, frame in chain([(segment, first)], islice(items, others)):
                     sink.write(frame)
-                    tell(partial(listener.on_frame, segment))
-                if job.known is not None:
-                    require_unchanged(job.source, job.known)
+                    tell(partial(on_event, FrameRestored(segment)))
+                if job.identity is not None:
+                    require_unchanged(job.source, job.identity)
                 if segment.count is None:
                     sink.commit(_frames_read(reader))
                 else:
                     sink.commit(segment.count)
-            tell(partial(listener.on_done, segment, sink.damage))
+            tell(partial(on_event, SegmentFinished(segment, sink.damage)))
 
     with WriteBehind(write) as behind:
         for segment in segments:
@@ -179,10 +153,10 @@ def restore_segments(
             for frame in restore_range(
                 source,
                 restorer,
-                job.output.bit_depth,
+                job.spec.bit_depth,
                 first=segment.first,
                 last=segment.last,
-                cuts=None if job.division is None else job.division.cuts,
+                cuts=None if job.plan is None else job.plan.cuts,
             ):
                 behind.put((segment, frame))
                 count += 1
@@ -190,7 +164,7 @@ def restore_segments(
 
 
 def _frames_read(reader: FrameSource) -> int:
-    """Of the whole source; the context of a part was read too, beyond the frames it has."""
+    """Return how many frames the source has; of a part, without the context read around it."""
     cut = reader.info.cut
     return reader.report.frames if cut is None else cut.count
 
@@ -200,9 +174,9 @@ def _check_count(job: Job, segment: Segment, count: int) -> None:
         if not count:
             raise VideoError(f"{job.source} has no frames", hint="check it with ffprobe")
     elif count != segment.count:
-        assert job.division is not None
+        assert job.plan is not None
         raise VideoError(
-            f"{job.source} gave {segment.first + count} frames, but {job.division.bounds[-1]}"
-            " when it was looked through",
+            f"{job.source} gave {segment.first + count} frames, but {job.plan.bounds[-1]}"
+            " when it was planned",
             hint="the file has changed; add --restart to start over",
         )

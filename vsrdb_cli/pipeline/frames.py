@@ -1,4 +1,4 @@
-"""Frames in, restored frames out: of programs' pictures, and of a source's range of frames."""
+"""Restores pictures of a program, and ranges of a source's frames."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from dataclasses import replace
 from itertools import chain
 
 from vsrdb_cli.backends.runner import Runner
+from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.option_values import Tile
 from vsrdb_cli.options import RestoreOptions
-from vsrdb_cli.pipeline.memory import network_budget, settle_tile
+from vsrdb_cli.pipeline.memory import network_budget, resolve_tile
 from vsrdb_cli.pipeline.pictures import Picture, read_pictures
 from vsrdb_cli.pipeline.prefetch import Prefetch
 from vsrdb_cli.pipeline.restorer import Restorer
-from vsrdb_cli.video.colour import to_float
+from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.video.frame import Frame, FrameSource
+from vsrdb_cli.video.pixels.colour import to_float
 
 
 def restore_frames(
@@ -35,46 +37,42 @@ def restore_frames(
         scale, strength, tile, scene_cuts: as in `RestoreOptions`.
 
     Yields:
-        One picture for every picture, `scale` times as large, of the kind, number type and device
-        of the one that was given; float ones from 0 to 1.
+        A picture for every picture, `scale` times as large and of the same kind, number type and
+        device; float ones from 0 to 1.
 
     Raises:
-        OptionError: an option is not possible, or something is not such a picture; says which.
+        OptionError: an option is not possible, or something is not such a picture.
     """
     options = RestoreOptions(scale=scale, strength=strength, tile=tile, scene_cuts=scene_cuts)
     arriving = read_pictures(pictures)
     first = next(arriving, None)
     if first is None:
         return
-    size = first.rgb.shape[1], first.rgb.shape[2]
-    side = settle_tile(runner, options, size, bit_depth=16)
-    restorer = restorer_for(runner, options, side, size, bit_depth=16)
+    spec = RestoreSpec.of(options, (first.rgb.shape[1], first.rgb.shape[2]), bit_depth=16)
+    restorer = restorer_for(runner, spec, resolve_tile(runner, spec))
     for read, restored in restorer.run((read, read.rgb) for read in chain([first], arriving)):
-        yield read.give_back(restored)
+        yield read.convert_back(restored)
 
 
 def restorer_for(
     runner: Runner,
-    options: RestoreOptions,
+    spec: RestoreSpec,
     tile: int | None,
-    size: tuple[int, int],
-    *,
-    bit_depth: int,
-    share: float = 1.0,
-    on_shrink: Callable[[int], None] = lambda tile: None,  # noqa: ARG005
+    on_shrink: Callable[[int], None] = ignore,
 ) -> Restorer:
-    """A restorer that works as the options say, in tiles of the side that was settled.
+    """Create a restorer.
 
     Args:
-        size, bit_depth, share: as `settle_tile` got them.
+        tile: side of the tiles, from `resolve_tile`.
+        on_shrink: as `Restorer` takes it.
     """
     return Restorer(
         runner,
         tile=tile,
-        budget=network_budget(runner.info.device, options, size, bit_depth=bit_depth, share=share),
-        scale=options.scale,
-        strength=options.strength,
-        scene_cuts=options.scene_cuts,
+        budget=network_budget(runner.info.device, spec),
+        scale=spec.scale,
+        strength=spec.strength,
+        scene_cuts=spec.scene_cuts,
         on_shrink=on_shrink,
     )
 
@@ -95,8 +93,8 @@ def restore_range(
     network works in the caller's.
 
     Args:
-        bit_depth: of the frames to give: 8 or 16, as the output asks.
-        cuts: indices of the frames that begin a shot, where they are known; else detected.
+        bit_depth: of the frames to yield, 8 or 16.
+        cuts: indices of the frames that begin a shot; None has them detected.
     """
     cut = reader.info.cut
     if last is None and cut is not None:

@@ -1,15 +1,12 @@
-"""A restored picture finished where it was computed, and on its way to the CPU meanwhile."""
+"""Finishes a restored picture where it was computed, and downloads it in the background."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from vsrdb_cli.backends.runner import Features, Runner
 from vsrdb_cli.errors import BackendError
-from vsrdb_cli.video.colour import WHITE_8, WHITE_16, to_planes
+from vsrdb_cli.video.pixels.colour import WHITE_8, WHITE_16, to_planes
 
 
 class Pending:
@@ -22,7 +19,7 @@ class Pending:
     Args:
         restored: (1, 3, H, W), float, unclamped, on any device.
         depth: of the codes, 8 or 16.
-        origin: what restored it, named if its numbers are not finite.
+        origin: the runner, to be named if the numbers are not finite.
     """
 
     def __init__(self, restored: Tensor, depth: int, origin: str) -> None:
@@ -53,15 +50,6 @@ class Pending:
         return self._picture if self._event is not None else to_planes(self._picture, self._depth)
 
 
-def restored_in_place(runner: Runner, window: Sequence[Features]) -> Tensor:
-    """As `Runner.restore`, but (1, 3, s H, s W) on the device of a runner that can leave it there.
-
-    Such a runner has a method `restore_on_device`, be it that of one it stands for.
-    """
-    restored: Tensor = getattr(runner, "restore_on_device", runner.restore)(window)
-    return restored
-
-
 def _codes(picture: Tensor, depth: int) -> Tensor:
     """`to_planes` where the picture is."""
     white, kind = (WHITE_8, torch.uint8) if depth == 8 else (WHITE_16, torch.uint16)
@@ -69,6 +57,6 @@ def _codes(picture: Tensor, depth: int) -> Tensor:
 
 
 def _downloading(tensor: Tensor) -> Tensor:
-    """A copy in pinned memory, complete once the current stream has come here."""
+    """Return a copy in pinned memory, complete once the current stream has come to it."""
     pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
     return pinned.copy_(tensor, non_blocking=True)
