@@ -63,7 +63,7 @@ def case(clips: list[Path], seed: int, folder: Path) -> str:
         scale=random.choice((1, 2)),
         segment_seconds=random.choice((10.0, 10.0, 0.2)),
         strict=random.random() < 0.2,
-        start=random.choice((None, None, None, 3)),
+        start=random.choice((None, None, None, "3f")),
     )
     try:
         restore_video(source, target, options)

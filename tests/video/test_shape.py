@@ -14,6 +14,7 @@ from sequences import load, save
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
+from vsrdb_cli.video.reading.frame_changes import FrameDecoder
 from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.reading.sampling import detect_interlacing
 

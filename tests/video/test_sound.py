@@ -131,7 +131,7 @@ def test_sound_whose_times_fall_is_not_squeezed_into_what_is_left(tmp_path, suff
     source.write_bytes(data)
     out = tmp_path / f"out{suffix}"
     report = restore_video(source, out, RestoreOptions(weights="nearest"))
-    assert any("is encoded anew" in notice for notice in report.notices)
+    assert any("re-encoded" in notice for notice in report.notices)
     assert any("dropped: there is other sound at its time" in lost for lost in report.damage)
     assert clicks.length(out) == pytest.approx(1.6, abs=0.1)  # from where it is first heard
 
