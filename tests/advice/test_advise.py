@@ -17,7 +17,7 @@ from vsrdb_cli.advice.advise import Advice
 from vsrdb_cli.advice.advise import advise as advice_on
 from vsrdb_cli.advice.command import command_for, scale_for
 from vsrdb_cli.advice.measures import measure
-from vsrdb_cli.advice.trial import Trial, busiest_part
+from vsrdb_cli.advice.restoration_trial import Trial, busiest_part
 from vsrdb_cli.advice.verdict import Verdict, judge
 from vsrdb_cli.cli import main
 from vsrdb_cli.options import Hdr

@@ -11,7 +11,7 @@ import numpy as np
 from vsrdb_cli.advice.command import command_for
 from vsrdb_cli.advice.extra import MODULES, extra
 from vsrdb_cli.advice.measures import Luma, Measures, measure
-from vsrdb_cli.advice.trial import Trial, attempt, frames_needed
+from vsrdb_cli.advice.restoration_trial import Trial, attempt, frames_needed
 from vsrdb_cli.advice.verdict import Finding, Verdict, judge
 from vsrdb_cli.checkpoints.checkpoint import build_network, load_checkpoint
 from vsrdb_cli.checkpoints.registry import default_weights

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vsrdb_cli.advice.measures import Measures
-    from vsrdb_cli.advice.trial import Trial
+    from vsrdb_cli.advice.restoration_trial import Trial
     from vsrdb_cli.video.info import VideoInfo
 
 # Beyond these the network leaves what it was trained on, or there is nothing for it to do.
