@@ -9,7 +9,7 @@ import numpy as np
 
 from vsrdb_cli.comparison.layout import Size
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.evaluation.metrics import BORDER, Picture, extra, psnr, ssim
+from vsrdb_cli.evaluation.metrics import BORDER, Picture, import_extra, psnr, ssim
 from vsrdb_cli.evaluation.pairs import picture
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def check_measurable(size: Size) -> None:
         OptionError: they are too small.
         VsrdbError: scikit-image is not installed.
     """
-    extra("skimage.metrics")
+    import_extra("skimage.metrics")
     if min(size) < SMALLEST:
         raise OptionError(
             f"pictures of {size[1]}x{size[0]} are too small for SSIM, which asks for at least"
