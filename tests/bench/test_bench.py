@@ -9,9 +9,9 @@ from click.testing import CliRunner
 
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.backends.runner import RunnerInfo
-from vsrdb_cli.bench.measure import Request, _off, measure
+from vsrdb_cli.bench.benchmark import Request, _off, measure
 from vsrdb_cli.bench.network import measure_steps
-from vsrdb_cli.bench.report import SizeReport
+from vsrdb_cli.bench.results import SizeReport
 from vsrdb_cli.bench.video import make_clip, measure_stages
 from vsrdb_cli.bench.whole_run import restore_whole
 from vsrdb_cli.cli import main
@@ -132,8 +132,8 @@ def test_of_all_backends_those_that_are_not_there_are_one_line_each(bare):
 
 
 def test_a_backend_that_is_not_installed_does_not_stop_the_others(bare, monkeypatch):
-    monkeypatch.setattr("vsrdb_cli.bench.measure._FEWEST", 1e9)  # no whole run
-    monkeypatch.setattr("vsrdb_cli.bench.measure._ALONE_SECONDS", 0)
+    monkeypatch.setattr("vsrdb_cli.bench.benchmark._FEWEST", 1e9)  # no whole run
+    monkeypatch.setattr("vsrdb_cli.bench.benchmark._ALONE_SECONDS", 0)
     found = bench("--size", "16x16", "--backend", "all")
     assert found.exit_code == 0
     warnings = [line for line in found.stderr.splitlines() if line.startswith("warning: ")]
@@ -150,7 +150,7 @@ def test_a_backend_asked_for_by_name_is_an_error_where_it_is_not_there(bare):
 
 
 def test_how_far_off_a_backend_is_is_told_by_the_test_scene(monkeypatch):
-    from vsrdb_cli.bench import measure as module
+    from vsrdb_cli.bench import benchmark as module
 
     reference, brighter = BuiltinRunner("nearest"), BuiltinRunner("nearest")
     brighter.info = module.load_runner("bicubic").info
@@ -184,7 +184,7 @@ class Engine(BuiltinRunner):
 
 
 def test_an_engine_is_measured_and_compared_in_a_size_it_was_built_for(monkeypatch):
-    measuring = "vsrdb_cli.bench.measure"
+    measuring = "vsrdb_cli.bench.benchmark"
     monkeypatch.setattr(f"{measuring}.load_runner", lambda *_, **__: Engine())
     monkeypatch.setattr(f"{measuring}.available_bytes", lambda _: 1 << 40)
     monkeypatch.setattr(f"{measuring}._FEWEST", 1e9)  # no whole run

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.cli import main
-from vsrdb_cli.dry_run import part, trial_encode
+from vsrdb_cli.dry_run import encoding_trial, network_time
 from vsrdb_cli.dry_run.estimate import estimate_run
 from vsrdb_cli.errors import BackendError, OptionError, OutputError, VsrdbError
 from vsrdb_cli.jobs.crew import Alone
@@ -151,7 +151,7 @@ def test_of_large_pictures_a_part_is_restored_where_the_whole_takes_long(
     tmp_path, monkeypatch, longest, whole
 ):
     source = clips.make(tmp_path / "in.mp4", frames=4, height=360, width=640)
-    monkeypatch.setattr(part, "LONGEST_SECONDS", longest)
+    monkeypatch.setattr(network_time, "LONGEST_SECONDS", longest)
     runner = Slow()
     crew = Alone(NEAREST, runner)
     estimate = estimate_run(source, tmp_path / "out.mp4", NEAREST, crew=crew)
@@ -163,23 +163,23 @@ def test_of_large_pictures_a_part_is_restored_where_the_whole_takes_long(
 
 def test_the_time_of_a_part_counts_every_pixel_of_tiles_and_repeated_features(monkeypatch):
     ticks = iter(range(100))
-    monkeypatch.setattr(part, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
-    area = part.PART[0] * part.PART[1]
-    assert part.frame_seconds(Slow(), (360, 640)) == pytest.approx(2 * 360 * 640 / area)
+    monkeypatch.setattr(network_time, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
+    area = network_time.PART[0] * network_time.PART[1]
+    assert network_time.frame_seconds(Slow(), (360, 640)) == pytest.approx(2 * 360 * 640 / area)
     tiling = Tiling.of(360, 640, 128)
     pixels = tiling.count * tiling.tile_size[0] * tiling.tile_size[1]
-    held = part.frame_seconds(TiledRunner(Slow(), tiling), (360, 640))
+    held = network_time.frame_seconds(TiledRunner(Slow(), tiling), (360, 640))
     assert held == pytest.approx(2 * pixels / area)
-    again = part.frame_seconds(TiledRunner(Slow(), tiling, hold=False), (360, 640))
+    again = network_time.frame_seconds(TiledRunner(Slow(), tiling, hold=False), (360, 640))
     assert again == pytest.approx(4 * pixels / area)
 
 
 def test_few_pictures_are_encoded_where_they_take_long(tmp_path, source, monkeypatch):
     written = []
-    real = trial_encode._write
-    monkeypatch.setattr(trial_encode, "LONGEST_SECONDS", -1.0)
+    real = encoding_trial._write
+    monkeypatch.setattr(encoding_trial, "LONGEST_SECONDS", -1.0)
     monkeypatch.setattr(
-        trial_encode, "_write", lambda frames, sink: real(watch(frames, written), sink)
+        encoding_trial, "_write", lambda frames, sink: real(watch(frames, written), sink)
     )
     assert estimate_run(source, tmp_path / "out.mp4", NEAREST).output_bytes > 0
     assert max(written) == 3
@@ -302,7 +302,7 @@ def test_a_stream_on_stdout_has_no_size_and_nothing_is_sent(source):
 
 def test_the_tiles_are_told_where_a_part_is_restored_too(tmp_path, monkeypatch):
     source = clips.make(tmp_path / "in.mp4", frames=4, height=360, width=640)
-    monkeypatch.setattr(part, "LONGEST_SECONDS", 0.0)
+    monkeypatch.setattr(network_time, "LONGEST_SECONDS", 0.0)
     tiles = replace(NEAREST, tile=256)
     estimate = estimate_run(source, tmp_path / "out.mp4", tiles)
     assert any("from a part of a picture" in notice for notice in estimate.notices)

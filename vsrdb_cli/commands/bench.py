@@ -16,7 +16,7 @@ from vsrdb_cli.option_values import read_device
 from vsrdb_cli.options import declared_options
 
 if TYPE_CHECKING:
-    from vsrdb_cli.bench.report import Problem, SizeReport
+    from vsrdb_cli.bench.results import Problem, SizeReport
 
 _DECLARED = {entry.name: entry.metadata["option"] for entry in declared_options()}
 
@@ -80,8 +80,8 @@ def bench(
     vsrdb bench --size 640x360 --backend all
     """
     with console.steps("measuring") as on_step:
-        from vsrdb_cli.bench.measure import Request, measure
-        from vsrdb_cli.bench.report import Problem
+        from vsrdb_cli.bench.benchmark import Request, measure
+        from vsrdb_cli.bench.results import Problem
 
         request = Request(sizes, weights, backend, device, precision)
         found = list(measure(request, on_step))

@@ -92,7 +92,7 @@ def inspect(
     vsrdb inspect in.mp4 -o page.html
     vsrdb inspect in.mp4 -o seen/ --at 0:12 --frames 3 --raw
     """
-    from vsrdb_cli.inspection.report import InspectOptions, inspect_source
+    from vsrdb_cli.inspection.inspect_source import InspectOptions, inspect_source
     from vsrdb_cli.options import Hdr
 
     options = InspectOptions(

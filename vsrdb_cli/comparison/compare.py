@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from vsrdb_cli import __version__
 from vsrdb_cli.comparison.alignment import SAME, apart, probes
 from vsrdb_cli.comparison.curves import Curves, MostDifferent, check_measurable
-from vsrdb_cli.comparison.layout import Layout, Size
+from vsrdb_cli.comparison.frames_shown import ALL_EXACT, frames_shown
 from vsrdb_cli.comparison.page import check_page, page_of, save_page
-from vsrdb_cli.comparison.part import ALL_EXACT, frames_shown
+from vsrdb_cli.comparison.stacked_layout import Layout, Size
 from vsrdb_cli.comparison.stacked_video import StackedVideo
 from vsrdb_cli.comparison.versions import Version, check_versions, enlarged, open_versions
 from vsrdb_cli.errors import OptionError

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vsrdb_cli.comparison.layout import Size
+from vsrdb_cli.comparison.stacked_layout import Size
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.evaluation.metrics import BORDER, Picture, import_extra, psnr, ssim
 from vsrdb_cli.evaluation.pairs import picture

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from vsrdb_cli.comparison.layout import Layout, Size
+from vsrdb_cli.comparison.stacked_layout import Layout, Size
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.colour import SDR, to_float
 from vsrdb_cli.video.encoders import choose

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch.nn.functional as F
 
 from vsrdb_cli.backends.builtin import bicubic
-from vsrdb_cli.comparison.layout import Size
+from vsrdb_cli.comparison.stacked_layout import Size
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import Hdr
 from vsrdb_cli.video.colour import to_float, to_planes

@@ -16,8 +16,8 @@ from typing import Any
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.backends.devices import find_device
 from vsrdb_cli.backends.runner import Runner
-from vsrdb_cli.dry_run import part
-from vsrdb_cli.dry_run.trial_encode import measure
+from vsrdb_cli.dry_run import network_time
+from vsrdb_cli.dry_run.encoding_trial import measure
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.files import followed, is_there
 from vsrdb_cli.jobs.crew import Alone
@@ -282,11 +282,11 @@ def _part_seconds(
 ) -> float | None:
     """Seconds for each picture, by a part of it; None where whole ones do not take long."""
     size = output.info.height, output.info.width
-    if not part.is_large(runner, size):
+    if not network_time.is_large(runner, size):
         return None
     budget = network_budget(runner.info.device, options, size, bit_depth=output.bit_depth)
-    seconds = part.frame_seconds(tiled(runner, *size, tile, budget), size)
-    return seconds if RESTORED * seconds > part.LONGEST_SECONDS else None
+    seconds = network_time.frame_seconds(tiled(runner, *size, tile, budget), size)
+    return seconds if RESTORED * seconds > network_time.LONGEST_SECONDS else None
 
 
 def _restore_some(

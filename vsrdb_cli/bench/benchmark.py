@@ -27,7 +27,7 @@ from vsrdb_cli.bench.network import (
     operations,
     warm_up,
 )
-from vsrdb_cli.bench.report import BackendReport, Machine, Problem, SizeReport
+from vsrdb_cli.bench.results import BackendReport, Machine, Problem, SizeReport
 from vsrdb_cli.bench.video import make_clip, measure_stages
 from vsrdb_cli.bench.whole_run import WholeRun, restore_whole
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint

@@ -20,7 +20,7 @@ from sources import HEIGHT, WIDTH, folder, numbered, quarter, still, textured, v
 from vsrdb_cli.cli import main
 from vsrdb_cli.comparison import stacked_video
 from vsrdb_cli.comparison.compare import write_page
-from vsrdb_cli.comparison.layout import Layout
+from vsrdb_cli.comparison.stacked_layout import Layout
 from vsrdb_cli.comparison.stacked_video import most_bytes
 
 
@@ -379,7 +379,7 @@ def test_of_a_video_too_large_for_phones_that_is_said(monkeypatch):
 
 
 def test_a_page_too_long_for_a_browser_is_refused(monkeypatch):
-    monkeypatch.setattr("vsrdb_cli.comparison.part.LARGEST_PAGE", 1000)
+    monkeypatch.setattr("vsrdb_cli.comparison.frames_shown.LARGEST_PAGE", 1000)
     video(Path("a.mkv"), numbered(20)), video(Path("b.mkv"), numbered(20))
     assert "more than browsers open well" in refusal("a.mkv", "b.mkv", "--start", "0")
 

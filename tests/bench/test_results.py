@@ -5,7 +5,7 @@ import pytest
 from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.bench.clock import Seconds
 from vsrdb_cli.bench.network import Steps, operations
-from vsrdb_cli.bench.report import Machine, SizeReport
+from vsrdb_cli.bench.results import Machine, SizeReport
 from vsrdb_cli.bench.video import VideoStages
 from vsrdb_cli.bench.whole_run import WholeRun
 from vsrdb_cli.network.config import FMANetConfig

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from vsrdb_cli.comparison.alignment import Timestamps, align, timestamps
-from vsrdb_cli.comparison.layout import BITS
+from vsrdb_cli.comparison.stacked_layout import BITS
 from vsrdb_cli.comparison.stacked_video import most_bytes
 from vsrdb_cli.comparison.versions import Version
 from vsrdb_cli.errors import OptionError

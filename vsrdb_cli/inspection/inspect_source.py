@@ -23,9 +23,9 @@ from vsrdb_cli.files import (
 )
 from vsrdb_cli.inspection.analysis import Inspection, bytes_beside, inspect_clip, largest_tile
 from vsrdb_cli.inspection.figures import captions, figures
+from vsrdb_cli.inspection.kernel_page import describe, grid_for_page, page
 from vsrdb_cli.inspection.moments import Moment, moments
 from vsrdb_cli.inspection.overview import can_draw, write_overview
-from vsrdb_cli.inspection.page import describe, grid_for_page, page
 from vsrdb_cli.inspection.raw import __doc__ as raw_format
 from vsrdb_cli.inspection.raw import write_raw
 from vsrdb_cli.names import fitting
