@@ -80,11 +80,11 @@ def bench(
     vsrdb bench --size 640x360 --backend all
     """
     with console.steps("measuring") as on_step:
-        from vsrdb_cli.bench.benchmark import Request, measure
+        from vsrdb_cli.bench.benchmark import BenchRequest, run_benchmark
         from vsrdb_cli.bench.results import Problem
 
-        request = Request(sizes, weights, backend, device, precision)
-        found = list(measure(request, on_step))
+        request = BenchRequest(sizes, weights, backend, device, precision)
+        found = list(run_benchmark(request, on_step))
     problems = [one for one in found if isinstance(one, Problem)]
     reports = [one for one in found if not isinstance(one, Problem)]
     if as_json:
@@ -96,15 +96,15 @@ def bench(
         console.json_result(values)
     else:
         for report in reports:
-            _show(report)
+            show(report)
     for problem in [*problems, *(problem for report in reports for problem in report.problems)]:
         _say(problem)
     if problems:
         sys.exit(ExitStatus.FAILED)
 
 
-def _show(report: SizeReport) -> None:
-    """A size, in lines and two tables."""
+def show(report: SizeReport) -> None:
+    """Print the report of a size as lines and two tables."""
     machine, whole, width, height = report.machine, report.whole, report.width, report.height
     load = "" if machine.load is None else f", load {machine.load:.1f}"
     for line in (
@@ -155,7 +155,7 @@ def _stages(report: SizeReport) -> console.PlainTable:
 def _backends(report: SizeReport) -> console.PlainTable:
     table = _table("network alone", "encode ms", "restore ms", "fps", "off from float32")
     for backend in report.backends:
-        info, steps, off = backend.runner, backend.steps, backend.off
+        info, steps, off = backend.runner, backend.steps, backend.agreement
         table.add_row(
             f"{info.backend} {info.device} {info.precision}",
             _ms(steps.encode.wall),
