@@ -15,7 +15,7 @@ from vsrdb_cli.batch.workload import Workload, weigher
 from vsrdb_cli.commands import interrupts
 from vsrdb_cli.commands.display import Display, Place
 from vsrdb_cli.commands.statuses import ExitStatus, status_of
-from vsrdb_cli.comparison.compare import write_page
+from vsrdb_cli.comparison.compare import PageOptions, write_page
 from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.jobs.report import Progress, RestoreReport
 from vsrdb_cli.jobs.run import work_folder
@@ -157,9 +157,11 @@ class Restoration:
                 source,
                 report.output,
                 page,
-                part=report.part,
-                hdr=self.options.hdr,
-                overwrite=self.options.overwrite,
+                PageOptions(
+                    part=report.part,
+                    hdr=self.options.hdr,
+                    overwrite=self.options.overwrite,
+                ),
                 on_progress=progress,
             )
         except VsrdbError as error:
