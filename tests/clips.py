@@ -191,7 +191,7 @@ def make(path: Path, clip: Clip | None = None, **changes: object) -> Path:
             packets[-1].duration = last - times[0] - (packets[-1].dts - packets[0].dts)
         output.mux(packets)
         for number, track in enumerate(tracks):
-            _write_tone(output, track, clip.audio_seconds, 440 * (number + 1))
+            write_tone(output, track, clip.audio_seconds, 440 * (number + 1))
     return path
 
 
@@ -233,7 +233,7 @@ def _subsampled(plane: np.ndarray, height: int, width: int) -> np.ndarray:
     return np.rint(wide[:height, :width])
 
 
-def _write_tone(
+def write_tone(
     output: av.container.OutputContainer, track: av.AudioStream, seconds: float, hertz: int
 ) -> None:
     count = int(48000 * seconds)

@@ -184,11 +184,11 @@ def temporary_beside(path: Path) -> Path:
 
 
 @contextmanager
-def whole(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
-    """A name to write a file to, which becomes `path` when the block ends well; else it is removed.
+def whole(path: Path, *, overwrite: bool = True, replaced: Container[str] = ()) -> Iterator[Path]:
+    """A name to write to, which becomes `path` when the block ends well; else it is removed.
 
     A file of that name is replaced; a power cut leaves either. What is no file, such as a device or
-    a named pipe, is written to instead.
+    a named pipe, is written to instead. For a folder, `replaced` as for `put_in_place`.
 
     Raises:
         OutputError: the disk is full, or takes no more for another reason; or a file of that name
@@ -205,7 +205,7 @@ def whole(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
         temporary = temporary_beside(path.absolute())
         try:
             yield temporary
-            put_in_place(temporary, path, overwrite=overwrite)
+            put_in_place(temporary, path, overwrite=overwrite, replaced=replaced)
         except BaseException:
             remove(temporary)
             raise

@@ -81,7 +81,7 @@ def make(
         if picture is not None:
             output.mux(picture)
         for number, track in enumerate(tracks):
-            clips._write_tone(output, track, 1.0, 440 * (number + 1))
+            clips.write_tone(output, track, 1.0, 440 * (number + 1))
         for text in texts:
             for line, start, length in LINES:
                 event = f"0,0,Default,,0,0,0,,{line}".encode()

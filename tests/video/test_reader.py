@@ -151,7 +151,7 @@ def test_a_song_is_refused(tmp_path):
     path = tmp_path / "song.m4a"
     with av.open(str(path), "w") as output:
         track = output.add_stream("aac", rate=48000, layout="mono")
-        clips._write_tone(output, track, 0.2, 440)
+        clips.write_tone(output, track, 0.2, 440)
     with pytest.raises(VideoError, match="no video stream; it holds only: audio"):
         open_source(path)
 

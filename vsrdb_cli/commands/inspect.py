@@ -109,7 +109,7 @@ def inspect(
         report = inspect_source(source, target, options, on_frame=on_frame)
     for notice in report.notices:
         console.say(f"note: {notice}")
-    for line in report.looked_at:
+    for line in report.frames:
         console.say(line)
     for path in (report.output, *report.arrays):
         console.result(str(path))
