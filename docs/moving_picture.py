@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vsrdb_cli.comparison.versions import enlarged
 from vsrdb_cli.evaluation.pairs import together
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_source
 
 RATE = 10  # frames a second: as fast as the camera moved, which took 30 and lost two of three
 SWING = 0.36  # of the width, to either side of the middle

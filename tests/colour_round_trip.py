@@ -21,7 +21,7 @@ import clips
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from vsrdb_cli.video.filters import FilterChain
+from vsrdb_cli.video.pixels.filters import FilterChain
 
 sys.path.insert(0, str(Path(__file__).parent / "video"))
 from restoring import restore_nearest

@@ -4,7 +4,7 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def own_folders(tmp_path_factory, monkeypatch):
+def user_folders(tmp_path_factory, monkeypatch):
     """Imported weights and remembered answers of whoever runs the tests are left alone."""
     folder = tmp_path_factory.getbasetemp() / "own"
     monkeypatch.setenv("VSRDB_WEIGHTS", str(folder / "weights"))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from vsrdb_cli.video.containers import CONTAINERS, Container
+from vsrdb_cli.video.containers.capabilities import CONTAINERS, Container
 
 # By the endings that share a container.
 COLUMNS: Mapping[str, Container] = {

@@ -85,7 +85,7 @@ def test_the_page_shows_every_name_that_is_no_type_of_an_argument():
     text = PAGE.read_text()
     for name in set(vsrdb.__all__) - {"__version__", "Runner", "RunnerInfo", "Progress", "Hdr"}:
         assert name in text
-    assert len(list(page_examples())) == 7
+    assert len(list(page_examples())) == 8
 
 
 def test_files_may_be_named_by_text(tmp_path):

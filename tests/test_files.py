@@ -22,8 +22,8 @@ from vsrdb_cli.files import check_file, put_in_place, temporary_beside, whole
 from vsrdb_cli.jobs.run import work_folder
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.pipe import PipeWriter
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.writing.y4m_writer import PipeWriter
 
 ROOT = Path(__file__).parents[1]
 PROGRAM = [sys.executable, "-c", "from vsrdb_cli.cli import main; main()", "restore"]

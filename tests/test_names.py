@@ -124,7 +124,7 @@ def test_what_the_system_cannot_read_is_told_in_a_line_by_every_command(
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("vsrdb_cli.video.probe.heif_picture", failing)
+    monkeypatch.setattr("vsrdb_cli.video.reading.probe.heif_picture", failing)
     run = vsrdb(*arguments)
     assert run.exit_code == 1
     assert "cannot be read or written: Input/output error" in run.stderr

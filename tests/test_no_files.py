@@ -18,7 +18,7 @@ from vsrdb_cli import pipes
 from vsrdb_cli.cli import main
 from vsrdb_cli.errors import OutputError, VideoError
 from vsrdb_cli.files import put_in_place, whole
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_source
 
 ROOT = Path(__file__).parents[1]
 LONG = ROOT / "tests" / "wild" / "long.mp4"

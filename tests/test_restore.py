@@ -24,8 +24,8 @@ from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.frames import restore_frames
 from vsrdb_cli.pipeline.restorer import Restorer
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.colour import to_float
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.pixels.colour import to_float
+from vsrdb_cli.video.reading.open import open_source
 
 DEMO = Path(__file__).parents[1] / "docs" / "demo.mp4"
 NEAREST = RestoreOptions(weights="nearest")

@@ -7,9 +7,7 @@ it is first used, so that importing the package costs nothing.
 from __future__ import annotations
 
 import importlib
-import os
-import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vsrdb_cli.backends import load_runner as load_runner
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from vsrdb_cli.errors import CheckpointError as CheckpointError
     from vsrdb_cli.errors import OptionError as OptionError
     from vsrdb_cli.errors import OutputError as OutputError
+    from vsrdb_cli.errors import ResourceError as ResourceError
     from vsrdb_cli.errors import VideoError as VideoError
     from vsrdb_cli.errors import VsrdbError as VsrdbError
     from vsrdb_cli.jobs.report import Progress as Progress
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from vsrdb_cli.options import RestoreOptions as RestoreOptions
     from vsrdb_cli.pipeline.frames import restore_frames as restore_frames
     from vsrdb_cli.restore import restore_video as restore_video
+    from vsrdb_cli.runtime import configure_runtime as configure_runtime
 
 __version__ = "0.1.0"
 
@@ -39,6 +39,7 @@ _HOMES = {
     "CheckpointError": "vsrdb_cli.errors",
     "OptionError": "vsrdb_cli.errors",
     "OutputError": "vsrdb_cli.errors",
+    "ResourceError": "vsrdb_cli.errors",
     "VideoError": "vsrdb_cli.errors",
     "VsrdbError": "vsrdb_cli.errors",
     "Progress": "vsrdb_cli.jobs.report",
@@ -48,16 +49,12 @@ _HOMES = {
     "RestoreOptions": "vsrdb_cli.options",
     "restore_frames": "vsrdb_cli.pipeline.frames",
     "restore_video": "vsrdb_cli.restore",
+    "configure_runtime": "vsrdb_cli.runtime",
 }
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604
 
-# Threads that wait by spinning take the cores from whatever else runs on them. Read when torch is
-# loaded; of a torch that is loaded already `backends/waiting.py` takes care.
-if "torch" not in sys.modules:
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'vsrdb_cli' has no attribute '{name}'")
     value = getattr(importlib.import_module(_HOMES[name]), name)

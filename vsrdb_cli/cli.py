@@ -25,7 +25,7 @@ from vsrdb_cli.commands.weights import weights
 from vsrdb_cli.disks import resumable
 from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.names import reachable
-from vsrdb_cli.words import printable
+from vsrdb_cli.text import printable
 
 # What people want, and the commands for it, in the order of `vsrdb --help`.
 SECTIONS = {
@@ -107,6 +107,9 @@ def main() -> None:
     \b
     Start with:  vsrdb restore in.mp4 out.mp4
     """
+    from vsrdb_cli.runtime import configure_runtime  # before any command imports torch
+
+    configure_runtime()
 
 
 for _command in (

@@ -25,12 +25,12 @@ from vsrdb_cli.checkpoints.registry import bundled_models, default_weights
 from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.pipeline.memory import available_bytes
-from vsrdb_cli.video.codecs import ENCODERS, NVENC
-from vsrdb_cli.video.container import library_versions
-from vsrdb_cli.video.containers import suffixes_for
+from vsrdb_cli.video.containers.capabilities import suffixes_for
+from vsrdb_cli.video.containers.opening import library_versions
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
-from vsrdb_cli.video.output import settle_output
+from vsrdb_cli.video.writing.encoders import ENCODERS, NVENC
+from vsrdb_cli.video.writing.output import settle_output
 
 # Packages whose versions matter; the distributions' names.
 _PACKAGES = (

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.disks import resumable
-from vsrdb_cli.jobs.crew import Alone, Crew
-from vsrdb_cli.jobs.processes import Processes
-from vsrdb_cli.jobs.report import OnNotice, OnProgress, Record, RestoreReport
+from vsrdb_cli.jobs.executor import Executor, LocalExecutor
+from vsrdb_cli.jobs.processes import ProcessExecutor
+from vsrdb_cli.jobs.report import OnNotice, OnProgress, RestoreReport, RunLog
 from vsrdb_cli.jobs.run import is_divided, restore_at_once, restore_in_segments
 from vsrdb_cli.names import check_length
 from vsrdb_cli.options import RestoreOptions
-from vsrdb_cli.video.open import open_for
+from vsrdb_cli.video.reading.open import open_for
 
 
 def restore_video(
@@ -23,7 +23,7 @@ def restore_video(
     options: RestoreOptions | None = None,
     *,
     runner: Runner | None = None,
-    crew: Crew | None = None,
+    executor: Executor | None = None,
     on_notice: OnNotice = lambda notice: None,  # noqa: ARG005
     on_progress: OnProgress = lambda progress: None,  # noqa: ARG005
     on_detail: OnNotice = lambda detail: None,  # noqa: ARG005
@@ -39,7 +39,7 @@ def restore_video(
         target: a video's file name, or a folder for pictures; not there yet, unless `overwrite`.
         options: see `RestoreOptions`.
         runner: loaded already (`options.weights`, backend, device and precision are then not read).
-        crew: from `crew_for`, for several videos; else made for this one.
+        executor: from `make_executor`, for several videos; else made for this one.
         on_notice: called before the work with one line for all that is changed or dropped.
         on_progress: called after every frame.
         on_detail: called with one line for what only a curious user wants to know; all three in
@@ -51,34 +51,34 @@ def restore_video(
     options = options or RestoreOptions()
     for path in (source, target):
         check_length(Path(path))
-    record = Record(on_notice, on_progress, on_detail)
+    log = RunLog(on_notice, on_progress, on_detail)
     with resumable(target), ExitStack() as stack:
         reader = stack.enter_context(open_for(Path(source), options))
         divided = is_divided(reader.info, Path(target), options)
         if not divided and (options.devices or options.ray):  # a single picture, or a stream
             if options.ray:
-                record.say("restored on this machine: it cannot be divided for a cluster")
+                log.say("restored on this machine: it cannot be divided for a cluster")
             device = options.devices[0] if options.devices else options.device
             options = replace(options, device=device, devices=(), ray=None, ray_ship_code=False)
-            crew = None
-        if crew is None:
-            crew = stack.enter_context(crew_for(options, runner))
+            executor = None
+        if executor is None:
+            executor = stack.enter_context(make_executor(options, runner))
         restore = restore_in_segments if divided else restore_at_once
-        return restore(reader, Path(target), options, crew, record)
+        return restore(reader, Path(target), options, executor, log)
 
 
-def crew_for(
+def make_executor(
     options: RestoreOptions, runner: Runner | None = None, *, verbose: bool = False
-) -> Crew:
+) -> Executor:
     """Whoever restores with these options; a context manager that can serve many videos.
 
     Args:
         verbose: a cluster's own messages are shown.
     """
     if options.ray and runner is None:
-        from vsrdb_cli.cluster.crew import RayCrew  # here, so that nothing else imports Ray
+        from vsrdb_cli.cluster.executor import RayExecutor  # here, so that nothing else imports Ray
 
-        return RayCrew(options, verbose=verbose)
+        return RayExecutor(options, verbose=verbose)
     if options.devices and runner is None:
-        return Processes(options)
-    return Alone(options, runner)
+        return ProcessExecutor(options)
+    return LocalExecutor(options, runner)

@@ -22,7 +22,7 @@ from vsrdb_cli.advice.verdict import Verdict, judge
 from vsrdb_cli.cli import main
 from vsrdb_cli.options import Hdr
 from vsrdb_cli.video.info import Kind
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_source
 
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "docs" / "demo.mp4"
@@ -280,7 +280,7 @@ def test_a_single_picture_is_advised_on(tmp_path):
 def test_a_long_video_is_looked_at_in_three_places(tmp_path):
     import clips
 
-    from vsrdb_cli.video.glimpse import glimpses
+    from vsrdb_cli.video.reading.sampling import glimpses
 
     path = clips.make(tmp_path / "in.mp4", frames=60, height=64, width=96)
     with open_source(path) as source:
@@ -291,7 +291,7 @@ def test_a_long_video_is_looked_at_in_three_places(tmp_path):
 
 
 def test_a_long_video_with_one_keyframe_is_read_from_its_beginning():
-    from vsrdb_cli.video.glimpse import glimpses
+    from vsrdb_cli.video.reading.sampling import glimpses
 
     wild = Path(__file__).parents[1] / "wild" / "late_audio.vob"
     with open_source(wild) as source:

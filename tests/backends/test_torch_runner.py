@@ -26,13 +26,6 @@ def checkpoint(tmp_path_factory):
     return load_checkpoint(str(path))
 
 
-def test_float32_is_not_rounded_to_tf32(checkpoint):
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = True
-    TorchRunner(checkpoint, "cpu", "float32")
-    assert not torch.backends.cudnn.allow_tf32
-    assert not torch.backends.cuda.matmul.allow_tf32
-
-
 @pytest.fixture
 def low(monkeypatch, tmp_path):
     """A CPU that computes in bfloat16, and a cache of its own."""

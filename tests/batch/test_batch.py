@@ -18,7 +18,7 @@ from vsrdb_cli.batch.targets import Item
 from vsrdb_cli.batch.workload import Workload
 from vsrdb_cli.cli import main
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.jobs import crew as crews
+from vsrdb_cli.jobs import executor as executors
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
 
@@ -83,13 +83,13 @@ def test_a_folder_of_8_clips_with_2_bad_ones_gives_6_and_tells_of_2(tmp_path, fo
 
 def test_the_network_is_loaded_once(tmp_path, folder, clip, monkeypatch):
     loaded = []
-    load = crews.load_runner
+    load = executors.load_runner
 
     def counting(*arguments, **options):
         loaded.append(arguments)
         return load(*arguments, **options)
 
-    monkeypatch.setattr(crews, "load_runner", counting)
+    monkeypatch.setattr(executors, "load_runner", counting)
     put(clip, folder / "a.mp4", folder / "b.mp4")
     assert vsrdb(folder, tmp_path / "out").exit_code == 0
     assert len(loaded) == 1

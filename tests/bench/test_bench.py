@@ -16,7 +16,7 @@ from vsrdb_cli.bench.video import make_clip, measure_stages
 from vsrdb_cli.bench.whole_run import restore_whole
 from vsrdb_cli.cli import main
 from vsrdb_cli.commands.bench import show
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_source
 
 NO_WHOLE_RUN = BenchLimits(alone_seconds=0, fewest_frames=1_000_000)
 STAGES = ["read", "to RGB", "encode step", "restore step", "from RGB", "write"]

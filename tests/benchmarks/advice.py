@@ -28,8 +28,8 @@ from torch import Tensor
 from vsrdb_cli.advice.advise import advise
 from vsrdb_cli.backends import load_runner
 from vsrdb_cli.pipeline.frames import restore_frames
-from vsrdb_cli.video.colour import to_float
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.pixels.colour import to_float
+from vsrdb_cli.video.reading.open import open_source
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "weights"))
 from recipe.photos import to_codes

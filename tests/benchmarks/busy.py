@@ -2,9 +2,8 @@
 
     python tests/benchmarks/busy.py [--size 160x90] [--frames 3] [--busy 1]
 
-Each way in a process of its own: vsrdb imported before torch, which sets the policy that torch
-reads; torch imported first, where loading a runner makes its threads sleep; and torch imported
-first with that left out.
+Each way in a process of its own: configured before torch is imported, which sets the policy that
+torch reads; configured afterwards, where loading a runner makes its threads sleep; and not at all.
 """
 
 from __future__ import annotations
@@ -15,9 +14,9 @@ import subprocess
 import sys
 
 WAYS = {
-    "vsrdb first": "import vsrdb_cli, torch",
-    "torch first": "import torch, vsrdb_cli",
-    "spinning": "import torch, vsrdb_cli.backends.pytorch as p; p.wait_asleep = lambda: None",
+    "configured first": "import vsrdb_cli; vsrdb_cli.configure_runtime(); import torch",
+    "torch first": "import torch, vsrdb_cli; vsrdb_cli.configure_runtime()",
+    "not configured": "import torch",
 }
 MEASURE = """
 from vsrdb_cli.backends import load_runner

@@ -24,10 +24,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from plain_fmanet import PlainFMANet
 
-from vsrdb_cli.backends.allocator import keep_freed_memory
 from vsrdb_cli.bench.network import operations
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.fmanet import FMANet
+from vsrdb_cli.runtime import keep_freed_memory
 
 
 def fastest(function, repeats: int) -> float:

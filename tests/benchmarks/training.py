@@ -99,7 +99,7 @@ def step_of(checkout: Path, args: argparse.Namespace) -> Callable[[], object]:
         settings = dataclasses.replace(settings, patches=patches)
         old: Any = Training(Job(settings, args.pool, args.pool, None, (), "cpu", 1, False))
         return lambda: old.train_step(0.5)
-    from vsrdb_cli.backends.allocator import keep_freed_memory
+    from vsrdb_cli.runtime import keep_freed_memory
 
     keep_freed_memory()
     learns = "motion" if args.motion else "everything"

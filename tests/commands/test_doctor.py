@@ -12,7 +12,7 @@ from vsrdb_cli import doctor
 from vsrdb_cli.cli import main
 from vsrdb_cli.doctor import State
 from vsrdb_cli.errors import BackendError, VsrdbError
-from vsrdb_cli.video.codecs import ENCODERS
+from vsrdb_cli.video.writing.encoders import ENCODERS
 
 
 def run(*arguments):

@@ -15,7 +15,7 @@ from rich.console import Console
 from vsrdb_cli.cli import main
 from vsrdb_cli.commands import console
 from vsrdb_cli.errors import VsrdbError
-from vsrdb_cli.words import printable
+from vsrdb_cli.text import printable
 
 # A window's title, a clear screen, C1, the direction of writing, lines of their own, markup.
 HOSTILE = (

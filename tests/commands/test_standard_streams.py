@@ -8,12 +8,12 @@ from pathlib import Path
 import clips
 import pytest
 
-from vsrdb_cli import own_folders
+from vsrdb_cli import user_folders
 from vsrdb_cli.backends.exported_files import default_folder
 from vsrdb_cli.backends.remembered import Remembered
 from vsrdb_cli.checkpoints.registry import imported_models, place_for_import
 from vsrdb_cli.errors import BackendError, OutputError, VideoError
-from vsrdb_cli.video.pipe import PipeReader
+from vsrdb_cli.video.reading.y4m_reader import PipeReader
 
 ROOT = Path(__file__).parents[2]
 NEAREST = "restore --weights nearest"
@@ -52,9 +52,9 @@ def no_home(monkeypatch):
 
     for name in ("VSRDB_WEIGHTS", "VSRDB_EXPORTS"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(own_folders, "user_cache_path", unknown)
+    monkeypatch.setattr(user_folders, "user_cache_path", unknown)
     # As older versions of platformdirs do.
-    monkeypatch.setattr(own_folders, "user_data_path", lambda *_, **__: Path("~/.local/share"))
+    monkeypatch.setattr(user_folders, "user_data_path", lambda *_, **__: Path("~/.local/share"))
 
 
 def test_without_a_home_nothing_is_kept_and_nothing_fails(tmp_path, no_home, monkeypatch):

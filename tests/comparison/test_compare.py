@@ -207,7 +207,7 @@ def test_of_a_long_video_the_busiest_ten_seconds_are_shown():
 
 def test_bicubic_is_what_restore_calls_bicubic():
     from vsrdb_cli.backends.builtin import bicubic
-    from vsrdb_cli.video.colour import to_planes
+    from vsrdb_cli.video.pixels.colour import to_planes
 
     small = quarter(textured(1, 1))
     video(Path("a.mkv"), small), video(Path("b.mkv"), textured(1, 1))

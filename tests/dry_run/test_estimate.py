@@ -14,7 +14,7 @@ from vsrdb_cli.cli import main
 from vsrdb_cli.dry_run import encoding_trial, network_time
 from vsrdb_cli.dry_run.estimate import estimate_run
 from vsrdb_cli.errors import BackendError, OptionError, OutputError, VsrdbError
-from vsrdb_cli.jobs.crew import Alone
+from vsrdb_cli.jobs.executor import LocalExecutor
 from vsrdb_cli.jobs.journal import Journal
 from vsrdb_cli.jobs.run import work_folder
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
@@ -22,7 +22,7 @@ from vsrdb_cli.pipeline import memory
 from vsrdb_cli.pipeline.memory import SHARE, pipeline_bytes
 from vsrdb_cli.pipeline.tiling import TiledRunner, Tiling
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.pipe import PIPE
+from vsrdb_cli.video.info import PIPE
 
 NEAREST = RestoreOptions(weights="nearest")
 PARTS = replace(NEAREST, segment_seconds=0.4)  # of 25 frames a second: 10
@@ -153,8 +153,8 @@ def test_of_large_pictures_a_part_is_restored_where_the_whole_takes_long(
     source = clips.make(tmp_path / "in.mp4", frames=4, height=360, width=640)
     monkeypatch.setattr(network_time, "LONGEST_SECONDS", longest)
     runner = Slow()
-    crew = Alone(NEAREST, runner)
-    estimate = estimate_run(source, tmp_path / "out.mp4", NEAREST, crew=crew)
+    executor = LocalExecutor(NEAREST, runner)
+    estimate = estimate_run(source, tmp_path / "out.mp4", NEAREST, executor=executor)
     assert ((360, 640) in runner.sizes) == whole
     assert any("from a part of a picture" in notice for notice in estimate.notices) != whole
     assert estimate.seconds_per_frame > 0

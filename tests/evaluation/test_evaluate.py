@@ -26,8 +26,8 @@ from vsrdb_cli.errors import VideoError
 from vsrdb_cli.evaluation.pairs import Clip
 from vsrdb_cli.evaluation.reds4 import CLIPS, TABLE_9
 from vsrdb_cli.evaluation.scores import evaluate
-from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.info import Kind, ReadReport
+from vsrdb_cli.video.frame import Frame, ReadReport
+from vsrdb_cli.video.info import Kind
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 SCORES = json.loads((GOLDEN / "metrics.json").read_text())

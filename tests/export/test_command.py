@@ -13,7 +13,7 @@ from vsrdb_cli.backends import load_runner
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.cli import main
 from vsrdb_cli.errors import BackendError
-from vsrdb_cli.jobs import crew as crews
+from vsrdb_cli.jobs import executor as executors
 from vsrdb_cli.options import RestoreOptions
 
 
@@ -127,7 +127,7 @@ def test_bfloat16_of_files_that_have_none_is_refused(checkpoint, exports):
 @pytest.mark.parametrize("kind", ["short", "segments", "batch", "tiles"])
 def test_auto_asks_for_an_engine_of_the_size_to_come(tmp_path, monkeypatch, kind):
     asked = []
-    real = crews.load_runner
+    real = executors.load_runner
 
     def load(weights, *, size=None, **options):
         asked.append(size)
@@ -136,8 +136,8 @@ def test_auto_asks_for_an_engine_of_the_size_to_come(tmp_path, monkeypatch, kind
     def fitting(weights, *, size, **options):
         asked.append(size)
 
-    monkeypatch.setattr(crews, "load_runner", load)
-    monkeypatch.setattr(crews, "fitting_engine", fitting)
+    monkeypatch.setattr(executors, "load_runner", load)
+    monkeypatch.setattr(executors, "fitting_engine", fitting)
     source = tmp_path / "in" / "a.mkv"
     source.parent.mkdir()
     clip(source, 96, 72)
@@ -176,9 +176,9 @@ def test_of_a_batch_an_engine_that_takes_the_next_video_too_is_kept_and_never_tw
         def takes(self, *size):
             return size == self.size
 
-    monkeypatch.setattr(crews, "fitting_engine", lambda _, size, **__: Engine(size))
+    monkeypatch.setattr(executors, "fitting_engine", lambda _, size, **__: Engine(size))
     options = RestoreOptions(weights="nearest")
-    crew = crews.Alone(options)
+    executor = executors.LocalExecutor(options)
     for size in ((32, 48), (32, 48), (48, 64), (48, 64)):
-        crew.prepare(options, size, 8)
+        executor.prepare(options, size, 8)
     assert loaded == [(32, 48), (48, 64)]

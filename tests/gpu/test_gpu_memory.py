@@ -10,7 +10,7 @@ from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.fmanet import FMANet
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.frames import restorer_for
-from vsrdb_cli.pipeline.memory import available_bytes, settle_tile
+from vsrdb_cli.pipeline.memory import available_bytes, resolve_tile
 
 pytestmark = pytest.mark.gpu
 
@@ -97,9 +97,9 @@ def test_a_second_video_keeps_its_tile(cuda):
     large = RestoreOptions()
     free, held = available_bytes(runner.info.device), torch.cuda.memory_allocated()
     # A little less than all: tiles come in steps, and memory may be just above one.
-    tile = settle_tile(runner, large, (4320, 7680), bit_depth=8, share=0.98)
+    tile = resolve_tile(runner, large, (4320, 7680), bit_depth=8, share=0.98)
     peak_of(runner, 360, 640)
     held = torch.cuda.memory_allocated() - held
     assert torch.cuda.memory_reserved() > torch.cuda.memory_allocated() + (100 << 20)
     assert available_bytes(runner.info.device) >= free - held - (32 << 20)
-    assert settle_tile(runner, large, (4320, 7680), bit_depth=8) >= tile
+    assert resolve_tile(runner, large, (4320, 7680), bit_depth=8) >= tile

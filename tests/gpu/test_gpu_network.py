@@ -15,8 +15,8 @@ from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.fmanet import FMANet
 from vsrdb_cli.pipeline.frames import restore_frames
 from vsrdb_cli.pipeline.pending import Pending, restored_in_place
-from vsrdb_cli.video.colour import to_float, to_planes
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.pixels.colour import to_float, to_planes
+from vsrdb_cli.video.reading.open import open_source
 
 pytestmark = pytest.mark.gpu
 

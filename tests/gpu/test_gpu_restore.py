@@ -17,7 +17,8 @@ from vsrdb_cli.errors import OptionError
 from vsrdb_cli.jobs.run import work_folder
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.encoders import NVENC, refusal
+from vsrdb_cli.video.writing.encoders import refusal
+from vsrdb_cli.video.writing.encoding import NVENC
 
 pytestmark = pytest.mark.gpu
 

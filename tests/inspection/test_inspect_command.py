@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from vsrdb_cli.cli import main
-from vsrdb_cli.video.png import encode_png
+from vsrdb_cli.video.pictures.formats import encode_png
 
 GROUPS = {"input": 3, "flow": 4, "mask": 3, "warped": 3, "feature_flow": 6, "degradation": 3}
 

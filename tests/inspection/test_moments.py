@@ -11,7 +11,7 @@ import torch
 
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.inspection.moments import Moment, moments
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_source
 
 
 def look(path, **asked) -> list[Moment]:
@@ -76,6 +76,6 @@ def test_a_single_picture_is_its_own_neighbours(tmp_path):
 
 
 def save(path, image: np.ndarray) -> None:
-    from vsrdb_cli.video.png import encode_png
+    from vsrdb_cli.video.pictures.formats import encode_png
 
     path.write_bytes(encode_png(image))

@@ -17,14 +17,14 @@ from long_jobs import OPTIONS, StoppedError, Watch, pixels
 
 from vsrdb_cli.cluster import connection, distribution
 from vsrdb_cli.cluster.agreement import require_same
-from vsrdb_cli.cluster.crew import RayCrew
+from vsrdb_cli.cluster.executor import RayExecutor
 from vsrdb_cli.cluster.worker import Settings, Worker
 from vsrdb_cli.errors import BackendError, OptionError
-from vsrdb_cli.jobs.division import divide_source
+from vsrdb_cli.jobs.plan import plan_segments
 from vsrdb_cli.jobs.run import work_folder
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_source
 
 
 class TwoNodes:
@@ -73,7 +73,7 @@ def unbroken(source, options, tmp_path):
 def segments_of(source, options):
     with open_source(source) as reader:
         seconds = options.segment_seconds
-        return divide_source(reader, segment_seconds=seconds, scene_cuts=True).segments
+        return plan_segments(reader, segment_seconds=seconds, scene_cuts=True).segments
 
 
 def idle(ray):
@@ -94,8 +94,8 @@ class TestOnTwoNodes:
         self, two_nodes, tmp_path, source, options, unbroken, shared
     ):
         watch = Watch()
-        with RayCrew(options, shared=shared) as crew:
-            report = watch.restore(source, tmp_path / "out.mkv", options, crew=crew)
+        with RayExecutor(options, shared=shared) as executor:
+            report = watch.restore(source, tmp_path / "out.mkv", options, executor=executor)
         assert pixels(tmp_path / "out.mkv") == unbroken
         assert len(report.nodes) == 2
         made = sorted(index for node in report.nodes for index in node.segments)
@@ -108,8 +108,8 @@ class TestOnTwoNodes:
         import ray
 
         target = tmp_path / "out.mkv"
-        with RayCrew(options) as crew, pytest.raises(StoppedError):
-            Watch(stop_after=35).restore(source, target, options, crew=crew)
+        with RayExecutor(options) as executor, pytest.raises(StoppedError):
+            Watch(stop_after=35).restore(source, target, options, executor=executor)
         assert idle(ray)
         assert '"made_by": {"' in (work_folder(target) / "journal.json").read_text()
         report = Watch().restore(source, target, replace(options, ray=None))
@@ -134,8 +134,8 @@ class TestOnTwoNodes:
                     driver.kill()
         assert driver.returncode == -signal.SIGKILL
         finished = json.loads(journal.read_text())["finished"]
-        with RayCrew(options) if ray else nullcontext() as crew:
-            report = restore_video(source, target, replace(options, ray=ray), crew=crew)
+        with RayExecutor(options) if ray else nullcontext() as executor:
+            report = restore_video(source, target, replace(options, ray=ray), executor=executor)
         segments = segments_of(source, options)
         kept = [segments[int(index)] for index in finished]
         assert report.resumed == sum((one.last or 65) - one.first for one in kept)
@@ -153,8 +153,8 @@ class TestOnTwoNodes:
         monkeypatch.setattr(distribution.Distribution, "_excerpt", damaged)
         target, watch = tmp_path / "out.mkv", Watch()
         failing = pytest.raises(BackendError, match="segment 4 failed 3 times")
-        with RayCrew(options, shared=False) as crew, failing:
-            watch.restore(source, target, options, crew=crew)
+        with RayExecutor(options, shared=False) as executor, failing:
+            watch.restore(source, target, options, executor=executor)
         assert sum("segment 4 failed on" in notice for notice in watch.notices) == 2
         assert list(work_folder(target).glob("segment-0000*.mkv"))
 
@@ -170,8 +170,8 @@ class TestOnTwoNodes:
                 two_nodes.cluster.remove_node(two_nodes.nodes[1], allow_graceful=False)
 
         watch.on_progress = kill
-        with RayCrew(options) as crew:
-            report = watch.restore(source, target, options, crew=crew)
+        with RayExecutor(options) as executor:
+            report = watch.restore(source, target, options, executor=executor)
         assert any("is lost" in notice for notice in watch.notices)
         assert pixels(target) == unbroken
         assert (report.frames, watch.told[-1].frames) == (65, 65)
@@ -240,7 +240,7 @@ def test_what_ray_writes_while_it_looks_for_a_cluster_is_not_heard(capfd):
 
 @pytest.mark.slow
 def test_nothing_else_imports_ray():
-    code = "import sys, vsrdb_cli.restore, vsrdb_cli.cluster.crew; print('ray' in sys.modules)"
+    code = "import sys, vsrdb_cli.restore, vsrdb_cli.cluster.executor; print('ray' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == "False"
 
@@ -258,7 +258,7 @@ def test_the_node_that_differs_is_named_with_what_helps():
 
 def test_a_worker_whose_memory_ran_out_stays_with_smaller_tiles(tmp_path, source, monkeypatch):
     from vsrdb_cli.cluster import worker as module
-    from vsrdb_cli.jobs.crew import Alone
+    from vsrdb_cli.jobs.executor import LocalExecutor
 
     tiles = []
     jobs = []
@@ -271,13 +271,13 @@ def test_a_worker_whose_memory_ran_out_stays_with_smaller_tiles(tmp_path, source
         job.path(segment).write_bytes(b"whole")
         listener.on_done(segment, ())
 
-    class Told(Alone):
+    class Told(LocalExecutor):
         def restore(self, job, segments, reader, listener):
             jobs.append((job, segments))
             super().restore(job, segments, reader, listener)
 
     plain = replace(OPTIONS, tile=96)
-    restore_video(source, tmp_path / "out.mp4", plain, crew=Told(plain))
+    restore_video(source, tmp_path / "out.mp4", plain, executor=Told(plain))
     ((job, segments),) = jobs
     monkeypatch.setattr(module, "restore_segments", shrinking)
     worker = Worker()

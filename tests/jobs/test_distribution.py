@@ -9,14 +9,14 @@ import pytest
 from long_jobs import OPTIONS
 
 from vsrdb_cli.backends.runner import RunnerInfo
-from vsrdb_cli.cluster import distribution, team
+from vsrdb_cli.cluster import distribution, pool
 from vsrdb_cli.cluster.connection import Node
 from vsrdb_cli.cluster.worker import Introduction, Settings
 from vsrdb_cli.errors import BackendError
-from vsrdb_cli.jobs.division import Division
+from vsrdb_cli.jobs.plan import Plan
 from vsrdb_cli.jobs.segments import Job, Listener
-from vsrdb_cli.video.open import open_for
-from vsrdb_cli.video.output import settle_output
+from vsrdb_cli.video.reading.open import open_for
+from vsrdb_cli.video.writing.output import settle_output
 
 FRAMES, SEGMENT = 120, 10
 
@@ -126,11 +126,11 @@ def run(tmp_path, monkeypatch):
 
     def run(seed, fault):
         ray = StandIn(seed, fault)
-        monkeypatch.setattr(team, "actor_on", ray.start)
-        monkeypatch.setattr(team, "nodes", lambda ray: ray.living)
-        monkeypatch.setattr(team, "check_alive", lambda ray: None)
+        monkeypatch.setattr(pool, "actor_on", ray.start)
+        monkeypatch.setattr(pool, "nodes", lambda ray: ray.living)
+        monkeypatch.setattr(pool, "check_alive", lambda ray: None)
         monkeypatch.setattr(distribution, "encoder_facts", lambda output, scale: {})
-        workers = team.Team(ray, Settings("nearest", None, "cpu", "float32"), 0, {}, 60.0)
+        workers = pool.WorkerPool(ray, Settings("nearest", None, "cpu", "float32"), 0, {}, 60.0)
         frames, done, notices = Counter(), [], []
         listener = Listener(
             on_frame=lambda segment: frames.update([segment.index]),
@@ -145,14 +145,14 @@ def run(tmp_path, monkeypatch):
         folder.mkdir()
         with open_for(source, OPTIONS) as reader:
             output = settle_output(tmp_path / "out.mp4", reader.info, 4)
-            division = Division(bounds, frozenset())
-            job = Job(source, OPTIONS, output, None, division, folder)
+            plan = Plan(bounds, frozenset())
+            job = Job(source, OPTIONS, output, None, plan, folder)
             workers.gather()
             shared_out = distribution.Distribution(
-                workers, job, division.segments, reader, listener, reach=1
+                workers, job, plan.segments, reader, listener, reach=1
             )
             shared_out.run()
-        contents = [job.path(segment).read_bytes() for segment in division.segments]
+        contents = [job.path(segment).read_bytes() for segment in plan.segments]
         return SimpleNamespace(
             frames=frames, done=done, notices=notices, ray=ray, contents=contents
         )
@@ -219,12 +219,12 @@ def test_a_worker_that_sends_a_name_of_elsewhere_writes_nothing(run, tmp_path, m
 
 def test_every_worker_of_a_node_has_a_name_of_its_own(monkeypatch):
     ray = StandIn(0, lambda ray, chance: None)
-    monkeypatch.setattr(team, "actor_on", lambda ray, kind, node, memory: [Actor(node)] * 4)
-    monkeypatch.setattr(team, "nodes", lambda ray: ray.living[:1])
-    monkeypatch.setattr(team, "check_alive", lambda ray: None)
-    workers = team.Team(ray, Settings("nearest", None, "cpu", "float32"), 0, {}, 60.0)
+    monkeypatch.setattr(pool, "actor_on", lambda ray, kind, node, memory: [Actor(node)] * 4)
+    monkeypatch.setattr(pool, "nodes", lambda ray: ray.living[:1])
+    monkeypatch.setattr(pool, "check_alive", lambda ray: None)
+    workers = pool.WorkerPool(ray, Settings("nearest", None, "cpu", "float32"), 0, {}, 60.0)
     workers.gather()
-    names = [member.name for member in workers.members]
+    names = [worker.name for worker in workers.workers]
     assert names == ["node0", "node0-id0", "node0-id0-2", "node0-id0-3"]
 
 

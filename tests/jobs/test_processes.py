@@ -9,7 +9,7 @@ import pytest
 from long_jobs import OPTIONS, Watch
 
 from vsrdb_cli.errors import BackendError
-from vsrdb_cli.jobs.processes import Processes
+from vsrdb_cli.jobs.processes import ProcessExecutor
 from vsrdb_cli.jobs.run import work_folder
 
 TWO = ("cpu", "cpu")
@@ -19,7 +19,7 @@ TWO = ("cpu", "cpu")
 def test_a_worker_killed_has_its_segments_taken_by_the_other_and_is_back_for_the_next_job(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=55)
     options = replace(OPTIONS, devices=TWO)
-    with Processes(options) as workers:
+    with ProcessExecutor(options) as workers:
         watch = Watch()
         on_progress = watch.on_progress
 
@@ -29,12 +29,12 @@ def test_a_worker_killed_has_its_segments_taken_by_the_other_and_is_back_for_the
                 os.kill(workers.process_ids[0], signal.SIGKILL)
 
         watch.on_progress = kill_one
-        report = watch.restore(source, tmp_path / "out.mp4", options, crew=workers)
+        report = watch.restore(source, tmp_path / "out.mp4", options, executor=workers)
         assert sum("died (exit status -9)" in notice for notice in watch.notices) == 1
         assert report.frames == 55
         assert clips.read(tmp_path / "out.mp4").numbers == list(range(55))
         assert watch.told[-1].frames == 55
-        Watch().restore(source, tmp_path / "next.mp4", options, crew=workers)
+        Watch().restore(source, tmp_path / "next.mp4", options, executor=workers)
         assert len(workers.process_ids) == 2
         assert clips.read(tmp_path / "next.mp4").numbers == list(range(55))
 
@@ -43,7 +43,7 @@ def test_a_worker_killed_has_its_segments_taken_by_the_other_and_is_back_for_the
 def test_when_all_workers_are_dead_the_run_ends_and_what_is_finished_stays(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=55)
     options = replace(OPTIONS, devices=("cpu",))
-    with Processes(options) as workers:
+    with ProcessExecutor(options) as workers:
         watch = Watch()
         on_progress = watch.on_progress
 
@@ -54,7 +54,7 @@ def test_when_all_workers_are_dead_the_run_ends_and_what_is_finished_stays(tmp_p
 
         watch.on_progress = kill
         with pytest.raises(BackendError, match="it was the last one") as error:
-            watch.restore(source, tmp_path / "out.mp4", options, crew=workers)
+            watch.restore(source, tmp_path / "out.mp4", options, executor=workers)
         assert "continue" in error.value.hint
     kept = len(list(work_folder(tmp_path / "out.mp4").glob("segment-*.mp4")))
     assert kept >= 1

@@ -10,13 +10,13 @@ from long_jobs import OPTIONS
 
 from vsrdb_cli.backends import load_runner
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.jobs.division import Division, divide_source
+from vsrdb_cli.jobs.plan import Plan, plan_segments
 from vsrdb_cli.jobs.segments import ForwardSource, Job, Listener, restore_segments
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.pipeline.frames import restore_range, restorer_for
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.output import settle_output
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.writing.output import settle_output
 
 VARIABLE = tuple(3003 * i + (40000 if i > 12 else 0) + 7 * (i % 3) for i in range(26))
 
@@ -59,7 +59,7 @@ class Recorder:
 def in_segments(reader, options, folder, monkeypatch):
     """The frames of a job as its segments' writers get them, with the plan."""
     runner = load_runner(options.weights, precision="float32")
-    plan = divide_source(
+    plan = plan_segments(
         reader, segment_seconds=options.segment_seconds, scene_cuts=options.scene_cuts
     )
     job = job_of(reader.info, options, folder, plan)
@@ -203,7 +203,7 @@ def test_a_source_read_forward_is_decoded_once_for_all_ranges(tmp_path):
 
 def test_a_source_that_lost_frames_since_it_was_planned_is_an_error(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=15, height=24, width=32)
-    plan = Division((0, 10, 20), frozenset({0}))
+    plan = Plan((0, 10, 20), frozenset({0}))
     with open_source(source) as reader, pytest.raises(VideoError, match="gave 15 frames, but 20"):
         job = job_of(reader.info, replace(OPTIONS, tile=None), tmp_path, plan)
         restore_segments(job, plan.segments, reader, load_runner("nearest"), DEAF)

@@ -15,8 +15,8 @@ from vsrdb_cli.backends.runner import Memory
 from vsrdb_cli.dry_run import estimate
 from vsrdb_cli.dry_run.estimate import estimate_run
 from vsrdb_cli.jobs import process_worker, processes
-from vsrdb_cli.jobs.crew import Alone
-from vsrdb_cli.jobs.processes import Processes
+from vsrdb_cli.jobs.executor import LocalExecutor
+from vsrdb_cli.jobs.processes import ProcessExecutor
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.pipeline import memory
 from vsrdb_cli.restore import restore_video
@@ -73,8 +73,8 @@ def made_up(monkeypatch):
 
 
 def by_workers(options, size, bit_depth):
-    with Processes(options) as crew:
-        return crew.prepare(options, size, bit_depth)
+    with ProcessExecutor(options) as executor:
+        return executor.prepare(options, size, bit_depth)
 
 
 @pytest.mark.parametrize("width, height", [(160, 90), (120, 200)])
@@ -95,7 +95,7 @@ def test_short_and_long_run_workers_and_dry_run_settle_the_same_tile(
         "short": restore_video(source, tmp_path / "short.mkv", options, runner=runner).tile,
         "long": restore_video(source, tmp_path / "long.mkv", long, runner=runner).tile,
         "dry": estimate_run(
-            source, tmp_path / "dry.mkv", options, crew=Alone(options, runner)
+            source, tmp_path / "dry.mkv", options, executor=LocalExecutor(options, runner)
         ).tile,
         "worker": by_workers(replace(options, devices=("cpu",)), (height, width), bit_depth),
     }
@@ -111,13 +111,15 @@ def test_two_workers_and_their_dry_run_settle_the_tile_that_fits_twice(
     made_up({"cpu": mebibytes * MIB})
     source = clips.make(tmp_path / "in.mp4", frames=3)
     two = RestoreOptions(weights="nearest", devices=("cpu", "cpu"))
-    dry = estimate_run(source, tmp_path / "out.mp4", two, crew=Alone(two, Demanding()))
+    dry = estimate_run(source, tmp_path / "out.mp4", two, executor=LocalExecutor(two, Demanding()))
     assert dry.tile == by_workers(two, (90, 160), 8)
     assert dry.fits
     (load,) = dry.loads
     assert load.processes == 2
     one = replace(two, devices=())
-    alone = estimate_run(source, tmp_path / "out.mp4", one, crew=Alone(one, Demanding()))
+    alone = estimate_run(
+        source, tmp_path / "out.mp4", one, executor=LocalExecutor(one, Demanding())
+    )
     assert (alone.tile, dry.tile) in ((None, None), (None, dry.tile))
 
 
@@ -134,7 +136,9 @@ def test_each_gpu_is_charged_with_its_own_process_and_the_smaller_settles_the_ti
     monkeypatch.setattr("vsrdb_cli.dry_run.estimate.find_device", lambda name: name)
     source = clips.make(tmp_path / "in.mp4", frames=3)
     options = RestoreOptions(weights="nearest", devices=("cuda:0", "cuda:1"))
-    dry = estimate_run(source, tmp_path / "out.mp4", options, crew=Alone(options, OnGpu()))
+    dry = estimate_run(
+        source, tmp_path / "out.mp4", options, executor=LocalExecutor(options, OnGpu())
+    )
     first, second = dry.loads
     assert (first.device, first.processes, first.free_bytes) == ("cuda:0", 1, 4000 * MIB)
     assert (second.device, second.processes, second.free_bytes) == ("cuda:1", 1, 500 * MIB)
@@ -142,5 +146,7 @@ def test_each_gpu_is_charged_with_its_own_process_and_the_smaller_settles_the_ti
     assert first.fits
     assert second.fits
     both = replace(options, devices=("cuda:0", "cuda:0"))
-    (load,) = estimate_run(source, tmp_path / "out.mp4", both, crew=Alone(both, OnGpu())).loads
+    (load,) = estimate_run(
+        source, tmp_path / "out.mp4", both, executor=LocalExecutor(both, OnGpu())
+    ).loads
     assert (load.device, load.processes) == ("cuda:0", 2)

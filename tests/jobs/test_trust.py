@@ -161,14 +161,14 @@ def test_a_source_that_is_replaced_during_a_short_run_gives_no_output(tmp_path, 
 
 
 def test_a_source_that_changes_while_it_is_planned_is_not_begun(source, target, monkeypatch):
-    divide = run.divide_source
+    divide = run.plan_segments
 
     def dividing(*args, **named):
-        division = divide(*args, **named)
+        plan = divide(*args, **named)
         os.utime(source, (1e9, 1e9))
-        return division
+        return plan
 
-    monkeypatch.setattr(run, "divide_source", dividing)
+    monkeypatch.setattr(run, "plan_segments", dividing)
     with pytest.raises(VideoError, match=r"was changed while it was restored: date of the input"):
         Watch().restore(source, target)
     assert not work_folder(target).exists()

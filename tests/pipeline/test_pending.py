@@ -8,7 +8,7 @@ import torch
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.errors import BackendError
 from vsrdb_cli.pipeline.pending import Pending, restored_in_place
-from vsrdb_cli.video.colour import WHITE_8, WHITE_16
+from vsrdb_cli.video.pixels.colour import WHITE_8, WHITE_16
 
 # Beyond both ends, and halves of a code.
 RESTORED = torch.linspace(-0.1, 1.1, 3 * 8 * 10, dtype=torch.float64).float().reshape(1, 3, 8, 10)

@@ -8,7 +8,7 @@ import torch
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.errors import BackendError
 from vsrdb_cli.pipeline.restorer import Restorer
-from vsrdb_cli.video.colour import to_planes
+from vsrdb_cli.video.pixels.colour import to_planes
 
 
 class OnDevice(BuiltinRunner):

@@ -9,12 +9,12 @@ from pathlib import Path
 import torch
 
 from vsrdb_cli.options import EncoderOptions
-from vsrdb_cli.video.encoders import choose
-from vsrdb_cli.video.info import ReadReport
-from vsrdb_cli.video.join import join, segment_suffix
-from vsrdb_cli.video.output import settle_output
-from vsrdb_cli.video.reader import open_source
-from vsrdb_cli.video.writer import VideoOnlyWriter
+from vsrdb_cli.video.frame import ReadReport
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.writing.encoding import choose
+from vsrdb_cli.video.writing.join import join, segment_suffix
+from vsrdb_cli.video.writing.output import settle_output
+from vsrdb_cli.video.writing.video_writer import VideoOnlyWriter
 
 
 def open_sink(path, info, scale, options=None, *, overwrite=False):

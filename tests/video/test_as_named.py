@@ -14,8 +14,7 @@ from PIL import Image
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.container import open_input
-from vsrdb_cli.video.formats import AS_NAMED
+from vsrdb_cli.video.containers.opening import AS_NAMED, open_input
 
 LISTS = {
     "concat": "ffconcat version 1.0\nfile other.mp4\n",

@@ -11,10 +11,10 @@ from av.filter import Graph
 from vsrdb_cli.errors import OutputError, VideoError
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.captions import Captioner
-from vsrdb_cli.video.colour import BT709, TV, Colour
-from vsrdb_cli.video.conversion import FromRgb
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.pixels.colour import BT709, TV, Colour
+from vsrdb_cli.video.pixels.from_rgb import FromRgb
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.side_data.attachments import Captioner
 
 WILD = Path(__file__).parents[1] / "wild"
 NEAREST = {"weights": "nearest", "device": "cpu"}

@@ -13,7 +13,7 @@ from probing import ffprobe
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import Hdr, RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_source
 
 WILD = Path(__file__).parents[1] / "wild"
 OTHER_SHAPE = "15 frames shown in another shape than their own, which is 16:9 instead of 4:3"

@@ -8,7 +8,7 @@ import pytest
 from colour_round_trip import CASES, measure
 
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_source
 
 CHROMA_RMS = 0.5
 

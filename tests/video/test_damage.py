@@ -13,7 +13,7 @@ import pytest
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.damage import Holes
+from vsrdb_cli.video.containers.demuxing import Holes
 
 SYNC = b"\xff\xf1"  # of an ADTS header, which tells where a packet of AAC begins
 

@@ -7,7 +7,7 @@ import pytest
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import Hdr
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_source
 
 WILD = Path(__file__).parents[1] / "wild"
 

@@ -6,7 +6,7 @@ from click.testing import CliRunner
 
 from vsrdb_cli.cli import main
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.video.encoder_files import check_no_files
+from vsrdb_cli.video.writing.encoding import check_no_files
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import torch
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import RestoreOptions
-from vsrdb_cli.video.excerpt import excerpts_of
-from vsrdb_cli.video.open import open_for
+from vsrdb_cli.video.reading.excerpt import excerpts_of
+from vsrdb_cli.video.reading.open import open_for
 
 STRETCHES = [(0, 5), (7, 23), (29, 42), (40, 48), (3, 9)]  # the last one goes back
 

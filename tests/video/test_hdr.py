@@ -10,8 +10,8 @@ from restoring import enlarged
 from vsrdb_cli.errors import OptionError, VideoError
 from vsrdb_cli.options import EncoderOptions, Hdr
 from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.output import settle_output
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.writing.output import settle_output
 
 MASTERING = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
 

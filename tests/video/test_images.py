@@ -11,9 +11,10 @@ from restoring import open_sink, restore_nearest
 from sequences import load, save, sequence
 
 from vsrdb_cli.errors import OptionError, OutputError, VideoError
-from vsrdb_cli.video.colour import PQ
-from vsrdb_cli.video.images import join_pictures, natural_order, picture_notices
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.pictures.formats import natural_order
+from vsrdb_cli.video.pixels.colour import PQ
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.writing.picture_writer import join_pictures, picture_notices
 
 
 def test_names_sort_as_people_count():

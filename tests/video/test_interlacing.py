@@ -14,11 +14,10 @@ from probing import ffprobe
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.glimpse import glimpses
-from vsrdb_cli.video.interlace import look
-from vsrdb_cli.video.pipe import PipeReader
-from vsrdb_cli.video.planar import Planar
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.pixels.interlacing import Planar
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.reading.sampling import glimpses, look
+from vsrdb_cli.video.reading.y4m_reader import PipeReader
 
 WILD = Path(__file__).parents[1] / "wild"
 WORD = "the video is interlaced (top field first)"

@@ -7,8 +7,8 @@ from probing import ffprobe, sound
 from restoring import restore_in_segments, restore_nearest
 
 from vsrdb_cli.errors import OutputError
-from vsrdb_cli.video.join import join
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.writing.join import join
 
 
 def facts(path):

@@ -13,9 +13,10 @@ from click.testing import CliRunner
 from vsrdb_cli.cli import main
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.container import Demuxer, open_input
-from vsrdb_cli.video.probe import probe
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.containers.demuxing import Demuxer
+from vsrdb_cli.video.containers.opening import open_input
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.reading.probe import probe
 
 WILD = Path(__file__).parents[1] / "wild"
 BOTH = pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
@@ -128,7 +129,7 @@ def test_a_stream_that_nothing_announced_is_survived(made):
 
 def test_a_stream_left_out_is_told(made, monkeypatch):
     source = made("flv")
-    monkeypatch.setattr("vsrdb_cli.video.container._STREAMS_APPEAR", set())
+    monkeypatch.setattr("vsrdb_cli.video.containers.opening._STREAMS_APPEAR", set())
     with open_source(source) as reader:
         assert len(list(reader.frames())) == 175
     assert reader.report.changes == (

@@ -18,8 +18,8 @@ from pictures_made import chunk, encoded, with_chunks
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.limits import LARGEST_TEXT, MOST_TEXTS, check_texts
-from vsrdb_cli.video.probe import probe
+from vsrdb_cli.video.containers.limits import LARGEST_TEXT, MOST_TEXTS, check_texts
+from vsrdb_cli.video.reading.probe import probe
 
 MEMORY = 2 << 30  # of addresses; torch alone takes half of it
 # Restores every file that it is given, and tells what was said and how much memory was taken.

@@ -19,8 +19,8 @@ from vsrdb_cli.option_values import read_position
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.part import busiest, trimmed
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.reading.trim import busiest, trimmed
 
 
 @pytest.mark.parametrize("text, position", [

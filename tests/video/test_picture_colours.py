@@ -28,8 +28,8 @@ from restoring import open_sink, restore_nearest
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import Hdr
-from vsrdb_cli.video.output import settle_output
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.writing.output import settle_output
 
 SIDE = 32  # of a patch
 PQ = bytes((9, 16, 0, 1))

@@ -16,12 +16,13 @@ from vsrdb_cli.errors import OutputError, VideoError
 from vsrdb_cli.option_values import read_tile
 from vsrdb_cli.options import Hdr, RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video import picture_file, picture_reader
-from vsrdb_cli.video.heif import heif_picture
-from vsrdb_cli.video.images import natural_order
 from vsrdb_cli.video.info import Kind
-from vsrdb_cli.video.output import settle_output
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.pictures import picture_file
+from vsrdb_cli.video.pictures.formats import natural_order
+from vsrdb_cli.video.pictures.heif import heif_picture
+from vsrdb_cli.video.reading import picture_reader
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.writing.output import settle_output
 
 IMAGE = textured()
 NEAREST = RestoreOptions(weights="nearest")

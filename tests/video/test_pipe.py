@@ -14,8 +14,9 @@ from restoring import enlarged, y4m_of
 
 from vsrdb_cli.errors import OutputError, VideoError
 from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.pipe import PipeReader, PipeWriter, y4m_notices
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.reading.y4m_reader import PipeReader
+from vsrdb_cli.video.writing.y4m_writer import PipeWriter, y4m_notices
 
 
 def through(data, scale=4):

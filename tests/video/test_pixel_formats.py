@@ -18,11 +18,12 @@ from restoring import y4m_of
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.colour import bit_depth, code_depth, colour_of, is_grey, is_rgb
-from vsrdb_cli.video.conversion import EXACT, ToRgb
-from vsrdb_cli.video.output import settle_output
-from vsrdb_cli.video.pipe import PipeReader
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.pixels.colour import colour_of
+from vsrdb_cli.video.pixels.pixel_formats import bit_depth, code_depth, is_grey, is_rgb
+from vsrdb_cli.video.pixels.to_rgb import EXACT, ToRgb
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.reading.y4m_reader import PipeReader
+from vsrdb_cli.video.writing.output import settle_output
 
 WILD = Path(__file__).parents[1] / "wild"
 

@@ -10,8 +10,8 @@ from probing import ffprobe, sound
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.probe import probe
-from vsrdb_cli.video.programmes import strangers
+from vsrdb_cli.video.containers.structures import strangers
+from vsrdb_cli.video.reading.probe import probe
 
 WILD = Path(__file__).parents[1] / "wild"
 NEAREST = {"weights": "nearest", "device": "cpu"}

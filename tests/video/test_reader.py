@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_source
 
 LOSSLESS = {"codec": "ffv1", "options": {}}
 

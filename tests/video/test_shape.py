@@ -13,8 +13,8 @@ from sequences import load, save
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.interlace import look
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.reading.sampling import look
 
 ONE = 1 << 16
 LOSSLESS = {"codec": "ffv1", "options": {}}

@@ -13,10 +13,10 @@ from sequences import load
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.images import natural_order
-from vsrdb_cli.video.output import settle_output
-from vsrdb_cli.video.pipe import PipeWriter
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.pictures.formats import natural_order
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.writing.output import settle_output
+from vsrdb_cli.video.writing.y4m_writer import PipeWriter
 
 LOSSLESS = EncoderOptions(codec="ffv1")
 

@@ -11,7 +11,7 @@ import pytest
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.sound import Loudness, difference
+from vsrdb_cli.video.streams.sound import Loudness, difference
 
 WILD = Path(__file__).parents[1] / "wild"
 BOTH = pytest.mark.parametrize("suffix", [".mp4", ".mkv"])

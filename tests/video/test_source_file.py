@@ -8,8 +8,8 @@ import clips
 import pytest
 
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.video.container import Demuxer, open_input
-from vsrdb_cli.video.source_file import SourceFile
+from vsrdb_cli.video.containers.demuxing import Demuxer
+from vsrdb_cli.video.containers.opening import SourceFile, open_input
 
 
 @pytest.fixture

@@ -10,9 +10,8 @@ from sequences import sequence
 
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.video.frame import SeekableSource
-from vsrdb_cli.video.open import open_for
-from vsrdb_cli.video.pipe import PipeReader
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_for, open_source
+from vsrdb_cli.video.reading.y4m_reader import PipeReader
 
 
 def video(folder):

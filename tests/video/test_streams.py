@@ -12,9 +12,9 @@ from restoring import restore_in_segments, restore_nearest
 
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.probe import probe
-from vsrdb_cli.video.stream_fates import plan_streams
-from vsrdb_cli.video.stream_plan import Fate
+from vsrdb_cli.video.reading.probe import probe
+from vsrdb_cli.video.streams.plan import Fate
+from vsrdb_cli.video.streams.policy import plan_streams
 
 
 def kinds(path):

@@ -16,9 +16,9 @@ from vsrdb_cli.errors import OutputError, VsrdbError
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.pipe import PipeWriter
-from vsrdb_cli.video.probe import probe
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.reading.probe import probe
+from vsrdb_cli.video.writing.y4m_writer import PipeWriter
 
 WILD = Path(__file__).parents[1] / "wild"
 # In one go, and in segments.

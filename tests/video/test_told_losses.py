@@ -15,10 +15,10 @@ from probing import ffprobe
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.attached import dropped
-from vsrdb_cli.video.output import settle_output
-from vsrdb_cli.video.probe import probe
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.reading.probe import probe
+from vsrdb_cli.video.side_data.attachments import dropped
+from vsrdb_cli.video.writing.output import settle_output
 
 WILD = Path(__file__).parents[1] / "wild"
 NEAREST = {"weights": "nearest", "device": "cpu"}

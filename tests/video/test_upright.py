@@ -11,7 +11,7 @@ from sequences import load
 from vsrdb_cli.dry_run.estimate import estimate_run
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_source
 
 SOURCE = Path(__file__).parents[1] / "wild" / "rotated_sar.mp4"
 

@@ -8,9 +8,9 @@ from restoring import enlarged, open_sink, restore_nearest
 
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.reader import open_source
-from vsrdb_cli.video.sound import Loudness
-from vsrdb_cli.video.verify import Expected, mismatches
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.streams.sound import Loudness
+from vsrdb_cli.video.writing.verify import Expected, mismatches
 
 
 @pytest.fixture(scope="module")

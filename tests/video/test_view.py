@@ -14,11 +14,11 @@ from restoring import restore_in_segments, restore_nearest
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.filters import side_data
-from vsrdb_cli.video.output import settle_output
-from vsrdb_cli.video.probe import probe
-from vsrdb_cli.video.reader import open_source
-from vsrdb_cli.video.view import View, view_of
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.reading.probe import probe
+from vsrdb_cli.video.side_data.attachments import side_data
+from vsrdb_cli.video.side_data.view import View, view_of
+from vsrdb_cli.video.writing.output import settle_output
 
 WILD = Path(__file__).parents[1] / "wild"
 NEAREST = {"weights": "nearest", "device": "cpu"}

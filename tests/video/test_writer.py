@@ -16,10 +16,9 @@ from vsrdb_cli.cli import main
 from vsrdb_cli.errors import OptionError, OutputError
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.codecs import ENCODERS, NVENC
-from vsrdb_cli.video.encoders import refusal
 from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.writing.encoders import ENCODERS, NVENC, refusal
 
 
 @pytest.mark.parametrize("suffix, tolerance", [(".mp4", 0), (".mov", 0), (".mkv", 0.0005)])

@@ -18,10 +18,10 @@ from vsrdb_cli.errors import OptionError, VideoError
 from vsrdb_cli.evaluation.metrics import import_extra
 from vsrdb_cli.options import Hdr
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
-from vsrdb_cli.video.colour import to_float
-from vsrdb_cli.video.glimpse import glimpses
-from vsrdb_cli.video.pipe import is_stream
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.pixels.colour import to_float
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.reading.sampling import glimpses
+from vsrdb_cli.video.reading.y4m_reader import is_stream
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

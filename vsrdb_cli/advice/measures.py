@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from vsrdb_cli.evaluation.metrics import import_extra
-from vsrdb_cli.video.interlace import combing
+from vsrdb_cli.video.pixels.interlacing import combing
 
 Luma = NDArray[np.float32]
 

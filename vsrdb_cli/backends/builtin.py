@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from vsrdb_cli.backends.allocator import keep_freed_memory
 from vsrdb_cli.backends.runner import Memory, RunnerInfo
+from vsrdb_cli.runtime import is_configured, tune_cpu
 
 _COLUMNS, _LINES = 16, 8  # LR pixels at a time: fewer waste less arithmetic, more run faster
 _REACH = 2  # how far the kernel sees, in LR pixels
@@ -49,7 +49,14 @@ def bicubic(picture: Tensor, scale: int) -> Tensor:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """torch's products in the calling thread alone: sharing out small ones takes longer."""
+    """Compute products in the calling thread alone, in a configured process.
+
+    Sharing out small ones takes longer. The number of threads is the whole process's: a thread that
+    first uses torch meanwhile keeps it.
+    """
+    if not is_configured():
+        yield
+        return
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -84,7 +91,7 @@ class BuiltinRunner:
     scale = 4
 
     def __init__(self, name: str) -> None:
-        keep_freed_memory()
+        tune_cpu()
         self._method = METHODS[name]
         self.info = RunnerInfo(name, "", "torch", "cpu", "float32")
 

@@ -22,7 +22,7 @@ from vsrdb_cli.checkpoints.registry import bundled_models
 from vsrdb_cli.documents import read_json
 from vsrdb_cli.errors import BackendError
 from vsrdb_cli.files import whole
-from vsrdb_cli.own_folders import cache_folder
+from vsrdb_cli.user_folders import cache_folder
 
 if TYPE_CHECKING:
     from vsrdb_cli.checkpoints.checkpoint import Checkpoint

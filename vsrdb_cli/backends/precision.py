@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import platform
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +22,46 @@ PRECISIONS = {
     "float16": torch.float16,
     "bfloat16": torch.bfloat16,
 }
+
+
+_tf32_lock = threading.Lock()
+_tf32_before: list[ExitStack] = []  # one for each call in progress; the first restores
+
+
+@contextmanager
+def ieee_float32(device: torch.device) -> Iterator[None]:
+    """Keep cuDNN and cuBLAS from rounding float32 to TF32, which torch lets cuDNN do by default.
+
+    The setting is the whole process's: of calls that overlap, the last restores the program's own.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    with _tf32_lock:
+        _tf32_before.append(ExitStack() if _tf32_before else _turn_tf32_off())
+    try:
+        yield
+    finally:
+        with _tf32_lock:
+            if len(_tf32_before) > 1:
+                _tf32_before.pop()
+            else:
+                _tf32_before.pop().close()
+
+
+def _turn_tf32_off() -> ExitStack:
+    cudnn: Any = torch.backends.cudnn  # its type does not show the newer flags
+    matmul = torch.backends.cuda.matmul
+    before = ExitStack()
+    for operation in (cudnn.conv, cudnn.rnn, matmul):
+        before.callback(setattr, operation, "fp32_precision", operation.fp32_precision)
+    # Older and newer flags that contradict each other cannot be read: both are set. The older one
+    # may not be readable now, if the program has set the newer ones.
+    with suppress(RuntimeError):
+        before.callback(setattr, cudnn, "allow_tf32", cudnn.allow_tf32)
+    cudnn.allow_tf32 = False
+    cudnn.conv.fp32_precision = matmul.fp32_precision = "ieee"
+    return before
 
 
 def in_precision(network: FMANet, sha256: str, name: str) -> tuple[FMANet, str]:

@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from vsrdb_cli.backends.allocator import keep_freed_memory
 from vsrdb_cli.backends.cuda_graphs import Recorder, Work, is_wanted
 from vsrdb_cli.backends.devices import find_device
-from vsrdb_cli.backends.precision import in_precision
+from vsrdb_cli.backends.precision import ieee_float32, in_precision
 from vsrdb_cli.backends.runner import Memory, RunnerInfo
-from vsrdb_cli.backends.waiting import wait_asleep
 from vsrdb_cli.network.features import FrameFeatures
 from vsrdb_cli.network.fmanet import FMANet
 from vsrdb_cli.network.memory import feature_bytes, restoring_bytes
+from vsrdb_cli.runtime import tune_cpu
 
 if TYPE_CHECKING:
     from vsrdb_cli.checkpoints.checkpoint import Checkpoint
@@ -32,7 +31,7 @@ class TorchRunner:
         precision: "auto", "float32", "float16" or "bfloat16"; auto is float16 on a GPU and
             bfloat16 on a CPU that computes in it, each only if it agrees with float32 here.
 
-    Float32 means float32: in this process cuDNN and cuBLAS no longer round to TF32's 10 bits.
+    Float32 means float32: cuDNN and cuBLAS never round to TF32's 10 bits here.
 
     Raises:
         BackendError: the device is not there, or does not compute in that precision.
@@ -42,13 +41,12 @@ class TorchRunner:
         from vsrdb_cli.checkpoints.checkpoint import build_network
 
         self._device = find_device(device)
-        torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
         if self._device.type == "cpu":
-            keep_freed_memory()
-            wait_asleep()
+            tune_cpu()
         network = build_network(checkpoint).eval().requires_grad_(False)
         network = network.to(self._device)
-        self._network, chosen = in_precision(network, checkpoint.sha256, precision)
+        with ieee_float32(self._device):
+            self._network, chosen = in_precision(network, checkpoint.sha256, precision)
         self._network.prepare()
         self._recorder = Recorder(self._device) if is_wanted(self._device) else None
         self.info = RunnerInfo(
@@ -90,7 +88,8 @@ class TorchRunner:
         return replace(estimate, work=estimate.work + recorded)
 
     def _do(self, name: str, work: Work, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
-        return work(inputs) if self._recorder is None else self._recorder(name, work, inputs)
+        with ieee_float32(self._device):
+            return work(inputs) if self._recorder is None else self._recorder(name, work, inputs)
 
     def _encode(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
         (picture,) = inputs

@@ -7,7 +7,7 @@ import os
 import tempfile
 
 from vsrdb_cli.documents import read_json
-from vsrdb_cli.own_folders import cache_folder
+from vsrdb_cli.user_folders import cache_folder
 
 
 class Remembered:

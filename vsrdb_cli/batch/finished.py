@@ -16,7 +16,7 @@ from vsrdb_cli.files import whole
 from vsrdb_cli.jobs.journal import identity, size_of
 from vsrdb_cli.jobs.typed import fits
 from vsrdb_cli.options import RestoreOptions
-from vsrdb_cli.video.pipe import is_stream
+from vsrdb_cli.video.reading.y4m_reader import is_stream
 
 NAME = ".vsrdb-batch.json"
 _DAMAGE = "damage"

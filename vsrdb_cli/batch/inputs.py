@@ -12,11 +12,12 @@ from vsrdb_cli.batch.targets import Batch, Item, check_targets, tell_apart
 from vsrdb_cli.errors import OptionError, OutputError, VideoError, VsrdbError
 from vsrdb_cli.names import fitting
 from vsrdb_cli.pipes import special_kind
-from vsrdb_cli.video.containers import CONTAINERS
-from vsrdb_cli.video.images import SUFFIXES as PICTURE_SUFFIXES
-from vsrdb_cli.video.images import WRITTEN
-from vsrdb_cli.video.pipe import PIPE, goes_through
-from vsrdb_cli.words import count
+from vsrdb_cli.text import count
+from vsrdb_cli.video.containers.capabilities import CONTAINERS
+from vsrdb_cli.video.info import PIPE
+from vsrdb_cli.video.pictures.formats import SUFFIXES as PICTURE_SUFFIXES
+from vsrdb_cli.video.pictures.formats import WRITTEN
+from vsrdb_cli.video.writing.y4m_writer import goes_through
 
 # What is taken for a video by its name; any other file needs a --pattern that it matches.
 VIDEO_SUFFIXES = (

@@ -11,8 +11,8 @@ from typing import Self
 from vsrdb_cli.batch.targets import Item
 from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.options import RestoreOptions
-from vsrdb_cli.video.open import open_for
-from vsrdb_cli.video.pipe import is_stream
+from vsrdb_cli.video.reading.open import open_for
+from vsrdb_cli.video.reading.y4m_reader import is_stream
 
 _LONGEST_SECONDS = 10.0  # that a file may take to open on a slow disk
 

@@ -13,13 +13,14 @@ from vsrdb_cli.backends import parity
 from vsrdb_cli.backends.builtin import bicubic
 from vsrdb_cli.bench.clock import Seconds, least, timed
 from vsrdb_cli.options import EncoderOptions
-from vsrdb_cli.video.colour import to_planes
-from vsrdb_cli.video.conversion import FromRgb, ToRgb
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
-from vsrdb_cli.video.output import FileOutput, settle_output
-from vsrdb_cli.video.probe import probe
-from vsrdb_cli.video.reader import VideoReader
+from vsrdb_cli.video.pixels.colour import to_planes
+from vsrdb_cli.video.pixels.from_rgb import FromRgb
+from vsrdb_cli.video.pixels.to_rgb import ToRgb
+from vsrdb_cli.video.reading.probe import probe
+from vsrdb_cli.video.reading.video_reader import VideoReader
+from vsrdb_cli.video.writing.output import FileOutput, settle_output
 
 # Frames of the stages alone: more than an encoder holds back.
 FRAMES = 48

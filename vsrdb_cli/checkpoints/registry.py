@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsrdb_cli.errors import OptionError, OutputError
-from vsrdb_cli.own_folders import data_folder
+from vsrdb_cli.user_folders import data_folder
 
 SUFFIX = ".safetensors"
 

@@ -12,9 +12,9 @@ import torch
 from vsrdb_cli import __version__
 from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.errors import BackendError
-from vsrdb_cli.video.container import library_versions
+from vsrdb_cli.video.containers.opening import library_versions
 from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.output import Output
+from vsrdb_cli.video.writing.output import Output
 
 # How encoders sign what they write.
 _SIGNATURE = re.compile(rb"x264 - core \w+(?: r\w+)?|x265 \(build \d+\) - [\w.+-]+")

@@ -14,7 +14,7 @@ from vsrdb_cli.backends import load_runner
 from vsrdb_cli.checkpoints.registry import default_weights
 from vsrdb_cli.cluster.agreement import require_same, versions
 from vsrdb_cli.cluster.connection import actor_on, connected, nodes
-from vsrdb_cli.cluster.team import reason
+from vsrdb_cli.cluster.pool import reason
 from vsrdb_cli.errors import VsrdbError
 
 # Importing torch and loading a network takes this long on a slow, busy machine.

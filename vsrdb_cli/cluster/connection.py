@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from vsrdb_cli.errors import BackendError
-from vsrdb_cli.words import count
+from vsrdb_cli.runtime import environment
+from vsrdb_cli.text import count
 
 LOCAL, AUTO = "local", "auto"
 KEPT_HINT = "finished segments are kept; run the same command again, with or without --ray"
@@ -38,21 +39,12 @@ class Node:
     memory: int
 
 
-def library(*, verbose: bool) -> Any:
-    """Ray, which is imported now.
-
-    Args:
-        verbose: it may print on its own.
+def library() -> Any:
+    """Import Ray.
 
     Raises:
         BackendError: it is not installed.
     """
-    # Read when Ray is imported; a cluster somebody else started decides for itself.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    if not verbose:
-        # What happens to nodes it prints on stdout, whether or not logs are wanted.
-        os.environ.setdefault("RAY_DEDUP_LOGS_SKIP_REGEX", ".")
     try:
         import ray
     except ImportError:
@@ -71,7 +63,8 @@ def connected(address: str, *, verbose: bool, ship_code: bool) -> Iterator[Any]:
     Raises:
         BackendError: Ray is not installed, or there is no cluster.
     """
-    ray = library(verbose=verbose)
+    with _settings_of_ray(verbose=verbose):
+        ray = library()
     if ray.is_initialized():
         yield ray
         return
@@ -82,7 +75,7 @@ def connected(address: str, *, verbose: bool, ship_code: bool) -> Iterator[Any]:
             settings["runtime_env"] = {"py_modules": [str(_code(Path(folder)))]}
         terminate = signal.getsignal(signal.SIGTERM)
         try:
-            with nullcontext() if verbose else _silent_stderr():
+            with _settings_of_ray(verbose=verbose), nullcontext() if verbose else _silent_stderr():
                 ray.init(
                     address,
                     log_to_driver=verbose,
@@ -156,6 +149,15 @@ def describe(found: list[Node]) -> str:
     """ "2 nodes, 16 CPUs, 1 GPU"."""
     cpus, gpus = sum(node.cpus for node in found), sum(node.gpus for node in found)
     return f"{count(len(found), 'node')}, {count(cpus, 'CPU')}, {count(gpus, 'GPU')}"
+
+
+@contextmanager
+def _settings_of_ray(*, verbose: bool) -> Iterator[None]:
+    """Set what Ray reads when it is imported and a cluster started; others' clusters decide."""
+    # What happens to nodes it prints on stdout, whether or not logs are wanted.
+    quiet = {} if verbose else {"RAY_DEDUP_LOGS_SKIP_REGEX": "."}
+    with environment(RAY_USAGE_STATS_ENABLED="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0", **quiet):
+        yield
 
 
 @contextmanager

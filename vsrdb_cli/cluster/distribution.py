@@ -11,16 +11,16 @@ from typing import Any
 
 from vsrdb_cli.cluster.agreement import encoder_facts, require_same
 from vsrdb_cli.cluster.connection import KEPT_HINT
-from vsrdb_cli.cluster.team import OUT_OF_MEMORY, Member, Task, Team, reason
+from vsrdb_cli.cluster.pool import OUT_OF_MEMORY, Task, WorkerHandle, WorkerPool, reason
 from vsrdb_cli.cluster.worker import Files
 from vsrdb_cli.errors import BackendError, VsrdbError
 from vsrdb_cli.files import remove, whole
-from vsrdb_cli.jobs.division import Segment
 from vsrdb_cli.jobs.journal import identity
+from vsrdb_cli.jobs.plan import Segment
 from vsrdb_cli.jobs.segments import Job, Listener
 from vsrdb_cli.pipeline.tiling import smaller_side
-from vsrdb_cli.video.excerpt import Excerpt, Excerpts, excerpts_of
 from vsrdb_cli.video.frame import FrameSource
+from vsrdb_cli.video.reading.excerpt import Excerpt, Excerpts, excerpts_of
 
 # One at work, and one whose bytes are on their way meanwhile.
 _IN_FLIGHT = 2
@@ -30,7 +30,7 @@ _RENEW_SECONDS = 5.0
 
 
 class Distribution:
-    """One job on a team.
+    """One job on a pool.
 
     Args:
         reach: frames of context on either side of a segment.
@@ -39,7 +39,7 @@ class Distribution:
 
     def __init__(
         self,
-        team: Team,
+        pool: WorkerPool,
         job: Job,
         segments: Sequence[Segment],
         reader: FrameSource,
@@ -48,7 +48,7 @@ class Distribution:
         reach: int,
         shared: bool = True,
     ) -> None:
-        self._team, self._ray = team, team.ray
+        self._pool, self._ray = pool, pool.ray
         self._job, self._reader, self._listener, self._reach = job, reader, listener, reach
         self._pending = deque(segments)
         self._failures: Counter[int] = Counter()
@@ -64,70 +64,70 @@ class Distribution:
         Raises:
             VsrdbError: a segment failed everywhere, or no workers are left.
         """
-        self._team.turn_to_next()
-        for member in self._team.members:
-            self._take_up(member)
-        while self._pending or any(member.tasks for member in self._team.members):
+        self._pool.turn_to_next()
+        for worker in self._pool.workers:
+            self._take_up(worker)
+        while self._pending or any(worker.tasks for worker in self._pool.workers):
             self._renew()
             self._hand_out()
             self._hear()
             self._look_for_silent()
 
-    def _take_up(self, member: Member) -> None:
+    def _take_up(self, worker: WorkerHandle) -> None:
         size = self._job.output.info.height, self._job.output.info.width
-        sides = [self._job.tile, self._limits.get(member.node.id)]
+        sides = [self._job.tile, self._limits.get(worker.node.id)]
         tile = min((side for side in sides if side is not None), default=None)
         job = replace(self._job, tile=tile if tile is None or tile < max(size) else None)
-        call = member.actor.take_up.remote(job, self._source)
-        member.reads, encoder = self._team.answer(member, call)
-        require_same("this machine", self._encoder, member.name, encoder)
+        call = worker.actor.take_up.remote(job, self._source)
+        worker.reads, encoder = self._pool.answer(worker, call)
+        require_same("this machine", self._encoder, worker.name, encoder)
 
     def _renew(self) -> None:
         """Take in workers of nodes that have joined or come back."""
-        team = self._team
+        pool = self._pool
         due = time.monotonic() - self._renewed > _RENEW_SECONDS
-        if due or not team.members:
+        if due or not pool.workers:
             self._renewed = time.monotonic()
-            team.recruit()
-        for member in team.arrived(timeout=0.0 if team.members else 1.0):
+            pool.recruit()
+        for worker in pool.arrived(timeout=0.0 if pool.workers else 1.0):
             try:
-                team.admit(member)
+                pool.admit(worker)
             except VsrdbError as error:
-                team.reject(member, error)
+                pool.reject(worker, error)
                 continue
             try:
-                self._fit(member)
-                self._take_up(member)
+                self._fit(worker)
+                self._take_up(worker)
             except VsrdbError as error:
-                team.dismiss(member)
-                team.reject(member, error)
+                pool.dismiss(worker)
+                pool.reject(worker, error)
                 continue
-            self._listener.on_notice(f"{member.name} ({member.device}) has joined")
+            self._listener.on_notice(f"{worker.name} ({worker.device}) has joined")
 
-    def _fit(self, member: Member) -> None:
+    def _fit(self, worker: WorkerHandle) -> None:
         info = self._job.output.info
-        side = self._team.prepare(
-            member, self._job.options, (info.height, info.width), self._job.output.bit_depth
+        side = self._pool.prepare(
+            worker, self._job.options, (info.height, info.width), self._job.output.bit_depth
         )
         if side is not None:
-            self._limits[member.node.id] = min(side, self._limits.get(member.node.id, side))
+            self._limits[worker.node.id] = min(side, self._limits.get(worker.node.id, side))
 
     def _hand_out(self) -> None:
-        team = self._team
-        while self._pending and team.members:
-            member = min(team.members, key=lambda member: len(member.tasks))
+        pool = self._pool
+        while self._pending and pool.workers:
+            worker = min(pool.workers, key=lambda worker: len(worker.tasks))
             # The last segments wait for whoever is free first.
-            most = _IN_FLIGHT if len(self._pending) > len(team.members) else 1
-            if len(member.tasks) >= most:
+            most = _IN_FLIGHT if len(self._pending) > len(pool.workers) else 1
+            if len(worker.tasks) >= most:
                 return
             segment = self._pending.popleft()
-            excerpt = None if member.reads else self._excerpt(segment)
+            excerpt = None if worker.reads else self._excerpt(segment)
             now = time.monotonic()
-            member.began = member.began or now
-            if not member.tasks:
-                member.heard = now
-            restore = member.actor.restore.options(num_returns="streaming")
-            member.tasks.append(Task(segment, restore.remote(segment, excerpt)))
+            worker.began = worker.began or now
+            if not worker.tasks:
+                worker.heard = now
+            restore = worker.actor.restore.options(num_returns="streaming")
+            worker.tasks.append(Task(segment, restore.remote(segment, excerpt)))
 
     def _excerpt(self, segment: Segment) -> Excerpt:
         if self._excerpts is None:
@@ -138,7 +138,7 @@ class Distribution:
     def _hear(self) -> None:
         """Wait a moment for the next thing any worker says."""
         streams = {
-            task.stream: (member, task) for member in self._team.members for task in member.tasks
+            task.stream: (worker, task) for worker in self._pool.workers for task in worker.tasks
         }
         if not streams:
             return
@@ -146,89 +146,89 @@ class Distribution:
         for stream in ready:
             self._take(*streams[stream])
 
-    def _take(self, member: Member, task: Task) -> None:
+    def _take(self, worker: WorkerHandle, task: Task) -> None:
         errors = self._ray.exceptions
-        member.heard = time.monotonic()
+        worker.heard = time.monotonic()
         try:
-            kind, value = self._ray.get(next(task.stream), timeout=self._team.silence)
+            kind, value = self._ray.get(next(task.stream), timeout=self._pool.silence)
         except errors.RayTaskError as error:
-            member.tasks.remove(task)
-            self._fail(member, task, error.cause)
+            worker.tasks.remove(task)
+            self._fail(worker, task, error.cause)
         except (errors.RayError, StopIteration) as error:
-            self._bury(member, error)
+            self._bury(worker, error)
         else:
-            self._act(member, task, kind, value)
+            self._act(worker, task, kind, value)
 
-    def _act(self, member: Member, task: Task, kind: str, value: Any) -> None:
+    def _act(self, worker: WorkerHandle, task: Task, kind: str, value: Any) -> None:
         match kind:
             case "frame":
                 task.frames += 1
-                member.frames += 1
+                worker.frames += 1
                 self._listener.on_frame(task.segment)
             case "tile":
                 self._listener.on_tile(value)
             case "done":
                 files, lost = value
-                member.tasks.remove(task)
+                worker.tasks.remove(task)
                 if any(not _is_plain(name) for name in files):
                     cause = BackendError("it sent files of names that no segment has")
-                    self._fail(member, task, cause)
+                    self._fail(worker, task, cause)
                     return
                 _keep(self._job.path(task.segment), files)
-                member.segments.append(task.segment.index)
+                worker.segments.append(task.segment.index)
                 self._listener.on_done(task.segment, lost)
 
-    def _fail(self, member: Member, task: Task, cause: Exception) -> None:
+    def _fail(self, worker: WorkerHandle, task: Task, cause: Exception) -> None:
         """A segment that could not be restored is tried again, but not for ever."""
         segment = task.segment
         self._failures[segment.index] += 1
         if self._failures[segment.index] >= _ATTEMPTS:
             raise BackendError(
-                f"segment {segment.index + 1} failed {_ATTEMPTS} times, last on {member.name}:"
+                f"segment {segment.index + 1} failed {_ATTEMPTS} times, last on {worker.name}:"
                 f" {cause}",
                 hint=getattr(cause, "hint", None) or KEPT_HINT,
             ) from cause
         self._listener.on_notice(
-            f"segment {segment.index + 1} failed on {member.name} ({cause}); trying again"
+            f"segment {segment.index + 1} failed on {worker.name} ({cause}); trying again"
         )
         self._give_back(task)
 
-    def _bury(self, member: Member, error: Exception) -> None:
+    def _bury(self, worker: WorkerHandle, error: Exception) -> None:
         """Do without a worker that died, or fell silent; its segments go to others."""
         errors = self._ray.exceptions
         why = reason(error)
         listener = self._listener
-        for task in reversed(member.tasks):
+        for task in reversed(worker.tasks):
             self._give_back(task)
-        lives = any(values["Alive"] and values["NodeID"] == member.node.id
+        lives = any(values["Alive"] and values["NodeID"] == worker.node.id
                     for values in self._ray.nodes())  # fmt: skip
         if isinstance(error, errors.OutOfMemoryError) or why == OUT_OF_MEMORY:
-            self._shrink(member)
-        self._team.dismiss(member, why if lives else None)
-        listener.on_notice(f"{member.name} is lost ({why}); others take over its segments")
-        if lives and member.tasks:
-            self._count_crash(member, why)
-        member.tasks.clear()
+            self._shrink(worker)
+        self._pool.dismiss(worker, why if lives else None)
+        listener.on_notice(f"{worker.name} is lost ({why}); others take over its segments")
+        if lives and worker.tasks:
+            self._count_crash(worker, why)
+        worker.tasks.clear()
 
-    def _count_crash(self, member: Member, why: str) -> None:
+    def _count_crash(self, worker: WorkerHandle, why: str) -> None:
         """A segment may be what ends workers."""
-        segment = member.tasks[0].segment
+        segment = worker.tasks[0].segment
         self._failures[segment.index] += 1
         if self._failures[segment.index] >= _ATTEMPTS:
             raise BackendError(
-                f"segment {segment.index + 1} failed {_ATTEMPTS} times, last on {member.name}:"
+                f"segment {segment.index + 1} failed {_ATTEMPTS} times, last on {worker.name}:"
                 f" {why}",
                 hint=KEPT_HINT,
             )
 
-    def _shrink(self, member: Member) -> None:
+    def _shrink(self, worker: WorkerHandle) -> None:
         info = self._job.output.info
-        tile = self._limits.get(member.node.id, self._job.tile)
+        tile = self._limits.get(worker.node.id, self._job.tile)
         smaller = smaller_side(tile, (info.height, info.width))
         if smaller is not None:
-            self._limits[member.node.id] = smaller
+            self._limits[worker.node.id] = smaller
             self._listener.on_notice(
-                f"memory ran out on {member.name}: its next worker uses tiles of {smaller} pixels"
+                f"memory ran out on {worker.name}: its next worker uses tiles of {smaller} pixels"
             )
 
     def _give_back(self, task: Task) -> None:
@@ -238,9 +238,9 @@ class Distribution:
 
     def _look_for_silent(self) -> None:
         now = time.monotonic()
-        for member in list(self._team.members):
-            if member.tasks and now - member.heard > self._team.silence:
-                self._bury(member, TimeoutError(f"silent for {self._team.silence:.0f} s"))
+        for worker in list(self._pool.workers):
+            if worker.tasks and now - worker.heard > self._pool.silence:
+                self._bury(worker, TimeoutError(f"silent for {self._pool.silence:.0f} s"))
 
 
 def _is_plain(name: str) -> bool:

@@ -18,14 +18,15 @@ from vsrdb_cli.backends import load_runner
 from vsrdb_cli.backends.runner import Runner, RunnerInfo
 from vsrdb_cli.cluster.agreement import encoder_facts, facts_of_network, versions
 from vsrdb_cli.errors import VsrdbError
-from vsrdb_cli.jobs.division import Segment
 from vsrdb_cli.jobs.journal import identity
+from vsrdb_cli.jobs.plan import Segment
 from vsrdb_cli.jobs.segments import ForwardSource, Job, Listener, restore_segments
 from vsrdb_cli.options import RestoreOptions
-from vsrdb_cli.pipeline.memory import settle_tile
-from vsrdb_cli.video.excerpt import Excerpt
+from vsrdb_cli.pipeline.memory import resolve_tile
+from vsrdb_cli.runtime import configure_runtime
 from vsrdb_cli.video.frame import FrameSource
-from vsrdb_cli.video.open import open_for
+from vsrdb_cli.video.reading.excerpt import Excerpt
+from vsrdb_cli.video.reading.open import open_for
 
 # A finished segment: names and contents; of a video one file without a name.
 Files = dict[str, bytes]
@@ -73,6 +74,7 @@ class Worker:
         return self._hand.submit(self._load, settings).result()
 
     def _load(self, settings: Settings) -> Introduction:
+        configure_runtime()  # this process is ours
         weights = settings.weights
         with tempfile.TemporaryDirectory() as folder:
             if settings.content is not None:
@@ -92,9 +94,9 @@ class Worker:
     def prepare(
         self, options: RestoreOptions, size: tuple[int, int], bit_depth: int, share: float
     ) -> int | None:
-        """The side of tiles that fits here; see `Crew`. share: of the device's free memory."""
+        """The side of tiles that fits here; see `Executor`. share: of the device's free memory."""
         self._share = share
-        return settle_tile(self._loaded, options, size, bit_depth=bit_depth, share=share)
+        return resolve_tile(self._loaded, options, size, bit_depth=bit_depth, share=share)
 
     def take_up(self, job: Job, source: dict[str, str] | None) -> tuple[bool, dict[str, str]]:
         """Turn to a job; whether its source can be read here, and what is known of the encoder.

@@ -34,7 +34,7 @@ from rich.text import Text
 from vsrdb_cli.commands.suspension import drawn
 from vsrdb_cli.errors import OutputError, VsrdbError
 from vsrdb_cli.files import writing
-from vsrdb_cli.words import printable
+from vsrdb_cli.text import printable
 
 results = Console(highlight=False)
 messages = Console(stderr=True, highlight=False)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vsrdb_cli.commands import console
-from vsrdb_cli.words import count
+from vsrdb_cli.text import count
 
 if TYPE_CHECKING:
     from vsrdb_cli.comparison.compare import Page

@@ -15,9 +15,9 @@ from vsrdb_cli.commands.display import Display, Place
 from vsrdb_cli.commands.statuses import ExitStatus, status_of
 from vsrdb_cli.dry_run.estimate import Estimate, Load, estimate_run
 from vsrdb_cli.errors import VsrdbError
-from vsrdb_cli.jobs.crew import Alone
+from vsrdb_cli.jobs.executor import LocalExecutor
 from vsrdb_cli.options import RestoreOptions
-from vsrdb_cli.words import count
+from vsrdb_cli.text import count
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def estimate_all(
     for notice in batch.notices:
         display.note(notice)
     several = len(batch.items) > 1
-    crew = Alone(options) if several and not options.devices else None
+    executor = LocalExecutor(options) if several and not options.devices else None
     answers = []
     for number, item in enumerate(batch.items, 1):
         reason = why_skipped(item, skip_existing=skip_existing, finished=finished)
@@ -79,7 +79,7 @@ def estimate_all(
             answers.append(_Answer(item, reason=reason))
         else:
             with display.file(item.source, item.target, Place(number, len(batch.items))):
-                answers.append(_answer(item, options, display, crew, new_folders=new_folders))
+                answers.append(_answer(item, options, display, executor, new_folders=new_folders))
         if not as_json:
             _print(answers[-1])
     seconds = _sum([a.estimate.seconds for a in answers if a.estimate])
@@ -108,7 +108,7 @@ def _answer(
     item: Item,
     options: RestoreOptions,
     display: Display,
-    crew: Alone | None,
+    executor: LocalExecutor | None,
     *,
     new_folders: bool,
 ) -> _Answer:
@@ -119,7 +119,7 @@ def _answer(
             item.source,
             item.target,
             options,
-            crew=crew,
+            executor=executor,
             new_folders=new_folders,
             on_progress=display.progress,
         )

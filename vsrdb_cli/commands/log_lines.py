@@ -24,7 +24,7 @@ from vsrdb_cli.commands.display import (
 from vsrdb_cli.errors import OutputError, VsrdbError
 from vsrdb_cli.files import check_writable
 from vsrdb_cli.pipes import is_written_through, open_through
-from vsrdb_cli.words import printable
+from vsrdb_cli.text import printable
 
 if TYPE_CHECKING:
     from vsrdb_cli.comparison.compare import Page

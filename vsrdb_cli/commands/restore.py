@@ -249,7 +249,7 @@ def _paths(
 def _check_log(log_file: Path, others: Sequence[str | Path | None]) -> None:
     """A log is added to a file: to no input or output, nor what looks like one in a folder."""
     from vsrdb_cli.batch.inputs import VIDEO_SUFFIXES
-    from vsrdb_cli.video.images import SUFFIXES
+    from vsrdb_cli.video.pictures.formats import SUFFIXES
 
     taken = log_file.exists() and log_file.suffix.lower() in (*VIDEO_SUFFIXES, *SUFFIXES)
     for other in others:

@@ -17,12 +17,12 @@ from vsrdb_cli.commands.display import Display, Place
 from vsrdb_cli.commands.statuses import ExitStatus, status_of
 from vsrdb_cli.comparison.compare import PageOptions, write_page
 from vsrdb_cli.errors import VsrdbError
-from vsrdb_cli.jobs.report import Progress, RestoreReport
+from vsrdb_cli.jobs.report import Phase, Progress, RestoreReport
 from vsrdb_cli.jobs.run import work_folder
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipes import is_written_through
-from vsrdb_cli.restore import crew_for, restore_video
-from vsrdb_cli.words import count
+from vsrdb_cli.restore import make_executor, restore_video
+from vsrdb_cli.text import count
 
 
 @dataclass
@@ -76,7 +76,10 @@ class Restoration:
         told = _Told(self.display)
         for notice in self.batch.notices:
             told(notice)
-        with self._workload or nullcontext(), crew_for(self.options, verbose=self.verbose) as crew:
+        with (
+            self._workload or nullcontext(),
+            make_executor(self.options, verbose=self.verbose) as executor,
+        ):
             for number, item in enumerate(self.batch.items, 1):
                 told = _Told(self.display)
                 work = _Work(item, self._workload, self.display)
@@ -86,7 +89,7 @@ class Restoration:
                         item.source,
                         item.target,
                         self.options,
-                        crew=crew,
+                        executor=executor,
                         on_notice=told,
                         on_progress=work.progress,
                         on_detail=self.display.detail,
@@ -149,7 +152,7 @@ class Restoration:
 
         def progress(done: int, total: int | None) -> None:
             interrupts.check()
-            self.display.progress(Progress(done, total, phase="compare"))
+            self.display.progress(Progress(done, total, phase=Phase.COMPARE))
 
         source = outcome.item.source
         try:

@@ -121,7 +121,7 @@ class Order:
 
 
 def _check_report(report: Path, batch: Batch) -> None:
-    from vsrdb_cli.video.pipe import PIPE
+    from vsrdb_cli.video.info import PIPE
 
     check_writable(report)
     for item in batch.items:

@@ -15,10 +15,10 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.evaluation.pairs import picked
-from vsrdb_cli.video.colour import to_float
+from vsrdb_cli.text import count
 from vsrdb_cli.video.info import Kind, VideoInfo
-from vsrdb_cli.video.orientation import upright
-from vsrdb_cli.words import count
+from vsrdb_cli.video.pixels.colour import to_float
+from vsrdb_cli.video.side_data.orientation import upright
 
 if TYPE_CHECKING:
     from vsrdb_cli.video.frame import FrameSource, SeekableSource

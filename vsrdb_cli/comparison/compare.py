@@ -25,8 +25,8 @@ from vsrdb_cli.evaluation.pairs import picked
 from vsrdb_cli.option_values import Position
 from vsrdb_cli.options import Hdr
 from vsrdb_cli.pages import save_page
-from vsrdb_cli.video.colour import to_float, to_planes
-from vsrdb_cli.video.webp import LARGEST, lossless_webp
+from vsrdb_cli.video.pictures.formats import LARGEST, lossless_webp
+from vsrdb_cli.video.pixels.colour import to_float, to_planes
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,8 +11,8 @@ from vsrdb_cli.comparison.stacked_video import most_bytes
 from vsrdb_cli.comparison.versions import Version
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.option_values import Position
-from vsrdb_cli.video.part import busiest, position_words
-from vsrdb_cli.words import count as counted
+from vsrdb_cli.text import count as counted
+from vsrdb_cli.video.reading.trim import busiest, position_words
 
 # Of a video longer than this only the busiest part is shown, unless a part is named.
 LONG_SECONDS, SHOWN_SECONDS = Fraction(20), Fraction(10)

@@ -12,7 +12,7 @@ from typing import Any
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.files import check_file
 from vsrdb_cli.pages import PAGE_SUFFIXES, fill_page, script_json
-from vsrdb_cli.video.pipe import is_stream
+from vsrdb_cli.video.reading.y4m_reader import is_stream
 
 
 def check_page(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Self
 
 from vsrdb_cli.comparison.stacked_layout import Layout, Size
 from vsrdb_cli.options import EncoderOptions
-from vsrdb_cli.video.colour import SDR, to_float
-from vsrdb_cli.video.encoders import choose
 from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.hdr import Light
-from vsrdb_cli.video.reader import open_source
-from vsrdb_cli.video.writer import VideoOnlyWriter
+from vsrdb_cli.video.pixels.colour import SDR, to_float
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.side_data.hdr import Light
+from vsrdb_cli.video.writing.encoding import choose
+from vsrdb_cli.video.writing.video_writer import VideoOnlyWriter
 
 if TYPE_CHECKING:
     from torch import Tensor

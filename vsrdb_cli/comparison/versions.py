@@ -14,12 +14,12 @@ from vsrdb_cli.backends.builtin import bicubic
 from vsrdb_cli.comparison.stacked_layout import Size
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import Hdr
-from vsrdb_cli.video.colour import to_float, to_planes
 from vsrdb_cli.video.frame import SeekableSource
 from vsrdb_cli.video.info import Kind
-from vsrdb_cli.video.orientation import upright, upright_size
-from vsrdb_cli.video.part import trimmed
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.pixels.colour import to_float, to_planes
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.reading.trim import trimmed
+from vsrdb_cli.video.side_data.orientation import upright, upright_size
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,9 +13,9 @@ from vsrdb_cli.pipeline.frames import restore_range
 from vsrdb_cli.pipeline.restorer import Restorer
 from vsrdb_cli.video.frame import Frame, FrameSink, FrameSource
 from vsrdb_cli.video.info import VideoInfo
-from vsrdb_cli.video.output import FileOutput, Output, PicturesOutput
-from vsrdb_cli.video.packets import packets_of
-from vsrdb_cli.video.stream_plan import Fate, StreamPlan
+from vsrdb_cli.video.reading.packet_scan import packets_of
+from vsrdb_cli.video.streams.plan import Fate, StreamPlan
+from vsrdb_cli.video.writing.output import FileOutput, Output, PicturesOutput
 
 # Frames merely enlarged, since restoring so many would take too long.
 ENLARGED = 24

@@ -20,8 +20,8 @@ from vsrdb_cli.dry_run import network_time
 from vsrdb_cli.dry_run.encoding_trial import measure
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.files import followed, is_there
-from vsrdb_cli.jobs.crew import Alone
-from vsrdb_cli.jobs.report import Progress, losses
+from vsrdb_cli.jobs.executor import LocalExecutor
+from vsrdb_cli.jobs.report import Phase, Progress, losses
 from vsrdb_cli.jobs.run import finished_frames, is_divided
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.frames import restore_range, restorer_for
@@ -29,15 +29,16 @@ from vsrdb_cli.pipeline.memory import (
     available_bytes,
     network_budget,
     pipeline_bytes,
-    settle_tile,
+    resolve_tile,
 )
 from vsrdb_cli.pipeline.restorer import Restorer
 from vsrdb_cli.pipeline.tiling import tile_in_use, tiled
 from vsrdb_cli.video.frame import Frame, FrameSource
-from vsrdb_cli.video.open import open_for
-from vsrdb_cli.video.output import Output, settle_output, size_written
-from vsrdb_cli.video.pipe import PIPE, is_stream
-from vsrdb_cli.video.stream_plan import Fate, StreamPlan
+from vsrdb_cli.video.info import PIPE
+from vsrdb_cli.video.reading.open import open_for
+from vsrdb_cli.video.reading.y4m_reader import is_stream
+from vsrdb_cli.video.streams.plan import Fate, StreamPlan
+from vsrdb_cli.video.writing.output import Output, settle_output, size_written
 
 # Frames restored; the second one's time counts, since the first also warms the network.
 RESTORED = 2
@@ -131,7 +132,7 @@ def estimate_run(
     target: Path,
     options: RestoreOptions,
     *,
-    crew: Alone | None = None,
+    executor: LocalExecutor | None = None,
     new_folders: bool = False,
     on_progress: Callable[[Progress], None] = lambda progress: None,  # noqa: ARG005
 ) -> Estimate:
@@ -139,7 +140,7 @@ def estimate_run(
 
     Args:
         source, target, options: as `vsrdb_cli.restore.restore_video` takes them.
-        crew: with a network that serves several videos.
+        executor: with a network that serves several videos.
         new_folders: whether the output's folder will be made, where it is missing.
         on_progress: called after each frame that is restored.
 
@@ -161,15 +162,15 @@ def estimate_run(
         devices = options.devices or (options.device,)
         for device in devices:
             find_device(device)
-        on_progress(Progress(0, None, phase="load"))
+        on_progress(Progress(0, None, phase=Phase.LOAD))
         started = time.monotonic()
-        crew = crew or Alone(replace(options, device=devices[0], devices=()))
+        executor = executor or LocalExecutor(replace(options, device=devices[0], devices=()))
         size = info.height, info.width
-        crew.prepare(options, size, output.bit_depth)
-        runner = crew.runner
+        executor.prepare(options, size, output.bit_depth)
+        runner = executor.runner
         load_seconds = time.monotonic() - started
         processes = Counter(runner.info.device if d == devices[0] else d for d in devices)
-        tile = _settle_tile(runner, options, output, processes)
+        tile = _resolve_tile(runner, options, output, processes)
         loads = _loads(runner, options, output, processes, tile)
         divided = is_divided(info, target, options)
         finished = finished_frames(reader, target, options, output, runner.info) if divided else 0
@@ -245,13 +246,13 @@ def _free_bytes(target: Path) -> int:
     return shutil.disk_usage(place).free
 
 
-def _settle_tile(
+def _resolve_tile(
     runner: Runner, options: RestoreOptions, output: Output, processes: Mapping[str, int]
 ) -> int | None:
     """The tile that fits everywhere, as the processes on all devices would settle it."""
     size = output.info.height, output.info.width
     sides = [
-        settle_tile(
+        resolve_tile(
             runner, options, size, bit_depth=output.bit_depth, share=1 / count, device=device
         )
         for device, count in processes.items()
@@ -302,7 +303,7 @@ def _restore_some(
         restored.append(frame)
         times.append(time.monotonic())
         elapsed = times[-1] - times[0]
-        on_progress(Progress(len(restored), RESTORED, elapsed, phase="measure"))
+        on_progress(Progress(len(restored), RESTORED, elapsed, phase=Phase.MEASURE))
     return restored, [after - before for before, after in pairwise(times)][-1]
 
 

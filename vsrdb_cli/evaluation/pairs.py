@@ -14,10 +14,10 @@ import numpy as np
 from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.evaluation.metrics import Picture
-from vsrdb_cli.video.containers import CONTAINERS
-from vsrdb_cli.video.images import SUFFIXES, natural_order
+from vsrdb_cli.text import count
+from vsrdb_cli.video.containers.capabilities import CONTAINERS
 from vsrdb_cli.video.info import Kind
-from vsrdb_cli.words import count
+from vsrdb_cli.video.pictures.formats import SUFFIXES, natural_order
 
 if TYPE_CHECKING:
     from torch import Tensor

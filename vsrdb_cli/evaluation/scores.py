@@ -22,9 +22,9 @@ from vsrdb_cli.evaluation.pairs import (
     picture,
     together,
 )
-from vsrdb_cli.video.colour import to_float, to_planes
-from vsrdb_cli.video.reader import open_source
-from vsrdb_cli.words import count as counted
+from vsrdb_cli.text import count as counted
+from vsrdb_cli.video.pixels.colour import to_float, to_planes
+from vsrdb_cli.video.reading.open import open_source
 
 if TYPE_CHECKING:
     from pathlib import Path

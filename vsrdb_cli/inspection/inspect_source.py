@@ -22,9 +22,9 @@ from vsrdb_cli.inspection.raw import write_raw
 from vsrdb_cli.names import fitting
 from vsrdb_cli.options import Hdr
 from vsrdb_cli.pages import PAGE_SUFFIXES, save_page
-from vsrdb_cli.video.png import encode_png
-from vsrdb_cli.video.reader import open_source
-from vsrdb_cli.words import printable
+from vsrdb_cli.text import printable
+from vsrdb_cli.video.pictures.formats import encode_png
+from vsrdb_cli.video.reading.open import open_source
 
 if TYPE_CHECKING:
     from vsrdb_cli.option_values import Position

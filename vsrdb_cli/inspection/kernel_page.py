@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vsrdb_cli.inspection.analysis import Inspection, weights_per_pixel
 from vsrdb_cli.inspection.figures import Figure, captions, figures, frame_name, points
 from vsrdb_cli.pages import fill_page, script_json
-from vsrdb_cli.video.png import encode_png
+from vsrdb_cli.video.pictures.formats import encode_png
 
 if TYPE_CHECKING:
     from vsrdb_cli.inspection.moments import Moment

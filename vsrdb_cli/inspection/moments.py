@@ -15,9 +15,9 @@ from vsrdb_cli.errors import OptionError
 from vsrdb_cli.option_values import Position
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
 from vsrdb_cli.pipeline.windows import sliding_windows
-from vsrdb_cli.video.colour import to_float
 from vsrdb_cli.video.frame import SeekableSource
-from vsrdb_cli.video.part import busiest, index_of
+from vsrdb_cli.video.pixels.colour import to_float
+from vsrdb_cli.video.reading.trim import busiest, index_of
 
 if TYPE_CHECKING:
     from vsrdb_cli.video.frame import FrameSource

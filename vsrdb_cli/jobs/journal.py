@@ -16,12 +16,12 @@ from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.documents import read_json
 from vsrdb_cli.errors import OutputError, VideoError
 from vsrdb_cli.files import remove, whole
-from vsrdb_cli.jobs.division import Division
 from vsrdb_cli.jobs.folder_lock import FolderLock
+from vsrdb_cli.jobs.plan import Plan
 from vsrdb_cli.jobs.typed import made_of
 from vsrdb_cli.pipeline.tiling import BLEND, CONTEXT
-from vsrdb_cli.video.images import picture_files
-from vsrdb_cli.video.info import ReadReport
+from vsrdb_cli.video.frame import ReadReport
+from vsrdb_cli.video.pictures.formats import picture_files
 
 # How much of a file's beginning and of its end says that it is still the same one.
 _SAMPLE_BYTES = 1 << 20
@@ -98,7 +98,7 @@ def _checked(record: _Record) -> _Record:
         ValueError: they cannot.
     """
     if record.plan is not None:
-        Division.from_json(record.plan)
+        Plan.from_json(record.plan)
         made_of(ReadReport, record.read)
         made_of(RunnerInfo, record.runner)
     if record.tile is not None and record.tile <= 2 * CONTEXT + BLEND:
@@ -152,10 +152,10 @@ class Journal:
         return self._record.plan is not None
 
     @property
-    def division(self) -> Division:
+    def plan(self) -> Plan:
         """How the job is divided; there is one once it has begun."""
         assert self._record.plan is not None
-        return Division.from_json(self._record.plan)
+        return Plan.from_json(self._record.plan)
 
     @property
     def tile(self) -> int | None:
@@ -192,13 +192,11 @@ class Journal:
             )
         self._record.bound.update(facts)
 
-    def begin(
-        self, division: Division, tile: int | None, read: ReadReport, runner: RunnerInfo
-    ) -> None:
-        """Enter the division, the side of the tiles, what the first pass noticed, and what runs."""
+    def begin(self, plan: Plan, tile: int | None, read: ReadReport, runner: RunnerInfo) -> None:
+        """Enter the plan, the side of the tiles, what the first pass noticed, and what runs."""
         if self._restart:  # only now is it known that the job can be done
             self._clear()
-        self._record.plan, self._record.tile = division.to_json(), tile
+        self._record.plan, self._record.tile = plan.to_json(), tile
         self._record.read, self._record.runner = asdict(read), asdict(runner)
         self._write()
 

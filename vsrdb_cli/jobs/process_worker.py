@@ -14,10 +14,11 @@ import torch
 from vsrdb_cli.backends import OnNotice, load_runner
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.errors import VsrdbError
-from vsrdb_cli.jobs.division import Segment
+from vsrdb_cli.jobs.plan import Segment
 from vsrdb_cli.jobs.segments import Job, Listener, restore_segments
-from vsrdb_cli.pipeline.memory import settle_tile
-from vsrdb_cli.video.open import open_for
+from vsrdb_cli.pipeline.memory import resolve_tile
+from vsrdb_cli.runtime import configure_runtime
+from vsrdb_cli.video.reading.open import open_for
 
 # How often a worker that waits for a segment looks what the one before has come to.
 _POLL_SECONDS = 0.05
@@ -37,6 +38,7 @@ class Settings:
 
 def serve(connection: Connection, settings: Settings) -> None:
     """Work until the parent closes the connection or is gone."""
+    configure_runtime()
     # Ctrl-C reaches the whole group; the parent decides what becomes of the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -50,7 +52,7 @@ def serve(connection: Connection, settings: Settings) -> None:
             match connection.recv():
                 case ("prepare", (options, size, bit_depth)):
                     share = settings.share
-                    tile = settle_tile(runner, options, size, bit_depth=bit_depth, share=share)
+                    tile = resolve_tile(runner, options, size, bit_depth=bit_depth, share=share)
                     say("answer", tile)
                 case ("job", job):
                     _work(job, runner, settings.share, connection, say)

@@ -15,7 +15,7 @@ from typing import Any, Self
 from vsrdb_cli.backends.devices import cores
 from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.errors import BackendError, OptionError
-from vsrdb_cli.jobs.division import Segment
+from vsrdb_cli.jobs.plan import Segment
 from vsrdb_cli.jobs.process_worker import Settings, serve
 from vsrdb_cli.jobs.report import NodeShare
 from vsrdb_cli.jobs.segments import Job, Listener
@@ -84,10 +84,10 @@ class _Worker:
         self.connection.close()
 
 
-class Processes:
+class ProcessExecutor:
     """Processes that restore segments, one for each device named.
 
-    A `Crew`. Preparing for a video loads the network everywhere, leaving the context ends the
+    A `Executor`. Preparing for a video loads the network everywhere, leaving the context ends the
     processes; those that died, and all after a failure, are started anew for the next video.
 
     Raises:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.errors import OutputError, VideoError
 from vsrdb_cli.options import RestoreOptions
-from vsrdb_cli.video.info import ReadReport, VideoInfo
-from vsrdb_cli.video.output import Output, size_written
+from vsrdb_cli.video.frame import ReadReport
+from vsrdb_cli.video.info import VideoInfo
+from vsrdb_cli.video.writing.output import Output, size_written
 
 
 @dataclass(frozen=True)
@@ -72,15 +74,26 @@ class RestoreReport:
         return restored / self.restoring_seconds if restored else 0.0
 
 
+class Phase(StrEnum):
+    """The phases of a run."""
+
+    LOAD = "load"
+    PLAN = "plan"
+    RESTORE = "restore"
+    JOIN = "join"
+    MEASURE = "measure"
+    COMPARE = "compare"
+
+
 @dataclass(frozen=True)
 class Progress:
     """Told after every frame. total is a promise of the container, None where it makes none.
 
     seconds: of restoring; the time it took to start does not count.
     resumed: how many of the frames an earlier run had finished. segment: the one a frame belongs
-    to, counted from 0, of so many segments; None where the job is not divided. phase: "load"
-    before the network is there, "plan" while a long job is looked through, "restore", "join", or
-    "measure" while a run is estimated. nodes: of a cluster, with what each has done.
+    to, counted from 0, of so many segments; None where the job is not divided. phase: LOAD
+    before the network is there, PLAN while a long job is looked through, RESTORE, JOIN, or
+    MEASURE while a run is estimated. nodes: of a cluster, with what each has done.
     """
 
     frames: int
@@ -89,7 +102,7 @@ class Progress:
     resumed: int = 0
     segment: int | None = None
     segments: int | None = None
-    phase: str = "restore"
+    phase: Phase = Phase.RESTORE
     nodes: tuple[NodeShare, ...] = ()
 
 
@@ -97,7 +110,7 @@ OnNotice = Callable[[str], None]
 OnProgress = Callable[[Progress], None]
 
 
-class Record:
+class RunLog:
     """What one run says, kept for its report."""
 
     def __init__(
@@ -133,9 +146,9 @@ class Record:
 
     def say_loading(self) -> None:
         """That the network is about to be loaded, if it is not there yet."""
-        self.progress(Progress(0, None, phase="load"))
+        self.progress(Progress(0, None, phase=Phase.LOAD))
 
-    def say_phase(self, phase: str, done: int, total: int | None) -> None:
+    def say_phase(self, phase: Phase, done: int, total: int | None) -> None:
         """How far the run is with something beside restoring."""
         self.progress(Progress(done, total, time.monotonic() - self.started, phase=phase))
 

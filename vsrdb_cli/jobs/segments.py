@@ -13,21 +13,21 @@ from typing import Self
 
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.jobs.division import Division, Segment
 from vsrdb_cli.jobs.journal import require_unchanged
+from vsrdb_cli.jobs.plan import Plan, Segment
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.frames import restore_range, restorer_for
 from vsrdb_cli.pipeline.write_behind import WriteBehind
-from vsrdb_cli.video.frame import Frame, FrameSink, FrameSource
-from vsrdb_cli.video.info import ReadReport, VideoInfo
-from vsrdb_cli.video.output import Output
+from vsrdb_cli.video.frame import Frame, FrameSink, FrameSource, ReadReport
+from vsrdb_cli.video.info import VideoInfo
+from vsrdb_cli.video.writing.output import Output
 
 
 @dataclass(frozen=True)
 class Job:
     """All that must be known to restore one output, or segments of it; can be sent to a process.
 
-    tile: side of the tiles, settled for all segments. division: into segments, which go into
+    tile: side of the tiles, settled for all segments. plan: into segments, which go into
     `folder`; both None where the source goes straight into its output, as one segment. known: the
     identity of such a source, which must be the same in the end; None of what is no file.
     """
@@ -36,7 +36,7 @@ class Job:
     options: RestoreOptions
     output: Output
     tile: int | None
-    division: Division | None = None
+    plan: Plan | None = None
     folder: Path | None = None
     known: Mapping[str, str] | None = None
 
@@ -150,7 +150,7 @@ def restore_segments(
         on_shrink=listener.on_tile,
     )
     source: FrameSource = reader
-    if job.division is not None:
+    if job.plan is not None:
         source = ForwardSource(reader, overlap=2 * restorer.reach)
 
     def write(
@@ -182,7 +182,7 @@ def restore_segments(
                 job.output.bit_depth,
                 first=segment.first,
                 last=segment.last,
-                cuts=None if job.division is None else job.division.cuts,
+                cuts=None if job.plan is None else job.plan.cuts,
             ):
                 behind.put((segment, frame))
                 count += 1
@@ -200,9 +200,9 @@ def _check_count(job: Job, segment: Segment, count: int) -> None:
         if not count:
             raise VideoError(f"{job.source} has no frames", hint="check it with ffprobe")
     elif count != segment.count:
-        assert job.division is not None
+        assert job.plan is not None
         raise VideoError(
-            f"{job.source} gave {segment.first + count} frames, but {job.division.bounds[-1]}"
+            f"{job.source} gave {segment.first + count} frames, but {job.plan.bounds[-1]}"
             " when it was looked through",
             hint="the file has changed; add --restart to start over",
         )

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vsrdb_cli.own_folders import cache_folder
+from vsrdb_cli.runtime import is_configured
+from vsrdb_cli.user_folders import cache_folder
 
 _INSTALL = "install gcc and Python's headers (python3-dev)"
 _TOLERANCE = 0.02  # of the result's length: a few roundings of bfloat16
@@ -54,7 +55,7 @@ class Kernel:
 
     def _trouble(self, *operands: Any, out: Tensor) -> str | None:
         """Fill `out` for the first time on its device; what is wrong, if anything is."""
-        if cache_folder() is None and "TRITON_CACHE_DIR" not in os.environ:
+        if is_configured() and cache_folder() is None and "TRITON_CACHE_DIR" not in os.environ:
             # For a user without a home Triton would make a folder called ~ where it stands.
             os.environ["TRITON_CACHE_DIR"] = tempfile.mkdtemp(prefix="vsrdb-")
         try:

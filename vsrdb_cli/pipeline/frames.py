@@ -9,12 +9,12 @@ from itertools import chain
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.option_values import Tile
 from vsrdb_cli.options import RestoreOptions
-from vsrdb_cli.pipeline.memory import network_budget, settle_tile
+from vsrdb_cli.pipeline.memory import network_budget, resolve_tile
 from vsrdb_cli.pipeline.pictures import Picture, read_pictures
 from vsrdb_cli.pipeline.prefetch import Prefetch
 from vsrdb_cli.pipeline.restorer import Restorer
-from vsrdb_cli.video.colour import to_float
 from vsrdb_cli.video.frame import Frame, FrameSource
+from vsrdb_cli.video.pixels.colour import to_float
 
 
 def restore_frames(
@@ -47,7 +47,7 @@ def restore_frames(
     if first is None:
         return
     size = first.rgb.shape[1], first.rgb.shape[2]
-    side = settle_tile(runner, options, size, bit_depth=16)
+    side = resolve_tile(runner, options, size, bit_depth=16)
     restorer = restorer_for(runner, options, side, size, bit_depth=16)
     for read, restored in restorer.run((read, read.rgb) for read in chain([first], arriving)):
         yield read.give_back(restored)
@@ -66,7 +66,7 @@ def restorer_for(
     """A restorer that works as the options say, in tiles of the side that was settled.
 
     Args:
-        size, bit_depth, share: as `settle_tile` got them.
+        size, bit_depth, share: as `resolve_tile` got them.
     """
     return Restorer(
         runner,

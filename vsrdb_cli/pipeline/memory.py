@@ -8,12 +8,12 @@ from pathlib import Path
 import psutil
 import torch
 
-from vsrdb_cli.backends.allocator import kept_bytes
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.errors import ResourceError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.prefetch import DEPTH
 from vsrdb_cli.pipeline.tiling import choose_tile, least_memory
+from vsrdb_cli.runtime import kept_bytes
 
 # Of what is free, the share a run may plan with; the rest is for decoding, encoding and others.
 SHARE = 0.75
@@ -128,14 +128,14 @@ def network_budget(
     bit_depth: int,
     share: float = 1.0,
 ) -> int:
-    """Bytes of `device` that the network may take for a video; see `settle_tile`."""
+    """Bytes of `device` that the network may take for a video; see `resolve_tile`."""
     budget = int(available_bytes(device) * SHARE * share)
     if device == "cpu":
         budget -= pipeline_bytes(*size, scale=options.scale, bit_depth=bit_depth)
     return budget
 
 
-def settle_tile(
+def resolve_tile(
     runner: Runner,
     options: RestoreOptions,
     size: tuple[int, int],

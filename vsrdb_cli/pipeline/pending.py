@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vsrdb_cli.backends.runner import Features, Runner
 from vsrdb_cli.errors import BackendError
-from vsrdb_cli.video.colour import WHITE_8, WHITE_16, to_planes
+from vsrdb_cli.video.pixels.colour import WHITE_8, WHITE_16, to_planes
 
 
 class Pending:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.video.colour import to_float, to_planes
+from vsrdb_cli.video.pixels.colour import to_float, to_planes
 
 Picture = TypeVar("Picture")
 

@@ -18,8 +18,8 @@ import torch
 
 from vsrdb_cli.backends import load_runner
 from vsrdb_cli.pipeline.frames import restore_frames
-from vsrdb_cli.video.colour import to_float
-from vsrdb_cli.video.reader import open_source
+from vsrdb_cli.video.pixels.colour import to_float
+from vsrdb_cli.video.reading.open import open_source
 
 GAP = 4
 

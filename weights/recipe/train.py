@@ -38,9 +38,9 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 
-from vsrdb_cli.backends.allocator import keep_freed_memory
 from vsrdb_cli.checkpoints.checkpoint import build_network, load_checkpoint
 from vsrdb_cli.network.fmanet import FMANet
+from vsrdb_cli.runtime import keep_freed_memory
 
 SAVE_SECONDS = 120
 CHECK_STEPS = 50  # looking at a number makes a GPU wait

@@ -1,0 +1,90 @@
+"""What every executor promises, whoever restores the segments."""
+
+from dataclasses import replace
+
+import clips
+import pytest
+from long_jobs import OPTIONS, StoppedError, Watch, pixels
+
+from vsrdb_cli.errors import CheckpointError
+from vsrdb_cli.jobs.executor import LocalExecutor
+from vsrdb_cli.jobs.processes import ProcessExecutor
+from vsrdb_cli.options import EncoderOptions
+from vsrdb_cli.restore import restore_video
+
+
+def alone(options):
+    return LocalExecutor(options)
+
+
+def two_processes(options):
+    return ProcessExecutor(replace(options, devices=("cpu", "cpu")))
+
+
+CREWS = [alone, pytest.param(two_processes, marks=pytest.mark.slow)]
+
+
+@pytest.fixture(scope="module")
+def options(tiny):
+    encoder = EncoderOptions(codec="ffv1")
+    return replace(OPTIONS, weights=tiny, precision="float32", scene_cuts=False, encoder=encoder)
+
+
+@pytest.fixture(scope="module", params=CREWS)
+def executor(request, options):
+    """One for all tests of its kind: a executor serves one video after another."""
+    with request.param(options) as executor:
+        yield executor
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("source")
+    return clips.make(folder / "in.mp4", frames=35, height=24, width=32)
+
+
+@pytest.fixture
+def unbroken(source, options, tmp_path):
+    """The frames of a run in one piece."""
+    target = tmp_path / "whole.mkv"
+    restore_video(source, target, replace(options, segment_seconds=60))
+    return pixels(target)
+
+
+def test_its_frames_are_those_of_an_unbroken_run(tmp_path, options, executor, source, unbroken):
+    watch = Watch()
+    report = watch.restore(source, tmp_path / "out.mkv", options, executor=executor)
+    assert report.frames == len(watch.told) == 35
+    assert {progress.segment for progress in watch.told} == {0, 1, 2, 3}
+    assert pixels(tmp_path / "out.mkv") == unbroken
+
+
+def test_it_says_what_runs(options, executor):
+    executor.prepare(options, (24, 32), 8)
+    assert (executor.info.weights, executor.info.precision) == ("tiny", "float32")
+    assert set(executor.info.device.split(",")) == {"cpu"}
+
+
+def test_it_settles_the_tile_that_was_asked_for_or_none_where_all_fits(options, executor):
+    assert executor.prepare(replace(options, tile=96), (300, 300), 8) == 96
+    assert executor.prepare(options, (24, 32), 8) is None
+
+
+def test_stopped_it_keeps_finished_segments_and_another_run_continues(
+    tmp_path, options, executor, source, unbroken
+):
+    with pytest.raises(StoppedError):
+        Watch(stop_after=34).restore(source, tmp_path / "out.mkv", options, executor=executor)
+    again = Watch().restore(source, tmp_path / "out.mkv", options)
+    assert again.resumed >= 10
+    assert pixels(tmp_path / "out.mkv") == unbroken
+
+
+@pytest.mark.parametrize("executor_of", CREWS)
+def test_what_cannot_be_loaded_is_one_error_and_leaves_nothing(
+    tmp_path, options, source, executor_of
+):
+    wanted = replace(options, weights="no-such-weights")
+    with executor_of(wanted) as executor, pytest.raises(CheckpointError, match="no-such-weights"):
+        Watch().restore(source, tmp_path / "out.mkv", wanted, executor=executor)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,84 @@
+"""Where a long video is divided, and that its first pass finds the cuts an unbroken run finds."""
+
+from fractions import Fraction
+
+import long_jobs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vsrdb_cli.jobs.plan import Plan, divide, plan_segments
+from vsrdb_cli.pipeline.scenes import SceneCutDetector
+from vsrdb_cli.video.pixels.colour import to_float
+from vsrdb_cli.video.reading.open import open_source
+
+
+@pytest.mark.parametrize("frames, bounds", [
+    (1, (0, 1)), (10, (0, 10)), (11, (0, 10, 11)), (35, (0, 10, 20, 30, 35)),
+])  # fmt: skip
+def test_a_video_without_cuts_is_divided_evenly_the_rest_last(frames, bounds):
+    assert divide(range(frames), [0], Fraction(10)) == bounds
+
+
+@pytest.mark.parametrize("cut, bounds", [
+    (7, (0, 10, 20, 25)),  # 3 of 10 away: too far
+    (8, (0, 8, 18, 25)),
+    (12, (0, 12, 22, 25)),
+    (13, (0, 10, 20, 25)),
+])  # fmt: skip
+def test_a_bound_moves_to_a_scene_cut_that_is_near(cut, bounds):
+    assert divide(range(25), [0, cut], Fraction(10)) == bounds
+
+
+def test_the_nearest_of_several_cuts_is_taken():
+    assert divide(range(25), [0, 8, 11, 12], Fraction(10)) == (0, 11, 21, 25)
+
+
+def test_segments_are_as_long_in_time_not_in_frames():
+    times = [0, 1, 2, 3, 4, 50, 51, 52, 53, 200]
+    assert divide(times, [0], Fraction(50)) == (0, 5, 9, 10)
+
+
+times_and_cuts = st.lists(st.integers(1, 30), min_size=1, max_size=200).flatmap(
+    lambda steps: st.tuples(
+        st.just([sum(steps[:i]) for i in range(len(steps))]),
+        st.lists(st.integers(0, len(steps) - 1), unique=True).map(sorted),
+    )
+)
+
+
+@given(times_and_cuts, st.integers(1, 100))
+def test_segments_hold_every_frame_once_and_are_not_much_too_long(video, length):
+    times, cuts = video
+    bounds = divide(times, cuts, Fraction(length))
+    assert bounds[0] == 0
+    assert bounds[-1] == len(times)
+    plan = Plan(bounds, frozenset(cuts))
+    for segment in plan.segments:
+        assert segment.count >= 1
+        assert segment.count == 1 or times[segment.last - 1] - times[segment.first] <= 1.25 * length
+
+
+def test_a_plan_survives_its_json():
+    plan = Plan((0, 8, 20), frozenset({0, 8}))
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+def test_the_first_pass_finds_the_cuts_of_an_unbroken_run(tmp_path, monkeypatch):
+    source = long_jobs.make_shots(tmp_path / "in.mp4", monkeypatch, frames=40, cuts=(9, 24, 25))
+    with open_source(source) as reader:
+        plan = plan_segments(reader, segment_seconds=0.4, scene_cuts=True)
+        detector = SceneCutDetector()
+        found = {i for i, f in enumerate(reader.frames()) if detector(to_float(f.rgb))}
+    assert plan.cuts == found
+    assert {0, 9, 24} <= found
+    assert plan.frames == 40
+    assert plan.bounds[1] == 9  # one frame before 10, where the shot ends
+
+
+def test_without_scene_cuts_none_are_looked_for(tmp_path, monkeypatch):
+    source = long_jobs.make_shots(tmp_path / "in.mp4", monkeypatch, frames=25, cuts=(9,))
+    with open_source(source) as reader:
+        plan = plan_segments(reader, segment_seconds=0.4, scene_cuts=False)
+    assert plan.cuts == frozenset()
+    assert plan.bounds == (0, 10, 20, 25)

@@ -1,0 +1,292 @@
+"""Interlaced video: found by looking at the pictures, since flags lie both ways, and undone."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+import torch
+from av.video.reformatter import VideoReformatter
+from torch.utils.dlpack import from_dlpack
+
+from vsrdb_cli.video.pixels.colour import BT709, PC, TV
+from vsrdb_cli.video.pixels.filters import FilterChain
+from vsrdb_cli.video.pixels.pixel_formats import bit_depth, is_grey, is_rgb
+from vsrdb_cli.video.pixels.to_rgb import EXACT
+
+if TYPE_CHECKING:
+    from av.video.format import VideoFormat
+    from av.video.frame import VideoFrame
+    from torch import Tensor
+
+_SHARES = {(1, 1): "444", (2, 1): "422", (2, 2): "420", (4, 1): "411", (4, 4): "410", (1, 2): "440"}
+_ONLY_8_BITS = {"411": "422", "410": "420", "440": "444"}  # and what holds them in more
+_DEPTHS = (9, 10, 12, 14, 16)
+
+
+class Planar:
+    """Any frame with its luma in a plane of its own. One per thread; keeps swscale's tables.
+
+    Samples of planar, half planar and packed YUV and of grey stay as they are; RGB becomes YUV of
+    so many bits that it can be had back. Alpha is left out.
+    """
+
+    def __init__(self) -> None:
+        self._reformatter = VideoReformatter()
+
+    def __call__(self, frame: VideoFrame) -> VideoFrame:
+        name = _planar_name(frame.format)
+        if name == frame.format.name:
+            return frame
+        rgb = is_rgb(frame.format)
+        full = rgb or frame.format.name.startswith("yuvj")
+        range_ = PC if full else int(frame.color_range) or TV
+        planar = self._reformatter.reformat(
+            frame,
+            format=name,
+            interpolation=EXACT,
+            dst_colorspace=BT709 if rgb else None,
+            src_color_range=range_,
+            dst_color_range=range_,
+            threads=1,
+        )
+        planar.colorspace = BT709 if rgb else frame.colorspace
+        planar.color_range = PC if full else frame.color_range
+        planar.color_primaries, planar.color_trc = frame.color_primaries, frame.color_trc
+        return planar
+
+
+def _planar_name(pixels: VideoFormat) -> str:
+    """The planar format of a format's samples."""
+    if is_rgb(pixels):
+        return "yuv444p16le"
+    bits = bit_depth(pixels)
+    if is_grey(pixels):
+        return "gray" if bits <= 8 else "gray16le"
+    shares = _SHARES[16 // pixels.chroma_width(16), 16 // pixels.chroma_height(16)]
+    if bits > 8:
+        depth = next((depth for depth in _DEPTHS if depth >= bits), 16)
+        return f"yuv{_ONLY_8_BITS.get(shares, shares)}p{depth}le"
+    # Full range by its name, by which swscale goes; there is no filter for yuvj411p.
+    full = "j" if pixels.name.startswith("yuvj") and shares not in ("411", "410") else ""
+    return f"yuv{full}{shares}p"
+
+
+FRAMES_A_PLACE = 10
+FEWEST_COMBED = 3
+# A comb: lines that go up and down by this much (of 255), five of them in a row, in this part of
+# the picture. Real pictures hold stripes as fine, but not where idet sees two moments in time.
+COMB_STEP = 12
+COMB_SHARE = 2e-4
+FEWEST_LINES = 5
+# How much more one way of weaving combs than the other, where fields are of different moments.
+CLEARLY = 1.5
+# How many combs moving things have at least, of those they have when woven with the next frame's
+# fields: in interlaced video about as many, in patterns that look like combs and move next to none.
+APART = 1 / 8
+FAR_APART = APART / 2  # of two frames alone, which tell less than ten
+# Two moments make combs whose lines are alike within either field, by this part of their steps.
+ALIKE = 4
+_COLUMNS = 480
+_INTERLACED = ("tff", "bff")
+_VERDICT = "lavfi.idet.multiple.current_frame"
+
+Item = TypeVar("Item")
+
+
+def field_order(frames: Sequence[VideoFrame]) -> str | None:
+    """Which fields of some frames in a row are shown first, "top" or "bottom".
+
+    None if their pictures are not seen to be interlaced.
+    """
+    planar = Planar()
+    frames = [planar(frame) for frame in frames]
+    chain = FilterChain(("idet", ""))
+    looked_at = [done for frame in frames for done in chain.push(frame)] + chain.flush()
+    verdicts = Counter(map(_verdict, looked_at, frames))
+    # Video has one order of its fields; what seems to have both is something else.
+    less, combed = sorted((verdicts["tff"], verdicts["bff"]))
+    combed += less
+    enough = combed >= FEWEST_COMBED and combed * 4 >= verdicts["progressive"]
+    if not enough or less * 10 > combed:
+        return None
+    weaves = [_weave(*pair) for pair in pairwise(map(_lines, frames))]
+    # Fine patterns that move look combed too. They weave with the next frame as badly both ways,
+    orders = Counter(weave.order for weave in weaves if weave.order != "still")
+    less, more = sorted((orders["top"], orders["bottom"]))
+    woven = more * 3 >= max(orders.total(), 1) and less * 4 <= more
+    order = "top" if verdicts["tff"] > verdicts["bff"] else "bottom"
+    woven = woven and orders[order] == more  # both see the same one
+    # or far worse than the frames as they are, whose fields are of one moment then.
+    own, others = sum(weave.own for weave in weaves), sum(weave.woven for weave in weaves)
+    if not woven or own < others * APART:
+        return None
+    return order
+
+
+def _verdict(looked_at: VideoFrame, frame: VideoFrame) -> str:
+    """What idet says of a frame, where the picture itself does not speak against it."""
+    verdict = looked_at.metadata[_VERDICT]
+    return "progressive" if verdict in _INTERLACED and not is_combed(frame) else verdict
+
+
+def is_combed(frame: VideoFrame) -> bool:
+    """Whether a planar frame shows a comb anywhere."""
+    lines = _lines(frame)
+    return int(_combs(lines).sum()) > COMB_SHARE * lines.numel()
+
+
+def combing(luma: Tensor) -> float:
+    """Share of a picture, (H, W) in 8-bit codes, that lies in combs."""
+    return float(_combs(luma.round().to(torch.int32)).float().mean()) if luma.numel() else 0.0
+
+
+def _lines(frame: VideoFrame) -> Tensor:
+    """Luma of a planar frame, in 8-bit codes."""
+    luma = from_dlpack(frame.planes[0])
+    if luma.dtype != torch.uint8:
+        luma = luma.to(torch.int32) >> (frame.format.components[0].bits - 8)
+    return luma.to(torch.int16)
+
+
+def _some_columns(frame: VideoFrame) -> Tensor:
+    """`_lines`, of a large picture not all columns, which tell no more."""
+    lines = _lines(frame)
+    return lines[:, :: max(1, lines.shape[1] // _COLUMNS)].contiguous()
+
+
+def _combs(lines: Tensor) -> Tensor:
+    """Where five lines go up and down, (H - 4, W), by the middle one."""
+    if len(lines) < FEWEST_LINES:
+        return torch.zeros(0, lines.shape[1], dtype=torch.bool)
+    steps = lines[1:] - lines[:-1]
+    # Every other step turned over: a comb then goes one way.
+    steps[1::2] *= -1
+    up, down = (
+        way[:-3] & way[1:-2] & way[2:-1] & way[3:]
+        for way in (steps > COMB_STEP, steps < -COMB_STEP)
+    )
+    return up | down
+
+
+def _combs_of_moments(lines: Tensor) -> Tensor:
+    """Combs, as `_combs`, in which every other line is alike."""
+    steps = (lines[1:] - lines[:-1]).abs()
+    within = (lines[2:] - lines[:-2]).abs()
+    least = torch.stack((steps[:-3], steps[1:-2], steps[2:-1], steps[3:])).amin(0)
+    most = torch.stack((within[:-2], within[1:-1], within[2:])).amax(0)
+    return _combs(lines) & (most * ALIKE <= least)
+
+
+class _Weave(NamedTuple):
+    """A frame woven anew with the next one's fields.
+
+    Attributes:
+        order: "top" if its lower field and the next frame's upper one show neighbouring moments, as
+            in interlaced video with the top field first; "bottom"; "alike", or "still".
+        before: pixels that moved and lie in combs of two moments, in the first frame as it is.
+        after: the same in the next one.
+        woven: the same in the better of both ways to weave.
+    """
+
+    order: str
+    before: int = 0
+    after: int = 0
+    woven: int = 0
+
+    @property
+    def own(self) -> float:
+        """Of the frames as they are, on average."""
+        return (self.before + self.after) / 2
+
+
+def _weave(lines: Tensor, following: Tensor) -> _Weave:
+    if lines.shape != following.shape or len(lines) < FEWEST_LINES:
+        return _Weave("still")
+    moved = (lines - following).abs() > COMB_STEP
+    moved = moved[1:-3] | moved[2:-2] | moved[3:-1]
+    top, bottom = lines.clone(), lines.clone()
+    top[::2] = following[::2]  # with the next frame's upper field, which comes first
+    bottom[1::2] = following[1::2]
+    with_top, with_bottom = (int((_combs(woven) & moved).sum()) for woven in (top, bottom))
+    if not with_top + with_bottom:
+        return _Weave("still")
+    order = "alike"
+    if with_bottom > with_top * CLEARLY:
+        order = "top"
+    elif with_top > with_bottom * CLEARLY:
+        order = "bottom"
+    before, after, *woven = (
+        int((_combs_of_moments(picture) & moved).sum())
+        for picture in (lines, following, top, bottom)
+    )
+    return _Weave(order, before, after, min(woven))
+
+
+class _Looked(NamedTuple, Generic[Item]):
+    """A frame as it came, what belongs to it, the same made whole, and what was seen."""
+
+    frame: VideoFrame
+    item: Item
+    whole: VideoFrame
+    verdict: str
+    combed: bool
+
+
+class Deinterlacer(Generic[Item]):
+    """Combed frames made whole, one out for one in; the others pass untouched.
+
+    Attributes:
+        count: how many were combed.
+    """
+
+    def __init__(self) -> None:
+        self._chain = FilterChain(("idet", ""), ("bwdif", "mode=send_frame:deint=all"))
+        self._planar = Planar()
+        self._waiting: deque[tuple[VideoFrame, VideoFrame, Item]] = deque()
+        self._undecided: list[_Looked[Item]] = []
+        self._before: Tensor | None = None  # lines of the frame before
+        self._interlaced: bool | None = None  # the frames before; None as long as it is not known
+        self.count = 0
+
+    def push(self, frame: VideoFrame, item: Item) -> Iterator[tuple[VideoFrame, Item]]:
+        """Take a frame and what belongs to it; gives those that are ready."""
+        planar = self._planar(frame)
+        self._waiting.append((frame, planar, item))
+        yield from self._chosen(self._chain.push(planar))
+
+    def flush(self) -> Iterator[tuple[VideoFrame, Item]]:
+        """The frames still held."""
+        yield from self._chosen(self._chain.flush())
+        yield from self._decided()
+
+    def _chosen(self, deinterlaced: list[VideoFrame]) -> Iterator[tuple[VideoFrame, Item]]:
+        for whole in deinterlaced:
+            frame, planar, item = self._waiting.popleft()
+            combed = is_combed(planar) and not self._is_pattern(planar)
+            self._before = _some_columns(planar)
+            looked = _Looked(frame, item, whole, str(whole.metadata[_VERDICT]), combed)
+            # Where idet does not know, frames are as those before; the first ones as those after.
+            self._undecided.append(looked)
+            if looked.verdict != "undetermined":
+                self._interlaced = looked.verdict in _INTERLACED
+            if self._interlaced is not None or len(self._undecided) == FRAMES_A_PLACE:
+                yield from self._decided()
+
+    def _is_pattern(self, planar: VideoFrame) -> bool:
+        """Whether what looks like combs is a fine pattern, as neither neighbour's fields fit."""
+        before, lines = self._before, _some_columns(planar)
+        weaves = [] if before is None else [_weave(before, lines)]
+        if self._waiting:
+            weaves.append(_weave(lines, _some_columns(self._waiting[0][1])))
+        few = COMB_SHARE * lines.numel()
+        return bool(weaves) and all(w.woven > few and w.own < w.woven * FAR_APART for w in weaves)
+
+    def _decided(self) -> Iterator[tuple[VideoFrame, Item]]:
+        undecided, self._undecided = self._undecided, []
+        for looked in undecided:
+            combed = bool(self._interlaced) and looked.combed
+            self.count += combed
+            yield (looked.whole if combed else looked.frame), looked.item

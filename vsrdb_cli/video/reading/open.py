@@ -1,0 +1,105 @@
+"""Open a source as the options say."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+from av.video.format import VideoFormat
+
+from vsrdb_cli.errors import OptionError, VideoError
+from vsrdb_cli.options import Hdr, RestoreOptions
+from vsrdb_cli.video.frame import FrameSource
+from vsrdb_cli.video.info import PIPE, Kind, VideoInfo
+from vsrdb_cli.video.pictures.metadata import coded_primaries
+from vsrdb_cli.video.pictures.picture_file import frames_of_animation, look_at
+from vsrdb_cli.video.pixels.colour import BT2020_NCL, SDR
+from vsrdb_cli.video.pixels.pixel_formats import is_rgb
+from vsrdb_cli.video.reading.picture_reader import PictureReader
+from vsrdb_cli.video.reading.probe import probe
+from vsrdb_cli.video.reading.trim import trimmed
+from vsrdb_cli.video.reading.video_reader import VideoReader
+from vsrdb_cli.video.reading.y4m_reader import PipeReader, is_stream
+from vsrdb_cli.video.side_data.hdr import Light
+
+
+def open_source(
+    path: Path | str, *, rate: Fraction | None = None, hdr: Hdr = Hdr.REFUSE, scale: int = 1
+) -> FrameSource:
+    """Open a video file, a folder of pictures, a single picture, or a stream of y4m.
+
+    A stream is "-", which is stdin, or what is no file by its kind, such as a named pipe.
+
+    Args:
+        rate: frames per second of pictures, which have no times of their own; else 24.
+        hdr: what to do with HDR video.
+        scale: by which it is to be enlarged, and has to be small enough for.
+
+    Raises:
+        VideoError: it cannot be read; nothing has been written by then.
+        OptionError: a rate is given for what has times of its own.
+    """
+    path = Path(path)
+    if is_stream(path):
+        _refuse_rate(rate, "stdin" if path == PIPE else str(path))
+        return PipeReader(path=path)
+    if path.is_dir():
+        pictures = PictureReader.of_folder(path, rate)
+        return pictures.with_info(_for_hdr(pictures.info, hdr))
+    info = probe(path, scale)
+    if info.kind is Kind.STILL:
+        pictures = PictureReader.of_still(path, rate)
+        return pictures.with_info(_for_hdr(pictures.info, hdr))
+    _refuse_rate(rate, str(path))
+    if info.container in ("gif", "apng"):
+        said = look_at(path).colour
+        info = replace(info, frame_count=frames_of_animation(path), picture_colour=said)
+        if said.profile:
+            primaries = coded_primaries(said.profile) or SDR.primaries
+            info = replace(info, colour=replace(info.colour, primaries=primaries))
+    return VideoReader(_for_hdr(info, hdr))
+
+
+def _for_hdr(info: VideoInfo, hdr: Hdr) -> VideoInfo:
+    """The source as its frames are to come out, if it is HDR.
+
+    Raises:
+        VideoError: it is, and nothing was said about that; or it cannot be converted.
+    """
+    if not info.colour.hdr or hdr is Hdr.KEEP:
+        return info
+    name = info.colour.hdr_name
+    kind = "HDR video" if info.kind is Kind.VIDEO else "an HDR picture"
+    convertible = not is_rgb(VideoFormat(info.pix_fmt))
+    if hdr is Hdr.REFUSE or not convertible:
+        why = (
+            "the network has not been trained on"
+            if hdr is Hdr.REFUSE
+            else "cannot be converted, since it is RGB already"
+        )
+        to_sdr = "--hdr sdr (converted to BT.709) or " if convertible else ""
+        raise VideoError(
+            f"{info.path} is {kind} ({name}), which {why}",
+            hint=f"add {to_sdr}--hdr keep (restored as it is, 10-bit"
+            f" {'BT.2020' if info.colour.matrix == BT2020_NCL else 'HDR'} out)",
+        )
+    return replace(info, colour=SDR, converted_from=info.colour, light=Light())
+
+
+def _refuse_rate(rate: Fraction | None, name: str) -> None:
+    if rate is not None:
+        raise OptionError(
+            f"--fps is for pictures, and {name} is a video, whose frames have times of their own",
+            hint="omit --fps",
+        )
+
+
+def open_for(source: Path, options: RestoreOptions) -> FrameSource:
+    """The frames of `source` that are wanted, as they are wanted.
+
+    Raises:
+        VideoError, OptionError: it cannot be read, or has no such part.
+    """
+    whole = open_source(source, rate=options.fps, hdr=options.hdr, scale=options.scale)
+    return trimmed(whole, start=options.start, end=options.end, sample=options.sample)

@@ -1,0 +1,167 @@
+"""Decode a few frames from places of a source, without decoding what lies between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from av.error import FFmpegError
+
+from vsrdb_cli.video.containers.demuxing import AV_TIME_BASE, Demuxer, codec_name, main_video
+from vsrdb_cli.video.containers.opening import open_input
+from vsrdb_cli.video.info import Kind
+from vsrdb_cli.video.pixels.fields import Weaver
+from vsrdb_cli.video.pixels.interlacing import FRAMES_A_PLACE, Deinterlacer, field_order
+from vsrdb_cli.video.pixels.to_rgb import ToRgb
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+    from torch import Tensor
+
+    from vsrdb_cli.video.frame import FrameSource
+    from vsrdb_cli.video.info import VideoInfo
+
+# Where to look, as parts of the file's length, and at how many frames of each place: a film may
+# begin with a still title, in which nothing tells the fields apart.
+PLACES = (0.0, 0.25, 0.5, 0.75)
+# Pixels of a frame, of which memory has to hold some: larger video is never interlaced.
+LARGEST_INTERLACED = 4096 * 2304
+_FLAGGED = range(2, 6)  # AV_FIELD_TT to AV_FIELD_BT
+
+
+@dataclass(frozen=True, slots=True)
+class Interlacing:
+    """What a look at some frames shows.
+
+    Attributes:
+        flagged: the file says it is interlaced.
+        orders: of the places whose pictures themselves are interlaced, at least in part: "top" or
+            "bottom", by the field that is shown first.
+    """
+
+    flagged: bool
+    orders: tuple[str, ...]
+
+    @property
+    def found(self) -> bool:
+        """Whether the pictures themselves are interlaced somewhere."""
+        return bool(self.orders)
+
+    @property
+    def possible(self) -> bool:
+        """Whether every frame has to be looked at."""
+        return self.flagged or self.found
+
+
+def look(path: Path) -> Interlacing:
+    """Look at a few frames of the file's beginning and of its parts further on.
+
+    Of a short file all frames are looked at.
+    """
+    orders: list[str | None] = []
+    with open_input(path) as container:
+        stream = main_video(container, path)
+        flagged = stream.codec_context.field_order in _FLAGGED
+        if stream.width * stream.height > LARGEST_INTERLACED:
+            return Interlacing(flagged, ())
+        length = (container.duration or 0) / AV_TIME_BASE
+        start = (container.start_time or 0) / AV_TIME_BASE
+        most = 2 * len(PLACES) * FRAMES_A_PLACE
+        short = length * float(stream.average_rate or 25) < most
+        for place in PLACES[: 1 if short else None]:
+            try:
+                if place:
+                    container.seek(int((start + place * length) * AV_TIME_BASE))
+                frames = islice(_frames(container, stream), most if short else FRAMES_A_PLACE)
+                while taken := list(islice(frames, FRAMES_A_PLACE)):
+                    flagged |= any(frame.interlaced_frame for frame in taken)
+                    orders.append(field_order(taken))
+            except FFmpegError:
+                continue
+    return Interlacing(flagged, tuple(order for order in orders if order is not None))
+
+
+def _frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    def decoded() -> Iterator[VideoFrame]:
+        for packet in Demuxer(container, stream):
+            with suppress(FFmpegError):
+                yield from packet.decode()
+
+    return Weaver(codec_name(stream)).frames(decoded())
+
+
+def glimpses(source: FrameSource, places: int, count: int) -> Iterator[list[Tensor]]:
+    """Runs of up to `count` frames in a row, from `places` places evenly over a source.
+
+    A source that holds no more than all of them together is given whole, as one run. What cannot
+    be decoded there is left out; if that is all, since the only keyframe is the first, so many
+    frames from the beginning are given instead.
+
+    Yields:
+        (3, H, W) codes as those of a `Frame`, as `source.frames` would give them.
+    """
+    info = source.info
+    known = info.frame_count
+    if known is None and info.duration_seconds is not None:
+        known = round(info.duration_seconds * info.rate)
+    if known is None or known <= places * count:
+        yield [frame.rgb for frame in source.frames(0, places * count)]
+        return
+    seen = False
+    for place in range(places):
+        share = (place + 0.5) / places
+        if info.kind is Kind.VIDEO:
+            run = _seen(info, share, count)
+            seen = seen or bool(run)
+            yield run
+        else:
+            first = int(share * (known - count))
+            yield [frame.rgb for frame in source.frames(first, first + count)]
+    if info.kind is Kind.VIDEO and not seen:
+        yield [frame.rgb for frame in source.frames(0, places * count)]
+
+
+def _seen(info: VideoInfo, share: float, count: int) -> list[Tensor]:
+    """The frames from a keyframe near a part of a file's length on."""
+    to_rgb = ToRgb(
+        info.codec,
+        info.converted_from or info.colour,
+        info.bit_depth,
+        crop=info.crop,
+        to_sdr=info.converted_from is not None,
+    )
+    with open_input(info.path) as container:
+        stream = main_video(container, info.path)
+        # The container's own length is that of its longest stream, perhaps a subtitle's.
+        seconds = float(info.start_seconds) + share * (info.duration_seconds or 0)
+        try:
+            container.seek(int(seconds * AV_TIME_BASE))
+        except FFmpegError:
+            return []
+        frames: Iterator[VideoFrame] = islice(
+            Weaver(info.codec).frames(_decoded(container, stream)), count
+        )
+        if info.interlaced:
+            frames = _progressive(frames)
+        return [to_rgb(frame) for frame in frames]
+
+
+def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    for packet in Demuxer(container, stream):
+        with suppress(FFmpegError):
+            yield from packet.decode()
+
+
+def _progressive(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
+    deinterlacer: Deinterlacer[None] = Deinterlacer()
+    for frame in frames:
+        for whole, _ in deinterlacer.push(frame, None):
+            yield whole
+    for whole, _ in deinterlacer.flush():
+        yield whole

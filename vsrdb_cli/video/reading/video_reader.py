@@ -1,0 +1,267 @@
+"""Read a video: every frame that can be decoded, at its own time, as exact RGB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from fractions import Fraction
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
+
+from av.error import FFmpegError
+
+from vsrdb_cli.video.containers.demuxing import Demuxer, Ffv1Checksums, Holes, main_video
+from vsrdb_cli.video.containers.opening import open_input
+from vsrdb_cli.video.frame import Frame, ReadReport
+from vsrdb_cli.video.info import VideoInfo
+from vsrdb_cli.video.pixels.fields import Weaver
+from vsrdb_cli.video.pixels.interlacing import Deinterlacer
+from vsrdb_cli.video.pixels.to_rgb import ToRgb
+from vsrdb_cli.video.reading.frame_changes import PixelShapes, Watch, differ, shape_of
+from vsrdb_cli.video.reading.packet_scan import MadeUp, keeps_decode_times, time_of
+from vsrdb_cli.video.timing import Clock, DecodeOrder, FrameTimes, ticks
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from av.packet import Packet
+    from av.video.frame import VideoFrame
+
+# Containers round a video's end by up to a frame; more is missing.
+CUT_OFF_FRAMES = 2
+
+
+class _Time(NamedTuple):
+    """When a decoded frame is shown, mended; and how long, as it says itself: 0 if it does not.
+
+    captions: whether closed captions are attached to it.
+    """
+
+    pts: int
+    duration: int
+    captions: bool
+
+
+class VideoReader:
+    """The frames of a video file's main stream. Memory does not grow with its length.
+
+    Each call of `frames` opens the file anew, in the thread that asks for the first frame.
+
+    Attributes:
+        begin: the index of the first frame that decoding gives.
+    """
+
+    def __init__(self, info: VideoInfo) -> None:
+        self.info = info
+        self.begin = -info.frames_before
+        self.report = ReadReport()
+        self._running: list[Generator[Any]] = []
+        self._shapes: list[tuple[int, Fraction]] = []  # from which frame on, as far as was looked
+        self._complete = False  # the file has all the packets it says it has
+        self._guessed_duration = 0  # of a frame that says none; a file's own length counts it
+        self._repeated_until = 0  # where packets repeat the picture before
+
+    def frames(self, first: int = 0, last: int | None = None) -> Iterator[Frame]:
+        """The frames with index `first` <= i < `last`; frames before are decoded and skipped."""
+        if last is None and self.info.cut is not None:
+            last = self.info.cut.count
+        running = self._frames(first, last)
+        self._running.append(running)
+        return running
+
+    def _frames(self, first: int, last: int | None) -> Generator[Frame]:
+        self.report = ReadReport()
+        info = self.info
+        to_rgb = ToRgb(
+            info.codec,
+            info.converted_from or info.colour,
+            info.bit_depth,
+            crop=info.crop,
+            to_sdr=info.converted_from is not None,
+        )
+        waiting: tuple[VideoFrame, _Time] | None = None  # a frame lasts until the next one
+        for index, (decoded, time) in enumerate(self._timed(), self.begin):
+            if waiting is not None:
+                pts, _, captions = waiting[1]
+                held = waiting[0] if captions else None
+                yield Frame(to_rgb(waiting[0]), pts, time.pts - pts, held)
+                waiting = None
+            if last is not None and index >= last:
+                return
+            if index >= first:
+                waiting = (decoded, time)
+            self.report.frames = max(0, index + 1)
+        if waiting is not None:
+            decoded, time = waiting
+            duration = self._last_duration(time)
+            self._look_at_end(time.pts + max(duration, self._guessed_duration))
+            yield Frame(to_rgb(decoded), time.pts, duration, decoded if time.captions else None)
+
+    def with_info(self, info: VideoInfo) -> Self:
+        """A reader of the same file with another part wanted, shown in the shape of its own."""
+        if info.cut is not None:
+            ratio = self._ratio_at(info.cut.first)
+            info = replace(info, sample_aspect_ratio=ratio)
+        return type(self)(info)
+
+    def _ratio_at(self, index: int) -> Fraction | None:
+        """The shape of the output's pixels where it begins with some frame; `times` has seen it."""
+        info = self.info
+        height, width = info.coded_size
+        size = Fraction(width, height)
+        shapes = [shape for first, shape in self._shapes if first <= index]
+        # A container's word is above the frames' own, with players too.
+        if not shapes or differ(shapes[0], size * (info.sample_aspect_ratio or 1)):
+            return info.sample_aspect_ratio
+        return shapes[-1] / size if differ(shapes[-1], shapes[0]) else info.sample_aspect_ratio
+
+    def times(self) -> Iterator[int]:
+        """The `pts` of all frames, which are decoded but not converted; the report is untouched."""
+        report, self.report = self.report, ReadReport()
+        self._shapes.clear()
+        times = FrameTimes(self.info.timeline)
+        decoding = self._decode()
+        self._running.append(decoding)
+        try:
+            for index, decoded in enumerate(decoding):
+                shape = shape_of(decoded)
+                if not self._shapes or self._shapes[-1][1] != shape:
+                    self._shapes.append((index, shape))
+                yield times.mend(decoded.pts, decoded.dts)
+        finally:
+            self.report = report
+
+    def sizes(self) -> list[tuple[Fraction, int]]:
+        """When each frame is shown, in seconds, and the bytes of its packet; in file order."""
+        info = self.info
+        clock = Clock(info.timeline)
+        sizes: list[tuple[Fraction, int]] = []
+        with open_input(info.path) as container:
+            for packet in Demuxer(container, main_video(container, info.path)):
+                if packet.size:
+                    clock.mend(packet)
+                    time = packet.pts if packet.pts is not None else packet.dts
+                    if time is None:  # a raw stream
+                        time = len(sizes) * info.frame_ticks
+                    sizes.append((time * info.time_base, packet.size))
+        return sizes
+
+    def _timed(self) -> Iterator[tuple[VideoFrame, _Time]]:
+        """Progressive frames with their times."""
+        times = FrameTimes(self.info.timeline)
+        cut = self.info.cut
+        watch = Watch(self.info, self.report)
+        deinterlacer: Deinterlacer[_Time] = Deinterlacer()
+        interlaced = self.info.interlaced
+        for index, decoded in enumerate(self._decode(), self.begin):
+            wanted = index >= 0 and (cut is None or index < cut.count)
+            captions = watch.look_at(decoded, wanted=wanted)
+            time = _Time(times.mend(decoded.pts, decoded.dts), decoded.duration, captions)
+            self.report.repaired_times = times.repaired
+            interlaced |= decoded.interlaced_frame  # perhaps not from the beginning on
+            if interlaced:
+                yield from deinterlacer.push(decoded, time)
+                self.report.deinterlaced = deinterlacer.count
+            else:
+                yield decoded, time
+        yield from deinterlacer.flush()
+        self.report.deinterlaced = deinterlacer.count
+
+    def _last_duration(self, time: _Time) -> int:
+        """How long the last frame is shown: until the stream's end where that is known.
+
+        What the frame itself says is its packet's place in decode order where frames are
+        reordered; a stream that is cut off, or ends before its own frames do, is not asked.
+        """
+        info = self.info
+        if info.end_seconds is not None and self.report.frames == info.frame_count:
+            end = ticks(info.end_seconds, info.time_base)
+            if end > time.pts:
+                return end - time.pts
+        return max(time.duration or info.frame_ticks, self._repeated_until - time.pts)
+
+    def _look_at_end(self, end: int) -> None:
+        """Note an end long before the promised one; files are cut off without a word.
+
+        Where an edit list begins within a long frame, FFmpeg moves it, and the end is early, too.
+        """
+        promised = self.info.promised_seconds
+        if promised is not None and not self._complete:
+            missing = promised - end * self.info.time_base
+            if missing > CUT_OFF_FRAMES * self.info.frame_ticks * self.info.time_base:
+                self.report.missing_seconds = float(missing)
+
+    def _decode(self) -> Generator[VideoFrame]:
+        """Frames as they are shown, the fields of each together."""
+        weaver = Weaver(self.info.codec)
+        for frame in weaver.frames(self._decode_pictures()):
+            yield frame
+            self.report.lone_fields = weaver.alone
+
+    def _decode_pictures(self) -> Generator[VideoFrame]:
+        info, report = self.info, self.report
+        clock = Clock(info.timeline)
+        checksums = Ffv1Checksums() if info.codec == "ffv1" else None
+        with open_input(info.path) as container:
+            stream = main_video(container, info.path)
+            demuxer, shapes = Demuxer(container, stream), PixelShapes(stream)
+            holes, demuxed = Holes(info.frame_ticks), 0
+            made_up = MadeUp(stream, info.rate)
+            order = DecodeOrder() if info.in_decode_order else None
+            by_dts = keeps_decode_times(container, stream)
+            for packet in demuxer:
+                if _repeats(packet):
+                    clock.mend(packet)
+                    self._repeated_until = clock.now
+                    continue
+                if packet.size:
+                    demuxed += 1
+                    holes.look(packet)
+                    report.read_errors = demuxer.errors + holes.count
+                    clock.mend(packet)
+                    report.clock_restarts = clock.restarts
+                    if checksums is not None:
+                        report.damaged_frames += checksums.damaged(bytes(packet))
+                    if order is not None:
+                        order.feed(time_of(packet, by_dts=by_dts))
+                try:
+                    decoded = shapes.decode(packet)
+                except FFmpegError:
+                    report.damaged_packets += 1
+                    if order is not None:
+                        order.lose()
+                    continue
+                for frame in decoded:
+                    report.damaged_frames += frame.is_corrupt
+                    if order is not None or made_up.is_of(frame.duration):
+                        self._guessed_duration = frame.duration
+                        frame.duration = 0
+                    if order is not None:
+                        depth = stream.codec_context.reorder_depth
+                        frame.pts = order.next(depth, frame.dts if by_dts else None)
+                    yield frame
+            holes.end()
+            report.read_errors = demuxer.errors + holes.count
+            report.unannounced = not demuxer.is_complete
+            self._complete = 0 < stream.frames <= demuxed
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for running in self._running:
+            running.close()
+        self._running.clear()
+
+
+def _repeats(packet: Packet[Any]) -> bool:
+    """Whether a packet says to show the picture before once more, by being empty.
+
+    Those that end a stream are empty, too, but have no time.
+    """
+    return not packet.size and (packet.pts is not None or packet.dts is not None)

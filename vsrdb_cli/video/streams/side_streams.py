@@ -1,0 +1,427 @@
+"""Copying everything a file holds beside its main video, as planned."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import av
+from av.error import FFmpegError
+from av.stream import Discard
+
+from vsrdb_cli.text import count
+from vsrdb_cli.video.containers.capabilities import container_of
+from vsrdb_cli.video.containers.demuxing import Demuxer, Holes
+from vsrdb_cli.video.containers.opening import open_input
+from vsrdb_cli.video.info import StreamInfo, VideoInfo
+from vsrdb_cli.video.streams.metadata import copy_chapters, copy_stream_metadata
+from vsrdb_cli.video.streams.plan import COVERS, Fate, StreamPlan
+from vsrdb_cli.video.streams.sound import (
+    PRIMING_SECONDS,
+    Loudness,
+    SoundDecoder,
+    flushing,
+    samples_of,
+)
+from vsrdb_cli.video.streams.sound_converter import SoundConverter
+from vsrdb_cli.video.streams.subtitles import USUAL_MILLISECONDS, TextConverter
+from vsrdb_cli.video.timing import Clock, SideClock, shift, ticks
+
+if TYPE_CHECKING:
+    from av.container import OutputContainer
+    from av.packet import Packet
+    from av.stream import AttachmentStream, Stream
+
+# Subtitles' ticks a second in mp4 and mov: FFmpeg's muxer compares their times with those of
+# whatever other packet comes, as if both counted alike, and cues that overlap drift unless theirs
+# are finer.
+SUBTITLE_TICKS = 192_000
+# Between two of them; they count no more than 2 ** 31.
+BLANK_TICKS = 2**30
+# Subtitles that last until the next one: of Blu-ray, which may be several packets, and of DVB.
+_PGS = "hdmv_pgs_subtitle"
+_UNTIL_NEXT = (_PGS, "dvb_subtitle")
+_PGS_BEGINS = 0x16
+# How far files may keep sound behind the pictures it belongs to.
+READ_ON_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Copied:
+    """How many packets of each of the source's streams, by index.
+
+    holes: places where some of it is missing.
+    """
+
+    packets: Counter[int] = field(default_factory=Counter)
+    damaged: Counter[int] = field(default_factory=Counter)
+    holes: Counter[int] = field(default_factory=Counter)
+
+
+class SideStreams:
+    """Copies all other streams of a source into an open output, in step with its video.
+
+    Reads the source by itself, so it needs nothing from whoever decodes the video, and serves
+    as well when finished pieces are joined. Used from one thread.
+
+    Args:
+        info: of the source.
+        plans: from `plan_streams`.
+        output: before its header is written; the streams are added to it.
+
+    Attributes:
+        copied: what was written so far, and what could not be.
+        heard: how loud each track of sound is that is written, by the source's index, in order.
+    """
+
+    def __init__(
+        self,
+        info: VideoInfo,
+        plans: tuple[StreamPlan, ...],
+        output: OutputContainer,
+    ) -> None:
+        self._info = info
+        self._streams = {stream.index: stream for stream in info.streams}
+        self._output = output
+        self._source = open_input(info.path)
+        self.copied = Copied()
+        self._targets: dict[int, Stream] = {}
+        self._texts: dict[int, TextConverter] = {}
+        self._sounds: dict[int, SoundConverter] = {}
+        self._decoders: dict[int, SoundDecoder] = {}  # of sound that is copied
+        self._decodable = {plan.stream.index for plan in plans if plan.decodes}
+        self.heard: dict[int, Loudness] = {}
+        self._clocks: dict[int, SideClock] = {}
+        self._last_dts: dict[int, int] = {}
+        self._before: dict[int, list[Packet[Any]]] = {}  # what is on the screen as a part begins
+        self._ready: deque[Packet[Any]] = deque()
+        self._covers = 0
+        self._end = info.cut.seconds if info.cut else None
+        self._hides = container_of(output).iso
+        self._lead_seconds = Fraction(0)
+        self._priming: dict[int, Fraction] = {}
+        if self._hides:  # these want them before the header
+            copy_chapters(self._source, output, info)
+        for plan in plans:
+            self._add(plan)
+        self._clock = Clock(info.timeline)
+        for index in self._targets:
+            sparse = self._source.streams[index].type != "audio"
+            self._clocks[index] = SideClock(self._clock, sparse=sparse)
+        self._packets = iter(self._read())
+
+    def _add(self, plan: StreamPlan) -> None:
+        source = self._source.streams[plan.stream.index]
+        if plan.fate is Fate.COPY:
+            target = self._output.add_stream_from_template(source, opaque=True)
+            copy_stream_metadata(source, target)
+            self._targets[source.index] = target
+            source.discard = Discard.default  # FFmpeg hides data that lasts no time
+            if source.type == "audio":
+                context: Any = source.codec_context
+                self._priming[source.index] = Fraction(context.delay, context.sample_rate or 1)
+                self.heard[source.index] = Loudness()
+                self._decoders[source.index] = SoundDecoder()
+        elif plan.sound is not None:
+            begin = None if self._info.cut is None else Fraction(0)
+            sound = SoundConverter(source, self._output, plan.sound, begin, self._end)  # type: ignore[arg-type]
+            copy_stream_metadata(source, sound.stream)
+            self._sounds[source.index] = sound
+            self._targets[source.index] = sound.stream
+            self.heard[source.index] = sound.heard
+        elif plan.fate is Fate.CONVERT:
+            codec = container_of(self._output).text
+            converter = TextConverter(source, self._output, codec)  # type: ignore[arg-type]
+            copy_stream_metadata(source, converter.stream)
+            self._texts[source.index] = converter
+            self._targets[source.index] = converter.stream
+        if source.type == "subtitle" and self._hides and source.index in self._targets:
+            finest = max(SUBTITLE_TICKS, self._info.output_time_base.denominator)
+            self._targets[source.index].time_base = Fraction(1, finest)
+        if plan.fate is Fate.ATTACH and plan.stream.cover:
+            ending, mimetype = COVERS[plan.stream.codec]
+            self._covers += 1
+            name = f"cover_{self._covers}" if self._covers > 1 else "cover"
+            data = _first_packet(self._info, source.index)
+            if data:
+                self._output.add_attachment(f"{name}.{ending}", mimetype, data)
+        elif plan.fate is Fate.ATTACH:
+            attachment: AttachmentStream = source  # type: ignore[assignment]
+            name = attachment.metadata.get("filename", f"attachment-{source.index}")
+            mimetype = attachment.mimetype or "application/octet-stream"
+            self._output.add_attachment(name, mimetype, attachment.data)
+
+    def mux_until(self, seconds: Fraction) -> None:
+        """Write what belongs before a time of the video, so that players find all together."""
+        if not self._targets:
+            return
+        while self._fill() and _seconds(self._ready[0]) <= seconds:
+            self._mux(self._ready.popleft())
+        for index, converter in self._texts.items():
+            self._put_texts(index, converter.until(seconds))
+
+    def finish(self) -> None:
+        """Write all that is left; sound may go on after the last picture."""
+        while self._targets and self._fill():
+            self._mux(self._ready.popleft())
+        self._write_before()
+        for index, converter in self._texts.items():
+            self._put_texts(index, converter.finish())
+        for index in self._decoders:
+            stream: Any = self._source.streams[index]
+            self._listen(index, flushing(stream))
+        for index, sound in self._sounds.items():
+            self._put(index, sound.finish())
+            self.copied.damaged[index] += sound.failed
+        if not self._hides:
+            # What begins before the first picture cannot stand before 0: all is moved for it, by
+            # whole milliseconds.
+            later = Fraction(int(self._lead_seconds * 1000), 1000)
+            copy_chapters(self._source, self._output, self._info, later)
+
+    @property
+    def moved_seconds(self) -> Fraction:
+        """How much later than on the source's clock everything is in the output."""
+        return Fraction(0) if self._hides else self._lead_seconds
+
+    def audible(self, begin_seconds: Fraction) -> tuple[Fraction | None, Fraction | None]:
+        """Between which times the output's sound is that of the source, given its first picture.
+
+        mp4 and mov hide what comes before it; of a part, whole packets reach beyond both ends.
+        """
+        hides = self._hides or self._info.cut is not None
+        return (begin_seconds if hides else None), self._end
+
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """What could not be copied so far, one line for each stream."""
+        streams, copied = self._streams, self.copied
+        dropped = tuple(
+            f"{number} damaged packet{'s' if number > 1 else ''} of {streams[index]} dropped"
+            for index, number in sorted(copied.damaged.items())
+            if number
+        )
+        missing = tuple(
+            f"{streams[index]} cannot be read in {count(number, 'place')}"
+            for index, number in sorted(copied.holes.items())
+            if number
+        )
+        unconverted = tuple(
+            f"{count(converter.lost, 'text')} of {streams[index]} could not be converted"
+            for index, converter in sorted(self._texts.items())
+            if converter.lost
+        )
+        return dropped + missing + unconverted
+
+    def close(self) -> None:
+        """Close the source."""
+        self._packets = iter(())
+        self._source.close()
+
+    def _fill(self) -> bool:
+        """Have the next packet at hand; False when there is none."""
+        if not self._ready:
+            packet = next(self._packets, None)
+            if packet is None:
+                return False
+            self._ready.append(packet)
+        return True
+
+    def _read(self) -> Iterator[Packet[Any]]:
+        """The packets to copy, on the video's time line."""
+        main = self._source.streams[self._info.stream_index]
+        others = [self._source.streams[index] for index in self._targets]
+        # Of sound alone: between subtitles time is missing anyway.
+        holes = {stream.index: Holes() for stream in others if stream.type == "audio"}
+        for packet in Demuxer(self._source, main, *others):
+            if not packet.size:
+                continue
+            if packet.stream.index in holes:
+                holes[packet.stream.index].look(packet)
+            if self._end is not None and self._clock.now_seconds > self._end + READ_ON_SECONDS:
+                break
+            index = packet.stream.index
+            if index == main.index:
+                restarts = self._clock.restarts
+                self._clock.mend(packet)
+                if self._clock.restarts > restarts:
+                    for clock in self._clocks.values():
+                        yield from clock.release()
+            elif self._is_cover(index):
+                packet.pts = packet.dts = 0
+                yield packet
+            else:
+                yield from self._clocks[index].mend(packet)
+        for index, clock in self._clocks.items():
+            yield from clock.release(final=True)
+            self.copied.damaged[index] += clock.timeless
+        for index, found in holes.items():
+            found.end()
+            self.copied.holes[index] = found.count
+
+    def _is_cover(self, index: int) -> bool:
+        return any(s.index == index and s.cover for s in self._info.streams)
+
+    def _mux(self, packet: Packet[Any]) -> None:
+        index = packet.stream.index
+        if packet.dts is None:
+            packet.dts = packet.pts
+        if self._before and _seconds(packet) >= 0:
+            self._write_before()
+        converter = self._texts.get(index)
+        if converter is not None and converter.late:
+            self._put_texts(index, converter(packet))
+        elif self._is_cover(index) or self._cut(packet):
+            self._write(packet)
+
+    def _write_before(self) -> None:
+        for packets in self._before.values():
+            for packet in packets:
+                self._write(packet)
+        self._before.clear()
+
+    def _write(self, packet: Packet[Any]) -> None:
+        index = packet.stream.index
+        if index in self._sounds:
+            self._put(index, self._sounds[index](packet))
+        elif index in self._texts:
+            self._put_texts(index, self._texts[index](packet))
+        elif index not in self._decoders or self._listen(index, packet):
+            self._put(index, (packet,))
+        else:
+            self.copied.damaged[index] += 1
+
+    def _put_texts(self, index: int, texts: Iterator[Packet[Any]]) -> None:
+        """Write converted texts, as far as they belong to the wanted part."""
+        late = self._texts[index].late
+
+        def wanted() -> Iterator[Packet[Any]]:
+            for text in texts:
+                text.stream = self._source.streams[index]
+                if not late or self._cut(text):
+                    yield text
+
+        self._put(index, wanted())
+
+    def _listen(self, index: int, packet: Packet[Any]) -> bool:
+        """Decode a packet of sound that is copied; whether it can be, or none of the track can."""
+        decode = self._decoders[index]
+        failed = decode.failed
+        for frame, begin in decode(packet):
+            self.heard[index].add(samples_of(frame), frame.sample_rate, begin)
+        return decode.failed == failed or index not in self._decodable
+
+    def _put(self, index: int, packets: Iterable[Packet[Any]]) -> None:
+        """Write packets of a stream of the source, as they are to be in the output."""
+        try:
+            for packet in packets:
+                last = self._last_dts.get(index, 0)
+                self._rise(index, packet)
+                packet.stream = self._targets[index]
+                if self._hides and self._streams[index].text:
+                    self._output.mux([*_blanks(packet, last)])
+                self._lead_seconds = max(self._lead_seconds, -self._begin(index, packet))
+                self._output.mux(packet)
+                self.copied.packets[index] += 1
+        except FFmpegError as error:
+            if isinstance(error, OSError):
+                raise
+            self.copied.damaged[index] += 1
+
+    def _begin(self, index: int, packet: Packet[Any]) -> Fraction:
+        """When a packet is heard or seen; declared priming is neither, and may stand before 0."""
+        if index in self._sounds:
+            return self._sounds[index].begin_seconds
+        if packet.pts is None:
+            return Fraction(0)
+        return packet.pts * packet.time_base + self._priming.get(index, 0)
+
+    def _cut(self, packet: Packet[Any]) -> bool:
+        """Whether a packet belongs to the wanted part; texts are shortened to lie within it.
+
+        A packet of sound that only begins before it is kept: containers hide what is too much.
+        Sound that the source hides stays hidden, or is left out where nothing can be.
+        """
+        if packet.pts is None:
+            return True
+        begin = packet.pts * packet.time_base
+        end = begin + (packet.duration or 0) * packet.time_base
+        unheard = packet.is_discard and not self._hides and end <= -PRIMING_SECONDS
+        if unheard or self._info.cut is None:
+            return not unheard
+        if self._end is not None and begin >= self._end:
+            return False
+        if packet.stream.type != "subtitle":
+            return end > 0
+        return self._cut_subtitle(packet, begin, end)
+
+    def _cut_subtitle(self, packet: Packet[Any], begin: Fraction, end: Fraction) -> bool:
+        stream = self._streams[packet.stream.index]
+        if begin == end and stream.codec in _UNTIL_NEXT:
+            if begin < 0:
+                packet.pts = packet.dts = 0
+                self._keep(packet, stream)
+            return begin >= 0
+        if begin == end and not stream.text:
+            return begin >= 0  # how long it lasts stands within it
+        if begin == end:
+            end = begin + Fraction(USUAL_MILLISECONDS, 1000)
+        shown = max(begin, Fraction(0))
+        hidden = end if self._end is None else min(end, self._end)
+        if hidden <= shown:
+            return False
+        packet.pts = packet.dts = ticks(shown, packet.time_base)
+        packet.duration = ticks(hidden - shown, packet.time_base)
+        return True
+
+    def _keep(self, packet: Packet[Any], stream: StreamInfo) -> None:
+        """Keep what is on the screen before the part, for its beginning; forget what was there."""
+        if stream.codec != _PGS or bytes(packet)[:1] == bytes([_PGS_BEGINS]):
+            self._before[stream.index] = []
+        self._before.setdefault(stream.index, []).append(packet)
+
+    def _rise(self, index: int, packet: Packet[Any]) -> None:
+        """Put a packet's times in the clock of its track, where they have to rise.
+
+        One that does not would end the whole file with an error; in Matroska it may stay.
+        """
+        tick = self._targets[index].time_base
+        assert tick is not None
+        source, packet.time_base = packet.time_base, tick
+        packet.duration = ticks((packet.duration or 0) * source, tick)
+        if packet.pts is not None:
+            packet.pts = ticks(packet.pts * source, tick)
+        if packet.dts is None:
+            return
+        packet.dts = ticks(packet.dts * source, tick)
+        if index in self._last_dts:
+            late = self._last_dts[index] + self._hides - packet.dts
+            shift(packet, max(late, 0) * tick)
+        if packet.pts is not None:
+            packet.pts = max(packet.pts, packet.dts)
+        self._last_dts[index] = packet.dts
+
+
+def _blanks(packet: Packet[Any], last: int) -> Iterator[Packet[Any]]:
+    """Texts without words, where nothing is shown for longer than mp4 and mov can count."""
+    for time in range(last + BLANK_TICKS, packet.dts or 0, BLANK_TICKS):
+        blank = av.Packet(b"\0\0")
+        blank.stream, blank.time_base = packet.stream, packet.time_base
+        blank.pts = blank.dts = time
+        blank.duration = min(BLANK_TICKS, (packet.dts or 0) - time)
+        yield blank
+
+
+def _seconds(packet: Packet[Any]) -> Fraction:
+    time = packet.dts if packet.dts is not None else packet.pts
+    return Fraction(0) if time is None else time * packet.time_base
+
+
+def _first_packet(info: VideoInfo, index: int) -> bytes:
+    with open_input(info.path) as source:
+        for packet in source.demux(source.streams[index]):
+            return bytes(packet)
+    return b""

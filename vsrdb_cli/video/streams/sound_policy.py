@@ -1,0 +1,200 @@
+"""What a track of sound becomes: a copy where that sounds the same, else decoded and encoded."""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import av
+from av.error import EOFError, FFmpegError
+
+from vsrdb_cli.text import count
+from vsrdb_cli.video.containers.capabilities import CONTAINERS, Container
+from vsrdb_cli.video.containers.demuxing import Demuxer
+from vsrdb_cli.video.containers.opening import open_input
+from vsrdb_cli.video.info import StreamInfo, VideoInfo
+from vsrdb_cli.video.streams.plan import (
+    Fate,
+    SoundTarget,
+    StreamPlan,
+    can_be_mixed,
+    holds,
+    target_of,
+)
+from vsrdb_cli.video.streams.side_streams import READ_ON_SECONDS, SideStreams
+from vsrdb_cli.video.streams.sound import SoundDecoder, difference, hear
+
+if TYPE_CHECKING:
+    from av.packet import Packet, PktSideDataT
+
+
+_IN_MEMORY = 64 << 20
+_CHANGES: tuple[PktSideDataT, ...] = ("new_extradata", "param_change")
+# Codecs whose copies have been seen to sound the same in every container that is said to hold them;
+# those of others are tried, however plain.
+_USUAL = {"aac", "mp2", "mp3", "ac3", "eac3", "dts", "flac", "alac", "opus", "vorbis"}
+
+
+@dataclass
+class Heard:
+    """What decoding a track shows.
+
+    Attributes:
+        shapes: (samples a second, channels' layout, sample format) of its frames, each once.
+        packets: how many there are.
+        first: the bytes and the duration of the first one.
+        changes: whether packets tell the decoder of other parameters on the way.
+        hides_inside: whether something between two audible parts is hidden.
+    """
+
+    shapes: set[tuple[int, str, str]] = field(default_factory=set)
+    changes: bool = False
+    hides_inside: bool = False
+    packets: int = 0
+    first: tuple[bytes, int] | None = None
+    _decode: SoundDecoder = field(default_factory=SoundDecoder)
+    _sounded: bool = False
+    _hid: bool = False
+
+    def take(self, packet: Packet[Any]) -> None:
+        """The stream's next packet."""
+        for frame, _ in self._decode(packet):
+            self.shapes.add((frame.sample_rate, frame.layout.name, frame.format.name))
+        if packet.size and self.first is None:
+            self.first = bytes(packet), packet.duration or 1
+        self.packets += bool(packet.size)
+        if packet.is_discard or not packet.size:
+            self._hid |= self._sounded
+            return
+        self.changes |= self._sounded and any(map(packet.has_sidedata, _CHANGES))
+        begin, end = _skipped(packet)
+        self.hides_inside |= self._sounded and (self._hid or begin > 0)
+        self._hid = end > 0
+        self._sounded = True
+
+    @property
+    def layout(self) -> str:
+        """FFmpeg's name of its channels, where they are most."""
+        return max((layout for _, layout, _ in self.shapes), key=_channels)
+
+    @property
+    def failed(self) -> int:
+        """Packets that could not be decoded."""
+        return self._decode.failed
+
+    @property
+    def decodes(self) -> bool:
+        """Whether most of it could be decoded."""
+        return bool(self.shapes) and 2 * self.failed < self.packets
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether nothing speaks against a copy."""
+        doubts = self.failed or self.changes or self.hides_inside
+        return len(self.shapes) <= 1 and not doubts
+
+
+def _skipped(packet: Packet[Any]) -> tuple[int, int]:
+    """Samples of a packet that are not heard: of its beginning, and of its end."""
+    if not packet.has_sidedata("skip_samples"):
+        return 0, 0
+    begin, end = struct.unpack_from("<2I", bytes(packet.get_sidedata("skip_samples")))
+    return begin, end
+
+
+def listen(info: VideoInfo) -> Mapping[int, Heard]:
+    """Decode all sound of a source once; by the indices of its streams."""
+    tracks = {s.index: Heard() for s in info.streams if s.type == "audio" and s.codec}
+    if not tracks:
+        return tracks
+    end = None
+    if info.cut is not None and info.cut.seconds is not None:
+        end = info.start_seconds + info.cut.seconds + READ_ON_SECONDS
+    with open_input(info.path) as container:
+        streams = [container.streams[index] for index in tracks]
+        for packet in Demuxer(container, *streams):
+            if end is not None and packet.dts is not None and packet.dts * packet.time_base > end:
+                break
+            tracks[packet.stream.index].take(packet)
+    return tracks
+
+
+def target_for(stream: StreamInfo, heard: Heard, container: Container) -> SoundTarget | None:
+    """What a track is encoded as; None if none of it could be decoded, or mixed to fewer."""
+    if not heard.shapes:
+        return None
+    rate = max(rate for rate, _, _ in heard.shapes)
+    layout = heard.layout
+    deepest = max((kind for _, _, kind in heard.shapes), key=lambda kind: av.AudioFormat(kind).bits)
+    encoders = (container.lossless, container.lossy)
+    for encoder in encoders if _is_lossless(stream.codec) else encoders[1:]:
+        target = target_of(encoder, rate, layout, deepest)
+        if target is not None and holds(target.layout, layout):
+            return target
+    return target if can_be_mixed(layout) else None
+
+
+def _is_lossless(codec: str) -> bool:
+    """Whether nothing of the sound was lost; of codecs that can do both, DTS mostly loses."""
+    if codec.startswith("pcm_") or codec == "wavpack":
+        return True
+    decoder = av.Codec(codec, "r")
+    return decoder.lossless and not decoder.lossy
+
+
+def _is_doubted(plan: StreamPlan, heard: Mapping[int, Heard]) -> bool:
+    track = heard.get(plan.stream.index)
+    if track is None or plan.fate is not Fate.COPY:
+        return False
+    usual = plan.stream.codec.startswith("pcm_") or plan.stream.codec in _USUAL
+    return not (usual and track.is_plain)
+
+
+def _channels(layout: str) -> int:
+    return int(av.AudioLayout(layout).nb_channels)
+
+
+def differences(
+    info: VideoInfo, plans: Sequence[StreamPlan], suffix: str, heard: Mapping[int, Heard]
+) -> Mapping[int, str]:
+    """What is wrong with copies of doubtful tracks, tried: by their indices, in words."""
+    tried = tuple(plan for plan in plans if _is_doubted(plan, heard))
+    wrong: dict[int, str] = {}
+    if not tried:
+        return wrong
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY) as file:
+        output = av.open(file, "w", format=CONTAINERS[suffix].format)
+        plans = tuple(replace(plan, decodes=heard[plan.stream.index].decodes) for plan in tried)
+        side = SideStreams(info, plans, output)
+        try:
+            output.start_encoding()
+            side.finish()
+            output.close()
+            file.seek(0)
+            with av.open(file, "r") as copied:
+                copies = iter(hear(copied, side.moved_seconds))
+        except EOFError:  # nothing was written
+            return wrong
+        except FFmpegError as error:
+            return {plan.stream.index: f"cannot be written ({error.strerror})" for plan in tried}
+        finally:
+            side.close()
+    for plan in tried:
+        index = plan.stream.index
+        source = side.heard[index]
+        if source.begin_seconds is None:
+            continue
+        copy = next(copies, None)
+        if copy is None:
+            wrong[index] = "is empty"
+        elif source.shapes != copy.shapes:
+            wrong[index] = "does not change its channels or rate as the source does"
+        elif side.copied.damaged[index] > heard[index].failed:
+            wrong[index] = f"loses {count(side.copied.damaged[index], 'packet')}"
+        elif words := difference(source, copy, *side.audible(Fraction(0))):
+            wrong[index] = words
+    return wrong

@@ -1,0 +1,149 @@
+"""The encoders there are, and what each takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+import av
+from av.error import FFmpegError
+
+from vsrdb_cli.video.containers.opening import reason
+
+
+@dataclass(frozen=True, slots=True)
+class Encoder:
+    """One way to encode.
+
+    Attributes:
+        name: FFmpeg's.
+        pix_fmts: for 8 bit and for more.
+        largest, smallest: (height, width) it opens at.
+        whole_chroma: it takes no picture that ends within a pixel of its chroma.
+        crf, preset: defaults; None if the encoder has no such thing.
+        crf_option, crf_range: what the encoder calls it; of `--crf`, both ends included.
+        preset_option: what the encoder calls its preset.
+        presets: the allowed ones.
+        captions: whether it writes closed captions; its option `a53cc` then says not to.
+        fixed: options always given.
+        bits_per_pixel: a low guess of the output's size.
+    """
+
+    name: str
+    pix_fmts: tuple[str, str]
+    crf: int | None = None
+    crf_option: str = "crf"
+    crf_range: tuple[int, int] = (0, 51)
+    preset: str | None = None
+    preset_option: str = "preset"
+    presets: tuple[str, ...] = ()
+    smallest: tuple[int, int] = (4, 4)
+    largest: tuple[int, int] = (16384, 16384)
+    whole_chroma: bool = False
+    captions: bool = False
+    fixed: Mapping[str, str] = field(default_factory=dict)
+    bits_per_pixel: float = 0.05
+
+
+_X26X_PRESETS = (
+    *("ultrafast", "superfast", "veryfast", "faster", "fast"),
+    *("medium", "slow", "slower", "veryslow", "placebo"),
+)
+
+ENCODERS: Mapping[str, Encoder] = {
+    "h264": Encoder(
+        "libx264",
+        ("yuv420p", "yuv420p10le"),
+        crf=16,
+        preset="veryfast",
+        presets=_X26X_PRESETS,
+        whole_chroma=True,
+        captions=True,
+        largest=(8640, 16384),
+    ),
+    "hevc": Encoder(
+        "libx265",
+        ("yuv420p", "yuv420p10le"),
+        crf=20,
+        preset="fast",
+        presets=_X26X_PRESETS,
+        whole_chroma=True,
+        captions=True,
+        # Between 32 and 64 pixels it writes beyond its memory (x265 216), and may end the process.
+        smallest=(64, 64),
+        largest=(8640, 16384),
+        # The place of chroma said, since readers of BT.2020 guess another.
+        fixed={"x265-params": "log-level=error:chromaloc=0", "a53cc": "1"},
+    ),
+    # Presets above 8 lose whole frames of sharp, fast-moving content (16 to 22 dB measured).
+    "av1": Encoder(
+        "libsvtav1",
+        ("yuv420p", "yuv420p10le"),
+        crf=20,
+        crf_range=(1, 63),
+        preset="8",
+        presets=tuple(str(p) for p in range(9)),
+        largest=(8704, 16384),
+    ),
+    "vp9": Encoder(
+        "libvpx-vp9",
+        ("yuv420p", "yuv420p"),
+        crf=20,
+        crf_range=(0, 63),
+        preset="5",
+        preset_option="cpu-used",
+        presets=tuple(str(p) for p in range(9)),
+        fixed={"b": "0", "deadline": "good", "row-mt": "1"},
+    ),
+    "prores": Encoder(
+        "prores_ks",
+        ("yuv422p10le", "yuv422p10le"),
+        preset="hq",
+        preset_option="profile",
+        presets=("proxy", "lt", "standard", "hq"),
+        bits_per_pixel=1.0,
+    ),
+    "ffv1": Encoder(
+        "ffv1",
+        ("yuv444p", "yuv444p10le"),
+        fixed={"level": "3", "slicecrc": "1"},
+        largest=(32767, 32767),
+        bits_per_pixel=2.0,
+    ),
+}
+
+# The same on NVIDIA's encoding hardware, which some of its GPUs lack: never taken untried.
+NVENC: Mapping[str, Encoder] = {
+    codec: Encoder(
+        f"{codec}_nvenc",
+        ("yuv420p", "yuv420p" if codec == "h264" else "p010le"),
+        crf=19,
+        crf_option="cq",
+        preset="p5",
+        presets=tuple(f"p{p}" for p in range(1, 8)),
+        smallest=(64, 160),
+        captions=codec in ("h264", "hevc"),
+        largest=(4096, 4096) if codec == "h264" else (8192, 8192),
+        fixed={"rc": "vbr", "b": "0"},
+    )
+    for codec in ("h264", "hevc", "av1")
+}
+
+
+def refusal(encoder: Encoder) -> str | None:
+    """Why an encoder does not open on this machine; None if it does. Tried, not looked up."""
+    try:
+        context: Any = av.CodecContext.create(encoder.name, "w")
+    except ValueError:
+        return "this FFmpeg was built without it"
+    context.width, context.height = 256, 256
+    context.pix_fmt = encoder.pix_fmts[0]
+    context.time_base = Fraction(1, 25)
+    context.framerate = Fraction(25)
+    try:
+        context.open()
+    except FFmpegError as error:
+        return reason(error)
+    return None

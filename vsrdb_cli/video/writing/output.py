@@ -1,0 +1,287 @@
+"""An output, settled once: what it is, what it cannot hold, and how it is opened and joined."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from vsrdb_cli.files import check_file, check_space, followed
+from vsrdb_cli.options import EncoderOptions
+from vsrdb_cli.text import count
+from vsrdb_cli.video.containers.capabilities import CONTAINERS, suffix_of
+from vsrdb_cli.video.frame import FrameSink, ReadReport
+from vsrdb_cli.video.info import PIPE, Kind, VideoInfo
+from vsrdb_cli.video.pictures.formats import WRITTEN
+from vsrdb_cli.video.side_data.orientation import upright_size
+from vsrdb_cli.video.streams.plan import Fate, StreamPlan
+from vsrdb_cli.video.streams.policy import plan_streams, unsaid
+from vsrdb_cli.video.writing.encoding import Encoding, choose
+from vsrdb_cli.video.writing.frame_encoder import check_asked
+from vsrdb_cli.video.writing.join import join, segment_suffix
+from vsrdb_cli.video.writing.muxer import muxing_notices
+from vsrdb_cli.video.writing.picture_writer import (
+    METADATA_LOST,
+    PictureWriter,
+    check_pictures,
+    join_pictures,
+    picture_notices,
+    written_suffix,
+)
+from vsrdb_cli.video.writing.video_writer import VideoOnlyWriter, VideoWriter
+from vsrdb_cli.video.writing.y4m_writer import PipeWriter, check_stream, goes_through, y4m_notices
+
+OnCount = Callable[[int], None]
+OnLine = Callable[[str], None]
+
+
+class Output(ABC):
+    """Where a source's frames go, enlarged. Can be sent to another process.
+
+    Attributes:
+        path: the file or folder; "-" for stdout.
+        info: of the source.
+    """
+
+    path: Path
+    info: VideoInfo
+
+    @property
+    @abstractmethod
+    def notices(self) -> tuple[str, ...]:
+        """What it cannot hold or holds changed, one line each."""
+
+    @property
+    @abstractmethod
+    def description(self) -> str:
+        """The encoder and its settings."""
+
+    @property
+    def bit_depth(self) -> int:
+        """Of the frames to write: 8 for uint8 codes, 16 for uint16 ones."""
+        return self.info.bit_depth
+
+    @property
+    def fates(self) -> tuple[StreamPlan, ...]:
+        """What becomes of the streams beside the video."""
+        return tuple(StreamPlan(stream, Fate.DROP) for stream in self.info.streams)
+
+    def lost(self, read: ReadReport) -> tuple[str, ...]:
+        """What reading found that it does not hold, and `notices` did not tell; one line each."""
+        if not read.captions:
+            return ()
+        return (f"closed captions of {count(read.captions, 'frame')} dropped",)
+
+    @abstractmethod
+    def open(self) -> FrameSink:
+        """A writer of the whole output."""
+
+    def segment(self, folder: Path, index: int) -> Path:
+        """Where a segment goes."""
+        raise NotImplementedError
+
+    def open_segment(self, path: Path, frames: int) -> FrameSink:
+        """A writer of a segment, which has so many frames."""
+        raise NotImplementedError
+
+    def join(
+        self,
+        segments: Sequence[Path],
+        folder: Path,
+        *,
+        frames: int,
+        on_segment: OnCount,
+        on_damage: OnLine,
+    ) -> Path:
+        """Put all segments together, in `folder`; returns what is to get the output's name."""
+        raise NotImplementedError
+
+
+def settle_output(
+    path: Path | str,
+    info: VideoInfo,
+    scale: int,
+    options: EncoderOptions | None = None,
+    *,
+    overwrite: bool = False,
+) -> Output:
+    """Settle an output for the frames of a source, `scale` times as large; nothing is written.
+
+    A name with a video's ending gives a video; a folder (one that is there, or a name without an
+    ending) or a picture's ending gives pictures; "-" is y4m on stdout, and what is no file by its
+    kind, such as a named pipe, gets y4m, too.
+
+    Raises:
+        OutputError, OptionError: it cannot be written as asked.
+    """
+    path = Path(path)
+    if goes_through(path):
+        check_stream(path, info.path)
+        return StreamOutput(info, scale, path)
+    if _is_pictures(path):
+        check_pictures(path, info, scale, overwrite=overwrite)
+        return PicturesOutput(path, info, scale, overwrite)
+    options = options or EncoderOptions()
+    suffix = suffix_of(path)
+    height, width = info.height * scale, info.width * scale
+    encoding = choose(options, suffix, info, height, width)
+    check_file(path, info.path, overwrite=overwrite)
+    pixels = height * width * (info.frame_count or 1)
+    check_space(followed(path).parent, pixels * encoding.encoder.bits_per_pixel / 8)
+    if encoding.asked:
+        check_asked(encoding, info, CONTAINERS[suffix].format)
+    return FileOutput(path, info, scale, options, encoding, plan_streams(info, suffix), overwrite)
+
+
+def _is_pictures(path: Path) -> bool:
+    return path.is_dir() or path.suffix.lower() in ("", *WRITTEN)
+
+
+def size_written(path: Path, info: VideoInfo, scale: int) -> tuple[int, int]:
+    """(height, width) of what an output holds; what cannot say that it is turned stands upright."""
+    size = info.height * scale, info.width * scale
+    turns = not goes_through(path) and not _is_pictures(path)
+    return size if turns else upright_size(*size, info.orientation)
+
+
+def _picture_facts_lost(info: VideoInfo) -> Iterator[str]:
+    """What videos do not say of pictures, one line each."""
+    lost = info.picture_colour.uncoded
+    if lost:
+        yield f"{lost} is dropped, and colours look different; PNG output keeps it"
+    if info.picture_metadata:
+        yield METADATA_LOST
+
+
+@dataclass(frozen=True)
+class FileOutput(Output):
+    """A video file."""
+
+    path: Path
+    info: VideoInfo
+    scale: int
+    options: EncoderOptions
+    encoding: Encoding
+    plans: tuple[StreamPlan, ...]
+    overwrite: bool
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        suffix = suffix_of(self.path)
+        video = self.info.main if self.info.kind is Kind.VIDEO else None
+        said = unsaid(video, suffix) if video else ()
+        of_file = muxing_notices(self.info, self.plans, CONTAINERS[suffix])
+        return (*self.encoding.notices, *said, *of_file, *_picture_facts_lost(self.info))
+
+    @property
+    def bit_depth(self) -> int:
+        return self.encoding.bit_depth
+
+    @property
+    def fates(self) -> tuple[StreamPlan, ...]:
+        return self.plans
+
+    def lost(self, read: ReadReport) -> tuple[str, ...]:
+        return () if self.encoding.captions else super().lost(read)
+
+    @property
+    def description(self) -> str:
+        settings = (f"{name} {value}" for name, value in self.encoding.settings.items())
+        return " ".join([self.encoding.encoder.name, self.encoding.pix_fmt, *settings])
+
+    def open(self) -> FrameSink:
+        return VideoWriter(
+            self.path, self.info, self.encoding, self.plans, overwrite=self.overwrite
+        )
+
+    def segment(self, folder: Path, index: int) -> Path:
+        return folder / f"segment-{index:05d}{segment_suffix(self.encoding.codec)}"
+
+    def open_segment(self, path: Path, frames: int) -> FrameSink:  # noqa: ARG002
+        return VideoOnlyWriter(path, self.info, self.encoding, overwrite=True)
+
+    def join(
+        self,
+        segments: Sequence[Path],
+        folder: Path,
+        *,
+        frames: int,
+        on_segment: OnCount,
+        on_damage: OnLine,
+    ) -> Path:
+        return join(
+            segments,
+            self.info,
+            folder / f"joined{suffix_of(self.path)}",
+            plans=self.plans,
+            frames=frames,
+            overwrite=True,
+            on_segment=on_segment,
+            on_damage=on_damage,
+        )
+
+
+@dataclass(frozen=True)
+class PicturesOutput(Output):
+    """A folder of PNG pictures, or a single one."""
+
+    path: Path
+    info: VideoInfo
+    scale: int
+    overwrite: bool
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        return tuple(picture_notices(self.info, self._suffix))
+
+    @property
+    def description(self) -> str:
+        return WRITTEN[self._suffix].codec
+
+    @property
+    def _suffix(self) -> str:
+        return written_suffix(self.path, self.info)
+
+    def open(self) -> FrameSink:
+        return PictureWriter(self.path, self.info, self.scale, overwrite=self.overwrite)
+
+    def segment(self, folder: Path, index: int) -> Path:
+        return folder / f"segment-{index:05d}"
+
+    def open_segment(self, path: Path, frames: int) -> FrameSink:
+        part = replace(self.info, frame_count=frames)
+        return PictureWriter(path, part, self.scale, overwrite=True)
+
+    def join(
+        self,
+        segments: Sequence[Path],
+        folder: Path,
+        *,
+        frames: int,  # noqa: ARG002
+        on_segment: OnCount,
+        on_damage: OnLine,  # noqa: ARG002
+    ) -> Path:
+        joined = join_pictures(segments, folder / "joined", named=bool(self.info.pictures))
+        on_segment(len(segments))
+        return joined
+
+
+@dataclass(frozen=True)
+class StreamOutput(Output):
+    """y4m on stdout or through a pipe: written at once, in one go."""
+
+    info: VideoInfo
+    scale: int
+    path: Path = PIPE
+
+    @property
+    def notices(self) -> tuple[str, ...]:
+        return (*y4m_notices(self.info), *_picture_facts_lost(self.info))
+
+    @property
+    def description(self) -> str:
+        return "y4m"
+
+    def open(self) -> FrameSink:
+        return PipeWriter(self.info, self.scale, path=self.path)

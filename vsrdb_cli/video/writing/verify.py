@@ -1,0 +1,71 @@
+"""The finished output compared with the source, before it gets its name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from vsrdb_cli.video.containers.demuxing import main_video
+from vsrdb_cli.video.containers.opening import open_input
+from vsrdb_cli.video.streams.sound import Loudness, difference, hear
+
+# Matroska and WebM count milliseconds, and a difference of two times has two roundings.
+TOLERANCE_SECONDS = Fraction(2, 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the output has to be.
+
+    Attributes:
+        frames: how many.
+        begin_seconds, end_seconds: of the first frame's beginning and the last one's end, on the
+            clock of the sounds.
+        sounds: in the order of the output's sound tracks.
+        audible: between which times sounds are to agree; None as far as there are any.
+    """
+
+    frames: int
+    begin_seconds: Fraction
+    end_seconds: Fraction
+    sounds: Sequence[Loudness] = ()
+    audible: tuple[Fraction | None, Fraction | None] = (None, None)
+
+
+def mismatches(path: Path, expected: Expected) -> Iterator[str]:
+    """What is not as expected in a finished file, one line each; read anew, packet by packet."""
+    with open_input(path) as container:
+        video = main_video(container, path)
+        assert video.time_base is not None
+        shown = [
+            (packet.pts, packet.pts + (packet.duration or 0))
+            for packet in container.demux(video)
+            if packet.size and packet.pts is not None
+        ]
+        first = min((pts for pts, _ in shown), default=0)
+        end = max((after for _, after in shown), default=0)
+        # Exact in mp4, whose packets tell the steps of decode times only; elsewhere a guess, which
+        # for a single picture may be the length of the sound.
+        if video.duration and container.format.name.startswith("mov"):
+            end = (video.start_time or 0) + video.duration
+        first_seconds = first * video.time_base
+        seconds = (end - first) * video.time_base
+    if len(shown) != expected.frames:
+        yield f"it has {len(shown)} frames, the source {expected.frames}"
+    wanted = expected.end_seconds - expected.begin_seconds
+    if abs(seconds - wanted) > TOLERANCE_SECONDS:
+        yield f"it lasts {float(seconds):.3f} s, the source {float(wanted):.3f} s"
+    given = [sound for sound in expected.sounds if sound.begin_seconds is not None]
+    if not given:
+        return
+    with open_input(path) as container:
+        found = hear(container, first_seconds - expected.begin_seconds)
+    if len(found) != len(given):
+        yield f"it has {len(found)} tracks with sound instead of {len(given)}"
+        return
+    for number, (source, output) in enumerate(zip(given, found, strict=True), 1):
+        words = difference(source, output, *expected.audible)
+        if words:
+            yield f"sound track {number} {words}"

@@ -1,0 +1,105 @@
+"""Write a video: frames encoded, all else of the source beside them, named when whole."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from vsrdb_cli.video.frame import Frame
+from vsrdb_cli.video.info import VideoInfo
+from vsrdb_cli.video.side_data.view import View
+from vsrdb_cli.video.streams.plan import StreamPlan
+from vsrdb_cli.video.writing.encoding import Encoding
+from vsrdb_cli.video.writing.frame_encoder import FrameEncoder, start
+from vsrdb_cli.video.writing.muxer import Muxer
+
+
+class _Writer:
+    """Frames to a file. The encoder and the file are opened at once: what cannot work fails early.
+
+    Used from one thread at a time.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        info: VideoInfo,
+        encoding: Encoding,
+        plans: tuple[StreamPlan, ...] | None,
+        *,
+        overwrite: bool,
+    ) -> None:
+        self._info = info
+        self._encoding = encoding
+        self._frames = self._first_pts = self._end = 0
+        self._muxer = Muxer(path, info, plans, overwrite=overwrite)
+        try:
+            self._encoder = FrameEncoder(self._muxer.container, info, encoding)
+            self._muxer.add_others(self._encoder.stream)
+            start(self._muxer.container, path.name, encoding)
+        except BaseException:
+            self.abort()
+            raise
+
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """What of the source's other streams could not be copied; known after `commit`."""
+        return self._muxer.damage
+
+    def write(self, frame: Frame) -> None:
+        """Encode one HR frame at its time, and write what belongs before it beside the video."""
+        if not self._frames:
+            self._first_pts = frame.pts
+        self._frames += 1
+        self._end = frame.pts + frame.duration
+        self._muxer.mux(self._encoder.encode(frame))
+        self._muxer.mux_others(frame.pts * self._info.time_base)
+
+    def commit(self, frames: int | None = None) -> Path:
+        """Finish the file, compare it with its source, and give it its name."""
+        self._muxer.mux(self._encoder.finish())
+        begin, end = (pts * self._info.time_base for pts in (self._first_pts, self._end))
+        return self._muxer.commit(self._frames if frames is None else frames, begin, end)
+
+    def abort(self) -> None:
+        """Remove what was written; nothing after `commit`."""
+        self._muxer.abort()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.abort()
+
+
+class VideoOnlyWriter(_Writer):
+    """Frames to a file that holds nothing but the video, such as a segment."""
+
+    def __init__(
+        self, path: Path, info: VideoInfo, encoding: Encoding, *, overwrite: bool = False
+    ) -> None:
+        # How it is to be viewed, the whole says: what a segment says is not read back as it was.
+        flat = replace(info, view=View())
+        super().__init__(path, flat, encoding, None, overwrite=overwrite)
+
+
+class VideoWriter(_Writer):
+    """Frames to a whole video, with all that was in the source beside its main video."""
+
+    def __init__(
+        self,
+        path: Path,
+        info: VideoInfo,
+        encoding: Encoding,
+        plans: tuple[StreamPlan, ...],
+        *,
+        overwrite: bool = False,
+    ) -> None:
+        super().__init__(path, info, encoding, plans, overwrite=overwrite)

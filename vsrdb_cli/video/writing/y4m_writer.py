@@ -1,0 +1,170 @@
+"""Write uncompressed video (y4m) once, to stdout or by a name."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from vsrdb_cli.errors import OutputError
+from vsrdb_cli.files import writing
+from vsrdb_cli.pipes import (
+    FIFO,
+    check_written_through,
+    is_written_through,
+    open_through,
+    special_kind,
+)
+from vsrdb_cli.video.frame import Frame
+from vsrdb_cli.video.info import PIPE, Kind, VideoInfo
+from vsrdb_cli.video.pixels.colour import BT709, BT2020_NCL, PC
+from vsrdb_cli.video.pixels.from_rgb import FromRgb
+from vsrdb_cli.video.pixels.pixel_formats import plane_bytes
+from vsrdb_cli.video.side_data.orientation import (
+    is_right_angled,
+    upright,
+    upright_ratio,
+    upright_size,
+)
+
+_FRAME = b"FRAME\n"
+Y4M_BITS = 10
+_PIX_FMTS = {8: ("yuv420p", "420mpeg2"), 16: ("yuv420p10le", "420p10 XYSCSS=420P10")}
+
+
+def goes_through(path: Path) -> bool:
+    """Whether an output is sent frame by frame: "-", or no file by its kind."""
+    return path == PIPE or is_written_through(path)
+
+
+def check_stream(path: Path, source: Path) -> None:
+    """Whether y4m can be sent to an output that is no file.
+
+    Raises:
+        OutputError: its name promises something else, it is the input, or cannot be written to.
+    """
+    if path == PIPE:
+        return
+    check_written_through(path)
+    if path.suffix.lower() not in ("", ".y4m"):
+        raise OutputError(
+            f"{path} is {special_kind(path)}, and only y4m can be sent through one",
+            hint="name a file; or give the pipe a name that ends with .y4m, or without an ending",
+        )
+    if special_kind(path) in (None, FIFO) and source.exists() and path.samefile(source):
+        raise OutputError(
+            f"{path} is the input itself", hint="choose another output; the input is never changed"
+        )
+
+
+def y4m_notices(info: VideoInfo) -> Iterator[str]:
+    """What y4m cannot hold of a source, one line each."""
+    if info.kind is not Kind.PIPE:  # which came without a word, too
+        name = {BT709: "BT.709", BT2020_NCL: "BT.2020"}.get(info.colour.matrix, "BT.601")
+        light = f" {info.colour.hdr_name}" if info.colour.hdr else ""
+        yield f"y4m cannot say that the colours are {name}{light}: tell the program that reads it"
+    if info.kind is Kind.VIDEO:
+        yield f"y4m has no timestamps: frames are sent at a constant {float(info.rate):g} fps"
+    if info.bit_depth > 8 and info.colour_bits > Y4M_BITS:
+        yield (
+            f"the source has {info.colour_bits} bits a colour, y4m gets {Y4M_BITS}: finer steps are"
+            " rounded"
+        )
+    if info.orientation is not None and not is_right_angled(info.orientation):
+        yield "y4m cannot turn its picture, and this one is turned by an odd angle"
+    if info.beside:
+        yield f"dropped, because y4m cannot hold it: {', '.join(info.beside)}"
+
+
+class PipeWriter:
+    """Frames to a y4m stream, 4:2:0 in 8 or 10 bit; each is sent as soon as it is there.
+
+    Args:
+        stream: if it is open already.
+        path: of the stream, if it is not stdout.
+
+    Raises:
+        OutputError: it cannot be opened.
+    """
+
+    def __init__(
+        self, info: VideoInfo, scale: int, stream: BinaryIO | None = None, path: Path = PIPE
+    ) -> None:
+        self.path = path
+        self._name = "stdout" if path == PIPE else str(path)
+        self._info = info
+        self._size = info.height * scale, info.width * scale
+        height, width = upright_size(*self._size, info.orientation)
+        self._opened: BinaryIO | None = None
+        if stream is None and path != PIPE:
+            with writing(self._name):
+                stream = self._opened = open_through(path, "wb")
+            if stream.isatty():
+                raise OutputError(
+                    f"{path} is a terminal, which cannot show a video", hint="write to a file"
+                )
+        elif stream is None:
+            if sys.stdout is None:
+                raise OutputError("stdout is closed", hint="write to a file instead")
+            stream = sys.stdout.buffer
+        self._stream = stream
+        pix_fmt, name = _PIX_FMTS[info.bit_depth]
+        self._from_rgb = FromRgb(pix_fmt, info.colour)
+        ratio = upright_ratio(info.sample_aspect_ratio, info.orientation) or Fraction(1)
+        self._header = (
+            f"YUV4MPEG2 W{width} H{height}"
+            f" F{info.rate.numerator}:{info.rate.denominator} Ip"
+            f" A{ratio.numerator}:{ratio.denominator} C{name}"
+            f" XCOLORRANGE={'FULL' if info.colour.range == PC else 'LIMITED'}\n"
+        ).encode()
+
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """Nothing beside the pictures is copied."""
+        return ()
+
+    def write(self, frame: Frame) -> None:
+        """Send one HR frame.
+
+        Raises:
+            OutputError: whoever reads the pipe has gone, or the disk it leads to is full.
+        """
+        if tuple(frame.rgb.shape[1:]) != self._size:
+            raise ValueError(f"frame of {tuple(frame.rgb.shape[1:])}, wanted {self._size}")
+        planes = plane_bytes(self._from_rgb(upright(frame.rgb, self._info.orientation)))
+        with writing(self._name):
+            try:
+                self._stream.write(b"".join((self._header, _FRAME, *planes)))
+                self._stream.flush()
+            except BrokenPipeError as error:
+                raise OutputError(
+                    f"{self._name} was closed by the program reading it",
+                    hint="check the program that reads it",
+                ) from error
+        self._header = b""
+
+    def commit(self, frames: int | None = None) -> Path:  # noqa: ARG002
+        """All is sent."""
+        self.abort()
+        return self.path
+
+    def abort(self) -> None:
+        """What is sent is sent."""
+        if self._opened is not None:
+            with suppress(OSError):  # what could not be sent has been told
+                self._opened.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.abort()
