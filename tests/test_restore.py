@@ -147,7 +147,7 @@ def test_that_memory_ran_out_is_said_once_and_when_it_happens(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=6, height=90, width=160)
     said = []
     report = restore_video(
-        source, tmp_path / "out.mp4", NEAREST, runner=Hungry(),
+        source, tmp_path / "out.mp4", runner=Hungry(),
         on_notice=said.append,
         on_progress=lambda p: p.phase == "restore" and p.frames and said.append(p.frames),
     )  # fmt: skip
@@ -222,7 +222,7 @@ def test_a_failing_network_leaves_nothing(tmp_path):
             return super().restore(window)
 
     with pytest.raises(RuntimeError, match="broken"):
-        restore_video(source, tmp_path / "out.mp4", NEAREST, runner=Failing())
+        restore_video(source, tmp_path / "out.mp4", runner=Failing())
     assert [path.name for path in tmp_path.iterdir()] == ["in.mp4"]
 
 

@@ -18,7 +18,7 @@ import psutil
 import torch
 
 from vsrdb_cli import __version__
-from vsrdb_cli.backends import ENGINES, load_runner
+from vsrdb_cli.backends import ENGINES, try_network
 from vsrdb_cli.backends.devices import cores
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
 from vsrdb_cli.checkpoints.registry import bundled_models, default_weights
@@ -148,21 +148,12 @@ def _load(name: str) -> str:
 
 
 def _backends() -> Iterator[Finding]:
-    def run(backend: str, device: str) -> str:
-        started = time.monotonic()
-        runner = load_runner(default_weights(), backend=backend, device=device)
-        if backend not in ENGINES:  # those are compared with torch when they are loaded
-            features = runner.encode(torch.rand(1, 3, 64, 80))
-            restored = runner.restore([features] * runner.length)
-            if not restored.isfinite().all():
-                raise VsrdbError("its results are not finite", hint="use --backend torch")
-        return f"{runner.info}, loaded and run in {time.monotonic() - started:.1f} s"
-
+    run = partial(try_network, default_weights())
     devices = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
     for device in devices:
-        yield _tried("backend", f"torch {device}", partial(run, "torch", device))
+        yield _tried("backend", f"torch {device}", partial(run, backend="torch", device=device))
     for backend in ("onnxruntime", *ENGINES):
-        found = _tried("backend", backend, partial(run, backend, "auto"))
+        found = _tried("backend", backend, partial(run, backend=backend))
         # Nobody needs them; that one is not installed, or has nothing to run yet, is no fault.
         yield replace(found, state=State.ABSENT) if found.state is State.PROBLEM else found
 

@@ -1,4 +1,4 @@
-"""Restoring a video: opened, settled, and handed to whoever runs the network."""
+"""Restores a video: opens it, chooses an executor, and runs."""
 
 from __future__ import annotations
 
@@ -7,14 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from vsrdb_cli.backends.runner import Runner
+from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.disks import resumable
+from vsrdb_cli.errors import OptionError
 from vsrdb_cli.jobs.executor import Executor, LocalExecutor
 from vsrdb_cli.jobs.processes import ProcessExecutor
 from vsrdb_cli.jobs.report import OnNotice, OnProgress, RestoreReport, RunLog
-from vsrdb_cli.jobs.run import is_divided, restore_at_once, restore_in_segments
+from vsrdb_cli.jobs.run import is_divided, restore_source
 from vsrdb_cli.names import check_length
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.video.reading.open import open_for
+
+# The options that a runner has settled already.
+_OPTIONS_OF_RUNNER = ("weights", "backend", "device", "precision", "devices", "ray")
 
 
 def restore_video(
@@ -24,61 +29,78 @@ def restore_video(
     *,
     runner: Runner | None = None,
     executor: Executor | None = None,
-    on_notice: OnNotice = lambda notice: None,  # noqa: ARG005
-    on_progress: OnProgress = lambda progress: None,  # noqa: ARG005
-    on_detail: OnNotice = lambda detail: None,  # noqa: ARG005
+    on_notice: OnNotice = ignore,
+    on_progress: OnProgress = ignore,
+    on_detail: OnNotice = ignore,
 ) -> RestoreReport:
-    """Restore a video file or folder of pictures and write it, larger, to `target`.
+    """Restore a video, a picture or a folder of pictures and write it, enlarged, to `target`.
 
     Reading, network and writing overlap in three threads. `target` appears only when it is whole.
-    What ends the run earlier leaves nothing behind of a short video; of one longer than a segment
-    the finished segments, in a folder beside `target`, from which the next run goes on.
+    An interrupted run of a short video leaves nothing behind; one of a video longer than a segment
+    leaves the finished segments in a folder beside `target`, from which the next run continues.
 
     Args:
         source: a video, a picture, or a folder of pictures.
-        target: a video's file name, or a folder for pictures; not there yet, unless `overwrite`.
+        target: file name of a video, or a folder for pictures; must not exist, unless `overwrite`.
         options: see `RestoreOptions`.
-        runner: loaded already (`options.weights`, backend, device and precision are then not read).
-        executor: from `make_executor`, for several videos; else made for this one.
-        on_notice: called before the work with one line for all that is changed or dropped.
+        runner: a loaded network, in place of `options.weights`, `backend`, `device`, `precision`,
+            `devices` and `ray`.
+        executor: from `make_executor`, for several videos; by default one is made for this video.
+        on_notice: called before the work with a line for everything that is changed or dropped.
         on_progress: called after every frame.
-        on_detail: called with one line for what only a curious user wants to know; all three in
-            the caller's thread.
+        on_detail: called with a line for details. All three are called in the caller's thread.
 
     Raises:
-        VsrdbError: whatever a user can put right, before any work where it can be known before.
+        OptionError: `runner` was given together with an option that it replaces.
+        VsrdbError: any other error that the user can put right; before the work where possible.
     """
     options = options or RestoreOptions()
     for path in (source, target):
         check_length(Path(path))
+    if runner is not None:
+        _check_options_of_runner(options)
     log = RunLog(on_notice, on_progress, on_detail)
     with resumable(target), ExitStack() as stack:
         reader = stack.enter_context(open_for(Path(source), options))
-        divided = is_divided(reader.info, Path(target), options)
-        if not divided and (options.devices or options.ray):  # a single picture, or a stream
+        several = bool(options.devices or options.ray)
+        if several and not is_divided(reader.info, Path(target), options):
             if options.ray:
-                log.say("restored on this machine: it cannot be divided for a cluster")
+                log.notice("restored on this machine: it cannot be divided for a cluster")
             device = options.devices[0] if options.devices else options.device
             options = replace(options, device=device, devices=(), ray=None, ray_ship_code=False)
             executor = None
         if executor is None:
             executor = stack.enter_context(make_executor(options, runner))
-        restore = restore_in_segments if divided else restore_at_once
-        return restore(reader, Path(target), options, executor, log)
+        return restore_source(reader, Path(target), options, executor, log)
 
 
 def make_executor(
     options: RestoreOptions, runner: Runner | None = None, *, verbose: bool = False
 ) -> Executor:
-    """Whoever restores with these options; a context manager that can serve many videos.
+    """Create the executor that the options ask for; a context manager that serves many videos.
 
     Args:
-        verbose: a cluster's own messages are shown.
+        runner: a loaded network, which is run in this process.
+        verbose: show a cluster's own messages.
+
+    Raises:
+        OptionError: options cannot be used together.
     """
-    if options.ray and runner is None:
+    if runner is not None:
+        _check_options_of_runner(options)
+        return LocalExecutor(options, runner)
+    if options.ray:
         from vsrdb_cli.cluster.executor import RayExecutor  # here, so that nothing else imports Ray
 
         return RayExecutor(options, verbose=verbose)
-    if options.devices and runner is None:
-        return ProcessExecutor(options)
-    return LocalExecutor(options, runner)
+    return ProcessExecutor(options) if options.devices else LocalExecutor(options)
+
+
+def _check_options_of_runner(options: RestoreOptions) -> None:
+    default = RestoreOptions()
+    for name in _OPTIONS_OF_RUNNER:
+        if getattr(options, name) != getattr(default, name):
+            raise OptionError(
+                f"{name} and runner= cannot be used together",
+                hint=f"omit {name}: the runner decides it",
+            )

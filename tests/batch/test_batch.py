@@ -82,17 +82,18 @@ def test_a_folder_of_8_clips_with_2_bad_ones_gives_6_and_tells_of_2(tmp_path, fo
 
 
 def test_the_network_is_loaded_once(tmp_path, folder, clip, monkeypatch):
-    loaded = []
+    runners = []
     load = executors.load_runner
 
-    def counting(*arguments, **options):
-        loaded.append(arguments)
-        return load(*arguments, **options)
+    def noting(*arguments, **options):
+        runners.append(load(*arguments, **options))
+        return runners[-1]
 
-    monkeypatch.setattr(executors, "load_runner", counting)
+    monkeypatch.setattr(executors, "load_runner", noting)
     put(clip, folder / "a.mp4", folder / "b.mp4")
     assert vsrdb(folder, tmp_path / "out").exit_code == 0
-    assert len(loaded) == 1
+    assert len(runners) == 2
+    assert len(set(map(id, runners))) == 1
 
 
 def test_the_tree_is_mirrored_and_only_when_asked(tmp_path, folder, clip):

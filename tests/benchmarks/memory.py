@@ -34,7 +34,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
     from vsrdb_cli.network.config import FMANetConfig
     from vsrdb_cli.network.fmanet import FMANet
     from vsrdb_cli.options import RestoreOptions
-    from vsrdb_cli.pipeline.memory import pipeline_bytes
+    from vsrdb_cli.pipeline.spec import RestoreSpec
     from vsrdb_cli.restore import restore_video
 
     (size,) = arguments.size
@@ -59,7 +59,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> dict[str, float]:
     return {
         "measured": status("VmHWM") - before,
         "network": memory.total(runner.length) - memory.weights,
-        "pipeline": pipeline_bytes(height, width, scale=arguments.scale, bit_depth=8),
+        "pipeline": RestoreSpec((height, width), 8, arguments.scale).pipeline_bytes,
         "seconds": report.seconds / report.frames,
     }
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from vsrdb_cli import doctor
+from vsrdb_cli import backends, doctor
 from vsrdb_cli.cli import main
 from vsrdb_cli.doctor import State
 from vsrdb_cli.errors import BackendError, VsrdbError
@@ -68,11 +68,11 @@ def test_what_is_broken_is_found_out_whatever_it_raises(monkeypatch):
     def refuse(*arguments, **options):
         raise BackendError("no such thing", hint="do this")
 
-    monkeypatch.setattr(doctor, "load_runner", refuse)
-    backends = {f.name: f for f in doctor._backends()}
-    assert backends["torch cpu"].state is State.PROBLEM
-    assert backends["torch cpu"].mend == "do this"
-    assert backends["onnxruntime"].state is State.ABSENT
+    monkeypatch.setattr(backends, "load_runner", refuse)
+    tried = {f.name: f for f in doctor._backends()}
+    assert tried["torch cpu"].state is State.PROBLEM
+    assert tried["torch cpu"].mend == "do this"
+    assert tried["onnxruntime"].state is State.ABSENT
 
     def crash(*arguments, **options):
         raise OSError("libx264.so is missing")
@@ -85,14 +85,14 @@ def test_what_is_broken_is_found_out_whatever_it_raises(monkeypatch):
 
 
 def test_a_backend_that_computes_nonsense_does_not_work(monkeypatch):
-    real = doctor.load_runner
+    real = backends.load_runner
 
     def nonsense(*arguments, **options):
         runner = real("nearest")
         runner.restore = lambda window: torch.full((1, 3, 8, 8), float("nan"))
         return runner
 
-    monkeypatch.setattr(doctor, "load_runner", nonsense)
+    monkeypatch.setattr(backends, "load_runner", nonsense)
     (first, *_) = doctor._backends()
     assert first.state is State.PROBLEM
     assert "results are not finite" in first.detail

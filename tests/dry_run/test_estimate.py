@@ -19,7 +19,8 @@ from vsrdb_cli.jobs.journal import Journal
 from vsrdb_cli.jobs.run import work_folder
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.pipeline import memory
-from vsrdb_cli.pipeline.memory import SHARE, pipeline_bytes
+from vsrdb_cli.pipeline.memory import SHARE
+from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.pipeline.tiling import TiledRunner, Tiling
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.info import PIPE
@@ -127,7 +128,7 @@ def test_what_becomes_of_streams_is_told(tmp_path, source):
 def test_the_tiles_are_those_of_the_run(tmp_path, monkeypatch):
     source = clips.make(tmp_path / "in.mp4", frames=3, height=180, width=320)
     whole = BuiltinRunner("nearest").memory(180, 320).total(3)
-    free = (pipeline_bytes(180, 320, scale=4, bit_depth=8) + whole) / SHARE
+    free = (RestoreSpec((180, 320), bit_depth=8).pipeline_bytes + whole) / SHARE
     monkeypatch.setattr(memory, "available_bytes", lambda device: free - 1)
     estimate = estimate_run(source, tmp_path / "out.mp4", NEAREST)
     assert 64 <= estimate.tile < 320

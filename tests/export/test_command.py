@@ -9,12 +9,14 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from vsrdb_cli import backends
 from vsrdb_cli.backends import load_runner
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.cli import main
 from vsrdb_cli.errors import BackendError
 from vsrdb_cli.jobs import executor as executors
 from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.pipeline.spec import RestoreSpec
 
 
 def clip(path, width, height):
@@ -133,11 +135,7 @@ def test_auto_asks_for_an_engine_of_the_size_to_come(tmp_path, monkeypatch, kind
         asked.append(size)
         return real(weights, **options)
 
-    def fitting(weights, *, size, **options):
-        asked.append(size)
-
     monkeypatch.setattr(executors, "load_runner", load)
-    monkeypatch.setattr(executors, "fitting_engine", fitting)
     source = tmp_path / "in" / "a.mkv"
     source.parent.mkdir()
     clip(source, 96, 72)
@@ -151,7 +149,7 @@ def test_auto_asks_for_an_engine_of_the_size_to_come(tmp_path, monkeypatch, kind
         main, ["restore", *map(str, arguments), "--weights", "nearest", "--codec", "ffv1"]
     )
     assert done.exit_code == 0, done.output
-    assert asked[0] == ((72, 72) if kind == "tiles" else (72, 96))  # an engine; then torch
+    assert asked[0] == ((72, 72) if kind == "tiles" else (72, 96))
 
 
 def test_auto_on_the_cpu_is_torch_and_says_so(checkpoint, exports):
@@ -176,9 +174,22 @@ def test_of_a_batch_an_engine_that_takes_the_next_video_too_is_kept_and_never_tw
         def takes(self, *size):
             return size == self.size
 
-    monkeypatch.setattr(executors, "fitting_engine", lambda _, size, **__: Engine(size))
-    options = RestoreOptions(weights="nearest")
-    executor = executors.LocalExecutor(options)
+    def load(weights, *, size, loaded, **_):
+        return loaded or Engine(size)
+
+    monkeypatch.setattr(executors, "load_runner", load)
+    executor = executors.LocalExecutor(RestoreOptions(weights="nearest"))
     for size in ((32, 48), (32, 48), (48, 64), (48, 64)):
-        executor.prepare(options, size, 8)
+        executor.prepare(RestoreSpec(size, bit_depth=8))
     assert loaded == [(32, 48), (48, 64)]
+
+
+def test_a_loaded_network_makes_way_for_an_engine_alone(checkpoint, monkeypatch):
+    engine = BuiltinRunner("nearest")
+    fits = {(32, 48): engine}
+    monkeypatch.setattr(backends, "fitting_engine", lambda _, size, **__: fits.get(size))
+    path = str(checkpoint.path)
+    torch_runner = load_runner(path, device="cpu")
+    assert load_runner(path, size=(48, 64), loaded=torch_runner) is torch_runner
+    assert load_runner(path, size=(32, 48), loaded=torch_runner) is engine
+    assert load_runner(path, size=(32, 48), backend="torch", loaded=torch_runner) is torch_runner

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from vsrdb_cli.backends import load_runner, parity
-from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.frames import restorer_for
+from vsrdb_cli.pipeline.spec import RestoreSpec
 
 pytestmark = pytest.mark.gpu
 
@@ -24,7 +24,7 @@ def runner_for(device, precision, monkeypatch, *, graphs):
 def restored(runner, frames, tile=None):
     """Codes, as a run to a file makes them."""
     size = tuple(frames[0].shape[1:])
-    restorer = restorer_for(runner, RestoreOptions(tile=tile), tile, size, bit_depth=8)
+    restorer = restorer_for(runner, RestoreSpec(size, bit_depth=8, tile=tile), tile)
     return torch.stack([codes for _, codes in restorer.run_to_codes(enumerate(frames), 16)])
 
 

@@ -1,5 +1,7 @@
 """What the network takes of a GPU's memory is what was estimated; where it is short, tiles help."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -8,9 +10,9 @@ from vsrdb_cli.backends.pytorch import TorchRunner
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.fmanet import FMANet
-from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.frames import restorer_for
 from vsrdb_cli.pipeline.memory import available_bytes, resolve_tile
+from vsrdb_cli.pipeline.spec import RestoreSpec
 
 pytestmark = pytest.mark.gpu
 
@@ -72,10 +74,8 @@ def test_where_memory_runs_out_tiles_get_smaller_and_the_picture_whole(cuda, onl
     sides = []
 
     def restored(runner, tile):
-        options = RestoreOptions(tile=tile)
-        restorer = restorer_for(
-            runner, options, tile, (height, width), bit_depth=8, on_shrink=sides.append
-        )
+        spec = RestoreSpec((height, width), bit_depth=8, tile=tile)
+        restorer = restorer_for(runner, spec, tile, on_shrink=sides.append)
         return torch.stack([picture for _, picture in restorer.run(enumerate(frames))])
 
     whole = restored(runner, None)
@@ -94,12 +94,12 @@ def test_a_second_video_keeps_its_tile(cuda):
     """What torch keeps of a first video's freed tensors is free for the next."""
     runner = load_runner("fmanet-xs", device=cuda)
     peak_of(runner, 64, 64)  # loads what is loaded once
-    large = RestoreOptions()
+    large = RestoreSpec((4320, 7680), bit_depth=8)
     free, held = available_bytes(runner.info.device), torch.cuda.memory_allocated()
     # A little less than all: tiles come in steps, and memory may be just above one.
-    tile = resolve_tile(runner, large, (4320, 7680), bit_depth=8, share=0.98)
+    tile = resolve_tile(runner, replace(large, share=0.98))
     peak_of(runner, 360, 640)
     held = torch.cuda.memory_allocated() - held
     assert torch.cuda.memory_reserved() > torch.cuda.memory_allocated() + (100 << 20)
     assert available_bytes(runner.info.device) >= free - held - (32 << 20)
-    assert resolve_tile(runner, large, (4320, 7680), bit_depth=8) >= tile
+    assert resolve_tile(runner, large) >= tile

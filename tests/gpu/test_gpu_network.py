@@ -14,7 +14,7 @@ from vsrdb_cli.network import fgdf
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.fmanet import FMANet
 from vsrdb_cli.pipeline.frames import restore_frames
-from vsrdb_cli.pipeline.pending import Pending, restored_in_place
+from vsrdb_cli.pipeline.pending import Pending
 from vsrdb_cli.video.pixels.colour import to_float, to_planes
 from vsrdb_cli.video.reading.open import open_source
 
@@ -142,7 +142,7 @@ def test_codes_made_on_the_gpu_are_those_made_on_the_cpu(device):
     runner = load_runner("fmanet-xs", device=device, precision="float32")
     features = [runner.encode(frame) for frame in parity.scene(5, 45, 80)]
     windows = [features[i : i + 3] for i in range(3)]
-    begun = [Pending(restored_in_place(runner, window), 8, "") for window in windows]
+    begun = [Pending(runner.restore_on_device(window), 8, "") for window in windows]
     for pending, window in zip(begun, windows, strict=True):
         assert torch.equal(pending.result(), to_planes(runner.restore(window)[0], 8))
 

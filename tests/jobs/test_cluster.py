@@ -1,4 +1,4 @@
-"""What a run on a Ray cluster promises; its nodes are two of one CPU each, in this machine."""
+"""Runs on a Ray cluster; its nodes are two of one CPU each, in this machine."""
 
 import json
 import os
@@ -8,23 +8,48 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 
 import clips
 import pytest
 from long_jobs import OPTIONS, StoppedError, Watch, pixels
 
-from vsrdb_cli.cluster import connection, distribution
+from vsrdb_cli.backends.builtin import BuiltinRunner
+from vsrdb_cli.cluster import distribution
 from vsrdb_cli.cluster.agreement import require_same
+from vsrdb_cli.cluster.connection import silent_stderr
 from vsrdb_cli.cluster.executor import RayExecutor
-from vsrdb_cli.cluster.worker import Settings, Worker
+from vsrdb_cli.cluster.worker import Delivery, Network, Worker
 from vsrdb_cli.errors import BackendError, OptionError
-from vsrdb_cli.jobs.plan import plan_segments
+from vsrdb_cli.jobs.events import TileShrunk
+from vsrdb_cli.jobs.journal import identity
+from vsrdb_cli.jobs.plan import Plan, plan_segments
 from vsrdb_cli.jobs.run import work_folder
+from vsrdb_cli.jobs.segments import Job
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
+from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.restore import restore_video
+from vsrdb_cli.video.reading.excerpt import excerpts_of
 from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.writing.output import settle_output
+
+HTTP2_SETTINGS = 4  # the type of the frame that a server of HTTP/2 sends first
+
+
+@contextmanager
+def answering(answer):
+    """A server that gives one answer to whatever it is sent; yields its address."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self):
+            self.request.recv(1024)
+            self.request.sendall(answer)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
 
 
 class TwoNodes:
@@ -144,13 +169,18 @@ class TestOnTwoNodes:
     def test_a_segment_that_fails_three_times_ends_the_run_and_the_others_are_kept(
         self, two_nodes, tmp_path, source, options, monkeypatch
     ):
-        whole = distribution.Distribution._excerpt
+        fourth = segments_of(source, options)[3]
 
-        def damaged(self, segment):
-            excerpt = whole(self, segment)
-            return replace(excerpt, packets=()) if segment.index == 3 else excerpt
+        class Damaged:
+            def __init__(self, reader):
+                self.whole = excerpts_of(reader)
 
-        monkeypatch.setattr(distribution.Distribution, "_excerpt", damaged)
+            def excerpt(self, first, last):
+                excerpt = self.whole.excerpt(first, last)
+                is_fourth = first < fourth.first < fourth.last < last
+                return replace(excerpt, packets=()) if is_fourth else excerpt
+
+        monkeypatch.setattr(distribution, "excerpts_of", Damaged)
         target, watch = tmp_path / "out.mkv", Watch()
         failing = pytest.raises(BackendError, match="segment 4 failed 3 times")
         with RayExecutor(options, shared=False) as executor, failing:
@@ -209,30 +239,25 @@ def test_a_cluster_that_asks_for_a_token_is_told_from_none(tmp_path, source, mon
         raise ConnectionError("Failed to connect") from RuntimeError("RPC error: InvalidAuthToken")
 
     monkeypatch.setattr(ray, "init", refused)
-    monkeypatch.setattr(connection, "_check_reachable", lambda address: None)
-    with pytest.raises(BackendError, match="asks for a token") as error:
-        restore_video(source, tmp_path / "out.mp4", replace(OPTIONS, ray="127.0.0.1:6379"))
+    with (
+        answering(bytes((0, 0, 0, HTTP2_SETTINGS, 0, 0, 0, 0, 0))) as address,
+        pytest.raises(BackendError, match="asks for a token") as error,
+    ):
+        restore_video(source, tmp_path / "out.mp4", replace(OPTIONS, ray=address))
     assert "RAY_AUTH_MODE=token" in error.value.hint
 
 
 def test_where_something_else_answers_one_line_says_so_at_once(tmp_path, source):
     pytest.importorskip("ray")
-
-    class Elsewhere(socketserver.BaseRequestHandler):
-        def handle(self):
-            self.request.recv(1024)
-            self.request.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
-
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Elsewhere) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        address = f"127.0.0.1:{server.server_address[1]}"
-        with pytest.raises(BackendError, match=rf"answers at {address} is no Ray cluster"):
-            restore_video(source, tmp_path / "out.mp4", replace(OPTIONS, ray=address))
-        server.shutdown()
+    with (
+        answering(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n") as address,
+        pytest.raises(BackendError, match=rf"the program at {address} is not a Ray cluster"),
+    ):
+        restore_video(source, tmp_path / "out.mp4", replace(OPTIONS, ray=address))
 
 
 def test_what_ray_writes_while_it_looks_for_a_cluster_is_not_heard(capfd):
-    with connection._silent_stderr():
+    with silent_stderr():
         os.write(2, b"not heard")
     os.write(2, b"heard")
     assert capfd.readouterr().err == "heard"
@@ -256,38 +281,29 @@ def test_the_node_that_differs_is_named_with_what_helps():
         require_same("this machine", ours, "attic", ours | {"weights": "sha256 def"})
 
 
-def test_a_worker_whose_memory_ran_out_stays_with_smaller_tiles(tmp_path, source, monkeypatch):
-    from vsrdb_cli.cluster import worker as module
-    from vsrdb_cli.jobs.executor import LocalExecutor
+class Hungry(BuiltinRunner):
+    """Runs out of memory where pictures are wider than 110 pixels."""
 
-    tiles = []
-    jobs = []
+    def __init__(self, weights, **_):
+        super().__init__(weights)
 
-    def shrinking(job, segments, reader, runner, listener, **_):
-        tiles.append(job.tile)
-        if job.tile == 96:
-            listener.on_tile(64)
-        (segment,) = segments
-        job.path(segment).write_bytes(b"whole")
-        listener.on_done(segment, ())
-
-    class Told(LocalExecutor):
-        def restore(self, job, segments, reader, listener):
-            jobs.append((job, segments))
-            super().restore(job, segments, reader, listener)
-
-    plain = replace(OPTIONS, tile=96)
-    restore_video(source, tmp_path / "out.mp4", plain, executor=Told(plain))
-    ((job, segments),) = jobs
-    monkeypatch.setattr(module, "restore_segments", shrinking)
-    worker = Worker()
-    worker.load(Settings("nearest", None, "cpu", "float32"))
-    worker.take_up(job, None)
-    events = [list(worker.restore(segment, _Nothing())) for segment in segments[:2]]
-    assert tiles == [96, 64]
-    assert events[0] == [("tile", 64), ("done", ({"": b"whole"}, ()))]
+    def restore(self, window):
+        if window[0].shape[3] > 110:
+            raise RuntimeError("can't allocate memory")
+        return super().restore(window)
 
 
-class _Nothing:
-    def open(self, folder):
-        return self
+def test_a_worker_whose_memory_ran_out_stays_with_smaller_tiles(tmp_path):
+    source = clips.make(tmp_path / "in.mp4", frames=6, height=90, width=160)
+    plan = Plan((0, 3, 6), frozenset({0}))
+    worker = Worker(load=Hungry)
+    worker.load(Network("nearest", None, "cpu", "float32"))
+    with open_source(source) as reader:
+        output = settle_output(tmp_path / "out.mp4", reader.info, 4)
+    spec = RestoreSpec.of_output(OPTIONS, output)
+    worker.accept(Job(source, OPTIONS, output, spec, None, plan), identity(source))
+    first, second = (list(worker.restore(segment, None)) for segment in plan.segments)
+    assert [event.tile for event in first if isinstance(event, TileShrunk)] == [106]
+    assert not any(isinstance(event, TileShrunk) for event in second)
+    assert all(isinstance(messages[-1], Delivery) for messages in (first, second))
+    assert first[-1].files[""]

@@ -9,16 +9,21 @@ import pytest
 from long_jobs import OPTIONS
 
 from vsrdb_cli.backends.runner import RunnerInfo
-from vsrdb_cli.cluster import distribution, pool
+from vsrdb_cli.cluster.agreement import encoder_facts
 from vsrdb_cli.cluster.connection import Node
-from vsrdb_cli.cluster.worker import Introduction, Settings
+from vsrdb_cli.cluster.distribution import Distribution
+from vsrdb_cli.cluster.pool import WorkerPool
+from vsrdb_cli.cluster.worker import Accepted, Delivery, Loaded, Network
 from vsrdb_cli.errors import BackendError
+from vsrdb_cli.jobs.events import FrameRestored, Notice, SegmentFinished, SegmentLost
 from vsrdb_cli.jobs.plan import Plan
-from vsrdb_cli.jobs.segments import Job, Listener
+from vsrdb_cli.jobs.segments import Job
+from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.video.reading.open import open_for
 from vsrdb_cli.video.writing.output import settle_output
 
 FRAMES, SEGMENT = 120, 10
+NETWORK = Network("nearest", None, "cpu", "float32")
 
 
 class RayError(Exception):
@@ -51,50 +56,61 @@ class Call:
 class Actor:
     """A worker; ended: what Ray would say of it."""
 
-    def __init__(self, node):
-        self.node, self.ended, self.tiles = node, None, []
-        self.load, self.restore = Call(self._load), Call(self._restore)
-        self.take_up = Call(lambda job, source: [self.tiles.append(job.tile), (True, {})][1])
-        self.prepare = Call(lambda *arguments: None)
-
-    def _load(self, settings):
+    def __init__(self, node, facts, files):
+        self.node, self.ended, self.tiles, self.files = node, None, [], files
         info = RunnerInfo("nearest", "", "torch", "cpu", "float32")
-        return Loading(Introduction(self.node.name, info, {"vsrdb": "1"}))
+        loading = Loading(Loaded(node.name, info, {"vsrdb": "1"}))
+        self.load = Call(lambda network: loading)
+        self.prepare = Call(lambda spec: None)
+        self.accept = Call(lambda job, source: self._accept(job, facts))
+        self.restore = Call(lambda segment, excerpt: Stream(self, segment))
 
-    def _restore(self, segment, excerpt):
-        return Stream(self, segment)
+    def _accept(self, job, facts):
+        self.tiles.append(job.tile)
+        return Accepted(True, facts)
 
 
 class Loading:
-    def __init__(self, introduction):
-        self.introduction = introduction
+    def __init__(self, loaded):
+        self.loaded = loaded
 
 
 class Stream:
     def __init__(self, actor, segment):
         self.actor = actor
-        count = segment.count
-        content = {"": str(segment.index).encode() * 5}
-        self._events = iter([*[("frame", None)] * count, ("done", (content, ()))])
+        frames = [FrameRestored(segment)] * segment.count
+        self._messages = iter([*frames, Delivery(actor.files(segment), ())])
 
     def __next__(self):
-        return self.actor.ended or next(self._events)
+        return self.actor.ended or next(self._messages)
+
+
+def own_files(segment):
+    return {"": str(segment.index).encode() * 5}
 
 
 class StandIn:
-    """What of Ray is used."""
+    """What of a cluster and of Ray is used."""
 
     exceptions = SimpleNamespace(
         RayError=RayError, RayTaskError=RayTaskError, OutOfMemoryError=OutOfMemoryError
     )
 
-    def __init__(self, seed, fault):
+    def __init__(self, seed=0, fault=lambda ray, chance: None, files=own_files, facts=None):
+        self.ray = self
         self._random, self._fault = random.Random(seed), fault
+        self._files, self._facts = files, facts
         self.living = [Node(f"id{i}", f"node{i}", 1, 0, 1 << 40) for i in range(3)]
         self.actors = []
+        self.cluster = SimpleNamespace(
+            ray=self,
+            check_alive=lambda: None,
+            nodes=lambda: self.living,
+            start_actors=self.start,
+        )
 
-    def start(self, ray, kind, node, memory):
-        self.actors.append(Actor(node))
+    def start(self, kind, node, memory):
+        self.actors.append(Actor(node, self._facts, self._files))
         return [self.actors[-1]]
 
     def nodes(self):
@@ -111,7 +127,7 @@ class StandIn:
     def get(self, value, timeout=None):
         if isinstance(value, Exception):
             raise value
-        return value.introduction if isinstance(value, Loading) else value
+        return value.loaded if isinstance(value, Loading) else value
 
     def kill(self, actor):
         actor.ended = actor.ended or RayError("killed")
@@ -119,39 +135,43 @@ class StandIn:
     put = staticmethod(lambda value: value)
 
 
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    """Runs a job of 12 segments with faults; gives what was heard of it."""
-    source = clips.make(tmp_path / "in.mp4", frames=FRAMES, height=90, width=160)
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("source")
+    return clips.make(folder / "in.mp4", frames=FRAMES, height=90, width=160)
 
-    def run(seed, fault):
-        ray = StandIn(seed, fault)
-        monkeypatch.setattr(pool, "actor_on", ray.start)
-        monkeypatch.setattr(pool, "nodes", lambda ray: ray.living)
-        monkeypatch.setattr(pool, "check_alive", lambda ray: None)
-        monkeypatch.setattr(distribution, "encoder_facts", lambda output, scale: {})
-        workers = pool.WorkerPool(ray, Settings("nearest", None, "cpu", "float32"), 0, {}, 60.0)
+
+@pytest.fixture
+def run(tmp_path, source):
+    """Runs a job of 12 segments with faults; gives what was heard of it."""
+
+    def run(seed, fault, files=own_files):
         frames, done, notices = Counter(), [], []
-        listener = Listener(
-            on_frame=lambda segment: frames.update([segment.index]),
-            on_tile=lambda tile: None,
-            on_done=lambda segment, lost: done.append(segment.index),
-            on_lost=lambda segment: frames.pop(segment.index),
-            on_notice=notices.append,
-        )
-        workers.say = notices.append
+
+        def on_event(event):
+            match event:
+                case FrameRestored(segment):
+                    frames[segment.index] += 1
+                case SegmentFinished(segment):
+                    done.append(segment.index)
+                case SegmentLost(segment):
+                    frames.pop(segment.index)
+                case Notice(text):
+                    notices.append(text)
+
         bounds = tuple(range(0, FRAMES + 1, SEGMENT))
         folder = tmp_path / str(seed)
         folder.mkdir()
         with open_for(source, OPTIONS) as reader:
             output = settle_output(tmp_path / "out.mp4", reader.info, 4)
+            ray = StandIn(seed, fault, files, encoder_facts(output, 4))
+            pool = WorkerPool(ray.cluster, NETWORK, 0, {})
+            pool.on_notice = notices.append
             plan = Plan(bounds, frozenset())
-            job = Job(source, OPTIONS, output, None, plan, folder)
-            workers.gather()
-            shared_out = distribution.Distribution(
-                workers, job, plan.segments, reader, listener, reach=1
-            )
-            shared_out.run()
+            spec = RestoreSpec.of_output(OPTIONS, output)
+            job = Job(source, OPTIONS, output, spec, None, plan, folder)
+            pool.start()
+            Distribution(pool, job, plan.segments, reader, on_event, reach=1).run()
         contents = [job.path(segment).read_bytes() for segment in plan.segments]
         return SimpleNamespace(
             frames=frames, done=done, notices=notices, ray=ray, contents=contents
@@ -181,7 +201,7 @@ def test_twenty_nodes_killed_lose_nothing_and_double_nothing(run, seed):
     assert told.contents == [str(index).encode() * 5 for index in range(12)]
 
 
-def test_where_a_worker_ran_out_of_memory_the_next_one_has_smaller_tiles(run):
+def test_the_worker_after_one_that_ran_out_of_memory_has_smaller_tiles(run):
     def run_out(ray, chance):
         for actor in ray.actors[:3]:
             actor.ended = OutOfMemoryError("killed, as its node ran out of memory")
@@ -204,32 +224,20 @@ def test_when_no_node_is_left_the_run_ends_with_what_helps(run):
     assert "with or without --ray" in error.value.hint
 
 
-@pytest.mark.parametrize("name", ["../stolen", "/tmp/stolen", "a/b", "..", ".", "a\0b"])
-def test_a_worker_that_sends_a_name_of_elsewhere_writes_nothing(run, tmp_path, monkeypatch, name):
-    def forged(actor, segment, excerpt):
-        stream = Stream(actor, segment)
-        stream._events = iter([("done", ({"a.png": b"", name: b"stolen"}, ()))])
-        return stream
-
-    monkeypatch.setattr(Actor, "_restore", forged)
+@pytest.mark.parametrize(
+    "name", ["../stolen", "/tmp/stolen", "a/b.png", "../evil.png", "..", ".", "a\0b"]
+)
+def test_a_worker_that_sends_a_name_of_elsewhere_writes_nothing(run, tmp_path, name):
     with pytest.raises(BackendError, match="names that no segment has"):
-        run(0, lambda ray, chance: None)
-    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "in.mp4"]
+        run(0, lambda ray, chance: None, lambda segment: {"a.png": b"", name: b"stolen"})
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_every_worker_of_a_node_has_a_name_of_its_own(monkeypatch):
-    ray = StandIn(0, lambda ray, chance: None)
-    monkeypatch.setattr(pool, "actor_on", lambda ray, kind, node, memory: [Actor(node)] * 4)
-    monkeypatch.setattr(pool, "nodes", lambda ray: ray.living[:1])
-    monkeypatch.setattr(pool, "check_alive", lambda ray: None)
-    workers = pool.WorkerPool(ray, Settings("nearest", None, "cpu", "float32"), 0, {}, 60.0)
-    workers.gather()
-    names = [worker.name for worker in workers.workers]
+def test_every_worker_of_a_node_has_a_name_of_its_own():
+    cluster = StandIn().cluster
+    cluster.nodes = lambda: [Node("id0", "node0", 1, 4, 1 << 40)]
+    cluster.start_actors = lambda kind, node, memory: [Actor(node, {}, own_files) for _ in range(4)]
+    pool = WorkerPool(cluster, NETWORK, 0, {})
+    pool.start()
+    names = sorted(worker.name for worker in pool.workers)
     assert names == ["node0", "node0-id0", "node0-id0-2", "node0-id0-3"]
-
-
-@pytest.mark.parametrize("name", ["../evil.png", "/tmp/evil.png", "..", "a/b.png"])
-def test_names_that_a_worker_sends_stay_in_the_segments_folder(tmp_path, name):
-    with pytest.raises(BackendError, match="which no segment has"):
-        distribution._keep(tmp_path / "segment-00000", {"1.png": b"", name: b"evil"})
-    assert not list(tmp_path.rglob("*evil*"))

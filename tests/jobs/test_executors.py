@@ -1,4 +1,4 @@
-"""What every executor promises, whoever restores the segments."""
+"""The contract of executors, of whatever kind."""
 
 from dataclasses import replace
 
@@ -10,18 +10,19 @@ from vsrdb_cli.errors import CheckpointError
 from vsrdb_cli.jobs.executor import LocalExecutor
 from vsrdb_cli.jobs.processes import ProcessExecutor
 from vsrdb_cli.options import EncoderOptions
+from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.restore import restore_video
-
-
-def alone(options):
-    return LocalExecutor(options)
 
 
 def two_processes(options):
     return ProcessExecutor(replace(options, devices=("cpu", "cpu")))
 
 
-CREWS = [alone, pytest.param(two_processes, marks=pytest.mark.slow)]
+KINDS = [LocalExecutor, pytest.param(two_processes, marks=pytest.mark.slow)]
+
+
+def spec_of(options, size):
+    return RestoreSpec.of(options, size, bit_depth=8)
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +31,9 @@ def options(tiny):
     return replace(OPTIONS, weights=tiny, precision="float32", scene_cuts=False, encoder=encoder)
 
 
-@pytest.fixture(scope="module", params=CREWS)
+@pytest.fixture(scope="module", params=KINDS)
 def executor(request, options):
-    """One for all tests of its kind: a executor serves one video after another."""
+    """One for all tests of its kind: an executor serves one video after another."""
     with request.param(options) as executor:
         yield executor
 
@@ -60,14 +61,14 @@ def test_its_frames_are_those_of_an_unbroken_run(tmp_path, options, executor, so
 
 
 def test_it_says_what_runs(options, executor):
-    executor.prepare(options, (24, 32), 8)
+    executor.prepare(spec_of(options, (24, 32)))
     assert (executor.info.weights, executor.info.precision) == ("tiny", "float32")
     assert set(executor.info.device.split(",")) == {"cpu"}
 
 
-def test_it_settles_the_tile_that_was_asked_for_or_none_where_all_fits(options, executor):
-    assert executor.prepare(replace(options, tile=96), (300, 300), 8) == 96
-    assert executor.prepare(options, (24, 32), 8) is None
+def test_it_takes_the_tile_that_was_asked_for_or_none_where_all_fits(options, executor):
+    assert executor.prepare(spec_of(replace(options, tile=96), (300, 300))) == 96
+    assert executor.prepare(spec_of(options, (24, 32))) is None
 
 
 def test_stopped_it_keeps_finished_segments_and_another_run_continues(
@@ -80,11 +81,9 @@ def test_stopped_it_keeps_finished_segments_and_another_run_continues(
     assert pixels(tmp_path / "out.mkv") == unbroken
 
 
-@pytest.mark.parametrize("executor_of", CREWS)
-def test_what_cannot_be_loaded_is_one_error_and_leaves_nothing(
-    tmp_path, options, source, executor_of
-):
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_cannot_be_loaded_is_one_error_and_leaves_nothing(tmp_path, options, source, kind):
     wanted = replace(options, weights="no-such-weights")
-    with executor_of(wanted) as executor, pytest.raises(CheckpointError, match="no-such-weights"):
+    with kind(wanted) as executor, pytest.raises(CheckpointError, match="no-such-weights"):
         Watch().restore(source, tmp_path / "out.mkv", wanted, executor=executor)
     assert list(tmp_path.iterdir()) == []

@@ -16,7 +16,7 @@ TWO = ("cpu", "cpu")
 
 
 @pytest.mark.slow
-def test_a_worker_killed_has_its_segments_taken_by_the_other_and_is_back_for_the_next_job(tmp_path):
+def test_a_killed_worker_is_replaced_for_the_next_job(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=55)
     options = replace(OPTIONS, devices=TWO)
     with ProcessExecutor(options) as workers:
@@ -40,7 +40,7 @@ def test_a_worker_killed_has_its_segments_taken_by_the_other_and_is_back_for_the
 
 
 @pytest.mark.slow
-def test_when_all_workers_are_dead_the_run_ends_and_what_is_finished_stays(tmp_path):
+def test_when_all_workers_are_dead_finished_segments_stay(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=55)
     options = replace(OPTIONS, devices=("cpu",))
     with ProcessExecutor(options) as workers:

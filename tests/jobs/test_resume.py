@@ -12,7 +12,7 @@ from long_jobs import OPTIONS, StoppedError, Watch
 from vsrdb_cli.errors import OutputError, VsrdbError
 from vsrdb_cli.jobs.journal import Journal, identity
 from vsrdb_cli.jobs.run import work_folder
-from vsrdb_cli.options import EncoderOptions
+from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
 
 
@@ -206,13 +206,14 @@ def test_smaller_tiles_after_a_lack_of_memory_are_entered_for_the_segments_to_co
             return super().restore(window)
 
     source = clips.make(tmp_path / "in.mp4", frames=26)
+    options = RestoreOptions(segment_seconds=0.4)
     watch = Watch(stop_after=15)
     with pytest.raises(StoppedError):
-        watch.restore(source, target, runner=Hungry("nearest"))
+        watch.restore(source, target, options, runner=Hungry("nearest"))
     journal = json.loads((work_folder(target) / "journal.json").read_text())
     assert journal["tile"] == 106
     assert sum("memory ran out: continuing in tiles of 106" in n for n in watch.notices) == 1
-    report = Watch().restore(source, target, runner=Hungry("nearest"))
+    report = Watch().restore(source, target, options, runner=Hungry("nearest"))
     assert (report.tile, report.resumed) == (106, 10)
     assert not any("memory ran out" in notice for notice in report.notices)
     assert clips.read(target).numbers == list(range(26))

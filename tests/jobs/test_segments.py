@@ -9,11 +9,14 @@ import torch
 from long_jobs import OPTIONS
 
 from vsrdb_cli.backends import load_runner
+from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.errors import VideoError
+from vsrdb_cli.jobs.events import SegmentFinished
 from vsrdb_cli.jobs.plan import Plan, plan_segments
-from vsrdb_cli.jobs.segments import ForwardSource, Job, Listener, restore_segments
+from vsrdb_cli.jobs.segments import ForwardSource, Job, restore_segments
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.pipeline.frames import restore_range, restorer_for
+from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.writing.output import settle_output
@@ -21,18 +24,10 @@ from vsrdb_cli.video.writing.output import settle_output
 VARIABLE = tuple(3003 * i + (40000 if i > 12 else 0) + 7 * (i % 3) for i in range(26))
 
 
-DEAF = Listener(
-    on_frame=lambda segment: None,
-    on_tile=lambda tile: None,
-    on_done=lambda segment, lost: None,
-    on_lost=lambda segment: None,
-    on_notice=lambda notice: None,
-)
-
-
 def job_of(info, options, folder, plan):
     output = settle_output(folder / "out.mkv", info, options.scale, options.encoder)
-    return Job(info.path, options, output, options.tile, plan, folder)
+    spec = RestoreSpec.of_output(options, output)
+    return Job(info.path, options, output, spec, options.tile, plan, folder)
 
 
 class Recorder:
@@ -63,25 +58,21 @@ def in_segments(reader, options, folder, monkeypatch):
         reader, segment_seconds=options.segment_seconds, scene_cuts=options.scene_cuts
     )
     job = job_of(reader.info, options, folder, plan)
-    kept, done = [], []
+    kept, events = [], []
     with monkeypatch.context() as patch:
         patch.setattr(Job, "open", lambda job, segment: Recorder(folder / "x", kept))
-        listener = replace(DEAF, on_done=lambda segment, lost: done.append(segment))
-        restore_segments(job, plan.segments, reader, runner, listener)
+        restore_segments(job, plan.segments, reader, runner, events.append)
+    done = [event.segment for event in events if isinstance(event, SegmentFinished)]
     assert done == list(plan.segments)
     return kept, plan
 
 
 def at_once(reader, options):
     runner = load_runner(options.weights, precision="float32")
-    restorer = restorer_for(
-        runner,
-        options,
-        options.tile,
-        (reader.info.height, reader.info.width),
-        bit_depth=reader.info.bit_depth,
-    )
-    return list(restore_range(reader, restorer, reader.info.bit_depth))
+    info = reader.info
+    spec = RestoreSpec.of(options, (info.height, info.width), info.bit_depth)
+    restorer = restorer_for(runner, spec, options.tile)
+    return list(restore_range(reader, restorer, spec.bit_depth))
 
 
 @pytest.mark.parametrize("length", [3, 5])
@@ -206,4 +197,4 @@ def test_a_source_that_lost_frames_since_it_was_planned_is_an_error(tmp_path):
     plan = Plan((0, 10, 20), frozenset({0}))
     with open_source(source) as reader, pytest.raises(VideoError, match="gave 15 frames, but 20"):
         job = job_of(reader.info, replace(OPTIONS, tile=None), tmp_path, plan)
-        restore_segments(job, plan.segments, reader, load_runner("nearest"), DEAF)
+        restore_segments(job, plan.segments, reader, load_runner("nearest"), ignore)

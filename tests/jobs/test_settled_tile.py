@@ -1,11 +1,8 @@
-"""Memory has one answer: whoever restores a video, or only says what it takes, settles one tile."""
+"""Memory has one answer: every way to restore a video, or to estimate it, resolves one tile."""
 
 import multiprocessing
-import os
 import threading
 from dataclasses import replace
-from multiprocessing.connection import Connection
-from types import SimpleNamespace
 
 import clips
 import pytest
@@ -14,11 +11,12 @@ from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.backends.runner import Memory
 from vsrdb_cli.dry_run import estimate
 from vsrdb_cli.dry_run.estimate import estimate_run
-from vsrdb_cli.jobs import process_worker, processes
 from vsrdb_cli.jobs.executor import LocalExecutor
 from vsrdb_cli.jobs.processes import ProcessExecutor
+from vsrdb_cli.jobs.worker import serve
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.pipeline import memory
+from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.restore import restore_video
 
 MIB = 1 << 20
@@ -39,31 +37,27 @@ class ThreadAsProcess(threading.Thread):
 
     pid, exitcode = 1, None
 
-    def __init__(self, target, args, daemon):
-        # The caller closes its own end of what it hands over, as it would to a process.
-        connection, settings = args
-        super().__init__(
-            target=target, args=(Connection(os.dup(connection.fileno())), settings), daemon=daemon
-        )
+    def join(self, timeout=None):
+        """It ends with the connection, which its parent closes last."""
 
     def is_alive(self):
-        return False  # for its parent: ended by the end of the connection, not killed
+        return False
 
     def terminate(self):
         pass
 
-    def kill(self):
-        pass
+
+def start_thread(options, threads):
+    ours, theirs = multiprocessing.Pipe()
+    executor = LocalExecutor(options, Demanding())
+    worker = ThreadAsProcess(target=serve, args=(theirs, executor), daemon=True)
+    worker.start()
+    return worker, ours
 
 
 @pytest.fixture
 def made_up(monkeypatch):
-    """Has so many bytes free on a device, and workers in threads."""
-    context = SimpleNamespace(Pipe=multiprocessing.Pipe, Process=ThreadAsProcess)
-    monkeypatch.setattr(processes, "_GRACE_SECONDS", 0)
-    monkeypatch.setattr(processes.multiprocessing, "get_context", lambda method: context)
-    monkeypatch.setattr(process_worker.signal, "signal", lambda *arguments: None)
-    monkeypatch.setattr(process_worker, "load_runner", lambda *_, **__: Demanding())
+    """Has so many bytes free on a device."""
 
     def make(free):
         monkeypatch.setattr(memory, "available_bytes", lambda device: free[device])
@@ -73,14 +67,14 @@ def made_up(monkeypatch):
 
 
 def by_workers(options, size, bit_depth):
-    with ProcessExecutor(options) as executor:
-        return executor.prepare(options, size, bit_depth)
+    with ProcessExecutor(options, start_thread) as executor:
+        return executor.prepare(RestoreSpec.of(options, size, bit_depth))
 
 
 @pytest.mark.parametrize("width, height", [(160, 90), (120, 200)])
 @pytest.mark.parametrize("pix_fmt, bit_depth", [("yuv420p", 8), ("yuv420p10le", 10)])
 @pytest.mark.parametrize("mebibytes", [4000, 720, 620, 500, 400])
-def test_short_and_long_run_workers_and_dry_run_settle_the_same_tile(
+def test_short_and_long_runs_workers_and_dry_runs_resolve_one_tile(
     tmp_path, made_up, width, height, pix_fmt, bit_depth, mebibytes
 ):
     made_up({"cpu": mebibytes * MIB})
@@ -88,7 +82,7 @@ def test_short_and_long_run_workers_and_dry_run_settle_the_same_tile(
         tmp_path / "in.mkv", frames=4, width=width, height=height, pix_fmt=pix_fmt, codec="ffv1",
         options={},
     )  # fmt: skip
-    options = RestoreOptions(weights="nearest", encoder=EncoderOptions(codec="ffv1"))
+    options = RestoreOptions(encoder=EncoderOptions(codec="ffv1"))
     long = replace(options, segment_seconds=0.05)
     runner = Demanding()
     tiles = {
@@ -105,7 +99,7 @@ def test_short_and_long_run_workers_and_dry_run_settle_the_same_tile(
 
 
 @pytest.mark.parametrize("mebibytes", [8000, 1400, 900])
-def test_two_workers_and_their_dry_run_settle_the_tile_that_fits_twice(
+def test_two_workers_and_their_dry_run_resolve_the_tile_that_fits_twice(
     tmp_path, made_up, mebibytes
 ):
     made_up({"cpu": mebibytes * MIB})
@@ -129,7 +123,7 @@ class OnGpu(Demanding):
         self.info = replace(self.info, device="cuda:0")
 
 
-def test_each_gpu_is_charged_with_its_own_process_and_the_smaller_settles_the_tile(
+def test_each_gpu_has_its_own_process_and_the_smaller_one_decides_the_tile(
     tmp_path, made_up, monkeypatch
 ):
     made_up({"cpu": 64 << 30, "cuda:0": 4000 * MIB, "cuda:1": 500 * MIB})

@@ -11,7 +11,8 @@ import pytest
 from long_jobs import OPTIONS, StoppedError, Watch
 
 from vsrdb_cli.errors import OutputError, VideoError
-from vsrdb_cli.jobs import run
+from vsrdb_cli.jobs.executor import LocalExecutor
+from vsrdb_cli.jobs.report import Phase
 from vsrdb_cli.jobs.run import work_folder
 
 
@@ -118,33 +119,31 @@ def test_a_rotten_segment_is_restored_anew(source, target, stopped):
     assert clips.read(target).numbers == list(range(26))
 
 
-def before_joining(monkeypatch, do):
-    join = run._Run.join
+class Then(LocalExecutor):
+    """Does something once all segments are restored."""
 
-    def joining(self, *args):
-        do()
-        return join(self, *args)
+    def __init__(self, do):
+        super().__init__(OPTIONS)
+        self.do = do
 
-    monkeypatch.setattr(run._Run, "join", joining)
+    def restore(self, *arguments):
+        super().restore(*arguments)
+        self.do()
 
 
-def test_a_segment_that_rots_during_the_run_is_not_joined(source, target, monkeypatch):
+def test_a_segment_that_rots_during_the_run_is_not_joined(source, target):
     segment = work_folder(target) / "segment-00001.mp4"
-    with monkeypatch.context() as patch:
-        before_joining(patch, lambda: rot(segment))
-        with pytest.raises(OutputError, match=r"segment-00001\.mp4 has changed on its disk"):
-            Watch().restore(source, target)
+    with pytest.raises(OutputError, match=r"segment-00001\.mp4 has changed on its disk"):
+        Watch().restore(source, target, executor=Then(lambda: rot(segment)))
     assert not target.exists()
     assert Watch().restore(source, target).resumed == 16
     assert clips.read(target).numbers == list(range(26))
 
 
-def test_a_source_that_is_replaced_before_joining_is_not_mixed_with_the_old_one(
-    source, target, monkeypatch
-):
-    before_joining(monkeypatch, lambda: clips.make(source, frames=30))
+def test_a_source_replaced_before_joining_is_not_mixed_with_the_old_one(source, target):
+    then = Then(lambda: clips.make(source, frames=30))
     with pytest.raises(VideoError, match=r"was changed while it was restored: size of the input"):
-        Watch().restore(source, target)
+        Watch().restore(source, target, executor=then)
     assert not target.exists()
 
 
@@ -160,17 +159,14 @@ def test_a_source_that_is_replaced_during_a_short_run_gives_no_output(tmp_path, 
     assert [file.name for file in tmp_path.iterdir()] == ["in.mp4"]
 
 
-def test_a_source_that_changes_while_it_is_planned_is_not_begun(source, target, monkeypatch):
-    divide = run.plan_segments
+def test_a_source_that_changes_while_it_is_planned_is_not_begun(source, target):
+    class Changing(Watch):
+        def on_progress(self, progress):
+            if progress.phase == Phase.PLAN and progress.frames == 26:
+                os.utime(source, (1e9, 1e9))
 
-    def dividing(*args, **named):
-        plan = divide(*args, **named)
-        os.utime(source, (1e9, 1e9))
-        return plan
-
-    monkeypatch.setattr(run, "plan_segments", dividing)
     with pytest.raises(VideoError, match=r"was changed while it was restored: date of the input"):
-        Watch().restore(source, target)
+        Changing().restore(source, target)
     assert not work_folder(target).exists()
 
 

@@ -10,6 +10,7 @@ from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.fmanet import FMANet
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline import memory
+from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.runtime import keep_freed_memory, kept_bytes
 
 MIB = 1 << 20
@@ -96,20 +97,20 @@ class Paper(BuiltinRunner):
 def test_up_to_4k_is_restored_in_8_gib_by_the_papers_network(monkeypatch, width, height, scale):
     monkeypatch.setattr(memory, "available_bytes", lambda device: 8 << 30)
     options = RestoreOptions(scale=scale)
-    tile = memory.resolve_tile(Paper(), options, (height, width), bit_depth=8)
+    tile = memory.resolve_tile(Paper(), RestoreSpec.of(options, (height, width), 8))
     assert tile is not None
     assert tile >= 96
 
 
 def test_where_a_smaller_scale_would_fit_the_hint_says_so(monkeypatch):
     monkeypatch.setattr(memory, "available_bytes", lambda device: 8 << 30)
-    says = r"restoring 3840x2160 takes \d\d.\d GiB even in tiles of 96 pixels, which take least"
+    says = r"restoring 3840x2160 needs at least \d\d.\d GiB \(tiles of 96 pixels\); 6.0 GiB"
     with pytest.raises(ResourceError, match=says) as refused:
-        memory.resolve_tile(Paper(), RestoreOptions(), (2160, 3840), bit_depth=8)
+        memory.resolve_tile(Paper(), RestoreSpec((2160, 3840), 8))
     assert refused.value.hint.startswith("--scale 1 fits")
     monkeypatch.setattr(memory, "available_bytes", lambda device: 1 << 30)
     with pytest.raises(ResourceError) as refused:
-        memory.resolve_tile(Paper(), RestoreOptions(), (2160, 3840), bit_depth=8)
+        memory.resolve_tile(Paper(), RestoreSpec((2160, 3840), 8))
     assert "smaller network" in refused.value.hint
 
 

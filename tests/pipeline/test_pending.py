@@ -5,9 +5,8 @@ import math
 import pytest
 import torch
 
-from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.errors import BackendError
-from vsrdb_cli.pipeline.pending import Pending, restored_in_place
+from vsrdb_cli.pipeline.pending import Pending
 from vsrdb_cli.video.pixels.colour import WHITE_8, WHITE_16
 
 # Beyond both ends, and halves of a code.
@@ -30,21 +29,3 @@ def test_a_number_that_is_not_finite_is_an_error_never_a_picture(value):
     with pytest.raises(BackendError, match="results of a runner are not finite") as caught:
         Pending(restored, 8, "a runner").result()
     assert caught.value.hint == "use --precision float32"
-
-
-def test_any_runner_restores_where_it_can():
-    runner = BuiltinRunner("nearest")
-    window = [torch.rand(1, 3, 4, 5)] * 3
-    assert torch.equal(restored_in_place(runner, window), runner.restore(window))
-
-
-def test_a_runner_that_can_leaves_its_picture_on_its_device():
-    class Runner(BuiltinRunner):
-        def restore_on_device(self, window):
-            return super().restore(window)
-
-        def restore(self, window):
-            pytest.fail("brings 12 bytes a pixel to the CPU")
-
-    window = [torch.rand(1, 3, 4, 5)] * 3
-    assert restored_in_place(Runner("nearest"), window).shape == (1, 3, 16, 20)

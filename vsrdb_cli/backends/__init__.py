@@ -6,12 +6,14 @@ there and proven, and the runner's `info` says what was chosen.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from vsrdb_cli.backends.builtin import METHODS, BuiltinRunner
 from vsrdb_cli.backends.runner import Runner
+from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.errors import BackendError
 
 if TYPE_CHECKING:
@@ -32,7 +34,8 @@ def load_runner(
     device: str = "auto",
     precision: str = "auto",
     size: tuple[int, int] | None = None,
-    on_notice: OnNotice = lambda notice: None,  # noqa: ARG005
+    loaded: Runner | None = None,
+    on_notice: OnNotice = ignore,
 ) -> Runner:
     """Load `weights` (a bundled name, a .safetensors path, "nearest" or "bicubic").
 
@@ -41,12 +44,19 @@ def load_runner(
             else torch; on the CPU torch, the faster one there (tests/benchmarks/backends.py).
         size: (height, width) of the pictures or tiles to come; without it no engine is taken
             unasked.
+        loaded: a runner from an earlier call that differed in `size` alone, and that takes `size`;
+            it is returned again unless an engine now suits better.
         on_notice: called with one line for files that had to be made again.
 
     Raises:
         CheckpointError: unknown, damaged or foreign weights.
         BackendError: the backend, device or precision asked for cannot be had here.
     """
+    if loaded is not None:
+        engine = None
+        if backend == "auto" and size is not None and loaded.info.backend not in ENGINES:
+            engine = fitting_engine(weights, device=device, precision=precision, size=size)
+        return engine or loaded
     if backend not in BACKENDS:
         raise BackendError(
             f"there is no backend called '{backend}'", hint=f"one of: {', '.join(BACKENDS)}"
@@ -81,6 +91,23 @@ def load_runner(
         if engine is not None:
             return engine
     return TorchRunner(checkpoint, device, precision)
+
+
+def try_network(weights: str, *, backend: str = "auto", device: str = "auto") -> str:
+    """Load a network and restore a frame with it; describe what ran, and how long that took.
+
+    Raises:
+        VsrdbError: it cannot be loaded, or its results are not finite.
+    """
+    import torch
+
+    started = time.monotonic()
+    runner = load_runner(weights, backend=backend, device=device)
+    if backend not in ENGINES:  # those are compared with torch when they are loaded
+        features = runner.encode(torch.rand(1, 3, 64, 80))
+        if not runner.restore([features] * runner.length).isfinite().all():
+            raise BackendError("its results are not finite", hint="use --backend torch")
+    return f"{runner.info}, loaded and run in {time.monotonic() - started:.1f} s"
 
 
 def _onnxruntime(

@@ -123,6 +123,9 @@ class OrtRunner:
         (restored,) = self._run(self._restorer, inputs, [graphs.RESTORED])
         return torch.from_numpy(restored.numpy())
 
+    def restore_on_device(self, window: Sequence[OrtFeatures]) -> Tensor:
+        return self.restore(window)
+
     def memory(self, height: int, width: int) -> Memory:
         size = 4 if self.info.precision == "float32" else 2
         return estimate_memory(self._config, size, self._bytes, height, width)

@@ -31,6 +31,12 @@ class RunnerInfo:
     device: str
     precision: str
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """What results depend on, the device aside, as text by the names that users know."""
+        weights = f"sha256 {self.sha256[:16]}" if self.sha256 else self.weights
+        return {"weights": weights, "backend": self.backend, "precision": self.precision}
+
     def __str__(self) -> str:
         return f"{self.weights} · {self.backend} {self.device} {self.precision}"
 
@@ -71,6 +77,9 @@ class Runner(Protocol):
 
     def restore(self, window: Sequence[Features]) -> Tensor:
         """Features of T frames -> the centre frame, (1, 3, s H, s W) float32, unclamped, CPU."""
+
+    def restore_on_device(self, window: Sequence[Features]) -> Tensor:
+        """As `restore`, but the result may be on the runner's device, in any float type."""
 
     def memory(self, height: int, width: int) -> Memory:
         """What restoring pictures of this size takes, on the runner's device."""

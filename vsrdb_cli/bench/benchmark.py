@@ -33,7 +33,8 @@ from vsrdb_cli.bench.whole_run import WholeRun, restore_whole
 from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
 from vsrdb_cli.errors import ResourceError, VsrdbError
-from vsrdb_cli.pipeline.memory import available_bytes, pipeline_bytes
+from vsrdb_cli.pipeline.memory import available_bytes, network_bytes
+from vsrdb_cli.pipeline.spec import RestoreSpec
 
 ALL = "all"
 Size = tuple[int, int]
@@ -162,7 +163,7 @@ class _SizeBenchmark:
         memory = runner.memory(height, width)
         beside = 0
         if runner.info.device == "cpu":
-            beside = pipeline_bytes(height, width, scale=runner.scale, bit_depth=8)
+            beside = RestoreSpec((height, width), bit_depth=8, scale=runner.scale).pipeline_bytes
         return SizeReport(
             width,
             height,
@@ -278,9 +279,8 @@ def _require_memory(
 ) -> None:
     """Raise ResourceError unless whole pictures fit."""
     device = runner.info.device
-    needed = runner.memory(height, width).total(runner.length)
-    if device == "cpu":
-        needed += pipeline_bytes(height, width, scale=runner.scale, bit_depth=8)
+    spec = RestoreSpec((height, width), bit_depth=8, scale=runner.scale)
+    needed = network_bytes(runner, spec) + (spec.pipeline_bytes if device == "cpu" else 0)
     free = available(device)
     if needed > free:
         raise ResourceError(

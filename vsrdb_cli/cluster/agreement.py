@@ -1,4 +1,4 @@
-"""What must be the same on all nodes, so that segments of one video fit each other."""
+"""The facts that must be the same on all nodes, so that segments of one video fit together."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 
 from vsrdb_cli import __version__
-from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.errors import BackendError
 from vsrdb_cli.video.containers.opening import library_versions
 from vsrdb_cli.video.frame import Frame
@@ -21,7 +20,7 @@ _SIGNATURE = re.compile(rb"x264 - core \w+(?: r\w+)?|x265 \(build \d+\) - [\w.+-
 
 
 def versions() -> dict[str, str]:
-    """Of the software here, by names a user knows."""
+    """Return the versions of the software here, by names that users know."""
     libraries = library_versions().items()
     return {
         "vsrdb": __version__,
@@ -30,17 +29,11 @@ def versions() -> dict[str, str]:
     }
 
 
-def facts_of_network(info: RunnerInfo) -> dict[str, str]:
-    """What runs, but for the device."""
-    weights = f"sha256 {info.sha256[:16]}" if info.sha256 else info.weights
-    return {"weights": weights, "backend": info.backend, "precision": info.precision}
-
-
 def encoder_facts(output: Output, scale: int) -> dict[str, str]:
-    """The encoder and its version, as it signs a frame written for this.
+    """Return the encoder and its version, by the signature in a frame written for `output`.
 
     Raises:
-        VsrdbError: it does not work here.
+        VsrdbError: the encoder does not work here.
     """
     dtype = torch.uint8 if output.bit_depth == 8 else torch.uint16
     height, width = output.info.height * scale, output.info.width * scale
@@ -56,18 +49,18 @@ def encoder_facts(output: Output, scale: int) -> dict[str, str]:
 
 
 def require_same(here: str, ours: Mapping[str, str], there: str, theirs: Mapping[str, str]) -> None:
-    """Whether two nodes agree.
+    """Check that two nodes agree.
 
     Raises:
-        BackendError: they do not; says in what.
+        BackendError: they do not; names the differences.
     """
     different = [name for name, value in ours.items() if theirs.get(name, "") != value]
     if not different:
         return
-    said = "; ".join(f"{name} is {theirs.get(name)}, on {here} {ours[name]}" for name in different)
+    text = "; ".join(f"{name} is {theirs.get(name)}, on {here} {ours[name]}" for name in different)
     hint = "install the same versions on all nodes"
     if "vsrdb" in different:
         hint = f"on {there}: pip install vsrdb=={ours['vsrdb']}; or add --ray-ship-code"
     elif different == ["precision"]:
         hint = f"choose one for all: --precision {ours['precision']}"
-    raise BackendError(f"{there} differs from {here}: {said}", hint=hint)
+    raise BackendError(f"{there} differs from {here}: {text}", hint=hint)

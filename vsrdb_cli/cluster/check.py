@@ -1,19 +1,16 @@
-"""What the nodes of a cluster can do, found out by doing it on each."""
+"""Checks the nodes of a cluster by trying each of them."""
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-
-from vsrdb_cli.backends import load_runner
+from vsrdb_cli.backends import try_network
 from vsrdb_cli.checkpoints.registry import default_weights
 from vsrdb_cli.cluster.agreement import require_same, versions
-from vsrdb_cli.cluster.connection import actor_on, connected, nodes
+from vsrdb_cli.cluster.connection import connected
 from vsrdb_cli.cluster.pool import reason
 from vsrdb_cli.errors import VsrdbError
 
@@ -22,31 +19,29 @@ _PATIENCE_SECONDS = 180.0
 _HINT = "install the same version of vsrdb there, and see what is in use: ray status"
 
 
-class Trial:
+class NodeCheck:
     """Runs on a node."""
 
     def versions(self) -> dict[str, str]:
+        """Return the versions of the software there."""
         return versions()
 
-    def device(self) -> str:
-        """Restore a frame; says on what, and how long it took."""
-        started = time.monotonic()
-        runner = load_runner(default_weights())
-        features = runner.encode(torch.rand(1, 3, 64, 80))
-        if not runner.restore([features] * runner.length).isfinite().all():
-            raise VsrdbError(f"{runner.info}: its results are not finite")
-        return f"{runner.info}, loaded and run in {time.monotonic() - started:.1f} s"
+    def network(self) -> str:
+        """Restore a frame; describe what ran."""
+        return try_network(default_weights())
 
-    def folder(self, path: Path) -> bool:
-        """Whether a folder can be read."""
-        return path.is_dir() and os.access(path, os.R_OK | os.X_OK)
+    def can_read(self, folder: Path) -> bool:
+        """Return whether a folder can be read there."""
+        return folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)
 
 
 class Answer(NamedTuple):
-    """Of a node, to one question. works: None where it is no fault. hint: what helps."""
+    """A node's answer to one question."""
 
     name: str
     works: bool | None
+    """None where it does not, which is no fault."""
+
     detail: str
     hint: str | None = None
 
@@ -55,26 +50,27 @@ def ask_nodes(address: str, folder: Path) -> Iterator[Answer]:
     """Try every node of a cluster.
 
     Args:
-        folder: where sources lie.
+        folder: of the sources.
 
     Raises:
         VsrdbError: Ray is not installed, or there is no cluster.
     """
-    with connected(address, verbose=False, ship_code=False) as ray:
-        for node in nodes(ray):
+    with connected(address, verbose=False, ship_code=False) as cluster:
+        ray = cluster.ray
+        for node in cluster.nodes():
             offers = f"{node.cpus} CPUs, {node.gpus} GPUs, {node.memory / 2**30:.1f} GiB"
             yield Answer(node.name, True, offers)
-            for actor in actor_on(ray, Trial, node, 0):
+            for actor in cluster.start_actors(NodeCheck, node):
                 questions = {
                     "versions": actor.versions.remote(),
-                    "device": actor.device.remote(),
-                    "folder": actor.folder.remote(folder),
+                    "device": actor.network.remote(),
+                    "folder": actor.can_read.remote(folder),
                 }
-                for what, call in questions.items():
-                    name = f"{node.name} {what}"
+                for question, call in questions.items():
+                    name = f"{node.name} {question}"
                     try:
                         answer = ray.get(call, timeout=_PATIENCE_SECONDS)
-                        yield _answer(name, node.name, folder, answer)
+                        yield _judge(name, node.name, folder, answer)
                     except VsrdbError as error:
                         yield Answer(name, False, str(error.args[0]), error.hint)
                     except ray.exceptions.RayError as error:
@@ -82,17 +78,18 @@ def ask_nodes(address: str, folder: Path) -> Iterator[Answer]:
                 ray.kill(actor)
 
 
-def _answer(name: str, node: str, folder: Path, said: dict[str, str] | str | bool) -> Answer:
-    """What a node has said.
+def _judge(name: str, node: str, folder: Path, answer: dict[str, str] | str | bool) -> Answer:
+    """Judge an answer of `NodeCheck`.
 
     Raises:
-        BackendError: its versions are others.
+        BackendError: the node has other versions.
     """
-    if isinstance(said, dict):
-        require_same("this machine", versions(), node, said)
-        return Answer(name, True, "those of this machine")
-    if isinstance(said, str):
-        return Answer(name, True, said)
-    if said:
+    match answer:
+        case dict():
+            require_same("this machine", versions(), node, answer)
+            return Answer(name, True, "same as on this machine")
+        case str():
+            return Answer(name, True, answer)
+    if answer:
         return Answer(name, True, f"{folder} can be read")
     return Answer(name, None, f"{folder} cannot be read: each segment's packets are sent")

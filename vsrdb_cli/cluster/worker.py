@@ -1,6 +1,7 @@
-"""A node's worker: loads the network once, then restores the segments it is given.
+"""The worker of a cluster's node, and the messages it sends.
 
-Knows nothing of Ray, which makes an actor of it: what it raises and yields reaches the driver.
+Does not know Ray, which makes an actor of it: errors it raises and messages it yields reach the
+driver.
 """
 
 from __future__ import annotations
@@ -12,112 +13,142 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any
 
 from vsrdb_cli.backends import load_runner
 from vsrdb_cli.backends.runner import Runner, RunnerInfo
-from vsrdb_cli.cluster.agreement import encoder_facts, facts_of_network, versions
+from vsrdb_cli.cluster.agreement import encoder_facts, versions
 from vsrdb_cli.errors import VsrdbError
+from vsrdb_cli.jobs.events import Event, SegmentFinished, TileShrunk
+from vsrdb_cli.jobs.executor import LocalExecutor
 from vsrdb_cli.jobs.journal import identity
 from vsrdb_cli.jobs.plan import Segment
-from vsrdb_cli.jobs.segments import ForwardSource, Job, Listener, restore_segments
+from vsrdb_cli.jobs.segments import ForwardSource, Job
 from vsrdb_cli.options import RestoreOptions
-from vsrdb_cli.pipeline.memory import resolve_tile
+from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.runtime import configure_runtime
 from vsrdb_cli.video.frame import FrameSource
 from vsrdb_cli.video.reading.excerpt import Excerpt
 from vsrdb_cli.video.reading.open import open_for
 
+# How often a worker sends a sign of life, however long a frame takes.
+BEAT_SECONDS = 2.0
+
 # A finished segment: names and contents; of a video one file without a name.
 Files = dict[str, bytes]
-# ("alive", None), ("frame", None), ("tile", side), then ("done", (Files, lost)).
-Event = tuple[str, Any]
-
-# How often a worker says that it lives, however long a frame takes.
-BEAT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What a worker loads. weights: a name; content: of its file, where it has one."""
+class Network:
+    """The network that a worker loads."""
 
     weights: str
     content: bytes | None
+    """Content of the weights' file; None for a method without parameters."""
+
     device: str
     precision: str
 
 
 @dataclass(frozen=True)
-class Introduction:
-    """What a worker says of itself once its network is loaded."""
+class Loaded:
+    """What a worker has loaded, and where."""
 
     host: str
     info: RunnerInfo
     facts: dict[str, str]
+    """What its results depend on, by names that users know."""
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A worker's answer to a job."""
+
+    reads_source: bool
+    """Whether it can read the source; else it must be sent."""
+
+    encoder: dict[str, str]
+    """The encoder and its version, by names that users know."""
+
+
+@dataclass(frozen=True)
+class Alive:
+    """A sign of life."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A finished segment: the last message."""
+
+    files: Files
+    damage: tuple[str, ...]
+    """As of `SegmentFinished`."""
+
+
+Message = Event | Alive | Delivery
 
 
 class Worker:
-    """One device of a node."""
+    """Restores segments on one device of a node.
 
-    def __init__(self) -> None:
+    Args:
+        load: loads the network.
+    """
+
+    def __init__(self, load: Callable[..., Runner] = load_runner) -> None:
         # Torch's threads belong to the thread that uses them first, so the network has its own;
-        # meanwhile Ray's can say that we live.
-        self._hand = ThreadPoolExecutor(1)
-        self._runner: Runner | None = None
-        self._share = 1.0
+        # meanwhile Ray's can send signs of life.
+        self._thread = ThreadPoolExecutor(1)
+        self._load_runner = load
+        self._executor: LocalExecutor | None = None
         self._job: Job | None = None
         self._source: FrameSource | None = None
-        self._tile: int | None = None
 
-    def load(self, settings: Settings) -> Introduction:
-        """Load the network, and say what runs here."""
-        return self._hand.submit(self._load, settings).result()
+    def load(self, network: Network) -> Loaded:
+        """Load the network."""
+        runner = self._thread.submit(self._load, network).result()
+        self._executor = LocalExecutor(RestoreOptions(), runner)
+        return Loaded(platform.node(), runner.info, versions() | runner.info.facts)
 
-    def _load(self, settings: Settings) -> Introduction:
+    def _load(self, network: Network) -> Runner:
         configure_runtime()  # this process is ours
-        weights = settings.weights
+        weights = network.weights
         with tempfile.TemporaryDirectory() as folder:
-            if settings.content is not None:
+            if network.content is not None:
                 name = Path(weights).name.removesuffix(".safetensors")
                 path = Path(folder) / f"{name}.safetensors"
-                path.write_bytes(settings.content)
+                path.write_bytes(network.content)
                 weights = str(path)
-            self._runner = load_runner(
-                weights,
-                backend="torch",
-                device=settings.device,
-                precision=settings.precision,
+            return self._load_runner(
+                weights, backend="torch", device=network.device, precision=network.precision
             )
-        info = self._runner.info
-        return Introduction(platform.node(), info, versions() | facts_of_network(info))
 
-    def prepare(
-        self, options: RestoreOptions, size: tuple[int, int], bit_depth: int, share: float
-    ) -> int | None:
-        """The side of tiles that fits here; see `Executor`. share: of the device's free memory."""
-        self._share = share
-        return resolve_tile(self._loaded, options, size, bit_depth=bit_depth, share=share)
+    @property
+    def _loaded(self) -> LocalExecutor:
+        assert self._executor is not None
+        return self._executor
 
-    def take_up(self, job: Job, source: dict[str, str] | None) -> tuple[bool, dict[str, str]]:
-        """Turn to a job; whether its source can be read here, and what is known of the encoder.
+    def prepare(self, spec: RestoreSpec) -> int | None:
+        """Return the side of tiles that fits here; see `Executor.prepare`."""
+        return self._loaded.prepare(spec)
+
+    def accept(self, job: Job, source: dict[str, str] | None) -> Accepted:
+        """Take up a job, in place of the one before.
 
         Args:
-            source: what the source is known by; None where it is not to be read here.
+            source: `identity` of the job's source; None where it must not be read here.
         """
-        self._source, self._job, self._tile = None, job, job.tile
+        self._job, self._source = job, None
         try:
             if source is not None and identity(job.source) == source:
-                self._source = open_for(job.source, job.options)
+                overlap = 2 * (self._loaded.runner.length // 2)
+                # Read once for all segments to come.
+                self._source = ForwardSource(open_for(job.source, job.options), overlap)
         except (OSError, VsrdbError):
             pass  # not there, or not in the same place: it will be sent
-        facts = encoder_facts(job.output, job.options.scale)
-        if self._source is not None:
-            # Read once for all segments to come.
-            self._source = ForwardSource(self._source, overlap=2 * (self._loaded.length // 2))
-        return self._source is not None, facts
+        return Accepted(self._source is not None, encoder_facts(job.output, job.spec.scale))
 
-    def restore(self, segment: Segment, excerpt: Excerpt | None) -> Iterator[Event]:
-        """Restore a segment; tells how it goes on, last the segment itself.
+    def restore(self, segment: Segment, excerpt: Excerpt | None) -> Iterator[Message]:
+        """Restore a segment; yield messages, the last with its files.
 
         Args:
             excerpt: its frames and those around it, where the source cannot be read here.
@@ -125,50 +156,41 @@ class Worker:
         Raises:
             VsrdbError: it cannot be restored.
         """
-        events: SimpleQueue[Event | None] = SimpleQueue()
-        working = self._hand.submit(self._restore, segment, excerpt, events.put)
-        working.add_done_callback(lambda _: events.put(None))
+        messages: SimpleQueue[Message | None] = SimpleQueue()
+        working = self._thread.submit(self._restore, segment, excerpt, messages.put)
+        working.add_done_callback(lambda _: messages.put(None))
         while True:
             try:
-                event = events.get(timeout=BEAT_SECONDS)
+                message = messages.get(timeout=BEAT_SECONDS)
             except Empty:
-                yield "alive", None
-                continue
-            if event is None:
+                message = Alive()
+            if message is None:
                 break
-            yield event
-        yield "done", working.result()
+            yield message
+        yield working.result()
 
     def _restore(
-        self, segment: Segment, excerpt: Excerpt | None, say: Callable[[Event], None]
-    ) -> tuple[Files, tuple[str, ...]]:
+        self, segment: Segment, excerpt: Excerpt | None, send: Callable[[Message], None]
+    ) -> Delivery:
         assert self._job is not None
         damage: list[str] = []
 
-        def on_tile(tile: int) -> None:
-            self._tile = tile
-            say(("tile", tile))
+        def on_event(event: Event) -> None:
+            if isinstance(event, SegmentFinished):
+                damage.extend(event.damage)
+                return
+            if isinstance(event, TileShrunk) and self._job is not None:
+                self._job = replace(self._job, tile=event.tile)
+            send(event)
 
-        listener = Listener(
-            on_frame=lambda segment: say(("frame", None)),  # noqa: ARG005
-            on_tile=on_tile,
-            on_done=lambda segment, lost: damage.extend(lost),  # noqa: ARG005
-            on_lost=lambda segment: None,  # noqa: ARG005
-            on_notice=lambda line: None,  # noqa: ARG005
-        )
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            job = replace(self._job, folder=folder / "out", tile=self._tile)
+            job = replace(self._job, folder=folder / "out")
             (folder / "out").mkdir()
             reader = self._source if excerpt is None else excerpt.open(folder)
             assert reader is not None
-            restore_segments(job, [segment], reader, self._loaded, listener, share=self._share)
-            return _files(job.path(segment)), tuple(damage)
-
-    @property
-    def _loaded(self) -> Runner:
-        assert self._runner is not None
-        return self._runner
+            self._loaded.restore(job, [segment], reader, on_event)
+            return Delivery(_files(job.path(segment)), tuple(damage))
 
 
 def _files(path: Path) -> Files:

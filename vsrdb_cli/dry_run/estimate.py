@@ -28,17 +28,18 @@ from vsrdb_cli.pipeline.frames import restore_range, restorer_for
 from vsrdb_cli.pipeline.memory import (
     available_bytes,
     network_budget,
-    pipeline_bytes,
+    network_bytes,
     resolve_tile,
 )
 from vsrdb_cli.pipeline.restorer import Restorer
+from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.pipeline.tiling import tile_in_use, tiled
 from vsrdb_cli.video.frame import Frame, FrameSource
 from vsrdb_cli.video.info import PIPE
 from vsrdb_cli.video.reading.open import open_for
 from vsrdb_cli.video.reading.y4m_reader import is_stream
 from vsrdb_cli.video.streams.plan import Fate, StreamPlan
-from vsrdb_cli.video.writing.output import Output, settle_output, size_written
+from vsrdb_cli.video.writing.output import settle_output, size_written
 
 # Frames restored; the second one's time counts, since the first also warms the network.
 RESTORED = 2
@@ -165,21 +166,21 @@ def estimate_run(
         on_progress(Progress(0, None, phase=Phase.LOAD))
         started = time.monotonic()
         executor = executor or LocalExecutor(replace(options, device=devices[0], devices=()))
-        size = info.height, info.width
-        executor.prepare(options, size, output.bit_depth)
+        spec = RestoreSpec.of_output(options, output)
+        executor.prepare(spec)
         runner = executor.runner
         load_seconds = time.monotonic() - started
         processes = Counter(runner.info.device if d == devices[0] else d for d in devices)
-        tile = _resolve_tile(runner, options, output, processes)
-        loads = _loads(runner, options, output, processes, tile)
+        tile = _resolve_tile(runner, spec, processes)
+        loads = _loads(runner, spec, processes, tile)
         divided = is_divided(info, target, options)
         finished = finished_frames(reader, target, options, output, runner.info) if divided else 0
-        restorer = restorer_for(runner, options, tile, size, bit_depth=output.bit_depth)
-        part_seconds = _part_seconds(runner, options, output, tile)
+        restorer = restorer_for(runner, spec, tile)
+        part_seconds = _part_seconds(runner, spec, tile)
         if part_seconds is not None:
             restorer = Restorer(BuiltinRunner("bicubic"), scale=options.scale, tile=None)
             notices = (*notices, "estimated from a part of a picture, since whole ones take long")
-        restored, network_seconds = _restore_some(reader, restorer, output.bit_depth, on_progress)
+        restored, network_seconds = _restore_some(reader, restorer, spec.bit_depth, on_progress)
         network_seconds = part_seconds or network_seconds
         trial = measure(
             output, reader, restored, scale=options.scale, segment_seconds=options.segment_seconds
@@ -213,7 +214,7 @@ def estimate_run(
             backend=runner.info.backend,
             device=runner.info.device,
             precision=runner.info.precision,
-            tile=tile_in_use(*size, tile),
+            tile=tile_in_use(*spec.size, tile),
             loads=loads,
             free_disk_bytes=_free_bytes(target),
             load_seconds=load_seconds,
@@ -246,47 +247,33 @@ def _free_bytes(target: Path) -> int:
     return shutil.disk_usage(place).free
 
 
-def _resolve_tile(
-    runner: Runner, options: RestoreOptions, output: Output, processes: Mapping[str, int]
-) -> int | None:
-    """The tile that fits everywhere, as the processes on all devices would settle it."""
-    size = output.info.height, output.info.width
+def _resolve_tile(runner: Runner, spec: RestoreSpec, processes: Mapping[str, int]) -> int | None:
+    """Return the side of the tiles that fit everywhere, as the processes would resolve it."""
     sides = [
-        resolve_tile(
-            runner, options, size, bit_depth=output.bit_depth, share=1 / count, device=device
-        )
+        resolve_tile(runner, replace(spec, share=1 / count), device)
         for device, count in processes.items()
     ]
     return min((side for side in sides if side is not None), default=None)
 
 
 def _loads(
-    runner: Runner,
-    options: RestoreOptions,
-    output: Output,
-    processes: Mapping[str, int],
-    tile: int | None,
+    runner: Runner, spec: RestoreSpec, processes: Mapping[str, int], tile: int | None
 ) -> tuple[Load, ...]:
-    """What each device is to hold. The network is taken to need as much on one as on another."""
-    size, bit_depth = (output.info.height, output.info.width), output.bit_depth
-    other = pipeline_bytes(*size, scale=options.scale, bit_depth=bit_depth)
+    """Return what each device holds; the network is taken to need as much on any of them."""
     loads = []
     for device, count in processes.items():
-        budget = network_budget(device, options, size, bit_depth=bit_depth, share=1 / count)
-        network = tiled(runner, *size, tile, budget).memory(*size).total(runner.length)
-        loads.append(Load(device, count, network, other, available_bytes(device)))
+        budget = network_budget(device, replace(spec, share=1 / count))
+        network = network_bytes(runner, spec, tile, budget)
+        loads.append(Load(device, count, network, spec.pipeline_bytes, available_bytes(device)))
     return tuple(loads)
 
 
-def _part_seconds(
-    runner: Runner, options: RestoreOptions, output: Output, tile: int | None
-) -> float | None:
-    """Seconds for each picture, by a part of it; None where whole ones do not take long."""
-    size = output.info.height, output.info.width
-    if not network_time.is_large(runner, size):
+def _part_seconds(runner: Runner, spec: RestoreSpec, tile: int | None) -> float | None:
+    """Return the seconds a picture takes, measured on a part; None where a whole one is quick."""
+    if not network_time.is_large(runner, spec.size):
         return None
-    budget = network_budget(runner.info.device, options, size, bit_depth=output.bit_depth)
-    seconds = network_time.frame_seconds(tiled(runner, *size, tile, budget), size)
+    budget = network_budget(runner.info.device, spec)
+    seconds = network_time.frame_seconds(tiled(runner, *spec.size, tile, budget), spec.size)
     return seconds if RESTORED * seconds > network_time.LONGEST_SECONDS else None
 
 

@@ -1,141 +1,131 @@
-"""Who brings the network and restores segments: this process, or several (`processes`)."""
+"""Executors restore segments: in this process, in several, or on the nodes of a cluster."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from types import TracebackType
+from collections.abc import Iterable, Sequence
 from typing import Protocol, Self
 
-from vsrdb_cli.backends import ENGINES, fitting_engine, load_runner
+from vsrdb_cli.backends import load_runner
 from vsrdb_cli.backends.runner import Runner, RunnerInfo
+from vsrdb_cli.jobs.events import OnEvent
 from vsrdb_cli.jobs.plan import Segment
 from vsrdb_cli.jobs.report import NodeShare
-from vsrdb_cli.jobs.segments import Job, Listener, restore_segments
+from vsrdb_cli.jobs.segments import Job, restore_segments
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.memory import resolve_tile
+from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.pipeline.tiling import Tiling
 from vsrdb_cli.video.frame import FrameSource
 
 
 class Executor(Protocol):
-    """Whoever takes the next segment. A context manager; serves one video after another.
+    """Loads a network and restores segments with it, of one video after another.
 
-    The network is loaded when the first video is prepared for, and kept.
+    A context manager. For each video call `prepare`, then `restore`.
     """
 
     @property
     def info(self) -> RunnerInfo:
-        """What runs; known once a video has been prepared for."""
+        """What runs; known once `prepare` has been called."""
 
     @property
     def nodes(self) -> tuple[NodeShare, ...]:
-        """What each node of a cluster has done of the video; none where all is done here."""
+        """What each node of a cluster has done of the video; empty without a cluster."""
+        return ()
 
     @property
     def notices(self) -> Sequence[str]:
-        """What had to be done so that the network runs, one line each."""
+        """What loading the network had to repair, one line each."""
+        return ()
 
-    def prepare(self, options: RestoreOptions, size: tuple[int, int], bit_depth: int) -> int | None:
-        """Have the network there for a video; the side of tiles that fits into memory everywhere.
-
-        Args:
-            size: (height, width) of the video.
-            bit_depth: of the output's frames.
+    def prepare(self, spec: RestoreSpec) -> int | None:
+        """Load the network, if it is not loaded, and return the side of tiles that fits everywhere.
 
         Raises:
-            VsrdbError: the network cannot be had, or the smallest tiles do not fit.
+            VsrdbError: the network cannot be loaded, or the smallest tiles do not fit.
         """
 
     def restore(
-        self, job: Job, segments: Sequence[Segment], reader: FrameSource, listener: Listener
+        self, job: Job, segments: Sequence[Segment], reader: FrameSource, on_event: OnEvent
     ) -> None:
-        """Restore segments, finished in whatever order.
+        """Restore segments, in any order.
+
+        Args:
+            reader: of the job's source, for an executor that reads it in this process.
+            on_event: called in this thread.
 
         Raises:
-            VsrdbError: what could not be done; finished segments are kept.
+            VsrdbError: a segment could not be restored; finished segments are kept.
         """
 
-    def __enter__(self) -> Self: ...
+    def close(self) -> None:
+        """End all workers."""
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
-class LocalExecutor:
-    """A executor of one: this process.
+class LocalExecutor(Executor):
+    """Restores in this process.
 
     Args:
-        options: name the network; of each video's own options the rest counts.
+        options: name the network.
         runner: loaded already, and used for every video.
     """
 
     def __init__(self, options: RestoreOptions, runner: Runner | None = None) -> None:
         self._options = options
-        self._given = runner is not None
-        self._runner = runner
-        self._engine: Runner | None = None
-        self.nodes: tuple[NodeShare, ...] = ()
-        self.notices: list[str] = []
+        self._given, self._runner = runner, runner
+        self._notices: list[str] = []
 
     @property
     def info(self) -> RunnerInfo:
         return self.runner.info
 
     @property
+    def notices(self) -> Sequence[str]:
+        return self._notices
+
+    @property
     def runner(self) -> Runner:
-        """The network for the video that was prepared for."""
-        if self._engine is not None:
-            return self._engine
-        if self._runner is None:
-            self._runner = self._load(None)
+        """The network; known once `prepare` has been called."""
+        assert self._runner is not None
         return self._runner
 
-    def prepare(self, options: RestoreOptions, size: tuple[int, int], bit_depth: int) -> int | None:
-        wanted = size
-        if isinstance(options.tile, int):
-            wanted = Tiling.of(*size, options.tile).tile_size
-        if not self._given and (self._engine is None or not self._engine.takes(*wanted)):
-            self._engine = None  # before another one is loaded: both would be held at once
-            self._engine = self._engine_for(wanted)
-        return resolve_tile(self.runner, options, size, bit_depth=bit_depth)
+    def prepare(self, spec: RestoreSpec) -> int | None:
+        if self._given is None:
+            self._load(spec)
+        return resolve_tile(self.runner, spec)
 
-    def _engine_for(self, size: tuple[int, int]) -> Runner | None:
-        """An engine made for pictures of this size, where one was asked for or is there."""
+    def _load(self, spec: RestoreSpec) -> None:
+        size = spec.size
+        if isinstance(spec.tile, int):
+            size = Tiling.of(*size, spec.tile).tile_size
+        if self._runner is not None and not self._runner.takes(*size):
+            self._runner = None  # an engine for other sizes; two would not fit into memory
         options = self._options
-        if options.backend in ENGINES:
-            return self._load(size)
-        if options.backend != "auto":
-            return None
-        return fitting_engine(
-            options.weights, device=options.device, precision=options.precision, size=size
-        )
-
-    def _load(self, size: tuple[int, int] | None) -> Runner:
-        options = self._options
-        return load_runner(
+        self._runner = load_runner(
             options.weights,
             backend=options.backend,
             device=options.device,
             precision=options.precision,
             size=size,
-            on_notice=self.notices.append,
+            loaded=self._runner,
+            on_notice=self._notices.append,
         )
 
     def restore(
-        self, job: Job, segments: Sequence[Segment], reader: FrameSource, listener: Listener
-    ) -> None:
-        restore_segments(job, segments, reader, self.runner, listener)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
         self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+        job: Job,
+        segments: Iterable[Segment | None],
+        reader: FrameSource,
+        on_event: OnEvent,
+    ) -> None:
+        """As `Executor.restore`; a None among `segments` means that the next is not known yet."""
+        restore_segments(job, segments, reader, self.runner, on_event)
+
+    def close(self) -> None:
+        """Do nothing: the network goes with this object."""

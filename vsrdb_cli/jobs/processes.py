@@ -1,80 +1,92 @@
-"""Several devices: one process each, all taking the next segment of the same job."""
+"""The executor of several devices: a process for each, all taking the next segment of a job."""
 
 from __future__ import annotations
 
 import multiprocessing
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from types import TracebackType
-from typing import Any, Self
+from typing import TypeVar
 
 from vsrdb_cli.backends.devices import cores
 from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.errors import BackendError, OptionError
+from vsrdb_cli.jobs.events import Notice, OnEvent, SegmentFinished, SegmentLost
+from vsrdb_cli.jobs.executor import Executor
 from vsrdb_cli.jobs.plan import Segment
-from vsrdb_cli.jobs.process_worker import Settings, serve
-from vsrdb_cli.jobs.report import NodeShare
-from vsrdb_cli.jobs.segments import Job, Listener
+from vsrdb_cli.jobs.segments import Job
+from vsrdb_cli.jobs.worker import (
+    Crashed,
+    Failed,
+    JobDone,
+    Message,
+    Prepare,
+    Prepared,
+    Request,
+    Restore,
+    SegmentWanted,
+    run_worker,
+)
 from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.video.frame import FrameSource
+
+Answer = TypeVar("Answer", Prepared, JobDone)
 
 # How long a process gets to end by itself.
 _GRACE_SECONDS = 5.0
 
 
 @dataclass(eq=False)
-class _Worker:
-    """Our end of one process.
+class _WorkerHandle:
+    """The parent's side of a worker."""
 
-    segments: what it works on; two where it still encodes one while restoring the next.
-    waiting: it has asked for a segment and not got one yet.
-    """
-
-    settings: Settings
+    device: str
     process: BaseProcess
     connection: Connection
     info: RunnerInfo | None = None
     segments: list[Segment] = field(default_factory=list)
-    waiting: bool = False
-    notices: list[str] = field(default_factory=list)
+    """Segments at work: two while it restores one and still encodes the one before."""
 
-    def answer(self) -> Any:
-        """What it has been asked for.
+    is_waiting: bool = False
+    """Whether it has asked for a segment and has none yet."""
+
+    def send(self, request: Request) -> None:
+        """Send a request; if the worker is gone, `receive` reports that."""
+        with suppress(ConnectionError):
+            self.connection.send(request)
+
+    def receive(self) -> Message:
+        """Return the next message, `Crashed` if the process is gone.
 
         Raises:
-            VsrdbError: what it could not do.
+            VsrdbError: the worker failed by an error that the user can put right.
         """
-        while True:
-            match self.hear():
-                case ("answer", value):
-                    return value
-                case ("notice", line):
-                    self.notices.append(line)
-                case ("failed", error):
-                    raise error
-                case ("broke", reason):
-                    raise BackendError(
-                        f"the worker on {self.settings.device} ended: {reason}",
-                        hint="remove this device from --devices",
-                    )
-
-    def tell(self, message: Any) -> None:
-        """Send, if it still lives; if not, `hear` says so."""
-        with suppress(ConnectionError):
-            self.connection.send(message)
-
-    def hear(self) -> tuple[str, Any]:
-        """Its next message; "broke" when the process is gone."""
         try:
-            kind, value = self.connection.recv()
+            message: Message = self.connection.recv()
         except (EOFError, OSError):
             self.process.join(_GRACE_SECONDS)
-            return "broke", f"exit status {self.process.exitcode}"
-        return kind, value
+            message = Crashed(f"exit status {self.process.exitcode}")
+        if isinstance(message, Failed):
+            raise message.error
+        return message
+
+    def answer(self, kind: type[Answer]) -> Answer:
+        """Return the next message of a kind, which the worker was asked for.
+
+        Raises:
+            VsrdbError: the worker failed or crashed.
+        """
+        while not isinstance(message := self.receive(), kind):
+            if isinstance(message, Crashed):
+                raise BackendError(
+                    f"the worker on {self.device} ended: {message.reason}",
+                    hint="remove this device from --devices",
+                )
+        return message
 
     def stop(self) -> None:
         self.process.terminate()
@@ -84,166 +96,162 @@ class _Worker:
         self.connection.close()
 
 
-class ProcessExecutor:
-    """Processes that restore segments, one for each device named.
+def start_process(options: RestoreOptions, threads: int | None) -> tuple[BaseProcess, Connection]:
+    """Start a worker process; return it with the parent's end of the connection.
 
-    A `Executor`. Preparing for a video loads the network everywhere, leaving the context ends the
-    processes; those that died, and all after a failure, are started anew for the next video.
+    Args:
+        options, threads: as `run_worker` takes them.
+    """
+    # Not forked: neither torch's threads nor CUDA survive that.
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=run_worker, args=(theirs, options, threads), daemon=True)
+    process.start()
+    theirs.close()
+    return process, ours
+
+
+StartWorker = Callable[[RestoreOptions, int | None], tuple[BaseProcess, Connection]]
+
+
+class ProcessExecutor(Executor):
+    """Restores in one process for each device in `options.devices`.
+
+    Preparing for a video starts the processes that are missing: all for the first video and after
+    a failure, later those that died.
+
+    Args:
+        start: starts a worker.
 
     Raises:
         VsrdbError: a device, backend or checkpoint cannot be had, or the devices would compute
             differently.
     """
 
-    def __init__(self, options: RestoreOptions) -> None:
-        devices = options.devices
-        alike = {device: devices.count(device) for device in devices}
-        self._settings = [
-            Settings(
-                options.weights,
-                options.backend,
-                device,
-                options.precision,
-                share=1 / alike[device],
-                threads=max(1, cores() // alike[device]) if alike[device] > 1 else None,
-            )
-            for device in devices
-        ]
-        self._workers: list[_Worker] = []
-        self.nodes: tuple[NodeShare, ...] = ()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._stop()
+    def __init__(self, options: RestoreOptions, start: StartWorker = start_process) -> None:
+        self._options, self._start_worker = options, start
+        self._workers: list[_WorkerHandle] = []
+        self._notices: tuple[str, ...] = ()
 
     @property
     def info(self) -> RunnerInfo:
         """What runs; its device names those of all workers."""
-        infos = [worker.info for worker in self._workers if worker.info is not None]
+        infos = self._infos
         return replace(infos[0], device=",".join(info.device for info in infos))
 
     @property
-    def notices(self) -> list[str]:
-        return [line for worker in self._workers for line in worker.notices]
+    def notices(self) -> Sequence[str]:
+        return self._notices
 
     @property
     def process_ids(self) -> tuple[int, ...]:
-        """Of the workers alive."""
+        """Process ids of the workers alive."""
         return tuple(w.process.pid for w in self._workers if w.process.pid is not None)
 
-    def prepare(self, options: RestoreOptions, size: tuple[int, int], bit_depth: int) -> int | None:
-        self._start()
-        for worker in self._workers:
-            worker.tell(("prepare", (options, size, bit_depth)))
+    @property
+    def _infos(self) -> list[RunnerInfo]:
+        return [worker.info for worker in self._workers if worker.info is not None]
+
+    def prepare(self, spec: RestoreSpec) -> int | None:
         try:
-            sides = [worker.answer() for worker in self._workers]
+            self._start()
+            for worker in self._workers:
+                worker.send(Prepare(self._spec_of(worker, spec)))
+            answers = [worker.answer(Prepared) for worker in self._workers]
+            for worker, answer in zip(self._workers, answers, strict=True):
+                worker.info = answer.info
+            self._check_alike()
         except BaseException:
-            self._stop()
+            self.close()
             raise
-        return min((side for side in sides if side is not None), default=None)
+        self._notices = tuple(line for answer in answers for line in answer.notices)
+        return min((a.tile for a in answers if a.tile is not None), default=None)
 
     def restore(
         self,
         job: Job,
         segments: Sequence[Segment],
         reader: FrameSource,  # noqa: ARG002 - every process opens its own
-        listener: Listener,
+        on_event: OnEvent,
     ) -> None:
-        self._start()
         try:
             for worker in self._workers:
-                worker.segments, worker.waiting = [], False
-                worker.tell(("job", job))
-            self._share_out(deque(segments), listener)
+                worker.segments, worker.is_waiting = [], False
+                worker.send(Restore(replace(job, spec=self._spec_of(worker, job.spec))))
+            self._share_out(deque(segments), on_event)
             for worker in self._workers:
-                worker.tell(None)
-                worker.answer()
+                worker.send(None)
+                worker.answer(JobDone)
         except BaseException:
-            self._stop()
+            self.close()
             raise
 
-    def _share_out(self, pending: deque[Segment], listener: Listener) -> None:
+    def _share_out(self, pending: deque[Segment], on_event: OnEvent) -> None:
         while pending or any(worker.segments for worker in self._workers):
             for worker in self._workers:
-                if worker.waiting and pending:
+                if worker.is_waiting and pending:
                     worker.segments.append(pending.popleft())
-                    worker.waiting = False
-                    worker.tell(worker.segments[-1])
+                    worker.is_waiting = False
+                    worker.send(worker.segments[-1])
             by_connection = {worker.connection: worker for worker in self._workers}
             for connection in wait(list(by_connection)):
                 worker = by_connection[connection]  # type: ignore[index]
-                match worker.hear():
-                    case ("next", _):
-                        worker.waiting = True
-                    case ("frame", segment):
-                        listener.on_frame(segment)
-                    case ("done", (segment, lost)):
-                        worker.segments.remove(segment)
-                        listener.on_done(segment, lost)
-                    case ("tile", tile):
-                        listener.on_tile(tile)
-                    case ("failed", error):
-                        raise error
-                    case ("broke", reason):
-                        self._bury(worker, reason, listener)
+                match worker.receive():
+                    case SegmentWanted():
+                        worker.is_waiting = True
+                    case Crashed(reason):
+                        self._drop(worker, reason, on_event)
                         pending.extendleft(reversed(worker.segments))
+                    case SegmentFinished(segment) as event:
+                        worker.segments.remove(segment)
+                        on_event(event)
+                    case Prepared() | JobDone() | Failed() as message:
+                        raise ValueError(f"{message} instead of an event")
+                    case event:
+                        on_event(event)
 
-    def _bury(self, worker: _Worker, reason: str, listener: Listener) -> None:
-        """Do without a worker that died."""
+    def _drop(self, worker: _WorkerHandle, reason: str, on_event: OnEvent) -> None:
+        """Continue without a worker that died.
+
+        Raises:
+            BackendError: it was the last one.
+        """
         worker.stop()
         self._workers.remove(worker)
-        died = f"the worker on {worker.settings.device} died ({reason})"
+        died = f"the worker on {worker.device} died ({reason})"
         if not self._workers:
             raise BackendError(
                 f"{died}, and it was the last one",
                 hint="finished segments are kept; run the same command again to continue",
             )
-        listener.on_notice(f"{died}; another worker takes over its segments")
+        on_event(Notice(f"{died}; another worker takes over its segments"))
         for segment in worker.segments:
-            listener.on_lost(segment)
+            on_event(SegmentLost(segment))
+
+    def _spec_of(self, worker: _WorkerHandle, spec: RestoreSpec) -> RestoreSpec:
+        """The spec for a worker, which shares its device's memory with others on that device."""
+        return replace(spec, share=1 / self._options.devices.count(worker.device))
 
     def _start(self) -> None:
-        """Start what is not running; nothing where all are."""
-        running = [worker.settings for worker in self._workers]
-        missing = list(self._settings)
-        for settings in running:
-            missing.remove(settings)
-        # Not forked: neither torch's threads nor CUDA survive that.
-        context = multiprocessing.get_context("spawn")
-        try:
-            for settings in missing:
-                ours, theirs = context.Pipe()
-                process = context.Process(target=serve, args=(theirs, settings), daemon=True)
-                process.start()
-                theirs.close()
-                self._workers.append(_Worker(settings, process, ours))
-            for worker in self._workers:
-                if worker.info is None:
-                    worker.info = worker.answer()
-            self._check_alike()
-        except BaseException:
-            self._stop()
-            raise
+        """Start a process for every device that has too few."""
+        devices = Counter(self._options.devices)
+        for device in (devices - Counter(w.device for w in self._workers)).elements():
+            threads = max(1, cores() // devices[device]) if devices[device] > 1 else None
+            options = replace(self._options, device=device, devices=())
+            self._workers.append(_WorkerHandle(device, *self._start_worker(options, threads)))
 
     def _check_alike(self) -> None:
-        infos = [worker.info for worker in self._workers if worker.info is not None]
-        for info in infos[1:]:
+        first, *others = self._infos
+        for other in others:
             for name in ("backend", "precision"):
-                first, other = getattr(infos[0], name), getattr(info, name)
-                if first != other:
+                ours, theirs = getattr(first, name), getattr(other, name)
+                if ours != theirs:
                     raise OptionError(
-                        f"{infos[0].device} would use {first}, but {info.device} {other}",
-                        hint=f"choose one for both: --{name} {first}",
+                        f"{first.device} would use {ours}, but {other.device} {theirs}",
+                        hint=f"choose one for both: --{name} {ours}",
                     )
 
-    def _stop(self) -> None:
+    def close(self) -> None:
         for worker in self._workers:
             worker.stop()
         self._workers.clear()

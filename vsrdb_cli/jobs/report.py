@@ -1,4 +1,4 @@
-"""What is said of a run while it works, and what is known of it at the end."""
+"""What a run reports: its progress, its notices, and a report at the end."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from pathlib import Path
 from typing import Any
 
 from vsrdb_cli.backends.runner import RunnerInfo
+from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.errors import OutputError, VideoError
-from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.video.frame import ReadReport
 from vsrdb_cli.video.info import VideoInfo
-from vsrdb_cli.video.writing.output import Output, size_written
+from vsrdb_cli.video.writing.output import Output
 
 
 @dataclass(frozen=True)
 class NodeShare:
-    """What a node of a cluster has done of a video.
-
-    segments: those it has finished, counted from 0. frames_per_second: since it began.
-    """
+    """The share of a video that a node of a cluster has restored."""
 
     name: str
     device: str
     segments: tuple[int, ...]
+    """Segments it has finished, counted from 0."""
+
     frames_per_second: float
+    """Frames per second since it began."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, for other programs."""
+        """Return plain values, for other programs."""
         return {
             "name": self.name,
             "device": self.device,
@@ -41,35 +41,45 @@ class NodeShare:
 
 @dataclass(frozen=True)
 class RestoreReport:
-    """What a run did.
-
-    output: the finished file or folder. seconds: from opening the source to the output's rename;
-    restoring_seconds: of these, those after the network was there. strength: as asked for.
-    tile: side of the tiles in LR pixels, or None for whole pictures. notices: all that was said
-    before and on the way, and what is known at the end, one line each. resumed: frames that an
-    earlier run had finished. damage: what of the source could not be read or copied, of the
-    notices. part: the frames of the source that were restored, where those are not all. nodes: of a
-    cluster, that restored it.
-    """
+    """The outcome of a run."""
 
     output: Path
+    """The finished file or folder."""
+
     frames: int
     seconds: float
+    """Time from opening the source to renaming the output."""
+
     height_hr: int
     width_hr: int
     runner: RunnerInfo
     strength: float
+    """As in `RestoreOptions`."""
+
     tile: int | None
+    """Side of the tiles in LR pixels; None for whole pictures."""
+
     notices: tuple[str, ...]
+    """All notices of the run, and what is known only at the end, one line each."""
+
     resumed: int = 0
+    """Frames that an earlier run had finished."""
+
     restoring_seconds: float = 0.0
+    """Of `seconds`, the time after the network was loaded."""
+
     damage: tuple[str, ...] = ()
+    """Of `notices`, the parts of the source that could not be read or copied."""
+
     part: range | None = None
+    """Frames of the source that were restored; None for all."""
+
     nodes: tuple[NodeShare, ...] = ()
+    """Nodes of the cluster that restored it."""
 
     @property
     def frames_per_second(self) -> float:
-        """Of those restored in this run, without the time it took to start."""
+        """Frames per second of those restored in this run, without the time it took to start."""
         restored = self.frames - self.resumed
         return restored / self.restoring_seconds if restored else 0.0
 
@@ -78,32 +88,47 @@ class Phase(StrEnum):
     """The phases of a run."""
 
     LOAD = "load"
+    """The network is being loaded."""
+
     PLAN = "plan"
+    """A long video is read once, to divide it into segments."""
+
     RESTORE = "restore"
     JOIN = "join"
+    """Finished segments are put together."""
+
     MEASURE = "measure"
+    """A dry run restores a few frames."""
+
     COMPARE = "compare"
+    """A page that compares input and output is made."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Told after every frame. total is a promise of the container, None where it makes none.
-
-    seconds: of restoring; the time it took to start does not count.
-    resumed: how many of the frames an earlier run had finished. segment: the one a frame belongs
-    to, counted from 0, of so many segments; None where the job is not divided. phase: LOAD
-    before the network is there, PLAN while a long job is looked through, RESTORE, JOIN, or
-    MEASURE while a run is estimated. nodes: of a cluster, with what each has done.
-    """
+    """How far a run has come; reported after every frame."""
 
     frames: int
+    """Frames done, those of an earlier run included; segments in the phase JOIN."""
+
     total: int | None
+    """As the container promises it; None if it promises nothing."""
+
     seconds: float = 0.0
+    """Time spent restoring, without the time it took to start."""
+
     resumed: int = 0
+    """Frames that an earlier run had finished."""
+
     segment: int | None = None
+    """Segment that the last frame belongs to, counted from 0; None without segments."""
+
     segments: int | None = None
+    """Number of segments; None without segments."""
+
     phase: Phase = Phase.RESTORE
     nodes: tuple[NodeShare, ...] = ()
+    """Nodes of a cluster, with what each has done."""
 
 
 OnNotice = Callable[[str], None]
@@ -111,97 +136,51 @@ OnProgress = Callable[[Progress], None]
 
 
 class RunLog:
-    """What one run says, kept for its report."""
+    """Passes on what a run reports, and keeps its notices and times."""
 
     def __init__(
-        self,
-        on_notice: OnNotice,
-        on_progress: OnProgress,
-        on_detail: OnNotice = lambda detail: None,  # noqa: ARG005
+        self, on_notice: OnNotice, on_progress: OnProgress, on_detail: OnNotice = ignore
     ) -> None:
-        self.started = time.monotonic()
-        self.progress = on_progress
-        self.detail = on_detail
+        self.progress, self.detail = on_progress, on_detail
         self._on_notice = on_notice
-        self._ready: float | None = None
-        self._said: list[str] = []
+        self._started = time.monotonic()
+        self._restoring: float | None = None
+        self._notices: list[str] = []
 
-    def say(self, notice: str) -> None:
-        """One line, now."""
-        self._said.append(notice)
-        self._on_notice(notice)
+    @property
+    def notices(self) -> tuple[str, ...]:
+        """All notices so far."""
+        return tuple(self._notices)
 
-    def say_shrunk(self, tile: int) -> None:
-        """That memory ran out."""
-        self.say(f"memory ran out: continuing in tiles of {tile} pixels")
-
-    def ready(self) -> None:
-        """The network is there: from now on time counts for the frames per second."""
-        self._ready = time.monotonic()
+    @property
+    def seconds(self) -> float:
+        """Seconds since the run began."""
+        return time.monotonic() - self._started
 
     @property
     def restoring_seconds(self) -> float:
-        """Since the network was there."""
-        return 0.0 if self._ready is None else time.monotonic() - self._ready
+        """Seconds since `start_restoring`."""
+        return 0.0 if self._restoring is None else time.monotonic() - self._restoring
 
-    def say_loading(self) -> None:
-        """That the network is about to be loaded, if it is not there yet."""
-        self.progress(Progress(0, None, phase=Phase.LOAD))
+    def start_restoring(self) -> None:
+        """Start the time that counts for the frames per second."""
+        self._restoring = time.monotonic()
 
-    def say_phase(self, phase: Phase, done: int, total: int | None) -> None:
-        """How far the run is with something beside restoring."""
-        self.progress(Progress(done, total, time.monotonic() - self.started, phase=phase))
+    def notice(self, line: str) -> None:
+        """Report a notice."""
+        self._notices.append(line)
+        self._on_notice(line)
 
-    def announce(self, info: VideoInfo, output: Output, *, strict: bool) -> None:
-        """Say before the work what will be changed or dropped.
-
-        Raises:
-            OutputError: there is something, and it is to be strict.
-        """
-        for notice in losses(info, output, strict=strict):
-            self.say(notice)
-        for notice in info.assumed:
-            self.say(notice)
-
-    def report(
-        self,
-        output: Path,
-        runner: RunnerInfo,
-        read: ReadReport,
-        lost: Sequence[str],
-        *,
-        info: VideoInfo,
-        options: RestoreOptions,
-        frames: int,
-        tile: int | None,
-        resumed: int = 0,
-        nodes: tuple[NodeShare, ...] = (),
-    ) -> RestoreReport:
-        """The end of the run. lost: what of the other streams could not be copied."""
-        height_hr, width_hr = size_written(output, info, options.scale)
-        return RestoreReport(
-            output=output,
-            frames=frames,
-            seconds=time.monotonic() - self.started,
-            height_hr=height_hr,
-            width_hr=width_hr,
-            runner=runner,
-            strength=options.strength,
-            tile=tile,
-            notices=tuple(dict.fromkeys((*self._said, *read.notices, *lost))),
-            resumed=resumed,
-            restoring_seconds=self.restoring_seconds,
-            damage=(*read.damage, *lost),
-            part=info.cut.frames if info.cut else None,
-            nodes=nodes,
-        )
+    def phase(self, phase: Phase, done: int = 0, total: int | None = None) -> None:
+        """Report the progress of a phase other than RESTORE."""
+        self.progress(Progress(done, total, self.seconds, phase=phase))
 
 
 def losses(info: VideoInfo, output: Output, *, strict: bool) -> tuple[str, ...]:
-    """What will be changed or dropped, one line each.
+    """Return what the output will change or drop, one line each.
 
     Raises:
-        OutputError: there is something, and it is to be strict.
+        OutputError: there is something, and `strict` forbids it.
     """
     notices = (*info.notices, *output.notices)
     if strict and notices:
@@ -213,10 +192,12 @@ def losses(info: VideoInfo, output: Output, *, strict: bool) -> tuple[str, ...]:
 
 
 def require_whole(output: Path, read: ReadReport, lost: Sequence[str]) -> None:
-    """Whether the source was whole, under `strict`; the output is there in either case.
+    """Check, under `strict`, that nothing of the source was missing.
+
+    The output is there in either case.
 
     Raises:
-        VideoError: it was not.
+        VideoError: something was.
     """
     found = (*read.damage, *lost, *read.changes)
     if found:

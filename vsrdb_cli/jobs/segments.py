@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.errors import VideoError
+from vsrdb_cli.jobs.events import FrameRestored, OnEvent, SegmentFinished, TileShrunk
 from vsrdb_cli.jobs.journal import require_unchanged
 from vsrdb_cli.jobs.plan import Plan, Segment
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.frames import restore_range, restorer_for
+from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.pipeline.write_behind import WriteBehind
 from vsrdb_cli.video.frame import Frame, FrameSink, FrameSource, ReadReport
 from vsrdb_cli.video.info import VideoInfo
@@ -25,48 +26,34 @@ from vsrdb_cli.video.writing.output import Output
 
 @dataclass(frozen=True)
 class Job:
-    """All that must be known to restore one output, or segments of it; can be sent to a process.
-
-    tile: side of the tiles, settled for all segments. plan: into segments, which go into
-    `folder`; both None where the source goes straight into its output, as one segment. known: the
-    identity of such a source, which must be the same in the end; None of what is no file.
-    """
+    """All that must be known to restore an output, or segments of it; can be sent to a process."""
 
     source: Path
     options: RestoreOptions
     output: Output
+    spec: RestoreSpec
     tile: int | None
+    """Side of the tiles of all segments; None for whole pictures."""
+
     plan: Plan | None = None
+    """The segments; None where the source goes straight into its output, as one segment."""
+
     folder: Path | None = None
-    known: Mapping[str, str] | None = None
+    """Where the segments go."""
+
+    identity: Mapping[str, str] | None = None
+    """`identity` of a source without a plan, to be the same in the end; None of a stream."""
 
     def path(self, segment: Segment) -> Path:
-        """The file of a segment; a folder where the output is pictures."""
+        """Return the file of a segment; a folder where the output is pictures."""
         assert self.folder is not None
         return self.output.segment(self.folder, segment.index)
 
     def open(self, segment: Segment) -> FrameSink:
-        """A writer of a segment's frames."""
+        """Open a segment for writing."""
         if segment.count is None:
             return self.output.open()
         return self.output.open_segment(self.path(segment), segment.count)
-
-
-@dataclass(frozen=True)
-class Listener:
-    """Told, in the caller's thread, how the work goes.
-
-    on_frame: after every frame. on_tile: memory ran out; the new side of the tiles. on_done: a
-    segment's file is whole and on the disk; with what of the source's other streams could not be
-    copied, one line each. on_lost: a segment is begun anew, its frames will come again. on_notice:
-    one line.
-    """
-
-    on_frame: Callable[[Segment], None]
-    on_tile: Callable[[int], None]
-    on_done: Callable[[Segment, tuple[str, ...]], None]
-    on_lost: Callable[[Segment], None]
-    on_notice: Callable[[str], None]
 
 
 class ForwardSource:
@@ -113,12 +100,7 @@ class ForwardSource:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *error: object) -> None: ...
 
 
 def restore_segments(
@@ -126,9 +108,7 @@ def restore_segments(
     segments: Iterable[Segment | None],
     reader: FrameSource,
     runner: Runner,
-    listener: Listener,
-    *,
-    share: float = 1.0,
+    on_event: OnEvent,
 ) -> None:
     """Restore segments one after another, each into a file that appears when it is whole.
 
@@ -138,16 +118,10 @@ def restore_segments(
 
     Args:
         segments: None among them means that there is no next one yet.
-        share: of the device's free memory that is this process's.
+        on_event: called in the caller's thread.
     """
     restorer = restorer_for(
-        runner,
-        job.options,
-        job.tile,
-        (reader.info.height, reader.info.width),
-        bit_depth=job.output.bit_depth,
-        share=share,
-        on_shrink=listener.on_tile,
+        runner, job.spec, job.tile, on_shrink=lambda side: on_event(TileShrunk(side))
     )
     source: FrameSource = reader
     if job.plan is not None:
@@ -161,14 +135,14 @@ def restore_segments(
             with job.open(segment) as sink:
                 for _, frame in chain([(segment, first)], islice(items, others)):
                     sink.write(frame)
-                    tell(partial(listener.on_frame, segment))
-                if job.known is not None:
-                    require_unchanged(job.source, job.known)
+                    tell(partial(on_event, FrameRestored(segment)))
+                if job.identity is not None:
+                    require_unchanged(job.source, job.identity)
                 if segment.count is None:
                     sink.commit(_frames_read(reader))
                 else:
                     sink.commit(segment.count)
-            tell(partial(listener.on_done, segment, sink.damage))
+            tell(partial(on_event, SegmentFinished(segment, sink.damage)))
 
     with WriteBehind(write) as behind:
         for segment in segments:
@@ -179,7 +153,7 @@ def restore_segments(
             for frame in restore_range(
                 source,
                 restorer,
-                job.output.bit_depth,
+                job.spec.bit_depth,
                 first=segment.first,
                 last=segment.last,
                 cuts=None if job.plan is None else job.plan.cuts,

@@ -7,12 +7,14 @@ from dataclasses import replace
 from itertools import chain
 
 from vsrdb_cli.backends.runner import Runner
+from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.option_values import Tile
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.memory import network_budget, resolve_tile
 from vsrdb_cli.pipeline.pictures import Picture, read_pictures
 from vsrdb_cli.pipeline.prefetch import Prefetch
 from vsrdb_cli.pipeline.restorer import Restorer
+from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.video.frame import Frame, FrameSource
 from vsrdb_cli.video.pixels.colour import to_float
 
@@ -46,35 +48,31 @@ def restore_frames(
     first = next(arriving, None)
     if first is None:
         return
-    size = first.rgb.shape[1], first.rgb.shape[2]
-    side = resolve_tile(runner, options, size, bit_depth=16)
-    restorer = restorer_for(runner, options, side, size, bit_depth=16)
+    spec = RestoreSpec.of(options, (first.rgb.shape[1], first.rgb.shape[2]), bit_depth=16)
+    restorer = restorer_for(runner, spec, resolve_tile(runner, spec))
     for read, restored in restorer.run((read, read.rgb) for read in chain([first], arriving)):
         yield read.give_back(restored)
 
 
 def restorer_for(
     runner: Runner,
-    options: RestoreOptions,
+    spec: RestoreSpec,
     tile: int | None,
-    size: tuple[int, int],
-    *,
-    bit_depth: int,
-    share: float = 1.0,
-    on_shrink: Callable[[int], None] = lambda tile: None,  # noqa: ARG005
+    on_shrink: Callable[[int], None] = ignore,
 ) -> Restorer:
-    """A restorer that works as the options say, in tiles of the side that was settled.
+    """Create a restorer.
 
     Args:
-        size, bit_depth, share: as `resolve_tile` got them.
+        tile: side of the tiles, from `resolve_tile`.
+        on_shrink: as `Restorer` takes it.
     """
     return Restorer(
         runner,
         tile=tile,
-        budget=network_budget(runner.info.device, options, size, bit_depth=bit_depth, share=share),
-        scale=options.scale,
-        strength=options.strength,
-        scene_cuts=options.scene_cuts,
+        budget=network_budget(runner.info.device, spec),
+        scale=spec.scale,
+        strength=spec.strength,
+        scene_cuts=spec.scene_cuts,
         on_shrink=on_shrink,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -10,9 +11,8 @@ import torch
 
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.errors import ResourceError
-from vsrdb_cli.options import RestoreOptions
-from vsrdb_cli.pipeline.prefetch import DEPTH
-from vsrdb_cli.pipeline.tiling import choose_tile, least_memory
+from vsrdb_cli.pipeline.spec import RestoreSpec
+from vsrdb_cli.pipeline.tiling import choose_tile, least_memory, tiled
 from vsrdb_cli.runtime import kept_bytes
 
 # Of what is free, the share a run may plan with; the rest is for decoding, encoding and others.
@@ -100,96 +100,63 @@ def ran_out(doing: str) -> ResourceError:
     )
 
 
-# Of the output, what libx264 holds at its default preset: pictures it looks ahead at, and those
-# it refers to, with their half-pixel planes. Threads, decoder and containers, whatever the size.
-_ENCODER_BYTES_PER_PIXEL = 100
-_FIXED_BYTES = 25 << 20
+def network_budget(device: str, spec: RestoreSpec) -> int:
+    """Return how many bytes of `device` the network may take."""
+    budget = int(available_bytes(device) * SHARE * spec.share)
+    return budget - spec.pipeline_bytes if device == "cpu" else budget
 
 
-def pipeline_bytes(height: int, width: int, *, scale: int, bit_depth: int) -> int:
-    """What a video takes beside the network, on the CPU: frames in flight, and the encoder.
-
-    Args:
-        height, width: of the input.
-        bit_depth: of a frame's colours, 8 or 16.
-    """
-    lr, hr = height * width, height * width * scale**2
-    colours = 3 * (1 if bit_depth == 8 else 2)
-    queued = (lr + hr) * (DEPTH + 2) * colours  # in a queue, and at either end of it
-    windows = lr * 3 * 3 * 4  # the frames of a window in float32
-    return queued + windows + hr * _ENCODER_BYTES_PER_PIXEL + _FIXED_BYTES
-
-
-def network_budget(
-    device: str,
-    options: RestoreOptions,
-    size: tuple[int, int],
-    *,
-    bit_depth: int,
-    share: float = 1.0,
+def network_bytes(
+    runner: Runner, spec: RestoreSpec, tile: int | None = None, budget: float = 0
 ) -> int:
-    """Bytes of `device` that the network may take for a video; see `resolve_tile`."""
-    budget = int(available_bytes(device) * SHARE * share)
-    if device == "cpu":
-        budget -= pipeline_bytes(*size, scale=options.scale, bit_depth=bit_depth)
-    return budget
-
-
-def resolve_tile(
-    runner: Runner,
-    options: RestoreOptions,
-    size: tuple[int, int],
-    *,
-    bit_depth: int,
-    share: float = 1.0,
-    device: str | None = None,
-) -> int | None:
-    """The side of the tiles a video is restored in; None for whole pictures.
-
-    The only answer there is, whoever asks: what a run does and what a dry run says of it.
+    """Return how many bytes the network takes in tiles of side `tile`, or in whole pictures.
 
     Args:
-        size: (height, width) of the video.
-        bit_depth: of the output's frames.
-        share: of the free memory, where several processes work on one device.
-        device: where, if not on the runner's own.
+        budget: in bytes; the features of all tiles are held where that fits into it.
+    """
+    return tiled(runner, *spec.size, tile, budget).memory(*spec.size).total(runner.length)
+
+
+def least_bytes(runner: Runner, spec: RestoreSpec) -> int:
+    """Return how many bytes a whole run takes at least: the network, and what is beside it."""
+    _, network = least_memory(runner, *spec.size)
+    return network + spec.pipeline_bytes
+
+
+def resolve_tile(runner: Runner, spec: RestoreSpec, device: str | None = None) -> int | None:
+    """Return the side of the tiles a video is restored in; None for whole pictures.
+
+    Runs, workers and dry runs all ask here, so that they agree.
+
+    Args:
+        device: where the network will run, if not on the runner's own.
 
     Raises:
         ResourceError: not even the smallest tiles fit.
     """
-    if not isinstance(options.tile, str):
-        return options.tile
+    if not isinstance(spec.tile, str):
+        return spec.tile
     device = device or runner.info.device
-    budget = network_budget(device, options, size, bit_depth=bit_depth, share=share)
-    tile = choose_tile(runner, *size, budget)
+    budget = network_budget(device, spec)
+    tile = choose_tile(runner, *spec.size, budget)
     if tile is None:
-        raise _too_little(
-            runner, options, size, budget, bit_depth=bit_depth, on_cpu=device == "cpu"
-        )
-    return tile if tile < max(size) else None
+        raise _too_little(runner, spec, budget, on_cpu=device == "cpu")
+    return tile if tile < max(spec.size) else None
 
 
-def _too_little(
-    runner: Runner,
-    options: RestoreOptions,
-    size: tuple[int, int],
-    budget: int,
-    *,
-    bit_depth: int,
-    on_cpu: bool,
-) -> ResourceError:
-    """What is said where no tiles fit."""
-    side, needed = least_memory(runner, *size)
-    beside = {s: pipeline_bytes(*size, scale=s, bit_depth=bit_depth) for s in range(1, 5)}
-    here = beside[options.scale] if on_cpu else 0
+def _too_little(runner: Runner, spec: RestoreSpec, budget: int, *, on_cpu: bool) -> ResourceError:
+    """Create the error for memory in which no tiles fit."""
+    side, needed = least_memory(runner, *spec.size)
+    here = spec.pipeline_bytes if on_cpu else 0
+    scales = range(1, spec.scale)
+    fitting = [s for s in scales if needed + replace(spec, scale=s).pipeline_bytes <= budget + here]
     hint = "close other programs, or use a smaller network: vsrdb weights list"
-    fitting = [s for s in range(1, options.scale) if needed + beside[s] <= budget + here]
     if here and fitting:
         hint = f"--scale {fitting[-1]} fits; or close other programs"
-    height, width = size
+    height, width = spec.size
     takes, free = (needed + here) / 2**30, (budget + here) / 2**30
     return ResourceError(
-        f"restoring {width}x{height} takes {takes:.1f} GiB even in tiles of {side} pixels, which"
-        f" take least, and only {free:.1f} GiB is available",
+        f"restoring {width}x{height} needs at least {takes:.1f} GiB (tiles of {side} pixels);"
+        f" {free:.1f} GiB is available",
         hint=hint,
     )

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from vsrdb_cli.backends.runner import Features, Runner
 from vsrdb_cli.errors import BackendError
 from vsrdb_cli.video.pixels.colour import WHITE_8, WHITE_16, to_planes
 
@@ -51,15 +48,6 @@ class Pending:
                 hint="use --precision float32",
             )
         return self._picture if self._event is not None else to_planes(self._picture, self._depth)
-
-
-def restored_in_place(runner: Runner, window: Sequence[Features]) -> Tensor:
-    """As `Runner.restore`, but (1, 3, s H, s W) on the device of a runner that can leave it there.
-
-    Such a runner has a method `restore_on_device`, be it that of one it stands for.
-    """
-    restored: Tensor = getattr(runner, "restore_on_device", runner.restore)(window)
-    return restored
 
 
 def _codes(picture: Tensor, depth: int) -> Tensor:

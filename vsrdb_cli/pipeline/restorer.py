@@ -15,7 +15,7 @@ from vsrdb_cli.backends.builtin import bicubic
 from vsrdb_cli.backends.runner import Features, Runner
 from vsrdb_cli.errors import OptionError, ResourceError
 from vsrdb_cli.pipeline.memory import is_out_of_memory
-from vsrdb_cli.pipeline.pending import Pending, restored_in_place
+from vsrdb_cli.pipeline.pending import Pending
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
 from vsrdb_cli.pipeline.tiling import TiledRunner, smaller_side, tiled
 from vsrdb_cli.pipeline.windows import sliding_windows
@@ -182,7 +182,7 @@ class Restorer:
                         held.features = self._runner.encode(held.picture[None])
                 features = [held.features for held in window]
                 if on_device:
-                    restored = restored_in_place(self._runner, features)
+                    restored = self._runner.restore_on_device(features)
                 else:
                     restored = self._runner.restore(features)
                 if self._side is not None and self._side != before:

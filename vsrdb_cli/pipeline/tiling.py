@@ -125,7 +125,7 @@ class Tiling:
 
 
 class TiledRunner:
-    """A runner that works tile by tile; itself a runner, so nobody else knows of tiles.
+    """A runner that runs another one tile by tile.
 
     Args:
         hold: keep the features of all tiles, so that every frame's are computed once. Else frames
@@ -176,6 +176,9 @@ class TiledRunner:
             y, x = top * scale, left * scale
             output[..., y : y + tile.shape[2], x : x + tile.shape[3]].addcmul_(tile, weight)
         return output
+
+    def restore_on_device(self, window: Sequence[Features]) -> Tensor:
+        return self.restore(window)  # tiles are joined on the CPU
 
     def _features(
         self, window: Sequence[Features], index: int, top: int, left: int
