@@ -24,6 +24,7 @@ from vsrdb_cli.comparison.compare import PageOptions, write_page
 from vsrdb_cli.comparison.stacked_layout import Layout
 from vsrdb_cli.comparison.stacked_video import StackedVideo, most_bits_per_second, most_bytes
 from vsrdb_cli.errors import OptionError
+from vsrdb_cli.video.reading.open import open_source
 
 
 @pytest.fixture(autouse=True)
