@@ -1,4 +1,4 @@
-"""Float32 islands: what is computed in float32 whatever surrounds it."""
+"""Keep parts of a computation in float32, whatever surrounds them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 def float32_island(operand: Tensor) -> AbstractContextManager[object]:
-    """A context in which products of float32 tensors stay float32, also inside `torch.autocast`.
+    """Return a context that keeps products of float32 tensors in float32, even in `torch.autocast`.
 
     Autocast lowers every matrix product and convolution in its reach, even of tensors made float32
     on purpose. Entered only where it is on: an exported graph would carry the switch along.
