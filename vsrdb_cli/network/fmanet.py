@@ -16,11 +16,11 @@ from torch import Tensor, nn
 
 from vsrdb_cli.errors import ShapeError
 from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.network.degradation_features import FusedDegradationConv
 from vsrdb_cli.network.degradation_network import DegradationNetwork
 from vsrdb_cli.network.features import FrameFeatures, window_of
 from vsrdb_cli.network.layout import unfold
 from vsrdb_cli.network.ops import filter_upsampling, masked_warp
-from vsrdb_cli.network.past_kd import PastKD
 from vsrdb_cli.network.prepared import forget, is_prepared, prepare, prepared
 from vsrdb_cli.network.restoration_network import RestorationNetwork
 
@@ -153,15 +153,15 @@ class FMANet(nn.Module):
         )
 
     def _read_kernels(self, hidden: Tensor) -> Tensor:
-        """Compute what Net^R's first convolution makes of K^D, without K^D; see `PastKD`."""
+        """Compute what Net^R's first convolution makes of K^D, without K^D; see `FusedDegradationConv`."""
         net_d, net_r = self.degradation_learning_network, self.restoration_network
         if not is_prepared(self):
             return net_r.read_kernels(net_d.kernels(hidden))
-        past_kd = prepared(
+        degradation_conv = prepared(
             self,
             "past K^D",
-            lambda: PastKD.of(
+            lambda: FusedDegradationConv.of(
                 net_d.d_conv.second, cast(nn.Conv3d, net_r.d_conv[0]), self.config.num_seq
             ),
         )
-        return past_kd(hidden)
+        return degradation_conv(hidden)
