@@ -1,4 +1,4 @@
-"""From Net^D's hidden features to Net^R's, past K^D: two convolutions fused into one.
+"""Compute Net^R's degradation features without K^D: two convolutions fused into one.
 
 K^D's last convolution and Net^R's first are linear in a row, C -> k_d^2 -> C: together one of
 3 x 5 x 5, with 2.1 of 17 million multiply-adds a pixel less for the paper's model, and K^D, 1200

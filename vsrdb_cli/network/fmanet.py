@@ -153,7 +153,7 @@ class FMANet(nn.Module):
         )
 
     def _read_kernels(self, hidden: Tensor) -> Tensor:
-        """Compute what Net^R's first convolution makes of K^D, without K^D; see `FusedDegradationConv`."""
+        """Read K^D by Net^R's first convolution, without making it; see `FusedDegradationConv`."""
         net_d, net_r = self.degradation_learning_network, self.restoration_network
         if not is_prepared(self):
             return net_r.read_kernels(net_d.kernels(hidden))

@@ -55,7 +55,7 @@ class Strip:
     def convolve(
         self, outer: Tensor, weight: Tensor, bias: Tensor | None, groups: int = 1
     ) -> Tensor:
-        """Convolve the rows `outer` (3x3) into rows start..stop, with zeros only beyond the picture."""
+        """Convolve (3x3) rows `outer` into rows start..stop, with zeros only beyond the picture."""
         # Padded above and below at either edge of the picture: the row too many, which saw zeros
         # inside the picture, is left out. Padding one side only would cost a copy.
         above, below = self.start == 0, self.stop == self.height
