@@ -1,4 +1,4 @@
-"""Puts tests/ on the import path, so that tests in folders share its modules."""
+"""Put tests/ on the import path, so that tests in folders share its modules."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Nothing that exists on Linux alone is needed: as on Windows, as far as Linux can show it."""
+"""Run without what only Linux has: as on Windows, as far as Linux can simulate it."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Whatever goes wrong with the output: the source is untouched, no half file has the final name."""
+"""Failing outputs: the source is untouched, and no incomplete file has the final name."""
 
 from __future__ import annotations
 
@@ -153,11 +153,11 @@ def test_a_file_in_the_place_of_the_folder_is_named_as_one(source, output):
         check_file(output / "file" / "out.mp4", source, overwrite=False)
 
 
-def test_what_another_program_put_there_meanwhile_stays_and_ours_is_kept_beside_it(output):
+def test_a_file_created_meanwhile_stays_and_ours_is_kept_beside_it(output):
     temporary = temporary_beside(output / "out.mp4")
     temporary.write_text("ours")
     (output / "out.mp4").write_text("theirs")
-    with pytest.raises(OutputError, match="created by another program") as caught:
+    with pytest.raises(OutputError, match="was created while vsrdb was running") as caught:
         put_in_place(temporary, output / "out.mp4", overwrite=False)
     assert (output / "out.mp4").read_text() == "theirs"
     (kept,) = (path for path in output.iterdir() if path.name != "out.mp4")
@@ -191,7 +191,7 @@ def test_a_folder_that_may_not_be_written_to_is_refused(source, output, name, se
     output.chmod(0o555)
     with as_nobody(), pytest.raises(OutputError) as caught:
         restore(source, output / name, segment_seconds=segment_seconds)
-    assert str(caught.value) == f"the folder {output} cannot be written to"
+    assert str(caught.value) == f"the folder {output} is not writable"
     assert caught.value.hint == "choose another output folder"
     assert not list(output.iterdir())
 
@@ -262,7 +262,7 @@ def test_what_was_put_into_a_folder_meanwhile_is_not_replaced(tmp_path, overwrit
     for folder, name in ((new, "a.png"), (there, "thesis.txt")):
         folder.mkdir()
         (folder / name).write_text(name)
-    with pytest.raises(OutputError, match="something was put into the folder") as kept:
+    with pytest.raises(OutputError, match="changed while vsrdb was running") as kept:
         put_in_place(new, there, overwrite=overwrite, replaced=(".png",))
     assert (there / "thesis.txt").read_text() == "thesis.txt"
     (beside,) = tmp_path.glob("pictures.KEPT-*")

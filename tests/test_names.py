@@ -34,7 +34,7 @@ def vsrdb(*arguments):
 @pytest.mark.parametrize("count", [248, 255])
 def test_a_run_in_segments_takes_names_of_up_to_255_bytes(tmp_path, count, target, letter):
     path = tmp_path / name_of(count, target, letter)
-    options = RestoreOptions(weights="nearest", start=0, end=24, segment_seconds=0.5)
+    options = RestoreOptions(weights="nearest", start="0f", end="24f", segment_seconds=0.5)
     assert restore_video(LONG, path, options).frames == 24
     assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
@@ -65,7 +65,7 @@ def test_what_is_kept_of_a_long_name_has_one_that_fits(tmp_path):
     assert kept_beside(path, made, "MISMATCH").read_text() == "made"
     path.write_text("another's")
     made.write_text("made")
-    with pytest.raises(OutputError, match="meanwhile"):
+    with pytest.raises(OutputError, match="was created while"):
         put_in_place(made, path, overwrite=False)
     assert len(list(tmp_path.glob("*.KEPT-*.mp4"))) == 1
 
@@ -80,9 +80,9 @@ def test_outputs_of_a_batch_fit_though_their_ending_is_longer(tmp_path):
 
 
 @pytest.mark.parametrize("name, says", [
-    (name_of(256, ".mp4"), "has 256 bytes, and 255 are possible"),
-    (name_of(256, ".mp4", "語"), "has 256 bytes, and 255 are possible"),
-    ("/".join([name_of(200, "")] * 21) + "/out.mp4", "bytes, and 4095 are possible"),
+    (name_of(256, ".mp4"), "256 bytes, at most 255 are possible"),
+    (name_of(256, ".mp4", "語"), "256 bytes, at most 255 are possible"),
+    ("/".join([name_of(200, "")] * 21) + "/out.mp4", "bytes, at most 4095 are possible"),
 ])  # fmt: skip
 def test_a_name_that_is_too_long_is_told_in_a_line(tmp_path, monkeypatch, name, says):
     monkeypatch.chdir(tmp_path)
@@ -138,4 +138,4 @@ def test_a_file_that_permissions_hide_is_told_in_a_line(tmp_path, monkeypatch):
     monkeypatch.setattr(Path, "exists", denied)
     run = vsrdb("restore", LONG, tmp_path / "out.mp4", "--weights", "nearest")
     assert run.exit_code == 2
-    assert "cannot be reached: Permission denied" in run.output
+    assert "is not accessible: Permission denied" in run.output

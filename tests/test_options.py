@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import fields, replace
 from fractions import Fraction
+from pathlib import Path
 
 import clips
 import numpy as np
@@ -15,6 +16,7 @@ from vsrdb_cli.commands.click_options import options_of
 from vsrdb_cli.commands.restore import restore
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.jobs.run import work_folder
+from vsrdb_cli.option_values import FrameNumber
 from vsrdb_cli.options import EncoderOptions, Hdr, RestoreOptions, declared_options, flag_of
 from vsrdb_cli.restore import restore_video
 
@@ -104,7 +106,9 @@ def test_a_number_in_the_file_is_what_it_is_on_the_command_line(name, number, tm
     (tmp_path / "vsrdb.toml").write_text(f"{name} = {number}\n")
     options = by_command("--config", tmp_path / "vsrdb.toml")
     assert options == by_command(f"--{name}", number)
-    assert not isinstance(options.start or options.end, int)  # seconds; a frame would be "2f"
+    assert not isinstance(
+        options.start or options.end, FrameNumber
+    )  # seconds; a frame would be "2f"
 
 
 def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
@@ -133,7 +137,7 @@ def test_a_job_is_bound_to_values_as_the_command_line_has_them():
     assert RestoreOptions(hdr="sdr").frame_values["hdr"] == "sdr"
 
 
-def test_the_journal_binds_a_job_to_all_options_its_frames_depend_on_and_to_no_others(tmp_path):
+def test_the_journal_binds_a_job_to_the_options_its_frames_depend_on(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=6, height=24, width=32)
 
     def stop(progress):
@@ -151,20 +155,52 @@ def test_the_journal_binds_a_job_to_all_options_its_frames_depend_on_and_to_no_o
 
 
 @pytest.mark.parametrize("wrong, says", [
-    ({"strength": 1.5}, "--strength 1.5 is not possible"),
-    ({"scale": 0}, "--scale 0 is not possible"),
-    ({"scale": 2.5}, "--scale 2.5 is not possible"),
-    ({"crf": 16.5}, "--crf 16.5 is not possible"),
-    ({"tile": 10}, "--tile 10 is not possible"),
-    ({"hdr": "no"}, "--hdr no is not possible"),
-    ({"codec": "mpeg2"}, "--codec mpeg2 is not possible"),
-    ({"start": "1m"}, "--start 1m is not possible"),
-    ({"devices": "cpu,,cpu"}, "--devices cpu,,cpu is not possible"),
+    ({"strength": 1.5}, "strength 1.5 is not valid"),
+    ({"scale": 0}, "scale 0 is not valid"),
+    ({"tile": 10}, "tile 10 is not valid"),
+    ({"hdr": "no"}, "hdr 'no' is not valid"),
+    ({"codec": "mpeg2"}, "codec 'mpeg2' is not valid"),
+    ({"start": "1m"}, "start '1m' is not valid"),
+    ({"start": math.nan}, "start nan is not valid"),
+    ({"devices": "cpu,,cpu"}, "devices 'cpu,,cpu' is not valid"),
+    ({"extra": ("tune",)}, "encoder option 'tune' is not valid"),
 ])  # fmt: skip
 def test_what_cannot_be_is_refused_wherever_it_comes_from(wrong, says):
     with pytest.raises(OptionError, match=says) as refused:
         RestoreOptions.of(**wrong)
     assert refused.value.hint
+
+
+@pytest.mark.parametrize("wrong, says", [
+    ({"overwrite": "no"}, "overwrite must be bool, not str"),
+    ({"strict": 1}, "strict must be bool, not int"),
+    ({"scale": "4"}, "scale must be int, not str"),
+    ({"scale": 2.5}, "scale must be int, not float"),
+    ({"scale": True}, "scale must be int, not bool"),
+    ({"scale": None}, "scale must be int, not NoneType"),
+    ({"crf": 16.5}, "crf must be int or None, not float"),
+    ({"strength": "1"}, "strength must be a number, not str"),
+    ({"backend": 3}, "backend must be str, not int"),
+    ({"start": [1]}, "start must be str or a number or None, not list"),
+    ({"tile": 96.0}, "tile must be str or int or None, not float"),
+    ({"weights": b"x"}, "weights must be str or a path, not bytes"),
+    ({"extra": "tune=film"}, "extra must be Mapping or list or tuple, not str"),
+    ({"threads": "2"}, "threads must be int, not str"),
+])  # fmt: skip
+def test_a_value_of_another_type_is_a_type_error_that_names_it(wrong, says):
+    with pytest.raises(TypeError, match=says):
+        RestoreOptions.of(**wrong)
+
+
+def test_the_encoders_options_are_no_dict():
+    with pytest.raises(TypeError, match="encoder must be EncoderOptions, not dict"):
+        RestoreOptions(encoder={"codec": "hevc"})
+
+
+def test_numbers_of_numpy_are_numbers_and_a_path_names_weights():
+    options = RestoreOptions(scale=np.int64(2), strength=np.float32(0.5), weights=Path("w.x"))
+    assert (options.scale, options.strength, options.weights) == (2, 0.5, "w.x")
+    assert {type(options.scale), type(options.strength)} == {int, float}
 
 
 def test_options_may_be_changed_one_by_one_and_are_checked_again():
@@ -175,14 +211,14 @@ def test_options_may_be_changed_one_by_one_and_are_checked_again():
 
 
 def test_one_device_and_several_exclude_each_other_for_programs_too():
-    with pytest.raises(OptionError, match="--device and --devices exclude each other"):
+    with pytest.raises(OptionError, match="device and devices cannot be used together"):
         RestoreOptions(device="cpu", devices=("cpu", "cpu"))
 
 
 def test_a_choice_that_is_none_tells_the_choices_to_programs_too():
-    with pytest.raises(OptionError, match="--hdr foo is not possible") as refused:
+    with pytest.raises(OptionError, match="hdr 'foo' is not valid") as refused:
         RestoreOptions(hdr="foo")
-    assert refused.value.hint == "choose refuse or keep or sdr"
+    assert refused.value.hint == "choose refuse, keep or sdr"
     assert RestoreOptions(hdr=Hdr.KEEP) == RestoreOptions(hdr="keep")
 
 
@@ -191,11 +227,13 @@ def test_the_first_gpu_is_one_device_by_whichever_name():
 
 
 @pytest.mark.parametrize("given, means", [
-    (2, 2), (np.int64(2), 2), (2.5, Fraction(5, 2)), (1e-5, Fraction(1, 100_000)), ("2f", 2),
+    (2, Fraction(2)), (np.int64(2), Fraction(2)), ("2", Fraction(2)), (2.5, Fraction(5, 2)),
+    (1e-5, Fraction(1, 100_000)), ("2f", FrameNumber(2)), (FrameNumber(2), FrameNumber(2)),
 ])  # fmt: skip
-def test_a_place_is_a_frame_or_seconds_by_its_kind_of_number(given, means):
-    found = RestoreOptions(start=given).start
-    assert (found, type(found)) == (means, type(means))
+def test_a_bare_number_is_seconds_and_a_frame_says_so(given, means):
+    options = RestoreOptions(start=given)
+    for found in (options.start, replace(options, scale=2).start):  # checked once more
+        assert (found, type(found)) == (means, type(means))
 
 
 @pytest.mark.parametrize(

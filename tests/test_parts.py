@@ -17,7 +17,8 @@ NEAREST = RestoreOptions(weights="nearest")
 
 @pytest.mark.parametrize("segment_seconds", [10.0, 0.2])
 @pytest.mark.parametrize("start, end, numbers", [
-    (3, 9, range(3, 9)), (None, 4, range(4)), (9, None, range(9, 14)), (10, 12, range(10, 12)),
+    ("3f", "9f", range(3, 9)), (None, "4f", range(4)), ("9f", None, range(9, 14)),
+    (0.4, 0.48, range(10, 12)),
 ])  # fmt: skip
 def test_a_part_has_exactly_the_frames_asked_for(tmp_path, start, end, numbers, segment_seconds):
     source = clips.make(tmp_path / "in.mp4", frames=14)

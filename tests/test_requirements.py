@@ -1,4 +1,4 @@
-"""What is installed is what was tested, and nothing that is known to be vulnerable."""
+"""Installed versions are those that were tested, and none is known to be vulnerable."""
 
 import re
 import tomllib
@@ -15,7 +15,7 @@ def pins(file):
     return {name.lower().replace("_", "-"): (version, more) for name, version, more in found}
 
 
-def test_what_is_locked_is_what_constraints_name_all_but_torch_and_each_has_hashes():
+def test_locked_versions_are_those_of_constraints_and_have_hashes():
     locked, named = pins("requirements-locked.txt"), pins("constraints.txt")
     # triton asks for setuptools, which pip has already where it takes no locks.
     assert {name: version for name, (version, _) in locked.items() if name != "setuptools"} == {

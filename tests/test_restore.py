@@ -116,7 +116,7 @@ def test_out_of_memory_takes_smaller_tiles_for_this_and_all_later_frames():
     assert sides == [106]  # of 160, at the first frame
 
 
-def test_features_no_longer_held_come_before_smaller_tiles_and_change_no_pixel():
+def test_features_are_dropped_before_tiles_shrink_and_no_pixel_changes():
     class Hoarding(BuiltinRunner):
         """Runs out of memory where the features of more than three tiles are held."""
 
@@ -253,7 +253,7 @@ def test_the_bundled_model_in_bfloat16_agrees_with_float32():
     assert 0 < mean_square < 10 ** (-40 / 10)  # white noise, far from any picture: 40 dB
 
 
-def test_the_bundled_model_is_nearer_to_the_truth_than_bicubic_on_a_blurred_clip():
+def test_the_bundled_model_beats_bicubic_on_a_blurred_clip():
     """The demo is the truth; its frames, averaged three by three and shrunk, are the input."""
     with open_source(DEMO) as reader:
         frames = [to_float(frame.rgb)[:, :96, 20:180] for frame in reader.frames(0, 9)]

@@ -135,7 +135,7 @@ def flags():
     return cudnn.allow_tf32, matmul.allow_tf32, newer
 
 
-def test_float32_is_not_rounded_to_tf32_while_a_gpu_computes_and_the_flags_return():
+def test_float32_is_not_rounded_to_tf32_while_a_gpu_computes():
     gpu, before = torch.device("cuda"), flags()
     with ieee_float32(gpu):
         assert flags()[:2] == (False, False)

@@ -1,4 +1,4 @@
-"""Errors a user can put right: what was wrong, and the step that helps.
+"""Errors a user can fix: what is wrong, and the step that helps.
 
 The command prints message and hint and ends with a status (`commands/statuses.py`). A broken
 promise between our own functions is a `ValueError` instead, and its traceback is shown.
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 
 class VsrdbError(Exception):
-    """Something the user can put right.
+    """An error the user can fix.
 
     Args:
-        message: what was wrong, with the value found and the value wanted; one line.
+        message: what is wrong, with the value found and the value wanted; one line.
         hint: the step that helps, ready to paste; one line.
     """
 
@@ -33,16 +33,16 @@ class CheckpointError(VsrdbError):
 
 
 class BackendError(VsrdbError):
-    """A backend, device or precision asked for cannot be had here."""
+    """A backend, device or precision is not available here."""
 
 
 class OptionError(VsrdbError):
-    """Options that do not fit each other or the input; the command ends with 2."""
+    """An option is not possible, or does not fit the others or the input; exit status 2."""
 
 
 class ResourceError(VsrdbError):
-    """The machine has too little memory for the work."""
+    """The machine has too little memory."""
 
 
 class ShapeError(ValueError):
-    """A tensor has not the shape its function asks for."""
+    """A tensor does not have the shape its function requires."""

@@ -1,4 +1,4 @@
-"""Where an output goes: refused early if it cannot, under another name until it is whole."""
+"""Outputs: checked early, and written under a temporary name until they are complete."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from vsrdb_cli.pipes import (
 )
 
 MEBIBYTE = 1 << 20
-# Sound, indices, and whatever else one writes beside pictures.
+# Sound, indices, and whatever else is written beside pictures.
 SPARE_BYTES = 16 * MEBIBYTE
 DISK_HINT = "check the free space of the disk and how large its files may be, then start again"
 _HINTS = {
-    # FFmpeg's word for what a format cannot hold.
+    # From FFmpeg for what a format cannot hold.
     errno.EINVAL: "it cannot hold such times: give the source another rate: ffmpeg -r 25 -i IN OUT",
     errno.ENAMETOOLONG: "choose a shorter name, or a folder that is not so deep",
     errno.ETIMEDOUT: "start the program that reads it first",
@@ -38,10 +38,10 @@ _HINTS = {
 
 
 def check_file(path: Path, source: Path, *, overwrite: bool) -> None:
-    """Whether a file may be written at `path`, or what is no file there be written to.
+    """Check that an output can be written at `path`.
 
     Raises:
-        OutputError: it is the source, exists, or its folder cannot be written to.
+        OutputError: it is the source, exists, or its folder is not writable.
     """
     if is_written_through(path):
         check_written_through(path)
@@ -60,7 +60,7 @@ def check_file(path: Path, source: Path, *, overwrite: bool) -> None:
 
 
 def check_folder(folder: Path) -> None:
-    """Whether files can be made in `folder`.
+    """Check that files can be created in `folder`.
 
     Raises:
         OutputError: it is missing or not writable.
@@ -71,24 +71,24 @@ def check_folder(folder: Path) -> None:
         raise OutputError(f"the folder {folder} does not exist", hint=f"mkdir -p '{folder}'")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(
-            f"the folder {folder} cannot be written to", hint="choose another output folder"
+            f"the folder {folder} is not writable", hint="choose another output folder"
         )
 
 
 def check_apart(folder: Path, source: Path) -> None:
-    """Whether a folder may be replaced without the source being in it.
+    """Check that a folder can be replaced without touching the source.
 
     Raises:
-        OutputError: it is the source, or the source lies in it.
+        OutputError: it is the source, or the source is in it.
     """
     if source.resolve().is_relative_to(folder.resolve()):
         raise OutputError(
-            f"{folder} is the input itself, or the folder it lies in", hint="choose another folder"
+            f"{folder} is the input itself, or contains it", hint="choose another folder"
         )
 
 
 def is_same(one: Path, other: Path) -> bool:
-    """Whether two names are of one file, by links or not, or would be; a device is no file."""
+    """Return whether two paths are, or would be, the same file; a device is not a file."""
     if special_kind(one) == DEVICE:
         return False
     if os.path.realpath(one) == os.path.realpath(other):
@@ -97,10 +97,10 @@ def is_same(one: Path, other: Path) -> bool:
 
 
 def check_writable(path: Path) -> None:
-    """Whether a file beside the output, such as a report, can be written; it may be there.
+    """Check that a file beside the output, such as a report, can be written; it may exist.
 
     Raises:
-        OptionError: it is a folder, or its folder is missing or cannot be written to.
+        OptionError: it is a folder, or its folder is missing or not writable.
     """
     if path.is_dir():
         raise OptionError(f"{path} is a folder", hint="give a file name in it")
@@ -112,21 +112,21 @@ def check_writable(path: Path) -> None:
     except OutputError as error:
         raise OptionError(str(error), hint=error.hint) from error
     if path.exists() and not os.access(path, os.W_OK):
-        raise OptionError(f"{path} cannot be written to", hint="choose another file")
+        raise OptionError(f"{path} is not writable", hint="choose another file")
 
 
 def is_there(target: Path) -> bool:
-    """Whether an output is there; a folder may also be there for the sake of what is in it."""
+    """Return whether an output exists; for a folder, whether it holds pictures."""
     if target.is_dir():
         return any(file.suffix.lower() in (".png", ".tif", ".tiff") for file in target.iterdir())
     return target.exists()
 
 
 def check_space(folder: Path, needed_bytes: float) -> None:
-    """Whether a disk has room, by a low estimate.
+    """Check that a disk has room, by a low estimate.
 
     Raises:
-        OutputError: it has not.
+        OutputError: it has too little.
     """
     free = shutil.disk_usage(folder).free
     needed = int(needed_bytes) + SPARE_BYTES
@@ -139,16 +139,16 @@ def check_space(folder: Path, needed_bytes: float) -> None:
 
 
 def hint_of(number: int | None) -> str:
-    """What helps where a file could not be written, by the error's number."""
+    """Return the hint for a file that cannot be written, by the error's number."""
     return _HINTS.get(number or 0, DISK_HINT)
 
 
 @contextmanager
 def writing(path: Path | str) -> Iterator[None]:
-    """Errors of the disk, in words.
+    """Turn errors of the disk into messages.
 
     Raises:
-        OutputError: the disk is full, or takes no more for another reason.
+        OutputError: the disk is full, or fails for another reason.
     """
     try:
         yield
@@ -160,14 +160,14 @@ def writing(path: Path | str) -> Iterator[None]:
 
 
 def followed(path: Path) -> Path:
-    """Where an output is written: a symbolic link stays, and what it leads to is replaced."""
+    """Return the path to write to: a symbolic link stays, and its target is replaced."""
     return Path(os.path.realpath(path)) if path.is_symlink() else path
 
 
 def temporary_beside(path: Path) -> Path:
-    """A short, hidden, unused name on the same file system.
+    """Return a short, hidden, unused name on the same file system.
 
-    What a killed run of this machine has left there for the same `path` is removed.
+    Files that a killed run on this machine left there for the same `path` are removed.
     """
     import psutil  # here: `vsrdb --help` needs this module, too
 
@@ -185,14 +185,14 @@ def temporary_beside(path: Path) -> Path:
 
 @contextmanager
 def whole(path: Path, *, overwrite: bool = True, replaced: Container[str] = ()) -> Iterator[Path]:
-    """A name to write to, which becomes `path` when the block ends well; else it is removed.
+    """Yield a path to write to, which becomes `path` when the block succeeds, and is else removed.
 
-    A file of that name is replaced; a power cut leaves either. What is no file, such as a device or
-    a named pipe, is written to instead. For a folder, `replaced` as for `put_in_place`.
+    A file of that name is replaced; a power cut leaves the one or the other. A device or a named
+    pipe is written to instead. For a folder, `replaced` is as for `put_in_place`.
 
     Raises:
-        OutputError: the disk is full, or takes no more for another reason; or a file of that name
-            has come into being, and is not to be replaced.
+        OutputError: the disk is full, or fails for another reason; or a file of that name was
+            created meanwhile, and is not to be replaced.
     """
     with writing(path):
         if is_written_through(path):
@@ -211,8 +211,18 @@ def whole(path: Path, *, overwrite: bool = True, replaced: Container[str] = ()) 
             raise
 
 
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def remove(path: Path) -> None:
-    """Remove a file or a folder, whether it is there or not; what the disk refuses stays."""
+    """Remove a file or a folder if it exists; what the disk refuses stays."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
         return
@@ -221,7 +231,7 @@ def remove(path: Path) -> None:
 
 
 def kept_beside(path: Path, temporary: Path, word: str) -> Path:
-    """Give what cannot have the name of an output one beside it that says so; returns that."""
+    """Keep a file that cannot have the output's name under one beside it; return that."""
     path = followed(path)
     return temporary.replace(path.with_name(fitting(path.stem, f".{word}{path.suffix}")))
 
@@ -229,17 +239,17 @@ def kept_beside(path: Path, temporary: Path, word: str) -> Path:
 def put_in_place(
     temporary: Path, path: Path, *, overwrite: bool, replaced: Container[str] = ()
 ) -> None:
-    """Give a finished file or folder its name.
+    """Give a finished file or folder its name, so that a power cut loses nothing.
 
-    In an order that a power cut cannot turn into a loss: the content is on the disk before the
-    name. Whoever removes what it was made from calls `flush_names` on its folder before.
+    The content is on the disk before the name. Before removing what it was made from, call
+    `flush_names` on its folder.
 
     Args:
-        overwrite: whether what has that name is replaced.
-        replaced: endings, in small letters, of the files that a folder may hold to be replaced.
+        overwrite: replace what has that name.
+        replaced: lower-case suffixes of the files that a replaced folder may hold.
 
     Raises:
-        OutputError: something has come into being there meanwhile; the new one is kept beside.
+        OutputError: something was created there meanwhile; the new one is kept beside it.
     """
     path = followed(path).absolute()  # "." has no name
     flush_to_disk(temporary)
@@ -247,8 +257,8 @@ def put_in_place(
         there = list(path.iterdir())
         strange = [file for file in there if file.suffix.lower() not in replaced]
         if strange or (there and not overwrite):
-            raise _kept(path, temporary, f"something was put into the folder {path} meanwhile")
-        # Who stands in a folder would stand in one that is gone.
+            raise _kept(path, temporary, f"the folder {path} changed while vsrdb was running")
+        # The current folder must not go.
         stays = path.samefile(Path.cwd())
         old = temporary_beside(path)
         try:
@@ -264,20 +274,20 @@ def put_in_place(
             remove(old)
         return
     if path.exists() and (not overwrite or special_kind(path)):
-        raise _kept(path, temporary, f"{path} was created by another program meanwhile")
+        raise _kept(path, temporary, f"{path} was created while vsrdb was running")
     temporary.replace(path)
     _flush_new_name(path)
 
 
 def _flush_new_name(path: Path) -> None:
-    # What has its name is whole, whatever the disk says now; who removes what it was made from
-    # asks once more.
+    # What has its name is complete, whatever the disk says now; callers flush once more before
+    # they remove what it was made from.
     with suppress(OSError):
         flush_names(path.parent)
 
 
 def _fill(path: Path, temporary: Path) -> None:
-    """Replace all that is in a folder by what is in another, which goes once all is there."""
+    """Replace the content of a folder by that of another, which is then removed."""
     try:
         for file in path.iterdir():
             file.unlink()
@@ -290,7 +300,7 @@ def _fill(path: Path, temporary: Path) -> None:
 
 
 def link_or_copy(file: Path, target: Path) -> None:
-    """Give a file a second name, or copy it where the disk has no links or is another.
+    """Link a file to a second name, or copy it if that is on another disk or links do not work.
 
     Raises:
         FileExistsError: something has that name.

@@ -1,4 +1,4 @@
-"""File names: how long they may be, and those that the system refuses."""
+"""File names: how long they may be, and messages for those the system refuses."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _LONGEST_NAME, _LONGEST_PATH = 255, 4095
 
 
 def check_length(path: Path) -> None:
-    """Whether a name is short enough for a file.
+    """Check that a name is short enough for a file.
 
     Raises:
-        OptionError: it is not.
+        OptionError: it is too long.
     """
     try:
         os.lstat(path.absolute())
@@ -29,24 +29,24 @@ def check_length(path: Path) -> None:
 
 
 def too_long(path: Path) -> OptionError:
-    """What to say of a name that is too long for a file."""
+    """Return the error for a name that is too long for a file."""
     name = max(path.parts, key=_bytes_of)
     what, most = f"the name {name}", _LONGEST_NAME
     if _bytes_of(name) <= most:
         name, most = str(path.absolute()), _LONGEST_PATH
         what = f"the path {path}"
     return OptionError(
-        f"{what} is too long: it has {_bytes_of(name)} bytes, and {most} are possible",
+        f"{what} is too long: {_bytes_of(name)} bytes, at most {most} are possible",
         hint="choose a shorter one; a letter can take several bytes",
     )
 
 
 @contextmanager
 def reachable() -> Iterator[None]:
-    """Names that the system refuses, whoever asked for them, in words.
+    """Turn the system's errors about names into messages.
 
     Raises:
-        OptionError: a name is too long, or its folder's permissions are against it.
+        OptionError: a name is too long, or permissions forbid it.
     """
     try:
         yield
@@ -59,13 +59,13 @@ def reachable() -> Iterator[None]:
         if error.errno not in (errno.EACCES, errno.EPERM):
             raise
         raise OptionError(
-            f"{path} cannot be reached: {error.strerror}",
-            hint="check its permissions, and those of its folders",
+            f"{path} is not accessible: {error.strerror}",
+            hint="check its permissions and those of its folders",
         ) from error
 
 
 def fitting(begin: str, end: str) -> str:
-    """A file name of two parts; where it is too long, the first is cut, and marked by its hash."""
+    """Join two parts of a file name; if it is too long, cut the first and add its hash."""
     if _bytes_of(begin + end) <= _LONGEST_NAME:
         return begin + end
     encoded = os.fsencode(begin)

@@ -1,22 +1,28 @@
-"""Values of options as people write them: places, lengths of time, rates, devices, tiles.
+"""Values of options as people write them: times, frame numbers, rates, devices, tiles.
 
 Each `read_...` takes text, or the value itself from a program, and raises ValueError with how to
-write it.
+write it. This is where text of the command line, configuration files and programs is parsed.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from numbers import Integral, Real
+from numbers import Real
+from typing import Literal
+
+
+class FrameNumber(int):
+    """The number of a frame, counted from 0. Other numbers are times in seconds."""
+
+
+# Where in a video: seconds or a frame.
+Position = Fraction | FrameNumber
 
 # Side of the tiles in LR pixels; "auto" is the whole picture where it fits into free memory and
 # else the largest tiles that do; None (on the command line "none") is always the whole picture.
-Tile = int | str | None
-
-# A place in a video: seconds, or the number of a frame, counted from 0.
-Position = Fraction | int
+Tile = int | Literal["auto"] | None
 
 SMALLEST_TILE = 64
 
@@ -33,18 +39,20 @@ _FRAME = re.compile(r"(\d+)f")
 
 
 def read_tile(value: int | str | None) -> Tile:
-    """ "auto", "none" (None), or a side in pixels."""
-    if value is None or value in ("auto", "none"):
-        return "auto" if value == "auto" else None
+    """Read "auto", "none" (None), or a side in pixels."""
+    if value is None or value == "none":
+        return None
+    if value == "auto":
+        return "auto"
     if not str(value).isdecimal() or int(value) < SMALLEST_TILE:
         raise ValueError(f"use auto, none, or a side of {SMALLEST_TILE} pixels or more")
     return int(value)
 
 
-def read_devices(value: str | tuple[str, ...]) -> tuple[str, ...]:
-    """Names of devices, with commas between them."""
-    named = value if isinstance(value, tuple) else str(value).split(",")
-    devices = tuple(name.strip() for name in named)
+def read_devices(value: str | Sequence[str]) -> tuple[str, ...]:
+    """Read device names, separated by commas in text."""
+    names = value.split(",") if isinstance(value, str) else value
+    devices = tuple(str(name).strip() for name in names)
     if not all(devices) or "auto" in devices:
         raise ValueError("name each device, as in cuda:0,cuda:1")
     # By one name each, since those of the same device share its memory.
@@ -52,21 +60,21 @@ def read_devices(value: str | tuple[str, ...]) -> tuple[str, ...]:
 
 
 def read_device(value: str) -> str:
-    """ "auto" or a device's name."""
-    if not _DEVICE.fullmatch(str(value)):
+    """Read "auto" or a device's name."""
+    if not _DEVICE.fullmatch(value):
         raise ValueError("use auto, cpu, cuda, cuda:0 (the first GPU) or mps")
-    return str(value)
+    return value
 
 
 def read_cluster(value: str) -> str:
-    """ "auto", "local", or the address of a Ray cluster's head."""
-    if value not in ("auto", "local") and not _CLUSTER.fullmatch(str(value)):
+    """Read "auto", "local", or the address of a Ray cluster's head."""
+    if value not in ("auto", "local") and not _CLUSTER.fullmatch(value):
         raise ValueError("use auto, local, or HOST:PORT as ray start --head prints it")
-    return str(value)
+    return value
 
 
 def read_rate(value: str | float | Fraction) -> Fraction:
-    """ "25", "23.976" or "24000/1001"; the decimal names of NTSC's rates are taken for them."""
+    """Read "25", "23.976" or "24000/1001"; NTSC's decimal names stand for its exact rates."""
     try:
         rate = Fraction(str(value))
     except (ValueError, ZeroDivisionError):
@@ -77,39 +85,41 @@ def read_rate(value: str | float | Fraction) -> Fraction:
 
 
 def read_position(value: str | float | Position) -> Position:
-    """ "90", "90.5s", "1:30" and "0:01:30" are times, "2250f" is a frame.
-
-    From programs, a whole number is a frame, and any other number seconds.
-    """
-    if isinstance(value, Real):
-        position = int(value) if isinstance(value, Integral) else Fraction(str(value))
-        if position < 0:
-            raise ValueError("write a time or a frame from 0 on")
-        return position
+    """Read a time, as 90.5, "90.5s", "1:30" or "0:01:30", or a frame, as "2250f"."""
+    if isinstance(value, FrameNumber):
+        return value
     text = str(value)
     if frame := _FRAME.fullmatch(text):
-        return int(frame[1])
+        return FrameNumber(frame[1])
+    if isinstance(value, Real):
+        try:
+            seconds = Fraction(text)
+        except ValueError:  # not a number, or infinite
+            seconds = Fraction(-1)
+        if seconds < 0:
+            raise ValueError("write a time or a frame from 0 on")
+        return seconds
     time = _TIME.fullmatch(text)
     if time is None:
         raise ValueError("write a time (90.5 or 0:01:30.5) or a frame (2250f)")
-    hours, minutes, seconds = (Fraction(part or 0) for part in time.groups())
-    return 3600 * hours + 60 * minutes + seconds
+    hours, minutes, rest = (Fraction(part or 0) for part in time.groups())
+    return 3600 * hours + 60 * minutes + rest
 
 
 def read_seconds(value: str | float | Fraction) -> Fraction:
-    """A length of time, more than nothing."""
+    """Read a length of time greater than zero, as 3, "3s" or "0:10"."""
     wrong = "write a length of time, such as 3s or 0:10"
     try:
-        seconds = read_position(str(value) if isinstance(value, Integral) else value)
+        seconds = read_position(value)
     except ValueError:
         raise ValueError(wrong) from None
-    if isinstance(seconds, int) or seconds <= 0:
+    if isinstance(seconds, FrameNumber) or seconds <= 0:
         raise ValueError(wrong)
     return seconds
 
 
-def read_pairs(value: Mapping[str, str] | tuple[str, ...]) -> dict[str, str]:
-    """KEY=VALUE, as often as wanted."""
+def read_pairs(value: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
+    """Read any number of KEY=VALUE."""
     if isinstance(value, Mapping):
         return dict(value)
     pairs = [text.partition("=") for text in value]
@@ -119,5 +129,5 @@ def read_pairs(value: Mapping[str, str] | tuple[str, ...]) -> dict[str, str]:
 
 
 def written(position: Position) -> str:
-    """A position as it is written on the command line."""
-    return f"{position}f" if isinstance(position, int) else f"{float(position):g}"
+    """Return a position as the command line takes it."""
+    return f"{position}f" if isinstance(position, FrameNumber) else f"{float(position):g}"

@@ -11,7 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass, field, fields
 from enum import Enum
 from fractions import Fraction
-from typing import Any
+from functools import cache
+from numbers import Integral, Real
+from os import PathLike, fspath
+from types import NoneType
+from typing import Any, get_args, get_type_hints
 
 from vsrdb_cli.checkpoints.registry import default_weights
 from vsrdb_cli.errors import OptionError
@@ -40,33 +44,32 @@ class Hdr(Enum):
 
 @dataclass(frozen=True)
 class Option:
-    """What a field of the options is to its users, beside its name and default.
-
-    Attributes:
-        help: one sentence or two, for `--help`.
-        choices: all there are; none where anything goes.
-        between: the least and the most of a number.
-        read: text to value; raises ValueError with what is wrong and how to write it.
-        metavar: how `--help` names the value.
-        shown_default: how `--help` names the default, where the value itself would say nothing.
-        flag: name on the command line, where it is not the field's; "no-..." turns a field off.
-        frames: whether the restored frames depend on it; a job is gone on with only if these agree.
-        hidden: not in `--help`.
-    """
+    """The declaration of an option, beside the name, type and default of its field."""
 
     help: str
+    """One sentence or two, for `--help`."""
     choices: tuple[str, ...] = ()
+    """All possible values; empty if anything goes."""
     between: tuple[float, float] | None = None
-    read: Callable[[Any], Any] | None = None
+    """The smallest and the largest number."""
+    read: Callable[[Any], object] | None = None
+    """Turns what is given into the value; raises ValueError with how to write it."""
+    takes: tuple[type, ...] = ()
+    """The types that `read` takes; empty for those of the field."""
     metavar: str | None = None
+    """The name of the value in `--help`."""
     shown_default: str | None = None
+    """The default in `--help`, where the value itself would say nothing."""
     flag: str | None = None
+    """Name on the command line, if not the field's; "no-..." turns a field off."""
     frames: bool = True
+    """Whether the restored frames depend on it; a job is resumed only if these agree."""
     hidden: bool = False
+    """Whether `--help` leaves it out."""
 
 
 def option(default: Any, text: str, **details: Any) -> Any:
-    """A field of an options class; a callable default makes the value."""
+    """Declare a field of an options class; a callable default makes the value."""
     metadata = {"option": Option(text, **details)}
     if callable(default):
         return field(default_factory=default, metadata=metadata)
@@ -74,62 +77,95 @@ def option(default: Any, text: str, **details: Any) -> Any:
 
 
 class _Options:
-    """Reads and checks what the fields are given."""
+    """A base class whose fields are checked, and read, when an object is made.
+
+    Raises:
+        TypeError: a value is of a type that its field does not take.
+        OptionError: a value is not possible.
+    """
 
     def __post_init__(self) -> None:
         for entry in fields(self):  # type: ignore[arg-type]
             value = getattr(self, entry.name)
+            _check_type(entry.name, value)
             declared: Option | None = entry.metadata.get("option")
-            if declared is None or (value is None and declared.read is not read_tile):
-                continue
-            object.__setattr__(self, entry.name, _checked(entry, declared, value))
+            if declared is not None and value is not None:
+                object.__setattr__(self, entry.name, _read(entry, declared, value))
 
 
-def _checked(entry: Field[Any], declared: Option, value: Any) -> Any:
-    name = flag_of(entry)
-    told = value.value if isinstance(value, Enum) else value
-    if declared.choices and told not in declared.choices:
-        raise OptionError(
-            f"--{name} {told} is not possible", hint=f"choose {' or '.join(declared.choices)}"
-        )
+def _check_type(name: str, value: object) -> None:
+    taken = _types()[name]
+    if isinstance(value, taken) and (bool in taken or not isinstance(value, bool)):
+        return
+    names = " or ".join(_NAMES.get(kind, kind.__name__) for kind in taken)
+    raise TypeError(f"{name} must be {names}, not {type(value).__name__}")
+
+
+_NAMES = {Real: "a number", Integral: "int", NoneType: "None", PathLike: "a path"}
+
+
+@cache
+def _types() -> dict[str, tuple[type, ...]]:
+    """Find the types that each field takes, by its name."""
+    numbers = {int: Integral, float: Real}  # numpy's are welcome
+    found = {}
+    for options in (EncoderOptions, RestoreOptions):
+        hints = get_type_hints(options)
+        for entry in fields(options):
+            hint = hints[entry.name]
+            own = get_args(hint) if NoneType in get_args(hint) else (hint,)
+            declared: Option | None = entry.metadata.get("option")
+            taken = (declared and declared.takes) or tuple(
+                numbers.get(kind, kind) for kind in own if kind is not NoneType
+            )
+            found[entry.name] = (*taken, *(kind for kind in own if kind is NoneType))
+    return found
+
+
+def _read(entry: Field[Any], declared: Option, value: Any) -> object:
+    def refused(hint: str) -> OptionError:
+        several = isinstance(value, list | tuple)
+        shown = ",".join(map(str, value)) if several else value
+        shown = f"'{shown}'" if several or isinstance(value, str) else shown
+        # By a name that reads well for programs and on the command line.
+        return OptionError(f"{flag_of(entry).replace('-', ' ')} {shown} is not valid", hint=hint)
+
+    choices = declared.choices
+    if choices and (value.value if isinstance(value, Enum) else value) not in choices:
+        raise refused(f"choose {', '.join(choices[:-1])} or {choices[-1]}")
     if declared.read is not None:
         try:
             return declared.read(value)
         except ValueError as error:
-            raise OptionError(f"--{name} {value} is not possible", hint=str(error)) from None
+            raise refused(str(error)) from None
     if declared.between is not None:
         low, high = declared.between
-        if not isinstance(value, int | float | Fraction) or not low <= value <= high:
-            raise OptionError(
-                f"--{name} {value} is not possible", hint=f"choose {low:g} to {high:g}"
-            )
-        if is_whole(entry) and not isinstance(value, int):
-            raise OptionError(
-                f"--{name} {value} is not possible",
-                hint=f"choose a whole number, {low:g} to {high:g}",
-            )
+        if not low <= value <= high:
+            whole = "a whole number from " if is_whole(entry) else ""
+            raise refused(f"choose {whole}{low:g} to {high:g}")
+        return int(value) if is_whole(entry) else float(value)
     return value
 
 
 @dataclass(frozen=True)
 class EncoderOptions(_Options):
-    """How the output is encoded; None is the default of the codec or container."""
+    """How to encode the output; None is the default of the codec or container."""
 
     codec: str | None = option(
         None,
         "Video codec of the output.",
         choices=("h264", "hevc", "av1", "vp9", "prores", "ffv1"),
-        shown_default="what suits the file name; h264 in mp4",
+        shown_default="by the file name; h264 in mp4",
     )
     crf: int | None = option(
         None,
-        "Quality; lower is better and larger.",
+        "Quality; lower is better, and makes larger files.",
         between=(0, 63),
         shown_default="16 for h264",
     )
     preset: str | None = option(
         None,
-        "Speed of the encoder, in its own words.",
+        "Speed preset, as the encoder names it.",
         shown_default="veryfast for h264",
     )
     pix_fmt: str | None = option(
@@ -139,50 +175,59 @@ class EncoderOptions(_Options):
         dict,
         "Pass another option to the encoder; can be repeated.",
         read=read_pairs,
+        takes=(Mapping, list, tuple),
         metavar="KEY=VALUE",
         flag="encoder-option",
     )
     hardware: str = option(
         "none",
-        "Encode on the GPU: nvenc fails where that is not possible, auto uses it where it is.",
+        "Encode on the GPU: auto uses NVENC if there is one, nvenc fails without.",
         choices=("none", "auto", "nvenc"),
     )
-    threads: int = 0  # of the encoder; 0 lets it decide
+    threads: int = 0
+    """Threads of the encoder; 0 lets it decide. Set by workers; no option of the command."""
 
 
 @dataclass(frozen=True)
 class RestoreOptions(_Options):
-    """How to restore. Every field is an option of `vsrdb restore`, by the name of `flag_of`."""
+    """How to restore. Every field is an option of `vsrdb restore`, by the name of `flag_of`.
+
+    Raises:
+        TypeError: a value is of a type that its field does not take.
+        OptionError: a value is not possible, or not together with another.
+    """
 
     scale: int = option(
         4,
-        "Output size over input size. The network always enlarges 4 times; for less, its result "
-        "is scaled down (1: deblurring only).",
+        "Enlargement. The network always enlarges 4 times; for less, its result is scaled down "
+        "(1: deblurring only).",
         between=(1, 4),
     )
     strength: float = option(
         1.0,
-        "How much of the restored picture goes into the output, from 0 (plain bicubic "
-        "enlargement) to 1.",
+        "Share of the restored picture in the output, from 0 (plain bicubic enlargement) to 1.",
         between=(0, 1),
     )
     weights: str = option(
         default_weights,
-        "The network: a name from `vsrdb weights list` or a .safetensors file. `bicubic` and "
+        "Network to use: a name from `vsrdb weights list` or a .safetensors file. `bicubic` and "
         "`nearest` only enlarge.",
+        read=fspath,
+        takes=(str, PathLike),
         metavar="NAME|PATH",
-        frames=False,  # what it comes to is entered in the journal once it is loaded
+        frames=False,  # the journal records the network itself, once it is loaded
     )
     tile: Tile = option(
         "auto",
-        "Work in tiles of this side, in input pixels. auto uses the whole picture if it fits "
+        "Side of the tiles to work in, in input pixels. auto uses the whole picture if it fits "
         "into memory.",
         read=read_tile,
+        takes=(str, Integral),
         metavar="auto|none|SIZE",
     )
     device: str = option(
         "auto",
-        "Where the network runs.",
+        "Device to run the network on.",
         read=read_device,
         metavar="auto|cpu|cuda[:N]|mps",
         frames=False,
@@ -191,12 +236,13 @@ class RestoreOptions(_Options):
         (),
         "Run one process on each of these devices, all working on the same video.",
         read=read_devices,
+        takes=(str, list, tuple),
         metavar="cuda:0,cuda:1",
         frames=False,
     )
     ray: str | None = option(
         None,
-        "Restore on all nodes of a Ray cluster: auto (the one this machine is in), an address, or "
+        "Restore on all nodes of a Ray cluster: auto (the one this machine is in), its address, or "
         "local (this machine alone). See docs/CLUSTER.md.",
         read=read_cluster,
         metavar="auto|HOST:PORT|local",
@@ -209,13 +255,14 @@ class RestoreOptions(_Options):
     )
     backend: str = option(
         "auto",
-        "What runs the network. All but torch need files written by `vsrdb export`.",
+        "Library that runs the network. All but torch need files written by `vsrdb export`.",
         choices=("auto", "torch", "onnxruntime", "tensorrt", "tensorrt-rtx"),
         frames=False,
     )
     precision: str = option(
         "auto",
-        "auto uses a lower precision only where it is faster and agrees with float32.",
+        "Number format to compute in. auto uses less than float32 only where that is faster and "
+        "agrees with float32.",
         choices=("auto", "float32", "float16", "bfloat16"),
         frames=False,
     )
@@ -227,41 +274,50 @@ class RestoreOptions(_Options):
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     hdr: Hdr = option(
         Hdr.REFUSE,
-        "HDR video: refuse it, keep it (10 bit, BT.2020 and its light metadata) or convert it to "
+        "HDR video: refuse it, keep it (10-bit BT.2020 with its light metadata) or convert it to "
         "BT.709. The network was trained on neither.",
         read=Hdr,
+        takes=(str, Hdr),
         choices=tuple(h.value for h in Hdr),
     )
     fps: Fraction | None = option(
         None,
-        "Frames per second of a folder of pictures, which have no times of their own: 25, 23.976 "
-        "or 24000/1001.",
+        "Frame rate of a folder of pictures: 25, 23.976 or 24000/1001.",
         read=read_rate,
+        takes=(str, Real),
         metavar="RATE",
         shown_default="24",
     )
     start: Position | None = option(
         None,
-        "Start here: 90.5, 0:01:30 or 2250f (a frame number).",
+        "Start at this time or frame: 90.5, 0:01:30 or 2250f (a frame number).",
         read=read_position,
+        takes=(str, Real),
         metavar="TIME|FRAME",
     )
     end: Position | None = option(
-        None, "Stop before this time or frame.", read=read_position, metavar="TIME|FRAME"
+        None,
+        "Stop before this time or frame.",
+        read=read_position,
+        takes=(str, Real),
+        metavar="TIME|FRAME",
     )
     sample: Fraction | None = option(
         None,
         "Restore only the busiest SECONDS, as a test.",
         read=read_seconds,
+        takes=(str, Real),
         metavar="SECONDS",
     )
     strict: bool = option(
-        False, "Fail if anything would be changed or dropped, or is damaged.", frames=False
+        False,
+        "Fail if anything would be changed or dropped, or if the input is damaged.",
+        frames=False,
     )
     overwrite: bool = option(False, "Replace the output if it exists.", frames=False)
     restart: bool = option(
         False,
-        "Start over instead of continuing an interrupted run.",
+        "Start over instead of resuming an interrupted run.",
         frames=False,
     )
     segment_seconds: float = option(
@@ -274,32 +330,34 @@ class RestoreOptions(_Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.devices and self.device != "auto":
-            raise OptionError("--device and --devices exclude each other", hint="omit one of them")
+            raise OptionError("device and devices cannot be used together", hint="omit one of them")
         if self.ray and self.devices:
-            raise OptionError("--ray and --devices exclude each other", hint="omit one of them")
+            raise OptionError("ray and devices cannot be used together", hint="omit one of them")
         if self.ray_ship_code and not self.ray:
-            raise OptionError("--ray-ship-code is for --ray", hint="add --ray auto, or omit it")
+            raise OptionError(
+                "code can be shipped to a Ray cluster only", hint="name one, as --ray auto does"
+            )
         start, end = self.start, self.end
-        if start is None or end is None or isinstance(start, int) != isinstance(end, int):
+        if start is None or end is None or type(start) is not type(end):
             return  # a time and a frame are compared once the video is open
         if end <= start:
             raise OptionError(
-                f"--end {written(end)} is not after --start {written(start)}",
+                f"end {written(end)} is not after start {written(start)}",
                 hint="both count from the beginning of the video",
             )
 
     @classmethod
     def of(cls, **values: Any) -> RestoreOptions:
-        """From values by the names of all fields, the encoder's among them."""
+        """Make options from values by the names of all fields, the encoder's among them."""
         names = {entry.name for entry in fields(EncoderOptions)}
         encoder = {name: values.pop(name) for name in names & values.keys()}
         return cls(**values, encoder=EncoderOptions(**encoder))
 
     @property
     def frame_values(self) -> dict[str, Any]:
-        """All values the restored frames depend on, by the names of the command line."""
+        """The values the restored frames depend on, by the names of the command line."""
         return {
-            flag_of(entry): _as_told(entry, getattr(holder, entry.name))
+            flag_of(entry): _on_command_line(entry, getattr(holder, entry.name))
             for holder in (self, self.encoder)
             for entry in _declared(type(holder))
             if entry.metadata["option"].frames
@@ -307,7 +365,7 @@ class RestoreOptions(_Options):
 
 
 def declared_options() -> Iterator[Field[Any]]:
-    """All fields that are options, in the order of `--help`."""
+    """Yield all fields that are options, in the order of `--help`."""
     for entry in fields(RestoreOptions):
         if entry.name == "encoder":
             yield from _declared(EncoderOptions)
@@ -316,18 +374,18 @@ def declared_options() -> Iterator[Field[Any]]:
 
 
 def flag_of(entry: Field[Any]) -> str:
-    """An option's name on the command line, without its dashes."""
+    """Return an option's name on the command line, without its dashes."""
     declared: Option = entry.metadata["option"]
     return declared.flag or entry.name.replace("_", "-")
 
 
 def is_whole(entry: Field[Any]) -> bool:
-    """Whether an option between two numbers is a whole number."""
-    return "int" in str(entry.type)
+    """Return whether an option is a whole number."""
+    return Integral in _types()[entry.name]
 
 
-def _as_told(entry: Field[Any], value: Any) -> Any:
-    """A value as the command line has it: "no-..." turns a field off."""
+def _on_command_line(entry: Field[Any], value: Any) -> Any:
+    """Return a value as the command line has it: "no-..." turns a field off."""
     if isinstance(value, Enum):
         return value.value
     return not value if flag_of(entry).startswith("no-") else value

@@ -1,6 +1,6 @@
-"""Names of what is no file on a disk: named pipes, devices, and files that are open already.
+"""Paths that are not files on a disk: named pipes, devices, and descriptors that are open already.
 
-A file is replaced as a whole; these are written to, and read from the beginning to the end, once.
+A file is replaced as a whole; these are written to, and read once, from beginning to end.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import BinaryIO
 
 from vsrdb_cli.errors import OutputError
 
-# How long a program may take to open the other end of a named pipe. Without an end to it, a name
-# that nobody serves would look like a run that never gets anywhere.
+# How long a program may take to open the other end of a named pipe. Without a limit, a pipe that
+# nothing reads would look like a run that hangs.
 PATIENCE_SECONDS = 5.0
 
 FIFO, SOCKET, DISK, DEVICE = "a named pipe", "a socket", "a disk", "a device"
@@ -33,7 +33,7 @@ _LINKS = 40  # as many as the system follows
 
 
 def special_kind(path: Path) -> str | None:
-    """What a name is of, in words; None for files, folders, and what is not there."""
+    """Describe what is at a path; None for files, folders, and if nothing is there."""
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError):
@@ -42,7 +42,7 @@ def special_kind(path: Path) -> str | None:
 
 
 def descriptor_of(path: Path) -> int | None:
-    """The number of the file that is open already under names like /dev/stdout and /dev/fd/3."""
+    """Return the descriptor that a path such as /dev/stdout or /dev/fd/3 stands for, or None."""
     ours = {os.path.realpath(folder) for folder in ("/dev/fd", "/proc/self/fd")}
     name = os.path.join(os.getcwd(), path)  # noqa: PTH109, PTH118 - a Path loses no ".." by links
     for _ in range(_LINKS):
@@ -57,15 +57,15 @@ def descriptor_of(path: Path) -> int | None:
 
 
 def is_written_through(path: Path) -> bool:
-    """Whether what is there is written to; what is not is replaced by a new file."""
+    """Return whether a path is written to; any other is replaced by a new file."""
     return special_kind(path) is not None or descriptor_of(path) is not None
 
 
 def check_written_through(path: Path) -> None:
-    """Whether what is no file can be written to.
+    """Check that a pipe, a device or an open file can be written to.
 
     Raises:
-        OutputError: it is a disk or a socket, closed, or its permissions are against it.
+        OutputError: it is a disk or a socket, closed, or permissions forbid it.
     """
     descriptor = descriptor_of(path)
     if descriptor is not None:
@@ -79,33 +79,34 @@ def check_written_through(path: Path) -> None:
         raise OutputError(f"{path} is closed", hint="choose another output")
     kind = special_kind(path)
     if kind in (DISK, SOCKET):
-        raise OutputError(f"{path} is {kind}, no file", hint="choose another output")
+        raise OutputError(f"{path} is {kind}, not a file", hint="choose another output")
     if not os.access(path, os.W_OK):
-        raise OutputError(f"{path} cannot be written to", hint="choose another output")
+        raise OutputError(f"{path} is not writable", hint="choose another output")
 
 
 def read_text(path: Path, encoding: str, limit: int) -> str:
-    """All the text of a file, or of what is none.
+    """Read all the text of a file, a pipe or a device.
 
     Args:
-        most: bytes; what has no end is read no further.
+        limit: in bytes.
 
     Raises:
-        OSError, UnicodeDecodeError: it cannot be read, or has more bytes than `limit`.
+        OSError: it cannot be read, or is longer than `limit`.
+        UnicodeDecodeError: it is not text in `encoding`.
     """
     special = special_kind(path) is not None
     with open_through(path, "rb") if special else path.open("rb") as file:
         data = file.read(limit + 1)
-    if len(data) > limit:  # of a device there may be no end
+    if len(data) > limit:  # a device may have no end
         raise OSError(errno.EFBIG, f"it is longer than {limit} bytes")
     return data.decode(encoding)
 
 
 def open_through(path: Path, mode: str) -> BinaryIO:
-    """Open a pipe, a device or an open file by its name, to read ("rb") or write ("wb") it.
+    """Open a pipe, a device or an open file, to read ("rb") or write ("wb") it.
 
     Raises:
-        OSError: it cannot be, or no program has opened the other end of a named pipe.
+        OSError: it cannot be opened, or no program has opened the other end of a named pipe.
     """
     descriptor = descriptor_of(path)
     if descriptor is not None:  # by its name a file would begin anew, and a socket not open at all

@@ -1,4 +1,4 @@
-"""Where a user's own files lie: caches, and what was imported."""
+"""Folders of the user: caches, and imported files."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from platformdirs import user_cache_path, user_data_path
 
 
 def cache_folder() -> Path | None:
-    """For what can be made anew; None for a user without a home, as in a container."""
+    """Return the folder for what can be made anew; None for a user without a home."""
     return _folder(user_cache_path)
 
 
 def data_folder() -> Path | None:
-    """For what is to stay; None for a user without a home."""
+    """Return the folder for what is to stay; None for a user without a home."""
     return _folder(user_data_path)
 
 

@@ -5,9 +5,10 @@ import dataclasses
 import pytest
 import torch
 
-from vsrdb_cli.backends import parity, precision, remembered
+from vsrdb_cli.backends import parity
+from vsrdb_cli.backends.precision import in_precision
 from vsrdb_cli.backends.pytorch import TorchRunner
-from vsrdb_cli.checkpoints.checkpoint import load_checkpoint, save_checkpoint
+from vsrdb_cli.checkpoints.checkpoint import build_network, load_checkpoint, save_checkpoint
 from vsrdb_cli.network import fgdf
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.fmanet import FMANet
@@ -27,39 +28,45 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.fixture
-def low(monkeypatch, tmp_path):
-    """A CPU that computes in bfloat16, and a cache of its own."""
-    monkeypatch.setattr(precision, "native_low_precision", lambda _: "bfloat16")
-    monkeypatch.setattr(remembered, "cache_folder", lambda: tmp_path / "cache")
-    return tmp_path / "cache"
+def cache(monkeypatch, tmp_path):
+    """The folder of answers, empty."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    return tmp_path / "vsrdb"
 
 
-def test_a_lower_precision_that_agrees_is_chosen(checkpoint, low):
-    assert TorchRunner(checkpoint, "cpu", "auto").info.precision == "bfloat16"
+def chosen(checkpoint):
+    """The precision that "auto" comes to on a CPU that computes in bfloat16."""
+    network = build_network(checkpoint)
+    found = in_precision(network, checkpoint.sha256, "auto", low_precision=lambda _: "bfloat16")
+    return found[1]
 
 
-def test_the_question_is_asked_once_for_these_weights(checkpoint, low, monkeypatch):
+def test_a_lower_precision_that_agrees_is_chosen(checkpoint, cache):
+    assert chosen(checkpoint) == "bfloat16"
+
+
+def test_the_question_is_asked_once_for_these_weights(checkpoint, cache, monkeypatch):
     asked = []
     monkeypatch.setattr(parity, "psnr", lambda error: asked.append(error) or 60.0)
     for _ in range(2):
-        assert TorchRunner(checkpoint, "cpu", "auto").info.precision == "bfloat16"
+        assert chosen(checkpoint) == "bfloat16"
     assert len(asked) == 1
-    TorchRunner(dataclasses.replace(checkpoint, sha256="another"), "cpu", "auto")
+    chosen(dataclasses.replace(checkpoint, sha256="another"))
     assert len(asked) == 2
 
 
 @pytest.mark.parametrize("spoilt", ["no JSON", "[]", "[" * 100_000, "a folder"])
-def test_a_memory_that_cannot_be_used_is_as_none(checkpoint, low, spoilt):
-    file = low / "precision.json"
+def test_an_unusable_cache_is_ignored(checkpoint, cache, spoilt):
+    file = cache / "precision.json"
     file.mkdir(parents=True) if spoilt == "a folder" else file.parent.mkdir()
     if spoilt != "a folder":
         file.write_text(spoilt)
-    assert TorchRunner(checkpoint, "cpu", "auto").info.precision == "bfloat16"
+    assert chosen(checkpoint) == "bfloat16"
 
 
 @pytest.mark.parametrize("wrong", [torch.nan, 0.01])
 def test_a_lower_precision_is_judged_by_the_kernels_that_will_run(
-    checkpoint, low, monkeypatch, wrong
+    checkpoint, cache, monkeypatch, wrong
 ):
     real = fgdf._reference
 
@@ -68,7 +75,7 @@ def test_a_lower_precision_is_judged_by_the_kernels_that_will_run(
         return picture + wrong if kernel.dtype == torch.bfloat16 else picture
 
     monkeypatch.setattr(fgdf, "_reference", broken)
-    assert TorchRunner(checkpoint, "cpu", "auto").info.precision == "float32"
+    assert chosen(checkpoint) == "float32"
 
 
 def test_a_picture_left_on_the_device_is_the_one_restored(checkpoint):

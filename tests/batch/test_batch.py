@@ -1,4 +1,4 @@
-"""Folders and several inputs: every good one restored, every bad one told, nothing overwritten."""
+"""Several inputs: every good one is restored, every bad one reported, nothing overwritten."""
 
 import json
 import shutil
@@ -11,14 +11,16 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from vsrdb_cli.batch import finished
-from vsrdb_cli.batch.inputs import Names, find, is_batch
+from vsrdb_cli.batch import journal
+from vsrdb_cli.batch.inputs import NameFilter, find, is_batch
 from vsrdb_cli.batch.outcomes import attempt
 from vsrdb_cli.batch.targets import Item
 from vsrdb_cli.batch.workload import Workload
 from vsrdb_cli.cli import main
+from vsrdb_cli.commands.request import RestoreRequest
+from vsrdb_cli.commands.run import RestoreRun
+from vsrdb_cli.commands.session import Session
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.jobs import executor as executors
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
 
@@ -53,8 +55,8 @@ def put_pictures(folder, count=2):
 
 
 def tree(folder):
-    """All files but the record of what a batch has finished."""
-    files = (path for path in folder.rglob("*") if path.is_file() and path.name != finished.NAME)
+    """Return all files but the journal of the batch."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != journal.NAME)
     return sorted(str(path.relative_to(folder)) for path in files)
 
 
@@ -62,7 +64,7 @@ def found(batch, root):
     return [str(item.target.relative_to(root)) for item in batch.items]
 
 
-def test_a_folder_of_8_clips_with_2_bad_ones_gives_6_and_tells_of_2(tmp_path, folder, clip):
+def test_a_folder_of_8_clips_with_2_bad_ones_gives_6_and_reports_2(tmp_path, folder, clip):
     put(clip, *(folder / f"{n}.mp4" for n in range(6)))
     (folder / "cut.mp4").write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
     (folder / "empty.mov").touch()
@@ -81,19 +83,23 @@ def test_a_folder_of_8_clips_with_2_bad_ones_gives_6_and_tells_of_2(tmp_path, fo
     assert sum("failed" in row for row in rows) == 2
 
 
-def test_the_network_is_loaded_once(tmp_path, folder, clip, monkeypatch):
+def restore_request(folder, target, **values):
+    return RestoreRequest((folder,), target, RestoreOptions(weights="nearest"), **values)
+
+
+def test_the_network_is_loaded_once(tmp_path, folder, clip):
     runners = []
-    load = executors.load_runner
 
-    def noting(*arguments, **options):
-        runners.append(load(*arguments, **options))
-        return runners[-1]
+    def restore(*arguments, executor, **options):
+        report = restore_video(*arguments, executor=executor, **options)
+        runners.append(executor.runner)
+        return report
 
-    monkeypatch.setattr(executors, "load_runner", noting)
     put(clip, folder / "a.mp4", folder / "b.mp4")
-    assert vsrdb(folder, tmp_path / "out").exit_code == 0
-    assert len(runners) == 2
-    assert len(set(map(id, runners))) == 1
+    request = restore_request(folder, tmp_path / "out")
+    assert RestoreRun(request, request.find_inputs(), Session(), restore=restore).run() == 0
+    first, second = runners
+    assert first is second
 
 
 def test_the_tree_is_mirrored_and_only_when_asked(tmp_path, folder, clip):
@@ -126,12 +132,12 @@ def test_several_inputs_go_into_one_folder_a_folder_under_its_name(tmp_path, fol
 def test_several_inputs_need_a_folder(tmp_path, clip):
     done = vsrdb(clip, clip, tmp_path / "out.mp4")
     assert done.exit_code == 2
-    assert "is not a folder, and there are several inputs" in done.stderr
+    assert "is not a folder, but there are several inputs" in done.stderr
 
 
 def test_a_pattern_and_a_container_choose(tmp_path, folder, clip):
     put(clip, folder / "a.mp4", folder / "b.mp4", folder / "b.dat", folder / "notes.txt")
-    batch = find([folder], tmp_path / "out", names=Names(("b*",)), suffix=".mkv")
+    batch = find([folder], tmp_path / "out", names=NameFilter(("b*",)), suffix=".mkv")
     assert [item.source.name for item in batch.items] == ["b.dat", "b.mp4"]
     assert found(batch, tmp_path / "out") == ["b.dat.mkv", "b.mp4.mkv"]
     assert find([folder], tmp_path / "out").notices == [f"2 other files in {folder} skipped"]
@@ -152,12 +158,10 @@ def test_inputs_that_differ_in_their_ending_have_outputs_that_do(tmp_path, folde
     done = vsrdb(folder, tmp_path / "out")
     assert done.exit_code == 0
     assert tree(tmp_path / "out") == ["a.mkv", "a.ts.mkv", "b.mkv"]
-    assert "becomes a.ts.mkv, since a.mkv is another's" in done.stderr
+    assert "becomes a.ts.mkv: another input becomes a.mkv" in done.stderr
 
 
-def test_skip_existing_leaves_what_is_there_and_without_it_that_is_a_failure(
-    tmp_path, folder, clip
-):
+def test_an_output_that_exists_is_a_failure_or_skipped(tmp_path, folder, clip):
     put(clip, folder / "a.mp4", folder / "b.mp4")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a.mp4").write_text("mine")
@@ -181,7 +185,7 @@ def test_a_folder_of_pictures_is_a_sequence_and_of_videos_a_batch(tmp_path, fold
     assert len(clips.read(tmp_path / "out.mp4").images) == 2
 
 
-def test_pictures_among_videos_are_left_aside_and_said(tmp_path, folder, clip):
+def test_pictures_among_videos_are_skipped_and_reported(tmp_path, folder, clip):
     put_pictures(folder)
     put(clip, folder / "a.mp4", folder / "deep" / "b.mp4")
     put_pictures(folder / "deep", count=1)
@@ -193,14 +197,14 @@ def test_pictures_among_videos_are_left_aside_and_said(tmp_path, folder, clip):
     assert vsrdb(folder, tmp_path / "frames", "--pattern", "*.png").exit_code == 0
     assert tree(tmp_path / "frames") == ["0.png", "1.png"]
     with pytest.raises(OptionError, match="only 1 of the 2 pictures"):
-        is_batch([folder], names=Names(("0.png",)))
+        is_batch([folder], names=NameFilter(("0.png",)))
 
 
 def test_an_empty_folder_and_options_without_a_folder_are_refused(tmp_path, folder, clip):
     done = vsrdb(folder, tmp_path / "out")
     assert done.exit_code == 1
     assert "no videos in" in done.stderr
-    assert "--recursive is for folders" in vsrdb(clip, tmp_path / "o.mp4", "--recursive").stderr
+    assert "--recursive needs a folder" in vsrdb(clip, tmp_path / "o.mp4", "--recursive").stderr
     assert vsrdb(clip, tmp_path / "o.mp4", "--container", "mkv").exit_code == 2
 
 
@@ -212,7 +216,7 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path, folder, clip):
     (folder / "loop").symlink_to(folder)
     batch = find([folder], tmp_path / "out", recursive=True)
     assert [item.source.name for item in batch.items] == ["a.mp4", "inside.mp4"]
-    assert sum("links to a place outside the folder" in notice for notice in batch.notices) == 2
+    assert sum("outside the folder" in notice for notice in batch.notices) == 2
 
 
 def test_an_output_inside_the_input_is_no_input_of_the_next_run(tmp_path, folder, clip):
@@ -250,26 +254,23 @@ def test_two_inputs_with_one_output_both_fail_and_neither_is_written(tmp_path, c
     assert tree(tmp_path / "out") == ["c.mp4"]
 
 
-def test_even_an_error_of_our_own_does_not_stop_the_others(tmp_path, folder, clip, monkeypatch):
-    from vsrdb_cli.commands import restore_many as running
-
-    real = running.restore_video
-
+def test_even_a_bug_in_vsrdb_does_not_stop_the_others(tmp_path, folder, clip, capsys):
     def broken(source, *arguments, **options):
         if source.name == "a.mp4":
             raise ZeroDivisionError("a fault")
-        return real(source, *arguments, **options)
+        return restore_video(source, *arguments, **options)
 
-    monkeypatch.setattr(running, "restore_video", broken)
     put(clip, folder / "a.mp4", folder / "b.mp4")
-    done = vsrdb(folder, tmp_path / "out", "--report", tmp_path / "report.json")
-    assert done.exit_code == 1
+    report = tmp_path / "report.json"
+    request = restore_request(folder, tmp_path / "out", report_file=report)
+    assert RestoreRun(request, request.find_inputs(), Session(), restore=broken).run() == 1
     assert tree(tmp_path / "out") == ["b.mp4"]
-    (first, _) = json.loads((tmp_path / "report.json").read_text())["inputs"]
+    (first, _) = json.loads(report.read_text())["inputs"]
     assert "ZeroDivisionError" in first["details"]
+    assert "this is a bug in vsrdb" in capsys.readouterr().err
 
 
-def test_an_interrupted_batch_goes_on_where_it_stopped(tmp_path, folder):
+def test_an_interrupted_batch_continues_where_it_stopped(tmp_path, folder):
     for name in ("a", "b"):
         clips.make(folder / f"{name}.mp4", frames=26, height=24, width=32)
     partial = RestoreOptions(weights="nearest", segment_seconds=0.4)
@@ -306,7 +307,7 @@ def test_nothing_is_weighed_any_further_once_all_is_restored():
     assert threading.active_count() <= before + 1  # the timer
 
 
-def test_damage_is_not_forgotten_by_the_run_that_goes_on(tmp_path, folder):
+def test_damage_is_not_forgotten_by_the_run_that_continues(tmp_path, folder):
     cut = clips.make(folder / "a.ts", frames=40, height=24, width=32)
     data = cut.read_bytes()
     cut.write_bytes(data[: len(data) // 376 * 188] + data[len(data) // 376 * 188 + 1880 :])
@@ -331,19 +332,17 @@ def test_a_folder_is_named_in_the_output_as_it_is_called(tmp_path, folder, clip,
     assert [str(item.target) for item in batch.items] == ["out/in/a.mp4", "out/other/b.mp4"]
 
 
-def test_an_input_named_twice_is_said_to_be(tmp_path, clip):
+def test_an_input_named_twice_is_a_problem(tmp_path, clip):
     (first, _) = find([clip, clip], tmp_path / "out").items
     assert str(first.problem) == f"{clip} is named more than once"
 
 
-def test_pictures_named_one_by_one_become_pictures_and_that_their_folder_would_be_better_is_said(
-    tmp_path, folder
-):
+def test_pictures_named_one_by_one_become_pictures_with_a_notice(tmp_path, folder):
     put_pictures(folder, 3)
     done = vsrdb(*sorted(folder.iterdir()), tmp_path / "out")
     assert done.exit_code == 0
     assert tree(tmp_path / "out") == ["0.png", "1.png", "2.png"]
-    assert "each picture is restored by itself" in done.stderr
+    assert "each picture is restored on its own" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -351,12 +350,12 @@ def test_pictures_named_one_by_one_become_pictures_and_that_their_folder_would_b
     ["[" * 100_000, "\xff", '{"inputs": [1]}', '{"inputs": {"KEY": 5}}',
      '{"inputs": {"KEY": {"damage": 5}}}', '{"inputs": {"KEY": {"damage": [5]}}}'],
 )  # fmt: skip
-def test_a_record_of_any_content_is_of_nothing_finished(tmp_path, folder, clip, text):
+def test_a_journal_of_any_other_content_finishes_nothing(tmp_path, folder, clip, text):
     put(clip, folder / "a.mp4", folder / "b.mp4")
     out = tmp_path / "out"
     out.mkdir()
     key = str(out / "a.mp4")
-    (out / finished.NAME).write_text(text.replace("KEY", key), encoding="latin-1")
+    (out / journal.NAME).write_text(text.replace("KEY", key), encoding="latin-1")
     assert vsrdb(folder, out).exit_code == 0
     assert tree(out) == ["a.mp4", "b.mp4"]
 
@@ -373,8 +372,8 @@ def test_stdout_takes_no_batch(tmp_path, folder, clip, monkeypatch):
 @pytest.mark.parametrize("error", [
     MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 9 bytes"),
 ])  # fmt: skip
-def test_memory_that_runs_out_is_no_fault_of_ours_and_told_in_a_line(tmp_path, error):
-    def restore(item):
+def test_memory_that_runs_out_is_no_bug_but_an_error_of_one_line(tmp_path, error):
+    def restore():
         raise error
 
     outcome = attempt(Item(tmp_path / "in.mp4", tmp_path / "out.mp4"), restore)

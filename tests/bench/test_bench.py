@@ -142,7 +142,7 @@ def test_a_backend_that_is_not_installed_does_not_stop_the_others(bare, capsys):
     assert "pip install" in report.problems[0].hint
     show(report)
     printed = capsys.readouterr().out
-    assert "whole run: not measured, because one frame takes too long" in printed
+    assert "whole run: not measured: one frame takes too long" in printed
     assert "torch cpu float32" in printed
 
 
@@ -175,7 +175,8 @@ def test_a_backend_is_compared_with_the_reference_on_the_test_scene():
 def test_a_size_that_is_none_is_refused_by_name(size):
     found = bench(f"--size={size}")
     assert found.exit_code == 2
-    assert f"'{size}' is no size such as 320x180 (from 16x16 up)" in found.stderr
+    assert f"--size {size} is not valid" in found.stderr
+    assert "write a size such as 320x180, from 16x16 up" in found.stderr
 
 
 class Engine(BuiltinRunner):

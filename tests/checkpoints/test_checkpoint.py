@@ -119,7 +119,7 @@ def test_the_configuration_of_any_network_follows_from_its_shapes(config: FMANet
     assert expected_shapes(inferred) == shapes
 
 
-def test_the_feed_forward_factor_is_the_released_one_or_the_shortest_that_fits() -> None:
+def test_the_feed_forward_factor_is_the_released_or_the_shortest_one() -> None:
     def factor_of(factor: float) -> float:
         config = dataclasses.replace(TINY.config, ffn_expansion_factor=factor)
         return infer_config(expected_shapes(config)).ffn_expansion_factor
@@ -221,7 +221,7 @@ def test_training_heads_are_neither_saved_nor_loaded(tmp_path: Path, tiny: Path)
     assert load_checkpoint(whole).state.keys() == INFERENCE.keys()
 
 
-def test_a_file_without_metadata_is_understood_by_its_shapes_and_says_what_it_assumes(
+def test_without_metadata_shapes_tell_and_assumptions_are_noted(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "bare.safetensors"
@@ -294,7 +294,7 @@ def test_what_has_no_end_is_no_checkpoint(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.safetensors"
     os.mkfifo(pipe)
     for path, kind in ((pipe, "a named pipe"), (Path("/dev/zero"), "a device")):
-        with pytest.raises(CheckpointError, match=f"{path} is {kind}, no file"):
+        with pytest.raises(CheckpointError, match=f"{path} is {kind}, not a file"):
             load_checkpoint(path)
         with pytest.raises(CheckpointError, match="not a pair"):
             find_pair([path])
@@ -490,7 +490,7 @@ def test_a_network_without_parameters_has_no_checkpoint(bundled: Path, name: str
         load_checkpoint(name)
 
 
-def test_every_checkpoint_in_the_package_is_whole_and_exactly_one_is_the_default() -> None:
+def test_every_bundled_checkpoint_is_whole_and_one_is_the_default() -> None:
     models = registry.bundled_models()
     for model in models:
         assert load_checkpoint(model.name).licence == model.licence
@@ -506,7 +506,7 @@ def test_list_names_every_model_in_one_line_each_when_piped(bundled: Path) -> No
     outcome = CliRunner().invoke(main, ["weights", "list"])
     assert outcome.exit_code == 0
     heading, tiny_line, *rest = outcome.stdout.splitlines()
-    columns = ["name", "parameters", "scale", "licence", "size", "SHA-256", "what for"]
+    columns = ["name", "parameters", "scale", "licence", "size", "SHA-256", "description"]
     assert re.split(r"\s{1,}(?!for)", heading.strip()) == columns
     model = registry.bundled_models()[0]
     size = f"{bundled.stat().st_size / 1024:.1f} KiB"
@@ -561,10 +561,3 @@ def test_info_of_an_unknown_name_is_one_error_and_one_hint(bundled: Path) -> Non
     error, hint = outcome.stderr.splitlines()
     assert error.startswith("error: there are no weights named 'fmanet-xxl'")
     assert hint.startswith("hint: ")
-
-
-def test_the_networks_without_parameters_are_those_that_run():
-    from vsrdb_cli.backends.builtin import METHODS as RUNNING
-    from vsrdb_cli.checkpoints.registry import METHODS
-
-    assert list(METHODS) == list(RUNNING)

@@ -125,7 +125,7 @@ def test_flipping_channels_of_parameters_equals_flipping_pictures(bias: bool) ->
         assert torch.equal(tensor, state[name]), name
 
 
-def test_the_checkpoint_is_float32_without_training_heads_and_says_where_it_is_from(
+def test_the_checkpoint_is_float32_without_training_heads_and_has_an_origin(
     pair: tuple[Path, Path], tmp_path: Path
 ) -> None:
     target = tmp_path / "fmanet.safetensors"

@@ -34,7 +34,7 @@ def test_help_imports_nothing_heavy():
     assert run.stdout == "set()\n"
 
 
-def test_a_full_disk_under_stdout_is_told_in_a_line_and_a_hint():
+def test_a_full_disk_under_stdout_is_an_error_with_a_hint():
     code = "from vsrdb_cli.cli import main; main()"
     with Path("/dev/full").open("w") as full:
         run = subprocess.run(
@@ -44,13 +44,13 @@ def test_a_full_disk_under_stdout_is_told_in_a_line_and_a_hint():
             text=True,
             check=False,
         )
-    said, hint = run.stderr.splitlines()
-    assert said == "error: stdout cannot be written: No space left on device"
+    error, hint = run.stderr.splitlines()
+    assert error == "error: stdout cannot be written: No space left on device"
     assert hint.startswith("hint: ")
     assert run.returncode == 1
 
 
-def test_sizes_are_written_for_people():
+def test_sizes_are_printed_for_people():
     assert [console.human_bytes(n) for n in (0, 1023, 1536, 5 << 20, 3 << 30)] == [
         "0 B", "1023 B", "1.5 KiB", "5.0 MiB", "3.0 GiB"
     ]  # fmt: skip

@@ -60,7 +60,7 @@ def test_for_people_there_is_a_line_each_and_the_one_that_mends(monkeypatch):
         "            -> mend it so",
         "-- backend  tensorrt: not here",
         "            -> install it",
-        "1 of these are problems",
+        "1 problem found",
     ]
 
 
@@ -129,7 +129,7 @@ def test_completion_knows_commands_and_options():
     assert "plain,--scale" in complete("restore", "--s")
 
 
-def test_a_folder_is_of_no_use_without_a_cluster(tmp_path):
+def test_a_folder_needs_a_cluster(tmp_path):
     done = CliRunner().invoke(main, ["doctor", "--folder", str(tmp_path)])
     assert done.exit_code == 2
-    assert "--folder is for --ray" in done.stderr
+    assert "--folder needs --ray" in done.stderr

@@ -1,8 +1,7 @@
-"""Whatever stands in names and metadata: it steers no terminal, and forges no line."""
+"""Whatever names and metadata contain, it steers no terminal and forges no line."""
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import subprocess
@@ -13,7 +12,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from vsrdb_cli.cli import main
-from vsrdb_cli.commands import console
+from vsrdb_cli.commands import bar, console
 from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.text import printable
 
@@ -25,7 +24,7 @@ OURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")  # of rich: colours, the cursor, li
 
 
 def is_harmless(text: str) -> bool:
-    """Whether nothing in a text, but for rich's own codes, is more than letters in lines."""
+    """Return whether a text, apart from rich's own codes, is only letters in lines."""
     lines = OURS.sub("", text.replace("\x1b[2J", "CLEARED")).split("\n")
     forged = any(re.match(r"\W*(error|hint): forged|CLEARED", line) for line in lines)
     return not forged and all(line.replace("\r", "").isprintable() for line in lines)
@@ -33,28 +32,25 @@ def is_harmless(text: str) -> bool:
 
 @pytest.fixture
 def terminal(monkeypatch):
-    """What a terminal gets of both streams."""
-    shown = io.StringIO()
-    for name in ("messages", "results"):
-        wide = Console(file=shown, force_terminal=True, width=400, highlight=False)
-        monkeypatch.setattr(console, name, wide)
-    monkeypatch.setattr(console, "can_draw", lambda: True)
-    monkeypatch.setattr("vsrdb_cli.commands.suspension.in_foreground", lambda: True)
-    return shown
+    """Make rich take both streams for a terminal."""
+    # Only one that is made now knows that it can draw.
+    monkeypatch.setattr(console, "messages", Console(stderr=True, force_terminal=True, width=400))
+    for name, value in {"FORCE_COLOR": "1", "COLUMNS": "400", "TERM": "xterm"}.items():
+        monkeypatch.setenv(name, value)
 
 
 def bars(text):
-    with console.progress(text) as on_frame:
+    with bar.progress(text) as on_frame:
         on_frame(1, 2, text)
 
 
 def spinner(text):
-    with console.waiting(text):
+    with bar.waiting(text):
         pass
 
 
 def steps(text):
-    with console.steps(text) as on_step:
+    with bar.steps(text) as on_step:
         on_step(text, text)
 
 
@@ -70,13 +66,14 @@ PRINTS = {
 
 
 @pytest.mark.parametrize("way", PRINTS)
-def test_every_way_to_print_at_a_terminal_spells_it_out(terminal, way):
+def test_every_way_to_print_at_a_terminal_spells_it_out(terminal, capsys, way):
     PRINTS[way](HOSTILE)
-    assert "forged" in terminal.getvalue()
-    assert is_harmless(terminal.getvalue())
+    shown = "".join(capsys.readouterr())
+    assert "forged" in shown
+    assert is_harmless(shown)
 
 
-def test_cells_and_headings_of_tables_are_spelled_out_and_no_markup(capsys):
+def test_cells_and_headings_of_tables_are_spelled_out(capsys):
     table = console.PlainTable()
     table.add_column(HOSTILE)
     table.add_column(("two", "lines"))
@@ -142,7 +139,7 @@ def source(tmp_path):
 
 
 @pytest.mark.parametrize("more", [(), ("--dry-run",), ("--progress", "json"), ("--verbose",)])
-def test_a_run_tells_of_its_names_in_lines_of_its_own(tmp_path, source, more):
+def test_a_run_prints_names_in_lines_of_its_own(tmp_path, source, more):
     target, log = tmp_path / f"{HOSTILE}-out.mkv", tmp_path / "run.log"
     for _ in range(2):  # the second finds its output taken
         shown = vsrdb("restore", "--weights", "nearest", "--log-file", log, source, target, *more)
@@ -152,7 +149,7 @@ def test_a_run_tells_of_its_names_in_lines_of_its_own(tmp_path, source, more):
     assert all(re.match(r"\d{4}-", line) for line in log.read_text().splitlines())
 
 
-def test_a_batch_and_its_scores_are_told_in_lines_of_their_own(tmp_path, source):
+def test_a_batch_and_its_scores_are_printed_in_lines_of_their_own(tmp_path, source):
     second = source.with_name(f"{HOSTILE}2.mkv")
     second.write_bytes(source.read_bytes())
     source.with_name(f"{HOSTILE}3.mkv").write_bytes(b"no video")
@@ -164,7 +161,7 @@ def test_a_batch_and_its_scores_are_told_in_lines_of_their_own(tmp_path, source)
         assert is_harmless(text)
 
 
-def test_what_a_file_says_of_its_streams_is_spelled_out(tmp_path):
+def test_what_a_file_says_about_its_streams_is_spelled_out(tmp_path):
     clip = clips.make(tmp_path / "clip.mp4", frames=3, height=24, width=32)
     (tmp_path / "texts.srt").write_text("1\n00:00:00,000 --> 00:00:00,100\nhello\n")
     source = tmp_path / "in.mkv"

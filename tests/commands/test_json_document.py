@@ -1,4 +1,4 @@
-"""docs/JSON.md says what the program tells others: events, statuses, reports, configuration."""
+"""docs/JSON.md lists what other programs get: events, statuses, reports, configuration."""
 
 import json
 import re
@@ -16,9 +16,10 @@ from click.testing import CliRunner
 from vsrdb_cli.batch.outcomes import Outcome, Status
 from vsrdb_cli.batch.targets import Item
 from vsrdb_cli.cli import main
+from vsrdb_cli.commands.events import Interrupted, Notice
 from vsrdb_cli.commands.json_lines import JsonLines
 from vsrdb_cli.commands.restore import restore
-from vsrdb_cli.commands.statuses import ExitStatus
+from vsrdb_cli.commands.session import ExitStatus
 from vsrdb_cli.dry_run.estimate import Estimate
 
 PAGE = (Path(__file__).parents[2] / "docs" / "JSON.md").read_text(encoding="utf-8")
@@ -26,7 +27,7 @@ _, STATUSES, PROGRESS, REPORT, DRY_RUN, CONFIG = PAGE.split("\n## ")
 
 
 def rows(section):
-    """The cells of a section's table, without its head."""
+    """Return the cells of a section's table, without its head."""
     lines = [line for line in section.splitlines() if line.startswith("|")]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
 
@@ -43,7 +44,7 @@ def vsrdb(*arguments):
     return CliRunner().invoke(main, command, catch_exceptions=False)
 
 
-def told(done):
+def events_of(done):
     return [json.loads(line) for line in done.stderr.splitlines()]
 
 
@@ -65,9 +66,9 @@ def test_every_event_has_the_fields_the_page_lists(tmp_path, source, capsys):
         (source, tmp_path / "dry.mp4", "--dry-run"),
         (cut, source, webm, "--container", "webm"),
     ]
-    events = [event for run in runs for event in told(vsrdb(*run, "--progress", "json"))]
-    JsonLines().note("a note")
-    JsonLines().interrupted("stopped", "SIGTERM")
+    events = [event for run in runs for event in events_of(vsrdb(*run, "--progress", "json"))]
+    JsonLines()(Notice("a note"))
+    JsonLines()(Interrupted("stopped", "SIGTERM"))
     events += [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     seen = {event["event"]: event.keys() - {"event", "file"} for event in events}
     assert seen == EVENTS
@@ -84,7 +85,7 @@ def test_every_run_begins_with_loading_and_ends_with_its_status(
 ):
     monkeypatch.chdir(tmp_path)
     done = vsrdb(*arguments, "--progress", "json")
-    events = told(done)
+    events = events_of(done)
     assert events[0] == {"event": "loading", "file": None, "what": "libraries"}
     assert done.exit_code == status
     assert (events[-1]["event"], events[-1]["status"]) == ("end", status)
@@ -102,12 +103,12 @@ def test_the_page_lists_the_fields_of_a_report():
 
 def test_the_page_lists_the_fields_of_an_estimate(tmp_path, source):
     done = vsrdb(source, tmp_path / "out.mp4", "--dry-run", "--json")
-    told_in_json = json.loads(done.stdout)
-    (told_of,) = told_in_json["inputs"]
+    printed = json.loads(done.stdout)
+    (of_input,) = printed["inputs"]
     listed = set().union(*(quoted(names) for names, _ in rows(DRY_RUN)))
-    assert told_of.keys() == listed | {"source", "output", "status", "reason"}
-    assert {entry.name for entry in fields(Estimate)} <= told_of.keys()
-    assert told_in_json.keys() == {"version", "seconds", "output_bytes", "inputs"}
+    assert of_input.keys() == listed | {"source", "output", "status", "reason"}
+    assert {entry.name for entry in fields(Estimate)} <= of_input.keys()
+    assert printed.keys() == {"version", "seconds", "output_bytes", "inputs"}
 
 
 def kind_of(option):
@@ -150,7 +151,7 @@ def test_the_examples_of_the_page_are_such_objects():
     assert event.keys() == EVENTS[event["event"]] | {"event", "file"}
 
 
-def test_a_signal_during_the_imports_is_told_and_gives_its_status(tmp_path, source):
+def test_a_signal_during_the_imports_is_reported_with_its_status(tmp_path, source):
     code = (
         "import os, signal, sys\n"
         "class Stop:\n"
@@ -166,4 +167,4 @@ def test_a_signal_during_the_imports_is_told_and_gives_its_status(tmp_path, sour
         capture_output=True, text=True, check=False, timeout=60,
     )  # fmt: skip
     assert done.returncode == 130, done.stderr
-    assert [e["event"] for e in told(done)] == ["loading", "interrupted", "end"]
+    assert [e["event"] for e in events_of(done)] == ["loading", "interrupted", "end"]

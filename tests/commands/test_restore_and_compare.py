@@ -11,6 +11,11 @@ import pytest
 from click.testing import CliRunner
 
 from vsrdb_cli.cli import main
+from vsrdb_cli.commands.request import RestoreRequest
+from vsrdb_cli.commands.run import RestoreRun
+from vsrdb_cli.commands.session import Session
+from vsrdb_cli.errors import OutputError
+from vsrdb_cli.options import RestoreOptions
 
 HEIGHT, WIDTH, FRAMES = 24, 32, 12
 
@@ -32,7 +37,7 @@ def shown_on(page: str) -> dict:
 
 
 def refusal(*arguments) -> str:
-    """What is said where nothing is restored and no page written."""
+    """Return the message of a run that restores nothing and writes no page."""
     done = vsrdb(*arguments)
     assert done.exit_code in (1, 2)
     lines = [line.partition(" ")[0] for line in done.stderr.splitlines()]
@@ -62,25 +67,25 @@ def test_only_the_restored_part_is_compared_with_its_own_frames():
     assert max(page["curves"]["difference"]) < 2  # the frame beside would differ by much more
 
 
-def test_programs_are_told_of_the_page_by_an_event():
+def test_the_page_is_reported_to_programs_by_an_event():
     done = vsrdb("--compare", "page.html", "--progress", "json")
-    told = [json.loads(line) for line in done.stderr.splitlines()]
-    (page,) = [event for event in told if event["event"] == "page"]
+    events = [json.loads(line) for line in done.stderr.splitlines()]
+    (page,) = [event for event in events if event["event"] == "page"]
     size = Path("page.html").stat().st_size
     expected = {"event": "page", "output": "page.html", "frames": FRAMES, "bytes": size}
     assert page == expected | {"file": "in.mp4"}
-    compared = [event["frame"] for event in told if event["event"] == "compare"]
+    compared = [event["frame"] for event in events if event["event"] == "compare"]
     assert compared[-1] == FRAMES
-    assert told[-1]["status"] == 0
+    assert events[-1]["status"] == 0
 
 
-def test_quiet_it_says_nothing():
+def test_quiet_prints_nothing():
     done = vsrdb("--compare", "page.html", "--quiet")
     assert (done.stdout, done.stderr, done.exit_code) == ("", "", 0)
     assert Path("page.html").exists()
 
 
-def test_a_dry_run_writes_no_page_and_says_so():
+def test_a_dry_run_writes_no_page_and_reports_it():
     done = vsrdb("--compare", "page.html", "--dry-run")
     assert done.exit_code == 0
     assert "note: a dry run does not write page.html" in done.stderr
@@ -112,22 +117,26 @@ def test_several_inputs_are_refused_with_what_to_do_instead():
     command = ["restore", "in.mp4", "b.mp4", "folder", "--compare", "page.html"]
     done = CliRunner().invoke(main, command)
     assert done.exit_code == 2
-    assert "--compare is for a single input" in done.stderr
+    assert "--compare takes a single input" in done.stderr
     assert "vsrdb compare IN OUT" in done.stderr
     assert not Path("folder").exists()
 
 
-def test_the_output_stays_where_the_page_fails(monkeypatch):
-    from vsrdb_cli.commands import restore_many
-    from vsrdb_cli.errors import OutputError
-
+def test_the_output_stays_where_the_page_fails(capsys):
     def no_space(*_arguments, **_options):
         raise OutputError("the disk is full", hint="free some space")
 
-    monkeypatch.setattr(restore_many, "write_page", no_space)
-    done = vsrdb("--compare", "page.html", "--report", "report.json")
-    assert done.exit_code == 1
-    assert "out.mp4 is restored, but not compared: the disk is full" in done.stderr
+    request = RestoreRequest(
+        (Path("in.mp4"),),
+        Path("out.mp4"),
+        RestoreOptions(weights="bicubic"),
+        page=Path("page.html"),
+        report_file=Path("report.json"),
+    )
+    run = RestoreRun(request, request.find_inputs(), Session(), compare=no_space)
+    assert run.run() == 1
+    printed = capsys.readouterr().err
+    assert "out.mp4 is restored, but not compared: the disk is full" in printed
     assert Path("out.mp4").exists()
-    (told,) = json.loads(Path("report.json").read_text())["inputs"]
-    assert (told["status"], told["error"]) == ("restored", "the disk is full")
+    (outcome,) = json.loads(Path("report.json").read_text())["inputs"]
+    assert (outcome["status"], outcome["error"]) == ("restored", "the disk is full")

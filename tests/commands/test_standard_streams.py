@@ -9,8 +9,8 @@ import clips
 import pytest
 
 from vsrdb_cli import user_folders
+from vsrdb_cli.backends.answer_cache import CachedAnswer
 from vsrdb_cli.backends.exported_files import default_folder
-from vsrdb_cli.backends.remembered import Remembered
 from vsrdb_cli.checkpoints.registry import imported_models, place_for_import
 from vsrdb_cli.errors import BackendError, OutputError, VideoError
 from vsrdb_cli.video.reading.y4m_reader import PipeReader
@@ -60,13 +60,13 @@ def no_home(monkeypatch):
 def test_without_a_home_nothing_is_kept_and_nothing_fails(tmp_path, no_home, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert imported_models() == {}
-    memory = Remembered("precision.json", "sha bfloat16")
+    memory = CachedAnswer("precision.json", "sha bfloat16")
     memory.keep(answer=True)
     assert memory.answer() is None
-    with pytest.raises(OutputError, match="no home folder") as refused:
+    with pytest.raises(OutputError, match="the user has no home") as refused:
         place_for_import("mine")
     assert "VSRDB_WEIGHTS" in refused.value.hint
-    with pytest.raises(BackendError, match="no home folder"):
+    with pytest.raises(BackendError, match="the user has no home"):
         default_folder()
     assert not list(tmp_path.iterdir())
 

@@ -15,17 +15,18 @@ import pytest
 pytestmark = pytest.mark.slow  # each starts a Python that imports torch
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = [sys.executable, "-m", "vsrdb_cli", "restore", "--weights", "nearest"]
+# A shell's background job ignores Ctrl-C and Ctrl-\, and its children inherit that.
+PROGRAM = ["env", "--default-signal", sys.executable, "-m", "vsrdb_cli", "restore"]
+PROGRAM += ["--weights", "nearest"]
 
 
 def start(*arguments, folder, term="xterm"):
-    """The program with a terminal of 80 columns; also the end that shows what it prints."""
+    """Start the program in a terminal of 80 columns; also return the end that shows its output."""
     ours, theirs = pty.openpty()
     environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80", "TERM": term}
     run = subprocess.Popen(
         [*PROGRAM, *map(str, arguments)],
         stdin=theirs, stdout=theirs, stderr=theirs, cwd=folder, env=environment,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509
         process_group=0,  # one without a parent in its session, as in CI, is never stopped
     )  # fmt: skip
     os.close(theirs)
@@ -97,8 +98,8 @@ def test_ctrl_c_gives_the_cursor_back_and_ends_with_130(tmp_path):
     assert not (tmp_path / "out.mp4").exists()
 
 
-def stopped_and_gone_on(run, ours, shown):
-    """Waits until the program stops itself; returns what it has shown by then."""
+def stopped_and_continued(run, ours, shown):
+    """Wait until the program has stopped itself; return what it has shown by then."""
     os.kill(run.pid, signal.SIGTSTP)
     _, status = os.waitpid(run.pid, os.WUNTRACED)
     assert os.WIFSTOPPED(status)
@@ -117,11 +118,11 @@ def until(word, ours, shown=""):
 def test_ctrl_z_gives_the_cursor_back_and_fg_draws_the_bar_again(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=500, height=90, width=160)
     run, ours = start(source, "out.mp4", "--preset", "slower", folder=tmp_path)
-    shown = stopped_and_gone_on(run, ours, until("restoring", ours))
+    shown = stopped_and_continued(run, ours, until("restoring", ours))
     assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
     again = until("restoring", ours)
     assert "\x1b[?25l" in again
-    again = stopped_and_gone_on(run, ours, again)
+    again = stopped_and_continued(run, ours, again)
     assert again.rindex("\x1b[?25h") > again.rindex("\x1b[?25l")
     run.send_signal(signal.SIGINT)
     shown = rest(ours)

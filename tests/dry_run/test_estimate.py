@@ -65,7 +65,7 @@ def test_it_reports_input_network_and_output_and_writes_nothing(tmp_path, source
     assert "out.mp4: 640x360, libx265 yuv420p" in lines["output"]
     assert "crf 30" in lines["output"]
     assert lines["network"] == "nearest · torch cpu float32, whole pictures"
-    assert lines["memory"].endswith("are free")
+    assert lines["memory"].endswith("available")
     assert lines["time"].startswith("about ")
     assert lines["size"].startswith("about ")
     assert lines["copied"] == "audio #1 aac und"
@@ -116,7 +116,7 @@ def test_a_busier_rest_is_seen_in_the_sources_own_packets(tmp_path, monkeypatch)
     options = {"crf": "8", "bf": "0", "g": "1000", "sc_threshold": "0"}
     source = clips.make(tmp_path / "in.mp4", frames=90, options=options)
     estimate = estimate_run(source, tmp_path / "out.mp4", NEAREST)
-    start = estimate_run(source, tmp_path / "out.mp4", replace(NEAREST, end=30))
+    start = estimate_run(source, tmp_path / "out.mp4", replace(NEAREST, end="30f"))
     restore_video(source, tmp_path / "out.mp4", NEAREST)
     written = (tmp_path / "out.mp4").stat().st_size
     assert estimate.output_bytes > 2 * start.output_bytes
@@ -213,8 +213,8 @@ def test_too_little_memory_or_disk_is_reported(tmp_path, source, monkeypatch):
     full = SimpleNamespace(disk_usage=lambda folder: SimpleNamespace(free=1000))
     monkeypatch.setattr(estimate, "shutil", full)
     done = vsrdb(source, tmp_path / "out.mp4", "--tile", "none")
-    assert "memory will run out" in done.stdout
-    assert "the disk will be full" in done.stdout
+    assert "not enough memory" in done.stdout
+    assert "the disk will fill up" in done.stdout
 
 
 def test_what_an_earlier_run_finished_is_not_counted_again(tmp_path, source):

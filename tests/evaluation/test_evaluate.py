@@ -248,7 +248,7 @@ def test_progress_counts_the_frames_of_all_clips(reds4, monkeypatch):
     def progress(description):
         yield lambda done, total: reported.append((done, total))
 
-    monkeypatch.setattr(console, "progress", progress)
+    monkeypatch.setattr("vsrdb_cli.commands.evaluate.progress", progress)
     restored, truth = reds4
     assert run(restored, "--reds4", truth).exit_code == 0
     assert reported == [(done, 16) for done in range(1, 17)]
@@ -416,7 +416,7 @@ def test_options_that_do_not_fit_are_refused():
     restored, truth = pictures("restored", RESTORED), pictures("truth", TRUTH)
     assert "--input" in refusal(restored, truth, "--baseline", "bicubic")
     assert "given twice" in refusal(restored, truth, "--reds4", truth)
-    assert "nothing to compare" in refusal(restored)
+    assert "GROUND_TRUTH is missing" in refusal(restored)
     assert ".png" in refusal(restored, truth, "--plot", "q.gif")
     among = Path(restored) / "quality.png"
     assert "would be read as a frame of" in refusal(restored, truth, "--plot", among)

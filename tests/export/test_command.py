@@ -69,7 +69,7 @@ def test_an_engine_asked_for_without_a_gpu_is_one_line_before_any_work(checkpoin
 @pytest.mark.parametrize("size", ["320", "1x5", "axb", "320x"])
 def test_a_size_that_is_none_is_refused(size):
     done = CliRunner().invoke(main, ["export", "--size", size])
-    assert done.exit_code == 2 and "is no size such as 320x180" in done.stderr
+    assert done.exit_code == 2 and "write a size such as 320x180" in done.stderr
 
 
 def test_restoring_a_video_through_onnx_runtime_is_torchs_within_a_code(
@@ -115,7 +115,7 @@ def test_a_gpu_asked_of_onnx_runtime_and_not_there_never_becomes_the_cpu(checkpo
 
 
 def test_a_backend_of_another_name_and_one_for_a_network_without_parameters(checkpoint):
-    with pytest.raises(BackendError, match="no backend called 'tflite'"):
+    with pytest.raises(BackendError, match="unknown backend 'tflite'"):
         load_runner(str(checkpoint.path), backend="tflite")
     with pytest.raises(BackendError, match="runs in torch, not onnxruntime"):
         load_runner("bicubic", backend="onnxruntime")

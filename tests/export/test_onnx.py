@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from vsrdb_cli.backends import load_runner, made_again, parity
+from vsrdb_cli.backends import load_runner, parity, rebuild
 from vsrdb_cli.backends.exported_files import StaleExportError
 from vsrdb_cli.backends.pytorch import TorchRunner
 from vsrdb_cli.errors import BackendError
@@ -149,7 +149,7 @@ def cached(exported, checkpoint, tmp_path, monkeypatch):
 
     copy()
     monkeypatch.setenv("VSRDB_EXPORTS", str(tmp_path))
-    monkeypatch.setattr(made_again, "_make", make)
+    monkeypatch.setattr(rebuild, "rebuild", make)
     return SimpleNamespace(files=replace(source, folder=tmp_path), made=made)
 
 
@@ -207,11 +207,11 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_what_is_damaged_is_made_again_with_a_notice_and_never_used(checkpoint, cached, damage):
+def test_what_is_damaged_is_rebuilt_with_a_notice_and_never_used(checkpoint, cached, damage):
     DAMAGE[damage](cached.files, cached.files.graph("restorer"))
     notices = []
     runner = load(checkpoint, notices)
-    assert len(cached.made) == len(notices) == 1 and notices[0].endswith("made again")
+    assert len(cached.made) == len(notices) == 1 and notices[0].endswith("rebuilt")
     (agreement,) = parity.compare(TorchRunner(checkpoint, "cpu", "float32"), runner, [(17, 23)])
     assert agreement.max_error <= 1e-5
 
@@ -228,7 +228,7 @@ def test_files_whose_sidecar_was_made_to_fit_are_compared_with_torch_before_use(
     assert len(cached.made) == len(notices) == 1
 
 
-def test_files_of_another_checkpoint_are_made_again(checkpoint, cached, monkeypatch):
+def test_files_of_another_checkpoint_are_refused(checkpoint, cached, monkeypatch):
     other = replace(cached.files, sha256="0" * 64)
     for mine, theirs in zip(cached.files.graphs, other.graphs, strict=True):
         theirs.write_bytes(mine.read_bytes())
@@ -246,25 +246,25 @@ def test_whole_files_are_used_as_they_are_and_compared_once(checkpoint, cached, 
     assert cached.made == notices == []
 
 
-def test_what_cannot_be_made_again_is_one_line_with_the_command(checkpoint, cached, monkeypatch):
+def test_what_cannot_be_rebuilt_is_one_line_with_the_command(checkpoint, cached, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setenv("VSRDB_EXPORTS", str(cached.files.folder))
     monkeypatch.setenv("PATH", "")
     _cut(cached.files, cached.files.graph("encoder"))
     monkeypatch.setattr(sys, "executable", "/bin/false")
-    with pytest.raises(BackendError, match="could not be made again: status 1") as caught:
+    with pytest.raises(BackendError, match="could not be rebuilt: status 1") as caught:
         load(checkpoint, [])
     assert "vsrdb export" in caught.value.hint
 
 
-def test_the_command_that_makes_files_again_makes_them(checkpoint, cached, monkeypatch):
+def test_the_command_of_the_hint_rebuilds_files(checkpoint, cached, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setenv("VSRDB_EXPORTS", str(cached.files.folder))
     _flipped(cached.files, cached.files.graph("encoder"))
     notices = []
     load(checkpoint, notices)
     (notice,) = notices
-    assert "is damaged" in notice and notice.endswith("made again")
+    assert "is damaged" in notice and notice.endswith("rebuilt")
 
 
 @pytest.mark.slow

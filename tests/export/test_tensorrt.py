@@ -266,5 +266,5 @@ def test_an_engine_that_differs_from_torch_is_not_kept(sidecar, monkeypatch):
     runner = SimpleNamespace(proof=SimpleNamespace(measure=differs))
     monkeypatch.setattr("vsrdb_cli.backends.trt.TrtRunner", lambda *_: runner)
     with pytest.raises(BackendError, match="differs from torch"):
-        export._engine(SimpleNamespace(config=None), files, PLACE, SIZES)
+        export.export_engine(SimpleNamespace(config=None), files, PLACE, SIZES)
     assert list(files.folder.iterdir()) == []

@@ -122,7 +122,7 @@ def test_kernels_of_a_large_picture_are_thinned_to_fit_the_page(inspect, tmp_pat
     ("arguments", "message"),
     [
         (["--at", "900f"], "has no frame at frame 900"),
-        (["--at", "soon"], "--at: write a time"),
+        (["--at", "soon"], "--at soon is not valid"),
         (["--weights", "bicubic"], "has no parameters"),
         (["-o", "no/such/page.html"], "does not exist"),
         (["-o", "page.pdf"], "expected a folder or a .html file"),

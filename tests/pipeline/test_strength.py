@@ -47,5 +47,5 @@ def test_a_half_is_the_mean_of_both_before_they_are_clamped():
 
 @pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan")])
 def test_it_lies_between_0_and_1(strength):
-    with pytest.raises(OptionError, match="--strength"):
+    with pytest.raises(OptionError, match="strength"):
         restored(BuiltinRunner("nearest"), strength=strength)

@@ -50,12 +50,12 @@ def test_every_frame_keeps_its_captions(tmp_path, source, target, segment_second
 @pytest.mark.parametrize("options", [{}, {"pix_fmt": "yuv444p"}, {"pix_fmt": "yuv420p10le"}])
 def test_hevc_keeps_them_too_and_in_every_pixel_format(tmp_path, options):
     encoder = EncoderOptions(codec="hevc", preset="ultrafast", **options)
-    assert not restored(WILD / "captions_sei.mp4", tmp_path / "out.mp4", encoder=encoder, end=6)
+    assert not restored(WILD / "captions_sei.mp4", tmp_path / "out.mp4", encoder=encoder, end="6f")
     assert captions(tmp_path / "out.mp4") == captions(WILD / "captions_sei.mp4")[:6]
 
 
 def test_a_part_has_the_captions_of_its_frames(tmp_path):
-    assert not restored(WILD / "captions_sei.mp4", tmp_path / "out.mp4", start=5, end=15)
+    assert not restored(WILD / "captions_sei.mp4", tmp_path / "out.mp4", start="5f", end="15f")
     assert captions(tmp_path / "out.mp4") == captions(WILD / "captions_sei.mp4")[5:15]
 
 
@@ -90,7 +90,7 @@ def test_the_restored_samples_take_the_place_of_the_carriers(pix_fmt):
 def test_where_they_cannot_be_written_that_is_said_before_the_work(tmp_path, target, codec):
     encoder = EncoderOptions(codec=codec)
     (line, *_) = restored(
-        WILD / "captions_sei.mp4", tmp_path / target, encoder=encoder, end=3, scale=1
+        WILD / "captions_sei.mp4", tmp_path / target, encoder=encoder, end="3f", scale=1
     )
     assert "closed captions" in line
     assert "--codec h264 or hevc keeps" in line or "a .mkv output keeps" in line
@@ -104,7 +104,7 @@ def test_where_they_cannot_be_written_that_is_said_before_the_work(tmp_path, tar
 def test_who_asks_for_none_gets_none_with_a_word(tmp_path, codec):
     encoder = EncoderOptions(codec=codec, extra={"a53cc": "0"})
     (line, *_) = restored(
-        WILD / "captions_sei.mp4", tmp_path / "out.mp4", encoder=encoder, end=3, scale=1
+        WILD / "captions_sei.mp4", tmp_path / "out.mp4", encoder=encoder, end="3f", scale=1
     )
     assert line == "closed captions are dropped, as a53cc=0 says"
     assert captions(tmp_path / "out.mp4") == [[]] * 3

@@ -67,7 +67,8 @@ def test_other_pixels_fail_a_strict_run(tmp_path):
 
 
 @pytest.mark.parametrize("part, ratio", [
-    ({"end": 15}, "12:11"), ({"start": 15}, "16:11"), ({"start": 20, "end": 25}, "16:11"),
+    ({"end": "15f"}, "12:11"), ({"start": "15f"}, "16:11"),
+    ({"start": "20f", "end": "25f"}, "16:11"),
 ])  # fmt: skip
 def test_a_part_of_one_shape_has_its_own_and_no_word(tmp_path, part, ratio):
     out = tmp_path / "out.mp4"

@@ -199,7 +199,7 @@ def test_woven_fields_are_the_lines_of_one_frame():
         np.testing.assert_array_equal(lines[1::2], fields[2 * number + 1])
 
 
-@pytest.mark.parametrize("part, frames", [({"start": 5}, 10), ({"start": 2, "end": 7}, 5)])
+@pytest.mark.parametrize("part, frames", [({"start": "5f"}, 10), ({"start": "2f", "end": "7f"}, 5)])
 def test_a_part_of_a_video_in_fields_counts_frames(tmp_path, part, frames):
     options = RestoreOptions(weights="nearest", **part)
     report = restore_video(WILD / "hevc_fields.mkv", tmp_path / "out.mp4", options)

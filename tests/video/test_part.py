@@ -15,7 +15,7 @@ from restoring import enlarged, open_sink
 from sequences import sequence
 
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.option_values import read_position
+from vsrdb_cli.option_values import FrameNumber, read_position
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.frame import Frame
@@ -25,7 +25,7 @@ from vsrdb_cli.video.reading.trim import busiest, trimmed
 
 @pytest.mark.parametrize("text, position", [
     ("90", Fraction(90)), ("90.5s", Fraction(181, 2)), ("1:30", Fraction(90)),
-    ("0:01:30.25", Fraction(361, 4)), ("1:00:00", Fraction(3600)), ("2250f", 2250),
+    ("0:01:30.25", Fraction(361, 4)), ("1:00:00", Fraction(3600)), ("2250f", FrameNumber(2250)),
 ])  # fmt: skip
 def test_places_are_times_or_frames(text, position):
     assert read_position(text) == position

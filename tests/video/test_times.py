@@ -323,5 +323,5 @@ def test_hidden_frames_of_vp8_are_not_counted(tmp_path):
 
 
 def test_a_part_of_a_video_without_composition_times_begins_at_its_frame(tmp_path):
-    times = restored(tmp_path, WILD / "no_ctts.mp4", ".mp4", start=5, end=15)[1]
+    times = restored(tmp_path, WILD / "no_ctts.mp4", ".mp4", start="5f", end="15f")[1]
     assert times == every(0.04, 10)

@@ -93,7 +93,7 @@ def test_tags_of_streams_that_mp4_does_not_hold_are_named(tmp_path):
 ])  # fmt: skip
 def test_values_that_mp4_keeps_as_numbers_arrive_as_they_were(tmp_path, key, value):
     source = clip(tmp_path / "in.mkv", "-metadata", f"{key}={value}")
-    restored(source, tmp_path / "out.mp4", end=1)
+    restored(source, tmp_path / "out.mp4", end="1f")
     tags = ffprobe(tmp_path / "out.mp4")["format"]["tags"]
     assert {name.lower(): said for name, said in tags.items()}[key] == value
 
@@ -132,7 +132,7 @@ def test_a_caption_track_keeps_its_words_and_times(
 
 
 def test_a_part_shows_the_caption_that_began_before_it(tmp_path, caption_track):
-    restored(caption_track, tmp_path / "out.mkv", start=15, end=20)
+    restored(caption_track, tmp_path / "out.mkv", start="15f", end="20f")
     assert "00:00.000 --> 00:00.200\n" in texts(tmp_path / "out.mkv")
 
 

@@ -1,7 +1,7 @@
 """Backends: from weights, device and precision to a runner.
 
-A backend or device asked for by name never becomes another one; "auto" chooses among what is
-there and proven, and the runner's `info` says what was chosen.
+A backend or device asked for by name is never replaced by another one; "auto" chooses among those
+available and proven, and the runner's `info` names the choice.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from vsrdb_cli.backends.builtin import METHODS, BuiltinRunner
+from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.callbacks import ignore
+from vsrdb_cli.checkpoints.registry import METHODS
 from vsrdb_cli.errors import BackendError
 
 if TYPE_CHECKING:
@@ -46,11 +47,11 @@ def load_runner(
             unasked.
         loaded: a runner from an earlier call that differed in `size` alone, and that takes `size`;
             it is returned again unless an engine now suits better.
-        on_notice: called with one line for files that had to be made again.
+        on_notice: called with one line for exported files that were rebuilt.
 
     Raises:
-        CheckpointError: unknown, damaged or foreign weights.
-        BackendError: the backend, device or precision asked for cannot be had here.
+        CheckpointError: the weights are unknown, damaged or another network's.
+        BackendError: the backend, device or precision is not available here.
     """
     if loaded is not None:
         engine = None
@@ -59,7 +60,7 @@ def load_runner(
         return engine or loaded
     if backend not in BACKENDS:
         raise BackendError(
-            f"there is no backend called '{backend}'", hint=f"one of: {', '.join(BACKENDS)}"
+            f"unknown backend '{backend}'", hint=f"choose from {', '.join(BACKENDS)}"
         )
     if weights in METHODS:
         if backend not in ("auto", "torch"):
@@ -114,8 +115,8 @@ def _onnxruntime(
     checkpoint: Checkpoint, device: str, precision: str, on_notice: OnNotice
 ) -> Runner:
     from vsrdb_cli.backends.exported_files import ExportFiles, default_folder
-    from vsrdb_cli.backends.made_again import current
     from vsrdb_cli.backends.ort import available, require_onnxruntime
+    from vsrdb_cli.backends.rebuild import load_or_rebuild
 
     if device == "auto":
         device = "cuda" if available("cuda") else "cpu"
@@ -127,7 +128,9 @@ def _onnxruntime(
     for name in wanted:
         files = ExportFiles.of(checkpoint, folder, name)
         if files.complete():
-            return current(partial(_proven_graphs, checkpoint, files, device), files, on_notice)
+            return load_or_rebuild(
+                partial(_proven_graphs, checkpoint, files, device), files, on_notice
+            )
     raise BackendError(
         f"no ONNX files found for '{checkpoint.name}' in {wanted[-1]} in {folder}",
         hint=f"export them: {files.command('onnx')}",
@@ -145,9 +148,9 @@ def _proven_graphs(checkpoint: Checkpoint, files: ExportFiles, device: str) -> R
 def fitting_engine(
     weights: str | Checkpoint, *, device: str, precision: str, size: tuple[int, int]
 ) -> Runner | None:
-    """The engine for this GPU that takes pictures of `size` (height, width), if there is one.
+    """Find the engine for this GPU that takes pictures of `size` (height, width), if there is one.
 
-    What is in the way of one is no error here, and nothing is built: nobody asked for it.
+    An engine that cannot be used is no error here, and none is built: nobody asked for it.
     """
     import torch
 
@@ -179,10 +182,10 @@ def _engine(
     *,
     on_notice: OnNotice | None = None,
 ) -> TrtRunner:
-    """An engine made callable; one that is damaged is built again where somebody listens."""
+    """Load an engine; a damaged one is rebuilt if notices of it are wanted."""
     from vsrdb_cli.backends.devices import find_device
     from vsrdb_cli.backends.exported_files import ExportFiles, default_folder
-    from vsrdb_cli.backends.made_again import current
+    from vsrdb_cli.backends.rebuild import load_or_rebuild
     from vsrdb_cli.backends.tensorrt_library import find_place, require_gpu
 
     require_gpu(flavour)  # before anything of TensorRT is loaded: it crashes without one
@@ -198,7 +201,7 @@ def _engine(
         files = ExportFiles.of(checkpoint, default_folder(), name)
         load = partial(_proven_engine, checkpoint, files, place, device, size)
         try:
-            return load() if on_notice is None else current(load, files, on_notice)
+            return load() if on_notice is None else load_or_rebuild(load, files, on_notice)
         except BackendError as error:
             refused = refused or error
     assert refused is not None
@@ -221,5 +224,5 @@ def _proven_engine(
 
 
 def _precisions(asked: str) -> tuple[str, ...]:
-    """What exported files are looked for in, the faster first."""
+    """List the precisions of exported files to look for, the faster first."""
     return ("float16", "float32") if asked == "auto" else (asked,)

@@ -6,7 +6,7 @@ the network, `bicubic` is what a restoration is compared with.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 
@@ -22,12 +22,12 @@ _REACH = 2  # how far the kernel sees, in LR pixels
 
 
 def nearest(picture: Tensor, scale: int) -> Tensor:
-    """(B, C, H, W) -> (B, C, s H, s W): every pixel repeated."""
+    """Repeat every pixel: (B, C, H, W) -> (B, C, s H, s W)."""
     return F.interpolate(picture, scale_factor=scale, mode="nearest")
 
 
 def bicubic(picture: Tensor, scale: int) -> Tensor:
-    """(B, C, H, W) -> (B, C, s H, s W), Keys' kernel with a = -1/2, as MATLAB and Pillow have it.
+    """Enlarge (B, C, H, W) to (B, C, s H, s W) by Keys' kernel, a = -1/2, as MATLAB and Pillow do.
 
     Two products with banded matrices, of which only blocks along the diagonal are multiplied:
     a third of the time of torch's own interpolation, whose numbers these are to within 1e-6.
@@ -67,8 +67,11 @@ def _one_thread() -> Iterator[None]:
 
 @lru_cache(maxsize=4)
 def _blocks(size: int, scale: int, block: int) -> tuple[tuple[slice, slice, Tensor], ...]:
-    """Of enlarging one axis, `block` LR pixels at a time: places in LR, places in HR, and the
-    weights from those to these."""
+    """Split the enlarging of one axis into blocks of `block` LR pixels.
+
+    Returns:
+        For each block its span in LR, its span in HR, and the weights from one to the other.
+    """
     # (`antialias` chooses that kernel; without it torch has a = -3/4.)
     ones = torch.eye(size)[None, None]
     weights = F.interpolate(ones, size=(scale * size, size), mode="bicubic", antialias=True)[0, 0]
@@ -81,7 +84,14 @@ def _blocks(size: int, scale: int, block: int) -> tuple[tuple[slice, slice, Tens
     return tuple(blocks)
 
 
-METHODS: dict[str, Callable[[Tensor, int], Tensor]] = {"nearest": nearest, "bicubic": bicubic}
+def enlarge(picture: Tensor, scale: int, method: str) -> Tensor:
+    """Enlarge (B, C, H, W) by `scale`, by one of `checkpoints.registry.METHODS`."""
+    match method:
+        case "nearest":
+            return nearest(picture, scale)
+        case "bicubic":
+            return bicubic(picture, scale)
+    raise ValueError(f"no method is called '{method}'")
 
 
 class BuiltinRunner:
@@ -92,7 +102,7 @@ class BuiltinRunner:
 
     def __init__(self, name: str) -> None:
         tune_cpu()
-        self._method = METHODS[name]
+        self._method = name
         self.info = RunnerInfo(name, "", "torch", "cpu", "float32")
 
     def takes(self, height: int, width: int) -> bool:  # noqa: ARG002
@@ -102,7 +112,7 @@ class BuiltinRunner:
         return picture
 
     def restore(self, window: Sequence[Tensor]) -> Tensor:
-        return self._method(window[self.length // 2], self.scale)
+        return enlarge(window[self.length // 2], self.scale, self._method)
 
     def restore_on_device(self, window: Sequence[Tensor]) -> Tensor:
         return self.restore(window)

@@ -1,4 +1,4 @@
-"""Devices by the names torch has for them."""
+"""Devices, by torch's names."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from vsrdb_cli.errors import BackendError
 
 
 def find_device(name: str) -> torch.device:
-    """The device called `name`; "auto" is the NVIDIA GPU where there is one, else the CPU.
+    """Find the device called `name`; "auto" is the NVIDIA GPU if there is one, else the CPU.
 
     Raises:
-        BackendError: it is not there, or vsrdb does not run on it.
+        BackendError: it does not exist, or vsrdb does not run on it.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -21,7 +21,7 @@ def find_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise BackendError(
-            f"there is no device called '{name}'",
+            f"unknown device '{name}'",
             hint="use --device auto, cpu, cuda, cuda:0 or mps",
         ) from None
     if device.type == "cuda":
@@ -48,6 +48,6 @@ def find_device(name: str) -> torch.device:
 
 
 def cores() -> int:
-    """How many of the processor's cores this process may use."""
+    """Count the CPU cores that this process may use."""
     allowed = getattr(os, "sched_getaffinity", None)  # not everywhere
     return len(allowed(0)) if allowed else os.cpu_count() or 1

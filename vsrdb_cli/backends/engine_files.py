@@ -1,7 +1,7 @@
-"""Engines on disk: two files and a sidecar that says exactly what they were built of and for.
+"""Engines on disk: two files, and a sidecar that states what they were built from and for.
 
 An engine runs only where it was built: the same TensorRT, the same kind of GPU. One from elsewhere
-is refused with the command that builds it here; one that is damaged is to be built again.
+is refused with the command that builds it here; one that is damaged is to be rebuilt.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Size = tuple[int, int]  # (height, width)
 
 @dataclass(frozen=True)
 class Sizes:
-    """Smallest, best and largest picture an engine takes, in LR pixels."""
+    """The smallest, best and largest picture an engine takes, in LR pixels."""
 
     smallest: Size
     best: Size
@@ -47,7 +47,7 @@ class Sizes:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """The options of `vsrdb export` that ask for these sizes."""
+        """Options of `vsrdb export` that request these sizes."""
         names = zip(
             ("--min", "--size", "--max"), (self.smallest, self.best, self.largest), strict=True
         )
@@ -58,7 +58,7 @@ class Sizes:
 
 
 def make_sizes(best: Size, smallest: Size | None, largest: Size | None) -> Sizes:
-    """Sizes as asked for; by default from 32x32 (or `best`, if that is less) to `best`.
+    """Make sizes; by default from 32x32 (or `best`, if that is less) to `best`.
 
     Raises:
         OptionError: smallest, best and largest are not in that order.
@@ -76,21 +76,21 @@ def make_sizes(best: Size, smallest: Size | None, largest: Size | None) -> Sizes
 
 @dataclass(frozen=True)
 class Place:
-    """Where an engine is built and runs.
-
-    version: of TensorRT. gpu, capability: name and compute capability ("9.0"); both "any" for a
-    TensorRT-RTX engine, which is finished on the GPU it meets.
-    """
+    """The place where an engine is built and runs."""
 
     flavour: str
+    """ "tensorrt" or "tensorrt-rtx"."""
     version: str
+    """Version of TensorRT."""
     gpu: str
+    """Name of the GPU; "any" for TensorRT-RTX, which finishes engines on the GPU it meets."""
     capability: str
+    """Compute capability, such as "9.0"; "any" for TensorRT-RTX."""
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A sidecar: what the two engine files beside it are."""
+    """A sidecar, which describes the two engine files beside it."""
 
     place: Place
     weights: str
@@ -107,29 +107,29 @@ class Engine:
 
 
 def sidecar_path(files: ExportFiles, place: Place, sizes: Sizes) -> Path:
-    """The name holds all that tells engines of one checkpoint apart."""
+    """Return the sidecar's path; its name holds all that distinguishes a checkpoint's engines."""
     sides = "-".join(_wxh(size) for size in (sizes.smallest, sizes.best, sizes.largest))
     return files.folder / f"{_begin(files, place)}{sides}.json"
 
 
 def engine_path(sidecar: Path, graph: str) -> Path:
-    """`graph`: one of GRAPHS."""
+    """Return the path of the engine of `graph`, one of GRAPHS."""
     return sidecar.with_name(f"{sidecar.stem}-{graph}.engine")
 
 
 def engine_paths(files: ExportFiles, place: Place, sizes: Sizes) -> list[Path]:
-    """An engine's sidecar and the two files beside it."""
+    """List an engine's sidecar and the two files beside it."""
     sidecar = sidecar_path(files, place, sizes)
     return [sidecar, *(engine_path(sidecar, graph) for graph in GRAPHS)]
 
 
 def load_engine(sidecar: Path, files: ExportFiles, place: Place) -> Engine:
-    """Read a sidecar of `files` and check that it, and the engine beside it, are as its name says.
+    """Read a sidecar of `files`; check that it and the engine beside it match its name.
 
-    Nothing that it says leads to other files.
+    Its content never leads to other files.
 
     Raises:
-        StaleExportError: one of the three is damaged, another's or of another version.
+        StaleExportError: one of the three is damaged, or of another checkpoint or version.
         BackendError: it was built elsewhere.
     """
     sizes = _sizes_in_name(sidecar, files, place)
@@ -157,13 +157,13 @@ def load_engine(sidecar: Path, files: ExportFiles, place: Place) -> Engine:
 
 
 def find_engine(files: ExportFiles, place: Place, size: Size | None = None) -> Engine:
-    """The engine of these files for `place`.
+    """Find the engine of these files for `place`.
 
-    Of several, the one for the smallest pictures that takes `size`; if none does, or no size is
-    given, the one for the largest.
+    Of several, choose the one for the smallest pictures that takes `size`; if none does, or no size
+    is given, the one for the largest.
 
     Raises:
-        StaleExportError: the only one for `place` is damaged, or not what its name says.
+        StaleExportError: the only one for `place` is damaged, or does not match its name.
         BackendError: there is none, or the only ones there were built elsewhere.
     """
     begins = f"{glob.escape(files.stem)}-{place.flavour}"
@@ -194,7 +194,7 @@ def _begin(files: ExportFiles, place: Place) -> str:
 
 
 def _sizes_in_name(sidecar: Path, files: ExportFiles, place: Place) -> Sizes | None:
-    """What an engine for `place` is for, by its name; None if it is for another place."""
+    """Return the sizes in the name of an engine for `place`; None if it is for another place."""
     sides = re.fullmatch(
         r"(\d{1,5})x(\d{1,5})-(\d{1,5})x(\d{1,5})-(\d{1,5})x(\d{1,5})",
         sidecar.stem.removeprefix(_begin(files, place)),
@@ -211,7 +211,7 @@ def _sizes_in_name(sidecar: Path, files: ExportFiles, place: Place) -> Sizes | N
 
 
 def _foreign(sidecar: Path, files: ExportFiles, place: Place) -> BackendError:
-    """That an engine was built elsewhere: by its sidecar, which is believed no more than that."""
+    """Return the error for an engine built elsewhere; its sidecar is trusted for nothing else."""
     try:
         values = read_sidecar(sidecar, ())
         there = Place(**{name: str(value)[:80] for name, value in values["place"].items()})

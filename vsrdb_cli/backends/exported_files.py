@@ -1,8 +1,8 @@
-"""Where exported files lie and what they are called.
+"""Exported files: their folder, their names, and their proof.
 
 One checkpoint in one precision is a stem, `fmanet-xs-3d8cd56ca6a5-float32`; its files are
 `STEM-encoder.onnx`, `STEM-restorer.onnx`, a sidecar with their SHA-256 and, beside them, engines
-and their sidecars. What its sidecar does not vouch for is made again, and never used.
+and their sidecars. A file that does not match its sidecar is rebuilt, and never used.
 """
 
 from __future__ import annotations
@@ -21,25 +21,26 @@ from vsrdb_cli.backends.graphs import REVISION
 from vsrdb_cli.checkpoints.registry import bundled_models
 from vsrdb_cli.documents import read_json
 from vsrdb_cli.errors import BackendError
-from vsrdb_cli.files import whole
+from vsrdb_cli.files import sha256_of, whole
 from vsrdb_cli.user_folders import cache_folder
 
 if TYPE_CHECKING:
     from vsrdb_cli.checkpoints.checkpoint import Checkpoint
 
 GRAPHS = ("encoder", "restorer")
-# No sidecar has a tenth of it. What a protobuf message, and so an ONNX file, cannot exceed.
+# Ten times the longest sidecar; the limit of a protobuf message, hence of an ONNX file.
 _SIDECAR_LIMIT, _FILE_LIMIT = 1 << 16, 1 << 31
 
 
 class StaleExportError(BackendError):
-    """An exported file is damaged, another's or outdated: to be made again, not to be used.
+    """An exported file is damaged, outdated or another checkpoint's, and must be rebuilt.
 
-    command: the words of the command that makes it.
+    Args:
+        command: the words of the command that rebuilds it.
     """
 
     def __init__(self, message: str, command: tuple[str, ...]) -> None:
-        super().__init__(message, hint=f"make it again: {shlex.join(command)}")
+        super().__init__(message, hint=f"rebuild it: {shlex.join(command)}")
         self.command = command
 
     def __reduce__(self) -> tuple[Any, ...]:  # from one process to another
@@ -47,7 +48,7 @@ class StaleExportError(BackendError):
 
 
 def default_folder() -> Path:
-    """$VSRDB_EXPORTS, or `vsrdb/exports` in the user's cache: where `restore` looks.
+    """Return the folder that `restore` searches: $VSRDB_EXPORTS, or in the user's cache.
 
     Raises:
         BackendError: the user has no home.
@@ -57,7 +58,7 @@ def default_folder() -> Path:
     cache = cache_folder()
     if cache is None:
         raise BackendError(
-            "there is no home folder to keep exported networks in",
+            "exported networks have no folder, because the user has no home",
             hint="set VSRDB_EXPORTS to a folder",
         )
     return cache / "exports"
@@ -65,16 +66,17 @@ def default_folder() -> Path:
 
 @dataclass(frozen=True)
 class ExportFiles:
-    """The files of one checkpoint in one precision.
-
-    origin: what the checkpoint was loaded by, a name or a path; "" is its name.
-    """
+    """The files of one checkpoint in one precision."""
 
     folder: Path
     weights: str
+    """Name of the checkpoint."""
     sha256: str
+    """SHA-256 of the checkpoint."""
     precision: str
+    """ "float32" or "float16"."""
     origin: str = ""
+    """Name or path that the checkpoint was loaded by; "" for its name."""
 
     @classmethod
     def of(cls, checkpoint: Checkpoint, folder: Path, precision: str) -> ExportFiles:
@@ -87,7 +89,7 @@ class ExportFiles:
         return f"{self.weights}-{self.sha256[:12]}-{self.precision}"
 
     def graph(self, name: str) -> Path:
-        """`name`: one of GRAPHS."""
+        """Return the path of the graph `name`, one of GRAPHS."""
         return self.folder / f"{self.stem}-{name}.onnx"
 
     @property
@@ -96,21 +98,21 @@ class ExportFiles:
 
     @property
     def sidecar(self) -> Path:
-        """Says what the graphs are, and their SHA-256."""
+        """Path of the sidecar, which describes the graphs and has their SHA-256."""
         return self.folder / f"{self.stem}-graphs.json"
 
     def command(self, kind: str, *options: str) -> str:
-        """The command that writes these files, or engines of them: `kind` is its --format."""
+        """Return the command that writes these files or engines of them; `kind` is its --format."""
         return shlex.join(self.words(kind, *options))
 
     def words(self, kind: str, *options: str) -> tuple[str, ...]:
-        """The words of `command`."""
+        """Return `command` as a list of words."""
         half = ("--fp16",) if self.precision == "float16" else ()
         parts = ("vsrdb", "export", "--weights", self.origin or self.weights, "--format", kind)
         return (*parts, *half, *options)
 
     def save_sidecar(self) -> None:
-        """Vouch for the graphs as they are now."""
+        """Write the sidecar of the graphs as they are now."""
         facts = {
             **self._facts(),
             "graph_sha256": {name: file_sha256(self.graph(name)) for name in GRAPHS},
@@ -119,10 +121,10 @@ class ExportFiles:
             temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
     def read_graphs(self) -> dict[str, bytes]:
-        """The graphs, each as its sidecar says.
+        """Read the graphs, checked against their sidecar.
 
         Raises:
-            StaleExportError: they are not, or there is no sidecar.
+            StaleExportError: they do not match it, or it is missing.
         """
         words = self.words("onnx")
         values = read_sidecar(self.sidecar, words)
@@ -149,27 +151,27 @@ class ExportFiles:
 
 
 def read_sidecar(path: Path, command: tuple[str, ...]) -> dict[str, Any]:
-    """What a sidecar says; nothing of it is believed yet.
+    """Read a sidecar, whose content is not trusted yet.
 
     Raises:
-        StaleExportError: it is missing or no sidecar.
+        StaleExportError: it is missing, or not a sidecar.
     """
     try:
         values = read_json(path, _SIDECAR_LIMIT)
     except FileNotFoundError:
         raise StaleExportError(f"{path} is missing", command) from None
     except (OSError, ValueError) as error:
-        raise StaleExportError(f"{path} is no sidecar: {error}", command) from error
+        raise StaleExportError(f"{path} is not a sidecar: {error}", command) from error
     if not isinstance(values, dict):
-        raise StaleExportError(f"{path} is no sidecar", command)
+        raise StaleExportError(f"{path} is not a sidecar", command)
     return values
 
 
 def read_proven(path: Path, sha256: str, command: tuple[str, ...]) -> bytes:
-    """A file's bytes, which are those of this SHA-256.
+    """Read a file that has this SHA-256.
 
     Raises:
-        StaleExportError: they are not.
+        StaleExportError: it has another, or cannot be read.
     """
     try:
         data = path.read_bytes() if _is_file(path) else b""
@@ -180,17 +182,14 @@ def read_proven(path: Path, sha256: str, command: tuple[str, ...]) -> bytes:
 
 
 def require_proven(path: Path, sha256: str, command: tuple[str, ...]) -> None:
-    """`read_proven`, without the bytes."""
+    """Check that a file has this SHA-256; raises as `read_proven`."""
     _require_same(path, file_sha256(path), sha256, command)
 
 
 def file_sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file; "" if it is not there or cannot be read."""
+    """Return the SHA-256 of a file, in hexadecimal; "" if it cannot be read."""
     try:
-        if not _is_file(path):
-            return ""
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path) if _is_file(path) else ""
     except OSError:
         return ""
 
@@ -210,6 +209,6 @@ def _require_same(path: Path, found: str, expected: str, command: tuple[str, ...
 
 
 def sha256_in(values: Any, name: str) -> str:
-    """One SHA-256 of those a sidecar names; "" where it has none."""
+    """Return one of the SHA-256 in a sidecar; "" if it is missing."""
     found: Mapping[str, Any] = values if isinstance(values, dict) else {}
     return str(found.get(name, ""))

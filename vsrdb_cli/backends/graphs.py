@@ -29,13 +29,13 @@ ENCODED = [CENTRE, FEATURES]
 
 
 def restorer_inputs(length: int) -> list[str]:
-    """The restorer's input names, in order."""
+    """List the names of the restorer's inputs, in order."""
     frames = [(f"{PICTURE}_{t}", f"{FEATURES}_{t}") for t in range(length)]
     return [CENTRE, *(name for frame in frames for name in frame)]
 
 
 def names_of(graph: str, length: int) -> tuple[list[str], list[str]]:
-    """The names of a graph's inputs and outputs."""
+    """List the names of a graph's inputs, and of its outputs."""
     if graph == "encoder":
         return [PICTURE], ENCODED
     return restorer_inputs(length), [RESTORED]
@@ -43,15 +43,15 @@ def names_of(graph: str, length: int) -> tuple[list[str], list[str]]:
 
 @dataclass(frozen=True)
 class GraphInfo:
-    """What an exported file says of itself.
-
-    weights, sha256: the checkpoint it was made of. precision: of its features and most arithmetic.
-    """
+    """The metadata of an exported file."""
 
     weights: str
+    """Name of the checkpoint it was exported from."""
     sha256: str
+    """SHA-256 of that checkpoint."""
     config: FMANetConfig
     precision: str
+    """Precision of its features and most arithmetic."""
 
     def to_metadata(self) -> dict[str, str]:
         return {
@@ -67,10 +67,10 @@ class GraphInfo:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> GraphInfo:
-        """Read what `to_metadata` wrote.
+        """Read the metadata that `to_metadata` wrote.
 
         Raises:
-            ValueError: somebody else did.
+            ValueError: they are another program's or version's.
         """
         found = metadata.get("format"), metadata.get("revision"), metadata.get("channel_order")
         wanted = ("vsrdb-graph", str(REVISION), "rgb")
@@ -84,4 +84,4 @@ class GraphInfo:
                 metadata["precision"],
             )
         except (KeyError, TypeError, OverflowError) as error:
-            raise ValueError(f"its metadata are not whole: {error}") from error
+            raise ValueError(f"its metadata are incomplete: {error}") from error

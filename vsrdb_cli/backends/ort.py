@@ -36,7 +36,7 @@ _REFUSALS = {
 
 @dataclass(frozen=True)
 class OrtFeatures:
-    """One frame's features, where its session computes: OrtValues."""
+    """The features of one frame, as OrtValues on the session's device."""
 
     picture: Any
     centre: Any
@@ -44,7 +44,7 @@ class OrtFeatures:
 
 
 class OrtRunner:
-    """A checkpoint's two exported graphs, run by ONNX Runtime.
+    """A runner for the two exported graphs of a checkpoint, on ONNX Runtime.
 
     Args:
         files: the graphs, written by `vsrdb export`.
@@ -171,7 +171,7 @@ class OrtRunner:
 
 
 def available(kind: str) -> bool:
-    """Whether the installed ONNX Runtime offers "cpu" or "cuda", and torch finds the GPU."""
+    """Return whether ONNX Runtime offers "cpu" or "cuda", and torch finds the GPU."""
     try:
         import onnxruntime
     except ImportError:
@@ -191,7 +191,7 @@ def require_onnxruntime(device: str) -> None:
     kind, _, index = device.partition(":")
     if kind not in PROVIDERS or not (index or "0").isdecimal():
         raise BackendError(
-            f"there is no device called '{device}'", hint="use --device auto, cpu, cuda or cuda:0"
+            f"unknown device '{device}'", hint="use --device auto, cpu, cuda or cuda:0"
         )
     if not available(kind):
         raise BackendError(
@@ -209,7 +209,7 @@ def _require_names(session: Any, inputs: list[str], outputs: list[str]) -> None:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Whether ONNX Runtime says that something is wrong with a graph."""
+    """Return whether an error of ONNX Runtime blames the graph."""
     kind = type(error)
     return kind.__module__.startswith("onnxruntime") and kind.__name__ in _REFUSALS
 

@@ -27,7 +27,7 @@ AGREEMENT_DB = 50.0
 
 
 class DisagreementError(BackendError):
-    """What runs computes something else than torch does."""
+    """A runner's results differ from torch's."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def scene(length: int, height: int, width: int) -> list[Tensor]:
 
 
 def restored(runner: Runner, height: int, width: int) -> Tensor:
-    """The test scene's centre frame, (1, 3, s H, s W)."""
+    """Restore the test scene's centre frame: (1, 3, s H, s W)."""
     frames = scene(runner.length, height, width)
     return runner.restore([runner.encode(frame) for frame in frames])
 
@@ -74,7 +74,7 @@ def compare(
 
 
 def psnr(error: Tensor) -> float:
-    """Of differences where white is 1, in dB; a NaN among them gives one."""
+    """Compute the PSNR of differences, white being 1, in dB; NaN if one of them is."""
     square = error.square().mean().item()
     return math.inf if square == 0 else -10 * math.log10(square)
 

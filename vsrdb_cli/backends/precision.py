@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from vsrdb_cli import __version__
 from vsrdb_cli.backends import parity
-from vsrdb_cli.backends.remembered import Remembered
+from vsrdb_cli.backends.answer_cache import CachedAnswer
 from vsrdb_cli.errors import BackendError
 from vsrdb_cli.network.fmanet import FMANet
 
@@ -64,13 +64,33 @@ def _turn_tf32_off() -> ExitStack:
     return before
 
 
-def in_precision(network: FMANet, sha256: str, name: str) -> tuple[FMANet, str]:
-    """The network in a precision, and what that is called.
+def native_low_precision(device: torch.device) -> str | None:
+    """Return the lower precision that is faster than float32 on this device, if any."""
+    if device.type == "cuda":
+        return "float16"
+    return "bfloat16" if device.type == "cpu" and cpu_computes_bfloat16() else None
+
+
+def cpu_computes_bfloat16() -> bool:
+    """Return whether this CPU has instructions for bfloat16."""
+    flags = torch.backends.cpu.get_cpu_capability()
+    return "AMX" in flags or torch.cpu._is_avx512_bf16_supported()
+
+
+def in_precision(
+    network: FMANet,
+    sha256: str,
+    name: str,
+    *,
+    low_precision: Callable[[torch.device], str | None] = native_low_precision,
+) -> tuple[FMANet, str]:
+    """Convert a network to a precision; return it and the precision's name.
 
     Args:
         network: float32, on its device.
         sha256: of its checkpoint; by it the answer of "auto", which takes a second, is remembered.
         name: "float32", "float16", "bfloat16" or "auto".
+        low_precision: names the lower precision that "auto" tries on a device, if any.
 
     Raises:
         BackendError: the device does not compute in it.
@@ -83,7 +103,7 @@ def in_precision(network: FMANet, sha256: str, name: str) -> tuple[FMANet, str]:
                 hint="use --precision float32, or bfloat16 on a CPU that supports it",
             )
         return network.to(PRECISIONS[name]), name
-    low = native_low_precision(device)
+    low = low_precision(device)
     if low is None:
         return network, "float32"
     # Not of a GPU, whose kernels depend on a compiler that may come and go.
@@ -100,24 +120,11 @@ def in_precision(network: FMANet, sha256: str, name: str) -> tuple[FMANet, str]:
     return (lowered, low) if agrees else (network, "float32")
 
 
-def native_low_precision(device: torch.device) -> str | None:
-    """The lower precision this device computes in faster than float32, if any."""
-    if device.type == "cuda":
-        return "float16"
-    return "bfloat16" if device.type == "cpu" and cpu_computes_bfloat16() else None
-
-
-def cpu_computes_bfloat16() -> bool:
-    """Whether this CPU has instructions for bfloat16."""
-    flags = torch.backends.cpu.get_cpu_capability()
-    return "AMX" in flags or torch.cpu._is_avx512_bf16_supported()
-
-
-def _memory(sha256: str, precision: str) -> Remembered:
-    """Whether a precision agreed with float32 for these weights on this machine's CPU."""
+def _memory(sha256: str, precision: str) -> CachedAnswer:
+    """Look up whether a precision agreed with float32 for these weights on this CPU."""
     machine = f"{platform.node()} {torch.backends.cpu.get_cpu_capability()}"
     versions = f"torch {torch.__version__} vsrdb {__version__}"
-    return Remembered("precision.json", f"{sha256} {precision} {machine} {versions}")
+    return CachedAnswer("precision.json", f"{sha256} {precision} {machine} {versions}")
 
 
 def _copy(network: FMANet) -> FMANet:
@@ -129,7 +136,7 @@ def _copy(network: FMANet) -> FMANet:
 
 @torch.inference_mode()
 def _test_scene_restored(network: FMANet) -> Tensor:
-    """As videos are restored, in two steps and by the device's own kernels; clamped."""
+    """Restore the test scene as videos are, in two steps, by the device's own kernels; clamped."""
     network.prepare()
     device = next(network.parameters()).device
     frames = parity.scene(network.config.num_seq, 64, 80)

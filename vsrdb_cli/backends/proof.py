@@ -1,7 +1,7 @@
-"""That exported files compute what torch does: measured once for these very files, where they run.
+"""Proof that exported files compute what torch does, measured once per machine.
 
-What was measured is kept in the user's own cache, not beside the files: whoever can replace them
-could write there, too.
+The result is in the user's own cache, not beside the files, where anyone who can replace them could
+write it, too.
 """
 
 from __future__ import annotations
@@ -15,32 +15,33 @@ import torch
 
 from vsrdb_cli import __version__
 from vsrdb_cli.backends import parity
+from vsrdb_cli.backends.answer_cache import CachedAnswer
 from vsrdb_cli.backends.exported_files import StaleExportError
 from vsrdb_cli.backends.pytorch import TorchRunner
-from vsrdb_cli.backends.remembered import Remembered
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.checkpoints.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What is to be proven.
-
-    what: what runs, in words. hashes: SHA-256 of each file it is made of. where: the library, its
-    version and the device. command: makes them. sizes: (height, width) of the pictures to compare.
-    """
+    """The claim that files compute what torch does."""
 
     what: str
+    """What runs, in words."""
     hashes: Mapping[str, str]
+    """SHA-256 of each file, by name."""
     where: str
+    """The library, its version and the device."""
     command: tuple[str, ...]
+    """The command that rebuilds the files."""
     sizes: Sequence[tuple[int, int]] = parity.SIZES
+    """(height, width) of the pictures to compare."""
 
     def require(self, runner: Runner, checkpoint: Checkpoint) -> None:
-        """Compare, unless that was done before.
+        """Compare with torch, unless that was done before.
 
         Raises:
-            StaleExportError: it computes something else; `command` makes it again.
+            StaleExportError: the results differ; `command` rebuilds the files.
         """
         if self._remembered(runner, checkpoint).answer():
             return
@@ -50,10 +51,10 @@ class Proof:
             raise StaleExportError(str(error), self.command) from error
 
     def measure(self, runner: Runner, checkpoint: Checkpoint) -> list[parity.Agreement]:
-        """Compare with torch in float32, and remember that it agrees.
+        """Compare with torch in float32, and remember an agreement.
 
         Raises:
-            DisagreementError: it does not.
+            DisagreementError: the results differ.
         """
         reference = TorchRunner(checkpoint, "cpu", "float32")
         agreements = parity.compare(reference, runner, self.sizes)
@@ -61,10 +62,10 @@ class Proof:
         self._remembered(runner, checkpoint).keep(True)
         return agreements
 
-    def _remembered(self, runner: Runner, checkpoint: Checkpoint) -> Remembered:
+    def _remembered(self, runner: Runner, checkpoint: Checkpoint) -> CachedAnswer:
         facts = (
             *(f"{name} {sha256}" for name, sha256 in sorted(self.hashes.items())),
             f"{checkpoint.sha256} {runner.info.precision} {self.where} {platform.node()}",
             f"torch {torch.__version__} vsrdb {__version__}",
         )
-        return Remembered("agreement.json", hashlib.sha256("\n".join(facts).encode()).hexdigest())
+        return CachedAnswer("agreement.json", hashlib.sha256("\n".join(facts).encode()).hexdigest())

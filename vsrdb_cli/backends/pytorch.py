@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class TorchRunner:
-    """A checkpoint run by torch.
+    """A runner for a checkpoint, on torch.
 
     Args:
         checkpoint: proven weights.
@@ -34,7 +34,7 @@ class TorchRunner:
     Float32 means float32: cuDNN and cuBLAS never round to TF32's 10 bits here.
 
     Raises:
-        BackendError: the device is not there, or does not compute in that precision.
+        BackendError: the device does not exist, or does not compute in that precision.
     """
 
     def __init__(self, checkpoint: Checkpoint, device: str, precision: str) -> None:
@@ -106,7 +106,7 @@ _GAPS = 1.15
 
 
 def estimate_memory(network: FMANet, height: int, width: int) -> Memory:
-    """What restoring pictures of this size takes, from the tensors alive at each step's widest.
+    """Estimate what restoring pictures of this size takes, by the tensors alive at the peak.
 
     `tests/benchmarks/memory.py` compares it with measured peaks.
     """

@@ -1,7 +1,7 @@
-"""What every backend offers: a checkpoint made callable, in two steps.
+"""The interface of every backend: a checkpoint made callable, in two steps.
 
-`encode` runs once per frame, `restore` once per window of T frames; features are held by the
-caller and never looked into. Tiling, windows and the pipeline know nothing else of a network.
+`encode` runs once per frame, `restore` once per window of T frames; the caller holds features and
+never looks into them. Tiling, windows and the pipeline know nothing else of a network.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ Features = Any
 
 @dataclass(frozen=True)
 class RunnerInfo:
-    """What runs, for reports: all of it really in use, not merely asked for.
-
-    weights: the checkpoint's name. sha256: of its file, or "" for a network without parameters.
-    backend: "torch", "onnxruntime", "tensorrt" or "tensorrt-rtx". device: as torch names it.
-    precision: "float32", "float16" or "bfloat16".
-    """
+    """What a runner really uses, not merely what was asked for."""
 
     weights: str
+    """Name of the checkpoint."""
     sha256: str
+    """SHA-256 of its file; "" for a network without parameters."""
     backend: str
+    """ "torch", "onnxruntime", "tensorrt" or "tensorrt-rtx"."""
     device: str
+    """The device, as torch names it."""
     precision: str
+    """ "float32", "float16" or "bfloat16"."""
 
     @property
     def facts(self) -> dict[str, str]:
@@ -43,15 +43,17 @@ class RunnerInfo:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes a runner takes. weights: in any case; features: held per frame; work: one step's peak
-    on top of what is held."""
+    """Bytes that a runner takes."""
 
     weights: int
+    """Taken in any case."""
     features: int
+    """Held for each frame."""
     work: int
+    """Peak of one step, on top of what is held."""
 
     def total(self, frames: int) -> int:
-        """Peak with the features of `frames` frames held."""
+        """Add up the peak with the features of `frames` frames held."""
         return self.weights + frames * self.features + self.work
 
 
@@ -70,16 +72,16 @@ class Runner(Protocol):
         """HR pixels per LR pixel along each axis."""
 
     def takes(self, height: int, width: int) -> bool:
-        """Whether it runs on pictures of this size; an engine is built for some only."""
+        """Return whether it runs on pictures of this size; an engine takes only some."""
 
     def encode(self, picture: Tensor) -> Features:
-        """Features of one frame: (1, 3, H, W), RGB float32, 0 to 1, on the CPU."""
+        """Compute the features of one frame: (1, 3, H, W), RGB float32, 0 to 1, on the CPU."""
 
     def restore(self, window: Sequence[Features]) -> Tensor:
-        """Features of T frames -> the centre frame, (1, 3, s H, s W) float32, unclamped, CPU."""
+        """Restore the centre of T frames: (1, 3, s H, s W) float32, unclamped, on the CPU."""
 
     def restore_on_device(self, window: Sequence[Features]) -> Tensor:
         """As `restore`, but the result may be on the runner's device, in any float type."""
 
     def memory(self, height: int, width: int) -> Memory:
-        """What restoring pictures of this size takes, on the runner's device."""
+        """Estimate what restoring pictures of this size takes, on the runner's device."""

@@ -1,4 +1,4 @@
-"""Which TensorRT and which GPU are here; asked before anything of either is loaded."""
+"""Find TensorRT and the GPU, before anything of either is loaded."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ MODULES = {"tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt_rtx"}
 
 
 def find_place(flavour: str, device: str = "cuda") -> Place:
-    """The library and GPU here, after checking that both are.
+    """Find the library and the GPU of this machine.
 
     Raises:
-        BackendError: no package, or (TensorRT) no GPU: said before any of its objects is made,
-            because they end the process where there is none.
+        BackendError: there is no package, or (TensorRT) no GPU; raised before any of its objects
+            is made, because they end the process if there is none.
     """
     if flavour == "tensorrt" and not torch.cuda.is_available():
         raise BackendError(
@@ -34,7 +34,7 @@ def find_place(flavour: str, device: str = "cuda") -> Place:
 
 
 def import_library(flavour: str) -> Any:
-    """The Python module of a flavour; BackendError, naming the extra, where it is missing."""
+    """Import the Python module of a flavour; raise BackendError, naming the extra, if it fails."""
     try:
         return importlib.import_module(MODULES[flavour])
     except ImportError as error:  # also a missing libnvinfer.so
@@ -45,7 +45,7 @@ def import_library(flavour: str) -> Any:
 
 
 def require_gpu(flavour: str) -> None:
-    """Raise BackendError where torch finds no GPU: their runtimes crash without one."""
+    """Raise BackendError if torch finds no GPU: TensorRT's runtimes crash without one."""
     if not torch.cuda.is_available():
         raise BackendError(
             f"the backend {flavour} needs an NVIDIA GPU, and torch {torch.__version__} finds none",

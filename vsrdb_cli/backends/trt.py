@@ -23,7 +23,7 @@ from vsrdb_cli.network.memory import feature_bytes
 
 @dataclass(frozen=True)
 class TrtFeatures:
-    """One frame's features on the GPU."""
+    """The features of one frame, on the GPU."""
 
     picture: Tensor
     centre: Tensor
@@ -31,7 +31,7 @@ class TrtFeatures:
 
 
 class TrtRunner:
-    """An engine made callable. Takes pictures of the sizes it was built for.
+    """A runner for an engine, which takes pictures of the sizes it was built for.
 
     Args:
         engine: a sidecar already found to fit this place.
@@ -79,7 +79,7 @@ class TrtRunner:
         return self._config.scale
 
     def takes(self, height: int, width: int) -> bool:
-        """Whether the engine was built for pictures of this size."""
+        """Return whether the engine was built for pictures of this size."""
         return self._engine.sizes.cover(height, width)
 
     def encode(self, picture: Tensor) -> TrtFeatures:

@@ -1,1 +1,1 @@
-"""Several inputs: which they are, and what became of each."""
+"""Batches: finding several inputs, and recording the outcome of each."""

@@ -1,4 +1,4 @@
-"""Several inputs: which there are in files and folders, and where the output of each goes."""
+"""Finding inputs in files and folders, and naming the output of each."""
 
 from __future__ import annotations
 
@@ -19,32 +19,31 @@ from vsrdb_cli.video.pictures.formats import SUFFIXES as PICTURE_SUFFIXES
 from vsrdb_cli.video.pictures.formats import WRITTEN
 from vsrdb_cli.video.writing.y4m_writer import goes_through
 
-# What is taken for a video by its name; any other file needs a --pattern that it matches.
+# Endings of videos; any other file must match a --pattern.
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".3gp", ".ogv", ".mxf"),
     *(".mpg", ".mpeg", ".vob", ".ts", ".m2ts", ".mts", ".y4m", ".h264", ".hevc", ".gif"),
 )
-# Holds whatever was in the input, where the input's own container cannot be written.
+# Holds every stream of the input, where the input's own container cannot be written.
 FALLBACK_SUFFIX = ".mkv"
 
 
 @dataclass(frozen=True)
-class Names:
-    """Which files of a folder are taken: those that match one of `patterns`, if there are any.
-
-    Files and folders that match one of `excluded` are not.
-    """
+class NameFilter:
+    """A choice of a folder's files by their names."""
 
     patterns: tuple[str, ...] = ()
+    """Take only files that match one of these, if there are any."""
     excluded: tuple[str, ...] = ()
+    """Take no file or folder that matches one of these."""
 
     def take(self, name: str) -> bool:
-        """Whether a file is taken, if it is of a kind that can be restored."""
+        """Return whether to take a file, if it is of a kind that can be restored."""
         wanted = not self.patterns or _matches(name, self.patterns)
         return wanted and not self.exclude(name)
 
     def exclude(self, name: str) -> bool:
-        """Whether a file or folder was excluded."""
+        """Return whether a file or folder is excluded."""
         return _matches(name, self.excluded)
 
 
@@ -52,14 +51,16 @@ def _matches(name: str, patterns: tuple[str, ...]) -> bool:
     return any(fnmatch(name, pattern) for pattern in patterns)
 
 
-ALL_NAMES = Names()
+ALL_NAMES = NameFilter()
 
 
-def is_batch(sources: Sequence[Path], *, recursive: bool = False, names: Names = ALL_NAMES) -> bool:
-    """Whether these inputs are several, rather than one video or one sequence of pictures.
+def is_batch(
+    sources: Sequence[Path], *, recursive: bool = False, names: NameFilter = ALL_NAMES
+) -> bool:
+    """Return whether these are several inputs, rather than one video or sequence of pictures.
 
     Raises:
-        OptionError: --recursive, --pattern or --exclude have nothing to choose from.
+        OptionError: --recursive, --pattern or --exclude without a folder.
     """
     if len(sources) > 1:
         return True
@@ -72,7 +73,7 @@ def is_batch(sources: Sequence[Path], *, recursive: bool = False, names: Names =
         ):
             if given:
                 raise OptionError(
-                    f"{name} is for folders, and {source} is not one", hint=f"omit {name}"
+                    f"{name} needs a folder, but {source} is not one", hint=f"omit {name}"
                 )
         return False
     return recursive or not _Folder.of(source, names).pictures
@@ -83,45 +84,46 @@ def find(
     target: Path,
     *,
     recursive: bool = False,
-    names: Names = ALL_NAMES,
+    names: NameFilter = ALL_NAMES,
     suffix: str | None = None,
 ) -> Batch:
-    """The inputs that sources stand for, and their outputs in the folder `target`.
+    """Find the inputs in sources, and name their outputs in the folder `target`.
 
-    A folder's tree is mirrored; a folder of pictures is one input. Links that lead out of a folder
-    are skipped, as are hidden files and `target` itself.
+    A folder's tree is mirrored; a folder of pictures is one input. Links that lead out of a folder,
+    hidden files and `target` itself are skipped.
 
     Args:
-        recursive: into folders of a folder as well.
-        names: which files of a folder are taken.
+        recursive: search folders within folders too.
+        names: the files to take from folders.
         suffix: of the outputs; None keeps the input's where it can be written, else .mkv.
 
     Raises:
-        OptionError: `target` cannot be the folder of them all.
+        OptionError: `target` cannot be a folder.
         VideoError: nothing was found.
         OutputError: an input folder is the output folder.
     """
     if goes_through(target):
         raise OptionError(
-            f"{'stdout' if target == PIPE else target} takes one video, and there are several"
+            f"{'stdout' if target == PIPE else target} takes one video, but there are several"
             " inputs",
             hint="name a folder for their outputs",
         )
     if target.is_file() or (target.suffix.lower() in CONTAINERS and not target.is_dir()):
         raise OptionError(
-            f"{target} is not a folder, and there are several inputs",
+            f"{target} is not a folder, but there are several inputs",
             hint="name a folder for their outputs",
         )
     if suffix is not None and suffix not in CONTAINERS:
         raise OptionError(
-            f"vsrdb does not write {suffix} files", hint=f"choose one of: {' '.join(CONTAINERS)}"
+            f"unsupported output extension '{suffix}'",
+            hint=f"choose one of: {' '.join(CONTAINERS)}",
         )
-    batch = Batch()
+    batch = Batch(folder=target)
     pictures = sum(source.suffix.lower() in PICTURE_SUFFIXES for source in sources)
     if pictures > 1:
         batch.notices.append(
-            "each picture is restored by itself; neighbours in time help where their folder is"
-            " given instead"
+            "each picture is restored on its own; name their folder instead to restore them as"
+            " a sequence"
         )
     for source in sources:
         if not source.is_dir():
@@ -139,7 +141,7 @@ def find(
         wanted = "files of that name" if names.patterns else "videos"
         raise VideoError(
             f"no {wanted} in {', '.join(map(str, sources))}",
-            hint="add --recursive to search its folders too, or --pattern '*.ENDING'",
+            hint="add --recursive to search its subfolders too, or --pattern '*.ENDING'",
         )
     tell_apart(batch)
     check_targets(batch)
@@ -148,11 +150,13 @@ def find(
 
 @dataclass
 class _Folder:
-    """What a folder holds, by kind. pictures: a sequence; among videos, pictures are `covers`."""
+    """The content of a folder, by kind."""
 
     videos: list[Path] = field(default_factory=list)
     pictures: list[Path] = field(default_factory=list)
+    """Pictures of a sequence."""
     covers: list[Path] = field(default_factory=list)
+    """Pictures among videos."""
     other_pictures: int = 0
     others: int = 0
     folders: list[Path] = field(default_factory=list)
@@ -160,11 +164,11 @@ class _Folder:
     no_files: list[Path] = field(default_factory=list)
 
     @classmethod
-    def of(cls, folder: Path, names: Names, root: Path | None = None) -> _Folder:
-        """Look into a folder; links that lead out of `root` (or of it) are noted and left.
+    def of(cls, folder: Path, names: NameFilter, root: Path | None = None) -> _Folder:
+        """Read a folder. Links that lead out of `root` (or of it) are kept apart.
 
         Raises:
-            OptionError: only some of the pictures are taken.
+            OptionError: only some of the pictures match.
         """
         found = cls()
         real_root = (root or folder).resolve()
@@ -194,24 +198,26 @@ class _Folder:
             raise OptionError(
                 f"only {len(found.pictures)} of the"
                 f" {len(found.pictures) + found.other_pictures} pictures in {folder} match",
-                hint="a sequence is all the pictures of a folder; move these to one of their own",
+                hint="a sequence is all pictures of a folder; move these to a folder of their own",
             )
         return found
 
 
 @dataclass(frozen=True)
 class _Search:
-    """Through the folder `root`, whose outputs go to `target`; `all_outputs` is no input."""
+    """A search of a folder for inputs."""
 
     root: Path
     target: Path
+    """The folder of the outputs."""
     all_outputs: Path
+    """The folder of all outputs, which is never an input."""
     recursive: bool
-    names: Names
+    names: NameFilter
     suffix: str | None
 
     def add_to(self, batch: Batch) -> None:
-        """Add what the folder holds, and where `recursive` the folders in it."""
+        """Add the inputs in the folder and, with `recursive`, in its subfolders."""
         waiting = [self.root]
         while waiting:
             folder = waiting.pop(0)
@@ -228,7 +234,7 @@ class _Search:
                 batch.items.append(Item(video, inside / _output_name(video, self.suffix)))
             if found.pictures:
                 batch.items.append(Item(folder, inside))
-            batch.notices += _left_aside(folder, found, recursive=self.recursive)
+            batch.notices += _skipped(folder, found, recursive=self.recursive)
             if self.recursive:
                 waiting += [f for f in found.folders if not self._is_target(f)]
 
@@ -240,22 +246,22 @@ def _unreadable(folder: Path, error: OSError) -> VideoError:
     return VideoError(f"{folder} cannot be read: {error.strerror}", hint="check its permissions")
 
 
-def _left_aside(folder: Path, found: _Folder, *, recursive: bool) -> Iterator[str]:
+def _skipped(folder: Path, found: _Folder, *, recursive: bool) -> Iterator[str]:
     for link in found.links_out:
-        yield f"{link} is skipped: it links to a place outside the folder, {os.path.realpath(link)}"
+        yield f"{link} skipped: it links to {os.path.realpath(link)}, outside the folder"
     for path in found.no_files:
-        yield f"{path} is skipped: it is {special_kind(path)}, no file"
+        yield f"{path} skipped: it is {special_kind(path)}, not a file"
     if found.covers:
         suffix = found.covers[0].suffix
         yield (
             f"{count(len(found.covers), 'picture')} among the videos in {folder}"
-            f" skipped; --pattern '*{suffix}' takes pictures instead"
+            f" skipped; --pattern '*{suffix}' restores pictures instead"
         )
     if found.others:
         yield f"{count(found.others, 'other file')} in {folder} skipped"
     if found.folders and not recursive:
         number = count(len(found.folders), "folder")
-        yield f"{number} in {folder} skipped; --recursive includes them"
+        yield f"{number} in {folder} skipped; --recursive includes folders"
 
 
 def _output_name(source: Path, suffix: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Restoring many inputs one after another, going on after whatever fails."""
+"""Outcomes of inputs: an input that fails does not stop the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrdb_cli import __version__
-from vsrdb_cli.batch.finished import Finished
+from vsrdb_cli.batch.journal import BatchJournal
 from vsrdb_cli.batch.targets import Item
 from vsrdb_cli.disks import resumable
 from vsrdb_cli.errors import OutputError, VsrdbError
@@ -26,7 +26,7 @@ _FINISHED = "finished by an earlier run"
 
 
 class Status(Enum):
-    """What became of one input."""
+    """The ways in which an input can end."""
 
     RESTORED = "restored"
     SKIPPED = "skipped"
@@ -35,22 +35,26 @@ class Status(Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of an item.
-
-    reason: why it was skipped. damage: what of the source could not be read, now or by the run that
-    finished it. details: a traceback, where the error is not the user's.
-    """
+    """The outcome of an input."""
 
     item: Item
     status: Status
     report: RestoreReport | None = None
     error: BaseException | None = None
     reason: str | None = None
+    """Why it was skipped."""
     details: str | None = None
+    """A traceback, where the error is a bug in vsrdb."""
     damage: tuple[str, ...] = ()
+    """What could not be read of the source, now or by the run that finished it."""
+
+    def __str__(self) -> str:
+        """Return the outcome in one line."""
+        end = f" -> {self.item.target}" if self.error is None else f": {self.error}"
+        return f"{self.status.value:9} {self.item.source}{end}"
 
     def to_json(self) -> dict[str, Any]:
-        """For a report file: plain values, None where there is nothing to say."""
+        """Return plain values for a report, None where there is none."""
         report, error = self.report, self.error
         return {
             "source": str(self.item.source),
@@ -74,62 +78,65 @@ class Outcome:
 
 def attempt(
     item: Item,
-    restore: Callable[[Item], RestoreReport],
+    restore: Callable[[], RestoreReport],
     *,
     skip_existing: bool = False,
-    finished: Finished | None = None,
-    new_folders: bool = False,
+    journal: BatchJournal | None = None,
 ) -> Outcome:
-    """Restore one input; whatever fails becomes its outcome, so that others go on.
+    """Restore one input; any failure becomes its outcome, so that the others continue.
 
     Args:
-        restore: one item, as `restore_video` does.
-        skip_existing: an output that is there already is skipped, and no failure.
-        finished: what earlier runs of the same batch did; the item is entered there.
-        new_folders: whether the output's folder is made, where it is missing.
+        restore: restores `item`.
+        skip_existing: skip an input whose output exists, instead of failing.
+        journal: of the batch, whose finished inputs are skipped and whose folders are created.
     """
     if item.problem is not None:
         return Outcome(item, Status.FAILED, error=item.problem)
-    if reason := why_skipped(item, skip_existing=skip_existing, finished=finished):
-        damage = finished.damage(item) if finished is not None and reason == _FINISHED else ()
+    if reason := why_skipped(item, skip_existing=skip_existing, journal=journal):
+        damage = journal.damage(item) if journal is not None and reason == _FINISHED else ()
         return Outcome(item, Status.SKIPPED, reason=reason, damage=damage)
     try:
         with reachable(), resumable(item.target):
-            if new_folders:
+            if journal is not None:
                 item.target.parent.mkdir(parents=True, exist_ok=True)
-            report = restore(item)
-        if finished is not None:
-            with suppress(OutputError):  # restored it is, even if the next run will not know
-                finished.enter(item, report.damage)
+            report = restore()
+        if journal is not None:
+            with suppress(OutputError):  # it is restored, even if the next run will not know
+                journal.enter(item, report.damage)
         return Outcome(item, Status.RESTORED, report, damage=report.damage)
     except VsrdbError as error:
         return Outcome(item, Status.FAILED, error=error)
-    except Exception as error:  # a night's work must not end at one file that breaks us
+    except Exception as error:  # one file that breaks vsrdb must not end a night's work
         if is_out_of_memory(error):
             return Outcome(item, Status.FAILED, error=ran_out(f"{item.source} was restored"))
         details = "".join(traceback.format_exception(error))
         return Outcome(item, Status.FAILED, error=error, details=details)
 
 
-def why_skipped(item: Item, *, skip_existing: bool, finished: Finished | None) -> str | None:
-    """Why an input need not be restored; None if it has to be."""
-    if finished is not None and finished.holds(item):
+def why_skipped(item: Item, *, skip_existing: bool, journal: BatchJournal | None) -> str | None:
+    """Return why an input need not be restored; None if it must be."""
+    if journal is not None and journal.holds(item):
         return _FINISHED
     if skip_existing and is_there(item.target):
-        return "it exists already"
+        return "it already exists"
     return None
 
 
+def count_outcomes(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """Return the number of outcomes by status."""
+    counts = Counter(outcome.status.value for outcome in outcomes)
+    return {status.value: counts[status.value] for status in Status}
+
+
 def write_report(path: Path, outcomes: Sequence[Outcome]) -> None:
-    """Write what became of the inputs so far, as JSON; in one step, so that it is always whole.
+    """Write the outcomes so far as JSON, in one step, so that the file is always whole.
 
     Raises:
         OutputError: it cannot be written.
     """
-    counts = Counter(outcome.status.value for outcome in outcomes)
     values = {
         "version": __version__,
-        **{status.value: counts[status.value] for status in Status},
+        **count_outcomes(outcomes),
         "inputs": [outcome.to_json() for outcome in outcomes],
     }
     with whole(path) as temporary:

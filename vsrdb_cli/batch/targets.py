@@ -1,4 +1,4 @@
-"""Inputs with their outputs: no two inputs have one output, and no output is an input."""
+"""Inputs with their outputs: every output is that of one input, and itself no input."""
 
 from __future__ import annotations
 
@@ -13,26 +13,30 @@ from vsrdb_cli.names import fitting
 
 @dataclass(frozen=True)
 class Item:
-    """One input and its output. problem: why it cannot be begun."""
+    """One input and its output."""
 
     source: Path
     target: Path
     problem: VsrdbError | None = None
+    """Why it cannot be restored, if that is known before the work."""
 
 
 @dataclass
 class Batch:
-    """Inputs in order. notices: what was skipped, one line each."""
+    """Inputs in order."""
 
     items: list[Item] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    """What was skipped, one line each."""
+    folder: Path | None = None
+    """The folder of all outputs; None for a single input."""
 
 
 def tell_apart(batch: Batch) -> None:
-    """Give inputs that differ in their ending alone, as a.mkv and a.ts, outputs that differ too.
+    """Give inputs that differ only in their ending, such as a.mkv and a.ts, different outputs.
 
-    The one whose output has its own ending keeps the short name, the others get theirs before the
-    ending: a.ts.mkv.
+    The input whose output has its own ending keeps the short name; the others keep their ending
+    before the new one: a.ts.mkv.
     """
     sharing: dict[Path, list[int]] = defaultdict(list)
     for index, item in enumerate(batch.items):
@@ -46,11 +50,13 @@ def tell_apart(batch: Batch) -> None:
                 continue
             own = target.with_name(fitting(source.name, target.suffix))
             batch.items[index] = Item(source, own)
-            batch.notices.append(f"{source} becomes {own.name}, since {target.name} is another's")
+            batch.notices.append(
+                f"{source} becomes {own.name}: another input becomes {target.name}"
+            )
 
 
 def check_targets(batch: Batch) -> None:
-    """No output may be an input, nor two inputs have one output."""
+    """Give inputs a problem whose output is an input, or that of another input too."""
     inputs = {os.path.realpath(item.source): item.source for item in batch.items}
     same: dict[str, list[Path]] = defaultdict(list)
     for item in batch.items:

@@ -1,11 +1,10 @@
-"""How much work is left of a batch, and how long it will take."""
+"""The work left of a batch, and the time it will take."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
 from statistics import mean
-from types import TracebackType
 from typing import Self
 
 from vsrdb_cli.batch.targets import Item
@@ -18,13 +17,13 @@ _LONGEST_SECONDS = 10.0  # that a file may take to open on a slow disk
 
 
 class Workload:
-    """Inputs weighed by frames and pixels, while the first of them are restored already.
+    """Inputs weighed by frames and pixels, while the first of them are already being restored.
 
-    A context manager: leaving it ends the weighing.
+    A context manager that weighs while it is entered.
 
     Args:
-        weigh: the work of an input in any unit; None where that is not known, which counts as the
-            mean of the others. Called in a thread of its own.
+        weigh: returns the work of an input in any unit, or None where that is unknown, which
+            counts as the mean of the others. Called in a thread of its own.
     """
 
     def __init__(self, items: Iterable[Item], weigh: Callable[[Item], float | None]) -> None:
@@ -38,22 +37,16 @@ class Workload:
         self._thread = threading.Thread(target=self._work, daemon=True)
 
     def __enter__(self) -> Self:
-        """Begin to weigh."""
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        # No further; but a thread that is opening a file as the program ends takes it down with it.
+    def __exit__(self, *_: object) -> None:
+        # A thread that is opening a file as the program ends would crash it.
         self._stopped.set()
         self._thread.join(_LONGEST_SECONDS)
 
     def finish(self, item: Item, *, share: float, seconds: float) -> None:
-        """An input is through, `share` of it (0 to 1) by this run, which took `seconds`."""
+        """Count an input as finished, `share` of it (0 to 1) by this run, which took `seconds`."""
         self._waiting.discard(item)
         self._through.append((item, share))
         self._seconds += seconds
@@ -61,13 +54,13 @@ class Workload:
     def seconds_left(
         self, item: Item, *, begun: float, share: float, seconds: float
     ) -> float | None:
-        """How long the rest will take; None until all is weighed and something is done.
+        """Return the time the rest will take; None until all is weighed and something is done.
 
         Args:
-            item: the one that is being restored.
-            begun: how much of it an earlier run had done, 0 to 1.
-            share: how much of it is done by now, 0 to 1.
-            seconds: how long that took in this run.
+            item: the input that is being restored.
+            begun: the share of it that an earlier run finished, 0 to 1.
+            share: the share of it that is finished by now, 0 to 1.
+            seconds: the time that took in this run.
         """
         if not self._weights:
             return None
@@ -92,18 +85,18 @@ class Workload:
 
 
 def weigher(options: RestoreOptions) -> Callable[[Item], float | None]:
-    """Frames times pixels of an input, as its file promises them."""
+    """Return a function that weighs inputs by frames times pixels, as their files promise them."""
 
     def weigh(item: Item) -> float | None:
         if item.problem is not None:
             return 0.0
-        if is_stream(item.source):  # which can be opened once
+        if is_stream(item.source):  # which can be opened only once
             return None
         try:
             with open_for(item.source, options) as reader:
                 info = reader.info
         except (VsrdbError, OSError):
-            return 0.0  # the run will say so
+            return 0.0  # the run will report it
         frames = info.frame_count
         return None if frames is None else float(frames * info.height * info.width)
 

@@ -15,7 +15,6 @@ import psutil
 import torch
 
 from vsrdb_cli.backends import BACKENDS, load_runner, parity
-from vsrdb_cli.backends.builtin import METHODS
 from vsrdb_cli.backends.devices import cores
 from vsrdb_cli.backends.precision import cpu_computes_bfloat16
 from vsrdb_cli.backends.runner import Runner
@@ -32,6 +31,7 @@ from vsrdb_cli.bench.video import make_clip, measure_stages
 from vsrdb_cli.bench.whole_run import WholeRun, restore_whole
 from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
+from vsrdb_cli.checkpoints.registry import METHODS
 from vsrdb_cli.errors import ResourceError, VsrdbError
 from vsrdb_cli.pipeline.memory import available_bytes, network_bytes
 from vsrdb_cli.pipeline.spec import RestoreSpec

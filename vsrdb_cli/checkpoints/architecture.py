@@ -1,4 +1,4 @@
-"""Which FMA-Net a set of parameters is, judged by names and shapes alone."""
+"""Recognise the FMA-Net that parameters belong to, by their names and shapes alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MOST_PARAMETERS = 8192
 
 
 def infer_config(shapes: Shapes) -> FMANetConfig:
-    """The hyper-parameters that parameters of these shapes were made with.
+    """Infer the hyper-parameters of a network from the shapes of its parameters.
 
     The feed-forward factor is the released 2.66 where that gives the hidden size found, otherwise
     the shortest decimal that does.
@@ -37,8 +37,8 @@ def infer_config(shapes: Shapes) -> FMANetConfig:
         shapes: by name, in the released checkpoints' naming, with the networks' prefixes.
 
     Raises:
-        CheckpointError: a parameter that tells is missing, or the sizes fit no FMA-Net. That all
-            others fit is not looked at here, but by `mismatches`.
+        CheckpointError: a parameter that is needed is missing, or the sizes fit no FMA-Net. The
+            others are checked by `mismatches`.
     """
     encoder = f"{NET_D}feature_extractor"
     block = f"{NET_D}FRMA_blocks.0"
@@ -78,7 +78,7 @@ def infer_config(shapes: Shapes) -> FMANetConfig:
 
 
 def mismatches(shapes: Shapes, config: FMANetConfig) -> list[str]:
-    """How `shapes` differ from the parameters inference needs, one phrase each; [] if not at all.
+    """List how `shapes` differ from the parameters inference needs, one phrase each.
 
     Parameters of the training-only heads are neither asked for nor objected to.
     """
@@ -97,7 +97,7 @@ def mismatches(shapes: Shapes, config: FMANetConfig) -> list[str]:
 
 @lru_cache(maxsize=8)
 def expected_shapes(config: FMANetConfig) -> Shapes:
-    """Every parameter of the network for inference.
+    """Compute the shapes of all parameters of the network for inference.
 
     Raises:
         CheckpointError: no memory could hold them.
@@ -116,12 +116,12 @@ def expected_shapes(config: FMANetConfig) -> Shapes:
 
 
 def is_head(name: str) -> bool:
-    """Whether a parameter is part of a head that only training reads."""
+    """Return whether a parameter is part of a head that only training reads."""
     return name.startswith(TRAINING_HEADS)
 
 
 def in_short(phrases: list[str]) -> str:
-    """The first few of many, and how many more there are."""
+    """Join the first few phrases, and count the others."""
     more = len(phrases) - _NAMED_AT_MOST
     return "; ".join(phrases[:_NAMED_AT_MOST]) + (f"; and {more} more" if more > 0 else "")
 
@@ -136,7 +136,7 @@ def _size(shapes: Shapes, name: str, axis: int) -> int:
 
 
 def _count(shapes: Shapes, kind: str) -> int:
-    """How many of a numbered kind of module there are, wherever there are most."""
+    """Count the modules of a numbered kind, where there are most."""
     numbers = (re.search(rf"\.{kind}\.(\d+)\.", name) for name in shapes)
     return len({number[1] for number in numbers if number})
 

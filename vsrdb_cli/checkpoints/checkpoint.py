@@ -8,7 +8,6 @@ naming, for RGB pictures, and this metadata (all of it text): `format` "vsrdb", 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -34,6 +33,7 @@ from vsrdb_cli.checkpoints.registry import (
 from vsrdb_cli.checkpoints.tensor_file import check_target, write_tensors
 from vsrdb_cli.documents import parse_json
 from vsrdb_cli.errors import CheckpointError
+from vsrdb_cli.files import sha256_of
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.pipes import special_kind
 
@@ -56,18 +56,20 @@ _OTHER_HINT = "the file is damaged or for another network; use a bundled one: vs
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """Weights, proven and ready to build a network of.
+    """Weights, checked and ready to build a network from.
 
-    name: the bundled one, or the file's without its ending. sha256: of the file, in full.
-    state: float32 parameters by their released names, without training-only heads.
-    channel_order, licence, origin, recipe: as recorded in the file, "" where they are not.
+    `channel_order`, `licence`, `origin` and `recipe` are as recorded in the file, "" if they are
+    not.
     """
 
     name: str
+    """Name of the bundled checkpoint, or of the file without its suffix."""
     path: Path
     sha256: str
+    """SHA-256 of the file, in full."""
     config: FMANetConfig
     state: Mapping[str, Tensor]
+    """float32 parameters by their released names, without training-only heads."""
     channel_order: str
     licence: str
     origin: str
@@ -75,19 +77,19 @@ class Checkpoint:
 
     @property
     def parameters(self) -> int:
-        """How many numbers the network has."""
+        """Number of parameters of the network."""
         return sum(tensor.numel() for tensor in self.state.values())
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What was assumed because the file does not say, one line each."""
+        """Assumptions made because the file does not say, one line each."""
         if self.channel_order:
             return ()
         return (f"{self.path} does not say its channel order; RGB is assumed",)
 
 
 def load_checkpoint(name_or_path: str | Path) -> Checkpoint:
-    """Read a bundled checkpoint, with the SHA-256 registered for it, an imported one, or a file.
+    """Read a bundled checkpoint (checked by its SHA-256), an imported one, or a file.
 
     Raises:
         CheckpointError: the name is unknown, or the file is missing, damaged, another model's or
@@ -148,9 +150,9 @@ def load_file(path: Path) -> Checkpoint:
 
 
 def build_network(checkpoint: Checkpoint) -> FMANet:
-    """The checkpoint's network, ready for inference: on the CPU, float32, eval mode, no gradients.
+    """Build the network for inference: on the CPU, float32, eval mode, no gradients.
 
-    The checkpoint's tensors are copied: what is done to the network does not change it.
+    The tensors are copied: changes to the network do not change the checkpoint.
     """
     from vsrdb_cli.network.fmanet import FMANet
 
@@ -170,7 +172,7 @@ def save_checkpoint(
     dtype: torch.dtype | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write a checkpoint; it appears under its name only when it is whole.
+    """Write a checkpoint; it appears under its name only when it is complete.
 
     Equal arguments give equal bytes, hence the same SHA-256.
 
@@ -210,10 +212,10 @@ def save_checkpoint(
 
 
 def numbers(state: Mapping[str, Tensor], path: Path | str) -> dict[str, Tensor]:
-    """The parameters in float32.
+    """Convert the parameters to float32.
 
     Raises:
-        CheckpointError: a parameter holds something other than finite floating-point numbers.
+        CheckpointError: a parameter holds anything but finite floating-point numbers.
     """
     for name, tensor in state.items():
         if not tensor.is_floating_point():
@@ -242,15 +244,14 @@ def _load_bundled(model: BundledModel) -> Checkpoint:
 
 
 def _check_header(path: Path) -> None:
-    """Whether the header is one that safetensors may read: what it takes of memory and time is a
-    multiple of it.
+    """Check that the header is short: safetensors takes a multiple of it in memory and time.
 
     Raises:
-        CheckpointError: it is not.
+        CheckpointError: it is too long.
     """
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
-        # Of no safetensors file at all these are any eight bytes, which is said better elsewhere.
+        # Other files have any eight bytes here; a later message is better for them.
         if _LONGEST_HEADER < length < path.stat().st_size:
             raise CheckpointError(
                 f"{path} has a header of {length} bytes, expected at most {_LONGEST_HEADER}",
@@ -261,7 +262,7 @@ def _check_header(path: Path) -> None:
 def _sha256(path: Path) -> str:
     kind = special_kind(path)
     if kind is not None:  # without an end, perhaps
-        raise CheckpointError(f"{path} is {kind}, no file", hint="copy it to a file first")
+        raise CheckpointError(f"{path} is {kind}, not a file", hint="copy it to a file first")
     try:
         status = path.stat()
         if status.st_size > SIZE_LIMIT:
@@ -269,8 +270,7 @@ def _sha256(path: Path) -> str:
                 f"{path} has {status.st_size >> 20} MiB, expected at most {SIZE_LIMIT >> 20} MiB",
                 hint=_OTHER_HINT,
             )
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(path)
     except FileNotFoundError:
         raise CheckpointError(
             f"{path} does not exist", hint="list the bundled weights with: vsrdb weights list"
@@ -284,7 +284,7 @@ def _sha256(path: Path) -> str:
 def _read_config(
     path: Path, metadata: Mapping[str, str], shapes: Mapping[str, tuple[int, ...]]
 ) -> FMANetConfig:
-    """What the shapes say, with the metadata not contradicting it."""
+    """Infer the configuration from the shapes, and check the metadata against it."""
     wanted = {"architecture": ARCHITECTURE, "channel_order": CHANNEL_ORDER}
     for key, value in wanted.items():
         if metadata.get(key, value) != value:
@@ -315,7 +315,7 @@ def _read_config(
 
 
 def _agreed(path: Path, recorded: str, inferred: FMANetConfig) -> FMANetConfig:
-    """The recorded configuration, if the shapes do not contradict it."""
+    """Return the recorded configuration, after checking it against the inferred one."""
     try:
         config = FMANetConfig.from_dict(parse_json(recorded))
         if config.ffn_hidden == inferred.ffn_hidden:

@@ -1,4 +1,4 @@
-"""PyTorch files from strangers: found, and read without trusting them.
+"""Find PyTorch files from strangers, and read them without trusting them.
 
 Pickles are read with `weights_only=True`, archives in memory, and sizes are limited.
 """
@@ -72,7 +72,7 @@ class Pickle:
             raise self._refusal(error) from error
 
     def _check_archive(self) -> bool:
-        """Whether the file is an archive; refused if it is damaged, or unpacks to too much."""
+        """Return whether the file is an archive; raise if it is damaged or unpacks to too much."""
         with self.open() as file:
             size = file.seek(0, io.SEEK_END)
             if not zipfile.is_zipfile(file):
@@ -103,7 +103,7 @@ class Pickle:
 
 
 def find_pair(sources: Sequence[Path]) -> list[Pickle]:
-    """The two files that `sources` name."""
+    """Find the two files of a released pair."""
     for source in sources:
         if not source.exists():
             raise CheckpointError(f"{source} does not exist", hint=AGAIN)
@@ -153,19 +153,19 @@ def _pair_in_archive(path: Path) -> list[Pickle]:
 
 
 def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, path: Path) -> bytes:
-    """A member's bytes; more than it declares are never unpacked."""
+    """Read a member; more bytes than it declares are never unpacked."""
     _check_members(f"{path}/{member.filename}", [member])
     with archive.open(member) as file:
         return file.read()
 
 
 def _is_pickle(name: str) -> bool:
-    """By its file name; "._NAME" is what macOS puts beside NAME in archives."""
+    """Recognise a pickle by its name; "._NAME" is what macOS puts beside NAME in archives."""
     return name.lower().endswith((".pt", ".pth")) and not name.startswith("._")
 
 
 def _choose_pair(names: Mapping[str, str], where: Path) -> list[str]:
-    """Of `names` (full: file name), the only two, or the two with the released names."""
+    """Choose from `names` (full: file name) the only two, or the two with the released names."""
     if len(names) == 2:
         return list(names)
     released = [name for name in names if names[name] in _RELEASED_NAMES]
@@ -179,7 +179,7 @@ def _choose_pair(names: Mapping[str, str], where: Path) -> list[str]:
 
 
 def _check_members(name: str, members: Sequence[zipfile.ZipInfo]) -> None:
-    """Whether members may be unpacked."""
+    """Check that members are safe to unpack."""
     if len(members) > _MOST_MEMBERS:
         raise _too_many(name, len(members))
     size = sum(member.file_size for member in members)

@@ -1,4 +1,4 @@
-"""Checkpoints that have names: those bundled, with what their files must be, and those imported."""
+"""Checkpoints that have names: bundled ones, with the SHA-256 of their files, and imported ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ METHODS = {
 
 @dataclass(frozen=True)
 class BundledModel:
-    """One `[[model]]` of registry.toml: a checkpoint that is installed with the package."""
+    """A checkpoint installed with the package: one `[[model]]` of registry.toml."""
 
     name: str
     file: str
@@ -37,18 +37,18 @@ class BundledModel:
 
 
 def bundled_folder() -> Path:
-    """Where the installed checkpoints and registry.toml lie."""
+    """Return the folder of the installed checkpoints and registry.toml."""
     return Path(str(importlib.resources.files("vsrdb_cli.weights")))
 
 
 def bundled_models() -> list[BundledModel]:
-    """The checkpoints registry.toml names, in its order."""
+    """List the checkpoints in registry.toml, in its order."""
     registry = tomllib.loads((bundled_folder() / "registry.toml").read_text(encoding="utf-8"))
     return [BundledModel(**entry) for entry in registry.get("model", [])]
 
 
 def imported_folder() -> Path | None:
-    """$VSRDB_WEIGHTS, or `vsrdb/weights` in the user's data: where `weights import` writes.
+    """Return the folder that `weights import` writes to: $VSRDB_WEIGHTS, or in the user's data.
 
     None for a user without a home.
     """
@@ -59,10 +59,7 @@ def imported_folder() -> Path | None:
 
 
 def imported_models() -> dict[str, Path]:
-    """Name -> file of the imported checkpoints; a file is called as its checkpoint.
-
-    A name that is bundled stays the bundled one's.
-    """
+    """Find the imported checkpoints: file by name; a bundled name stays the bundled one's."""
     taken = {*(model.name for model in bundled_models()), *METHODS}
     folder = imported_folder()
     files = sorted(folder.glob(f"*{SUFFIX}")) if folder else []
@@ -74,10 +71,11 @@ _LONGEST_NAME = 200
 
 
 def place_for_import(name: str) -> Path:
-    """The file of a checkpoint to be imported; its folder is made.
+    """Return the file for a checkpoint to be imported, and create its folder.
 
     Raises:
-        OptionError: no checkpoint can be called so. OutputError: there is no such folder.
+        OptionError: the name cannot be used.
+        OutputError: the folder cannot be created.
     """
     if name in {*(model.name for model in bundled_models()), *METHODS}:
         raise OptionError(f"'{name}' is taken by a bundled network", hint="choose another --name")
@@ -90,26 +88,26 @@ def place_for_import(name: str) -> Path:
     folder = imported_folder()
     if folder is None:
         raise OutputError(
-            "there is no home folder to keep checkpoints in",
+            "checkpoints have no folder, because the user has no home",
             hint="set VSRDB_WEIGHTS to a folder, or choose a file with -o",
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
-            f"{folder} cannot be made: {error.strerror}",
+            f"{folder} cannot be created: {error.strerror}",
             hint="set VSRDB_WEIGHTS to another folder, or choose a file with -o",
         ) from error
     return folder / f"{name}{SUFFIX}"
 
 
 def known_names() -> list[str]:
-    """Every name `--weights` takes: checkpoints and the networks without parameters."""
+    """List the names `--weights` takes: checkpoints and the networks without parameters."""
     return [*(model.name for model in bundled_models()), *imported_models(), *METHODS]
 
 
 def default_weights() -> str:
-    """The bundled checkpoint to use where none is named.
+    """Return the name of the bundled checkpoint to use by default.
 
     Raises:
         LookupError: registry.toml marks none; the package is broken.

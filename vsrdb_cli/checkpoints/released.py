@@ -39,7 +39,7 @@ _PREFIXES = {"model_D_state_dict": NET_D, "model_R_state_dict": NET_R}
 
 @dataclass(frozen=True)
 class _Half:
-    """One network of the pair: its parameters, still BGR, names with the network's prefix."""
+    """One network of the pair: parameters, still BGR, with the network's prefix in their names."""
 
     pickle: Pickle
     key: str
@@ -49,11 +49,11 @@ class _Half:
 def import_released(
     sources: Sequence[Path], target: Path, *, overwrite: bool = False
 ) -> Checkpoint:
-    """Make a checkpoint for RGB pictures of a released pair.
+    """Convert a released pair to a checkpoint for RGB pictures.
 
     Args:
         sources: the two files in any order, or one folder or zip archive that holds them.
-        target: the safetensors file to write; it appears only when it is whole.
+        target: the safetensors file to write; it appears only when it is complete.
 
     Returns:
         The checkpoint, as read back from `target`.
@@ -98,7 +98,7 @@ def import_released(
 
 
 def bgr_to_rgb(state: Mapping[str, Tensor], num_flow: int) -> dict[str, Tensor]:
-    """Parameters for BGR pictures -> those of the same network for RGB pictures; its own inverse.
+    """Convert parameters for BGR pictures to RGB pictures; its own inverse.
 
     Every place where picture channels enter or leave is reversed; not in training-only heads,
     which are left out of checkpoints.
@@ -141,7 +141,7 @@ def _read_half(pickle: Pickle) -> _Half:
 
 
 def _parameters(pickle: Pickle, state: Any, prefix: str) -> dict[str, Tensor]:
-    """The parameters, checked one by one."""
+    """Check the parameters one by one, and return them."""
     import torch
 
     if not isinstance(state, Mapping) or not all(isinstance(name, str) for name in state):

@@ -1,4 +1,4 @@
-"""Writing safetensors files: whole or not at all, and equal contents as equal bytes."""
+"""Write safetensors files: whole or not at all, and equal contents as equal bytes."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def check_target(path: Path, *, overwrite: bool) -> None:
-    """Whether a checkpoint may be written at `path`.
+    """Check that a checkpoint can be written at `path`.
 
     Raises:
-        OutputError: its name, its folder, or what is there already forbids it.
+        OutputError: its suffix or folder is wrong, or the path exists.
     """
     if path.suffix != SUFFIX:
         raise OutputError(
@@ -36,7 +36,7 @@ def check_target(path: Path, *, overwrite: bool) -> None:
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a safetensors file; it appears under its name only when it is whole.
+    """Write a safetensors file; it appears under its name only when it is complete.
 
     Raises:
         OutputError: the disk is full or the folder not writable.
@@ -49,7 +49,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, st
 
 
 def _in_fixed_order(data: bytes) -> bytes:
-    """The same safetensors file with its metadata sorted.
+    """Sort the metadata of a safetensors file.
 
     safetensors writes them in random order (its issue 584): two runs would give two SHA-256.
     """

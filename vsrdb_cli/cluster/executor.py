@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 
 from vsrdb_cli.backends import load_runner
-from vsrdb_cli.backends.builtin import METHODS
 from vsrdb_cli.backends.runner import Runner, RunnerInfo
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
+from vsrdb_cli.checkpoints.registry import METHODS
 from vsrdb_cli.cluster.agreement import versions
 from vsrdb_cli.cluster.connection import connected
 from vsrdb_cli.cluster.distribution import Distribution

@@ -1,4 +1,4 @@
-"""`vsrdb bench`: how fast this machine restores, and where the time goes."""
+"""`vsrdb bench`: measure how fast this machine restores video."""
 
 from __future__ import annotations
 
@@ -8,17 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from vsrdb_cli import __version__
-from vsrdb_cli.checkpoints.registry import default_weights
 from vsrdb_cli.commands import console
-from vsrdb_cli.commands.click_options import Read, Size
-from vsrdb_cli.commands.statuses import ExitStatus
-from vsrdb_cli.option_values import read_device
-from vsrdb_cli.options import declared_options
+from vsrdb_cli.commands.bar import steps
+from vsrdb_cli.commands.click_options import WEIGHTS_HELP, Read, read_size, restore_option
+from vsrdb_cli.commands.session import ExitStatus
 
 if TYPE_CHECKING:
     from vsrdb_cli.bench.results import Problem, SizeReport
-
-_DECLARED = {entry.name: entry.metadata["option"] for entry in declared_options()}
 
 
 @click.command()
@@ -26,40 +22,20 @@ _DECLARED = {entry.name: entry.metadata["option"] for entry in declared_options(
     "--size",
     "sizes",
     multiple=True,
-    type=Size(16),
+    type=Read(read_size(16), "WxH"),
     default=["320x180"],
     show_default=True,
-    help="Width and height of the input; can be given more than once.",
+    help="Width and height of the input; can be repeated.",
 )
-@click.option(
-    "--weights",
-    default=default_weights(),
-    show_default=True,
-    metavar="NAME|PATH",
-    help="The network: a name from `vsrdb weights list` or a .safetensors file.",
+@restore_option("weights", help=WEIGHTS_HELP)
+@restore_option(
+    "backend",
+    also=("all",),
+    help="What runs the network. all measures every backend, and its error.",
 )
-@click.option(
-    "--backend",
-    type=click.Choice([*_DECLARED["backend"].choices, "all"]),
-    default="auto",
-    show_default=True,
-    help="What runs the network. all also measures every other one, and how far off each is.",
-)
-@click.option(
-    "--device",
-    type=Read(read_device, _DECLARED["device"].metavar),
-    default="auto",
-    show_default=True,
-    help="Where the network runs.",
-)
-@click.option(
-    "--precision",
-    type=click.Choice(_DECLARED["precision"].choices),
-    default="auto",
-    show_default=True,
-    help="What the network computes in.",
-)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, for other programs.")
+@restore_option("device")
+@restore_option("precision", help="The number format of the network's arithmetic.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for other programs.")
 def bench(
     *,
     sizes: tuple[tuple[int, int], ...],
@@ -69,17 +45,17 @@ def bench(
     precision: str,
     as_json: bool,
 ) -> None:
-    """Measure how fast this machine restores video, and where the time goes.
+    """Measure how fast this machine restores video.
 
-    Each stage alone and a whole run of a made clip, how much of the stages overlaps, memory, and
-    how near the network comes to this machine's own rate of convolution. A size takes up to two
-    minutes; other programs at work are measured along.
+    Measures each stage on its own and a whole run of a synthetic clip, the overlap of the stages,
+    memory, and the network's throughput as a share of this machine's measured convolution rate. A
+    size takes up to two minutes. Other programs that are running slow the result down.
 
     \b
     vsrdb bench
     vsrdb bench --size 640x360 --backend all
     """
-    with console.steps("measuring") as on_step:
+    with steps("measuring") as on_step:
         from vsrdb_cli.bench.benchmark import BenchRequest, run_benchmark
         from vsrdb_cli.bench.results import Problem
 
@@ -104,7 +80,7 @@ def bench(
 
 
 def show(report: SizeReport) -> None:
-    """Print the report of a size as lines and two tables."""
+    """Print the results for a size: lines and two tables."""
     machine, whole, width, height = report.machine, report.whole, report.width, report.height
     load = "" if machine.load is None else f", load {machine.load:.1f}"
     for line in (
@@ -117,7 +93,7 @@ def show(report: SizeReport) -> None:
     console.show(_stages(report))
     console.result("")
     if whole is None:
-        console.result("whole run: not measured, because one frame takes too long")
+        console.result("whole run: not measured: one frame takes too long")
     else:
         console.result(
             f"whole run: {1 / whole.frame.wall:.2f} fps, {report.ratio:.2f} times the network alone"
@@ -125,7 +101,7 @@ def show(report: SizeReport) -> None:
         shorter, longer = "reading, colours and writing", "the network"
         if report.video.together.wall > report.network.together.wall:
             shorter, longer = longer, shorter
-        console.result(f"overlap: {report.overlap:.0%} of {shorter} is hidden behind {longer}")
+        console.result(f"overlap: {report.overlap:.0%} of {shorter} overlaps with {longer}")
         console.result(
             f"memory: {console.human_bytes(report.memory or 0)},"
             f" estimated {console.human_bytes(report.memory_estimate)}"
@@ -133,8 +109,8 @@ def show(report: SizeReport) -> None:
     if report.nearness is not None:
         console.result(
             f"arithmetic: {_giga(report.operations)} GFLOP a frame at {_giga(report.network_rate)}"
-            f" GFLOP/s, {report.nearness:.0%} of one convolution's"
-            f" {_giga(report.convolution_rate)}"
+            f" GFLOP/s, {report.nearness:.0%} of the"
+            f" {_giga(report.convolution_rate)} of a convolution"
         )
     console.result("")
     console.show(_backends(report))
@@ -153,7 +129,7 @@ def _stages(report: SizeReport) -> console.PlainTable:
 
 
 def _backends(report: SizeReport) -> console.PlainTable:
-    table = _table("network alone", "encode ms", "restore ms", "fps", "off from float32")
+    table = _table("network alone", "encode ms", "restore ms", "fps", "error vs float32")
     for backend in report.backends:
         info, steps, off = backend.runner, backend.steps, backend.agreement
         table.add_row(

@@ -1,61 +1,85 @@
-"""What options are to click: those of `vsrdb_cli.options`, and kinds of values."""
+"""Options of the commands: those of `vsrdb_cli.options`, types of values, and --config."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import MISSING, Field
+import difflib
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, Field, replace
+from datetime import date, time
 from enum import Enum
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 
+from vsrdb_cli.errors import OptionError
 from vsrdb_cli.options import Option, RestoreOptions, declared_options, flag_of, is_whole
+from vsrdb_cli.pipes import read_text
+
+_LONGEST_CONFIG = 1 << 20
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+WEIGHTS_HELP = "The network: a name from `vsrdb weights list` or a .safetensors file."
 
 
 class Read(click.ParamType[Any]):
-    """A value read by an option's own rule, which raises ValueError with how to write it."""
+    """A value that a function reads; it raises ValueError with how to write the value.
 
-    def __init__(self, read: Callable[[Any], Any], metavar: str | None) -> None:
+    Raises:
+        OptionError: the value is not valid.
+    """
+
+    def __init__(self, read: Callable[[Any], Any], metavar: str | None = None) -> None:
         self.name = metavar or "TEXT"
         self._read = read
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: Any, param: click.Parameter | None, _: click.Context | None) -> Any:
         try:
             return self._read(value)
         except ValueError as error:
-            self.fail(f"'{value}' is not possible: {error}", param, ctx)
+            name = self.name if param is None else param.opts[0]
+            raise OptionError(f"{name} {value} is not valid", hint=str(error)) from None
 
 
-class Size(click.ParamType[tuple[int, int]]):
-    """WxH -> (height, width), each of `smallest` pixels or more."""
+def read_size(smallest: int) -> Callable[[str | tuple[int, int]], tuple[int, int]]:
+    """Return a function that reads WxH as (height, width), each of `smallest` pixels or more."""
 
-    name = "WxH"
-
-    def __init__(self, smallest: int) -> None:
-        self._smallest = smallest
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, int]:
+    def read(value: str | tuple[int, int]) -> tuple[int, int]:
         if isinstance(value, tuple):
             return value
-        width, _, height = str(value).lower().partition("x")
+        width, _, height = value.lower().partition("x")
         digits = width.isdecimal() and height.isdecimal()
-        if not digits or min(int(width), int(height)) < self._smallest:
-            least = f"{self._smallest}x{self._smallest}"
-            self.fail(f"'{value}' is no size such as 320x180 (from {least} up)", param, ctx)
+        if not digits or min(int(width), int(height)) < smallest:
+            raise ValueError(f"write a size such as 320x180, from {smallest}x{smallest} up")
         return int(height), int(width)
 
+    return read
 
-def restore_options(command: Callable[..., Any]) -> Callable[..., Any]:
+
+def restore_options(command: _Command) -> _Command:
     """Give a command all options of a restoration."""
     for entry in reversed(list(declared_options())):
-        command = _click_option(entry)(command)
+        command = _click_option(entry, entry.metadata["option"])(command)
     return command
 
 
-def _click_option(entry: Field[Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    declared: Option = entry.metadata["option"]
+def restore_option(
+    name: str, *, also: tuple[str, ...] = (), **changes: Any
+) -> Callable[[_Command], _Command]:
+    """Give a command one option of a restoration.
+
+    Args:
+        name: of the field.
+        also: choices that only this command has.
+        changes: fields of the option's declaration that differ here, such as `help`.
+    """
+    (entry,) = (entry for entry in declared_options() if entry.name == name)
+    declared = replace(entry.metadata["option"], **changes)
+    return _click_option(entry, replace(declared, choices=(*declared.choices, *also)))
+
+
+def _click_option(entry: Field[Any], declared: Option) -> Callable[[_Command], _Command]:
     names = (f"--{flag_of(entry)}", entry.name)
     text = declared.help
     if declared.shown_default:
@@ -73,7 +97,8 @@ def _click_option(entry: Field[Any]) -> Callable[[Callable[..., Any]], Callable[
         low, high = declared.between
         whole = click.IntRange(int(low), int(high))
         kind = whole if is_whole(entry) else click.FloatRange(low, high)
-    default = _default(entry)
+    default = entry.default if entry.default_factory is MISSING else entry.default_factory()
+    default = default.value if isinstance(default, Enum) else default
     return click.option(
         *names,
         type=kind,
@@ -85,14 +110,81 @@ def _click_option(entry: Field[Any]) -> Callable[[Callable[..., Any]], Callable[
     )
 
 
-def _default(entry: Field[Any]) -> Any:
-    value = entry.default if entry.default_factory is MISSING else entry.default_factory()
-    return value.value if isinstance(value, Enum) else value
+def options_of(values: Mapping[str, Any]) -> RestoreOptions:
+    """Make options from the values of the command line; a flag "no-..." turns a field off.
+
+    Raises:
+        OptionError: they are not valid, or not together.
+    """
+    turned = {entry.name for entry in declared_options() if entry.default is True}
+    return RestoreOptions.of(
+        **{name: not value if name in turned else value for name, value in values.items()}
+    )
 
 
-def options_of(values: dict[str, Any]) -> RestoreOptions:
-    """What the command line says; flags that turn something off are turned round."""
-    for entry in declared_options():
-        if entry.default is True:
-            values[entry.name] = not values[entry.name]
-    return RestoreOptions.of(**values)
+def read_config(
+    context: click.Context, parameter: click.Parameter, path: Path | None
+) -> Path | None:
+    """Make the options in a TOML file the command's defaults; the command line still wins.
+
+    Raises:
+        OptionError: the file cannot be read, or has an unknown option.
+    """
+    if path is None:
+        return None
+    try:
+        # Notepad writes a mark at the beginning.
+        values = tomllib.loads(read_text(path, "utf-8-sig", _LONGEST_CONFIG))
+    except OSError as error:
+        raise OptionError(f"{path} cannot be read: {error.strerror}") from error
+    # The parser also raises RecursionError, and plain ValueErrors for endless numbers and dates.
+    except (ValueError, RecursionError) as error:
+        raise OptionError(
+            f"{path} is not valid TOML: {error}",
+            hint='write one option per line, such as: codec = "hevc"',
+        ) from error
+    options = {
+        name.removeprefix("--"): option
+        for option in context.command.params
+        if isinstance(option, click.Option) and option is not parameter
+        for name in option.opts
+        if name.startswith("--")
+    }
+    for key, value in values.items():
+        if key not in options:
+            near = difflib.get_close_matches(key, options, n=1)
+            raise OptionError(
+                f"{path}: there is no option '{key}'",
+                hint=f"did you mean '{near[0]}'?" if near else "see: vsrdb restore --help",
+            )
+        _check_type(f"{path}: {key}", key, value, options[key])
+    context.default_map = {
+        **(context.default_map or {}),
+        **{str(options[key].name): _as_given(options[key], v) for key, v in values.items()},
+    }
+    return path
+
+
+def _as_given(option: click.Option, value: object) -> object:
+    """Return a value as the command line gives it: text, or a list of an option that repeats."""
+    if option.multiple:
+        return value if isinstance(value, list) else [value]
+    return value if option.is_flag else str(value)
+
+
+def _check_type(name: str, key: str, value: object, option: click.Option) -> None:
+    if isinstance(value, int) and value.bit_length() > 64:
+        raise OptionError(f"{name} has too many digits")
+    if option.is_flag:
+        if not isinstance(value, bool):
+            raise OptionError(
+                f"{name} is {value!r}, expected true or false", hint=f"write: {key} = true"
+            )
+    elif isinstance(value, time | date):
+        raise OptionError(f"{name} is {value} without quotes", hint=f'write: {key} = "{value}"')
+    elif isinstance(value, bool):
+        raise OptionError(f"{name} is {value!r}, expected a value instead of true or false")
+    elif option.multiple and isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return
+    elif not isinstance(value, str | int | float):
+        raise OptionError(f"{name} is {value!r}, expected one value")

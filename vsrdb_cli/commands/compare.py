@@ -1,4 +1,4 @@
-"""`vsrdb compare`: a page that shows two versions of a video side by side."""
+"""`vsrdb compare`: write a page that shows versions of a video side by side."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from pathlib import Path
 import click
 
 from vsrdb_cli.commands import console
-from vsrdb_cli.commands.display import summary_of_page
-from vsrdb_cli.commands.position import position
+from vsrdb_cli.commands.bar import progress
+from vsrdb_cli.commands.click_options import restore_option
+from vsrdb_cli.commands.lines import summary_of_page
 from vsrdb_cli.names import fitting
+from vsrdb_cli.option_values import Position
 
 PATH = click.Path(path_type=Path)
 
@@ -24,17 +26,15 @@ PATH = click.Path(path_type=Path)
     "page",
     type=PATH,
     metavar="PAGE.html",
-    help="The page to write; AFTER's name with .html if omitted.",
+    help="The page to write.  [default: AFTER's name with .html]",
 )
-@click.option("--start", metavar="TIME", help="Show from here on: 90.5, 0:01:30 or a frame, 2250f.")
-@click.option("--end", metavar="TIME", help="Show what comes before this time or frame.")
-@click.option("--frames", type=click.IntRange(min=1), metavar="N", help="Show so many frames.")
-@click.option(
-    "--hdr",
-    type=click.Choice(["refuse", "sdr"]),
-    default="refuse",
-    show_default=True,
-    help="What to do where HDR is compared with SDR: sdr converts HDR to BT.709 first.",
+@restore_option("start")
+@restore_option("end")
+@click.option("--frames", type=click.IntRange(min=1), metavar="N", help="Number of frames to show.")
+@restore_option(
+    "hdr",
+    choices=("refuse", "sdr"),
+    help="How to compare HDR with SDR: refuse, or convert HDR to BT.709 first (sdr).",
 )
 @click.option("--overwrite", is_flag=True, help="Replace an existing page.")
 def compare(
@@ -43,19 +43,19 @@ def compare(
     truth: Path | None,
     *,
     page: Path | None,
-    start: str | None,
-    end: str | None,
+    start: Position | None,
+    end: Position | None,
     frames: int | None,
     hdr: str,
     overwrite: bool,
 ) -> None:
-    """Write a page that shows BEFORE and AFTER, and perhaps the TRUTH, frame by frame.
+    """Write a page that shows versions of a video frame by frame.
 
-    Wipe over the moving picture, step, look through a loupe, and see how much every frame differs
-    or, with TRUTH, how close to it each comes. All are videos, folders of pictures or pictures;
-    BEFORE may be the low-resolution input. The page is one file that needs no network, also on a
-    phone. Up to 8 frames are lossless; of more, those that differ most are as far as the page
-    stays small, and the others compressed so well that it hardly shows.
+    The page shows BEFORE and AFTER with a wipe, frame stepping and a loupe, and how much each
+    frame differs or, with TRUTH, how close to it each version is. Each is a video, a folder of
+    pictures or a picture; BEFORE may be the low-resolution input. The page is a single file that
+    works offline, also on a phone. Up to 8 frames are lossless; of more, the frames that differ
+    most are lossless as long as the page stays small, and the others nearly so.
 
     \b
     vsrdb compare in.mp4 restored.mp4
@@ -65,14 +65,14 @@ def compare(
     from vsrdb_cli.options import Hdr
 
     page = page or Path(fitting(after.absolute().stem, ".html"))
-    with console.progress(f"{before.name} and {after.name} → {page.name}") as on_frame:
+    with progress(f"{before.name} and {after.name} → {page.name}") as on_frame:
         written = write_page(
             before,
             after,
             page,
             PageOptions(
-                start=position("--start", start),
-                end=position("--end", end),
+                start=start,
+                end=end,
                 frames=frames,
                 hdr=Hdr(hdr),
                 overwrite=overwrite,

@@ -1,4 +1,4 @@
-"""`vsrdb doctor`: what works on this machine, and the line that mends what does not."""
+"""`vsrdb doctor`: check what works on this machine, and show how to repair what does not."""
 
 from __future__ import annotations
 
@@ -8,31 +8,29 @@ from pathlib import Path
 import click
 
 from vsrdb_cli.commands import console
+from vsrdb_cli.commands.click_options import restore_option
 from vsrdb_cli.errors import OptionError
+from vsrdb_cli.text import count
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, for other programs.")
-@click.option(
-    "--ray",
-    metavar="auto|HOST:PORT|local",
-    help="Try every node of this Ray cluster instead.",
-)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for other programs.")
+@restore_option("ray", help="Check every node of this Ray cluster instead.")
 @click.option(
     "--folder",
     type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
-    help="With --ray, where the videos are; nodes that read it need not be sent anything.  "
-    "[default: the current one]",
+    help="With --ray, the folder of the videos; nodes that can read it need not be sent any.  "
+    "[default: the current folder]",
 )
 def doctor(*, as_json: bool, ray: str | None, folder: Path | None) -> None:
-    """Try everything vsrdb needs or can use here, and say what works.
+    """Check whether everything that vsrdb can use works here.
 
-    Ends with 1 if something that is needed does not work.
+    Exits with status 1 if something that vsrdb needs does not work.
     """
     from vsrdb_cli.doctor import State, examine, examine_nodes
 
     if folder and not ray:
-        raise OptionError("--folder is for --ray", hint="add --ray auto, or omit it")
+        raise OptionError("--folder needs --ray", hint="add --ray auto, or omit --folder")
     findings = []
     here = folder or Path.cwd()
     for finding in examine_nodes(ray, here) if ray else examine():
@@ -48,8 +46,8 @@ def doctor(*, as_json: bool, ray: str | None, folder: Path | None) -> None:
         values = {"ok": not problems, "findings": [finding.to_json() for finding in findings]}
         console.json_result(values)
     elif problems:
-        console.result(f"{len(problems)} of these are problems")
+        console.result(f"{count(len(problems), 'problem')} found")
     else:
-        console.result("all that is needed works")
+        console.result("everything that vsrdb needs works")
     if problems:
         sys.exit(1)

@@ -1,28 +1,29 @@
-"""What `vsrdb restore --dry-run` prints: what each run would take, do and leave out."""
+"""`vsrdb restore --dry-run`: what each run would take, do and drop."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from vsrdb_cli import __version__
-from vsrdb_cli.batch.finished import Finished
+from vsrdb_cli.batch.journal import open_journal
 from vsrdb_cli.batch.outcomes import why_skipped
 from vsrdb_cli.batch.targets import Batch, Item
-from vsrdb_cli.commands import console
-from vsrdb_cli.commands.display import Display, Place
-from vsrdb_cli.commands.statuses import ExitStatus, status_of
+from vsrdb_cli.commands import console, events
+from vsrdb_cli.commands.events import Reporter, reported
+from vsrdb_cli.commands.request import RestoreRequest
+from vsrdb_cli.commands.session import ExitStatus, status_of
 from vsrdb_cli.dry_run.estimate import Estimate, Load, estimate_run
 from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.jobs.executor import LocalExecutor
-from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.text import count
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """What is said of one input: an estimate, an error, or the reason why it would be skipped."""
+    """The result for one input: an estimate, an error, or the reason why it would be skipped."""
 
     item: Item
     estimate: Estimate | None = None
@@ -49,42 +50,29 @@ class _Answer:
         return values
 
 
-def estimate_all(
-    batch: Batch,
-    options: RestoreOptions,
-    display: Display,
-    *,
-    skip_existing: bool,
-    finished: Finished | None,
-    new_folders: bool,
-    as_json: bool,
-) -> tuple[dict[str, int], int]:
-    """Estimate the runs of all inputs, with one network.
-
-    Args:
-        finished: what earlier runs of the same batch did.
-        new_folders: whether folders of outputs will be made, where they are missing.
-
-    Returns:
-        How many inputs could be estimated, would be skipped or failed; the exit status.
-    """
+def estimate_all(request: RestoreRequest, batch: Batch, report: Reporter) -> events.Ended:
+    """Estimate the runs of all inputs with one network, and print them."""
+    if request.page is not None:
+        report(events.Notice(f"a dry run does not write {request.page}"))
     for notice in batch.notices:
-        display.note(notice)
+        report(events.Notice(notice))
     several = len(batch.items) > 1
-    executor = LocalExecutor(options) if several and not options.devices else None
+    executor = LocalExecutor(request.options) if several and not request.options.devices else None
+    journal = open_journal(batch, request.options)
     answers = []
     for number, item in enumerate(batch.items, 1):
-        reason = why_skipped(item, skip_existing=skip_existing, finished=finished)
+        reason = why_skipped(item, skip_existing=request.skip_existing, journal=journal)
         if reason is not None:
             answers.append(_Answer(item, reason=reason))
         else:
-            with display.file(item.source, item.target, Place(number, len(batch.items))):
-                answers.append(_answer(item, options, display, executor, new_folders=new_folders))
-        if not as_json:
+            started = events.InputStarted(item.source, item.target, number, len(batch.items))
+            with reported(report, started):
+                answers.append(_estimate(item, request, batch, report, executor))
+        if not request.as_json:
             _print(answers[-1])
     seconds = _sum([a.estimate.seconds for a in answers if a.estimate])
     output_bytes = _sum([a.estimate.output_bytes for a in answers if a.estimate])
-    if as_json:
+    if request.as_json:
         values = {
             "version": __version__,
             "seconds": seconds,
@@ -97,20 +85,19 @@ def estimate_all(
         inputs = f"{estimated} of {count(len(answers), 'input')}"
         console.result(f"{inputs}: {_time(seconds)}, {_size(output_bytes)}")
     counts = Counter(answer.status for answer in answers)
-    totals = {name: counts[name] for name in ("estimated", "skipped", "failed")}
     errors = [answer.error for answer in answers if answer.error is not None]
-    if not errors:
-        return totals, ExitStatus.DONE
-    return totals, ExitStatus.FAILED if several else status_of(errors[0])
+    status: int = ExitStatus.DONE
+    if errors:
+        status = ExitStatus.FAILED if several else status_of(errors[0])
+    return events.Ended({name: counts[name] for name in ("estimated", "skipped", "failed")}, status)
 
 
-def _answer(
+def _estimate(
     item: Item,
-    options: RestoreOptions,
-    display: Display,
+    request: RestoreRequest,
+    batch: Batch,
+    report: Reporter,
     executor: LocalExecutor | None,
-    *,
-    new_folders: bool,
 ) -> _Answer:
     try:
         if item.problem is not None:
@@ -118,13 +105,13 @@ def _answer(
         estimate = estimate_run(
             item.source,
             item.target,
-            options,
+            request.options,
             executor=executor,
-            new_folders=new_folders,
-            on_progress=display.progress,
+            new_folders=batch.folder is not None,
+            on_progress=lambda progress: report(events.Progressed(progress)),
         )
     except VsrdbError as error:
-        display.error(str(error), error.hint)
+        report(events.Failed(error))
         return _Answer(item, error=error)
     return _Answer(item, estimate)
 
@@ -156,20 +143,22 @@ def _lines(e: Estimate) -> list[tuple[str, str]]:
         ("network", f"{e.weights} · {e.backend} {e.device} {e.precision}, {tiles}"),
         *(("memory", _memory(load, several=len(e.loads) > 1)) for load in e.loads),
         ("time", f"{_time(e.seconds)}: {per_frame}"),
-        ("size", f"{_size(e.output_bytes)}; {console.human_bytes(e.free_disk_bytes)} are free"),
+        ("size", f"{_size(e.output_bytes)}; {console.human_bytes(e.free_disk_bytes)} available"),
     ]
     if not e.fits:
-        lines.append(("warning", "memory will run out; omit --tile, or choose smaller tiles"))
+        lines.append(("warning", "not enough memory; omit --tile, or choose smaller tiles"))
     if e.output_bytes is not None and e.output_bytes > e.free_disk_bytes:
-        lines.append(("warning", "the disk will be full before the end"))
+        lines.append(("warning", "the disk will fill up before the end"))
     if e.finished:
         lines.append(
-            ("resume", f"{count(e.finished, 'frame')} finished already; the time is for the rest")
+            ("resume", f"{count(e.finished, 'frame')} already finished; the time is for the rest")
         )
     elif e.in_segments:
-        lines.append(("resume", "in segments; if it is stopped, the same command continues"))
-    fates = (("copied", e.copied), ("converted", e.converted), ("dropped", e.dropped))
-    lines += [(name, ", ".join(streams)) for name, streams in fates if streams]
+        lines.append(
+            ("resume", "in segments; if the run is stopped, the same command continues it")
+        )
+    streams = (("copied", e.copied), ("converted", e.converted), ("dropped", e.dropped))
+    lines += [(name, ", ".join(those)) for name, those in streams if those]
     return lines + [("note", notice) for notice in e.notices]
 
 
@@ -178,21 +167,22 @@ def _memory(load: Load, *, several: bool) -> str:
     times = f"{load.processes} processes, each " if load.processes > 1 else ""
     return (
         f"{where}{times}{console.human_bytes(load.network_bytes)} for the network,"
-        f" {console.human_bytes(load.other_bytes)} for all else;"
-        f" {console.human_bytes(load.free_bytes)} are free"
+        f" {console.human_bytes(load.other_bytes)} for everything else;"
+        f" {console.human_bytes(load.free_bytes)} available"
     )
 
 
 def _time(seconds: float | None) -> str:
     if seconds is None:
-        return "unknown, since the number of frames is"
+        return "unknown, as is the number of frames"
     return f"about {console.human_seconds(seconds)}"
 
 
-def _size(count: int | None) -> str:
-    return "unknown" if count is None else f"about {console.human_bytes(count)}"
+def _size(size: float | None) -> str:
+    return "unknown" if size is None else f"about {console.human_bytes(size)}"
 
 
-def _sum(values: list[Any]) -> Any:
-    """None where one is unknown."""
-    return None if any(value is None for value in values) else sum(values)
+def _sum(values: Sequence[float | None]) -> float | None:
+    """Return the sum, or None where a value is unknown."""
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None

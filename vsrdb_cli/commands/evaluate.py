@@ -1,4 +1,4 @@
-"""`vsrdb evaluate`: restored video against the truth, as a table, JSON or a plot."""
+"""`vsrdb evaluate`: measure restored video against the truth, as a table, JSON or a plot."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from vsrdb_cli.commands import console
+from vsrdb_cli.commands.bar import progress
 from vsrdb_cli.errors import OptionError
 
 if TYPE_CHECKING:
@@ -21,23 +22,36 @@ _TABLE_9_WIDTH = 141  # with three numbers to a line
 @click.command()
 @click.argument("restored", type=PATH)
 @click.argument("ground_truth", type=PATH, required=False)
-@click.option("--input", "lr", type=PATH, metavar="LR", help="What was restored, for --baseline.")
+@click.option(
+    "--input",
+    "lr",
+    type=PATH,
+    metavar="LR",
+    help="The low-resolution input of RESTORED, for --baseline.",
+)
 @click.option(
     "--baseline",
     type=click.Choice(["bicubic"]),
-    help="Score ordinary enlargement of --input, too; --input alone implies it.",
+    help="Also score ordinary enlargement of --input; --input implies it.",
 )
 @click.option(
     "--reds4",
     type=PATH,
     metavar="ROOT",
-    help="Instead of GROUND_TRUTH: the folder with the REDS clips 000, 011, 015 and 020, as "
-    "ROOT/000/00000000.png and so on. RESTORED, and --input, hold the same four folders. Prints "
+    help="Instead of GROUND_TRUTH: a folder with the REDS clips 000, 011, 015 and 020, as "
+    "ROOT/000/00000000.png and so on. RESTORED and --input must have the same four folders. Prints "
     "Table 9 of the FMA-Net paper with this restoration beside the paper's numbers.",
 )
-@click.option("--all-frames", is_flag=True, help="Score every clip's first and last frame, too.")
-@click.option("--summary", is_flag=True, help="Only means, nothing of single frames.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: per frame and mean.")
+@click.option(
+    "--all-frames", is_flag=True, help="Score the first and last frame of every clip too."
+)
+@click.option("--summary", is_flag=True, help="Print only means, no single frames.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print one JSON object, with scores per frame and means.",
+)
 @click.option(
     "--plot", type=PATH, metavar="FILE.png", help="Draw quality per frame (.png, .svg or .pdf)."
 )
@@ -53,12 +67,12 @@ def evaluate(
     as_json: bool,
     plot: Path | None,
 ) -> None:
-    """Compare RESTORED with GROUND_TRUTH: PSNR and SSIM of RGB, and tOF.
+    """Measure RESTORED against GROUND_TRUTH: PSNR, SSIM and tOF.
 
-    Both are videos, folders of pictures, or folders of clips (sub-folders of pictures, or videos)
-    under the same names. Measured as in the FMA-Net paper: 4 pixels are cut on each side, and the
-    first and the last frame of every clip are left out. tOF tells how far motion is from the
-    truth's, in pixels: the lower, the steadier.
+    Both are videos, folders of pictures, or folders of clips (subfolders of pictures, or videos)
+    with the same names. Measures RGB as the FMA-Net paper does: 4 pixels are cut on each side, and
+    the first and last frame of every clip are left out. tOF is the difference between the motion
+    and the truth's, in pixels: the lower, the steadier.
 
     \b
     vsrdb evaluate restored.mp4 sharp.mp4 --input blurry.mp4
@@ -80,7 +94,7 @@ def evaluate(
     if plot:
         check_plot(plot, [path for path in (restored, truth, lr) if path])
     clips = (reds4_clips if reds4 else find_clips)(restored, truth, lr)
-    with console.progress(f"{restored.name} against {truth.name}") as on_frame:
+    with progress(f"{restored.name} against {truth.name}") as on_frame:
         evaluation = score(
             clips,
             baseline="bicubic" if lr else None,
@@ -108,24 +122,24 @@ def _truth(ground_truth: Path | None, reds4: Path | None) -> Path:
     if ground_truth and reds4:
         raise OptionError(
             f"the ground truth is given twice: {ground_truth} and --reds4 {reds4}",
-            hint="leave one of them out",
+            hint="omit one of them",
         )
     truth = ground_truth or reds4
     if truth is None:
         raise OptionError(
-            "there is nothing to compare with",
+            "GROUND_TRUTH is missing",
             hint="vsrdb evaluate RESTORED GROUND_TRUTH, or RESTORED --reds4 ROOT",
         )
     return truth
 
 
 def _caption(evaluation: Evaluation) -> str:
-    left_out = f"{evaluation.end_frames} frame left out at either end of a clip"
+    left_out = f"{evaluation.end_frames} frame left out at each end of a clip"
     return f"RGB, 4 pixels cut on each side; {left_out if evaluation.end_frames else 'all frames'}"
 
 
 def _table(evaluation: Evaluation, *, summary: bool) -> console.PlainTable:
-    """Frames of one clip, or several clips, and the mean; every method side by side."""
+    """Return a table of a clip's frames, or of several clips; every method is a column."""
     methods = list(evaluation.methods)
     clips = evaluation.methods[methods[0]]
     table = console.PlainTable(caption=_caption(evaluation), caption_justify="left")
@@ -155,7 +169,7 @@ def _table(evaluation: Evaluation, *, summary: bool) -> console.PlainTable:
 
 
 def _table_9(evaluation: Evaluation) -> console.PlainTable:
-    """The paper's layout: methods down, clips across, PSNR / SSIM / tOF in one cell."""
+    """Return a table as in the paper: methods down, clips across, PSNR / SSIM / tOF in a cell."""
     from vsrdb_cli.evaluation.reds4 import TABLE_9
 
     narrow = console.results.is_terminal and console.results.width < _TABLE_9_WIDTH

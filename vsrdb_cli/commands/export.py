@@ -1,4 +1,4 @@
-"""`vsrdb export`: a checkpoint as files that other runtimes run."""
+"""`vsrdb export`: write a checkpoint as files for other runtimes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from vsrdb_cli.commands import console
-from vsrdb_cli.commands.click_options import Size
+from vsrdb_cli.commands.click_options import Read, read_size, restore_option
 from vsrdb_cli.errors import BackendError
 
 if TYPE_CHECKING:
@@ -19,43 +19,41 @@ if TYPE_CHECKING:
     from vsrdb_cli.checkpoints.checkpoint import Checkpoint
 
 FORMATS = ("onnx", "tensorrt", "tensorrt-rtx")
+_SIZE = Read(read_size(2), "WxH")
 
 
 @click.command()
-@click.option(
-    "--weights",
-    metavar="NAME|PATH",
-    help="What to export: a name from `vsrdb weights list` or a .safetensors file.  "
-    "[default: the bundled default]",
+@restore_option(
+    "weights", help="What to export: a name from `vsrdb weights list` or a .safetensors file."
 )
 @click.option(
     "--format",
     "kind",
     type=click.Choice(FORMATS),
-    help="onnx: two graphs for ONNX Runtime and others; tensorrt, tensorrt-rtx: engines made of "
-    "them.  [default: onnx, and tensorrt where it and a GPU are there]",
+    help="onnx: two graphs, for ONNX Runtime and other runtimes; tensorrt, tensorrt-rtx: engines "
+    "built from them.  [default: onnx, and tensorrt where it and a GPU are available]",
 )
-@click.option("--fp16", is_flag=True, help="Half precision, with float32 where it matters.")
+@click.option("--fp16", is_flag=True, help="Use half precision, and float32 where it matters.")
 @click.option(
     "--size",
-    type=Size(2),
+    type=_SIZE,
     default="320x180",
     show_default=True,
-    help="Size of picture or tile an engine is made for, in input pixels.",
+    help="Size of picture or tile to build an engine for, in input pixels.",
 )
-@click.option("--min", "smallest", type=Size(2), help="Smallest it takes.  [default: 32x32]")
-@click.option("--max", "largest", type=Size(2), help="Largest it takes.  [default: --size]")
+@click.option("--min", "smallest", type=_SIZE, help="Smallest size it takes.  [default: 32x32]")
+@click.option("--max", "largest", type=_SIZE, help="Largest size it takes.  [default: --size]")
 @click.option(
     "-o",
     "--output",
     "folder",
     type=click.Path(file_okay=False, path_type=Path),
-    help="Folder for the files.  [default: where restore looks for them: $VSRDB_EXPORTS or "
+    help="Folder for the files.  [default: the one that restore searches, $VSRDB_EXPORTS or "
     "~/.cache/vsrdb/exports]",
 )
 def export(
     *,
-    weights: str | None,
+    weights: str,
     kind: str | None,
     fp16: bool,
     size: tuple[int, int],
@@ -65,28 +63,27 @@ def export(
 ) -> None:
     """Write a checkpoint as ONNX graphs and TensorRT engines.
 
-    Every file is compared with torch before it is kept. `vsrdb restore --backend onnxruntime`,
-    `tensorrt` and `tensorrt-rtx` run them.
+    Compares every file with torch before keeping it. Run them with `vsrdb restore --backend
+    onnxruntime`, `tensorrt` or `tensorrt-rtx`.
 
     \b
-    vsrdb export                                       # ONNX, and an engine where that is possible
+    vsrdb export                                       # ONNX, and an engine if possible
     vsrdb export --format tensorrt --fp16 --size 640x360
     """
     from vsrdb_cli.backends.engine_files import make_sizes
     from vsrdb_cli.backends.exported_files import ExportFiles, default_folder
     from vsrdb_cli.backends.tensorrt_library import find_place
     from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
-    from vsrdb_cli.checkpoints.registry import default_weights
     from vsrdb_cli.export.to_onnx import export_onnx
 
     started = time.monotonic()
     sizes = make_sizes(size, smallest, largest)
-    checkpoint = load_checkpoint(weights or default_weights())
+    checkpoint = load_checkpoint(weights)
     precision: Precision = "float16" if fp16 else "float32"
     files = ExportFiles.of(checkpoint, folder or default_folder(), precision)
     place = None
     if kind != "onnx":
-        # Before the long work: whether the engine can be built here at all.
+        # Find out before the long work whether an engine can be built here.
         try:
             place = find_place(kind or "tensorrt")
         except BackendError as error:
@@ -104,13 +101,15 @@ def export(
         f" at {where}",
     ]
     if place is not None:
-        done += _engine(checkpoint, files, place, sizes)
+        done += export_engine(checkpoint, files, place, sizes)
     seconds = time.monotonic() - started
     console.result(f"{checkpoint.name} in {precision}, {seconds:.0f} s: {'; '.join(done)}")
 
 
-def _engine(checkpoint: Checkpoint, files: ExportFiles, place: Place, sizes: Sizes) -> list[str]:
-    """Build an engine; its files with their sizes, and its agreement with torch."""
+def export_engine(
+    checkpoint: Checkpoint, files: ExportFiles, place: Place, sizes: Sizes
+) -> list[str]:
+    """Build an engine, and return its files with their sizes, and its agreement with torch."""
     import torch
 
     from vsrdb_cli.backends.engine_files import engine_paths
@@ -122,7 +121,7 @@ def _engine(checkpoint: Checkpoint, files: ExportFiles, place: Place, sizes: Siz
     _, *graphs = paths
     done = [_file(path) for path in graphs]
     if not torch.cuda.is_available():
-        return [*done, "the engine is compared with torch where it first runs"]
+        return [*done, "the engine will be compared with torch where it first runs"]
     from vsrdb_cli.backends.trt import TrtRunner
 
     console.say("comparing the engine with torch")

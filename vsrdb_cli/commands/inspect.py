@@ -1,4 +1,4 @@
-"""`vsrdb inspect`: what the network saw in a frame, and what it made of it."""
+"""`vsrdb inspect`: show what the network computes for a frame."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ from pathlib import Path
 
 import click
 
-from vsrdb_cli.checkpoints.registry import default_weights
 from vsrdb_cli.commands import console
-from vsrdb_cli.commands.click_options import Read
-from vsrdb_cli.commands.position import position
-from vsrdb_cli.option_values import read_tile
+from vsrdb_cli.commands.bar import progress
+from vsrdb_cli.commands.click_options import WEIGHTS_HELP, Read, restore_option
+from vsrdb_cli.option_values import Position, Tile, read_position
 
 
 @click.command()
@@ -22,71 +21,54 @@ from vsrdb_cli.option_values import read_tile
     type=click.Path(path_type=Path),
     required=True,
     metavar="FOLDER|page.html",
-    help="A folder of PNG pictures, or one page for a browser in which a click on a pixel shows"
-    " its kernels.",
+    help="A folder for PNG pictures, or a page for a browser, in which a click on a pixel shows "
+    "its kernels.",
 )
 @click.option(
     "--at",
-    metavar="TIME",
-    help="The frame to look at: the first from a time on (90.5 or 0:01:30.5), or a number"
-    " (2250f, from 0f)."
-    "  [default: amid the busiest second]",
+    type=Read(read_position, "TIME|FRAME"),
+    help="The frame to show: the first from a time on (90.5 or 0:01:30.5), or a frame number, "
+    "counted from 0 (2250f).  [default: the middle of the busiest second]",
 )
 @click.option(
     "--frames",
     type=click.IntRange(1, 100),
     default=1,
     show_default=True,
-    help="How many frames in a row.",
+    help="Number of consecutive frames to show.",
 )
-@click.option("--raw", is_flag=True, help="Write the arrays, too, one .npz file a frame.")
+@click.option("--raw", is_flag=True, help="Also write the arrays, one .npz file per frame.")
 @click.option(
     "--kernels-every",
     "every",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Keep the kernels of every Nth row and column of pixels.  [default: what a page can hold]",
+    help="Keep the kernels of every Nth row and column of pixels.  [default: as many as fit into "
+    "a page]",
 )
-@click.option(
-    "--weights",
-    default=default_weights(),
-    show_default=True,
-    metavar="NAME|PATH",
-    help="The network: a name from `vsrdb weights list` or a .safetensors file.",
-)
-@click.option(
-    "--tile",
-    type=Read(read_tile, "auto|none|SIZE"),
-    default="auto",
-    show_default=True,
-    help="Side of the tiles the picture is worked in, in input pixels.",
-)
-@click.option(
-    "--hdr",
-    type=click.Choice(["refuse", "keep", "sdr"]),
-    default="refuse",
-    show_default=True,
-    help="What to do with HDR video, as in `vsrdb restore`.",
-)
-@click.option("--overwrite", is_flag=True, help="Replace what an earlier look has written.")
+@restore_option("weights", help=WEIGHTS_HELP)
+@restore_option("tile")
+@restore_option("hdr", help="What to do with HDR video, as in `vsrdb restore`.")
+@click.option("--overwrite", is_flag=True, help="Replace existing output of this command.")
 def inspect(
     source: Path,
     target: Path,
     *,
-    at: str | None,
+    at: Position | None,
     frames: int,
     raw: bool,
     every: int | None,
     weights: str,
-    tile: int | str | None,
+    tile: Tile,
     hdr: str,
     overwrite: bool,
 ) -> None:
-    """Show what FMA-Net saw in frames of SOURCE, step by step, as its paper does.
+    """Show what FMA-Net computes for frames of SOURCE.
 
-    The neighbouring frames, the flow and occlusion masks it found, its degradation and restoration
-    kernels, the frames moved onto the middle one, what the filter and what the residual
-    contributes. Tells whether a network has learned motion. Computed in float32 on the CPU.
+    Shows the steps in the paper's order: the neighbouring frames, flow and occlusion masks,
+    degradation and restoration kernels, the frames warped onto the centre one, and the
+    contributions of filter and residual. They reveal whether a network has learned motion. Computed
+    in float32 on the CPU.
 
     \b
     vsrdb inspect in.mp4 -o page.html
@@ -97,7 +79,7 @@ def inspect(
 
     options = InspectOptions(
         weights,
-        position("--at", at),
+        at,
         frames,
         every=every,
         tile=tile,
@@ -105,7 +87,7 @@ def inspect(
         hdr=Hdr(hdr),
         overwrite=overwrite,
     )
-    with console.progress(f"looking into {source.name}") as on_frame:
+    with progress(f"inspecting {source.name}") as on_frame:
         report = inspect_source(source, target, options, on_frame=on_frame)
     for notice in report.notices:
         console.say(f"note: {notice}")

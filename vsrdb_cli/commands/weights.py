@@ -1,4 +1,4 @@
-"""`vsrdb weights`: which checkpoints there are, what one is, and import of the released ones."""
+"""`vsrdb weights`: list, describe and import checkpoints."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def weights() -> None:
     "--output",
     type=click.Path(path_type=Path),
     metavar="FILE.safetensors",
-    help="Write the checkpoint here instead, and use it by this path.",
+    help="Write the checkpoint to this file instead; --weights then takes its path.",
 )
 @click.option(
     "--name",
-    help="What --weights is to call it. Kept in $VSRDB_WEIGHTS, or the user's data folder.  "
-    "[default: fmanet]",
+    help="Name to use with --weights. The checkpoint is kept in $VSRDB_WEIGHTS or the user's data "
+    "folder.  [default: fmanet]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the output if it exists.")
 def import_(
     sources: tuple[Path, ...], output: Path | None, name: str | None, overwrite: bool
 ) -> None:
-    """Make a checkpoint of the pair FMA-Net's authors released.
+    """Import the weights that FMA-Net's authors released.
 
-    SOURCES are model_D_best.pt and model_R_best.pt in any order, or one folder or zip archive
-    that holds them. The checkpoint is called NAME from then on.
+    SOURCES are model_D_best.pt and model_R_best.pt in any order, or a folder or zip archive that
+    contains them.
 
     \b
     vsrdb weights import model_D_best.pt model_R_best.pt
@@ -51,19 +51,22 @@ def import_(
     from vsrdb_cli.checkpoints.released import NOTICE, import_released
 
     if name is not None and output is not None:
-        raise OptionError("--name and -o exclude each other", hint="omit one of them")
+        raise OptionError("--name and -o cannot be used together", hint="omit one of them")
     name = "fmanet" if name is None else name
     target = place_for_import(name) if output is None else output
     checkpoint = import_released(sources, target, overwrite=overwrite)
     console.result(f"{target}: FMA-Net with {checkpoint.parameters:,} parameters, x4, RGB")
-    called = name if output is None else output
-    console.say(f"use it with: vsrdb restore in.mp4 out.mp4 --weights {shlex.quote(str(called))}")
+    value = name if output is None else output
+    console.say(f"use it with: vsrdb restore in.mp4 out.mp4 --weights {shlex.quote(str(value))}")
     console.say(f"note: {NOTICE}")
 
 
 @weights.command("list")
 def list_() -> None:
-    """List every name that --weights takes; any .safetensors checkpoint can be named too."""
+    """List the names that --weights takes.
+
+    --weights also takes the path of any .safetensors checkpoint.
+    """
     from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
     from vsrdb_cli.checkpoints.registry import METHODS, bundled_models, imported_models
 
@@ -74,7 +77,7 @@ def list_() -> None:
     table.add_column("licence", min_width=10)
     table.add_column("size", min_width=10, justify="right")
     table.add_column("SHA-256", no_wrap=True)
-    table.add_column("what for", min_width=16)
+    table.add_column("description", min_width=16)
     damaged: list[VsrdbError] = []
     models = {
         model.name: (
@@ -108,14 +111,14 @@ def list_() -> None:
 @weights.command()
 @click.argument("name_or_path", metavar="NAME|PATH")
 def info(name_or_path: str) -> None:
-    """Describe a checkpoint: configuration, terms, origin, SHA-256."""
+    """Describe a checkpoint: configuration, licence, origin, SHA-256."""
     from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
     from vsrdb_cli.checkpoints.registry import METHODS
 
     if name_or_path in METHODS:
         facts = {
             "name": name_or_path,
-            "what for": METHODS[name_or_path],
+            "description": METHODS[name_or_path],
             "parameters": "none",
             "scale": "4",
         }

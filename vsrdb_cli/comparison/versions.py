@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from vsrdb_cli.backends.builtin import bicubic
 from vsrdb_cli.comparison.stacked_layout import Size
 from vsrdb_cli.errors import VideoError
+from vsrdb_cli.option_values import FrameNumber
 from vsrdb_cli.options import Hdr
 from vsrdb_cli.video.frame import SeekableSource
 from vsrdb_cli.video.info import Kind
@@ -96,7 +97,7 @@ def open_versions(
         # Pages are shown on SDR screens, so HDR is always converted.
         source = stack.enter_context(open_source(path, hdr=Hdr.SDR))
         if part is not None and name == "before":
-            source = trimmed(source, start=part.start, end=part.stop)
+            source = trimmed(source, start=FrameNumber(part.start), end=FrameNumber(part.stop))
         assert isinstance(source, SeekableSource)
         versions[name] = Version(source)
     bright = [version.name for version in versions.values() if version.hdr]

@@ -11,7 +11,7 @@ from itertools import count, islice
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vsrdb_cli.backends.builtin import METHODS
+from vsrdb_cli.backends.builtin import enlarge
 from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.evaluation.metrics import SMALLEST_SIDE, FlowEstimator, import_extra, psnr, ssim, tof
@@ -209,7 +209,7 @@ def _score(
 
 
 def _enlarged(rgb: Tensor, method: str, scale: int) -> Tensor:
-    return to_planes(METHODS[method](to_float(rgb)[None], scale)[0], 8)
+    return to_planes(enlarge(to_float(rgb)[None], scale, method)[0], 8)
 
 
 def _without_ends(items: Iterator[T], left_out: int) -> Iterator[T]:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vsrdb_cli.network import fused
 from vsrdb_cli.network.config import FMANetConfig
-from vsrdb_cli.network.precision import float32_island
+from vsrdb_cli.network.ops import float32_island
 from vsrdb_cli.network.prepared import prepared
 from vsrdb_cli.network.strips import Strip, joined_rows, strips
 

@@ -6,12 +6,25 @@ whatever the features' precision: half a float16 step at 640 pixels' width is 0.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from vsrdb_cli.errors import ShapeError
-from vsrdb_cli.network.precision import float32_island
+
+
+def float32_island(operand: Tensor) -> AbstractContextManager[object]:
+    """Keep products of float32 tensors in float32, also inside `torch.autocast`.
+
+    Autocast lowers every matrix product and convolution in its reach, even of tensors made float32
+    on purpose. Entered only where it is on: an exported graph would carry the switch along.
+    """
+    kind = operand.device.type
+    if kind in ("cpu", "cuda") and torch.is_autocast_enabled(kind):
+        return torch.autocast(kind, enabled=False)
+    return nullcontext()
 
 
 def backward_warp(

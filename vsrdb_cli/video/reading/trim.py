@@ -6,7 +6,7 @@ from dataclasses import replace
 from fractions import Fraction
 
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.option_values import Position
+from vsrdb_cli.option_values import FrameNumber, Position
 from vsrdb_cli.video.frame import FrameSource, SeekableSource
 from vsrdb_cli.video.info import Cut
 
@@ -42,7 +42,7 @@ def trimmed(
             )
         start = busiest(source, sample)
         end = start + sample
-    cut, end_pts = _find(source, start or 0, end)
+    cut, end_pts = _find(source, start or FrameNumber(0), end)
     info = source.info
     begin_seconds = cut.begin * info.time_base
     lost = ("the timecode is dropped, because only a part is restored",) if info.timecode else ()

@@ -1,4 +1,4 @@
-"""What a batch has finished, kept in its output folder until all is: a stopped one goes on."""
+"""The journal of a batch, kept in its output folder until it is finished, so that it can resume."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrdb_cli import __version__
-from vsrdb_cli.batch.targets import Item
+from vsrdb_cli.batch.targets import Batch, Item
 from vsrdb_cli.checkpoints.registry import imported_models
 from vsrdb_cli.documents import read_json
 from vsrdb_cli.files import whole
@@ -22,40 +22,44 @@ NAME = ".vsrdb-batch.json"
 _DAMAGE = "damage"
 
 
-class Finished:
-    """The inputs that an earlier run of the same command has restored.
+def open_journal(batch: Batch, options: RestoreOptions) -> BatchJournal | None:
+    """Open the journal of a batch; None for a single input, which needs none."""
+    return None if batch.folder is None else BatchJournal(batch.folder, options)
 
-    An input counts only if it and the options are as they were, and its output still is.
+
+class BatchJournal:
+    """The inputs that earlier runs of the same command have restored.
+
+    An input counts only if it, the options and its output are unchanged.
 
     Args:
-        folder: of the outputs; the file is made there when the first input is finished.
-        restart: forget what earlier runs did.
+        folder: of the outputs; the file is created there when the first input is finished.
+        options: with `restart`, what earlier runs did is ignored.
     """
 
-    def __init__(self, folder: Path, options: RestoreOptions, *, restart: bool = False) -> None:
+    def __init__(self, folder: Path, options: RestoreOptions) -> None:
         self._file = folder / NAME
-        self._folder = folder
         self._options = _facts_of(options)
         self._strict = options.strict
-        self._restart = restart
-        self._entries: dict[str, Any] = {} if restart else self._read()
+        self._restart = options.restart
+        self._entries: dict[str, Any] = {} if options.restart else self._read()
 
     def holds(self, item: Item) -> bool:
-        """Whether an input is finished."""
+        """Return whether an input is finished."""
         entry = self._entries.get(self._key(item))
         if entry is None or (self._strict and self.damage(item)):
             return False
         return {**entry, _DAMAGE: None} == {**(self._entry(item) or {}), _DAMAGE: None}
 
     def damage(self, item: Item) -> tuple[str, ...]:
-        """What of an input that is finished could not be read."""
+        """Return what could not be read of an input that is finished."""
         return tuple(self._entries.get(self._key(item), {}).get(_DAMAGE, ()))
 
     def enter(self, item: Item, damage: Sequence[str]) -> None:
-        """Enter an input whose output is in its place.
+        """Add an input whose output is in place.
 
         Args:
-            damage: what of the input could not be read.
+            damage: what could not be read of the input.
 
         Raises:
             OutputError: the file cannot be written.
@@ -71,11 +75,11 @@ class Finished:
             temporary.write_text(json.dumps({"inputs": self._entries}, indent=1), encoding="utf-8")
 
     def remove(self) -> None:
-        """The whole batch is finished."""
+        """Delete the journal: the whole batch is finished."""
         self._file.unlink(missing_ok=True)
 
     def _read(self) -> dict[str, Any]:
-        # Whatever else is in that file: nothing in it is finished.
+        # A file with any other content says that nothing is finished.
         with suppress(OSError, ValueError, LookupError, TypeError):
             entries = read_json(self._file)["inputs"]
             if fits(entries, dict[str, dict[str, Any]]):
@@ -90,9 +94,9 @@ class Finished:
         return str(item.target.absolute())
 
     def _entry(self, item: Item) -> dict[str, Any] | None:
-        """All that must be the same; None where input or output are not there."""
+        """Return all that must be unchanged; None where input or output do not exist."""
         with suppress(OSError):
-            if is_stream(item.source):  # and gone
+            if is_stream(item.source):  # which cannot be read again
                 return None
             return {
                 "source": str(item.source.absolute()),
@@ -104,7 +108,7 @@ class Finished:
 
 
 def _facts_of(options: RestoreOptions) -> dict[str, str]:
-    """What the frames depend on, as text."""
+    """Return everything that the frames depend on, as text."""
     facts = {name: json.dumps(value, default=str) for name, value in options.frame_values.items()}
     weights = imported_models().get(options.weights, Path(options.weights))
     network: dict[str, str] = {"weights": options.weights}

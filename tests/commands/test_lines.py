@@ -1,4 +1,4 @@
-"""Without a terminal a run is told in lines, soon at first and then ever less often."""
+"""Without a terminal a run is reported in lines, soon at first and then ever less often."""
 
 import re
 from itertools import pairwise
@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from vsrdb_cli.cli import main
-from vsrdb_cli.commands.display import Place
-from vsrdb_cli.commands.log_lines import Intervals, LogLines
-from vsrdb_cli.jobs.report import Progress
+from vsrdb_cli.commands.events import InputStarted, Progressed
+from vsrdb_cli.commands.lines import PHASES, Intervals, LogLines
+from vsrdb_cli.jobs.report import Phase, Progress
 
 
 def vsrdb(*arguments):
@@ -23,7 +23,7 @@ def source(tmp_path):
     return clips.make(tmp_path / "in.mp4", frames=3, height=24, width=32)
 
 
-def test_lines_come_after_5_seconds_then_ever_later_and_at_least_every_5_minutes():
+def test_lines_come_after_5_seconds_then_ever_later_up_to_5_minutes():
     now = 0.0
     intervals = Intervals(lambda: now)
     due = []
@@ -35,22 +35,26 @@ def test_lines_come_after_5_seconds_then_ever_later_and_at_least_every_5_minutes
     assert max(after - before for before, after in pairwise(due)) == 300
 
 
-def test_a_line_tells_the_input_among_all_frames_rate_and_time_left(tmp_path, capsys):
+def test_a_line_has_the_inputs_place_frames_rate_and_time_left(tmp_path, capsys):
     lines = LogLines(intervals=Intervals(iter(range(0, 1000, 100)).__next__))
-    with lines.file(tmp_path / "a.mp4", tmp_path / "b.mp4", Place(3, 40)):
-        lines.progress(Progress(1, 101, 1.0))
-        capsys.readouterr()
-        lines.progress(Progress(50, 101, 25.0), 3700.0)
+    lines(InputStarted(tmp_path / "a.mp4", tmp_path / "b.mp4", 3, 40))
+    lines(Progressed(Progress(1, 101, 1.0)))
+    capsys.readouterr()
+    lines(Progressed(Progress(50, 101, 25.0), 3700.0))
     assert capsys.readouterr().err == (
         "3/40 b.mp4: restoring, 50 of 101 frames, 2.00 fps, about 26 s left (all inputs: 1:01:40)\n"
     )
 
 
+def test_every_phase_has_a_name_for_people():
+    assert PHASES.keys() == {phase.value for phase in Phase}
+
+
 def test_frames_of_an_earlier_run_count_for_neither_rate_nor_time_left(tmp_path, capsys):
     lines = LogLines(intervals=Intervals(iter(range(0, 1000, 100)).__next__))
-    with lines.file(tmp_path / "a.mp4", tmp_path / "b.mp4", Place()):
-        for frames in (61, 70):
-            lines.progress(Progress(frames, 100, frames - 60.0, resumed=60))
+    lines(InputStarted(tmp_path / "a.mp4", tmp_path / "b.mp4"))
+    for frames in (61, 70):
+        lines(Progressed(Progress(frames, 100, frames - 60.0, resumed=60)))
     assert "70 of 100 frames, 1.00 fps, about 30 s left" in capsys.readouterr().err
 
 
@@ -63,25 +67,25 @@ def test_a_log_file_gets_every_line_with_its_time_whatever_is_shown(tmp_path, so
     before, *lines = log.read_text().splitlines()
     assert before == "before"
     assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[+-]\d\d:\d\d ", line) for line in lines)
-    said = "\n".join(lines)
-    assert "network: nearest" in said
-    assert "out.mp4: 3 frames, 128x96" in said
+    text = "\n".join(lines)
+    assert "network: nearest" in text
+    assert "out.mp4: 3 frames, 128x96" in text
     assert "error: " in lines[-1]
     assert "--overwrite" in lines[-1]
 
 
-def test_a_log_that_can_be_written_no_further_ends_no_work(tmp_path, source):
+def test_a_log_that_can_no_longer_be_written_does_not_end_the_run(tmp_path, source):
     done = vsrdb(source, tmp_path / "out.mp4", "--log-file", "/dev/full")
     assert done.exit_code == 0
     assert done.stderr.count("the log file /dev/full ends here: No space left on device") == 1
     assert (tmp_path / "out.mp4").exists()
 
 
-def test_verbose_tells_of_network_and_encoder(tmp_path, source):
+def test_verbose_prints_network_and_encoder(tmp_path, source):
     assert "network: " not in vsrdb(source, tmp_path / "a.mp4").stderr
-    told = vsrdb(source, tmp_path / "b.mp4", "-v").stderr
-    assert "network: nearest · torch cpu float32, whole pictures" in told
-    assert "encoder: libx264" in told
+    printed = vsrdb(source, tmp_path / "b.mp4", "-v").stderr
+    assert "network: nearest · torch cpu float32, whole pictures" in printed
+    assert "encoder: libx264" in printed
 
 
 @pytest.mark.parametrize("option", ["--report", "--log-file"])

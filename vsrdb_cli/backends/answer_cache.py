@@ -1,23 +1,23 @@
-"""Answers that take a while to find, kept in the user's cache."""
+"""Answers that take a while to find, in the user's cache."""
 
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 
 from vsrdb_cli.documents import read_json
+from vsrdb_cli.errors import OutputError
+from vsrdb_cli.files import whole
 from vsrdb_cli.user_folders import cache_folder
 
 
-class Remembered:
-    """One question's answer, yes or no, in a file of such answers.
+class CachedAnswer:
+    """The answer to one question, yes or no, in a file of such answers.
 
-    A file that cannot be read or written is as one that is not there: the question is then
-    answered anew.
+    A file that cannot be read or written is ignored, and the question then has no answer.
 
     Args:
-        file: its name in the cache. question: all that the answer depends on.
+        file: name in the cache.
+        question: all that the answer depends on.
     """
 
     def __init__(self, file: str, question: str) -> None:
@@ -26,7 +26,7 @@ class Remembered:
         self._question = question
 
     def answer(self) -> bool | None:
-        """None where it is not known."""
+        """Return the answer; None if it is not known."""
         found = self._read().get(self._question)
         return found if isinstance(found, bool) else None
 
@@ -36,12 +36,9 @@ class Remembered:
         answers = {**self._read(), self._question: answer}
         try:
             self._file.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(
-                "w", dir=self._file.parent, delete=False, encoding="utf-8"
-            ) as file:
-                json.dump(answers, file, indent=1)
-            os.replace(file.name, self._file)  # noqa: PTH105 - of two names, one is no Path
-        except OSError:
+            with whole(self._file) as temporary:
+                temporary.write_text(json.dumps(answers, indent=1), encoding="utf-8")
+        except (OSError, OutputError):
             return
 
     def _read(self) -> dict[str, object]:

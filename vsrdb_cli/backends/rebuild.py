@@ -1,4 +1,4 @@
-"""Exported files that are damaged, another's or outdated: made again, then used."""
+"""Exported files that are damaged, outdated or another network's: rebuilt, then used."""
 
 from __future__ import annotations
 
@@ -15,24 +15,26 @@ from vsrdb_cli.errors import BackendError
 T = TypeVar("T")
 
 
-def current(load: Callable[[], T], files: ExportFiles, on_notice: Callable[[str], None]) -> T:
-    """What `load` gives, once the files it needs are as they have to be.
+def load_or_rebuild(
+    load: Callable[[], T], files: ExportFiles, on_notice: Callable[[str], None]
+) -> T:
+    """Return what `load` does, after rebuilding the files it needs if they are stale.
 
     Raises:
-        BackendError: they are not, and cannot be made again.
+        BackendError: they are stale, and cannot be rebuilt.
     """
     try:
         return load()
     except StaleExportError:
         pass
     try:
-        # Of several processes one makes them.
+        # One of several processes builds them.
         with FileLock(files.folder / ".vsrdb-export.lock"):
             try:
                 return load()
             except StaleExportError as error:
-                _make(error, files)
-                on_notice(f"{error}; made again")
+                rebuild(error, files)
+                on_notice(f"{error}; rebuilt")
     except OSError as error:
         raise BackendError(
             f"{files.folder} holds damaged files and cannot be written to: {error.strerror}",
@@ -41,8 +43,8 @@ def current(load: Callable[[], T], files: ExportFiles, on_notice: Callable[[str]
     return load()
 
 
-def _make(stale: StaleExportError, files: ExportFiles) -> None:
-    """Run the command that makes the files: what it calls often ends the process it is in."""
+def rebuild(stale: StaleExportError, files: ExportFiles) -> None:
+    """Run the command that writes the files; in a process of its own, since exporters may crash."""
     _, *words = stale.command
     done = subprocess.run(
         [sys.executable, "-P", "-m", "vsrdb_cli", *words, "--output", str(files.folder)],
@@ -55,7 +57,7 @@ def _make(stale: StaleExportError, files: ExportFiles) -> None:
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.startswith("error:")]
         raise BackendError(
-            f"{stale}, and could not be made again:"
+            f"{stale}, and could not be rebuilt:"
             f" {lines[-1].removeprefix('error: ') if lines else f'status {done.returncode}'}",
             hint=stale.hint,
         )
