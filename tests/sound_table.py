@@ -56,7 +56,7 @@ def outcome(source: Path, target: Path) -> str:
     notices: list[str] = []
     options = RestoreOptions(weights="nearest", scale=1)
     restore_video(source, target, options, on_notice=notices.append)
-    anew = [found[1] for line in notices if (found := re.search(r"encoded anew as (\w+)", line))]
+    anew = [found[1] for line in notices if (found := re.search(r"re-encoded as (\w+)", line))]
     with av.open(f"file:{target}") as container:
         assert sum(frame.samples for frame in container.decode(audio=0)) > 0
     return anew[0] if anew else "copied"

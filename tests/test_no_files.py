@@ -148,7 +148,7 @@ class TestNothingIsReplaced:
     def test_a_video_file_is_not_sent_through_a_pipe(self, tmp_path, source, overwrite):
         run = restore(source, pipe(tmp_path / "out.mp4"), *overwrite)
         assert run.exit_code == 1
-        assert "is a named pipe, and only y4m" in run.output
+        assert "is a named pipe, which can only carry y4m" in run.output
         assert (tmp_path / "out.mp4").is_fifo()
 
     def test_nothing_is_written_to_a_disk_or_a_socket(self, tmp_path, source):

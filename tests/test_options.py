@@ -16,8 +16,9 @@ from vsrdb_cli.commands.click_options import options_of
 from vsrdb_cli.commands.restore import restore
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.jobs.run import work_folder
+from vsrdb_cli.option_fields import flag_of
 from vsrdb_cli.option_values import FrameNumber
-from vsrdb_cli.options import EncoderOptions, Hdr, RestoreOptions, declared_options, flag_of
+from vsrdb_cli.options import EncoderOptions, Hdr, RestoreOptions, declared_options
 from vsrdb_cli.restore import restore_video
 
 DECLARED = list(declared_options())

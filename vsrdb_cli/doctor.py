@@ -30,7 +30,7 @@ from vsrdb_cli.video.containers.opening import library_versions
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.writing.encoders import ENCODERS, NVENC
-from vsrdb_cli.video.writing.output import Output, settle_output
+from vsrdb_cli.video.writing.output import Output, resolve_output
 
 # Distributions whose versions matter.
 _PACKAGES = (
@@ -169,9 +169,9 @@ def check_backends(run_network: Callable[..., str] = try_network) -> Iterator[Ch
         yield replace(found, state=State.ABSENT) if found.state is State.PROBLEM else found
 
 
-def check_encoders(choose_output: Callable[..., Output] = settle_output) -> Iterator[CheckResult]:
+def check_encoders(choose_output: Callable[..., Output] = resolve_output) -> Iterator[CheckResult]:
     """Encode a few frames with every codec."""
-    info = VideoInfo.made(256, 192, _FRAMES)
+    info = VideoInfo.synthetic(256, 192, _FRAMES)
     for codec in ENCODERS:
         yield _try("encoder", codec, partial(_encode, codec, info, choose_output))
         if codec in NVENC:

@@ -16,9 +16,9 @@ from vsrdb_cli.jobs.report import OnNotice, OnProgress, RestoreReport, RunLog
 from vsrdb_cli.jobs.run import is_divided, restore_source
 from vsrdb_cli.names import check_length
 from vsrdb_cli.options import RestoreOptions
-from vsrdb_cli.video.reading.open import open_for
+from vsrdb_cli.video.reading.open import open_requested
 
-# The options that a runner has settled already.
+# Options that a runner replaces.
 _OPTIONS_OF_RUNNER = ("weights", "backend", "device", "precision", "devices", "ray")
 
 
@@ -61,7 +61,7 @@ def restore_video(
         _check_options_of_runner(options)
     log = RunLog(on_notice, on_progress, on_detail)
     with resumable(target), ExitStack() as stack:
-        reader = stack.enter_context(open_for(Path(source), options))
+        reader = stack.enter_context(open_requested(Path(source), options))
         several = bool(options.devices or options.ray)
         if several and not is_divided(reader.info, Path(target), options):
             if options.ray:

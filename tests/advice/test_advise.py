@@ -280,20 +280,20 @@ def test_a_single_picture_is_advised_on(tmp_path):
 def test_a_long_video_is_looked_at_in_three_places(tmp_path):
     import clips
 
-    from vsrdb_cli.video.reading.sampling import glimpses
+    from vsrdb_cli.video.reading.sampling import sample_runs
 
     path = clips.make(tmp_path / "in.mp4", frames=60, height=64, width=96)
     with open_source(path) as source:
-        runs = list(glimpses(source, 3, 4))
+        runs = list(sample_runs(source, 3, 4))
     assert [len(run) for run in runs] == [4, 4, 4]
     with open_source(path) as source:
-        assert len(next(iter(glimpses(source, 3, 40)))) == 60
+        assert len(next(iter(sample_runs(source, 3, 40)))) == 60
 
 
 def test_a_long_video_with_one_keyframe_is_read_from_its_beginning():
-    from vsrdb_cli.video.reading.sampling import glimpses
+    from vsrdb_cli.video.reading.sampling import sample_runs
 
     wild = Path(__file__).parents[1] / "wild" / "late_audio.vob"
     with open_source(wild) as source:
-        runs = [len(run) for run in glimpses(source, 3, 4)]
+        runs = [len(run) for run in sample_runs(source, 3, 4)]
         assert runs == [0, 0, 0, 12]

@@ -398,7 +398,7 @@ def test_roots_that_are_none_are_refused():
     single = pictures("single", TRUTH)
     Path("empty").mkdir()
     assert "contains neither pictures" in refusal(single, "empty")
-    assert "holds no pictures" in refusal(root, single)
+    assert "contains no pictures" in refusal(root, single)
     assert "is not a folder of clips" in refusal(video("v.mkv", TRUTH), root)
     assert "gone.mkv" in refusal("gone.mkv", single)
     video("root/a.mkv", TRUTH)

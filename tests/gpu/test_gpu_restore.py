@@ -17,7 +17,7 @@ from vsrdb_cli.errors import OptionError
 from vsrdb_cli.jobs.run import work_folder
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.writing.encoders import refusal
+from vsrdb_cli.video.writing.encoders import unavailable_reason
 from vsrdb_cli.video.writing.encoding import NVENC
 
 pytestmark = pytest.mark.gpu
@@ -133,7 +133,7 @@ def test_nvenc_is_used_where_it_is_and_else_refused_in_one_line(device, source, 
     )
     restore_video(source, tmp_path / "auto.mp4", auto)
     assert len(frames(tmp_path / "auto.mp4")) == FRAMES
-    if refusal(NVENC[codec]) is None:
+    if unavailable_reason(NVENC[codec]) is None:
         restore_video(source, tmp_path / "nvenc.mp4", forced)
         assert len(frames(tmp_path / "nvenc.mp4")) == FRAMES
         return

@@ -32,7 +32,7 @@ from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.reading.excerpt import excerpts_of
 from vsrdb_cli.video.reading.open import open_source
-from vsrdb_cli.video.writing.output import settle_output
+from vsrdb_cli.video.writing.output import resolve_output
 
 HTTP2_SETTINGS = 4  # the type of the frame that a server of HTTP/2 sends first
 
@@ -166,7 +166,7 @@ class TestOnTwoNodes:
         assert report.resumed == sum((one.last or 65) - one.first for one in kept)
         assert pixels(target) == unbroken
 
-    def test_a_segment_that_fails_three_times_ends_the_run_and_the_others_are_kept(
+    def test_a_segment_that_fails_three_times_ends_the_run_and_others_are_kept(
         self, two_nodes, tmp_path, source, options, monkeypatch
     ):
         fourth = segments_of(source, options)[3]
@@ -299,7 +299,7 @@ def test_a_worker_whose_memory_ran_out_stays_with_smaller_tiles(tmp_path):
     worker = Worker(load=Hungry)
     worker.load(Network("nearest", None, "cpu", "float32"))
     with open_source(source) as reader:
-        output = settle_output(tmp_path / "out.mp4", reader.info, 4)
+        output = resolve_output(tmp_path / "out.mp4", reader.info, 4)
     spec = RestoreSpec.of_output(OPTIONS, output)
     worker.accept(Job(source, OPTIONS, output, spec, None, plan), identity(source))
     first, second = (list(worker.restore(segment, None)) for segment in plan.segments)

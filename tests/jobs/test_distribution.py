@@ -19,8 +19,8 @@ from vsrdb_cli.jobs.events import FrameRestored, Notice, SegmentFinished, Segmen
 from vsrdb_cli.jobs.plan import Plan
 from vsrdb_cli.jobs.segments import Job
 from vsrdb_cli.pipeline.spec import RestoreSpec
-from vsrdb_cli.video.reading.open import open_for
-from vsrdb_cli.video.writing.output import settle_output
+from vsrdb_cli.video.reading.open import open_requested
+from vsrdb_cli.video.writing.output import resolve_output
 
 FRAMES, SEGMENT = 120, 10
 NETWORK = Network("nearest", None, "cpu", "float32")
@@ -162,8 +162,8 @@ def run(tmp_path, source):
         bounds = tuple(range(0, FRAMES + 1, SEGMENT))
         folder = tmp_path / str(seed)
         folder.mkdir()
-        with open_for(source, OPTIONS) as reader:
-            output = settle_output(tmp_path / "out.mp4", reader.info, 4)
+        with open_requested(source, OPTIONS) as reader:
+            output = resolve_output(tmp_path / "out.mp4", reader.info, 4)
             ray = StandIn(seed, fault, files, encoder_facts(output, 4))
             pool = WorkerPool(ray.cluster, NETWORK, 0, {})
             pool.on_notice = notices.append

@@ -5,11 +5,14 @@ from dataclasses import replace
 import clips
 import pytest
 from long_jobs import OPTIONS, StoppedError, Watch, pixels
+from worker_threads import start_worker_thread
 
-from vsrdb_cli.errors import CheckpointError
+from vsrdb_cli.backends.builtin import BuiltinRunner
+from vsrdb_cli.errors import CheckpointError, OptionError
+from vsrdb_cli.jobs import executor as executor_module
 from vsrdb_cli.jobs.executor import LocalExecutor
 from vsrdb_cli.jobs.processes import ProcessExecutor
-from vsrdb_cli.options import EncoderOptions
+from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.restore import restore_video
 
@@ -86,4 +89,34 @@ def test_what_cannot_be_loaded_is_one_error_and_leaves_nothing(tmp_path, options
     wanted = replace(options, weights="no-such-weights")
     with kind(wanted) as executor, pytest.raises(CheckpointError, match="no-such-weights"):
         Watch().restore(source, tmp_path / "out.mkv", wanted, executor=executor)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_process_loads_the_network_that_fits_the_videos_size(options, monkeypatch):
+    sizes = []
+
+    def load(weights, *, size, **_):
+        sizes.append(size)
+        return BuiltinRunner("nearest")
+
+    monkeypatch.setattr(executor_module, "load_runner", load)
+    wanted = replace(options, devices=("cpu",))
+    start = lambda options, threads: start_worker_thread(LocalExecutor(options))  # noqa: E731
+    with ProcessExecutor(wanted, start) as executor:
+        executor.prepare(spec_of(wanted, (24, 32)))
+        executor.prepare(spec_of(replace(wanted, tile=64), (96, 72)))
+    assert sizes == [(24, 32), (64, 60)]
+
+
+@pytest.mark.parametrize("option", [
+    {"weights": "bicubic"}, {"backend": "torch"}, {"device": "cpu"}, {"precision": "float32"},
+    {"devices": ("cpu", "cpu")}, {"ray": "local"},
+])  # fmt: skip
+def test_a_loaded_network_and_options_that_it_replaces_are_refused(tmp_path, source, option):
+    (name,) = option
+    with pytest.raises(OptionError, match=f"{name} and runner= cannot be used together") as error:
+        restore_video(
+            source, tmp_path / "out.mp4", RestoreOptions(**option), runner=BuiltinRunner("nearest")
+        )
+    assert error.value.hint == f"omit {name}: the runner decides it"
     assert list(tmp_path.iterdir()) == []

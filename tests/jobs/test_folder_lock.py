@@ -1,4 +1,4 @@
-"""Disks without locks: a file stands in for one, and a word says so."""
+"""Disks without locks: a file is used instead, and a notice says so."""
 
 import errno
 import fcntl
@@ -81,6 +81,6 @@ def test_another_error_is_told_and_leaves_no_empty_folder(folder, monkeypatch):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(fcntl, "flock", flock)
-    with pytest.raises(OutputError, match=r"cannot be made and locked: Input/output error"):
+    with pytest.raises(OutputError, match=r"cannot create and lock .*: Input/output error"):
         Journal(folder).__enter__()
     assert not folder.exists()

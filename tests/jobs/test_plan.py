@@ -1,4 +1,4 @@
-"""Where a long video is divided, and that its first pass finds the cuts an unbroken run finds."""
+"""Plans: where a video is divided; the first pass finds the cuts that an unbroken run finds."""
 
 from fractions import Fraction
 

@@ -47,9 +47,7 @@ def test_a_stopped_run_keeps_its_finished_segments_and_nothing_half(source, targ
     assert clips.read(work_folder(target) / "segment-00001.mp4").numbers == list(range(10, 20))
 
 
-def test_the_next_run_restores_only_the_rest_says_so_and_leaves_the_output_alone(
-    tmp_path, source, target
-):
+def test_the_next_run_restores_the_rest_alone_and_reports_that(tmp_path, source, target):
     stopped(source, target)
     watch = Watch()
     report = watch.restore(source, target)
@@ -194,9 +192,7 @@ def test_an_output_that_exists_is_refused_before_the_work(source, target):
     assert clips.read(target).numbers == list(range(26))
 
 
-def test_smaller_tiles_after_a_lack_of_memory_are_entered_for_the_segments_to_come(
-    tmp_path, target
-):
+def test_smaller_tiles_after_a_lack_of_memory_are_kept_for_later_segments(tmp_path, target):
     from vsrdb_cli.backends.builtin import BuiltinRunner
 
     class Hungry(BuiltinRunner):

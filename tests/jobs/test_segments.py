@@ -1,6 +1,6 @@
 """Restored in segments is restored at once: the same frames before encoding, times and streams."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import clips
 import long_jobs
@@ -19,15 +19,15 @@ from vsrdb_cli.pipeline.frames import restore_range, restorer_for
 from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.reading.open import open_source
-from vsrdb_cli.video.writing.output import settle_output
+from vsrdb_cli.video.writing.output import resolve_output
 
 VARIABLE = tuple(3003 * i + (40000 if i > 12 else 0) + 7 * (i % 3) for i in range(26))
 
 
-def job_of(info, options, folder, plan):
-    output = settle_output(folder / "out.mkv", info, options.scale, options.encoder)
+def job_of(info, options, folder, plan, kind=Job):
+    output = resolve_output(folder / "out.mkv", info, options.scale, options.encoder)
     spec = RestoreSpec.of_output(options, output)
-    return Job(info.path, options, output, spec, options.tile, plan, folder)
+    return kind(info.path, options, output, spec, options.tile, plan, folder)
 
 
 class Recorder:
@@ -51,20 +51,27 @@ class Recorder:
         return self.path
 
 
-def in_segments(reader, options, folder, monkeypatch):
+@dataclass(frozen=True)
+class RecordedJob(Job):
+    """A job whose segments are recorded."""
+
+    kept: list = field(default_factory=list)
+
+    def open(self, segment):
+        return Recorder(self.folder / "x", self.kept)
+
+
+def in_segments(reader, options, folder):
     """The frames of a job as its segments' writers get them, with the plan."""
     runner = load_runner(options.weights, precision="float32")
     plan = plan_segments(
         reader, segment_seconds=options.segment_seconds, scene_cuts=options.scene_cuts
     )
-    job = job_of(reader.info, options, folder, plan)
-    kept, events = [], []
-    with monkeypatch.context() as patch:
-        patch.setattr(Job, "open", lambda job, segment: Recorder(folder / "x", kept))
-        restore_segments(job, plan.segments, reader, runner, events.append)
+    job, events = job_of(reader.info, options, folder, plan, RecordedJob), []
+    restore_segments(job, plan.segments, reader, runner, events.append)
     done = [event.segment for event in events if isinstance(event, SegmentFinished)]
     assert done == list(plan.segments)
-    return kept, plan
+    return job.kept, plan
 
 
 def at_once(reader, options):
@@ -90,7 +97,7 @@ def test_the_frames_before_encoding_are_those_of_an_unbroken_run(
     )
     options = replace(OPTIONS, weights=tiny if length == 3 else tiny_of_5, tile=None)
     with open_source(source) as reader:
-        divided, plan = in_segments(reader, options, tmp_path, monkeypatch)
+        divided, plan = in_segments(reader, options, tmp_path)
         whole = at_once(reader, options)
     assert len(plan.segments) >= 3
     assert len(divided) == len(whole) == 26
@@ -111,16 +118,16 @@ def test_without_the_frames_outside_its_range_a_segment_would_differ(tmp_path, m
             return iter(frames if last is None or last > 21 else [*frames[:-1], frames[-2]])
 
         monkeypatch.setattr(ForwardSource, "frames", without)
-        divided, _ = in_segments(reader, options, tmp_path, monkeypatch)
+        divided, _ = in_segments(reader, options, tmp_path)
     differing = [i for i in range(21) if not torch.equal(divided[i].rgb, whole[i].rgb)]
     assert differing == [9, 19]
 
 
-def test_a_last_segment_of_one_frame_is_right(tmp_path, monkeypatch, tiny):
+def test_a_last_segment_of_one_frame_is_right(tmp_path, tiny):
     source = clips.make(tmp_path / "in.mp4", frames=21, height=24, width=32)
     options = replace(OPTIONS, weights=tiny, tile=None, scene_cuts=False)
     with open_source(source) as reader:
-        divided, plan = in_segments(reader, options, tmp_path, monkeypatch)
+        divided, plan = in_segments(reader, options, tmp_path)
         whole = at_once(reader, options)
     assert plan.bounds == (0, 10, 20, 21)
     assert all(torch.equal(a.rgb, b.rgb) for a, b in zip(divided, whole, strict=True))

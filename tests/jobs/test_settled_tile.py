@@ -1,11 +1,10 @@
 """Memory has one answer: every way to restore a video, or to estimate it, resolves one tile."""
 
-import multiprocessing
-import threading
 from dataclasses import replace
 
 import clips
 import pytest
+from worker_threads import start_worker_thread
 
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.backends.runner import Memory
@@ -13,7 +12,6 @@ from vsrdb_cli.dry_run import estimate
 from vsrdb_cli.dry_run.estimate import estimate_run
 from vsrdb_cli.jobs.executor import LocalExecutor
 from vsrdb_cli.jobs.processes import ProcessExecutor
-from vsrdb_cli.jobs.worker import serve
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.pipeline import memory
 from vsrdb_cli.pipeline.spec import RestoreSpec
@@ -32,27 +30,9 @@ class Demanding(BuiltinRunner):
         return Memory(weights=MIB, features=3600 * height * width, work=18000 * height * width)
 
 
-class ThreadAsProcess(threading.Thread):
-    """A worker that sees the made-up memory of the test."""
-
-    pid, exitcode = 1, None
-
-    def join(self, timeout=None):
-        """It ends with the connection, which its parent closes last."""
-
-    def is_alive(self):
-        return False
-
-    def terminate(self):
-        pass
-
-
 def start_thread(options, threads):
-    ours, theirs = multiprocessing.Pipe()
-    executor = LocalExecutor(options, Demanding())
-    worker = ThreadAsProcess(target=serve, args=(theirs, executor), daemon=True)
-    worker.start()
-    return worker, ours
+    """Start a worker that sees the made-up memory of the test."""
+    return start_worker_thread(LocalExecutor(options, Demanding()))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A work folder is gone on from only if it is ours, and what is in it is as it was written."""
+"""A run continues from a work folder only if it is ours and its files are unchanged."""
 
 import json
 import os
@@ -84,7 +84,7 @@ def test_what_belongs_to_another_user_is_refused(source, target, stopped, name):
 def test_a_folder_of_something_else_is_not_taken_for_a_work_folder(source, target):
     work_folder(target).mkdir()
     (work_folder(target) / "letters.txt").write_text("precious")
-    refused(source, target, r"letters\.txt in it is none of vsrdb's files")
+    refused(source, target, r"letters\.txt in it is not one of vsrdb's files")
     assert (work_folder(target) / "letters.txt").read_text() == "precious"
 
 
@@ -92,7 +92,7 @@ def test_a_folder_of_something_else_is_not_taken_for_a_work_folder(source, targe
 def test_a_named_pipe_in_it_is_not_waited_for(source, target):
     work_folder(target).mkdir()
     os.mkfifo(work_folder(target) / "journal.json")
-    refused(source, target, r"journal\.json in it is none of vsrdb's files")
+    refused(source, target, r"journal\.json in it is not one of vsrdb's files")
 
 
 def test_a_work_folder_is_not_for_others_whatever_is_usual(source, target):

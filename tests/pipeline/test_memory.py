@@ -31,8 +31,8 @@ def groups(monkeypatch, tmp_path):
         memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=64 * MIB)
     )
     monkeypatch.setattr(memory, "kept_bytes", lambda: MIB)
-    monkeypatch.setattr(memory, "_GROUPS", tmp_path / "cgroup")
-    monkeypatch.setattr(memory, "_GROUPS_OF_PROCESS", tmp_path / "self")
+    monkeypatch.setattr(memory, "GROUPS", tmp_path / "cgroup")
+    monkeypatch.setattr(memory, "GROUPS_OF_PROCESS", tmp_path / "self")
 
     def make(lines, groups):
         """`groups`: by folder, what the version's files say."""

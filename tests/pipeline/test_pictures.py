@@ -1,4 +1,4 @@
-"""What programs hand to `restore_frames` comes back in kind; what is no picture is refused."""
+"""`restore_frames` returns pictures of the kind it is given, and refuses anything else."""
 
 import re
 from pathlib import Path
@@ -89,7 +89,7 @@ def test_a_batch_is_iterated_over():
     assert [p.shape for p in restore_frames(frames, NEAREST)] == [(16, 20, 3)] * 2
 
 
-def test_values_a_little_beyond_0_and_1_as_resampling_leaves_them_are_clamped():
+def test_values_a_little_beyond_0_and_1_are_clamped():
     (after,) = restored(torch.full((3, 4, 4), 1.1))
     assert after.max() == 1
 
@@ -111,10 +111,10 @@ def test_values_a_little_beyond_0_and_1_as_resampling_leaves_them_are_clamped():
     (np.zeros((4, 4, 3), np.uint16), "values of type uint16", "uint8"),
     (np.zeros((4, 4, 3), object), "values of type object", "uint8"),
     (Image.new("L", (4, 4)), "a PIL image of mode L, expected RGB", r"convert\(.RGB.\)"),
-    ("frame.png", "a str, which is no picture", "numpy arrays"),
-    (None, "a NoneType, which is no picture", "numpy arrays"),
+    ("frame.png", "a str, which is not a picture", "numpy arrays"),
+    (None, "a NoneType, which is not a picture", "numpy arrays"),
 ])  # fmt: skip
-def test_what_is_no_picture_is_refused_in_one_line(picture, says, hint):
+def test_what_is_not_a_picture_is_refused_in_one_line(picture, says, hint):
     with pytest.raises(OptionError, match=says) as refused:
         restored(picture)
     assert "\n" not in f"{refused.value}{refused.value.hint}"

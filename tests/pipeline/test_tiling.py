@@ -76,7 +76,7 @@ def test_tiles_are_equal_cover_everything_and_overlap_enough(length, tile, conte
         assert start + plan.tile - following >= 2 * context + blend
 
 
-def test_no_tile_is_planned_that_another_number_of_tiles_would_make_needless():
+def test_no_tile_is_planned_that_fewer_tiles_would_make_needless():
     assert len(plan_axis(100, 100).starts) == 1
     assert len(plan_axis(101, 100).starts) == 2
     assert plan_axis(101, 100).tile < 100

@@ -65,7 +65,7 @@ def test_leaving_by_an_exception_ends_the_consumer_by_an_exception():
     assert ended == ["cleaned up"]
 
 
-def test_an_exception_on_hearing_the_last_items_waits_for_the_consumers_end_too():
+def test_an_exception_after_the_last_item_waits_for_the_consumers_end():
     """Else it would go on writing after the run has ended, into a folder nobody holds."""
     all_put, raised, ended = threading.Event(), threading.Event(), threading.Event()
 

@@ -11,15 +11,15 @@ import torch
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.frame import ReadReport
 from vsrdb_cli.video.reading.open import open_source
-from vsrdb_cli.video.writing.encoding import choose
+from vsrdb_cli.video.writing.encoding import choose_encoding
 from vsrdb_cli.video.writing.join import join, segment_suffix
-from vsrdb_cli.video.writing.output import settle_output
+from vsrdb_cli.video.writing.output import resolve_output
 from vsrdb_cli.video.writing.video_writer import VideoOnlyWriter
 
 
 def open_sink(path, info, scale, options=None, *, overwrite=False):
     """A writer of a whole output, settled and opened in one go."""
-    return settle_output(path, info, scale, options, overwrite=overwrite).open()
+    return resolve_output(path, info, scale, options, overwrite=overwrite).open()
 
 
 def enlarged(rgb: torch.Tensor, scale: int) -> torch.Tensor:
@@ -47,7 +47,7 @@ def restore_in_segments(source, folder, target, ends, **options):
     """As `restore_nearest`, but frames up to each of `ends` go to a file of their own first."""
     with open_source(source) as reader:
         info = reader.info
-        encoding = choose(
+        encoding = choose_encoding(
             EncoderOptions(**options), target.suffix, info, info.height * 4, info.width * 4
         )
         segments = []

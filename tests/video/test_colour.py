@@ -53,9 +53,7 @@ def test_grey_video_is_read_by_its_range(tmp_path, pix_fmt, full, codes, wanted)
 
 @pytest.mark.parametrize("tagged", [(), ("-color_primaries", "bt2020", "-color_trc", "bt2020-10")])
 @pytest.mark.parametrize("matrix", ["ycgco", "bt2020c"])
-def test_a_matrix_that_cannot_be_read_is_refused_with_a_command_that_mends_it(
-    tmp_path, matrix, tagged
-):
+def test_an_unsupported_matrix_is_refused_with_a_command_that_converts_it(tmp_path, matrix, tagged):
     pattern = "testsrc2=size=64x48:duration=0.2"
     source, mended = tmp_path / "in.mkv", tmp_path / "out.mkv"
     made = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", pattern, "-pix_fmt", "yuv420p"]

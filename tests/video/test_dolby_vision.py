@@ -43,7 +43,7 @@ def test_what_only_dolby_vision_can_show_is_refused(tmp_path, profile, compatibi
     if suffix == ".mkv":
         path = in_matroska(path, tmp_path / "in.mkv")
     for hdr in Hdr:
-        with pytest.raises(VideoError, match=f"is Dolby Vision of profile {profile}:") as caught:
+        with pytest.raises(VideoError, match=f"is Dolby Vision profile {profile}:") as caught:
             open_source(path, hdr=hdr)
         assert "libplacebo" in caught.value.hint
 
@@ -51,7 +51,7 @@ def test_what_only_dolby_vision_can_show_is_refused(tmp_path, profile, compatibi
 @pytest.mark.parametrize("profile, compatibility", [
     (4, 2), (7, 6), (7, 0), (8, 1), (8, 2), (8, 4), (9, 2), (10, 1), (10, 4),
 ])  # fmt: skip
-def test_a_base_layer_that_is_hdr10_hlg_or_sdr_is_restored_and_the_rest_named(
+def test_an_hdr10_hlg_or_sdr_base_layer_is_restored_and_the_rest_named(
     tmp_path, profile, compatibility
 ):
     with open_source(of_profile(tmp_path / "in.mp4", profile, compatibility)) as reader:

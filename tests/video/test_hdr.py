@@ -11,7 +11,7 @@ from vsrdb_cli.errors import OptionError, VideoError
 from vsrdb_cli.options import EncoderOptions, Hdr
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.reading.open import open_source
-from vsrdb_cli.video.writing.output import settle_output
+from vsrdb_cli.video.writing.output import resolve_output
 
 MASTERING = "G(13250,34500)B(7500,3000)R(34000,16000)WP(15635,16450)L(10000000,1)"
 
@@ -32,7 +32,7 @@ def pq(tmp_path_factory):
 
 def restore(source, target, hdr, **options):
     with open_source(source, hdr=hdr) as reader:
-        output = settle_output(target, reader.info, 4, EncoderOptions(**options))
+        output = resolve_output(target, reader.info, 4, EncoderOptions(**options))
         with output.open() as sink:
             for frame in reader.frames():
                 sink.write(Frame(enlarged(frame.rgb, 4), frame.pts, frame.duration))

@@ -14,9 +14,10 @@ from probing import ffprobe
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
+from vsrdb_cli.video.pixels.fields import Weaver
 from vsrdb_cli.video.pixels.interlacing import Planar
 from vsrdb_cli.video.reading.open import open_source
-from vsrdb_cli.video.reading.sampling import glimpses, look
+from vsrdb_cli.video.reading.sampling import detect_interlacing, sample_runs
 from vsrdb_cli.video.reading.y4m_reader import PipeReader
 
 WILD = Path(__file__).parents[1] / "wild"
@@ -60,7 +61,7 @@ def test_packed_samples_of_a_capture_card_are_deinterlaced(tmp_path, suffix, sec
     out = tmp_path / f"out{suffix}"
     report = restore_video(WILD / "interlaced_yuyv.avi", out, options)
     assert any(WORD in notice for notice in report.notices)
-    assert "7 interlaced frames deinterlaced" in report.notices
+    assert "7 frames deinterlaced" in report.notices
 
 
 @pytest.mark.parametrize("name, codec, pix_fmt", [
@@ -112,7 +113,7 @@ def test_fine_patterns_that_move_are_progressive(tmp_path, pattern):
     command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", pattern, "-frames:v", "50",
                "-pix_fmt", "yuv420p", "-preset", "ultrafast", str(path)]  # fmt: skip
     subprocess.run(command, check=True)
-    assert not look(path).found
+    assert not detect_interlacing(path).found
 
 
 @pytest.mark.parametrize("pattern", [
@@ -125,7 +126,7 @@ def test_the_same_patterns_are_found_where_they_are_interlaced(tmp_path, pattern
     command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", weave, "-frames:v", "25",
                "-c:v", "ffv1", "-r", "25", str(path)]  # fmt: skip
     subprocess.run(command, check=True)
-    assert set(look(path).orders) == {"top"}
+    assert set(detect_interlacing(path).orders) == {"top"}
 
 
 def test_fields_that_change_their_order_are_deinterlaced_before_and_after(tmp_path):
@@ -187,11 +188,12 @@ def test_hevc_coded_in_fields_is_woven_to_the_full_height(tmp_path, suffix, seco
 
 def test_woven_fields_are_the_lines_of_one_frame():
     with av.open(str(WILD / "hevc_fields.mkv")) as container:
-        fields = [frame.to_ndarray()[:64] for frame in container.decode(video=0)]
+        decoded = list(container.decode(video=0))
+    fields = [frame.to_ndarray()[:64] for frame in decoded]
+    frames = list(Weaver("hevc").frames(decoded))
     with open_source(WILD / "hevc_fields.mkv") as reader:
-        frames = list(reader._decode())
         assert (reader.info.height, reader.info.frame_count, reader.info.rate) == (128, 15, 25)
-        (glimpse,) = glimpses(reader, 4, 10)
+        (glimpse,) = sample_runs(reader, 4, 10)
         assert len(glimpse) == 15
     for number, frame in enumerate(frames):
         lines = frame.to_ndarray()[:128]
@@ -199,7 +201,13 @@ def test_woven_fields_are_the_lines_of_one_frame():
         np.testing.assert_array_equal(lines[1::2], fields[2 * number + 1])
 
 
-@pytest.mark.parametrize("part, frames", [({"start": "5f"}, 10), ({"start": "2f", "end": "7f"}, 5)])
+@pytest.mark.parametrize(
+    "part, frames",
+    [
+        ({"start": "5f"}, 10),
+        ({"start": "2f", "end": "7f"}, 5),
+    ],
+)
 def test_a_part_of_a_video_in_fields_counts_frames(tmp_path, part, frames):
     options = RestoreOptions(weights="nearest", **part)
     report = restore_video(WILD / "hevc_fields.mkv", tmp_path / "out.mp4", options)
@@ -267,16 +275,16 @@ def test_text_that_scrolls_is_progressive(tmp_path):
     more = "drawtext=text='amet == EE ZZ':fontcolor=white:fontsize=10:y=h-40*t+20:x=w-90*t"
     graph = f"color=black:s=320x240:r=25:d=3,{text},{more}"
     source = by_ffmpeg(tmp_path / "in.mp4", "-i", graph, "-pix_fmt", "yuv420p")
-    assert not look(source).found
+    assert not detect_interlacing(source).found
     assert deinterlaced(source) == 0
 
 
-def test_patterns_of_progressive_video_that_says_it_is_interlaced_stay_as_they_are(tmp_path):
+def test_patterns_of_progressive_video_flagged_as_interlaced_are_kept(tmp_path):
     graph = "testsrc2=s=320x240:r=25:d=2"
     source = by_ffmpeg(
         tmp_path / "in.vob", "-i", graph, "-c:v", "mpeg2video", "-flags", "+ildct+ilme"
     )
-    assert look(source).flagged
+    assert detect_interlacing(source).flagged
     assert deinterlaced(source) == 0
 
 

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from vsrdb_cli.cli import main
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
+from vsrdb_cli.video.containers import opening
 from vsrdb_cli.video.containers.demuxing import Demuxer
 from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.reading.open import open_source
@@ -129,9 +130,7 @@ def test_a_stream_that_nothing_announced_is_survived(made):
 
 def test_a_stream_left_out_is_told(made, monkeypatch):
     source = made("flv")
-    monkeypatch.setattr("vsrdb_cli.video.containers.opening._STREAMS_APPEAR", set())
+    monkeypatch.setattr(opening, "LATE_STREAMS", set())
     with open_source(source) as reader:
         assert len(list(reader.frames())) == 175
-    assert reader.report.changes == (
-        "a stream begins within the file that nothing told of before: it is left out",
-    )
+    assert reader.report.changes == ("a stream that begins unannounced within the file is dropped",)

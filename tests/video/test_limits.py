@@ -100,10 +100,10 @@ def test_bombs_end_in_one_line_within_two_gigabytes(bombs):
                          capture_output=True, text=True, timeout=300, check=False)  # fmt: skip
     assert run.returncode == 0, run.stderr
     told = json.loads(run.stdout)
-    text = "holds more text beside its picture than any picture needs"
+    text = "holds more metadata than any picture needs"
     for name, words in {
-        "turns.h264": "changes to 8192x8192, far larger than it begins",
-        "large.mjpeg": "is 12000x12000, and at most 142 million pixels can be read",
+        "turns.h264": "changes to 8192x8192, far larger than its beginning",
+        "large.mjpeg": "is 12000x12000; at most 142 million pixels can be read",
         **dict.fromkeys(("ztxt.png", "itxt.png", "profile.png", "keys.png"), text),
     }.items():
         assert words in told["said"][name]
@@ -149,7 +149,7 @@ def test_a_picture_within_another_file_is_measured_too(tmp_path, much):
         packet.stream, packet.pts, packet.dts = stream, 0, 0
         packet.time_base, packet.is_keyframe = Fraction(1, 25), True
         container.mux(packet)
-    with pytest.raises(VideoError, match="more text beside its picture"):
+    with pytest.raises(VideoError, match="more metadata than"):
         restored(source, tmp_path / "out.mkv")
 
 

@@ -29,7 +29,7 @@ from restoring import open_sink, restore_nearest
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import Hdr
 from vsrdb_cli.video.reading.open import open_source
-from vsrdb_cli.video.writing.output import settle_output
+from vsrdb_cli.video.writing.output import resolve_output
 
 SIDE = 32  # of a patch
 PQ = bytes((9, 16, 0, 1))
@@ -39,7 +39,7 @@ DARK_16 = {b"gAMA", b"cHRM", b"iCCP", b"cICP"}
 
 def notices(source, target):
     with open_source(source) as reader:
-        return (*reader.info.notices, *settle_output(target, reader.info, 4).notices)
+        return (*reader.info.notices, *resolve_output(target, reader.info, 4).notices)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_colour_profile_is_in_the_outputs(tmp_path, name, suffix):
     assert np.abs(seen(target)[::4, ::4].astype(int) - seen(tmp_path / name)).max() <= 2
 
 
-def test_the_profile_of_a_folder_is_in_all_its_pictures_and_in_those_of_deep_ones(tmp_path):
+def test_all_pictures_of_a_folder_get_its_profile_deep_ones_too(tmp_path):
     restore_nearest(WILD / "display_p3_png", tmp_path / "out")
     for name in ("f000.png", "f001.png"):
         assert Image.open(tmp_path / "out" / name).info["icc_profile"] == p3_profile()

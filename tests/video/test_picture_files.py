@@ -17,12 +17,12 @@ from vsrdb_cli.option_values import read_tile
 from vsrdb_cli.options import Hdr, RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.info import Kind
-from vsrdb_cli.video.pictures import picture_file
 from vsrdb_cli.video.pictures.formats import natural_order
 from vsrdb_cli.video.pictures.heif import heif_picture
-from vsrdb_cli.video.reading import picture_reader
+from vsrdb_cli.video.pictures.picture_file import inspect_picture
 from vsrdb_cli.video.reading.open import open_source
-from vsrdb_cli.video.writing.output import settle_output
+from vsrdb_cli.video.reading.picture_reader import PictureReader
+from vsrdb_cli.video.writing.output import resolve_output
 
 IMAGE = textured()
 NEAREST = RestoreOptions(weights="nearest")
@@ -87,17 +87,18 @@ def test_the_picture_of_a_folder_that_was_cut_off_is_named_before_the_work(tmp_p
         assert len(list(reader.frames())) == 1
 
 
-def test_pictures_of_a_folder_are_looked_at_once_and_again_where_they_changed(
-    tmp_path, monkeypatch
-):
+def test_a_picture_that_changed_after_it_was_opened_is_inspected_again(tmp_path):
     sequence(tmp_path / "in", range(3))
-    looked = []
-    monkeypatch.setattr(picture_reader, "look_at", lambda path: looked.append(path) or look(path))
-    look = picture_file.look_at
-    with open_source(tmp_path / "in") as reader:
-        assert len(list(reader.frames())) == len(looked) == 3
-        whole = looked[1].read_bytes()
-        looked[1].write_bytes(whole[: len(whole) // 2])
+    inspected = []
+
+    def inspect(path):
+        inspected.append(path)
+        return inspect_picture(path)
+
+    with PictureReader.of_folder(tmp_path / "in", None, inspect) as reader:
+        assert len(list(reader.frames())) == len(inspected) == 3
+        whole = inspected[1].read_bytes()
+        inspected[1].write_bytes(whole[: len(whole) // 2])
         with pytest.raises(VideoError, match=r"frame_1\.png is damaged"):
             list(reader.frames())
 
@@ -138,7 +139,7 @@ def test_an_animation_stays_a_video_and_is_refused_as_one_picture(tmp_path, kind
         assert sum(1 for _ in video.decode(video=0)) == 4
     with open_source(path) as reader:
         assert reader.info.frame_count == 4
-    with pytest.raises(OutputError, match=r"out\.png is one picture, but the input has more"):
+    with pytest.raises(OutputError, match=r"out\.png is a single picture, but the input has more"):
         restore_video(path, tmp_path / "out.png", NEAREST)
     path.write_bytes(data[: len(data) * 7 // 10])
     with pytest.raises(VideoError, match="damaged or was cut off"):
@@ -162,13 +163,13 @@ def test_further_pages_and_pictures_are_told_of(tmp_path):
     (tmp_path / "photo.jpg").write_bytes(encoded(first, "MPO", **more))
     (tmp_path / "icon.ico").write_bytes(encoded(first, "ICO", sizes=[(16, 16), (64, 64)]))
     for path, number in (
-        (WILD / "pages.tif", "4 further pictures"),
-        (tmp_path / "photo.jpg", "2 further pictures"),
-        (tmp_path / "icon.ico", "1 further picture"),
+        (WILD / "pages.tif", "4 more pictures"),
+        (tmp_path / "photo.jpg", "2 more pictures"),
+        (tmp_path / "icon.ico", "1 more picture"),
     ):
         with open_source(path) as reader:
-            assert reader.info.notices[0].startswith(f"{number} in {path.name} left out")
-    with pytest.raises(OutputError, match="4 further pictures"):
+            assert reader.info.notices[0].startswith(f"{number} in {path.name} skipped")
+    with pytest.raises(OutputError, match="4 more pictures"):
         restore_video(
             WILD / "pages.tif", tmp_path / "out.tif", RestoreOptions(weights="nearest", strict=True)
         )
@@ -178,7 +179,7 @@ def test_pages_in_a_folder_of_pictures_are_told_of(tmp_path):
     for number in (1, 2):
         (tmp_path / f"p{number}.tif").write_bytes((WILD / "pages.tif").read_bytes())
     with open_source(tmp_path) as reader:
-        assert reader.info.notices[0].startswith("8 further pictures in 2 of the files left out")
+        assert reader.info.notices[0].startswith("8 more pictures in 2 of the files skipped")
 
 
 def test_of_an_icon_the_largest_picture_is_restored(tmp_path):
@@ -251,7 +252,7 @@ def test_previews_and_further_pictures_of_heif_are_told_apart(tmp_path):
     assert (found.tiles, found.others) == ((1,), 1)  # the grid is another one
     with open_source(tile) as reader:
         assert (reader.info.width, reader.info.height) == (64, 64)
-        assert reader.info.notices[0].startswith("1 further picture in in.heic left out")
+        assert reader.info.notices[0].startswith("1 more picture in in.heic skipped")
     preview = patched_grid(tmp_path, (b"\0\x14dimg", b"\0\x14thmb"))
     with pytest.raises(VideoError, match="list of pictures"):
         open_source(preview)
@@ -428,10 +429,10 @@ def test_metadata_that_an_output_does_not_hold_is_told_of(tmp_path):
         (tmp_path / "in" / f"f{number}.jpg").write_bytes(METADATA["jpg"]())
     for target in ("out.mp4", "out.tif"):
         with open_source(tmp_path / "in" / "f1.jpg") as reader:
-            (line,) = settle_output(tmp_path / target, reader.info, 4).notices
-            assert "metadata (EXIF, XMP, text) is left out" in line
+            (line,) = resolve_output(tmp_path / target, reader.info, 4).notices
+            assert "metadata (EXIF, XMP, text) is dropped" in line
     with open_source(tmp_path / "in") as reader:
-        assert "metadata (EXIF, XMP, text) of 2 pictures left out" in reader.info.notices
+        assert "metadata (EXIF, XMP, text) of 2 pictures dropped" in reader.info.notices
 
 
 def test_an_hdr_picture_is_asked_about_and_converted(tmp_path):
@@ -503,7 +504,7 @@ def test_a_tiff_that_ffmpeg_reads_wrongly_looks_as_others_show_it(kind, tmp_path
 def test_a_tiff_of_a_kind_that_cannot_be_read_is_not_called_damaged(tmp_path):
     source = tmp_path / "in.tif"
     Image.fromarray(IMAGE).convert("LAB").save(source)
-    with pytest.raises(VideoError, match="is a kind of TIFF that cannot be read here"):
+    with pytest.raises(VideoError, match="is a kind of TIFF that is not supported"):
         open_source(source)
 
 

@@ -23,7 +23,7 @@ from vsrdb_cli.video.pixels.pixel_formats import bit_depth, code_depth, is_grey,
 from vsrdb_cli.video.pixels.to_rgb import EXACT, ToRgb
 from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.reading.y4m_reader import PipeReader
-from vsrdb_cli.video.writing.output import settle_output
+from vsrdb_cli.video.writing.output import resolve_output
 
 WILD = Path(__file__).parents[1] / "wild"
 
@@ -48,7 +48,7 @@ def luma_of(path, scale=4):
 def test_grey_of_a_machine_camera_is_not_clipped(tmp_path, suffix, seconds):
     out = tmp_path / f"out{suffix}"
     report = restored(WILD / "y800.avi", out, segment_seconds=seconds)
-    assert any("does not say how its greys count" in notice for notice in report.notices)
+    assert any("does not specify its grey range" in notice for notice in report.notices)
     was, now = luma_of(WILD / "y800.avi", 1), luma_of(out)
     assert (was.min(), was.max()) == (0, 255)
     assert np.abs(was.astype(int) - now).max() <= 2
@@ -83,7 +83,7 @@ def test_untagged_grey_of_h264_is_limited_as_its_standard_says(tmp_path):
 
 def test_grey_y4m_on_stdin_is_counted_from_0():
     with PipeReader(io.BytesIO(y4m_of(WILD / "y800.avi"))) as reader:
-        assert "does not say how its greys count" in reader.info.assumed[0]
+        assert "does not specify its grey range" in reader.info.assumed[0]
         frame = next(reader.frames())
     assert (frame.rgb[0].numpy() == luma_of(WILD / "y800.avi", 1)).all()
 
@@ -168,10 +168,10 @@ def test_an_output_is_no_deeper_than_its_source(name, depth):
 
 
 @pytest.mark.parametrize("pix_fmt, target, options, words", [
-    ("yuv444p12le", "out.mp4", {}, "source has 12 bits a colour, h264 yuv420p10le has 10"),
-    ("gbrp16le", "out.mkv", {"codec": "h264"}, "source has 16 bits a colour"),
-    ("yuv420p10le", "out.mp4", {"pix_fmt": "yuv420p"}, "source has 10 bits a colour, h264 yuv420p"),
-    ("yuv444p12le", "-", {}, "the source has 12 bits a colour, y4m gets 10"),
+    ("yuv444p12le", "out.mp4", {}, "source has 12 bits per colour, h264 yuv420p10le has 10"),
+    ("gbrp16le", "out.mkv", {"codec": "h264"}, "source has 16 bits per colour"),
+    ("yuv420p10le", "out.mp4", {"pix_fmt": "yuv420p"}, "source has 10 bits per colour, h264"),
+    ("yuv444p12le", "-", {}, "the source has 12 bits per colour, y4m gets 10"),
     ("yuv420p10le", "out.mp4", {}, None), ("yuv420p9le", "out.mp4", {}, None),
     ("yuv444p12le", "out.mkv", {"codec": "ffv1", "pix_fmt": "yuv444p12le"}, None),
     ("yuv444p12le", "pictures", {}, None), ("yuv420p10le", "-", {}, None),
@@ -182,8 +182,8 @@ def test_finer_steps_that_are_rounded_are_named(tmp_path, pix_fmt, target, optio
     with open_source(path) as reader:
         info = replace(reader.info, pix_fmt=pix_fmt)
     place = Path("-") if target == "-" else tmp_path / target
-    said = " ".join(settle_output(place, info, 4, EncoderOptions(**options)).notices)
-    assert (words in said) if words else ("finer steps" not in said)
+    said = " ".join(resolve_output(place, info, 4, EncoderOptions(**options)).notices)
+    assert (words in said) if words else ("values are rounded" not in said)
 
 
 def test_grey_is_what_has_luma_alone():
@@ -195,7 +195,7 @@ def test_grey_is_what_has_luma_alone():
 
 def test_a_format_that_swscale_cannot_read_is_refused_by_name():
     colour = colour_of(matrix=2, range_=0, primaries=2, transfer=2, rgb=True, height=4, width=64)
-    with pytest.raises(VideoError, match="pixel format rgbaf32le cannot be read"):
+    with pytest.raises(VideoError, match="pixel format rgbaf32le is not supported"):
         ToRgb("rawvideo", colour, 16)(av.VideoFrame(16, 16, "rgbaf32le"))
 
 

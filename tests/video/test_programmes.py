@@ -10,7 +10,7 @@ from probing import ffprobe, sound
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.containers.structures import strangers
+from vsrdb_cli.video.containers.structures import foreign_pids
 from vsrdb_cli.video.reading.probe import probe
 
 WILD = Path(__file__).parents[1] / "wild"
@@ -42,7 +42,7 @@ def test_the_other_programmes_sound_is_left_out_with_a_word(tmp_path, target, se
     source = WILD / "two_programs.ts"
     options = RestoreOptions(**NEAREST, segment_seconds=segment_seconds)
     restore_video(source, tmp_path / target, options, on_notice=said.append)
-    assert "audio #3 mp2 is left out: it belongs to another programme than the video" in said
+    assert "audio #3 mp2 is dropped: it belongs to another programme than the video" in said
     kinds = [stream["codec_type"] for stream in ffprobe(tmp_path / target)["streams"]]
     assert kinds == ["video", "audio"]
     assert sound(tmp_path / target) == sound(source)[:1]
@@ -68,7 +68,7 @@ def test_streams_belong_to_the_programmes_whose_tables_name_them(
     with av.open(str(source)) as container:
         numbers = {stream.index: stream.id - 0x100 for stream in container.streams}
     assert numbers[info.stream_index] == 0
-    kept = {numbers[s.index] for s in info.streams if s.type == "audio" and not s.stranger}
+    kept = {numbers[s.index] for s in info.streams if s.type == "audio" and not s.foreign}
     assert kept == own
 
 
@@ -99,6 +99,6 @@ def test_a_table_may_be_long_and_spread_over_packets(tmp_path):
     file = tmp_path / "tables.ts"
     tables = [*packets(0, pat), *packets(0x1000, whole), *packets(0x1100, other)]
     file.write_bytes(b"noise" + b"".join(tables * 2))
-    assert strangers(file, 0x100) == {0x200, 0x201}
-    assert strangers(file, 0x200) == {0x100, 0x101}
-    assert strangers(file, 0x300) == frozenset()
+    assert foreign_pids(file, 0x100) == {0x200, 0x201}
+    assert foreign_pids(file, 0x200) == {0x100, 0x101}
+    assert foreign_pids(file, 0x300) == frozenset()

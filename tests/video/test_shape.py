@@ -14,7 +14,7 @@ from vsrdb_cli.errors import OutputError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.reading.open import open_source
-from vsrdb_cli.video.reading.sampling import look
+from vsrdb_cli.video.reading.sampling import detect_interlacing
 
 ONE = 1 << 16
 LOSSLESS = {"codec": "ffv1", "options": {}}
@@ -199,7 +199,7 @@ def pattern_clip(path, *options):
 
 
 def test_fine_patterns_that_move_are_not_taken_for_interlacing(tmp_path):
-    assert not look(pattern_clip(tmp_path / "in.mp4", "-pix_fmt", "yuv420p")).possible
+    assert not detect_interlacing(pattern_clip(tmp_path / "in.mp4", "-pix_fmt", "yuv420p")).possible
 
 
 def test_a_palette_is_read(tmp_path):
@@ -211,7 +211,7 @@ def test_a_palette_is_read(tmp_path):
 def test_progressive_video_flagged_as_interlaced_is_left_as_it_is(tmp_path):
     wrong = clips.make(tmp_path / "wrong.mkv", height=96, field_order=2, **LOSSLESS)
     right = clips.make(tmp_path / "right.mkv", height=96, **LOSSLESS)
-    assert look(wrong).flagged
+    assert detect_interlacing(wrong).flagged
     with open_source(wrong) as flagged, open_source(right) as plain:
         for a, b in zip(flagged.frames(), plain.frames(), strict=True):
             assert (a.rgb == b.rgb).all()
@@ -234,7 +234,7 @@ def test_interlacing_that_begins_after_a_still_title_is_found(tmp_path):
             frame.pts, frame.time_base = index, Fraction(1, 25)
             output.mux(stream.encode(frame))
         output.mux(stream.encode(None))
-    assert look(source).found
+    assert detect_interlacing(source).found
 
 
 def moving_with_alpha(path, codec, pix_fmt, opaque_frames=0, options=None):
@@ -298,7 +298,7 @@ def test_moving_pictures_keep_their_own_times(tmp_path, name, codec, pix_fmt):
     assert [float(time) for time in seen.times] == pytest.approx([t / 100 for t in pts], abs=1e-9)
 
 
-def test_a_picture_that_changes_its_size_is_restored_and_brought_to_the_first_size(tmp_path):
+def test_frames_of_another_size_are_restored_at_the_first_size(tmp_path):
     first = clips.make(tmp_path / "a.ts", frames=6)
     second = clips.make(tmp_path / "b.ts", frames=6, first=6, height=64, width=96)
     glued = tmp_path / "glued.ts"

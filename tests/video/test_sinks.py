@@ -15,7 +15,7 @@ from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.pictures.formats import natural_order
 from vsrdb_cli.video.reading.open import open_source
-from vsrdb_cli.video.writing.output import settle_output
+from vsrdb_cli.video.writing.output import resolve_output
 from vsrdb_cli.video.writing.y4m_writer import PipeWriter
 
 LOSSLESS = EncoderOptions(codec="ffv1")
@@ -29,7 +29,7 @@ class OneSink:
         self.folder.mkdir()
 
     def settled(self, name, info, options=None):
-        return settle_output(self.folder / name, info, 2, options)
+        return resolve_output(self.folder / name, info, 2, options)
 
     def left(self):
         return sorted(path.name for path in self.folder.rglob("*") if path.is_file())
@@ -160,9 +160,7 @@ def test_after_commit_nothing_takes_it_away(tmp_path, source, kind):
 
 
 @pytest.mark.parametrize("kind", [File])
-def test_fewer_frames_than_the_source_has_are_an_error_and_kept_under_another_name(
-    tmp_path, source, kind
-):
+def test_an_output_with_too_few_frames_is_kept_under_another_name(tmp_path, source, kind):
     case = kind(tmp_path)
     with case.open(source.info) as sink:
         write(sink, source, 4)

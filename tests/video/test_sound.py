@@ -11,7 +11,7 @@ import pytest
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.streams.sound import Loudness, difference
+from vsrdb_cli.video.streams.sound import Loudness, describe_difference
 
 WILD = Path(__file__).parents[1] / "wild"
 BOTH = pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
@@ -24,7 +24,7 @@ def restored(source, target, **options):
     notices = []
     options = RestoreOptions(weights="nearest", **options)
     restore_video(source, target, options, on_notice=notices.append)
-    return target, [n for n in notices if "what its colours mean" not in n]
+    return target, [n for n in notices if "does not specify its colours" not in n]
 
 
 def codecs(path):
@@ -41,11 +41,11 @@ def test_what_an_edit_list_of_several_parts_hides_stays_hidden(tmp_path, suffix,
     assert clicks.heard(out) == pytest.approx([0, 0.2, 0.4, 0.6], abs=NEAR)
     assert clicks.length(out) == pytest.approx(0.8, abs=0.04)
     (notice,) = notices
-    assert notice.startswith("audio #1 aac und is encoded anew as aac: a copy plays")
+    assert notice.startswith("audio #1 aac is re-encoded as aac: a copy plays")
 
 
 def test_sound_that_has_to_be_encoded_anew_is_refused_under_strict(tmp_path):
-    with pytest.raises(OutputError, match="is encoded anew as aac"):
+    with pytest.raises(OutputError, match="is re-encoded as aac"):
         restored(WILD / "multi_edit.mp4", tmp_path / "out.mp4", strict=True)
     assert list(tmp_path.iterdir()) == []
 
@@ -62,7 +62,7 @@ def test_the_only_sound_of_old_files_is_kept(tmp_path, name, suffix, codec, seco
     out, notices = restored(WILD / name, tmp_path / f"out{suffix}")
     assert codecs(out) == [codec]
     assert clicks.length(out) == pytest.approx(seconds, abs=0.13)
-    anew = [notice for notice in notices if f"is encoded anew as {codec}" in notice]
+    anew = [notice for notice in notices if f"is re-encoded as {codec}" in notice]
     assert len(anew) == (codec != "amr_nb")
 
 
@@ -130,7 +130,7 @@ def test_sound_that_says_itself_how_many_channels_it_has_is_copied(tmp_path, suf
 
 
 @BOTH
-def test_packets_that_cannot_be_decoded_leave_a_gap_and_all_else_in_its_place(tmp_path, suffix):
+def test_undecodable_packets_leave_a_gap_and_the_rest_in_place(tmp_path, suffix):
     source = clicks.make(tmp_path / "in.mkv", "-c:a", "ac3")
     with av.open(str(source)) as whole, av.open(str(tmp_path / "bad.mkv"), "w") as bad:
         copies = {s.index: bad.add_stream_from_template(s, opaque=True) for s in whole.streams}
@@ -199,9 +199,9 @@ def test_no_channel_is_mixed_with_another_while_there_is_a_place_for_each(
 
 
 @pytest.mark.parametrize("channels, words", [
-    (16, "is encoded anew as aac: vsrdb cannot copy it into .mp4 files; a .mkv output keeps it; its"
+    (16, "is re-encoded as aac: vsrdb cannot copy it into .mp4 files; a .mkv output keeps it; its"
          " channels (16 channels) are mixed to 7.1"),
-    (9, "is dropped: nothing here encodes 9 channels"),
+    (9, "is dropped: no encoder supports 9 channels"),
 ])  # fmt: skip
 def test_more_channels_than_can_be_encoded_are_told_of(tmp_path, channels, words):
     clicks.ffmpeg(
@@ -233,7 +233,7 @@ def track(*sounding, rate=8000, gap_from=None):
     (track((1, 2), (3, 4)), "begins at 1.000 s, in the source at 0.000 s"),
 ])  # fmt: skip
 def test_two_tracks_are_told_apart_by_where_they_sound(output, words):
-    assert difference(track((0, 1), (3, 4)), output, None, None) == words
+    assert describe_difference(track((0, 1), (3, 4)), output, None, None) == words
 
 
 def test_a_steady_offset_is_no_sound():
@@ -244,7 +244,7 @@ def test_a_steady_offset_is_no_sound():
     with_offset.add(wave[:, 2000:], 8000, Fraction(1, 4))
     without = Loudness()
     without.add(wave - np.float32(0.05), 8000, Fraction(0))
-    assert difference(with_offset, without, None, None) is None
+    assert describe_difference(with_offset, without, None, None) is None
 
 
 def test_a_sample_that_is_no_number_hides_nothing_else():
@@ -253,10 +253,19 @@ def test_a_sample_that_is_no_number_hides_nothing_else():
         wave = last * np.sin(np.arange(8000, dtype=np.float32))
         wave[0] = np.nan
         loudness.add(wave[None], 8000, Fraction(4))
-    assert difference(source, output, None, None) == "has 0.970 s missing, the first at 4.030 s"
+    assert (
+        describe_difference(source, output, None, None)
+        == "has 0.970 s missing, the first at 4.030 s"
+    )
 
 
-def test_what_may_be_in_a_file_but_is_not_copied_is_not_said_to_be_impossible(tmp_path):
+def test_a_codec_that_others_may_write_is_not_called_impossible(tmp_path):
     _, notices = restored(WILD / "wmav2.wmv", tmp_path / "out.mkv")
-    (anew,) = [notice for notice in notices if "encoded anew" in notice]
+    (anew,) = [notice for notice in notices if "re-encoded" in notice]
     assert anew.endswith("vsrdb cannot copy it into .mkv files")
+
+
+def test_sound_before_0_counts_at_the_sample_before_it():
+    loudness = Loudness()
+    loudness.add(np.array([[1.0, -1.0]]), 100, Fraction(-1, 200))
+    assert [level > -10 for level in loudness.levels(-2, 2)] == [False, True, True, False]

@@ -10,7 +10,7 @@ from sequences import sequence
 
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.video.frame import SeekableSource
-from vsrdb_cli.video.reading.open import open_for, open_source
+from vsrdb_cli.video.reading.open import open_requested, open_source
 from vsrdb_cli.video.reading.y4m_reader import PipeReader
 
 
@@ -25,7 +25,7 @@ def video_without_a_rate(folder):
 
 def part(folder):
     path = clips.make(folder / "in.mp4", frames=20, first=0, height=48, width=64)
-    return open_for(path, RestoreOptions(start="5f", end="13f"))
+    return open_requested(path, RestoreOptions(start="5f", end="13f"))
 
 
 def pictures(folder):
@@ -33,7 +33,7 @@ def pictures(folder):
 
 
 def part_of_pictures(folder):
-    return open_for(sequence(folder / "in", range(12)), RestoreOptions(start="2f", end="10f"))
+    return open_requested(sequence(folder / "in", range(12)), RestoreOptions(start="2f", end="10f"))
 
 
 def pipe(folder):

@@ -1,3 +1,4 @@
+import io
 import subprocess
 from fractions import Fraction
 from itertools import pairwise
@@ -12,8 +13,10 @@ from restoring import restore_in_segments, restore_nearest
 
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
+from vsrdb_cli.video.info import StreamInfo
 from vsrdb_cli.video.reading.probe import probe
-from vsrdb_cli.video.streams.plan import Fate
+from vsrdb_cli.video.streams.packet_writer import PacketWriter
+from vsrdb_cli.video.streams.plan import StreamAction
 from vsrdb_cli.video.streams.policy import plan_streams
 
 
@@ -106,7 +109,7 @@ def test_mp4_and_mov_keep_sound_chapters_titles_and_timecode(tmp_path, suffix):
     assert [s["disposition"]["default"] for s in audio] == [1, 0]
     # The tracks of chapters and timecode are written anew; nothing is said of them.
     info = probe(source)
-    assert [p.fate for p in plan_streams(info, suffix)].count(Fate.REMAKE) == 2
+    assert [p.action for p in plan_streams(info, suffix)].count(StreamAction.REBUILD) == 2
     assert not any(plan.notice for plan in plan_streams(info, suffix))
 
 
@@ -127,21 +130,21 @@ def cover_bytes(path):
 
 
 @pytest.mark.parametrize("suffix, words", [
-    (".mp4", ["subtitle #4 ass ger becomes mov_text, which keeps little of its styling; a .mkv"
-              " output keeps it",
-              "attachment #5 is dropped: .mp4 files do not hold it; a .mkv output keeps it"]),
-    (".mov", ["audio #2 opus eng is encoded anew as aac: .mov files do not hold it; a .mp4 or .mkv"
+    (".mp4", ["subtitle #4 ass ger is converted to mov_text, which keeps little of its styling; a"
+              " .mkv output keeps it",
+              "attachment #5 is dropped: .mp4 files cannot hold it; a .mkv output keeps it"]),
+    (".mov", ["audio #2 opus eng is re-encoded as aac: .mov files cannot hold it; a .mp4 or .mkv"
               " output keeps it",
               "subtitle #3 subrip fre is no longer marked as forced in .mov files; a .mp4 or .mkv"
               " output keeps it",
-              "subtitle #4 ass ger becomes mov_text, which keeps little of its styling; a .mkv"
-              " output keeps it",
-              "attachment #5 is dropped: .mov files do not hold it; a .mkv output keeps it"]),
-    (".webm", ["audio #1 aac jpn is encoded anew as opus: .webm files do not hold it; a .mp4 or"
+              "subtitle #4 ass ger is converted to mov_text, which keeps little of its styling; a"
+              " .mkv output keeps it",
+              "attachment #5 is dropped: .mov files cannot hold it; a .mkv output keeps it"]),
+    (".webm", ["audio #1 aac jpn is re-encoded as opus: .webm files cannot hold it; a .mp4 or"
                " .mkv output keeps it",
-               "subtitle #4 ass ger becomes webvtt, which keeps little of its styling; a .mkv"
-               " output keeps it",
-               "attachment #5 is dropped: .webm files do not hold it; a .mkv output keeps it"]),
+               "subtitle #4 ass ger is converted to webvtt, which keeps little of its styling; a"
+               " .mkv output keeps it",
+               "attachment #5 is dropped: .webm files cannot hold it; a .mkv output keeps it"]),
 ])  # fmt: skip
 def test_what_a_container_cannot_hold_is_said_with_the_one_that_can(tmp_path, suffix, words):
     source = full_clips.make(tmp_path / "in.mkv", subtitles=("subrip", "ass"), attachment=True)
@@ -324,3 +327,15 @@ def test_times_that_do_not_rise_are_mended_in_the_clock_of_the_track(tmp_path, s
     report = restore_video(source, out, RestoreOptions(weights="nearest", strict=True))
     assert report.frames == 50
     assert sound(out) == sound(source)
+
+
+def test_packets_that_the_output_refuses_are_not_counted_as_damaged():
+    with av.open(io.BytesIO(), "w", format="matroska") as output:
+        target = output.add_stream("aac", rate=48000)
+        output.start_encoding()
+        writer = PacketWriter(output, {1: StreamInfo(1, "audio", "aac")}, {1: target}, {})
+        packet = av.Packet(b"\xff\xf1xxxxx")  # a broken ADTS header
+        packet.time_base, packet.pts, packet.dts = Fraction(1, 1000), 0, 0
+        writer.write(1, [packet])
+    assert (writer.copied.refused[1], writer.copied.damaged[1]) == (1, 0)
+    assert writer.copied.lost(1) == 1

@@ -18,7 +18,7 @@ from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.reading.open import open_source
-from vsrdb_cli.video.writing.encoders import ENCODERS, NVENC, refusal
+from vsrdb_cli.video.writing.encoders import ENCODERS, NVENC, unavailable_reason
 
 
 @pytest.mark.parametrize("suffix, tolerance", [(".mp4", 0), (".mov", 0), (".mkv", 0.0005)])
@@ -83,19 +83,19 @@ def test_colours_and_their_tags_survive(tmp_path, matrix, full):
     assert np.abs(error).max() <= 3
 
 
-def test_what_untagged_colours_are_taken_for_is_said_and_no_error_under_strict(tmp_path):
+def test_assumed_colours_are_reported_and_no_error_under_strict(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=2, height=48, width=64, tagged=False, matrix=6)
     report = restore_video(
         source, tmp_path / "out.mp4", RestoreOptions(weights="nearest", strict=True)
     )
-    assert [line for line in report.notices if "taken for BT.601" in line]
+    assert [line for line in report.notices if "BT.601 is assumed" in line]
     tagged = restore_video(
         tmp_path / "out.mp4", tmp_path / "again.mkv", RestoreOptions(weights="nearest")
     )
     assert not tagged.notices
 
 
-def test_small_untagged_video_is_tagged_so_that_it_keeps_its_colours_when_large(tmp_path):
+def test_small_untagged_video_is_tagged_to_keep_its_colours_when_large(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=1, matrix=6, tagged=False)
     restore_nearest(source, tmp_path / "out.mp4", crf=4)
     stream = ffprobe(tmp_path / "out.mp4")["streams"][0]
@@ -127,7 +127,7 @@ def test_without_commit_nothing_is_left(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["in.mp4"]
 
 
-def test_an_existing_output_is_kept_unless_told_and_until_the_new_one_is_whole(tmp_path):
+def test_an_existing_output_is_replaced_only_on_request_and_by_a_whole_one(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=2)
     out = tmp_path / "out.mp4"
     out.write_bytes(b"precious")
@@ -143,9 +143,9 @@ def test_an_existing_output_is_kept_unless_told_and_until_the_new_one_is_whole(t
 @pytest.mark.parametrize("name, options, words", [
     ("in.mp4", {}, "is the input itself"),
     ("link.mp4", {}, "is the input itself"),
-    ("out.xyz", {}, "no video is written to '.xyz'"),
+    ("out.xyz", {}, "unsupported output extension '.xyz'"),
     ("nowhere/out.mp4", {}, "folder .* does not exist"),
-    ("out.webm", {"codec": "h264"}, "h264 video does not go into .webm files"),
+    ("out.webm", {"codec": "h264"}, ".webm files cannot hold h264 video"),
     ("out.mp4", {"codec": "vvc"}, "codec 'vvc' is not valid"),
     ("out.mp4", {"crf": 99}, "crf 99 is not valid"),
     ("out.mp4", {"preset": "warp"}, "no preset 'warp'"),
@@ -156,7 +156,7 @@ def test_an_existing_output_is_kept_unless_told_and_until_the_new_one_is_whole(t
     ("out.mp4", {"codec": "hevc", "extra": {"x265-params": "warp=9"}}, "Unknown option: warp"),
     ("out.mkv", {"codec": "av1", "extra": {"svtav1-params": "warp=9"}}, "Error parsing option"),
     ("out.mp4", {"extra": {"aq-mode": "many"}}, "cannot be written"),
-    ("out.mkv", {"codec": "ffv1", "crf": 3}, "ffv1 has no --crf"),
+    ("out.mkv", {"codec": "ffv1", "crf": 3}, "ffv1 does not support --crf"),
     ("out.mkv", {"codec": "ffv1", "preset": "fast"}, "ffv1 has no preset"),
     ("out.mkv", {"codec": "prores", "hardware": "nvenc"}, "NVENC does not encode prores"),
 ])  # fmt: skip
@@ -212,7 +212,7 @@ def test_options_of_the_encoder_are_passed_on(tmp_path):
 
 
 def test_hardware_asked_for_on_the_command_line_is_refused_in_one_line(tmp_path):
-    if refusal(NVENC["hevc"]) is None:
+    if unavailable_reason(NVENC["hevc"]) is None:
         pytest.skip("NVENC opens here")
     source = clips.make(tmp_path / "in.mp4", frames=2, height=48, width=64)
     out = tmp_path / "out.mp4"
@@ -228,7 +228,7 @@ def test_hardware_asked_for_on_the_command_line_is_refused_in_one_line(tmp_path)
 
 def test_hardware_is_used_only_where_it_opens(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=2, height=48, width=64)
-    why_not = refusal(NVENC["h264"])
+    why_not = unavailable_reason(NVENC["h264"])
     if why_not is None:
         pytest.skip("NVENC opens here")
     with (

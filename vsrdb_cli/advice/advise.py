@@ -20,8 +20,8 @@ from vsrdb_cli.options import Hdr
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
 from vsrdb_cli.video.pixels.colour import to_float
 from vsrdb_cli.video.reading.open import open_source
-from vsrdb_cli.video.reading.sampling import glimpses
-from vsrdb_cli.video.reading.y4m_reader import is_stream
+from vsrdb_cli.video.reading.sampling import sample_runs
+from vsrdb_cli.video.reading.y4m_reader import is_stream_input
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,7 +82,7 @@ def advise(source: Path, weights: str | None = None, *, hdr: Hdr = Hdr.REFUSE) -
     """
     for module in ("cv2", "skimage.restoration"):
         import_extra(module)  # before anything is read
-    if is_stream(source):
+    if is_stream_input(source):
         raise OptionError(
             "advise needs a file, not stdin or a named pipe", hint="save the stream to a file first"
         )
@@ -95,7 +95,7 @@ def advise(source: Path, weights: str | None = None, *, hdr: Hdr = Hdr.REFUSE) -
                 hint=f"give pictures of at least {SMALLEST_SIDE}x{SMALLEST_SIDE}",
             )
         measured, trials, count = [], [], 0
-        for seen in glimpses(opened, PLACES, FRAMES):
+        for seen in sample_runs(opened, PLACES, FRAMES):
             shot = _longest_shot([to_float(picture) for picture in seen])
             if not shot:
                 continue

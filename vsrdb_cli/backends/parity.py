@@ -1,6 +1,6 @@
-"""Whether a runner computes what torch computes in float32: no file is kept, no engine used else.
+"""Compare a runner with torch in float32; files and engines that disagree are never used.
 
-A test scene is restored by both at sizes of no round number, and the pictures are compared.
+Both restore a test scene, at sizes that are not round numbers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class DisagreementError(BackendError):
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far a runner's picture is from torch's float32 one; (height, width) of the LR picture."""
+    """The difference of a runner's picture from torch's; `height` and `width` are of the LR one."""
 
     height: int
     width: int

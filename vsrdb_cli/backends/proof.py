@@ -27,7 +27,7 @@ class Proof:
     """The claim that files compute what torch does."""
 
     what: str
-    """What runs, in words."""
+    """A name for messages, such as "the tensorrt engine"."""
     hashes: Mapping[str, str]
     """SHA-256 of each file, by name."""
     where: str

@@ -18,7 +18,7 @@ Features = Any
 
 @dataclass(frozen=True)
 class RunnerInfo:
-    """What a runner really uses, not merely what was asked for."""
+    """The parts in use by a runner, not merely those asked for."""
 
     weights: str
     """Name of the checkpoint."""

@@ -134,8 +134,7 @@ class TrtRunner:
 
     @property
     def proof(self) -> Proof:
-        """What is to be proven of it: small and of no round number, since the difference does not
-        grow with the picture."""
+        """The proof to require, on small pictures: the difference does not grow with them."""
         place, low, high = (
             self._engine.place,
             self._engine.sizes.smallest,

@@ -17,7 +17,7 @@ from vsrdb_cli.video.containers.capabilities import CONTAINERS
 from vsrdb_cli.video.info import PIPE
 from vsrdb_cli.video.pictures.formats import SUFFIXES as PICTURE_SUFFIXES
 from vsrdb_cli.video.pictures.formats import WRITTEN
-from vsrdb_cli.video.writing.y4m_writer import goes_through
+from vsrdb_cli.video.writing.y4m_writer import is_stream_output
 
 # Endings of videos; any other file must match a --pattern.
 VIDEO_SUFFIXES = (
@@ -102,7 +102,7 @@ def find(
         VideoError: nothing was found.
         OutputError: an input folder is the output folder.
     """
-    if goes_through(target):
+    if is_stream_output(target):
         raise OptionError(
             f"{'stdout' if target == PIPE else target} takes one video, but there are several"
             " inputs",

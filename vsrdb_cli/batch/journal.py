@@ -16,7 +16,7 @@ from vsrdb_cli.files import whole
 from vsrdb_cli.jobs.journal import identity, size_of
 from vsrdb_cli.jobs.typed import fits
 from vsrdb_cli.options import RestoreOptions
-from vsrdb_cli.video.reading.y4m_reader import is_stream
+from vsrdb_cli.video.reading.y4m_reader import is_stream_input
 
 NAME = ".vsrdb-batch.json"
 _DAMAGE = "damage"
@@ -96,7 +96,7 @@ class BatchJournal:
     def _entry(self, item: Item) -> dict[str, Any] | None:
         """Return all that must be unchanged; None where input or output do not exist."""
         with suppress(OSError):
-            if is_stream(item.source):  # which cannot be read again
+            if is_stream_input(item.source):  # which cannot be read again
                 return None
             return {
                 "source": str(item.source.absolute()),

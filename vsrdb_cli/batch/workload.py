@@ -10,8 +10,8 @@ from typing import Self
 from vsrdb_cli.batch.targets import Item
 from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.options import RestoreOptions
-from vsrdb_cli.video.reading.open import open_for
-from vsrdb_cli.video.reading.y4m_reader import is_stream
+from vsrdb_cli.video.reading.open import open_requested
+from vsrdb_cli.video.reading.y4m_reader import is_stream_input
 
 _LONGEST_SECONDS = 10.0  # that a file may take to open on a slow disk
 
@@ -90,10 +90,10 @@ def weigher(options: RestoreOptions) -> Callable[[Item], float | None]:
     def weigh(item: Item) -> float | None:
         if item.problem is not None:
             return 0.0
-        if is_stream(item.source):  # which can be opened only once
+        if is_stream_input(item.source):  # which can be opened only once
             return None
         try:
-            with open_for(item.source, options) as reader:
+            with open_requested(item.source, options) as reader:
                 info = reader.info
         except (VsrdbError, OSError):
             return 0.0  # the run will report it

@@ -20,7 +20,7 @@ from vsrdb_cli.video.pixels.from_rgb import FromRgb
 from vsrdb_cli.video.pixels.to_rgb import ToRgb
 from vsrdb_cli.video.reading.probe import probe
 from vsrdb_cli.video.reading.video_reader import VideoReader
-from vsrdb_cli.video.writing.output import FileOutput, settle_output
+from vsrdb_cli.video.writing.output import FileOutput, resolve_output
 
 # Frames of the stages alone: more than an encoder holds back.
 FRAMES = 48
@@ -54,7 +54,7 @@ def make_clip(path: Path, height: int, width: int, frames: int) -> Path:
     """Write a video, encoded as `vsrdb restore` does by default."""
     # Subsampled chroma needs even sides.
     options = EncoderOptions(pix_fmt="yuv444p" if height % 2 or width % 2 else None)
-    output = _settle(path, VideoInfo.made(width, height, frames), 1, options)
+    output = _settle(path, VideoInfo.synthetic(width, height, frames), 1, options)
     _write(output, pictures(height, width), frames)
     return path
 
@@ -82,7 +82,7 @@ def measure_stages(folder: Path, height: int, width: int, scale: int) -> VideoSt
 def _settle(
     path: Path, info: VideoInfo, scale: int, options: EncoderOptions | None = None
 ) -> FileOutput:
-    output = settle_output(path, info, scale, options)
+    output = resolve_output(path, info, scale, options)
     assert isinstance(output, FileOutput)
     return output
 

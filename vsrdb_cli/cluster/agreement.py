@@ -15,7 +15,7 @@ from vsrdb_cli.video.containers.opening import library_versions
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.writing.output import Output
 
-# How encoders sign what they write.
+# Signatures that encoders write into a video.
 _SIGNATURE = re.compile(rb"x264 - core \w+(?: r\w+)?|x265 \(build \d+\) - [\w.+-]+")
 
 

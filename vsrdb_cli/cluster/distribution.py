@@ -31,7 +31,7 @@ from vsrdb_cli.video.reading.excerpt import Excerpt, Excerpts, excerpts_of
 # One at work, and one whose bytes are on their way meanwhile.
 _IN_FLIGHT = 2
 _ATTEMPTS = 3
-# How often to look for nodes that have joined, and whether the cluster is there at all.
+# How often to look for nodes that have joined, and to check that the cluster is there.
 _RENEW_SECONDS = 5.0
 
 
@@ -65,7 +65,7 @@ class Distribution:
         self._renewed = time.monotonic()
 
     def run(self) -> None:
-        """Have all segments restored.
+        """Restore all segments.
 
         Raises:
             VsrdbError: a segment failed everywhere, or no workers are left.

@@ -70,7 +70,7 @@ class RayExecutor(Executor):
 
     @property
     def info(self) -> RunnerInfo:
-        """What runs; its device names those of all workers."""
+        """The runner in use; its device lists those of all workers."""
         assert self._pool is not None
         workers = self._pool.workers
         devices = ",".join(f"{worker.name}/{worker.device}" for worker in workers)

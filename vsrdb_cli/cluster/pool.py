@@ -56,14 +56,14 @@ class WorkerHandle:
     """Ray's reference to what `Worker.load` will return."""
 
     loaded: Loaded = field(init=False)
-    """What it has loaded, and where; known once it is admitted."""
+    """The network it has loaded; known once it is admitted."""
 
     name: str = ""
     share: float = 1.0
     """Share of its device's free memory."""
 
     reads_source: bool = False
-    """Whether it can read the source itself."""
+    """True if it can read the source itself."""
 
     tasks: deque[Task] = field(default_factory=deque)
     """The segment it restores, and the next one."""
@@ -119,14 +119,14 @@ class WorkerPool:
 
     @property
     def shares(self) -> tuple[NodeShare, ...]:
-        """What each worker has done, those that are gone included."""
+        """The share of each worker, those that are gone included."""
         all_of_them = [*self._past, *self.workers]
         return tuple(
             worker.node_share for worker in all_of_them if worker.segments or worker.frames
         )
 
     def start(self) -> None:
-        """Have a worker ready on every node that can take one.
+        """Start a worker on every node that can take one, and wait until they are ready.
 
         Raises:
             VsrdbError: there is none, or they differ.

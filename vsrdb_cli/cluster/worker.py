@@ -28,7 +28,7 @@ from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.runtime import configure_runtime
 from vsrdb_cli.video.frame import FrameSource
 from vsrdb_cli.video.reading.excerpt import Excerpt
-from vsrdb_cli.video.reading.open import open_for
+from vsrdb_cli.video.reading.open import open_requested
 
 # How often a worker sends a sign of life, however long a frame takes.
 BEAT_SECONDS = 2.0
@@ -51,12 +51,12 @@ class Network:
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a worker has loaded, and where."""
+    """The network that a worker has loaded, and its host."""
 
     host: str
     info: RunnerInfo
     facts: dict[str, str]
-    """What its results depend on, by names that users know."""
+    """Facts that its results depend on, by names that users know."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Accepted:
     """A worker's answer to a job."""
 
     reads_source: bool
-    """Whether it can read the source; else it must be sent."""
+    """True if it can read the source; else the source must be sent."""
 
     encoder: dict[str, str]
     """The encoder and its version, by names that users know."""
@@ -142,7 +142,7 @@ class Worker:
             if source is not None and identity(job.source) == source:
                 overlap = 2 * (self._loaded.runner.length // 2)
                 # Read once for all segments to come.
-                self._source = ForwardSource(open_for(job.source, job.options), overlap)
+                self._source = ForwardSource(open_requested(job.source, job.options), overlap)
         except (OSError, VsrdbError):
             pass  # not there, or not in the same place: it will be sent
         return Accepted(self._source is not None, encoder_facts(job.output, job.spec.scale))

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import click
 
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.options import Option, RestoreOptions, declared_options, flag_of, is_whole
+from vsrdb_cli.option_fields import Option, flag_of, is_whole
+from vsrdb_cli.options import RestoreOptions, declared_options
 from vsrdb_cli.pipes import read_text
 
 _LONGEST_CONFIG = 1 << 20

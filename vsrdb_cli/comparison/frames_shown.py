@@ -12,7 +12,7 @@ from vsrdb_cli.comparison.versions import Version
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.option_values import Position
 from vsrdb_cli.text import count as counted
-from vsrdb_cli.video.reading.trim import busiest, position_words
+from vsrdb_cli.video.reading.trim import busiest, position_text
 
 # Of a video longer than this only the busiest part is shown, unless a part is named.
 LONG_SECONDS, SHOWN_SECONDS = Fraction(20), Fraction(10)
@@ -53,7 +53,7 @@ def choose_frames(
         end = start + SHOWN_SECONDS
         notices.append(
             f"{times.name} lasts {float(times.seconds):.1f} s: the page shows its busiest"
-            f" {SHOWN_SECONDS} s, from {position_words(start)} on; choose others with --start and"
+            f" {SHOWN_SECONDS} s, from {position_text(start)} on; choose others with --start and"
             " --end"
         )
     picks = {"after": tuple[int | None, ...](range(len(times.starts)))}
@@ -65,7 +65,7 @@ def choose_frames(
     places = [place for place in places if all(pick[place] is not None for pick in picks.values())]
     if not places:
         raise OptionError(
-            f"the videos have no frame in common from {position_words(start)} on",
+            f"the videos have no frame in common from {position_text(start)} on",
             hint="choose another part with --start and --end",
         )
     places = _first(places, count, times, start)
@@ -84,9 +84,9 @@ def _part(times: Timestamps, start: Position | None, end: Position | None) -> li
     indices = range(len(times.starts))
     wanted = [i for i in indices if (start is None or reached(start, i)) and not reached(end, i)]
     if not wanted:
-        until = "on" if end is None else f"to {position_words(end)}"
+        until = "on" if end is None else f"to {position_text(end)}"
         raise OptionError(
-            f"{times.name} has no frames from {position_words(start)} {until}",
+            f"{times.name} has no frames from {position_text(start)} {until}",
             hint=_last(times),
         )
     return wanted
@@ -98,8 +98,7 @@ def _first(
     """Return the first `count` places."""
     if count is not None and count > len(places):
         raise OptionError(
-            f"{times.name} has only {counted(len(places), 'frame')} from {position_words(start)}"
-            " on",
+            f"{times.name} has only {counted(len(places), 'frame')} from {position_text(start)} on",
             hint=f"--frames {len(places)}; {_last(times)}",
         )
     return places[:count]

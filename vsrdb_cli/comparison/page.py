@@ -12,7 +12,7 @@ from typing import Any
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.files import check_file
 from vsrdb_cli.pages import PAGE_SUFFIXES, fill_page, script_json
-from vsrdb_cli.video.reading.y4m_reader import is_stream
+from vsrdb_cli.video.reading.y4m_reader import is_stream_input
 
 
 def check_page(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
@@ -27,7 +27,7 @@ def check_page(path: Path, sources: Sequence[Path], *, overwrite: bool) -> None:
             f"{path.name}: unsupported page extension '{path.suffix}'",
             hint=f"use {' or '.join(PAGE_SUFFIXES)}",
         )
-    if any(is_stream(source) for source in sources):
+    if any(is_stream_input(source) for source in sources):
         raise OptionError(
             "compare needs files, not stdin, stdout or named pipes",
             hint="save the stream to a file first",

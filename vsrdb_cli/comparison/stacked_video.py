@@ -14,7 +14,7 @@ from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.pixels.colour import SDR, to_float
 from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.side_data.hdr import Light
-from vsrdb_cli.video.writing.encoding import choose
+from vsrdb_cli.video.writing.encoding import choose_encoding
 from vsrdb_cli.video.writing.video_writer import VideoOnlyWriter
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class StackedVideo:
             orientation=None,
             metadata={},
         )
-        encoding = choose(options, path.suffix, plain, layout.height, layout.width)
+        encoding = choose_encoding(options, path.suffix, plain, layout.height, layout.width)
         self._writer = VideoOnlyWriter(path, plain, encoding)
 
     def write(self, stacked: Tensor, shown: Frame) -> None:

@@ -19,7 +19,7 @@ from vsrdb_cli.video.frame import SeekableSource
 from vsrdb_cli.video.info import Kind
 from vsrdb_cli.video.pixels.colour import to_float, to_planes
 from vsrdb_cli.video.reading.open import open_source
-from vsrdb_cli.video.reading.trim import trimmed
+from vsrdb_cli.video.reading.trim import trim
 from vsrdb_cli.video.side_data.orientation import upright, upright_size
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def open_versions(
         # Pages are shown on SDR screens, so HDR is always converted.
         source = stack.enter_context(open_source(path, hdr=Hdr.SDR))
         if part is not None and name == "before":
-            source = trimmed(source, start=FrameNumber(part.start), end=FrameNumber(part.stop))
+            source = trim(source, start=FrameNumber(part.start), end=FrameNumber(part.stop))
         assert isinstance(source, SeekableSource)
         versions[name] = Version(source)
     bright = [version.name for version in versions.values() if version.hdr]

@@ -13,8 +13,8 @@ from vsrdb_cli.pipeline.frames import restore_range
 from vsrdb_cli.pipeline.restorer import Restorer
 from vsrdb_cli.video.frame import Frame, FrameSink, FrameSource
 from vsrdb_cli.video.info import VideoInfo
-from vsrdb_cli.video.reading.packet_scan import packets_of
-from vsrdb_cli.video.streams.plan import Fate, StreamPlan
+from vsrdb_cli.video.reading.packet_scan import packet_sizes
+from vsrdb_cli.video.streams.plan import StreamAction, StreamPlan
 from vsrdb_cli.video.writing.output import FileOutput, Output, PicturesOutput
 
 # Frames to encode, only enlarged, since restoring so many would take too long.
@@ -123,7 +123,7 @@ def _try_video(
     many = _Packets.of(many_sizes)
     parts = max(1.0, (info.duration_seconds or 0) / segment_seconds)
     keys = min(max(parts, frames / _KEY_FRAMES), frames)
-    sides, busy = _source_packets(info, output.fates, tried)
+    sides, busy = _source_packets(info, output.stream_plans, tried)
     video = many.key * busy.key * keys + many.other * busy.other * (frames - keys)
     return EncodingTrial(round(detail * video) + sides, read_seconds, write_seconds)
 
@@ -163,7 +163,7 @@ def _encoded(
         path = output.segment(Path(folder), 0)
         with output.open_segment(path, 0) as writer:
             seconds = _write(frames, writer)
-        return packets_of(path)[0], seconds
+        return packet_sizes(path)[0], seconds
 
 
 def _bytes_of(frames: Iterable[Frame], output: FileOutput) -> int:
@@ -186,8 +186,8 @@ def _source_packets(
     """
     if info.pictures:
         return 0, _Packets(1.0, 1.0)
-    along = {plan.stream.index for plan in plans if plan.fate is not Fate.DROP}
-    sizes, sides = packets_of(info.path, along)
+    along = {plan.stream.index for plan in plans if plan.action is not StreamAction.DROP}
+    sizes, sides = packet_sizes(info.path, along)
     total = len(sizes)
     if info.cut is not None:
         sizes = sizes[info.cut.frames.start : info.cut.frames.stop]

@@ -37,10 +37,10 @@ from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.pipeline.tiling import tile_in_use, tiled
 from vsrdb_cli.video.frame import Frame, FrameSource
 from vsrdb_cli.video.info import PIPE
-from vsrdb_cli.video.reading.open import open_for
-from vsrdb_cli.video.reading.y4m_reader import is_stream
-from vsrdb_cli.video.streams.plan import Fate, StreamPlan
-from vsrdb_cli.video.writing.output import settle_output, size_written
+from vsrdb_cli.video.reading.open import open_requested
+from vsrdb_cli.video.reading.y4m_reader import is_stream_input
+from vsrdb_cli.video.streams.plan import StreamAction, StreamPlan
+from vsrdb_cli.video.writing.output import output_size, resolve_output
 
 # Frames to restore; the time of the second counts, since the first also warms up the network.
 RESTORED = 2
@@ -159,15 +159,18 @@ def estimate_run(
     Raises:
         VsrdbError: the run itself would raise it, too.
     """
-    if is_stream(source):
+    if is_stream_input(source):
         raise OptionError(
             f"{'stdin' if source == PIPE else source} can be read only once, so a dry run is not"
             " possible",
             hint="give a file, or omit --dry-run",
         )
-    with open_for(source, options) as reader, _place(target, new_folders=new_folders) as place:
+    with (
+        open_requested(source, options) as reader,
+        _place(target, new_folders=new_folders) as place,
+    ):
         info = reader.info
-        output = settle_output(place, info, options.scale, options.encoder, overwrite=True)
+        output = resolve_output(place, info, options.scale, options.encoder, overwrite=True)
         notices = (*losses(info, output, strict=options.strict), *info.assumed)
         if is_there(target) and not options.overwrite:
             notices = (*notices, f"{target} exists already: the run needs --overwrite")
@@ -199,7 +202,7 @@ def estimate_run(
         seconds = _seconds_per_frame((by_part or network_seconds) / len(loads), trial, runner)
         if divided:  # the run reads the source twice, first for scene cuts
             seconds += trial.read_seconds
-        height_hr, width_hr = size_written(target, info, options.scale)
+        height_hr, width_hr = output_size(target, info, options.scale)
         left = None if info.frame_count is None else max(0, info.frame_count - finished)
         return Estimate(
             source=source,
@@ -228,9 +231,9 @@ def estimate_run(
             seconds_per_frame=seconds,
             seconds=None if left is None else load_seconds + seconds * left,
             output_bytes=trial.size,
-            copied=_streams(output.fates, Fate.COPY, Fate.ATTACH),
-            converted=_streams(output.fates, Fate.CONVERT, Fate.REMAKE),
-            dropped=_streams(output.fates, Fate.DROP),
+            copied=_streams(output.stream_plans, StreamAction.COPY, StreamAction.ATTACH),
+            converted=_streams(output.stream_plans, StreamAction.CONVERT, StreamAction.REBUILD),
+            dropped=_streams(output.stream_plans, StreamAction.DROP),
             notices=notices,
             in_segments=divided,
         )
@@ -311,5 +314,5 @@ def _seconds_per_frame(network_seconds: float, trial: EncodingTrial, runner: Run
     return max(network_seconds, others)
 
 
-def _streams(plans: tuple[StreamPlan, ...], *fates: Fate) -> tuple[str, ...]:
-    return tuple(str(plan.stream) for plan in plans if plan.fate in fates)
+def _streams(plans: tuple[StreamPlan, ...], *actions: StreamAction) -> tuple[str, ...]:
+    return tuple(str(plan.stream) for plan in plans if plan.action in actions)

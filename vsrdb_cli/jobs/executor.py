@@ -26,16 +26,16 @@ class Executor(Protocol):
 
     @property
     def info(self) -> RunnerInfo:
-        """What runs; known once `prepare` has been called."""
+        """The runner in use; known once `prepare` has been called."""
 
     @property
     def nodes(self) -> tuple[NodeShare, ...]:
-        """What each node of a cluster has done of the video; empty without a cluster."""
+        """The share of each node of a cluster; empty without one."""
         return ()
 
     @property
     def notices(self) -> Sequence[str]:
-        """What loading the network had to repair, one line each."""
+        """Repairs that loading the network took, one line each."""
         return ()
 
     def prepare(self, spec: RestoreSpec) -> int | None:
@@ -124,8 +124,8 @@ class LocalExecutor(Executor):
         reader: FrameSource,
         on_event: OnEvent,
     ) -> None:
-        """As `Executor.restore`; a None among `segments` means that the next is not known yet."""
+        """Restore segments; a None among them means that the next one is not known yet."""
         restore_segments(job, segments, reader, self.runner, on_event)
 
     def close(self) -> None:
-        """Do nothing: the network goes with this object."""
+        """Do nothing; the network is freed with this object."""

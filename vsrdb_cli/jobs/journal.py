@@ -1,4 +1,4 @@
-"""The work folder of a job: its lock, and the journal of what is finished."""
+"""The work folder of a job: its lock, and the journal of its finished segments."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from vsrdb_cli.backends.runner import RunnerInfo
@@ -23,13 +22,13 @@ from vsrdb_cli.pipeline.tiling import BLEND, CONTEXT
 from vsrdb_cli.video.frame import ReadReport
 from vsrdb_cli.video.pictures.formats import picture_files
 
-# How much of a file's beginning and of its end says that it is still the same one.
+# Bytes of a file's head and of its tail by which it is recognised.
 _SAMPLE_BYTES = 1 << 20
 _FORMAT = 1
 
 
 def identity(source: Path) -> dict[str, str]:
-    """What tells an input from another or a changed one, by names a user knows."""
+    """Return facts that differ between inputs, and once one changes, by names that users know."""
     if source.is_dir():
         lines = [
             f"{file.name} {file.stat().st_size} {file.stat().st_mtime_ns}"
@@ -52,13 +51,13 @@ def identity(source: Path) -> dict[str, str]:
 
 
 def require_unchanged(source: Path, known: Mapping[str, str]) -> None:
-    """Whether a source is what it was.
+    """Check that a source has not changed.
 
     Args:
-        known: its `identity` then, perhaps among other facts.
+        known: its `identity` before, perhaps among other facts.
 
     Raises:
-        VideoError: it is not; says in what.
+        VideoError: it has; names the differences.
     """
     now = identity(source)
     changed = [f"{name} was {known.get(name)}, is {now[name]}" for name in now
@@ -72,30 +71,35 @@ def require_unchanged(source: Path, known: Mapping[str, str]) -> None:
 
 @dataclass
 class _Record:
-    """What journal.json holds.
-
-    bound: what the result depends on, as text by the name a user knows. read: what the first pass
-    noticed. finished: bytes of each finished segment. sha256: of each of them. made_by: the node of
-    a cluster that restored it. joined: bytes of the joined output, once it is whole.
-    """
+    """The content of journal.json."""
 
     bound: dict[str, str] = field(default_factory=dict)
+    """Facts that the result depends on, by names that users know."""
+
     plan: dict[str, Any] | None = None
     read: dict[str, Any] = field(default_factory=dict)
+    """`ReadReport` of the first pass."""
+
     runner: dict[str, str] = field(default_factory=dict)
     tile: int | None = None
     finished: dict[str, int] = field(default_factory=dict)
+    """Bytes of each finished segment."""
+
     sha256: dict[str, str] = field(default_factory=dict)
     made_by: dict[str, str] = field(default_factory=dict)
+    """Node of a cluster that restored each segment."""
+
     joined: int | None = None
+    """Bytes of the joined output, once it is whole."""
+
     format: int = _FORMAT
 
 
 def _checked(record: _Record) -> _Record:
-    """A record whose parts can be made of it.
+    """Return a record after checking its parts.
 
     Raises:
-        ValueError: they cannot.
+        ValueError: one is not valid.
     """
     if record.plan is not None:
         Plan.from_json(record.plan)
@@ -133,50 +137,45 @@ class Journal:
             raise
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._release()
 
     @property
     def notice(self) -> str | None:
-        """What is to be known of the folder's lock."""
+        """A line for the user about the folder's lock; None for an ordinary one."""
         return self._lock.notice
 
     @property
     def begun(self) -> bool:
-        """Whether an earlier run left something to go on from."""
+        """True if an earlier run left something to continue."""
         return self._record.plan is not None
 
     @property
     def plan(self) -> Plan:
-        """How the job is divided; there is one once it has begun."""
+        """The job's plan; there is one once it has begun."""
         assert self._record.plan is not None
         return Plan.from_json(self._record.plan)
 
     @property
     def tile(self) -> int | None:
-        """Side of the tiles all segments are restored in."""
+        """Side of the tiles of all segments to come; None for whole pictures."""
         return self._record.tile
 
     @property
     def runner(self) -> RunnerInfo:
-        """What the job began with."""
+        """The runner that the job began with."""
         return made_of(RunnerInfo, self._record.runner)
 
     @property
     def read(self) -> ReadReport:
-        """What the first pass noticed of the source."""
+        """The report of the first pass over the source."""
         return made_of(ReadReport, self._record.read)
 
     def bind(self, facts: Mapping[str, str]) -> None:
-        """Tie the job to what its result depends on, or prove that nothing of it has changed.
+        """Enter facts that the result depends on, or check that they have not changed.
 
         Raises:
-            OutputError: an earlier run began otherwise; says how.
+            OutputError: an earlier run began with others; names them.
         """
         changed = [
             f"{name} was {self._record.bound[name]}, is {value}"
@@ -193,7 +192,7 @@ class Journal:
         self._record.bound.update(facts)
 
     def begin(self, plan: Plan, tile: int | None, read: ReadReport, runner: RunnerInfo) -> None:
-        """Enter the plan, the side of the tiles, what the first pass noticed, and what runs."""
+        """Enter the plan and what it was made with."""
         if self._restart:  # only now is it known that the job can be done
             self._clear()
         self._record.plan, self._record.tile = plan.to_json(), tile
@@ -201,12 +200,16 @@ class Journal:
         self._write()
 
     def change_tile(self, tile: int | None) -> None:
-        """Enter that memory ran out: the segments to come are restored in smaller tiles."""
+        """Enter the side of the tiles of the segments to come."""
         self._record.tile = tile
         self._write()
 
     def enter(self, index: int, path: Path, node: str | None = None) -> None:
-        """Enter a finished segment. node: of a cluster, that restored it."""
+        """Enter a finished segment.
+
+        Args:
+            node: of a cluster, that restored it.
+        """
         self._record.finished[str(index)] = size_of(path)
         self._record.sha256[str(index)] = sha256_of(path)
         if node is not None:
@@ -214,22 +217,22 @@ class Journal:
         self._write()
 
     def is_finished(self, index: int, path: Path) -> bool:
-        """Whether a segment is entered and still as it was, to the last byte."""
+        """Return whether a segment is entered and its file unchanged, to the last byte."""
         entered = self._record.finished.get(str(index))
         if entered is None or not path.exists() or size_of(path) != entered:
             return False
         return sha256_of(path) == self._record.sha256.get(str(index))
 
     def require_unchanged(self, source: Path) -> None:
-        """Whether the source is still the one that the job began with.
+        """Check that the source is still the one that the job began with.
 
         Raises:
-            VideoError: it is not; says in what.
+            VideoError: it is not; names the differences.
         """
         require_unchanged(source, self._record.bound)
 
     def require_whole(self, paths: Sequence[Path]) -> None:
-        """Whether all segments are still as they were entered.
+        """Check that the files of all segments are unchanged.
 
         Raises:
             OutputError: one is not.
@@ -238,22 +241,22 @@ class Journal:
             if not self.is_finished(index, path):
                 raise OutputError(
                     f"the finished segment {path} has changed on its disk",
-                    hint="run the same command again: it is restored anew, the others are kept",
+                    hint="run the same command again: only this segment is restored anew",
                 )
 
     def enter_joined(self, path: Path) -> None:
-        """Enter that the output is whole and about to get its name."""
+        """Enter the joined output, which is whole and about to get its name."""
         self._record.joined = size_of(path)
         self._write()
 
     def is_joined(self, target: Path) -> bool:
-        """Whether the output was whole, and is in its place."""
+        """Return whether the joined output was whole, and has its name."""
         joined = self._record.joined
         return joined is not None and target.exists() and size_of(target) == joined
 
     def remove(self) -> None:
         """Remove the work folder: the output is in its place, and its name on the disk."""
-        # The journal last: a half removed folder still says that the job is done.
+        # The journal last, so that a folder removed in part still shows that the job is done.
         for entry in self.folder.iterdir():
             if entry not in (self._file, *self._lock.files[:2]):
                 remove(entry)
@@ -289,9 +292,9 @@ class Journal:
                 remove(entry)
 
     def _release(self) -> None:
-        """Let the lock go; the folder too, where it holds nothing to go on from."""
+        """Release the lock; remove the folder, where it holds nothing to continue."""
         over = False
-        with suppress(OSError):  # the folder's disk may be gone, and an error be on its way
+        with suppress(OSError):  # the folder's disk may be gone, and an error under way
             over = not self._file.exists()
             for entry in self.folder.iterdir() if over else ():
                 if entry not in self._lock.files[:2]:
@@ -300,7 +303,7 @@ class Journal:
 
 
 def sha256_of(path: Path) -> str:
-    """Of a file's content; of a folder, of the names and contents of its files."""
+    """Return the SHA-256 of a file, or of the names and contents of a folder's files."""
     if not path.is_dir():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -309,7 +312,7 @@ def sha256_of(path: Path) -> str:
 
 
 def size_of(path: Path) -> int:
-    """Bytes of a file, or of the files in a folder."""
+    """Return the bytes of a file, or of the files in a folder."""
     if path.is_dir():
         return sum(file.stat().st_size for file in path.iterdir())
     return path.stat().st_size

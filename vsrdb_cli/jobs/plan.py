@@ -1,4 +1,4 @@
-"""The first pass over a source: its scene cuts, its number of frames, and where to divide it."""
+"""The plan of a job: a first pass over the source finds where to divide it into segments."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.jobs.typed import fits
 from vsrdb_cli.pipeline.prefetch import Prefetch
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
@@ -23,15 +24,18 @@ NEAR = Fraction(1, 4)
 
 @dataclass(frozen=True)
 class Segment:
-    """Frames `first` <= i < `last` of the source; index counts segments from 0."""
+    """The frames with index `first` <= i < `last` of a source."""
 
     index: int
+    """Number of the segment, counted from 0."""
+
     first: int
     last: int | None
+    """None for the source's end."""
 
     @property
     def count(self) -> int | None:
-        """None for all there are."""
+        """Number of frames; None for all there are."""
         return None if self.last is None else self.last - self.first
 
 
@@ -41,14 +45,13 @@ WHOLE = Segment(0, 0, None)
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole job, divided.
-
-    bounds: the first frame of each segment, then the number of frames.
-    cuts: the frames that begin a shot, as an unbroken run would have found them.
-    """
+    """The segments of a whole job."""
 
     bounds: tuple[int, ...]
+    """The first frame of each segment, then the number of frames."""
+
     cuts: frozenset[int]
+    """Frames that begin a shot, as a run without segments would have found them."""
 
     @property
     def frames(self) -> int:
@@ -65,14 +68,14 @@ class Plan:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Plan:
-        """What `to_json` gave.
+        """Create a plan from what `to_json` returned.
 
         Raises:
-            ValueError: it is not that.
+            ValueError: the values are not valid.
         """
         bounds, cuts = values.get("bounds"), values.get("cuts")
         if not (fits(bounds, list[int]) and fits(cuts, list[int])):
-            raise ValueError("the plan is not what it should be")
+            raise ValueError("the plan has values of wrong types")
         plan = cls(tuple(bounds or ()), frozenset(cuts or ()))
         rises = all(first < last for first, last in pairwise(plan.bounds))
         if len(plan.bounds) < 2 or plan.bounds[0] < 0 or not rises:
@@ -85,19 +88,19 @@ def plan_segments(
     *,
     segment_seconds: float,
     scene_cuts: bool,
-    on_frame: Callable[[int], None] = lambda frames: None,  # noqa: ARG005
+    on_frame: Callable[[int], None] = ignore,
 ) -> Plan:
-    """Decode the source once, without the network.
+    """Decode a source once, without the network, and divide it.
 
     Args:
-        segment_seconds: how long a segment is, about, in the video's own time.
-        scene_cuts: whether windows, and segments where possible, end at scene cuts.
-        on_frame: called with the number of frames seen so far.
+        segment_seconds: approximate length of a segment, in the video's own time.
+        scene_cuts: end windows, and segments where possible, at scene cuts.
+        on_frame: called with the number of frames decoded so far.
     """
     detector = SceneCutDetector()
     times = array("q")
     cuts = []
-    # One frame before a part of a video tells whether the part begins with a cut.
+    # The frame before a part of a video shows whether the part begins with a cut.
     begin = -min(1, reader.info.frames_before)
     with Prefetch(reader.frames(begin)) as frames:
         for index, frame in enumerate(frames, begin):
@@ -113,7 +116,7 @@ def plan_segments(
 
 
 def divide(times: Sequence[int], cuts: Sequence[int], length: Fraction) -> tuple[int, ...]:
-    """Bounds of segments of about `length` ticks, moved to the nearest scene cut that is near.
+    """Return bounds of segments of about `length` ticks, moved to a scene cut where one is near.
 
     Args:
         times: of all frames, rising.
@@ -122,7 +125,7 @@ def divide(times: Sequence[int], cuts: Sequence[int], length: Fraction) -> tuple
     bounds = [0]
     while True:
         start = times[bounds[-1]]
-        # Never at the segment's own first frame, however long that is shown.
+        # Never the segment's own first frame, however long that is shown.
         bound = max(bisect_left(times, start + length), bounds[-1] + 1)
         near = [
             cut

@@ -1,4 +1,4 @@
-"""The executor of several devices: a process for each, all taking the next segment of a job."""
+"""Restores on several devices: one process each, all taking the next segment of a job."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class _WorkerHandle:
     """Segments at work: two while it restores one and still encodes the one before."""
 
     is_waiting: bool = False
-    """Whether it has asked for a segment and has none yet."""
+    """True while it waits for a segment that it has asked for."""
 
     def send(self, request: Request) -> None:
         """Send a request; if the worker is gone, `receive` reports that."""
@@ -135,7 +135,7 @@ class ProcessExecutor(Executor):
 
     @property
     def info(self) -> RunnerInfo:
-        """What runs; its device names those of all workers."""
+        """The runner in use; its device lists those of all workers."""
         infos = self._infos
         return replace(infos[0], device=",".join(info.device for info in infos))
 
@@ -193,9 +193,8 @@ class ProcessExecutor(Executor):
                     worker.segments.append(pending.popleft())
                     worker.is_waiting = False
                     worker.send(worker.segments[-1])
-            by_connection = {worker.connection: worker for worker in self._workers}
-            for connection in wait(list(by_connection)):
-                worker = by_connection[connection]  # type: ignore[index]
+            ready = wait([worker.connection for worker in self._workers])
+            for worker in [worker for worker in self._workers if worker.connection in ready]:
                 match worker.receive():
                     case SegmentWanted():
                         worker.is_waiting = True
@@ -229,7 +228,7 @@ class ProcessExecutor(Executor):
             on_event(SegmentLost(segment))
 
     def _spec_of(self, worker: _WorkerHandle, spec: RestoreSpec) -> RestoreSpec:
-        """The spec for a worker, which shares its device's memory with others on that device."""
+        """Return the spec for a worker, which shares memory with the others on its device."""
         return replace(spec, share=1 / self._options.devices.count(worker.device))
 
     def _start(self) -> None:

@@ -1,4 +1,4 @@
-"""What a run reports: its progress, its notices, and a report at the end."""
+"""The reports of a run: progress, notices, and a report at the end."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ class RestoreReport:
     """Frames that an earlier run had finished."""
 
     restoring_seconds: float = 0.0
-    """Of `seconds`, the time after the network was loaded."""
+    """The part of `seconds` after the network was loaded."""
 
     damage: tuple[str, ...] = ()
-    """Of `notices`, the parts of the source that could not be read or copied."""
+    """Notices about parts of the source that could not be read or copied."""
 
     part: range | None = None
     """Frames of the source that were restored; None for all."""
@@ -106,7 +106,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come; reported after every frame."""
+    """The progress of a run; reported after every frame."""
 
     frames: int
     """Frames done, those of an earlier run included; segments in the phase JOIN."""

@@ -34,14 +34,14 @@ from vsrdb_cli.text import count
 from vsrdb_cli.video.frame import FrameSource, ReadReport
 from vsrdb_cli.video.info import Kind, VideoInfo
 from vsrdb_cli.video.pictures.formats import WRITTEN
-from vsrdb_cli.video.writing.output import Output, settle_output, size_written
+from vsrdb_cli.video.writing.output import Output, output_size, resolve_output
 from vsrdb_cli.video.writing.picture_writer import is_single
-from vsrdb_cli.video.writing.y4m_writer import goes_through
+from vsrdb_cli.video.writing.y4m_writer import is_stream_output
 
 
 def is_divided(info: VideoInfo, target: Path, options: RestoreOptions) -> bool:
     """Return whether an output is restored by segments: a long one, one begun so, or by several."""
-    if info.kind in (Kind.STILL, Kind.PIPE) or goes_through(target) or is_single(target):
+    if info.kind in (Kind.STILL, Kind.PIPE) or is_stream_output(target) or is_single(target):
         return False
     seconds = info.duration_seconds
     long = seconds is None or seconds > options.segment_seconds
@@ -114,7 +114,7 @@ class _Run:
     executor: Executor
     log: RunLog
     journal: Journal | None
-    """Of an output restored by segments; None where it is restored at once."""
+    """Journal of an output restored by segments; None if it is restored at once."""
 
     tile: int | None = None
     frames: Counter[Segment] = field(default_factory=Counter)
@@ -126,7 +126,7 @@ class _Run:
 
     @property
     def read(self) -> ReadReport:
-        """What reading the whole source has found."""
+        """The report of a pass over the whole source."""
         return self.reader.report if self.journal is None else self.journal.read
 
     def resume(self, journal: Journal) -> bool:
@@ -144,7 +144,7 @@ class _Run:
     def begin(self) -> Job:
         """Choose the output, load the network, and plan the segments."""
         info, options, log = self.reader.info, self.options, self.log
-        output = settle_output(
+        output = resolve_output(
             self.target, info, options.scale, options.encoder, overwrite=options.overwrite
         )
         for line in (*losses(info, output, strict=options.strict), *info.assumed):
@@ -276,7 +276,7 @@ class _Run:
     def report(self) -> RestoreReport:
         """Return the report of a run whose output is in its place."""
         info, read, log = self.reader.info, self.read, self.log
-        height_hr, width_hr = size_written(self.target, info, self.options.scale)
+        height_hr, width_hr = output_size(self.target, info, self.options.scale)
         return RestoreReport(
             output=self.target,
             frames=self.frames.total(),

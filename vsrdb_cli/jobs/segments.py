@@ -1,4 +1,4 @@
-"""Restoring segments: one decoding pass, one network, a file for each segment."""
+"""Restores segments: one pass of decoding, one network, a file for each segment."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Job:
     """The segments; None where the source goes straight into its output, as one segment."""
 
     folder: Path | None = None
-    """Where the segments go."""
+    """The folder of the segments."""
 
     identity: Mapping[str, str] | None = None
     """`identity` of a source without a plan, to be the same in the end; None of a stream."""
@@ -57,12 +57,12 @@ class Job:
 
 
 class ForwardSource:
-    """A source read once for many ranges of frames, as long as they go forward.
+    """A source that is decoded once for many ranges of frames, as long as they go forward.
 
-    Otherwise every segment would decode the video from its beginning.
+    Without it every segment would be decoded from the beginning of the video.
 
     Args:
-        overlap: how many frames before a range's end may be asked for again with the next.
+        overlap: how many frames before a range's end the next range may ask for again.
     """
 
     def __init__(self, source: FrameSource, overlap: int) -> None:
@@ -80,7 +80,7 @@ class ForwardSource:
         return self._source.report
 
     def frames(self, first: int = 0, last: int | None = None) -> Iterator[Frame]:
-        """The frames with index `first` <= i < `last`."""
+        """Yield the frames with index `first` <= i < `last`."""
         oldest = self._kept[0][0] if self._kept else self._following
         if self._running is None or first < oldest:
             self._kept.clear()
@@ -164,7 +164,7 @@ def restore_segments(
 
 
 def _frames_read(reader: FrameSource) -> int:
-    """Of the whole source; the context of a part was read too, beyond the frames it has."""
+    """Return how many frames the source has; of a part, without the context read around it."""
     cut = reader.info.cut
     return reader.report.frames if cut is None else cut.count
 
@@ -177,6 +177,6 @@ def _check_count(job: Job, segment: Segment, count: int) -> None:
         assert job.plan is not None
         raise VideoError(
             f"{job.source} gave {segment.first + count} frames, but {job.plan.bounds[-1]}"
-            " when it was looked through",
+            " when it was planned",
             hint="the file has changed; add --restart to start over",
         )

@@ -1,29 +1,32 @@
-"""Values from a file of JSON, which anybody may have edited, as what the program expects."""
+"""Checks values from a JSON file, which anybody may have edited."""
 
 from __future__ import annotations
 
 import types
 from dataclasses import fields
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-Made = TypeVar("Made")
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+Made = TypeVar("Made", bound="DataclassInstance")
 
 
 def made_of(kind: type[Made], values: object) -> Made:
-    """A dataclass of plain values, each of the type that its annotation says.
+    """Create a dataclass from plain values.
 
     Raises:
-        ValueError: they are not; says which.
+        ValueError: a value has not the type of its field, or its field is unknown or missing.
     """
     if not isinstance(values, dict):
         raise ValueError(f"{type(values).__name__} instead of named values")
     hints = get_type_hints(kind)
-    names = {field.name for field in fields(kind)}  # type: ignore[arg-type]
+    names = {field.name for field in fields(kind)}
     for name, value in values.items():
         if name not in names:
             raise ValueError(f"{name!r} is unknown")
         if not fits(value, hints[name]):
-            raise ValueError(f"{name} is not what it should be")
+            raise ValueError(f"{name} has a value of a wrong type")
     try:
         return kind(**values)
     except TypeError:
@@ -31,7 +34,7 @@ def made_of(kind: type[Made], values: object) -> Made:
 
 
 def fits(value: object, kind: Any) -> bool:
-    """Whether a value is of a type: a plain one, or a union, list or dict of such."""
+    """Return whether a value has a type: a plain one, or a union, list or dict of such."""
     if kind is Any:
         return True
     origin, inner = get_origin(kind), get_args(kind)

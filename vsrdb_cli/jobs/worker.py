@@ -18,7 +18,7 @@ from vsrdb_cli.jobs.segments import Job
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.runtime import configure_runtime
-from vsrdb_cli.video.reading.open import open_for
+from vsrdb_cli.video.reading.open import open_requested
 
 # How often a worker that waits for a segment reports what is still being encoded.
 _POLL_SECONDS = 0.05
@@ -109,7 +109,7 @@ def _answer(request: Request, executor: LocalExecutor, connection: Connection) -
             tile = executor.prepare(spec)
             return Prepared(executor.info, tile, tuple(executor.notices))
         case Restore(job):
-            with open_for(job.source, job.options) as reader:
+            with open_requested(job.source, job.options) as reader:
                 executor.restore(job, _segments(connection), reader, connection.send)
             return JobDone()
     raise ValueError(f"{request} is no request")

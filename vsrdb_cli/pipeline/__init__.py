@@ -1,1 +1,1 @@
-"""A frame's way: windows over shots, tiles, the network, and what that takes of memory."""
+"""The pipeline of a frame: windows over shots, tiles, the network, and its use of memory."""

@@ -1,4 +1,4 @@
-"""Frames in, restored frames out: of programs' pictures, and of a source's range of frames."""
+"""Restores pictures of a program, and ranges of a source's frames."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def restore_frames(
         scale, strength, tile, scene_cuts: as in `RestoreOptions`.
 
     Yields:
-        One picture for every picture, `scale` times as large, of the kind, number type and device
-        of the one that was given; float ones from 0 to 1.
+        A picture for every picture, `scale` times as large and of the same kind, number type and
+        device; float ones from 0 to 1.
 
     Raises:
-        OptionError: an option is not possible, or something is not such a picture; says which.
+        OptionError: an option is not possible, or something is not such a picture.
     """
     options = RestoreOptions(scale=scale, strength=strength, tile=tile, scene_cuts=scene_cuts)
     arriving = read_pictures(pictures)
@@ -51,7 +51,7 @@ def restore_frames(
     spec = RestoreSpec.of(options, (first.rgb.shape[1], first.rgb.shape[2]), bit_depth=16)
     restorer = restorer_for(runner, spec, resolve_tile(runner, spec))
     for read, restored in restorer.run((read, read.rgb) for read in chain([first], arriving)):
-        yield read.give_back(restored)
+        yield read.convert_back(restored)
 
 
 def restorer_for(
@@ -93,8 +93,8 @@ def restore_range(
     network works in the caller's.
 
     Args:
-        bit_depth: of the frames to give: 8 or 16, as the output asks.
-        cuts: indices of the frames that begin a shot, where they are known; else detected.
+        bit_depth: of the frames to yield, 8 or 16.
+        cuts: indices of the frames that begin a shot; None has them detected.
     """
     cut = reader.info.cut
     if last is None and cut is not None:

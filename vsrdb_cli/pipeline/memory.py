@@ -1,4 +1,4 @@
-"""How much memory is free, and whether an error says that it ran out."""
+"""Memory: how much is free, how much a run needs, and errors that mean that it ran out."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.pipeline.tiling import choose_tile, least_memory, tiled
 from vsrdb_cli.runtime import kept_bytes
 
-# Of what is free, the share a run may plan with; the rest is for decoding, encoding and others.
+# Share of the free memory that a run may use; the rest is for decoding, encoding and others.
 SHARE = 0.75
 
-# Where Linux says which groups a process is in, and what they may take.
-_GROUPS_OF_PROCESS = Path("/proc/self/cgroup")
-_GROUPS = Path("/sys/fs/cgroup")
+# Where Linux lists the control groups of a process, and their limits.
+GROUPS_OF_PROCESS = Path("/proc/self/cgroup")
+GROUPS = Path("/sys/fs/cgroup")
 
-# In words of torch, CUDA and ONNX Runtime; oneDNN and cuDNN, which find no room for their
-# scratchpads, say no more than what they could not create or find.
-_SAID = (
+# Phrases of torch, CUDA and ONNX Runtime; without memory for their scratchpads, oneDNN and cuDNN
+# only name what they could not create or find.
+_PHRASES = (
     *("can't allocate memory", "out of memory", "bad_alloc", "status_alloc_failed"),
     *("could not create a primitive", "could not create a memory object"),
     "unable to find an engine",
@@ -32,9 +32,9 @@ _SAID = (
 
 
 def available_bytes(device: str) -> int:
-    """Free bytes on `device` ("cpu", "cuda:0"); on the CPU within this container's limit too.
+    """Return the free bytes of `device` ("cpu", "cuda:0"), within limits such as a container's.
 
-    What this process has freed and kept counts as free.
+    Memory that this process has freed and kept counts as free.
     """
     if device.startswith("cuda"):
         gpu = torch.device(device)
@@ -47,20 +47,20 @@ def available_bytes(device: str) -> int:
 
 
 def _free_in_groups() -> Iterator[int]:
-    """Free bytes of every control group with a limit that this process is in, and around it.
+    """Yield the free bytes of every control group with a limit that this process is in.
 
-    A container's limit, or one that a service or a job scheduler has set.
+    A container, a service or a job scheduler sets such limits.
     """
     try:
-        lines = _GROUPS_OF_PROCESS.read_text().splitlines()
+        lines = GROUPS_OF_PROCESS.read_text().splitlines()
     except OSError:  # no Linux
         return
     for line in lines:
         _, controllers, name = line.split(":", 2)
         if not controllers:  # version 2
-            root, files = _GROUPS, ("memory.max", "memory.current", "inactive_file")
+            root, files = GROUPS, ("memory.max", "memory.current", "inactive_file")
         elif "memory" in controllers.split(","):  # version 1
-            root = _GROUPS / "memory"
+            root = GROUPS / "memory"
             files = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
         else:
             continue
@@ -74,26 +74,26 @@ def _free_in_groups() -> Iterator[int]:
 
 
 def _free_in_group(group: Path, limit: str, used: str, cached: str) -> int | None:
-    """Free bytes of one group; None without a limit."""
+    """Return the free bytes of a group; None without a limit."""
     try:
         most, taken = (int((group / name).read_text()) for name in (limit, used))
         facts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
     except (OSError, ValueError):  # not there, or "max"
         return None
-    # Pages of files that nobody uses are given up before anything runs out.
+    # Pages of files that nobody uses are dropped before anything runs out.
     return max(most - taken + int(facts.get(cached, 0)), 0)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether `error` is torch's or a runtime's way of saying that memory ran out."""
+    """Return whether an error of torch or of a runtime means that memory ran out."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
-    words = str(error).lower()
-    return isinstance(error, RuntimeError) and any(phrase in words for phrase in _SAID)
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(phrase in text for phrase in _PHRASES)
 
 
 def ran_out(doing: str) -> ResourceError:
-    """What is said where memory ran out beside the network, which works in tiles."""
+    """Create the error for memory that ran out beside the network, which works in tiles."""
     return ResourceError(
         f"memory ran out while {doing}",
         hint="close other programs, choose a smaller --scale, or scale the input down first",

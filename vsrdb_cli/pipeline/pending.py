@@ -1,4 +1,4 @@
-"""A restored picture finished where it was computed, and on its way to the CPU meanwhile."""
+"""Finishes a restored picture where it was computed, and downloads it in the background."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Pending:
     Args:
         restored: (1, 3, H, W), float, unclamped, on any device.
         depth: of the codes, 8 or 16.
-        origin: what restored it, named if its numbers are not finite.
+        origin: the runner, to be named if the numbers are not finite.
     """
 
     def __init__(self, restored: Tensor, depth: int, origin: str) -> None:
@@ -57,6 +57,6 @@ def _codes(picture: Tensor, depth: int) -> Tensor:
 
 
 def _downloading(tensor: Tensor) -> Tensor:
-    """A copy in pinned memory, complete once the current stream has come here."""
+    """Return a copy in pinned memory, complete once the current stream has come to it."""
     pinned = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
     return pinned.copy_(tensor, non_blocking=True)

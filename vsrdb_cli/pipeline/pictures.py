@@ -1,4 +1,4 @@
-"""Programs' pictures: tensors, arrays and PIL images, read in and given back in kind."""
+"""Converts programs' pictures (tensors, arrays and PIL images) to the pipeline's and back."""
 
 from __future__ import annotations
 
@@ -23,14 +23,13 @@ LOWEST, HIGHEST = -0.5, 1.5
 
 @dataclass(frozen=True)
 class ReadPicture(Generic[Picture]):
-    """A picture as the pipeline works on it.
-
-    rgb: (3, H, W), float32, 0 to 1, on the CPU. give_back: a restored one in the picture's own
-    kind.
-    """
+    """A program's picture, as the pipeline works on it."""
 
     rgb: Tensor
-    give_back: Callable[[Tensor], Picture]
+    """(3, H, W), float32, 0 to 1, on the CPU."""
+
+    convert_back: Callable[[Tensor], Picture]
+    """Converts a restored picture to the kind, number type and device of the program's."""
 
 
 def read_pictures(pictures: Iterable[Picture]) -> Iterator[ReadPicture[Picture]]:
@@ -80,9 +79,9 @@ def _read(picture: Any, name: str) -> ReadPicture[Any]:
             )
         read = _read_array(np.array(picture), name)
         from_array = sys.modules["PIL.Image"].fromarray
-        return ReadPicture(read.rgb, lambda rgb: from_array(read.give_back(rgb)))
+        return ReadPicture(read.rgb, lambda rgb: from_array(read.convert_back(rgb)))
     raise OptionError(
-        f"{name} is a {type(picture).__name__}, which is no picture",
+        f"{name} is a {type(picture).__name__}, which is not a picture",
         hint="pass torch tensors (3, H, W), numpy arrays (H, W, 3) or PIL images",
     )
 
@@ -95,15 +94,15 @@ def _read_array(picture: np.ndarray[Any, Any], name: str) -> ReadPicture[np.ndar
         raise _wrong_dtype(picture, name) from None
     dtype = tensor.dtype
 
-    def give_back(rgb: Tensor) -> np.ndarray[Any, Any]:
-        given: np.ndarray[Any, Any] = _to_dtype(rgb, dtype).permute(1, 2, 0).contiguous().numpy()
-        return given
+    def convert_back(rgb: Tensor) -> np.ndarray[Any, Any]:
+        result: np.ndarray[Any, Any] = _to_dtype(rgb, dtype).permute(1, 2, 0).contiguous().numpy()
+        return result
 
-    return ReadPicture(_to_rgb(tensor.permute(2, 0, 1).contiguous(), name), give_back)
+    return ReadPicture(_to_rgb(tensor.permute(2, 0, 1).contiguous(), name), convert_back)
 
 
 def _is_pil(value: object) -> bool:
-    """Whether it is an image of Pillow's, which need not be installed."""
+    """Return whether a value is an image of Pillow, which need not be installed."""
     pillow = sys.modules.get("PIL.Image")
     return pillow is not None and isinstance(value, pillow.Image)
 
@@ -141,7 +140,7 @@ def _to_rgb(picture: Tensor, name: str) -> Tensor:
                 hint="divide by 255, or pass uint8",
             )
         raise OptionError(
-            f"{name} has values that are not finite", hint="look where NaN or infinity comes from"
+            f"{name} has values that are not finite", hint="find where NaN or infinity comes from"
         )
     return rgb
 
@@ -149,7 +148,7 @@ def _to_rgb(picture: Tensor, name: str) -> Tensor:
 def _to_dtype(rgb: Tensor, dtype: torch.dtype) -> Tensor:
     if dtype == torch.uint8:
         return to_planes(rgb, 8)
-    # A tensor of inference mode could not be changed in place by whoever gets it.
+    # The caller could not change a tensor of inference mode in place.
     return rgb.to(dtype, copy=rgb.is_inference())
 
 

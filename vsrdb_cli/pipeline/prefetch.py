@@ -1,16 +1,15 @@
-"""Work ahead in a thread of its own, with a short queue: the pipeline's stages overlap."""
+"""Works ahead in a thread of its own, with a short queue, so that stages overlap."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
 from queue import Empty, Full, Queue
-from types import TracebackType
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
-# How often a waiting thread looks whether the run was stopped.
+# How often a waiting thread checks whether the run was stopped.
 _POLL_SECONDS = 0.1
 # How many items a thread works ahead.
 DEPTH = 4
@@ -25,7 +24,7 @@ class Prefetch(Generic[Item]):
 
     def __init__(self, items: Iterable[Item], depth: int = DEPTH) -> None:
         self._items = items
-        self._queue: Queue[tuple[bool, Item | BaseException | None]] = Queue(depth)
+        self._queue: Queue[tuple[Item] | BaseException | None] = Queue(depth)
         self._stopped = threading.Event()
         # A daemon, so that a thread deep in a long computation does not hold up an interrupted
         # program; __exit__ waits for the others.
@@ -35,12 +34,7 @@ class Prefetch(Generic[Item]):
         self._thread.start()
         return self._results()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
         self._stopped.set()
         if not isinstance(error, KeyboardInterrupt):
             self._thread.join()
@@ -49,7 +43,7 @@ class Prefetch(Generic[Item]):
         last: BaseException | None = None
         try:
             for item in self._items:
-                if not self._put((True, item)):
+                if not self._put((item,)):
                     return
         except BaseException as error:  # handed over whole, to be raised by the consumer
             last = error
@@ -57,9 +51,9 @@ class Prefetch(Generic[Item]):
             close = getattr(self._items, "close", None)
             if close is not None:
                 close()
-        self._put((False, last))
+        self._put(last)
 
-    def _put(self, entry: tuple[bool, Item | BaseException | None]) -> bool:
+    def _put(self, entry: tuple[Item] | BaseException | None) -> bool:
         while not self._stopped.is_set():
             try:
                 self._queue.put(entry, timeout=_POLL_SECONDS)
@@ -71,12 +65,11 @@ class Prefetch(Generic[Item]):
     def _results(self) -> Iterator[Item]:
         while not self._stopped.is_set():
             try:
-                more, value = self._queue.get(timeout=_POLL_SECONDS)
+                entry = self._queue.get(timeout=_POLL_SECONDS)
             except Empty:
                 continue
-            if more:
-                yield value  # type: ignore[misc]
-            elif isinstance(value, BaseException):
-                raise value
-            else:
+            if entry is None:
                 return
+            if isinstance(entry, BaseException):
+                raise entry
+            yield entry[0]

@@ -1,4 +1,4 @@
-"""Pictures in, restored pictures out: windows, features held, and tiles, smaller if need be."""
+"""Restores the pictures of one video: windows, features held, and tiles."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vsrdb_cli.backends.builtin import bicubic
 from vsrdb_cli.backends.runner import Features, Runner
+from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.errors import OptionError, ResourceError
 from vsrdb_cli.pipeline.memory import is_out_of_memory
 from vsrdb_cli.pipeline.pending import Pending
@@ -34,7 +35,7 @@ class _Held(Generic[Item]):
 
 
 class Restorer:
-    """A runner at work on one video: windows, tiles, and the size to fall back to.
+    """Restores one video, in smaller tiles once memory runs out.
 
     Args:
         tile: side of the tiles in LR pixels; None for whole pictures.
@@ -56,7 +57,7 @@ class Restorer:
         scale: int = 4,
         strength: float = 1.0,
         scene_cuts: bool = True,
-        on_shrink: Callable[[int], None] = lambda tile: None,  # noqa: ARG005
+        on_shrink: Callable[[int], None] = ignore,
     ) -> None:
         if not 1 <= scale <= runner.scale:
             raise OptionError(
@@ -79,15 +80,15 @@ class Restorer:
         pictures: Iterable[tuple[Item, Tensor]],
         *,
         starts_shot: Callable[[Item], bool] | None = None,
-        wanted: Callable[[Item], bool] = lambda item: True,  # noqa: ARG005
+        wanted: Callable[[Item], bool] | None = None,
         size: tuple[int, int] | None = None,
     ) -> Iterator[tuple[Item, Tensor]]:
         """Restore (item, picture) pairs; items come out with their restored pictures, in order.
 
         Args:
             pictures: as in `restore_frames`; a change of size begins a shot.
-            starts_shot: whether an item begins a shot, where that is known; else it is detected.
-            wanted: items that are context alone are neither restored nor come out.
+            starts_shot: returns whether an item begins a shot; None has it detected.
+            wanted: returns whether an item is restored, or is only context.
             size: (height, width) of the LR pictures whose results are wanted; what is restored
                 from another size is brought to theirs. None: each picture's own.
         """
@@ -102,12 +103,12 @@ class Restorer:
         depth: int,
         *,
         starts_shot: Callable[[Item], bool] | None = None,
-        wanted: Callable[[Item], bool] = lambda item: True,  # noqa: ARG005
+        wanted: Callable[[Item], bool] | None = None,
         size: tuple[int, int] | None = None,
     ) -> Iterator[tuple[Item, Tensor]]:
-        """As `run`, but pictures come out as codes of `depth` bits, 8 or 16; see `Pending`.
+        """Restore as `run` does, into codes of `depth` bits, 8 or 16; see `Pending`.
 
-        A GPU is given the next window before its last picture is waited for.
+        A GPU gets its next window before its last picture is waited for.
 
         Raises:
             BackendError: some of the numbers of a picture are not finite.
@@ -126,17 +127,17 @@ class Restorer:
         self,
         pictures: Iterable[tuple[Item, Tensor]],
         starts_shot: Callable[[Item], bool] | None,
-        wanted: Callable[[Item], bool],
+        wanted: Callable[[Item], bool] | None,
         size: tuple[int, int] | None,
         *,
         on_device: bool = False,
     ) -> Iterator[tuple[Item, Tensor]]:
-        """Unclamped (1, 3, s H, s W); with `on_device` still there where nothing else is done."""
+        """Yield (1, 3, s H, s W), unclamped; with `on_device` on the device where possible."""
         held_frames = self._held(pictures, starts_shot)
         windows = sliding_windows(held_frames, self._untiled.length, lambda held: held.starts_shot)
         for window in windows:
             centre = window[self.reach]
-            if not wanted(centre.item):
+            if wanted is not None and not wanted(centre.item):
                 continue
             restored = self._restore(window, on_device=on_device and self._strength == 1)
             restored = self._blended(restored, centre.picture)
@@ -164,7 +165,7 @@ class Restorer:
             shape = picture.shape
 
     def _blended(self, restored: Tensor, picture: Tensor) -> Tensor:
-        """`strength` parts of what was restored, the rest plain enlargement; (1, 3, s H, s W)."""
+        """Blend the restored picture with the plain enlargement; (1, 3, s H, s W)."""
         if self._strength == 1:
             return restored
         return torch.lerp(bicubic(picture[None], self._untiled.scale), restored, self._strength)

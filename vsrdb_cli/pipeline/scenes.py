@@ -1,4 +1,4 @@
-"""Scene cuts: where a window must not reach across."""
+"""Detects scene cuts, which a window must not reach across."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _THUMBNAIL = (18, 32)
 
 
 class SceneCutDetector:
-    """Tells of each frame in turn whether it begins a new shot.
+    """A detector that is called with each frame in turn and returns whether it begins a shot.
 
     As FFmpeg's `scdet`: min(d, |d - previous d|) over a threshold, d being the mean absolute
     difference from the frame before; here of thumbnails, which moving texture changes less. A cut
@@ -27,7 +27,7 @@ class SceneCutDetector:
         self._cut = False
 
     def __call__(self, picture: Tensor) -> bool:
-        """`picture`: (3, H, W), RGB, 0 to 1, float."""
+        """Return whether a picture, (3, H, W), RGB, 0 to 1, float, begins a shot."""
         luma = 0.299 * picture[0] + 0.587 * picture[1] + 0.114 * picture[2]
         thumbnail = F.adaptive_avg_pool2d(luma[None], _THUMBNAIL)
         previous, self._thumbnail = self._thumbnail, thumbnail
@@ -35,7 +35,7 @@ class SceneCutDetector:
             return True
         difference = float((thumbnail - previous).abs().mean()) * 255
         cut = min(difference, abs(difference - self._motion)) > THRESHOLD
-        # A lone cut tells nothing of the shot's own motion; one right after another does: a shot of
+        # A lone cut shows nothing of the shot's own motion; one right after another does: a shot of
         # one frame, or a pan so fast that its first frames look like cuts.
         if not cut or self._cut:
             self._motion = difference

@@ -1,4 +1,4 @@
-"""What the pipeline must know of a video and its options to restore its pictures."""
+"""The specification by which the pipeline restores a video's pictures."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FIXED_BYTES = 25 << 20
 
 @dataclass(frozen=True)
 class RestoreSpec:
-    """Everything that restoring a video's pictures depends on, but for the network."""
+    """All that restoring a video's pictures depends on, the network aside."""
 
     size: tuple[int, int]
     """(height, width) of the video, in LR pixels."""

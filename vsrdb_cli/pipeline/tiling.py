@@ -1,4 +1,4 @@
-"""Tiles: planned, cropped and cross-faded. Knows no network, only runners' two steps."""
+"""Plans, crops and cross-fades tiles; of networks it knows only the two steps of runners."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ENCODING = 0.14 / 0.72
 
 @dataclass(frozen=True)
 class AxisPlan:
-    """Tiles along one axis: where each starts, and what it counts for.
+    """The tiles along one axis: where each starts, and how much it counts.
 
     All tiles are equally long, so one engine or one compiled shape serves them all.
     """
@@ -37,7 +37,7 @@ class AxisPlan:
     blend: int
 
     def weights(self, scale: int) -> Tensor:
-        """(tiles, s * tile): weights of each tile's HR pixels; 1 in sum at every HR pixel."""
+        """Return the weights of each tile's HR pixels, (tiles, s * tile); they add up to 1."""
         tile, context, blend = (n * scale for n in (self.tile, self.context, self.blend))
         starts = [start * scale for start in self.starts]
         weights = torch.zeros(len(starts), tile, dtype=torch.float64)
@@ -74,7 +74,7 @@ def plan_axis(length: int, tile: int, context: int = CONTEXT, blend: int = BLEND
 
 
 def _ramp(length: int, context: int, blend: int, *, first: bool, last: bool) -> Tensor:
-    """Weights of one tile along one axis, (length,), in [0, 1]; 0 in the context."""
+    """Return the weights of one tile along one axis, (length,), in [0, 1]; 0 in the context."""
     weight = torch.ones(length, dtype=torch.float64)
     # Half-sample offsets: one tile's rise and its neighbour's fall add up to 1 at every pixel,
     # so two tiles that agree leave no trace of the seam.
@@ -90,7 +90,7 @@ def _ramp(length: int, context: int, blend: int, *, first: bool, last: bool) -> 
 
 @dataclass(frozen=True)
 class Tiling:
-    """How a picture is cut: one plan for rows, one for columns."""
+    """The tiles of a picture: one plan for rows, one for columns."""
 
     rows: AxisPlan
     columns: AxisPlan
@@ -99,7 +99,7 @@ class Tiling:
     def of(
         cls, height: int, width: int, tile: int, context: int = CONTEXT, blend: int = BLEND
     ) -> Tiling:
-        """Tiles of at most `tile` x `tile` LR pixels, context included."""
+        """Plan tiles of at most `tile` x `tile` LR pixels, context included."""
         return cls(plan_axis(height, tile, context, blend), plan_axis(width, tile, context, blend))
 
     @property
@@ -112,13 +112,13 @@ class Tiling:
         return self.rows.tile, self.columns.tile
 
     def corners(self) -> Iterator[tuple[int, int]]:
-        """(top, left) of every tile, row by row."""
+        """Yield (top, left) of every tile, row by row."""
         for top in self.rows.starts:
             for left in self.columns.starts:
                 yield top, left
 
     def crops(self, picture: Tensor) -> Iterator[Tensor]:
-        """The tiles of (..., H, W), row by row."""
+        """Yield the tiles of (..., H, W), row by row."""
         height, width = self.tile_size
         for top, left in self.corners():
             yield picture[..., top : top + height, left : left + width]
@@ -153,13 +153,13 @@ class TiledRunner:
         return self.tiling.rows.weights(self.scale), self.tiling.columns.weights(self.scale)
 
     def takes(self, height: int, width: int) -> bool:
-        """Pictures of the size it was cut for, where the runner takes its tiles."""
+        """Return whether pictures have the planned size, and the runner takes its tiles."""
         rows, columns = self.tiling.rows, self.tiling.columns
         whole = rows.starts[-1] + rows.tile, columns.starts[-1] + columns.tile
         return (height, width) == whole and self.runner.takes(*self.tiling.tile_size)
 
     def encode(self, picture: Tensor) -> Features:
-        """The features of each tile; the picture itself where they are not held."""
+        """Return the features of each tile; the picture itself where they are not held."""
         if not self.hold:
             return picture
         return [self.runner.encode(tile.contiguous()) for tile in self.tiling.crops(picture)]
@@ -183,7 +183,7 @@ class TiledRunner:
     def _features(
         self, window: Sequence[Features], index: int, top: int, left: int
     ) -> list[Features]:
-        """A window's features of one tile."""
+        """Return a window's features of one tile."""
         if self.hold:
             return [features[index] for features in window]
         height, width = self.tiling.tile_size
@@ -198,7 +198,7 @@ class TiledRunner:
         return [features[id(picture)] for picture in window]
 
     def memory(self, height: int, width: int) -> Memory:
-        """The work is one tile's, plus the joined picture; held are features, or pictures."""
+        """Return the memory of one tile's work and the joined picture, and of all held features."""
         one = self.runner.memory(*self.tiling.tile_size)
         picture = height * width * 3 * 4
         joined = picture * self.scale**2
@@ -208,14 +208,14 @@ class TiledRunner:
 
     @property
     def arithmetic(self) -> float:
-        """What restoring a frame costs, in LR pixels of a runner without tiles."""
+        """Cost of restoring a frame, in LR pixels of a runner without tiles."""
         height, width = self.tiling.tile_size
         again = 0.0 if self.hold else (self.length - 1) * ENCODING
         return self.tiling.count * height * width * (1 + again)
 
 
 def choose_tile(runner: Runner, height: int, width: int, budget: int) -> int | None:
-    """The tile side that takes the least arithmetic of all whose memory fits into `budget` bytes.
+    """Return the side of the tiles with the least arithmetic of all that fit into `budget` bytes.
 
     At most the picture's longer side, which means no tiles; None where not even the smallest
     useful tiles fit.
@@ -232,7 +232,7 @@ def choose_tile(runner: Runner, height: int, width: int, budget: int) -> int | N
 
 
 def least_memory(runner: Runner, height: int, width: int) -> tuple[int, int]:
-    """The side of the tiles that take the least memory, and how many bytes they take."""
+    """Return the side of the tiles that need the least memory, and how many bytes they need."""
     takes = {
         side: tiled(runner, height, width, side, 0).memory(height, width).total(runner.length)
         for side in _sides(height, width)
@@ -242,7 +242,7 @@ def least_memory(runner: Runner, height: int, width: int) -> tuple[int, int]:
 
 
 def _sides(height: int, width: int) -> Iterator[int]:
-    """Sides to choose from, the largest first."""
+    """Yield the sides to choose from, the largest first."""
     side = max(height, width)
     yield side
     while side > SMALLEST_USEFUL:
@@ -251,7 +251,7 @@ def _sides(height: int, width: int) -> Iterator[int]:
 
 
 def smaller_side(tile: int | None, size: tuple[int, int]) -> int | None:
-    """The side to try when memory ran out; None where smaller tiles would save nothing.
+    """Return the side to try after memory ran out; None where smaller tiles would save nothing.
 
     Args:
         tile: the side in use; None for whole pictures.
@@ -265,7 +265,7 @@ def smaller_side(tile: int | None, size: tuple[int, int]) -> int | None:
 def tiled(
     runner: Runner, height: int, width: int, tile: int | None, budget: float = float("inf")
 ) -> Runner:
-    """`runner` in tiles of at most `tile`, or as it is where the picture is no larger.
+    """Return `runner` in tiles of at most `tile`, or itself where the picture is no larger.
 
     Args:
         budget: in bytes; the features of all tiles are held where that fits into it.
@@ -281,5 +281,5 @@ def tiled(
 
 
 def tile_in_use(height: int, width: int, tile: int | None) -> int | None:
-    """The side of the tiles a picture is really cut into; None where it is no larger than one."""
+    """Return the side of the tiles, or None where the picture is no larger than one."""
     return None if tile is None or tile >= max(height, width) else tile

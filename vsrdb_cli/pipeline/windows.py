@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 def sliding_windows(
     frames: Iterable[Item], length: int, starts_shot: Callable[[Item], bool] | None = None
 ) -> Iterator[tuple[Item, ...]]:
-    """One window of `length` frames around every frame, in order.
+    """Yield a window of `length` frames around every frame, in order.
 
     A neighbour beyond the shot's first or last frame is mirrored about that frame (the frame
     before the first is the second); in a shot too short for that, the mirroring goes on back and
@@ -22,7 +22,7 @@ def sliding_windows(
     Args:
         frames: in order.
         length: T, odd.
-        starts_shot: whether a frame begins a new shot; called once with every frame, in order.
+        starts_shot: returns whether a frame begins a shot; called once with each, in order.
             None: all frames are one shot.
 
     Raises:

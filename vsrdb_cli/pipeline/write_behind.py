@@ -1,16 +1,15 @@
-"""Work done behind the caller's back, in a thread of its own, with a short queue before it."""
+"""Consumes items in a thread of its own, with a short queue before it."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
 from queue import Empty, Full, Queue, SimpleQueue
-from types import TracebackType
 from typing import Generic, Self, TypeVar
 
 Item = TypeVar("Item")
 
-# How often a waiting thread looks whether the other has ended.
+# How often a waiting thread checks whether the other has ended.
 _POLL_SECONDS = 0.1
 # How long an interrupted program waits for the consumer.
 _GRACE_SECONDS = 5.0
@@ -18,7 +17,7 @@ _GRACE_SECONDS = 5.0
 DEPTH = 4
 
 
-class _Abandoned(Exception):  # noqa: N818
+class _AbandonedError(Exception):
     """Raised where the consumer waits for an item that will not come."""
 
 
@@ -30,8 +29,8 @@ class WriteBehind(Generic[Item]):
     raises is raised in the caller's thread by the next `put`, or on leaving.
 
     Args:
-        consume: run in the thread, with an iterator of the items, and `tell`, by which it has
-            something called in the caller's thread.
+        consume: called in the thread with an iterator of the items, and `tell`, which has a
+            function called in the caller's thread.
     """
 
     def __init__(
@@ -51,12 +50,7 @@ class WriteBehind(Generic[Item]):
         self._thread.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if error is None:
             try:
                 self._finish()
@@ -67,7 +61,7 @@ class WriteBehind(Generic[Item]):
             self._abandon(error)
 
     def _finish(self) -> None:
-        """Wait until all is consumed, hearing on."""
+        """Wait until all is consumed; call what the consumer has told meanwhile."""
         self._put(None)
         while self._thread.is_alive():
             try:
@@ -85,12 +79,12 @@ class WriteBehind(Generic[Item]):
         self._thread.join(_GRACE_SECONDS if isinstance(error, KeyboardInterrupt) else None)
 
     def put(self, item: Item) -> None:
-        """Hand over one item, waiting for room, and hear what the consumer has told."""
+        """Pass an item on, once there is room, and call what the consumer has told."""
         self._put((item,))
         self.hear()
 
     def hear(self) -> None:
-        """Call what the consumer has told, for a caller who waits for something else."""
+        """Call what the consumer has told; for a caller that waits for something else."""
         while not self._told.empty():
             self._told.get()()
 
@@ -108,7 +102,7 @@ class WriteBehind(Generic[Item]):
     def _items(self) -> Iterator[Item]:
         while True:
             if self._abandoned.is_set():
-                raise _Abandoned
+                raise _AbandonedError
             try:
                 entry = self._queue.get(timeout=_POLL_SECONDS)
             except Empty:
@@ -120,7 +114,7 @@ class WriteBehind(Generic[Item]):
     def _work(self) -> None:
         try:
             self._consume(self._items(), self._told.put)
-        except _Abandoned:
+        except _AbandonedError:
             pass
         except BaseException as error:  # handed over whole, to be raised in the caller's thread
             self._error = error

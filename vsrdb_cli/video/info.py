@@ -1,4 +1,4 @@
-"""What is known of a source before its frames are read."""
+"""Describe a source before its frames are read."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from vsrdb_cli.video.pixels.colour import BT709, TV, Colour
 from vsrdb_cli.video.pixels.pixel_formats import bit_depth
 from vsrdb_cli.video.pixels.to_rgb import NO_CROP, Crop
 from vsrdb_cli.video.side_data.hdr import Light
-from vsrdb_cli.video.side_data.view import View
+from vsrdb_cli.video.side_data.immersive import View
 from vsrdb_cli.video.timing import Timeline
 
 PIPE = Path("-")
 
-CHAPTER_PICTURES = "timed_thumbnails"  # FFmpeg's mark of their track, which is no cover
+UNDETERMINED = "und"  # a language, by ISO 639-2
+CHAPTER_PICTURES = "timed_thumbnails"  # FFmpeg's disposition of their track, which is not a cover
 
 
 class Kind(Enum):
-    """What the source is on disk."""
+    """The kinds of source."""
 
     VIDEO = "video"
     PICTURES = "pictures"  # a folder of pictures
@@ -35,147 +36,139 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class StreamInfo:
-    """One stream beside the main video.
-
-    Attributes:
-        type: video, audio, subtitle, attachment, data or unknown.
-        codec: FFmpeg's name of the codec, whichever decoder reads it; "" if unknown to it.
-        cover: an attached picture, shown as a file's cover and no video.
-        text: subtitles that are text, which can be converted; others are pictures.
-        styled: whether some of them have a place or a colour of their own, as far as is known.
-        marks: its dispositions ("default", "forced") by FFmpeg's names.
-        tags: what else is said of it, by the names of the tags.
-        stranger: of another programme than the main video's.
-        remade: a track of chapters or timecodes, which the output's container writes by itself.
-    """
+    """One stream beside the main video."""
 
     index: int
     type: str
+    """video, audio, subtitle, attachment, data or unknown."""
     codec: str
+    """FFmpeg's name of the codec, whichever decoder reads it; "" if unknown to it."""
     language: str = ""
     title: str = ""
     cover: bool = False
+    """Whether it is an attached picture, shown as a file's cover."""
     text: bool = False
+    """Whether it is text subtitles, which can be converted; others are pictures."""
     styled: bool = False
+    """Whether some texts are known to have a position or colour of their own."""
     marks: tuple[str, ...] = ()
+    """Its dispositions ("default", "forced") by FFmpeg's names."""
     tags: tuple[str, ...] = ()
-    stranger: bool = False
-    remade: bool = False
+    """The names of its further tags."""
+    foreign: bool = False
+    """Whether it belongs to another programme than the main video."""
+    rebuilt: bool = False
+    """Whether it is a track of chapters or timecodes, which the output rebuilds."""
 
     def __str__(self) -> str:
         kind = "cover picture" if self.cover else self.type
         title = f"({self.title})" if self.type == "data" and self.title else ""
-        words = [kind, f"#{self.index}", *(w for w in (self.codec, self.language, title) if w)]
-        return " ".join(words)
+        language = "" if self.language == UNDETERMINED else self.language
+        return " ".join(filter(None, (kind, f"#{self.index}", self.codec, language, title)))
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The part of a source that is wanted; frames count from its first one, and so does time.
-
-    Attributes:
-        first: its first frame, counted from the source's first one.
-        count: how many frames it has.
-        begin: the time of its first frame on the clock of the whole source, in ticks.
-        seconds: how long it lasts; None if it goes on to the source's end.
-    """
+    """The wanted part of a source; frames and time count from its first frame."""
 
     first: int
+    """The index of its first frame in the source."""
     count: int
+    """The number of its frames."""
     begin: int
+    """The time of its first frame on the clock of the whole source, in ticks."""
     seconds: Fraction | None
+    """How long it lasts; None if it goes on to the source's end."""
 
     @property
     def frames(self) -> range:
-        """Counted from the source's first one."""
+        """Return the part's frames, counted from the source's first one."""
         return range(self.first, self.first + self.count)
 
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """The main video of a source, as it will come out of the reader.
-
-    Attributes:
-        container: FFmpeg's name of the container's format, such as "mov,mp4,m4a,3gp,3g2,mj2".
-        frame_count: as its packets promise, for progress and space; None if they cannot tell.
-        rate: frames per second, on average where the rate varies.
-        time_base: seconds per tick of every `Frame.pts`.
-        duration_seconds: of the video alone, from its first frame on; None as above.
-        end_seconds: when the last frame ends, on our clock, where the container knows exactly.
-        promised_seconds: the same, perhaps rounded; an earlier end means that frames are missing.
-        usual_seconds: from one frame to the next, as most are; None for `rate` throughout.
-        in_decode_order: whether the file has only the times at which its reordered frames are
-            decoded.
-        coarse_time_base: seconds per tick of an output, where containers cannot hold `time_base`.
-        start_seconds: the source's own clock at our time 0; taken from all streams alike.
-        cut: the part that is wanted, where it is not all.
-        bit_depth: of the frames: 8 (uint8), or 16 (uint16) for more than 8 bits a colour.
-        colour: as to be written, and as read unless `converted_from` says otherwise.
-        converted_from: the HDR colour of the source, where it is made SDR while it is read.
-        light: static metadata of HDR video.
-        sample_aspect_ratio: width of a pixel over its height; None if the file does not say.
-        orientation: the display matrix's upper left part (a, b, c, d) in 1/65536, by which players
-            turn or mirror the picture; None if they do not.
-        view: how it is shown where not flat.
-        captions: whether closed captions are in its pictures.
-        attached: what else is attached to its first frame and dropped, a few words each.
-        crop: lines and columns of the coded picture that the container hides: at the top, the
-            bottom, the left and the right; `height` and `width` are without them.
-        interlaced: whether frames may be interlaced, so that each is looked at.
-        transparent: whether it has an alpha channel that is used; it is left out.
-        main: what is told of the main video as of any stream; None where it is no stream's.
-        streams: all but the main video, in the order of the file.
-        metadata: what the file says of itself: title, artist and the like.
-        timecode: the time of day of the first frame, such as 10:00:00:00.
-        chapters: how many.
-        pictures: file names, one per frame, where the source is pictures.
-        picture_colour: what pictures say of their colours that `colour` may not hold.
-        picture_metadata: what a single picture says of itself, as chunks of PNG.
-        notices: what the reader changes or leaves out, one line each.
-        assumed: what the file leaves open, and what it is taken for, one line each.
-    """
+    """The main video of a source, as the reader will give it."""
 
     path: Path
     kind: Kind
     container: str
+    """FFmpeg's name of the container's format, such as "mov,mp4,m4a,3gp,3g2,mj2"."""
     codec: str
     pix_fmt: str
     width: int
     height: int
     frame_count: int | None
+    """As its packets promise, for progress and disk space; None if they cannot tell."""
     rate: Fraction
+    """Frames per second, on average if the rate varies."""
     time_base: Fraction
+    """Seconds per tick of every `Frame.pts`."""
     start_seconds: Fraction
+    """The source's time at our time 0; taken from all streams alike."""
     duration_seconds: float | None
+    """Of the video alone, from its first frame on; None if unknown."""
     end_seconds: Fraction | None
+    """When the last frame ends, on our clock, if the container knows exactly."""
     promised_seconds: Fraction | None
+    """The same, perhaps rounded; if the video ends earlier, frames are missing."""
     bit_depth: int
+    """Of the frames: 8 (uint8), or 16 (uint16) for more than 8 bits a colour."""
     colour: Colour
+    """As written, and as read unless `converted_from` is set."""
     usual_seconds: Fraction | None = None
+    """Between most frames and the next; None for `rate` throughout."""
     in_decode_order: bool = False
+    """Whether the file has only the decoding times of its reordered frames."""
     coarse_time_base: Fraction | None = None
+    """Seconds per tick of an output, if containers cannot hold `time_base`."""
     cut: Cut | None = None
+    """The wanted part; None for all."""
     converted_from: Colour | None = None
+    """The HDR colour of the source, if it is converted to SDR while it is read."""
     light: Light = field(default_factory=Light)
+    """Static metadata of HDR video."""
     sample_aspect_ratio: Fraction | None = None
+    """Width of a pixel over its height; None if unspecified."""
     orientation: tuple[int, int, int, int] | None = None
+    """The display matrix's upper left part (a, b, c, d) in 1/65536, by which players turn or mirror
+    the picture; None if they do not.
+    """
     view: View = field(default_factory=View)
+    """How it is shown if it is not flat."""
     captions: bool = False
+    """Whether its pictures carry closed captions."""
     attached: tuple[str, ...] = ()
+    """Names of what else is attached to its first frame and dropped."""
     crop: Crop = NO_CROP
+    """Lines and columns of the coded picture that the container hides: top, bottom, left and right;
+    `height` and `width` are without them.
+    """
     interlaced: bool = False
+    """Whether frames may be interlaced, so that each is checked."""
     transparent: bool = False
+    """Whether it has an alpha channel that is used; it is left out."""
     stream_index: int = 0
     main: StreamInfo | None = None
+    """The main video as a stream; None if it is not one."""
     streams: tuple[StreamInfo, ...] = ()
+    """All but the main video, in the order of the file."""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    """The file's title, artist and the like."""
     timecode: str | None = None
+    """The time of day of the first frame, such as 10:00:00:00."""
     chapters: int = 0
+    """The number of chapters."""
     pictures: tuple[str, ...] = ()
+    """File names, one per frame, if the source is pictures."""
     picture_colour: PictureColour = field(default_factory=PictureColour)
+    """Colour information of pictures that `colour` may not hold."""
     picture_metadata: bytes = b""
+    """A single picture's metadata, as chunks of PNG."""
     notices: tuple[str, ...] = ()
+    """What the reader changes or leaves out, one line each."""
     assumed: tuple[str, ...] = ()
+    """What the file does not specify, and what is assumed, one line each."""
 
     def __post_init__(self) -> None:
         if min(self.width, self.height) < 1:
@@ -190,8 +183,8 @@ class VideoInfo:
             raise ValueError(f"{len(self.pictures)} names for {self.frame_count} pictures")
 
     @classmethod
-    def made(cls, width: int, height: int, frames: int) -> VideoInfo:
-        """Of pictures that are made, not read: 25 a second, BT.709, 8 bits."""
+    def synthetic(cls, width: int, height: int, frames: int) -> VideoInfo:
+        """Describe pictures that are generated, not read: 25 fps, BT.709, 8 bits."""
         rate = Fraction(25)
         return cls(
             path=Path("made"),
@@ -214,35 +207,35 @@ class VideoInfo:
 
     @property
     def coded_size(self) -> tuple[int, int]:
-        """(height, width) of the source's frames as they are decoded."""
+        """Return (height, width) of the source's frames as they are decoded."""
         top, bottom, left, right = self.crop
         return self.height + top + bottom, self.width + left + right
 
     @property
     def colour_bits(self) -> int:
-        """How many bits a colour has in the source; of pictures, the deepest may have more."""
+        """Return the bits a colour has in the source; the deepest picture may have more."""
         bits = min(16, bit_depth(VideoFormat(self.pix_fmt)))
         return bits if (bits > 8) == (self.bit_depth > 8) else self.bit_depth
 
     @property
     def frames_before(self) -> int:
-        """How many frames lie before the wanted part, as context."""
+        """Return how many frames lie before the wanted part, as context."""
         return self.cut.first if self.cut else 0
 
     @property
     def frame_ticks(self) -> int:
-        """The usual length of one frame, in ticks of `time_base`."""
+        """Return the usual length of one frame, in ticks of `time_base`."""
         return max(1, round((self.usual_seconds or 1 / self.rate) / self.time_base))
 
     @property
     def output_time_base(self) -> Fraction:
-        """Seconds per tick of an output."""
+        """Return the seconds per tick of an output."""
         return self.coarse_time_base or self.time_base
 
     @property
-    def beside(self) -> tuple[str, ...]:
-        """What the file holds beside its pictures, a few words each."""
-        streams = [str(stream) for stream in self.streams if not stream.remade]
+    def extras(self) -> tuple[str, ...]:
+        """Return what the file holds beside its pictures, a few words each."""
+        streams = [str(stream) for stream in self.streams if not stream.rebuilt]
         if self.kind is not Kind.VIDEO:
             return tuple(streams)
         chapters = [count(self.chapters, "chapter")] if self.chapters else []
@@ -253,6 +246,6 @@ class VideoInfo:
 
     @property
     def timeline(self) -> Timeline:
-        """How time counts for all who read the file."""
+        """Return how time counts for everything that reads the file."""
         begin = -self.cut.begin if self.cut else 0
         return Timeline(self.time_base, self.frame_ticks, self.start_seconds, begin)

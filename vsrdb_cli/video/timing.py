@@ -1,7 +1,7 @@
 """The clock of a source: one time line, rising from 0, whatever its timestamps do.
 
 The reader and the copier of the other streams open the file separately and must agree on time
-without talking, so every decision here follows from the packets' own numbers in file order.
+without communicating, so every decision follows from the packets' own numbers in file order.
 """
 
 from __future__ import annotations
@@ -16,33 +16,34 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from av.packet import Packet
 
-# What Matroska and WebM count in.
+# The unit of Matroska and WebM.
 MILLISECOND = Fraction(1, 1000)
-# Going back further than this is a new recording (glued files, restarted or wrapped clocks);
-# less is a slip, mended where it stands.
+# Going back further than this is a new recording (joined files, restarted or wrapped clocks); less
+# is an error, repaired where it occurs.
 RESTART_SECONDS = Fraction(1, 2)
-# What a transport stream's clock of 33 bits counts until it begins anew. FFmpeg takes a step back
-# of more than a minute for that, and adds it to all that comes: glued recordings jump forward by
-# nearly as much.
+# The range of a transport stream's clock of 33 bits. FFmpeg takes a step back of more than a minute
+# for a wrap, and adds the range to all later times: joined recordings jump forward by nearly as
+# much.
 WRAP_SECONDS = Fraction(2**33, 90_000)
 # Without decode times only presentation times show a restart, and those go back by the length of
 # a B-frame pyramid anyway: no codec reorders over more than 16 frames.
 REORDER_FRAMES = 16
-# A time that is moved by no whole number of ticks is off by half a tick; longer ones are heard.
+# Moving times by fractions of a tick rounds them by up to half a tick; in longer ticks that is
+# audible.
 COARSE_TICK = Fraction(1, 10_000)
-# What mp4 and mov hold of a clock's ticks: those in a second, and those in a frame.
+# The most ticks that mp4 and mov can hold for a second, and for a frame.
 MOST_TICKS = 2**31 - 1
-# For what they cannot count; the last holds a frame that stays for three weeks.
+# Fallbacks; the last can hold a frame of three weeks.
 COARSE_TIME_BASES = (Fraction(1, 1_000_000), Fraction(1, 90_000), Fraction(1, 1000))
 
 
 def ticks(seconds: Fraction, time_base: Fraction) -> int:
-    """A time as the nearest number of ticks."""
+    """Return a time as the nearest number of ticks."""
     return round(seconds / time_base)
 
 
 def output_time_base(time_base: Fraction, longest_seconds: Fraction) -> Fraction:
-    """The ticks of an output: the source's, or coarser ones where mp4 and mov cannot count those.
+    """Return an output's ticks: the source's, or coarser ones that mp4 and mov can count.
 
     Args:
         longest_seconds: the longest that one frame stays.
@@ -55,26 +56,23 @@ def output_time_base(time_base: Fraction, longest_seconds: Fraction) -> Fraction
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """How our time counts, and where a file's own times lie on it.
-
-    Attributes:
-        time_base: seconds per tick, as in the video stream.
-        frame_ticks: the usual length of one frame.
-        start_seconds: the file's own time that becomes 0.
-        begin: our time of the file's beginning, in ticks; before 0 where only a part is wanted.
-    """
+    """How our time counts, and where a file's own times lie on it."""
 
     time_base: Fraction
+    """Seconds per tick, as in the video stream."""
     frame_ticks: int
+    """The usual length of one frame."""
     start_seconds: Fraction
+    """The file's own time that becomes 0."""
     begin: int = 0
+    """Our time of the file's beginning, in ticks; before 0 if only a part is wanted."""
 
 
 class Clock:
-    """Puts the main video's packets on one rising time line; others ask it what to add."""
+    """Puts the main video's packets on one rising time line, and tells others what to add."""
 
     def __init__(self, timeline: Timeline) -> None:
-        # Whole numbers of ticks, since this is done for every packet of a video.
+        # In whole ticks for speed: this is done for every packet of a video.
         self._time_base = timeline.time_base
         self._frame_ticks = timeline.frame_ticks
         self._back = ticks(RESTART_SECONDS, timeline.time_base)
@@ -84,24 +82,24 @@ class Clock:
         self.offsets = [-timeline.start_seconds]
         self._last_dts: int | None = None
         self._last_pts: int | None = None
-        self._end = timeline.begin  # of the newest frame, on the mended time line
+        self._end = timeline.begin  # of the newest frame, on the repaired time line
 
     @property
     def restarts(self) -> int:
-        """How often the file's clock went back."""
+        """Return how often the file's clock went back."""
         return len(self.offsets) - 1
 
     @property
     def now(self) -> int:
-        """The mended end of what has been seen of the video, in ticks."""
+        """Return the repaired end of what has been seen of the video, in ticks."""
         return self._end
 
     @property
     def now_seconds(self) -> Fraction:
-        """The same in seconds."""
+        """Return the same in seconds."""
         return self._end * self._time_base
 
-    def mend(self, packet: Packet[Any]) -> None:
+    def repair(self, packet: Packet[Any]) -> None:
         """Move a packet of the main video, the next in file order, onto the time line."""
         if self._restarts_at(packet):
             first = packet.pts if packet.pts is not None else packet.dts
@@ -152,14 +150,14 @@ def _refine(packet: Packet[Any]) -> None:
 
 
 class SideClock:
-    """The same time line for one of the other streams, whose clock restarts with the video's.
+    """Puts another stream on the video's time line; its clock restarts with the video's.
 
     A side stream's restart may come before the video's in the file; its packets then wait until
     the video shows how far to move them. Where the video's clock never restarts, neither does
     the side stream's: its times continue after a while from where they stopped.
 
     Attributes:
-        timeless: packets left out because nothing says when to play them.
+        timeless: packets dropped because nothing gives their time.
     """
 
     # How much of a stream may wait for the video to restart too; files interleave more finely.
@@ -175,18 +173,18 @@ class SideClock:
         self._waiting: list[Packet[Any]] = []
         self.timeless = 0
 
-    def mend(self, packet: Packet[Any], *, final: bool = False) -> Iterator[Packet[Any]]:
-        """The packets, in order, whose place on the time line is now known.
+    def repair(self, packet: Packet[Any], *, final: bool = False) -> Iterator[Packet[Any]]:
+        """Take a packet; yield those, in order, whose place on the time line is now known.
 
         Args:
             packet: the stream's next one in file order.
-            final: the file has ended, so nothing may wait any more.
+            final: whether the file has ended, so that nothing may wait any more.
         """
         self._waiting.append(packet)
         yield from self.release(final=final or len(self._waiting) > self.PATIENCE_PACKETS)
 
     def release(self, *, final: bool = False) -> Iterator[Packet[Any]]:
-        """The waiting packets whose place is known by now; all of them when `final`."""
+        """Yield the waiting packets whose place is known by now; all of them when `final`."""
         while self._waiting:
             packet = self._waiting[0]
             time = packet.dts if packet.dts is not None else packet.pts
@@ -203,9 +201,9 @@ class SideClock:
                 _refine(packet)
             offset = self._own_offset
             shift(packet, self._clock.offsets[self._recording] if offset is None else offset)
-            mended = packet.dts if packet.dts is not None else packet.pts
-            assert mended is not None
-            end = (mended + (packet.duration or 0)) * packet.time_base
+            repaired = packet.dts if packet.dts is not None else packet.pts
+            assert repaired is not None
+            end = (repaired + (packet.duration or 0)) * packet.time_base
             self._end_seconds = max(self._end_seconds, end)
             yield packet
 
@@ -228,9 +226,9 @@ class SideClock:
 
 
 class DecodeOrder:
-    """Times of frames whose file has only those of decoding, and which come out reordered.
+    """Times for reordered frames whose file has only those of decoding.
 
-    They are shown in the same steps, each at the next of these times.
+    Frames are shown at the same intervals, each at the next of these times.
     """
 
     def __init__(self) -> None:
@@ -245,12 +243,12 @@ class DecodeOrder:
             insort(self._times, time)
 
     def lose(self) -> None:
-        """The packet cannot be decoded."""
+        """Forget the newest packet, which cannot be decoded."""
         if self._newest in self._times:
             self._times.remove(self._newest)
 
     def next(self, depth: int, dts: int | None) -> int | None:
-        """The time of the next frame that comes out of a decoder.
+        """Return the time of the next frame that comes out of a decoder.
 
         Args:
             depth: how many others it may hold; more times are of packets that gave no frame.
@@ -267,10 +265,10 @@ class DecodeOrder:
 
 
 class FrameTimes:
-    """Times of decoded frames, in the order shown: filled where missing, always rising.
+    """Times of decoded frames, in the order shown: filled in where missing, always rising.
 
-    Where the times of showing fall more often than those of decoding do, they are none: a muxer
-    wrote no others. So it is settled as FFmpeg's best effort does it.
+    Presentation times that fall more often than decoding times are invalid: a muxer wrote no
+    others. FFmpeg's best-effort timestamps follow the same rule.
 
     Attributes:
         repaired: how many times were missing, or did not rise.
@@ -284,8 +282,8 @@ class FrameTimes:
         self._falls = 0  # of pts, less those of dts
         self.repaired = 0
 
-    def mend(self, pts: int | None, dts: int | None) -> int:
-        """The time of the next frame, in ticks."""
+    def repair(self, pts: int | None, dts: int | None) -> int:
+        """Return the time of the next frame, in ticks."""
         timeline, last = self._timeline, self._last
         if pts is not None:
             self._falls += self._last_pts is not None and pts < self._last_pts

@@ -1,0 +1,1 @@
+"""Open and demux files safely; what each container format can hold."""

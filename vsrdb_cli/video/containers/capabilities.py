@@ -1,4 +1,4 @@
-"""What each container holds: the one table that all of `video` asks."""
+"""What each output container can hold: the one table for all of `video`."""
 
 from __future__ import annotations
 
@@ -15,43 +15,41 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Container:
-    """One kind of output file. None: whatever FFmpeg writes.
-
-    Attributes:
-        format: FFmpeg's name.
-        video: codecs, as keys of `ENCODERS`; the first is taken where none is asked for.
-        audio: codecs, by FFmpeg's names.
-        pcm: whether sound without compression is held too, whatever its samples.
-        lossless, lossy: encoders of sound that is not held, or whose copy would not sound the same.
-        text: what text subtitles become where they are not held as they are.
-        subtitles: codecs held as they are.
-        marks: what streams can be marked as, by FFmpeg's names.
-        tags: whether streams have tags of any name; else it holds a few that are told elsewhere.
-        attachments: whether other files, such as fonts, are held; covers are then such.
-        covers: whether covers are held as streams.
-        keys: metadata in the way that players read; another way of writing holds all keys alike,
-            in FFmpeg's files.
-        languages: those it has numbers for, by its own names.
-        iso: whether it is of Apple's and MPEG's family: times are whole ticks of the video's own
-            time base, not milliseconds; a timecode is a count of frames, at a few rates; what
-            begins before the first picture can be hidden, where others move all to let it be heard.
-    """
+    """One kind of output file. None means whatever FFmpeg writes."""
 
     format: str
+    """FFmpeg's name."""
     video: tuple[str, ...]
+    """Codecs, as keys of `ENCODERS`; the first is the default."""
     audio: frozenset[str] | None
+    """Codecs, by FFmpeg's names."""
     text: str
+    """The codec that text subtitles become if they are not held as they are."""
     subtitles: frozenset[str] | None
+    """Codecs held as they are."""
     marks: frozenset[str]
+    """Dispositions it can hold, by FFmpeg's names."""
     pcm: bool = False
+    """Whether it also holds uncompressed sound of any sample format."""
     lossless: str = "flac"
+    """The encoder for lossless sound that cannot be copied."""
     lossy: str = "aac"
+    """The encoder for other sound that cannot be copied."""
     tags: bool = False
+    """Whether streams have tags of any name; otherwise only a few, handled separately."""
     attachments: bool = False
+    """Whether it holds other files, such as fonts; covers are then attachments."""
     covers: bool = False
+    """Whether it holds covers as streams."""
     keys: frozenset[str] | None = None
+    """Metadata keys that players read; FFmpeg can write all keys in another way."""
     languages: frozenset[str] | None = None
+    """Languages it has codes for, by its own names."""
     iso: bool = False
+    """Whether it is MPEG-4 or QuickTime: times are whole ticks of the video's own time base, not
+    milliseconds; a timecode is a count of frames, at a few rates; what begins before the first
+    picture can be hidden, where others delay everything so that it is heard.
+    """
 
 
 def _words(text: str) -> frozenset[str]:
@@ -87,7 +85,7 @@ CONTAINERS: Mapping[str, Container] = {
         video=("h264", "hevc", "prores"),
         audio=_words("aac mp3 mp2 ac3 eac3 alac amr_nb amr_wb adpcm_ima_qt pcm_mulaw pcm_alaw"),
         pcm=True,
-        lossless="alac",  # QuickTime knows no FLAC
+        lossless="alac",  # QuickTime does not support FLAC
         text="mov_text",
         subtitles=_words("mov_text eia_608"),
         marks=_words("default"),
@@ -128,22 +126,22 @@ CONTAINERS: Mapping[str, Container] = {
         tags=True,
     ),
 }
-# Named to those whose container does not hold something, the more common one first.
+# Suggested to users whose container cannot hold something, the more common one first.
 WIDE = (".mp4", ".mkv")
 
 
 def suffixes_for(codec: str) -> tuple[str, ...]:
-    """The name endings of files that may hold a codec's video."""
+    """Return the name endings of files that may hold a codec's video."""
     return tuple(suffix for suffix, container in CONTAINERS.items() if codec in container.video)
 
 
 def container_of(output: OutputContainer) -> Container:
-    """What an open output is."""
+    """Return which container an open output is."""
     return next(c for c in CONTAINERS.values() if c.format == output.format.name)
 
 
 def suffix_of(path: Path) -> str:
-    """The output's file name ending, checked.
+    """Return and check the ending of an output's file name.
 
     Raises:
         OptionError: no container has it.
@@ -151,8 +149,10 @@ def suffix_of(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix not in CONTAINERS:
         raise OptionError(
-            f"{path.name}: no video is written to '{suffix or 'a name without an ending'}'",
+            f"{path.name}: unsupported output extension '{suffix}'"
+            if suffix
+            else f"{path.name}: the output needs an extension",
             hint=f"end the output's name in one of: {' '.join(CONTAINERS)}"
-            f" (or, for pictures, make the folder first: mkdir '{path}')",
+            f" (or, for pictures, create the folder first: mkdir '{path}')",
         )
     return suffix

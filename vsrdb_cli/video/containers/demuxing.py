@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,24 +17,25 @@ from av.stream import Disposition
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.containers.encryption import refuse_packet
-from vsrdb_cli.video.containers.limits import check_picture_texts, limit
+from vsrdb_cli.video.containers.limits import check_picture_texts, limit_decoder
 from vsrdb_cli.video.timing import REORDER_FRAMES, RESTART_SECONDS, WRAP_SECONDS, ticks
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
     from av.stream import Stream
+    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
 AV_TIME_BASE = 1_000_000  # ticks a second of a container's own times
 
-# One unreadable place may take several calls to get over; a file that gives nothing but errors
-# has ended.
+# It may take several calls to get past an unreadable place; a file that gives only errors has
+# ended.
 READ_ERRORS_IN_A_ROW = 16
 
 
 def main_video(container: InputContainer, path: Path) -> VideoStream:
-    """The stream to restore: the one players choose.
+    """Choose the stream to restore: the one players choose.
 
     Raises:
         VideoError: there is none; a cover picture is not one.
@@ -59,24 +61,24 @@ def main_video(container: InputContainer, path: Path) -> VideoStream:
             f"{path}: its video codec ({codec_tag(stream)}) cannot be decoded here",
             hint="convert it to H.264 first",
         )
-    limit(stream, path)  # type: ignore[arg-type]
+    limit_decoder(stream, path)  # type: ignore[arg-type]
     return stream  # type: ignore[return-value]
 
 
 def is_cover(stream: Stream) -> bool:
-    """Whether a video stream is an attached picture."""
+    """Return whether a video stream is an attached picture."""
     return bool(stream.disposition & Disposition.attached_pic)
 
 
 def codec_name(stream: Stream) -> str:
-    """The codec's own name, not its decoder's ("av1", not "libdav1d"); "" if FFmpeg has none."""
+    """Return the codec's own name, not its decoder's ("av1", not "libdav1d"); "" if unknown."""
     if stream.codec_context is None:
         return ""
     return str(stream.codec_context.codec.canonical_name)
 
 
 def codec_tag(stream: Stream) -> str:
-    """Four letters from the container, for a codec without a name."""
+    """Return the container's four letters for a codec without a name."""
     try:
         return str(stream.codec_tag)
     except (AttributeError, ValueError):
@@ -84,25 +86,36 @@ def codec_tag(stream: Stream) -> str:
 
 
 def description(container: InputContainer) -> str:
-    """What FFmpeg's programs print of an open file: some of it PyAV does not show otherwise."""
+    """Return what FFmpeg's programs print of an open file; PyAV does not show some of it."""
     level = av_logging.get_level()
     av_logging.set_level(av_logging.INFO)
     try:
-        opened: Any = container  # which PyAV's annotations leave out
+        opened: Any = container  # PyAV's annotations lack the method
         return str(opened.dumps_format())
     finally:
         av_logging.set_level(level)
 
 
 def stream_description(description: str, index: int) -> str:
-    """The part of a `description` that is about one stream."""
+    """Return the part of a `description` that is about one stream."""
     ours = rf"^  Stream #0:{index}\b.*?(?=^  \S|\Z)"
     found = re.search(ours, description, re.DOTALL | re.MULTILINE)
     return found[0] if found else ""
 
 
+def decoded_frames(
+    container: InputContainer,
+    stream: VideoStream,
+    decode: Callable[[Packet[Any]], Iterable[VideoFrame]] | None = None,
+) -> Iterator[VideoFrame]:
+    """Decode a stream to its end, leaving out packets that FFmpeg cannot decode."""
+    for packet in Demuxer(container, stream):
+        with suppress(FFmpegError):
+            yield from packet.decode() if decode is None else decode(packet)
+
+
 class Demuxer:
-    """The packets of an open file, going on after places that cannot be read.
+    """The packets of an open file; places that cannot be read are skipped.
 
     Attributes:
         errors: how often reading failed so far.
@@ -117,7 +130,7 @@ class Demuxer:
         self.is_complete = True
 
     def __iter__(self) -> Iterator[Packet[Any]]:
-        """Packets in file order; the last of each stream are empty and flush its decoder.
+        """Yield packets in file order; the last of each stream are empty and flush its decoder.
 
         Raises:
             VideoError: they are encrypted, perhaps after a clear beginning.
@@ -137,7 +150,7 @@ class Demuxer:
                 if failures < READ_ERRORS_IN_A_ROW:
                     continue
             except IndexError:
-                # PyAV, at the end: once it has flushed the streams it knows, it meets another.
+                # PyAV raises it at the end, when it meets a stream after flushing those it knows.
                 self.is_complete = False
             return
 
@@ -149,14 +162,13 @@ _INTACT = 0xFFFFFFFF
 
 
 class Holes:
-    """Tells where a part of a stream is missing in its file.
+    """A counter of places where part of a stream is missing from its file.
 
-    FFmpeg marks packets of a transport stream where its counter does not go on, and at joints of
-    glued recordings and segments, whose counters begin anew with nothing missing. So it counts as a
-    hole only if times are missing near by.
+    FFmpeg marks packets of a transport stream where its counter jumps, also where recordings were
+    joined and nothing is missing. So a mark counts as a hole only if times are missing nearby.
 
     Args:
-        usual: ticks of a packet that does not say how long it lasts.
+        usual: ticks of a packet without a duration.
     """
 
     REACH = 32  # packets on either side: a frame's neighbours in time, a hole's edges
@@ -172,8 +184,8 @@ class Holes:
         time = packet.pts if packet.pts is not None else packet.dts
         if time is not None:
             step = time - self._near[-1][0] if self._near else 0
-            limit = ticks(RESTART_SECONDS, packet.time_base)
-            if step < -limit or step > ticks(WRAP_SECONDS / 2, packet.time_base):
+            limit_decoder = ticks(RESTART_SECONDS, packet.time_base)
+            if step < -limit_decoder or step > ticks(WRAP_SECONDS / 2, packet.time_base):
                 self.end()  # another recording's clock
             self._near.append((time, packet.duration or self._usual))
         if packet.is_corrupt:
@@ -183,13 +195,13 @@ class Holes:
             self.count += not self._wait and self._is_gap_near(ahead=REORDER_FRAMES)
 
     def end(self) -> None:
-        """No packet follows, or none with this clock."""
+        """Note that no packet follows, or none with this clock."""
         self.count += bool(self._wait) and self._is_gap_near(ahead=0)
         self._wait = 0
         self._near.clear()
 
     def _is_gap_near(self, ahead: int) -> bool:
-        """Whether times are missing; `ahead` of the last ones may have neighbours still to come."""
+        """Return whether times are missing; the last `ahead` may still get neighbours."""
         behind = REORDER_FRAMES if len(self._near) == self._near.maxlen else 0
         near = sorted(self._near)[behind : len(self._near) - ahead]
         return any(
@@ -198,7 +210,7 @@ class Holes:
 
 
 class Ffv1Checksums:
-    """Tells damaged FFV1 packets by their slices' checksums, where the file has them.
+    """A check of FFV1 packets by their slices' checksums, where the file has them.
 
     Source: RFC 9043, 4.9 (slice footer). FFmpeg's decoder checks them too, but only logs it.
     """
@@ -207,7 +219,7 @@ class Ffv1Checksums:
         self._used: bool | None = None
 
     def damaged(self, packet: bytes) -> bool:
-        """Whether a packet, the next of the stream, fails; the first one tells if there are any."""
+        """Return whether the stream's next packet fails; the first shows if there are checksums."""
         intact = _all_slices_intact(packet)
         if self._used is None:
             self._used = intact

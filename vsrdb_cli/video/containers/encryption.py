@@ -1,4 +1,4 @@
-"""Encrypted files: told by what their containers say, since decoders make noise of them."""
+"""Refuse encrypted files by their containers' marks, since decoders turn them into noise."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _LOOKED_AT = 1 << 22  # bytes; a clear logo or menu may come first
 
 
 def refuse_encrypted(container: InputContainer, description: str, path: Path) -> None:
-    """See that neither the video nor what is copied beside it is encrypted.
+    """Check that neither the video nor what is copied beside it is encrypted.
 
-    Streams may be clear in the beginning alone: `refuse_packet` looks at the rest.
+    Streams may be unencrypted only at the beginning: `refuse_packet` checks the rest.
 
     Args:
-        container: opened for this alone, since packets are read of it.
+        container: opened only for this, since packets are read from it.
         description: what FFmpeg's programs print of it.
 
     Raises:
@@ -58,7 +58,7 @@ def refuse_encrypted(container: InputContainer, description: str, path: Path) ->
 
 
 def refuse_packet(packet: Packet[Any], name: str) -> None:
-    """See that a packet is not encrypted.
+    """Check that a packet is not encrypted.
 
     Raises:
         VideoError: it is.
@@ -70,14 +70,14 @@ def refuse_packet(packet: Packet[Any], name: str) -> None:
 def _encrypted(path: Path, kind: str) -> VideoError:
     what = {"video": "", "audio": "the sound of ", "subtitle": "a subtitle of "}.get(kind, "")
     return VideoError(
-        f"{what}{path} is encrypted (protected against copying), which nothing here can decode",
+        f"{what}{path} is encrypted (copy protection) and cannot be decoded",
         hint="give a file without encryption"
         + (", or leave it out: ffmpeg -i IN -map 0:v -c copy OUT" if what else ""),
     )
 
 
 def _tags(description: str) -> dict[int, int]:
-    """The containers' own numbers or four letters of codecs, by the index of the stream."""
+    """Find the container's own numbers or letters for codecs, by stream index."""
     found = re.findall(r"Stream #0:(\d+)[^\n]* / 0x([0-9A-F]+)\)", description)
     return {int(index): int(tag, 16) for index, tag in found}
 
@@ -91,13 +91,13 @@ def _look_at_tracks(container: InputContainer, path: Path) -> None:
             container.seek(0)
             first = next(container.demux(track), None)
         except FFmpegError:
-            continue  # what cannot be read is said by those who read it
+            continue  # its readers report it
         if first is not None:
             refuse_packet(first, str(path))
 
 
 def _is_scrambled_transport(data: bytes) -> bool:
-    """Whether most packets that carry something have their scrambling bits set (DVB)."""
+    """Return whether most packets with a payload have their scrambling bits set (DVB)."""
     begin = next(
         (
             place
@@ -114,7 +114,7 @@ def _is_scrambled_transport(data: bytes) -> bool:
 
 
 def _is_scrambled_disc(data: bytes) -> bool:
-    """Whether sectors of a DVD's file say that they are scrambled (CSS)."""
+    """Return whether sectors of a DVD file are marked as scrambled (CSS)."""
     sectors = (data[place : place + _SECTOR] for place in range(0, len(data), _SECTOR))
     return any(
         sector.startswith(_PACK)

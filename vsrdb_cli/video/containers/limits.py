@@ -1,4 +1,4 @@
-"""How much a file may ask for: looked at in its headers, before memory is taken for it."""
+"""Limit the memory that a file may ask for, by its headers, before any is taken."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from vsrdb_cli.errors import ResourceError, VideoError
 if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
-# Of a picture: what the largest encoder here writes, so that every output can be read.
+# Of a picture: as many as the largest encoder writes, so that every output can be read.
 LARGEST_PIXELS = 16384 * 8704
 # FFmpeg opens no encoder for a larger one, its sides counted with so much around them.
 _WRITTEN_PIXELS, _AROUND = 1 << 28, 128
-# A video may change its size: within this, as broadcasts do, or by this to its first one's.
+# A video may change its size up to this, as broadcasts do, or to this multiple of its first.
 _USUAL_PIXELS, _GROWTH = 4096 * 2304, 4
 
-# Of all PNGs in a file: bytes of their texts and profiles, unpacked. Of one: how many there are.
+# Unpacked bytes of the texts and profiles of all PNGs in a file, and the number in one PNG.
 LARGEST_TEXT = 32 << 20
 MOST_TEXTS = 5000
 _PACKED = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
 _MOST_CHUNKS = 2_000_000
 _PNG = b"\x89PNG\r\n\x1a\n"
-_HEAD = 16 << 20  # bytes of a file of any kind in which pictures are looked for
+_HEAD = 16 << 20  # bytes at a file's beginning that are searched for PNGs
 
 
 def check_size(path: Path, width: int, height: int, scale: int = 1) -> None:
-    """Whether pictures of this size can be read, and enlarged by `scale` be written.
+    """Check that pictures of this size can be read, and written enlarged by `scale`.
 
     Raises:
         VideoError: they are too large.
     """
     if width * height > LARGEST_PIXELS:
         raise VideoError(
-            f"{path} is {width}x{height}, and at most {LARGEST_PIXELS // 1_000_000} million pixels"
+            f"{path} is {width}x{height}; at most {LARGEST_PIXELS // 1_000_000} million pixels"
             " can be read",
             hint="scale it down first",
         )
@@ -50,8 +50,8 @@ def check_size(path: Path, width: int, height: int, scale: int = 1) -> None:
         )
 
 
-def limit(stream: VideoStream, path: Path) -> None:
-    """Have a decoder refuse frames that are far larger than its stream's header says.
+def limit_decoder(stream: VideoStream, path: Path) -> None:
+    """Make a decoder refuse frames far larger than its stream's header says.
 
     Raises:
         VideoError: those of the header are too large already.
@@ -62,17 +62,17 @@ def limit(stream: VideoStream, path: Path) -> None:
 
 
 def allowed_pixels(stream: VideoStream) -> int:
-    """The largest frame of a stream that is not decoded yet."""
+    """Return the largest frame allowed in a stream that is not decoded yet."""
     pixels = stream.codec_context.width * stream.codec_context.height
     if not pixels:  # not known yet
         return LARGEST_PIXELS
     return min(max(_GROWTH * pixels, _USUAL_PIXELS), LARGEST_PIXELS)
 
 
-def refused(
+def decoding_refusal(
     stream: VideoStream, allowed: int, error: FFmpegError
 ) -> VideoError | ResourceError | None:
-    """What to say of a frame that could not be decoded, where it is not damage.
+    """Return the error for a frame that could not be decoded, unless it is damaged.
 
     Args:
         allowed: pixels, the decoder's limit.
@@ -82,19 +82,19 @@ def refused(
     width, height = stream.codec_context.width, stream.codec_context.height
     if width * height > allowed:
         return VideoError(
-            f"{path} changes to {width}x{height}, far larger than it begins",
+            f"{path} changes to {width}x{height}, far larger than its beginning",
             hint="split the file there and restore the parts separately",
         )
     if isinstance(error, MemoryError):
         return ResourceError(
-            f"there is too little memory to decode {path} ({width}x{height})",
+            f"not enough memory to decode {path} ({width}x{height})",
             hint="close other programs, or scale it down first",
         )
     return None
 
 
 def check_texts(path: Path) -> None:
-    """Whether what a PNG holds beside its picture is small, also of one within another file.
+    """Check that a PNG's metadata is small, also that of a PNG within another file.
 
     FFmpeg takes all of it into memory before it shows the picture.
 
@@ -113,7 +113,7 @@ def check_texts(path: Path) -> None:
 
 
 def check_picture_texts(packet: bytes, path: Path | str) -> None:
-    """The same of one PNG in the middle of a video.
+    """Check the metadata of one PNG in the middle of a video.
 
     Raises:
         VideoError: it holds too much.
@@ -122,14 +122,14 @@ def check_picture_texts(packet: bytes, path: Path | str) -> None:
 
 
 class _Texts:
-    """Counts what PNGs of one file hold, and how much work that is: they may lie in each other."""
+    """Counters of the metadata in one file's PNGs, and of the work: PNGs may lie in each other."""
 
     def __init__(self, path: Path | str) -> None:
         self._path = path
         self._chunks = self._size = 0
 
     def look(self, data: bytes, at: int) -> None:
-        """Look at the PNG that begins at a place in the data."""
+        """Count what the PNG that begins at a place in the data holds."""
         texts = 0
         at += len(_PNG)
         kind = b""
@@ -143,14 +143,14 @@ class _Texts:
                 self._size += len(content) + _unpacked(kind, content)
             if self._chunks > _MOST_CHUNKS or self._size > LARGEST_TEXT or texts > MOST_TEXTS:
                 raise VideoError(
-                    f"{self._path} holds more text beside its picture than any picture needs",
+                    f"{self._path} holds more metadata than any picture needs",
                     hint="save the picture without its metadata, and try again",
                 )
             at = end
 
 
 def _unpacked(kind: bytes, content: bytes) -> int:
-    """How large what is compressed in a chunk is; not much is unpacked of what is too large."""
+    """Return the unpacked size of a chunk's compressed part; unpacking stops at the limit."""
     keyword = content.find(b"\0")
     packed = b""
     if kind in (b"zTXt", b"iCCP"):

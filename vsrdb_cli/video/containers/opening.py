@@ -1,4 +1,9 @@
-"""Open files with FFmpeg: only those that hold all of themselves, with clear errors."""
+"""Open files with FFmpeg, if they are of a format that holds all of itself.
+
+FFmpeg knows other formats, which refer to further files or addresses: playlists, lists of parts,
+manifests, session descriptions, numbered pictures. A file name's ending does not tell; none of the
+formats allowed here opens anything but the file that was named.
+"""
 
 from __future__ import annotations
 
@@ -30,12 +35,13 @@ _VIDEO = (
     *("wc3movie", "vmd", "yop", "bethsoftvid", "ipmovie", "dxa", "ea", "mvi", "rl2", "vivo"),
     *("vividas", "moflex", "rpl", "sga", "gdv", "bmv", "psxstr", "xmv", "siff", "cdxl", "jv"),
 )
-# One stream with nothing around it.
+# Raw streams without a container.
 _RAW = (
     *("h261", "h263", "h264", "hevc", "vvc", "evc", "m4v", "mpegvideo", "mjpeg", "mjpeg_2000"),
     *("vc1", "vc1test", "dirac", "dnxhd", "cavsvideo", "avs2", "avs3", "apv", "ipu", "ingenient"),
 )
-# image2 is one picture, because its patterns are turned off. Of svg_pipe a picture may name others.
+# image2 is one picture, because its patterns are turned off. svg_pipe is left out: SVG can refer to
+# files.
 _PICTURES = (
     *("image2", "gif", "apng", "ico", "fits", "iff", "jpegxl_anim", "alias_pix", "xbin"),
     *("bmp_pipe", "cri_pipe", "dds_pipe", "dpx_pipe", "exr_pipe", "gem_pipe", "gif_pipe"),
@@ -45,7 +51,7 @@ _PICTURES = (
     *("qdraw_pipe", "qoi_pipe", "sgi_pipe", "sunrast_pipe", "tiff_pipe", "vbn_pipe"),
     *("webp_pipe", "xbm_pipe", "xpm_pipe", "xwd_pipe"),
 )
-# Opened to be told that there is no video in them, or within others.
+# Opened to report that they hold no video, or within others.
 _SOUND = (
     *("mp3", "aac", "flac", "wav", "w64", "aiff", "au", "caf", "amr", "ape", "ac3", "eac3"),
     *("dts", "dtshd", "truehd", "mlp", "tta", "tak", "wv", "mpc", "mpc8", "oma", "dsf", "loas"),
@@ -53,7 +59,7 @@ _SOUND = (
 )
 _TEXT = ("srt", "ass", "webvtt", "sup", "lrc", "microdvd", "sami", "mpl2", "subviewer", "stl")
 
-# Options of FFmpeg for whatever is opened by a name.
+# FFmpeg's options for every file that is opened by name.
 AS_NAMED = {
     "format_whitelist": ",".join((*_VIDEO, *_RAW, *_PICTURES, *_SOUND, *_TEXT)),
     "protocol_whitelist": "file",
@@ -62,11 +68,11 @@ AS_NAMED = {
 
 
 class SourceFile(io.FileIO):
-    """A file whose content the system may refuse.
+    """A file whose content the system may refuse to give.
 
-    FFmpeg's formats make an error of reading into the end of the file, or into damage, and give
-    errors of the system for damage. Here it is raised as what it is, by PyAV on return from
-    whatever has read; only the first one, since FFmpeg may read on before it returns.
+    FFmpeg's formats turn a read error into the end of the file or into damage, and report damage as
+    system errors. Here the system's error is raised itself, by PyAV when FFmpeg returns; only the
+    first one, since FFmpeg may read on before it returns.
     """
 
     def __init__(self, path: Path) -> None:
@@ -75,7 +81,7 @@ class SourceFile(io.FileIO):
         super().__init__(path, "rb")
 
     def read(self, size: int | None = -1) -> bytes:
-        """The next bytes; b"" at the end, and after an error.
+        """Return the next bytes; b"" at the end, and after an error.
 
         Raises:
             VideoError: the system cannot give them.
@@ -86,10 +92,10 @@ class SourceFile(io.FileIO):
             return super().read(-1 if size is None else size) or b""
         except OSError as error:
             self._failed = True
-            raise unreadable(self._path, error) from error
+            raise read_error(self._path, error) from error
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Go to a place; -1 where there is none, as damaged files ask for some before the first.
+        """Go to a place; return -1 if there is none, as damaged files ask for places before 0.
 
         Raises:
             VideoError: the system cannot go there.
@@ -100,58 +106,58 @@ class SourceFile(io.FileIO):
             if error.errno == errno.EINVAL:
                 return -1
             self._failed = True
-            raise unreadable(self._path, error) from error
+            raise read_error(self._path, error) from error
 
 
-def opener(path: Path, name: str) -> Callable[[str, int, Mapping[str, str]], Any]:
-    """What opens a file for FFmpeg; other names that are asked for by its formats are refused.
+def restricted_opener(path: Path, name: str) -> Callable[[str, int, Mapping[str, str]], Any]:
+    """Make a function that opens this one file for FFmpeg and refuses all others.
 
     Args:
         name: what FFmpeg calls it.
     """
 
-    def open_named(asked: str, flags: int, options: Mapping[str, str]) -> SourceFile:  # noqa: ARG001
+    def open_named(asked: str, _flags: int, _options: Mapping[str, str]) -> SourceFile:
         if asked != name:
             raise VideoError(
                 f"{path} is a list of other files, such as {asked.removeprefix('file:')}",
-                hint="give the file itself that holds the video",
+                hint="give the file that holds the video itself",
             )
         try:
             return SourceFile(path)
         except OSError as error:
-            raise unreadable(path, error) from error
+            raise read_error(path, error) from error
 
     return open_named
 
 
-def unreadable(path: Path, error: OSError) -> VideoError:
-    """What to say where the system, not the content of a file, is to blame."""
+def read_error(path: Path, error: OSError) -> VideoError:
+    """Return the error for a file that the system cannot read, whatever its content."""
     return VideoError(f"{path} cannot be read: {error.strerror or error}", hint=RESUME_HINT)
 
 
-# Formats in which a stream is known by its first packet, or by a table that may change: FFmpeg
-# stops looking after five seconds and PyAV cannot read what appears later.
-_STREAMS_APPEAR = {"mpeg", "mpegts", "flv", "live_flv", "dv", "wtv", "nsv", "swf"}
+# Formats that announce a stream by its first packet, or by a table that may change: FFmpeg stops
+# looking after five seconds, and PyAV cannot read streams that appear later.
+LATE_STREAMS = {"mpeg", "mpegts", "flv", "live_flv", "dv", "wtv", "nsv", "swf"}
 _WHOLE_FILE = {
     "probesize": str(1 << 60),
     "analyzeduration": str(1 << 60),
     "scan_all_pmts": "1",  # of transport streams, also of later versions
 }
-_PROBE_MARGIN = 1 << 20  # bytes, for a decoder to tell what a stream is
+_PROBE_MARGIN = 1 << 20  # bytes, for a decoder to identify a stream
 
 
 def library_versions() -> dict[str, tuple[int, int, int]]:
-    """FFmpeg's libraries by name, with their versions."""
+    """Return FFmpeg's libraries by name, with their versions."""
     return dict(av.library_versions)
 
 
 def url(path: Path) -> str:
-    """A name FFmpeg takes for a file, whatever colons or percent signs are in it."""
+    """Return a name that FFmpeg takes for a file, whatever colons or percent signs are in it."""
     return f"file:{path.absolute()}"
 
 
 def reason(error: FFmpegError) -> str:
-    """FFmpeg's own words for an error."""
+    """Return FFmpeg's text for an error."""
     return error.strerror or str(error)
 
 
@@ -159,8 +165,8 @@ def open_input(path: Path) -> InputContainer:
     """Open a file for reading, and no other, whatever is in it.
 
     Raises:
-        VideoError: it is missing, empty, nothing FFmpeg can read, or names other files; from here
-            on, whenever the system cannot read it.
+        VideoError: it is missing, empty, unreadable for FFmpeg, or refers to other files; later,
+            whenever the system cannot read it.
     """
     if not path.exists():
         raise VideoError(f"{path} does not exist", hint="check the name and the folder")
@@ -171,7 +177,7 @@ def open_input(path: Path) -> InputContainer:
         if path.is_file():
             _check_texts(path, stat.st_size, stat.st_mtime_ns)
         container = _opened(path, AS_NAMED)
-        if container.format.name not in _STREAMS_APPEAR or not path.is_file():
+        if container.format.name not in LATE_STREAMS or not path.is_file():
             return container
         container.close()
         return _opened(path, {**AS_NAMED, **_probing(path, stat.st_size, stat.st_mtime_ns)})
@@ -179,28 +185,31 @@ def open_input(path: Path) -> InputContainer:
         kind = _kind_refused(path) if isinstance(error, ArgumentError) else ""
         if kind:
             raise VideoError(
-                f"{path} is no video by itself: it is of a kind ({kind}) that can name other files",
-                hint="give the files that it names, or make one of them with ffmpeg",
+                f"{path} is not a video: its format ({kind}) can refer to other files",
+                hint="give the files it refers to, or join them with ffmpeg",
             ) from error
         raise VideoError(
             f"{path} cannot be read as a video: {reason(error)}",
-            hint="check with ffprobe; a file that was cut off or is still being written has often"
-            " lost its index",
+            hint="check it with ffprobe; a file that was cut off or is still being written often"
+            " has no index",
         ) from error
 
 
 def _opened(path: Path, options: Mapping[str, str]) -> InputContainer:
-    # FFmpeg only looks at the name, whose bytes PyAV cannot hand back if they are no text.
+    # FFmpeg only compares the name, and PyAV cannot hand back bytes that are not valid text.
     name = url(path).encode("utf-8", "replace").decode()
     return av.open(
-        name, options=dict(options), metadata_errors="replace", io_open=opener(path, name)
+        name,
+        options=dict(options),
+        metadata_errors="replace",
+        io_open=restricted_opener(path, name),
     )
 
 
 def _kind_refused(path: Path) -> str:
-    """FFmpeg's name for a kind of file that is not opened; "" if it was refused for another reason.
+    """Return FFmpeg's name for a format that is not allowed; "" if that is not the reason.
 
-    It tells no one but its log.
+    It reports this only to its log.
     """
     level = av_logging.get_level()
     av_logging.set_level(av_logging.ERROR)
@@ -213,20 +222,20 @@ def _kind_refused(path: Path) -> str:
 
 
 @lru_cache(maxsize=64)
-def _check_texts(path: Path, size: int, modified: int) -> None:  # noqa: ARG001
-    """`check_texts`, once for a file as it is."""
+def _check_texts(path: Path, _size: int, _modified: int) -> None:
+    """Run `check_texts` once for each state of a file."""
     check_texts(path)
 
 
 @lru_cache(maxsize=64)
-def _probing(path: Path, size: int, modified: int) -> Mapping[str, str]:  # noqa: ARG001
-    """How deep a file must be probed for all its streams to be known: options of FFmpeg.
+def _probing(path: Path, _size: int, _modified: int) -> Mapping[str, str]:
+    """Return FFmpeg's options for probing a file deep enough to know all its streams.
 
-    Reads a file whose format allows streams to appear late to its end once; nothing is decoded but
-    what tells their kind, and memory does not grow.
+    If its format allows streams to appear late, the file is read once to its end; only what
+    identifies streams is decoded, and memory does not grow.
 
     Args:
-        size, modified: of the file, by which a changed one is looked at again.
+        _size, _modified: of the file, so that a changed one is probed again.
     """
     with _opened(path, AS_NAMED) as container:
         known = _kinds(container)
@@ -245,7 +254,7 @@ def _probing(path: Path, size: int, modified: int) -> Mapping[str, str]:  # noqa
 
 
 def _kinds(container: InputContainer) -> list[tuple[object, ...]]:
-    """What is known of the streams; of one whose packets were not met it is little."""
+    """Return what is known of the streams; little where no packet was met."""
     contexts = ((stream, stream.codec_context) for stream in container.streams)
     return [
         (

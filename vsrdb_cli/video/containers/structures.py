@@ -1,19 +1,47 @@
-"""Parts of container formats that FFmpeg does not show: EBML elements, transport stream tables."""
+"""Parts of files that FFmpeg does not show: MP4 boxes, EBML elements, transport stream tables.
+
+Source: ISO/IEC 14496-12 (boxes), RFC 8794 (EBML), ISO/IEC 13818-1, 2.4.4 (program specific
+information of transport streams).
+"""
 
 from __future__ import annotations
 
+import io
+import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+
+def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the kind and the content of each MP4 box in `data`."""
+    with io.BytesIO(data) as file:
+        for kind, begin, end in boxes_of(file):
+            yield kind, data[begin:end]
+
+
+def boxes_of(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the kind of each box at the top level of a file, and where its content lies."""
+    place, whole = 0, file.seek(0, io.SEEK_END)
+    while place + 8 <= whole:
+        file.seek(place)
+        size, kind, large = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
+        begin = place + (16 if size == 1 else 8)
+        size = {0: whole - place, 1: large}.get(size, size)
+        yield kind, begin, min(place + size, whole)
+        if place + size < begin:
+            return  # no box is smaller than its own head
+        place += size
 
 
 def element(name: str, *content: bytes) -> bytes:
-    """One element; its name in hex."""
+    """Return one EBML element; its name is in hex."""
     whole = b"".join(content)
     return bytes.fromhex(name) + (1 << 56 | len(whole)).to_bytes(8) + whole
 
 
 def number(name: str, value: int) -> bytes:
-    """One element that holds a whole number, 0 or more."""
+    """Return one EBML element that holds a whole number, 0 or more."""
     return element(name, value.to_bytes(max(1, (value.bit_length() + 7) // 8)))
 
 
@@ -23,12 +51,12 @@ _PACKET = 188
 _SYNC = 0x47
 # Bytes from packet to packet: as broadcast, with times before (Blu-ray, cameras), or parity after.
 _STEPS = (188, 192, 204)
-_IN_A_ROW = 5  # packets that tell which
+_IN_A_ROW = 5  # packets that decide it
 _PMT = 2  # table_id
 
 
-def strangers(path: Path, pid: int) -> frozenset[int]:
-    """PIDs that belong to other programmes of a transport stream alone.
+def foreign_pids(path: Path, pid: int) -> frozenset[int]:
+    """Return the PIDs that belong only to other programmes of a transport stream.
 
     Args:
         pid: of a stream whose own programmes are meant.
@@ -41,7 +69,7 @@ def strangers(path: Path, pid: int) -> frozenset[int]:
 
 
 def _maps(path: Path) -> Iterator[tuple[int, list[int]]]:
-    """The number of a programme and the PIDs of its streams, as often as the file says it."""
+    """Yield a programme's number and the PIDs of its streams, each time the file gives them."""
     tables = {0}  # PIDs: the list of programmes, and its entries
     for pid, section in _sections(path, tables):
         body = section[8:-4]
@@ -57,7 +85,7 @@ def _maps(path: Path) -> Iterator[tuple[int, list[int]]]:
 
 
 def _sections(path: Path, wanted: set[int]) -> Iterator[tuple[int, bytes]]:
-    """Whole tables of PIDs that are wanted by then."""
+    """Yield whole tables of the PIDs that are wanted by then."""
     begun: dict[int, bytes] = {}
     for packet in _packets(path):
         pid, has_payload = _13_bits(packet[1:]), packet[3] & 0x10

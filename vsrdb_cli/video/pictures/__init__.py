@@ -1,0 +1,1 @@
+"""Still picture files: their formats, colours and metadata."""

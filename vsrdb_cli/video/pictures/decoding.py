@@ -1,4 +1,4 @@
-"""Decode a picture file: put together, in its colours, and upright."""
+"""Decode picture files: put together, in their colours, and upright."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from torch.utils.dlpack import from_dlpack
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.containers.demuxing import main_video
-from vsrdb_cli.video.containers.limits import limit
+from vsrdb_cli.video.containers.limits import limit_decoder
 from vsrdb_cli.video.containers.opening import open_input, reason
 from vsrdb_cli.video.pictures.heif import HeifPicture
-from vsrdb_cli.video.pictures.metadata import coded_primaries, is_usual, space_of
+from vsrdb_cli.video.pictures.metadata import coded_primaries, is_shown_as_srgb, space_of
 from vsrdb_cli.video.pixels.colour import (
     BT709,
     BT2020_NCL,
@@ -42,16 +42,16 @@ if TYPE_CHECKING:
     from vsrdb_cli.video.pictures.picture_file import PictureFile
     from vsrdb_cli.video.pixels.to_rgb import ToRgb
 
-# Of large pictures and odd tags; what matters of a file is asked for here.
+# Warnings of large pictures and odd tags: what matters is checked here.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 
-# What Pillow is asked to read. Of others it starts programs (EPS) or tells nothing that FFmpeg's
-# decoders would not.
+# The formats that Pillow reads. For others it starts programs (EPS) or adds nothing to FFmpeg's
+# decoders.
 BY_PILLOW = (
     *("PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP", "DIB", "ICO", "CUR", "AVIF", "JPEG2000"),
     *("PSD", "PPM", "TGA", "SGI", "SUN", "PCX", "QOI", "DDS", "XBM", "XPM"),
 )
-# What Pillow's readers raise of damaged files.
+# Errors that Pillow's readers raise for damaged files.
 UNREADABLE = (
     *(OSError, SyntaxError, ValueError, EOFError, struct.error),
     *(RuntimeError, TypeError, LookupError, OverflowError),
@@ -62,10 +62,10 @@ _STRICT = {"err_detect": "crccheck+bitstream+buffer+explode"}
 def decode(
     path: Path, heif: HeifPicture | None = None, *, strict: bool = False
 ) -> list[VideoFrame]:
-    """A file's first picture, or its tiles and then its alpha.
+    """Decode a file's first picture, or its tiles and then its alpha.
 
     Args:
-        strict: take for damage what could be passed over.
+        strict: treat errors that could be ignored as damage.
 
     Raises:
         VideoError: it cannot be decoded.
@@ -78,9 +78,9 @@ def decode(
             wanted = (*heif.tiles, *(() if heif.alpha is None else (heif.alpha,)))
             streams = [by_id[item] for item in wanted if item in by_id]
             for stream in streams:
-                limit(stream, path)
+                limit_decoder(stream, path)
             if len(streams) < len(wanted):
-                raise damaged(path, "parts of the picture are not in the file")
+                raise damage_error(path, "parts of the picture are missing")
         if strict:
             for stream in streams:
                 stream.codec_context.options = {**stream.codec_context.options, **_STRICT}
@@ -93,14 +93,14 @@ def decode(
                 if len(frames) == len(streams):
                     break
         except FFmpegError as error:
-            raise damaged(path, reason(error)) from error
+            raise damage_error(path, reason(error)) from error
     if len(frames) < len(indices):
-        raise damaged(path, "it contains no whole picture")
+        raise damage_error(path, "it contains no complete picture")
     return [frames[index] for index in indices]
 
 
-def in_srgb(path: Path) -> Tensor:
-    """A picture that FFmpeg would show otherwise as (3, H, W) uint8, upright.
+def read_in_srgb(path: Path) -> Tensor:
+    """Read a picture that FFmpeg would show wrong, as (3, H, W) uint8, upright.
 
     A profile of grey or CMYK is applied, one of RGB is not.
 
@@ -111,7 +111,7 @@ def in_srgb(path: Path) -> Tensor:
     try:
         with Image.open(path, formats=BY_PILLOW) as opened:
             profile = opened.info.get("icc_profile") or b""
-            # A TIFF is turned when it is loaded, and does not say any more that it has to be.
+            # Loading a TIFF rotates it and removes its orientation tag.
             opened.load()
             image = ImageOps.exif_transpose(opened)
             if space_of(profile) in ("GRAY", "CMYK"):
@@ -121,19 +121,19 @@ def in_srgb(path: Path) -> Tensor:
             else:
                 shown = image.convert("RGB")
     except (*UNREADABLE, ImageCms.PyCMSError) as error:
-        raise damaged(path, str(error)) from error
+        raise damage_error(path, str(error)) from error
     return torch.from_numpy(np.array(shown)).permute(2, 0, 1).contiguous()
 
 
-def damaged(path: Path, why: str) -> VideoError:
-    """That a picture is not as it was written."""
+def damage_error(path: Path, why: str) -> VideoError:
+    """Return the error for a picture that is not as it was written."""
     return VideoError(
         f"{path} is damaged or was cut off: {why}", hint="copy, download or create it again"
     )
 
 
 _OPEN = (0, UNSPECIFIED)
-# Most DPX files call their codes linear, FFmpeg's own among them, as Pillow's QOI, and are not.
+# Most DPX files, FFmpeg's own among them, and Pillow's QOI files are tagged linear and are not.
 _SAID_LINEAR = (".dpx", ".qoi")
 
 
@@ -152,18 +152,18 @@ class Picture:
         frames = decode(path, file.heif)
         tiles = len(frames) if file.heif is None else len(file.heif.tiles)
         self._tiles, self._alpha = frames[:tiles], frames[tiles:]
-        # Cameras write how they were held; neither PNG nor a video has that for each picture.
+        # Cameras write an orientation; neither PNG nor a video has one for each picture.
         self._orientation = file.heif.orientation if file.heif else orientation_of(frames[0])
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width, upright."""
+        """Return height and width, upright."""
         coded = self._file.heif or self._tiles[0]
         return upright_size(coded.height, coded.width, self._orientation)
 
     @property
     def colour(self) -> Colour:
-        """What a video made of it says; sRGB is plain BT.709 there."""
+        """Return the colour of a video made of it; sRGB is plain BT.709 there."""
         file, frame = self._file, self._tiles[0]
         if file.colour.profile:
             return Colour(BT709, TV, coded_primaries(file.colour.profile) or 1, SDR.transfer)
@@ -171,22 +171,26 @@ class Picture:
         if file.heif and file.heif.colour:
             said = file.heif.colour.primaries, file.heif.colour.transfer
         primaries, transfer = (1 if code in _OPEN else code for code in said)
-        if file.colour.gamma or is_usual(transfer) or self._path.suffix.lower() in _SAID_LINEAR:
+        if (
+            file.colour.gamma
+            or is_shown_as_srgb(transfer)
+            or self._path.suffix.lower() in _SAID_LINEAR
+        ):
             transfer = SDR.transfer
         return Colour(BT2020_NCL if transfer in (PQ, HLG) else BT709, TV, primaries, transfer)
 
     def is_transparent(self, transparency: Transparency) -> bool:
-        """Whether it is so in places."""
-        if self._alpha:  # of HEIF, where it is a picture of its own
+        """Return whether any pixel is transparent."""
+        if self._alpha:  # HEIF stores it as a separate picture
             bits = self._alpha[0].format.components[0].bits
             lowest = from_dlpack(self._alpha[0].planes[0]).to(torch.int32).min()
             return int(lowest) < (1 << bits) - 1
         return transparency(self._tiles[0])
 
     def rgb(self, to_rgb: ToRgb, bit_depth: int) -> Tensor:
-        """(3, H, W) codes as those of a `Frame`, upright."""
+        """Return (3, H, W) codes like those of a `Frame`, upright."""
         if self._file.foreign:
-            return to_planes(to_float(in_srgb(self._path)), bit_depth)
+            return to_planes(to_float(read_in_srgb(self._path)), bit_depth)
         rgb = to_rgb(self._tiles[0]) if self._file.heif is None else self._joined(to_rgb)
         return upright(rgb, self._orientation).contiguous()
 
@@ -194,7 +198,7 @@ class Picture:
         heif = self._file.heif
         assert heif is not None
         for tile in self._tiles:
-            if heif.colour is not None:  # counts for more than what the coded tiles say
+            if heif.colour is not None:  # overrides the coded tiles
                 tile.color_range = heif.colour.range
                 if heif.colour.matrix != UNSPECIFIED:
                     tile.colorspace = heif.colour.matrix

@@ -1,4 +1,4 @@
-"""Picture files that are read and written, and pictures encoded in memory."""
+"""Formats of picture files, and pictures encoded in memory."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PictureFormat:
-    """How pictures are written: FFmpeg's codec, its pixel formats for 8 and 16 bits, options."""
+    """How pictures are written."""
 
     codec: str
+    """FFmpeg's name."""
     pix_fmts: tuple[str, str]
+    """FFmpeg's pixel formats for 8 and 16 bits."""
     options: Mapping[str, str]
+    """The encoder's."""
 
 
 _TIFF = PictureFormat("tiff", ("rgb24", "rgb48le"), {"compression_algo": "deflate"})
@@ -37,12 +40,12 @@ SUFFIXES = (*WRITTEN, ".jpg", ".jpeg", ".webp", ".bmp", ".jp2", ".avif", ".heic"
 
 
 def visible_files(folder: Path) -> list[Path]:
-    """What a folder holds but for folders and hidden files."""
+    """Return the files of a folder that are not hidden."""
     return [f for f in folder.iterdir() if not f.is_dir() and not f.name.startswith(".")]
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """The pictures in a folder, as people count."""
+    """Return the pictures in a folder, in natural order."""
     files = [
         file for file in visible_files(folder) if file.suffix.lower() in SUFFIXES and file.is_file()
     ]
@@ -50,24 +53,24 @@ def picture_files(folder: Path) -> list[Path]:
 
 
 def natural_order(name: str) -> list[tuple[int, str]]:
-    """A key that sorts names as people count: frame_2 before frame_10."""
+    """Return a key that sorts names as people count: frame_2 before frame_10."""
     return [(int(p), "") if p.isdecimal() else (-1, p) for p in re.split(r"(\d+)", name) if p]
 
 
 def picture_encoder(
     picture_format: PictureFormat, height: int, width: int, bit_depth: int
 ) -> VideoCodecContext:
-    """An encoder of RGB pictures with 8 or 16 bits a channel; one packet a picture."""
+    """Open an encoder of RGB pictures with 8 or 16 bits a channel; one packet a picture."""
     encoder: VideoCodecContext = av.CodecContext.create(picture_format.codec, "w")  # type: ignore[assignment]
     encoder.width, encoder.height = width, height
     encoder.pix_fmt = picture_format.pix_fmts[bit_depth > 8]
     encoder.options = dict(picture_format.options)
-    encoder.time_base = Fraction(1, 25)  # asked for, and of no meaning in a picture
+    encoder.time_base = Fraction(1, 25)  # required, but meaningless for a picture
     return encoder
 
 
 def encode_png(picture: NDArray[Any]) -> bytes:
-    """A PNG file of `picture`, (H, W, 3) RGB uint8."""
+    """Encode `picture`, (H, W, 3) RGB uint8, as a PNG file."""
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")
     encoder = picture_encoder(WRITTEN[".png"], picture.shape[0], picture.shape[1], 8)
     encoder.options = {"pred": "mixed"}
@@ -78,11 +81,11 @@ LARGEST = 16383  # width or height of a WebP picture
 
 
 def lossless_webp(rgb: Tensor) -> bytes:
-    """A file of a picture (3, H, W), uint8, that decodes to exactly the same codes."""
+    """Encode a picture, (3, H, W) uint8, as a WebP file that decodes to the same codes."""
     encoder: Any = av.CodecContext.create("libwebp", "w")
     _, encoder.height, encoder.width = rgb.shape
     encoder.pix_fmt = "bgra"
-    encoder.time_base = Fraction(1, 25)  # asked for, and of no meaning in a picture
+    encoder.time_base = Fraction(1, 25)  # required, but meaningless for a picture
     # Some effort: more makes files a few percent smaller in twice the time.
     encoder.options = {"lossless": "1", "compression_level": "3", "quality": "60"}
     pixels = np.full((*rgb.shape[1:], 4), 255, np.uint8)

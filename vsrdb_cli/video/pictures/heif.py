@@ -1,6 +1,6 @@
-"""Still pictures in HEIF files (.heic, .avif): what the picture is made of.
+"""Still pictures in HEIF files (.heic, .avif): the parts a picture is made of.
 
-FFmpeg gives each coded item as a stream of its own; which of them belong together it does not tell.
+FFmpeg gives each coded item as a stream of its own, but not which of them belong together.
 
 Source: ISO/IEC 23008-12 (items, grids, properties), ISO/IEC 14496-12 (boxes).
 """
@@ -8,22 +8,22 @@ Source: ISO/IEC 23008-12 (items, grids, properties), ISO/IEC 14496-12 (boxes).
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from vsrdb_cli.errors import VideoError
+from vsrdb_cli.video.containers.structures import boxes, boxes_of
 from vsrdb_cli.video.pixels.colour import PC, TV
 from vsrdb_cli.video.side_data.orientation import ONE, Orientation
 
 _CODED = ("hvc1", "av01", "avc1", "jpeg", "vvc1")
 _ALPHA = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha", b"urn:mpeg:hevc:2015:auxid:1")
-_HIDDEN = 1  # flag of an item that is there for others' sake
+_HIDDEN = 1  # flag of an item that only serves others
 
 
 class CodePoints(NamedTuple):
-    """Of H.273, and the range as in `Colour`."""
+    """Colour codes of H.273, and the range as in `Colour`."""
 
     primaries: int
     transfer: int
@@ -33,36 +33,33 @@ class CodePoints(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class HeifPicture:
-    """The picture a file is about.
-
-    Attributes:
-        width: before it is turned, as is the height.
-        tiles: ids of FFmpeg's streams to lay out row by row, or of the only one.
-        columns: how many tiles lie side by side.
-        orientation: as that of a display matrix; None if it is upright already.
-        colour: where the file says it; else the coded tiles do.
-        profile: an ICC profile; empty if there is none.
-        alpha: the stream of its transparency.
-        others: further pictures in their own right: no previews, no auxiliary ones.
-        auxiliary: pictures of depth, of brightness for HDR screens and the like.
-        exif: camera data, laid out as in a TIFF file; empty if there is none.
-    """
+    """The main picture of a file."""
 
     width: int
+    """Before it is turned, like the height."""
     height: int
     tiles: tuple[int, ...]
+    """Ids of FFmpeg's streams to lay out row by row, or of the only one."""
     columns: int
+    """The number of tiles side by side."""
     orientation: Orientation | None
+    """Like that of a display matrix; None if it is upright already."""
     colour: CodePoints | None
+    """As the file specifies it; if None, the coded tiles do."""
     profile: bytes
+    """An ICC profile; empty if there is none."""
     alpha: int | None
+    """The id of the stream of its transparency."""
     others: int
+    """The number of further pictures in their own right, without previews."""
     auxiliary: int
+    """The number of depth maps, gain maps and the like."""
     exif: bytes
+    """Camera data, laid out as in a TIFF file; empty if there is none."""
 
 
 def heif_picture(path: Path) -> HeifPicture | None:
-    """What the picture of a HEIF file is made of; None for films and other files.
+    """Describe how the picture of a HEIF file is made up; None for films and other files.
 
     Raises:
         VideoError: it is made in a way that cannot be read here.
@@ -85,40 +82,19 @@ def _refused(path: Path, why: str) -> VideoError:
 
 
 def _meta(file: BinaryIO) -> bytes | None:
-    """The box "meta" of a file's top level; None where there is none, or a film beside it."""
+    """Return the box "meta" of a file's top level; None if there is none, or a film beside it."""
     meta = None
-    while len(head := file.read(8)) == 8:
-        size, kind = struct.unpack(">I4s", head)
-        begin = file.tell() - 8
-        if begin == 0 and kind != b"ftyp":
-            return None
-        if size == 1:
-            size = int.from_bytes(file.read(8))
-        if kind == b"moov":
+    for number, (kind, begin, end) in enumerate(boxes_of(file)):
+        if kind == b"moov" or (number == 0 and kind != b"ftyp"):
             return None
         if kind == b"meta":
-            meta = file.read(size - 8)
-        if size < 8:
-            break
-        file.seek(begin + size)
+            file.seek(begin)
+            meta = file.read(end - begin)
     return meta
 
 
-def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and content of each box in `data`."""
-    at = 0
-    while at + 8 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, at)
-        begin = at + 8
-        if size == 1:
-            size, begin = int.from_bytes(data[begin : begin + 8]), begin + 8
-        end = at + size if size else len(data)
-        yield kind, data[begin:end]
-        at = max(end, begin)
-
-
 class _Reader:
-    """Numbers one after the other, high byte first."""
+    """A reader of numbers in a row, high byte first."""
 
     def __init__(self, data: bytes, at: int = 0) -> None:
         self._data, self._at = data, at
@@ -142,7 +118,7 @@ class _Items:
 
     def __init__(self, meta: bytes, path: Path) -> None:
         self._path = path
-        self._boxes = dict(_boxes(meta[4:]))
+        self._boxes = dict(boxes(meta[4:]))
         box = self._boxes[b"pitm"]
         self.primary = int.from_bytes(box[4 : 6 if box[0] == 0 else 8])
         self.kinds: dict[int, str] = {}
@@ -152,10 +128,10 @@ class _Items:
         self.references: dict[tuple[str, int], tuple[int, ...]] = {}
         self._read_references(self._boxes.get(b"iref", bytes(4)))
         self.properties: dict[int, list[tuple[bytes, bytes]]] = {}
-        self._read_properties(dict(_boxes(self._boxes[b"iprp"])))
+        self._read_properties(dict(boxes(self._boxes[b"iprp"])))
 
     def picture(self) -> HeifPicture:
-        """See `heif_picture`."""
+        """Describe the main picture; see `heif_picture`."""
         path = self._path
         main, kind = self.primary, self.kinds[self.primary]
         tiles: tuple[int, ...] = (main,)
@@ -170,7 +146,7 @@ class _Items:
         elif kind not in _CODED:
             raise _refused(path, f"its picture is a HEIF item of the kind {kind!r}")
         if b"clap" in said:
-            raise _refused(path, "only a part of its picture is to be shown (clap)")
+            raise _refused(path, "its picture is cropped (clap), which is not supported")
         of_main = {i for (how, i), to in self.references.items() if how == "auxl" and main in to}
         alpha = next((i for i in of_main if self._is_alpha(i)), None)
         colours = [data for name, data in self.properties.get(main, ()) if name == b"colr"]
@@ -196,7 +172,7 @@ class _Items:
         return content[4 + int.from_bytes(content[:4]) :]
 
     def _shown(self) -> set[int]:
-        """Items that are pictures in their own right."""
+        """Return the items that are pictures in their own right."""
         pictures = {i for i, kind in self.kinds.items() if kind in (*_CODED, "grid", "iovl")}
         previews = {i for how, i in self.references if how in ("thmb", "auxl")}
         parts = {i for (how, _), to in self.references.items() if how == "dimg" for i in to}
@@ -207,14 +183,14 @@ class _Items:
         return any(kind[4:].split(b"\0")[0] in _ALPHA for kind in kinds)
 
     def _grid(self, item: int) -> tuple[int, int, int, int]:
-        """Rows, columns, width and height."""
+        """Return rows, columns, width and height."""
         reader = _Reader(self._content(item))
         _, flags, rows, columns = reader.numbers(4, 1)
         width, height = reader.numbers(2, 4 if flags & 1 else 2)
         return rows + 1, columns + 1, width, height
 
     def _content(self, item: int) -> bytes:
-        """What stands in the file for an item that is no coded picture."""
+        """Read the file's bytes for an item that is no coded picture."""
         box = self._boxes[b"iloc"]
         reader = _Reader(box, 4)
         sizes = reader.number(2)
@@ -236,7 +212,7 @@ class _Items:
         raise LookupError(f"item {item} is nowhere")
 
     def _read_kinds(self, box: bytes) -> None:
-        for kind, entry in _boxes(box[6 if box[0] == 0 else 8 :]):
+        for kind, entry in boxes(box[6 if box[0] == 0 else 8 :]):
             if kind != b"infe" or entry[0] < 2:
                 continue
             reader = _Reader(entry, 4)
@@ -248,14 +224,14 @@ class _Items:
 
     def _read_references(self, box: bytes) -> None:
         size = 4 if box[0] else 2
-        for kind, entry in _boxes(box[4:]):
+        for kind, entry in boxes(box[4:]):
             reader = _Reader(entry)
             item = reader.number(size)
             self.references[kind.decode("latin-1"), item] = reader.numbers(reader.number(2), size)
 
-    def _read_properties(self, boxes: dict[bytes, bytes]) -> None:
-        known = list(_boxes(boxes[b"ipco"]))
-        box = boxes[b"ipma"]
+    def _read_properties(self, found: dict[bytes, bytes]) -> None:
+        known = list(boxes(found[b"ipco"]))
+        box = found[b"ipma"]
         reader = _Reader(box, 4)
         wide = box[3] & 1  # an index has 15 bits instead of 7; the highest says "essential"
         for _ in range(reader.number(4)):
@@ -271,7 +247,7 @@ def _code_points(colr: bytes) -> CodePoints:
 
 
 def _orientation(properties: list[tuple[bytes, bytes]]) -> Orientation | None:
-    """Turned and mirrored, in the order in which it stands there."""
+    """Combine turns and mirrorings in the order in which the file gives them."""
     a, b, c, d = 1, 0, 0, 1  # a pixel at (x, y) is shown at (a x + c y, b x + d y)
     for name, data in properties:
         if name == b"irot":

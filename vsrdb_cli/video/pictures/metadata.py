@@ -1,4 +1,4 @@
-"""What picture files say of themselves: colours, EXIF, XMP and text, as chunks of PNG."""
+"""Colour profiles, EXIF, XMP and text of picture files, and the PNG chunks that hold them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SIGNATURE = 8
 
 
 def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Kind and content of chunks in a row; of a file that was cut off, those that are whole."""
+    """Yield kind and content of PNG chunks in a row; only whole ones of a file that was cut off."""
     at = 0
     while at + 12 <= len(data):
         length, kind = struct.unpack_from(">I4s", data, at)
@@ -27,19 +27,19 @@ def chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
-    """A whole chunk."""
+    """Return a whole PNG chunk."""
     checksum = zlib.crc32(kind + content)
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
 
 def text(keyword: bytes, content: str) -> bytes:
-    """A chunk of text, which is not compressed and of no language."""
+    """Return a chunk of text, uncompressed and of no language."""
     return chunk(b"iTXt", keyword + b"\0\0\0\0\0" + content.encode())
 
 
 SRGB_TRANSFER = 13
 _P3 = 12
-# What players do not show as they show sRGB: film, BT.2020, XYZ, P3; and linear, logarithmic, HDR.
+# Codes that players do not show like sRGB: film, BT.2020, XYZ, P3; and linear, logarithmic, HDR.
 _WIDE_PRIMARIES = (8, 9, 10, 11, _P3, 22)
 _ODD_TRANSFERS = (8, 9, 10, 16, 17, 18)
 
@@ -60,26 +60,23 @@ _TIFF_PROFILE, _TIFF_BYTES = 34675, 7  # the tag InterColorProfile, and the type
 
 @dataclass(frozen=True, slots=True)
 class PictureColour:
-    """What a picture says of its colours beside the code points of H.273.
-
-    Attributes:
-        profile: an ICC profile of RGB; empty if there is none.
-        gamma: gAMA, and cHRM if it is there, of a PNG that says nothing better; whole chunks.
-    """
+    """What a picture file tells of its colours beside the code points of H.273."""
 
     profile: bytes = b""
+    """An ICC profile of RGB; empty if there is none."""
     gamma: bytes = b""
+    """gAMA, and cHRM if it is there, of a PNG with nothing better; whole chunks."""
 
     @property
     def is_srgb(self) -> bool:
-        """Whether it is shown as what says nothing is."""
+        """Return whether viewers show it like a picture without colour information."""
         if self.profile:
             return coded_primaries(self.profile) == BT709
         return not self.uncoded
 
     @property
     def uncoded(self) -> str:
-        """What code points cannot say of it, in a few words; "" if they can."""
+        """Describe in a few words what code points cannot express; "" if they can."""
         if self.profile:
             coded = coded_primaries(self.profile) is not None
             return "" if coded else f"the colour profile {profile_name(self.profile)!r}"
@@ -89,7 +86,7 @@ class PictureColour:
         return "" if plain else "a PNG's own gamma or primaries (gAMA, cHRM)"
 
     def in_png(self, png: bytes, colour: Colour, more: bytes = b"") -> bytes:
-        """A PNG file that says so instead of what it said; else that it is sRGB, or `colour`.
+        """Return a PNG file with this colour information; without any, sRGB or `colour`.
 
         Args:
             more: whole chunks for behind that.
@@ -98,16 +95,16 @@ class PictureColour:
             said = chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(self.profile))
         elif self.gamma:
             said = self.gamma
-        elif not wide(colour):
+        elif not wide_colours(colour):
             said = chunk(b"sRGB", b"\0")
         else:
-            transfer = SRGB_TRANSFER if is_usual(colour.transfer) else colour.transfer
+            transfer = SRGB_TRANSFER if is_shown_as_srgb(colour.transfer) else colour.transfer
             said = chunk(b"cICP", bytes((colour.primaries, transfer, 0, 1)))
         kept = (chunk(*c) for c in chunks(png[HEADER:]) if c[0] not in _SAYING_COLOUR)
         return b"".join((png[:HEADER], said, more, *kept))
 
     def in_tiff(self, tiff: bytes) -> bytes:
-        """A little-endian TIFF file of one picture with the profile, if there is one."""
+        """Return a little-endian TIFF file of one picture with the profile, if there is one."""
         if not self.profile:
             return tiff
         (begin,) = struct.unpack_from("<I", tiff, 4)
@@ -121,25 +118,25 @@ class PictureColour:
         return b"".join((tiff[:4], struct.pack("<I", len(tiff)), tiff[8:], table))
 
 
-def is_usual(transfer: int) -> bool:
-    """Whether signals of this transfer are shown as those of sRGB are, whatever it is called."""
+def is_shown_as_srgb(transfer: int) -> bool:
+    """Return whether signals of this transfer are shown like those of sRGB."""
     return transfer not in _ODD_TRANSFERS
 
 
-def wide(colour: Colour) -> str:
-    """What of code points is not shown as sRGB is, in a few words; "" if all is."""
-    if colour.primaries not in _WIDE_PRIMARIES and is_usual(colour.transfer):
+def wide_colours(colour: Colour) -> str:
+    """Describe in a few words which code points are not shown like sRGB; "" if all are."""
+    if colour.primaries not in _WIDE_PRIMARIES and is_shown_as_srgb(colour.transfer):
         return ""
     return f"colours of primaries {colour.primaries} and transfer {colour.transfer} (H.273)"
 
 
 def space_of(profile: bytes) -> str:
-    """What an ICC profile's numbers are: "RGB", "GRAY", "CMYK"; "" without a profile."""
+    """Return an ICC profile's colour space: "RGB", "GRAY", "CMYK"; "" without a profile."""
     return profile[16:20].decode("ascii", "replace").strip()
 
 
 def is_usable(profile: bytes) -> bool:
-    """Whether colours can be converted by an ICC profile."""
+    """Return whether colours can be converted by an ICC profile."""
     try:
         mode = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK"}[space_of(profile)]
         ImageCms.buildTransform(_opened(profile), ImageCms.createProfile("sRGB"), mode, "RGB")
@@ -149,7 +146,7 @@ def is_usable(profile: bytes) -> bool:
 
 
 def profile_name(profile: bytes) -> str:
-    """An ICC profile's own name."""
+    """Return an ICC profile's own name."""
     try:
         return ImageCms.getProfileDescription(_opened(profile)).strip()
     except (ImageCms.PyCMSError, OSError):
@@ -157,7 +154,7 @@ def profile_name(profile: bytes) -> str:
 
 
 def coded_primaries(profile: bytes) -> int | None:
-    """The code point of an RGB profile's primaries, if it has such and the curve of sRGB."""
+    """Return the code point of an RGB profile's primaries, if it has one and sRGB's curve."""
     try:
         opened = _opened(profile)
         ramp = Image.linear_gradient("L").convert("RGB")
@@ -186,7 +183,7 @@ def _opened(profile: bytes) -> ImageCms.ImageCmsProfile:
 
 
 def gamma_chunks(png: bytes) -> bytes:
-    """gAMA and cHRM of a PNG file, where nothing else says more; without gAMA it is sRGB."""
+    """Return gAMA and cHRM of a PNG file, unless it has better colour information."""
     said = dict(chunks(png[SIGNATURE:]))
     if b"gAMA" not in said or said.keys() & {b"sRGB", b"iCCP", b"cICP"}:
         return b""
@@ -195,11 +192,11 @@ def gamma_chunks(png: bytes) -> bytes:
 
 _TEXTS = (b"tEXt", b"zTXt", b"iTXt")
 _XMP = b"XML:com.adobe.xmp"
-# Of which program and when: of the source, which the output is not.
+# The program and time that made the source, not the output.
 _OF_THE_FILE = (b"Software\0", b"date:")
-# What programs leave as a comment about themselves: FFmpeg, OpenJPEG, GD, ImageMagick's and others.
+# Comments that programs leave about themselves: FFmpeg, OpenJPEG, GD, ImageMagick and others.
 _BY_PROGRAMS = ("Lavc", "Created by ", "CREATOR: ", "File written by ", "Compressed by ")
-# Of a TIFF there are many more: sizes and places, which are its own.
+# A TIFF has many more: sizes and offsets, which concern only that file.
 _KEPT = {
     *(ExifTags.Base.ImageDescription, ExifTags.Base.Artist, ExifTags.Base.Copyright),
     *(ExifTags.Base.Make, ExifTags.Base.Model, ExifTags.Base.DateTime),
@@ -211,7 +208,7 @@ _BROKEN = (struct.error, SyntaxError, LookupError, TypeError, ValueError, OSErro
 
 
 def metadata_chunks(data: bytes, image: Image.Image) -> bytes:
-    """Whole chunks, to stand behind a PNG's header; without EXIF that Pillow cannot read.
+    """Return metadata as PNG chunks to follow the header; unreadable EXIF is left out.
 
     Args:
         data: the file.
@@ -238,7 +235,7 @@ def metadata_chunks(data: bytes, image: Image.Image) -> bytes:
 
 
 def exif_of(tiff: bytes) -> bytes:
-    """The chunk of EXIF that is laid out as in a TIFF file; empty if it cannot be read."""
+    """Return the PNG chunk for EXIF laid out as in a TIFF file; empty if it cannot be read."""
     exif = Image.Exif()
     try:
         exif.load(tiff)
@@ -248,7 +245,7 @@ def exif_of(tiff: bytes) -> bytes:
 
 
 def _exif_chunk(exif: Image.Exif) -> bytes:
-    """What stays true of an enlarged picture that is upright; empty if it is nothing."""
+    """Keep what stays true of an upright, enlarged picture; empty if that is nothing."""
     for tag in set(exif) - _KEPT:
         del exif[tag]
     details = exif.get_ifd(ExifTags.IFD.Exif)

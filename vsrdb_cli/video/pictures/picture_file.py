@@ -1,4 +1,4 @@
-"""What FFmpeg does not tell of a picture file: if it is whole, its colours, what else it holds."""
+"""Inspect picture files for what FFmpeg does not report: damage, colours, further pictures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.containers.limits import check_size, check_texts
-from vsrdb_cli.video.pictures.decoding import BY_PILLOW, UNREADABLE, damaged, decode
+from vsrdb_cli.video.pictures.decoding import BY_PILLOW, UNREADABLE, damage_error, decode
 from vsrdb_cli.video.pictures.heif import HeifPicture, heif_picture
 from vsrdb_cli.video.pictures.metadata import (
     PictureColour,
@@ -27,52 +27,50 @@ from vsrdb_cli.video.pictures.metadata import (
 )
 from vsrdb_cli.video.side_data.orientation import orientation_of, upright
 
-# Of other formats Pillow counts something else, such as the layers of a PSD.
+# In other formats Pillow counts something else, such as the layers of a PSD.
 _PAGED = ("TIFF", "MPO", "PNG", "GIF", "WEBP", "AVIF")
 _JPEG_END = b"\xff\xd9"
 _BITS_PER_SAMPLE, _TILE_WIDTH = 258, 322  # tags of TIFF
 _CODE_BITS = 8
-_ALIKE = 2.0  # of 255, on average: what JPEG's decoders differ by
+_ALIKE = 2.0  # of 255, on average: the difference between JPEG decoders
 _EXR = b"\x76\x2f\x31\x01"
 
 
 @dataclass(frozen=True, slots=True)
 class PictureFile:
-    """What is known of a picture file.
-
-    Attributes:
-        colour: as it says itself.
-        heif: how it is put together, where it is a HEIF file.
-        others: how many further pictures it holds: pages, frames, previews.
-        foreign: FFmpeg does not show it as it is meant, so that `in_srgb` has to read it: its
-            profile is of grey or CMYK, or it is laid out as FFmpeg does not expect.
-        lost: a profile that nothing here can apply or keep, by its name.
-        metadata: as chunks of PNG.
-        state: of the file when it was read, as `state_of` tells it.
-    """
+    """What is known of a picture file."""
 
     colour: PictureColour
+    """As the file specifies it."""
     heif: HeifPicture | None
+    """How it is made up, if it is a HEIF file."""
     others: int
+    """The number of further pictures: pages, frames, previews."""
     foreign: bool
+    """Whether FFmpeg would show it wrong, so that `read_in_srgb` has to read it: its profile is of
+    grey or CMYK, or it is laid out as FFmpeg does not expect.
+    """
     lost: str
+    """The name of a profile that can be neither applied nor kept."""
     metadata: bytes
+    """As chunks of PNG."""
     state: tuple[int, int]
+    """The `file_state` when it was read."""
 
 
-def state_of(path: Path) -> tuple[int, int]:
-    """What is another one where a file has changed."""
+def file_state(path: Path) -> tuple[int, int]:
+    """Return a value that differs when a file has changed."""
     stat = path.stat()
     return stat.st_size, stat.st_mtime_ns
 
 
-def look_at(path: Path) -> PictureFile:
-    """Read a file's first picture as other programs do, and what stands beside it.
+def inspect_picture(path: Path) -> PictureFile:
+    """Read a file's first picture as other programs do, and its metadata.
 
     Raises:
         VideoError: the file ends in the middle of the picture, or is damaged otherwise.
     """
-    state, data = state_of(path), path.read_bytes()
+    state, data = file_state(path), path.read_bytes()
     check_texts(path)
     heif = heif_picture(path)
     if heif is not None:
@@ -80,7 +78,7 @@ def look_at(path: Path) -> PictureFile:
     image = _opened(path, data)
     if image is None:
         if data.startswith(_EXR) and not _exr_is_whole(data):
-            raise damaged(path, "parts of the picture are not in the file")
+            raise damage_error(path, "parts of the picture are missing")
         decode(path, heif, strict=True)
         profile, gamma, others, foreign = b"", b"", 0, False
         metadata = exif_of(heif.exif) if heif else b""
@@ -89,7 +87,7 @@ def look_at(path: Path) -> PictureFile:
             check_size(path, *image.size)
             if image.format == "WEBP" and getattr(image, "is_animated", False):
                 raise VideoError(
-                    f"{path} is an animated WebP, which FFmpeg cannot decode here",
+                    f"{path} is an animated WebP, which FFmpeg cannot decode",
                     hint="convert it to an animated PNG first, which is restored as a video",
                 )
             others = max(0, len(image.info.get("sizes", ())) - 1)  # of an icon
@@ -99,7 +97,7 @@ def look_at(path: Path) -> PictureFile:
                 image.load()
             except UNREADABLE as error:
                 if image.format not in ("JPEG", "MPO") or not _lacks_its_end_alone(image, data):
-                    raise damaged(path, str(error)) from error
+                    raise damage_error(path, str(error)) from error
             profile = image.info.get("icc_profile") or b""
             metadata = metadata_chunks(data, image)
             gamma = gamma_chunks(data) if image.format == "PNG" else b""
@@ -116,7 +114,7 @@ def look_at(path: Path) -> PictureFile:
 
 
 def frames_of_animation(path: Path) -> int | None:
-    """How many a GIF or PNG has, all looked at; FFmpeg shows what there is of a last one.
+    """Count and check the frames of a GIF or PNG; FFmpeg shows a damaged last one.
 
     Raises:
         VideoError: one is damaged or was cut off.
@@ -131,14 +129,14 @@ def frames_of_animation(path: Path) -> int | None:
                 image.seek(frame)
                 image.load()
         except UNREADABLE as error:
-            raise damaged(path, str(error)) from error
+            raise damage_error(path, str(error)) from error
     return number
 
 
 def _is_misread(path: Path, image: Image.Image) -> bool:
-    """Whether FFmpeg makes another picture of a TIFF file of 8 bits a colour than Pillow does.
+    """Return whether FFmpeg decodes an 8-bit TIFF file to another picture than Pillow does.
 
-    It knows no tiles, and takes the colours within for RGB where JPEG has made YCbCr of them.
+    FFmpeg does not support tiles, and takes YCbCr inside JPEG-compressed TIFF for RGB.
 
     Args:
         image: the same, loaded, which has turned it upright.
@@ -154,7 +152,7 @@ def _is_misread(path: Path, image: Image.Image) -> bool:
         frame = None
     if frame is None or (deep and _TILE_WIDTH in tags.tag_v2):
         raise VideoError(
-            f"{path} is a kind of TIFF that cannot be read here",
+            f"{path} is a kind of TIFF that is not supported",
             hint=f"convert it first: magick {path.name} {path.stem}.png",
         )
     if deep:  # of which Pillow knows less
@@ -166,15 +164,15 @@ def _is_misread(path: Path, image: Image.Image) -> bool:
 
 
 def _opened(path: Path, data: bytes) -> Image.Image | None:
-    """By Pillow; None if it does not know the format."""
+    """Open a picture with Pillow; None if it does not know the format."""
     try:
-        # Zeros are what a disk or a card leaves where the rest was not written.
+        # Disks and cards leave zeros where the rest was not written.
         file = io.BytesIO(data.rstrip(b"\0") if _is_jpeg(data) else data)
         return Image.open(file, formats=BY_PILLOW)
     except (UnidentifiedImageError, Image.DecompressionBombError):
         return None
     except UNREADABLE as error:
-        raise damaged(path, str(error)) from error
+        raise damage_error(path, str(error)) from error
 
 
 def _is_jpeg(data: bytes) -> bool:
@@ -182,9 +180,9 @@ def _is_jpeg(data: bytes) -> bool:
 
 
 def _lacks_its_end_alone(image: Image.Image, data: bytes) -> bool:
-    """Whether a JPEG that stops without its end mark has all of its picture nevertheless.
+    """Return whether a JPEG without its end mark has all of its picture nevertheless.
 
-    Then what follows does not matter. Of a progressive one scans may be missing without a trace.
+    If so, the missing bytes do not matter. A progressive JPEG may lack scans without a trace.
     """
     if image.info.get("progressive"):
         return False
@@ -201,7 +199,7 @@ def _lacks_its_end_alone(image: Image.Image, data: bytes) -> bool:
 
 
 def _exr_is_whole(data: bytes) -> bool:
-    """Whether all parts of an OpenEXR picture lie within its file; FFmpeg leaves others black.
+    """Return whether all parts of an OpenEXR picture lie within its file.
 
     Source: "OpenEXR File Layout": attributes, an empty name, then where each part begins.
     """

@@ -1,0 +1,1 @@
+"""Colours and pixel formats, exact conversion to RGB and back, and interlacing."""

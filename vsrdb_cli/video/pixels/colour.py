@@ -1,4 +1,4 @@
-"""Colour: the matrix and range of a video, and what codes stand for.
+"""The colour matrix, range, primaries and transfer of a video.
 
 Codes are those of ITU-T H.273: matrix 1 = BT.709, 5 and 6 = BT.601, 9 = BT.2020; 2 = unspecified.
 """
@@ -42,28 +42,25 @@ COMPANIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Colour:
-    """How the samples of a video stand for colours; H.273 codes, none of them open.
-
-    Attributes:
-        matrix: from YUV to RGB.
-        range: 1 = tv (16 to 235), 2 = pc (0 to 255).
-        primaries: what red, green and blue are.
-        transfer: from light to signal.
-    """
+    """How the samples of a video stand for colours; H.273 codes, all specified."""
 
     matrix: int
+    """From YUV to RGB."""
     range: int
+    """1 = tv (16 to 235), 2 = pc (0 to 255)."""
     primaries: int
+    """Of red, green and blue."""
     transfer: int
+    """From light to signal."""
 
     @property
     def hdr(self) -> bool:
-        """Whether the signal is PQ or HLG, which the network has never seen."""
+        """Return whether the signal is PQ or HLG, on which the network was not trained."""
         return self.transfer in (PQ, HLG)
 
     @property
     def hdr_name(self) -> str:
-        """How HDR colours are called."""
+        """Return the usual name of the HDR transfer."""
         return "PQ" if self.transfer == PQ else "HLG"
 
 
@@ -73,7 +70,7 @@ SDR = Colour(BT709, TV, *COMPANIONS[BT709])
 def colour_of(
     *, matrix: int, range_: int, primaries: int, transfer: int, rgb: bool, height: int, width: int
 ) -> Colour:
-    """Fill what a video leaves open: old small video is BT.601, anything else BT.709.
+    """Fill in what a video does not specify: old small video is BT.601, anything else BT.709.
 
     RGB sources are written as BT.709 in tv range, which every player understands.
     """
@@ -91,11 +88,11 @@ def colour_of(
         else:
             matrix = BT709
     if matrix == BT2020_CL or matrix not in COMPANIONS:
-        # The filter refuses to guess what the video leaves open.
+        # The filter does not guess what the video leaves unspecified.
         guesses = {"iprimaries": primaries, "itrc": transfer}
         given = "".join(f":{k}=bt709" for k, v in guesses.items() if v in (0, UNSPECIFIED))
         raise VideoError(
-            f"the colour matrix of the video is number {matrix} of H.273, which cannot be read",
+            f"the video's colour matrix (H.273 code {matrix}) is not supported",
             hint=f"convert it to BT.709 first: ffmpeg -i IN -vf colorspace=bt709{given} OUT",
         )
     usual_primaries, usual_transfer = COMPANIONS[matrix]
@@ -108,10 +105,10 @@ def colour_of(
 
 
 def range_of(said: int, pixel_format: VideoFormat, codec: str) -> int:
-    """The range that samples have by what is said of them, or by custom where nothing is.
+    """Return the range of samples as specified, or the customary one.
 
-    Grey is counted from 0 on, as FFmpeg and what is made with it do, but by codecs that have a tag
-    for it, and limited range where it is absent.
+    Unspecified grey is full range, as in FFmpeg, except for codecs with a tag whose absence means
+    limited range.
     """
     untagged = said not in (TV, PC)
     if untagged and is_grey(pixel_format) and codec not in _LIMITED_UNLESS_SAID:
@@ -120,13 +117,13 @@ def range_of(said: int, pixel_format: VideoFormat, codec: str) -> int:
 
 
 def grey_assumed(range_: int) -> str:
-    """What grey samples are taken for, of which nothing is said; one line."""
+    """Describe in one line which range is assumed for grey samples."""
     codes = "0 for black and the highest code" if range_ == PC else "16 (of 255) for black and 235"
-    return f"the file does not say how its greys count: {codes} for white is taken, as players do"
+    return f"the file does not specify its grey range: {codes} for white is assumed, as players do"
 
 
 def white_16(pixel_format: VideoFormat, range_: int) -> int:
-    """Where swscale has white in 16-bit RGB it makes of a format.
+    """Return where swscale has white in the 16-bit RGB it makes of a format.
 
     Full-range samples are only shifted up, so their white has ones below it or zeros.
     """
@@ -137,20 +134,20 @@ def white_16(pixel_format: VideoFormat, range_: int) -> int:
 
 
 def to_float(rgb: Tensor) -> Tensor:
-    """Codes to float32, 0 to 1: uint8 with white at 255, uint16 with white at 65280."""
+    """Convert codes to float32, 0 to 1: uint8 with white at 255, uint16 with white at 65280."""
     white = WHITE_8 if rgb.dtype == torch.uint8 else WHITE_16
     return rgb.to(torch.float32).div_(white)
 
 
 def to_planes(rgb: Tensor, depth: int) -> Tensor:
-    """Float RGB, 0 to 1, to the codes of a `Frame`: uint8 for a depth of 8, else uint16.
+    """Convert float RGB, 0 to 1, to the codes of a `Frame`: uint8 for depth 8, else uint16.
 
     Values outside are clamped; halves round to even.
     """
     white, kind = (WHITE_8, np.uint8) if depth == 8 else (WHITE_16, np.uint16)
     values = rgb.to(torch.float32).numpy(force=True)
     codes = np.empty(values.shape, kind)
-    # In strips, since a core's own cache does not hold a picture; numpy starts no threads.
+    # In strips that fit into a core's own cache; numpy starts no threads.
     for begin in range(0, values.shape[1], _ROWS):
         part = values[:, begin : begin + _ROWS] * np.float32(white)
         codes[:, begin : begin + _ROWS] = np.rint(part.clip(0, white, out=part), out=part)

@@ -1,4 +1,4 @@
-"""Fields that are coded as pictures of their own, put together to frames."""
+"""Weave fields that are coded as separate pictures to frames."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 
-# Decoders of others give whole frames, whichever way these were coded. Of these FFmpeg marks
-# fields, and nothing else, as interlaced.
+# Decoders of other codecs give whole frames however they were coded. For these, FFmpeg marks only
+# fields as interlaced.
 CODED_IN_FIELDS = ("hevc", "vvc")
 
 
 class Weaver:
-    """Pairs of fields as frames of twice their height; other frames pass untouched.
+    """Weaves pairs of fields to frames of twice their height; other frames pass untouched.
 
     A frame begins when its first field does, and lasts as long as both.
 
@@ -25,7 +25,7 @@ class Weaver:
         codec: FFmpeg's name of it.
 
     Attributes:
-        alone: fields without another one, each of which became a frame with all lines doubled.
+        alone: unpaired fields, each shown as a frame with all lines doubled.
     """
 
     def __init__(self, codec: str) -> None:
@@ -39,11 +39,11 @@ class Weaver:
         self.alone = 0
 
     def is_field(self, frame: VideoFrame) -> bool:
-        """Whether a decoded picture is half a frame."""
+        """Return whether a decoded picture is half a frame."""
         return self._codec in CODED_IN_FIELDS and frame.interlaced_frame
 
     def frames(self, decoded: Iterable[VideoFrame]) -> Iterator[VideoFrame]:
-        """The frames of decoded pictures, in their order."""
+        """Yield the frames of decoded pictures, in their order."""
         waiting: VideoFrame | None = None
         for frame in decoded:
             if not self.is_field(frame):

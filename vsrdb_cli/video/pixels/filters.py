@@ -1,4 +1,4 @@
-"""Filters of FFmpeg over decoded frames."""
+"""FFmpeg's filters over decoded frames."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class FilterChain:
-    """Filters one after the other; built anew where size, format or colour tags change.
+    """Filters in a row; rebuilt where size, format or colour tags change.
 
     Args:
         filters: FFmpeg's name and arguments of each.
@@ -27,7 +27,7 @@ class FilterChain:
         self._graph: Graph | None = None  # owns the ends
 
     def push(self, frame: VideoFrame) -> list[VideoFrame]:
-        """Take one frame; returns those that are ready."""
+        """Take one frame and return those that are ready."""
         tags = int(frame.colorspace), int(frame.color_range)
         shape = (frame.width, frame.height, frame.format.name, *tags)
         ready: list[VideoFrame] = []
@@ -40,7 +40,7 @@ class FilterChain:
         return ready + self._pull()
 
     def flush(self) -> list[VideoFrame]:
-        """The frames still held; the chain begins anew with the next frame."""
+        """Return the frames still held; the chain starts again with the next frame."""
         if self._ends is None:
             return []
         self._ends[0].push(None)
@@ -67,7 +67,7 @@ class FilterChain:
             pix_fmt=frame.format.name,
             time_base="1/1",
             pixel_aspect="1/1",
-            # The graph refuses frames whose tags differ from what it was told.
+            # The graph refuses frames whose tags differ from those it was built for.
             colorspace=str(int(frame.colorspace)),
             range=str(int(frame.color_range)),
         )

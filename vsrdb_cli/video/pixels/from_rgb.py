@@ -20,7 +20,7 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from vsrdb_cli.video.pixels.colour import PC, WHITE_16, Colour, white_16
-from vsrdb_cli.video.pixels.pixel_formats import bit_depth, is_rgb
+from vsrdb_cli.video.pixels.pixel_formats import bit_depth, is_rgb, plane_rows
 from vsrdb_cli.video.pixels.to_rgb import EXACT, LeftSited, rescaled, swscale_matrix
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ _ROWS = 96
 
 
 class FromRgb:
-    """(3, H, W) codes to frames for an encoder. One per thread; keeps swscale's tables."""
+    """Converts (3, H, W) codes to frames for an encoder. One per thread; keeps swscale's tables."""
 
     def __init__(self, pix_fmt: str, colour: Colour) -> None:
         self._pix_fmt = pix_fmt
@@ -59,7 +59,7 @@ class FromRgb:
         self._white = white_16(self._format, PC) if is_rgb(self._format) else WHITE_16
 
     def __call__(self, rgb: Tensor) -> VideoFrame:
-        """A frame in the encoder's pixel format, with the colour's tags; no time set."""
+        """Return a frame in the encoder's pixel format, with colour tags and no time."""
         if rgb.dtype == torch.uint8:
             source = "gbrp"
         else:
@@ -85,18 +85,18 @@ class FromRgb:
                 frame = _rounded(frame, self._pix_fmt, self._colour.range)
             frame.colorspace = self._colour.matrix
             frame.color_range = self._colour.range
-        # ProRes writes these of the frame, whatever the encoder was told.
+        # ProRes takes these from the frame, not from the encoder.
         frame.color_primaries = self._colour.primaries
         frame.color_trc = self._colour.transfer
-        frame.pict_type = 0  # the encoder obeys it, and decides better itself
+        frame.pict_type = 0  # the encoder would obey it, but decides better itself
         return frame
 
 
 def _rounded(deep: VideoFrame, pix_fmt: str, range_: int) -> VideoFrame:
-    """Planar YUV of 16 bits as the nearest codes of fewer.
+    """Round planar YUV of 16 bits to the nearest codes of fewer.
 
-    Full-range chroma comes out of swscale cut off instead of rounded when it makes fewer itself.
-    Computed by numpy, in the calling thread alone: the network needs the other cores.
+    swscale would truncate full-range chroma instead of rounding it. Computed by numpy in the
+    calling thread only: the network needs the other cores.
 
     Args:
         deep: in "yuv420p16le" or the like, chroma at the left, made by swscale.
@@ -116,13 +116,9 @@ def _rounded(deep: VideoFrame, pix_fmt: str, range_: int) -> VideoFrame:
 
 
 def _samples(plane: VideoPlane, bits: int) -> Samples:
-    """A plane's memory, (height, width), without what pads its rows."""
+    """Return a plane's memory, (height, width), without row padding."""
     kind = np.dtype(np.uint8 if bits == 8 else np.uint16)
-    memory: Any = plane
-    rows: Samples = np.frombuffer(memory, kind).reshape(
-        plane.height, plane.line_size // kind.itemsize
-    )
-    return rows[:, : plane.width]
+    return plane_rows(plane).view(kind)[:, : plane.width]
 
 
 def _round_luma(deep: Samples, target: Samples, bits: int, *, full: bool) -> None:
@@ -161,7 +157,7 @@ def _round_chroma(
 
 
 def _filtered_down(rows: Samples, kernel: Filter) -> Samples:
-    """Through a symmetric filter from row to row, `_REACH` rows fewer at either end."""
+    """Filter symmetrically across rows; the result has `_REACH` rows fewer at either end."""
     count = len(rows) - 2 * _REACH
     middle = len(kernel) // 2
     result: Samples = rows[_REACH : _REACH + count] * kernel[middle]

@@ -1,4 +1,4 @@
-"""Interlaced video: found by looking at the pictures, since flags lie both ways, and undone."""
+"""Find interlaced frames by their pictures, since flags are unreliable, and deinterlace them."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _DEPTHS = (9, 10, 12, 14, 16)
 
 
 class Planar:
-    """Any frame with its luma in a plane of its own. One per thread; keeps swscale's tables.
+    """Converts frames to a format with luma in a plane of its own. One per thread.
 
-    Samples of planar, half planar and packed YUV and of grey stay as they are; RGB becomes YUV of
-    so many bits that it can be had back. Alpha is left out.
+    Samples of planar, semi-planar and packed YUV and of grey stay as they are; RGB becomes YUV with
+    enough bits to convert it back. Alpha is dropped. Keeps swscale's tables.
     """
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ class Planar:
 
 
 def _planar_name(pixels: VideoFormat) -> str:
-    """The planar format of a format's samples."""
+    """Return the planar format for a format's samples."""
     if is_rgb(pixels):
         return "yuv444p16le"
     bits = bit_depth(pixels)
@@ -76,8 +76,8 @@ def _planar_name(pixels: VideoFormat) -> str:
 
 FRAMES_A_PLACE = 10
 FEWEST_COMBED = 3
-# A comb: lines that go up and down by this much (of 255), five of them in a row, in this part of
-# the picture. Real pictures hold stripes as fine, but not where idet sees two moments in time.
+# A comb: five lines in a row that alternate by this much (of 255), in this share of the picture.
+# Real pictures hold stripes as fine, but not where idet sees two moments in time.
 COMB_STEP = 12
 COMB_SHARE = 2e-4
 FEWEST_LINES = 5
@@ -86,7 +86,7 @@ CLEARLY = 1.5
 # How many combs moving things have at least, of those they have when woven with the next frame's
 # fields: in interlaced video about as many, in patterns that look like combs and move next to none.
 APART = 1 / 8
-FAR_APART = APART / 2  # of two frames alone, which tell less than ten
+FAR_APART = APART / 2  # for two frames, which prove less than ten
 # Two moments make combs whose lines are alike within either field, by this part of their steps.
 ALIKE = 4
 _COLUMNS = 480
@@ -97,16 +97,16 @@ Item = TypeVar("Item")
 
 
 def field_order(frames: Sequence[VideoFrame]) -> str | None:
-    """Which fields of some frames in a row are shown first, "top" or "bottom".
+    """Return which fields of frames in a row are shown first, "top" or "bottom".
 
-    None if their pictures are not seen to be interlaced.
+    None if their pictures do not look interlaced.
     """
     planar = Planar()
     frames = [planar(frame) for frame in frames]
     chain = FilterChain(("idet", ""))
     looked_at = [done for frame in frames for done in chain.push(frame)] + chain.flush()
     verdicts = Counter(map(_verdict, looked_at, frames))
-    # Video has one order of its fields; what seems to have both is something else.
+    # Video has one field order; apparent combs with both are something else.
     less, combed = sorted((verdicts["tff"], verdicts["bff"]))
     combed += less
     enough = combed >= FEWEST_COMBED and combed * 4 >= verdicts["progressive"]
@@ -127,24 +127,24 @@ def field_order(frames: Sequence[VideoFrame]) -> str | None:
 
 
 def _verdict(looked_at: VideoFrame, frame: VideoFrame) -> str:
-    """What idet says of a frame, where the picture itself does not speak against it."""
+    """Return idet's verdict on a frame, unless the picture itself contradicts it."""
     verdict = looked_at.metadata[_VERDICT]
     return "progressive" if verdict in _INTERLACED and not is_combed(frame) else verdict
 
 
 def is_combed(frame: VideoFrame) -> bool:
-    """Whether a planar frame shows a comb anywhere."""
+    """Return whether a planar frame shows a comb anywhere."""
     lines = _lines(frame)
     return int(_combs(lines).sum()) > COMB_SHARE * lines.numel()
 
 
 def combing(luma: Tensor) -> float:
-    """Share of a picture, (H, W) in 8-bit codes, that lies in combs."""
+    """Return the share of a picture, (H, W) in 8-bit codes, that lies in combs."""
     return float(_combs(luma.round().to(torch.int32)).float().mean()) if luma.numel() else 0.0
 
 
 def _lines(frame: VideoFrame) -> Tensor:
-    """Luma of a planar frame, in 8-bit codes."""
+    """Return the luma of a planar frame, in 8-bit codes."""
     luma = from_dlpack(frame.planes[0])
     if luma.dtype != torch.uint8:
         luma = luma.to(torch.int32) >> (frame.format.components[0].bits - 8)
@@ -152,13 +152,13 @@ def _lines(frame: VideoFrame) -> Tensor:
 
 
 def _some_columns(frame: VideoFrame) -> Tensor:
-    """`_lines`, of a large picture not all columns, which tell no more."""
+    """Return `_lines`; of a large picture only some columns, which suffice."""
     lines = _lines(frame)
     return lines[:, :: max(1, lines.shape[1] // _COLUMNS)].contiguous()
 
 
 def _combs(lines: Tensor) -> Tensor:
-    """Where five lines go up and down, (H - 4, W), by the middle one."""
+    """Return where five lines alternate up and down, (H - 4, W), by the middle line."""
     if len(lines) < FEWEST_LINES:
         return torch.zeros(0, lines.shape[1], dtype=torch.bool)
     steps = lines[1:] - lines[:-1]
@@ -172,7 +172,7 @@ def _combs(lines: Tensor) -> Tensor:
 
 
 def _combs_of_moments(lines: Tensor) -> Tensor:
-    """Combs, as `_combs`, in which every other line is alike."""
+    """Return the combs, as `_combs`, in which every other line is alike."""
     steps = (lines[1:] - lines[:-1]).abs()
     within = (lines[2:] - lines[:-2]).abs()
     least = torch.stack((steps[:-3], steps[1:-2], steps[2:-1], steps[3:])).amin(0)
@@ -181,24 +181,22 @@ def _combs_of_moments(lines: Tensor) -> Tensor:
 
 
 class _Weave(NamedTuple):
-    """A frame woven anew with the next one's fields.
-
-    Attributes:
-        order: "top" if its lower field and the next frame's upper one show neighbouring moments, as
-            in interlaced video with the top field first; "bottom"; "alike", or "still".
-        before: pixels that moved and lie in combs of two moments, in the first frame as it is.
-        after: the same in the next one.
-        woven: the same in the better of both ways to weave.
-    """
+    """A frame woven with the next one's fields."""
 
     order: str
+    """"top" if its lower field and the next frame's upper one show neighbouring moments, as in
+    interlaced video with the top field first; "bottom"; "alike", or "still".
+    """
     before: int = 0
+    """Pixels that moved and lie in combs of two moments, in the first frame as it is."""
     after: int = 0
+    """The same in the next one."""
     woven: int = 0
+    """The same in the better of both ways to weave."""
 
     @property
     def own(self) -> float:
-        """Of the frames as they are, on average."""
+        """Return the combs of the frames as they are, on average."""
         return (self.before + self.after) / 2
 
 
@@ -226,17 +224,21 @@ def _weave(lines: Tensor, following: Tensor) -> _Weave:
 
 
 class _Looked(NamedTuple, Generic[Item]):
-    """A frame as it came, what belongs to it, the same made whole, and what was seen."""
+    """A frame with what belongs to it, its deinterlaced version, and what was seen."""
 
     frame: VideoFrame
+    """As it came."""
     item: Item
+    """What belongs to it."""
     whole: VideoFrame
+    """Deinterlaced."""
     verdict: str
+    """That of idet."""
     combed: bool
 
 
 class Deinterlacer(Generic[Item]):
-    """Combed frames made whole, one out for one in; the others pass untouched.
+    """Deinterlaces combed frames, one out for one in; the others pass untouched.
 
     Attributes:
         count: how many were combed.
@@ -252,13 +254,13 @@ class Deinterlacer(Generic[Item]):
         self.count = 0
 
     def push(self, frame: VideoFrame, item: Item) -> Iterator[tuple[VideoFrame, Item]]:
-        """Take a frame and what belongs to it; gives those that are ready."""
+        """Take a frame and what belongs to it; yield those that are ready."""
         planar = self._planar(frame)
         self._waiting.append((frame, planar, item))
         yield from self._chosen(self._chain.push(planar))
 
     def flush(self) -> Iterator[tuple[VideoFrame, Item]]:
-        """The frames still held."""
+        """Yield the frames still held."""
         yield from self._chosen(self._chain.flush())
         yield from self._decided()
 
@@ -268,7 +270,8 @@ class Deinterlacer(Generic[Item]):
             combed = is_combed(planar) and not self._is_pattern(planar)
             self._before = _some_columns(planar)
             looked = _Looked(frame, item, whole, str(whole.metadata[_VERDICT]), combed)
-            # Where idet does not know, frames are as those before; the first ones as those after.
+            # Where idet is undecided, frames are like those before; the first ones like those
+            # after.
             self._undecided.append(looked)
             if looked.verdict != "undetermined":
                 self._interlaced = looked.verdict in _INTERLACED
@@ -276,7 +279,7 @@ class Deinterlacer(Generic[Item]):
                 yield from self._decided()
 
     def _is_pattern(self, planar: VideoFrame) -> bool:
-        """Whether what looks like combs is a fine pattern, as neither neighbour's fields fit."""
+        """Return whether apparent combs are a fine pattern: neither neighbour's fields fit."""
         before, lines = self._before, _some_columns(planar)
         weaves = [] if before is None else [_weave(before, lines)]
         if self._waiting:

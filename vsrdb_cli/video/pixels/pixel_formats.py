@@ -1,4 +1,4 @@
-"""Pixel formats: their colours, depth and alpha, and the samples of a plane."""
+"""Properties of pixel formats: colours, depth, alpha, and the samples of a plane."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ from vsrdb_cli.video.pixels.filters import FilterChain
 if TYPE_CHECKING:
     from av.video.format import VideoFormat
     from av.video.frame import VideoFrame
+    from av.video.plane import VideoPlane
     from av.video.stream import VideoStream
+    from numpy.typing import NDArray
     from torch import Tensor
 
 
 def is_rgb(pixel_format: VideoFormat) -> bool:
-    """Whether samples are R, G and B already; palettes are."""
+    """Return whether samples are R, G and B already, as those of palettes are."""
     return pixel_format.is_rgb or pixel_format.has_palette
 
 
 def is_grey(pixel_format: VideoFormat) -> bool:
-    """Whether there is luma and no chroma; alpha may be beside it."""
+    """Return whether there is luma and no chroma; there may be alpha."""
     return not is_rgb(pixel_format) and len(pixel_format.components) < 3
 
 
 def bit_depth(pixel_format: VideoFormat) -> int:
-    """Bits of the deepest colour channel."""
+    """Return the bits of the deepest colour channel."""
     if pixel_format.has_palette:
         return 8
     if pixel_format.is_bayer:  # a pixel has one colour, which its components share
@@ -38,7 +40,7 @@ def bit_depth(pixel_format: VideoFormat) -> int:
 
 
 def code_depth(pixel_format: VideoFormat) -> int:
-    """Bits of the codes that hold its colours: 8, or 16 for more than 8 bits a colour."""
+    """Return the bits of a `Frame`'s codes: 8, or 16 for more than 8 bits a colour."""
     return 8 if bit_depth(pixel_format) <= 8 else 16
 
 
@@ -46,7 +48,7 @@ _MOST_BITS = 16  # of samples that are whole numbers
 
 
 class Transparency:
-    """Tells of frames whether any of their pixels is transparent."""
+    """Finds out whether any pixel of a frame is transparent."""
 
     def __init__(self) -> None:
         self._alpha = FilterChain(("alphaextract", ""))
@@ -69,32 +71,31 @@ class Transparency:
 
 
 def has_alpha(pixel_format: VideoFormat) -> bool:
-    """Whether a format has room for transparency; often it is not used."""
+    """Return whether a format has room for transparency; often it is not used."""
     return pixel_format.has_palette or any(part.is_alpha for part in pixel_format.components)
 
 
-def announced(stream: VideoStream) -> bool:
-    """Whether a WebM or Matroska file says it has an alpha layer, which its decoder leaves out."""
+def declares_alpha(stream: VideoStream) -> bool:
+    """Return whether a WebM or Matroska file declares an alpha layer, which decoders leave out."""
     return stream.metadata.get("alpha_mode") == "1"
 
 
 def is_shallow(pixel_format: VideoFormat) -> bool:
-    """Whether it is RGB of less than 8 bits a colour."""
+    """Return whether a format is RGB of less than 8 bits a colour."""
     return is_rgb(pixel_format) and bit_depth(pixel_format) < 8
 
 
 def unpacked(frame: VideoFrame) -> Tensor:
-    """Such a frame as (3, H, W) float, 0 to 1.
+    """Unpack a frame of shallow RGB to (3, H, W) float, 0 to 1.
 
     swscale only shifts such samples up, and so makes white grey.
     """
     pixels = frame.format
     bits = [component.bits for component in pixels.components[:3]]
     (plane,) = frame.planes
-    memory: Any = plane
-    rows = np.frombuffer(memory, np.uint8).reshape(plane.height, plane.line_size)
+    rows = plane_rows(plane)
     if pixels.is_bit_stream:  # two pixels a byte, the first in the high half
-        words = np.stack((rows >> 4, rows & 15), axis=2).reshape(plane.height, -1)
+        words: NDArray[Any] = np.stack((rows >> 4, rows & 15), axis=2).reshape(plane.height, -1)
     elif sum(bits) <= 8:
         words = rows
     else:
@@ -109,9 +110,14 @@ def unpacked(frame: VideoFrame) -> Tensor:
     return torch.from_numpy(np.stack(channels).astype(np.float32))
 
 
+def plane_rows(plane: VideoPlane) -> NDArray[np.uint8]:
+    """Return a plane's memory, (height, bytes of a row), with row padding."""
+    memory: Any = plane  # a buffer, which PyAV's annotations do not declare
+    return np.frombuffer(memory, np.uint8).reshape(plane.height, plane.line_size)
+
+
 def plane_bytes(frame: VideoFrame) -> Iterator[bytes]:
-    """The samples of each plane, without what pads its rows."""
+    """Yield the samples of each plane, without row padding."""
     size = 1 if bit_depth(frame.format) == 8 else 2
     for plane in frame.planes:
-        rows = np.frombuffer(bytes(plane), np.uint8).reshape(plane.height, plane.line_size)
-        yield rows[:, : plane.width * size].tobytes()
+        yield plane_rows(plane)[:, : plane.width * size].tobytes()

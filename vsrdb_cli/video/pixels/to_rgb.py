@@ -44,12 +44,12 @@ NO_CROP = (0, 0, 0, 0)
 # Decoders of these leave a frame's chroma site open, and swscale then takes the centre.
 _UNSITED_CODECS = {"vp8", "vp9", "av1", "ffv1", "y4m"}
 
-# What has the samples wanted; swscale forgets the last row where it only has to drop 16-bit alpha.
+# Formats with the samples wanted; swscale loses the last row when it only drops 16-bit alpha.
 _SAME_COLOURS = {"gbrp": ("gbrp", "gbrap"), "gbrp16le": ("gbrp16le", "gbrap16le")}
 
 
 class LeftSited:
-    """Says of frames that their chroma sites are at the left; the samples are untouched."""
+    """Marks frames' chroma as sited at the left; the samples are untouched."""
 
     def __init__(self) -> None:
         self._chain = FilterChain(("setparams", "chroma_location=left"))
@@ -60,14 +60,14 @@ class LeftSited:
 
 
 class ToRgb:
-    """Decoded frames to (3, H, W) codes. One per thread; keeps swscale's tables.
+    """Converts decoded frames to (3, H, W) codes. One per thread; keeps swscale's tables.
 
     Args:
         codec: FFmpeg's name of it.
-        colour: of the frames that do not say.
+        colour: for frames without tags.
         bit_depth_out: 8 or 16.
-        crop: lines and columns to leave out at the top, the bottom, the left and the right.
-        to_sdr: whether HDR becomes BT.709, mapped to its smaller ranges of colour and light.
+        crop: lines and columns to cut off at the top, bottom, left and right.
+        to_sdr: whether to convert HDR to BT.709, mapped to its smaller ranges of colour and light.
     """
 
     def __init__(
@@ -88,11 +88,11 @@ class ToRgb:
         self._reformatter = VideoReformatter()
 
     def __call__(self, frame: VideoFrame) -> Tensor:
-        """(3, H, W), uint8 (white 255) or uint16 (white 65280); the memory is its own.
+        """Return (3, H, W), uint8 (white 255) or uint16 (white 65280), in its own memory.
 
         Raises:
-            VideoError: nothing here knows the frame's pixel format.
-            MemoryError: there is too little for it.
+            VideoError: the frame's pixel format is not supported.
+            MemoryError: there is not enough memory.
         """
         top, bottom, left, right = self._crop
         try:
@@ -101,7 +101,7 @@ class ToRgb:
             if isinstance(error, MemoryError):
                 raise
             raise VideoError(
-                f"pictures in the pixel format {frame.format.name} cannot be read here",
+                f"the pixel format {frame.format.name} is not supported",
                 hint="convert them first: ffmpeg -i IN -c:v ffv1 -pix_fmt gbrp OUT.mkv",
             ) from error
         if self._crop == NO_CROP:
@@ -153,7 +153,7 @@ class ToRgb:
         return rescaled(rgb, white, WHITE_16)
 
     def _grey(self, frame: VideoFrame, range_: int) -> Tensor:
-        """swscale takes grey samples for 0 to white whatever their range."""
+        """Convert grey samples, which swscale takes for 0 to white whatever their range."""
         bits = bit_depth(frame.format)
         if bits <= 8:  # also black and white
             bits, name = 8, "gray"
@@ -173,7 +173,7 @@ class ToRgb:
 
 
 def swscale_matrix(matrix: int) -> int:
-    """swscale knows BT.601 by one number only."""
+    """Return the number of a matrix as swscale knows it: it has one for BT.601."""
     return BT470BG if matrix == SMPTE170M else matrix
 
 

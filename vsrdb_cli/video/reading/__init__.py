@@ -1,0 +1,1 @@
+"""Sources of frames: video files, pictures and y4m streams, whole or in part."""

@@ -1,4 +1,4 @@
-"""A stretch of a source as bytes: just what a machine without the file needs to read it."""
+"""Excerpts of a source as bytes: all that a machine without the file needs to read them."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ _HINT = "put it into a folder that all nodes can read under the same path"
 
 
 class Excerpt(Protocol):
-    """Frames of a source; can be sent to another machine."""
+    """Frames of a source that can be sent to another machine."""
 
     def open(self, folder: Path) -> FrameSource:
-        """A reader of these frames by their indices in the source.
+        """Open a reader of these frames by their indices in the source.
 
         Args:
-            folder: for files, kept until the reader is done with.
+            folder: for files, kept until the reader is closed.
         """
 
 
 class Excerpts(Protocol):
-    """Cuts a source into excerpts, best asked for in order."""
+    """A source that can be cut into excerpts, best in order."""
 
     def excerpt(self, first: int, last: int) -> Excerpt:
-        """The frames with index `first` <= i < `last`, as far as there are such."""
+        """Cut out the frames with index `first` <= i < `last` that exist."""
 
 
 def excerpts_of(reader: FrameSource) -> Excerpts:
-    """Whatever can cut this source.
+    """Return what can cut this source.
 
     Raises:
-        VideoError: its frames cannot be told by their packets.
+        VideoError: its frames do not match its packets.
     """
     if isinstance(reader, PictureReader):
         return _Pictures(reader)
@@ -57,7 +57,7 @@ def excerpts_of(reader: FrameSource) -> Excerpts:
 
 
 class _Packet(NamedTuple):
-    """On our clock, in ticks."""
+    """A packet on our clock, in ticks."""
 
     data: bytes
     pts: int
@@ -78,11 +78,13 @@ class _Decoder(NamedTuple):
 
 @dataclass(frozen=True)
 class _VideoExcerpt:
-    """begin: the index of the first frame in `times`, which holds the `pts` of all wanted."""
+    """Packets of a video, and the times of the frames wanted of them."""
 
     info: VideoInfo
     begin: int
+    """The index of the first frame in `times`."""
     times: tuple[int, ...]
+    """The `pts` of all frames wanted."""
     decoder: _Decoder
     packets: tuple[_Packet, ...]
 
@@ -91,7 +93,7 @@ class _VideoExcerpt:
 
 
 class _ExcerptReader(VideoReader):
-    """Decodes an excerpt, and proves that each frame is the one it should be."""
+    """Decodes an excerpt and checks that each frame is the expected one."""
 
     def __init__(self, excerpt: _VideoExcerpt) -> None:
         super().__init__(excerpt.info)
@@ -99,7 +101,7 @@ class _ExcerptReader(VideoReader):
         self.begin = excerpt.begin
 
     def _decode(self) -> Generator[VideoFrame]:
-        """The frames wanted; what is decoded before them is lead-in."""
+        """Yield the frames wanted; those decoded before them are lead-in."""
         times = iter(self._excerpt.times)
         expected = next(times, None)
         for decoded in self._all():
@@ -132,13 +134,13 @@ class _ExcerptReader(VideoReader):
             packet.time_base = self.info.time_base
             try:
                 yield from context.decode(packet)
-            except FFmpegError:  # in the lead-in; else a frame is missing, and that is noticed
+            except FFmpegError:  # in the lead-in; elsewhere the missing frame is noticed
                 continue
         yield from context.decode(None)
 
 
 class _Video:
-    """The packets of a video. Looks through the file once; then reads forward for each excerpt.
+    """The packets of a video. Scans the file once, then reads forward for each excerpt.
 
     Raises:
         VideoError: not every packet is a frame with a time of its own.
@@ -163,7 +165,7 @@ class _Video:
             )
             for packet in Demuxer(container, stream):
                 if packet.size:
-                    clock.mend(packet)
+                    clock.repair(packet)
                     if packet.is_keyframe:
                         self._keys.append(len(shown))
                     shown.append(packet.pts)
@@ -186,7 +188,7 @@ class _Video:
     def excerpt(self, first: int, last: int) -> Excerpt:
         before = self._info.frames_before
         begin = max(0, first + before)
-        # One more frame tells how long the last one is shown.
+        # One more frame shows how long the last one lasts.
         times = tuple(self._times[begin : last + before + 1])
         place = self._places[times[0]]
         # Not the nearest beginning but the one before: after an open one, frames refer further
@@ -198,7 +200,7 @@ class _Video:
         return _VideoExcerpt(self._info, begin - before, times, self._decoder, packets)
 
     def _packets(self, first: int, last: int) -> Iterator[_Packet]:
-        """The packets at places `first` <= i < `last` of the file."""
+        """Yield the packets at places `first` <= i < `last` of the file."""
         oldest = self._kept[0][0] if self._kept else self._following
         if first < oldest or not self._following:
             self._kept.clear()
@@ -217,18 +219,20 @@ class _Video:
         with open_input(self._info.path) as container:
             for packet in Demuxer(container, main_video(container, self._info.path)):
                 if packet.size:
-                    clock.mend(packet)
+                    clock.repair(packet)
                     assert packet.pts is not None  # all have one, or we would have refused
                     yield _Packet(bytes(packet), packet.pts, packet.dts, packet.duration or 0)
 
 
 @dataclass(frozen=True)
 class _PicturesExcerpt:
-    """files: names and contents; before: how many pictures of the folder come before them."""
+    """Some pictures of a folder."""
 
     info: VideoInfo
     before: int
+    """The number of pictures before these in the folder."""
     files: tuple[tuple[str, bytes], ...]
+    """Names and contents."""
 
     def open(self, folder: Path) -> FrameSource:
         paths = [Path()] * self.before  # never looked at

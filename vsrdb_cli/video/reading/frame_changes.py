@@ -1,4 +1,4 @@
-"""What frames say of themselves: each is looked at, since the first one does not stand for all."""
+"""Notice what changes from the first frame on: size, aspect ratio, rotation, colours, captions."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from av.codec.context import Flags
 from av.error import FFmpegError
 
 from vsrdb_cli.errors import VideoError
-from vsrdb_cli.video.containers.limits import allowed_pixels, refused
+from vsrdb_cli.video.containers.limits import allowed_pixels, decoding_refusal
 from vsrdb_cli.video.pixels.colour import COMPANIONS, HLG, PQ, RGB, UNSPECIFIED
 from vsrdb_cli.video.pixels.pixel_formats import Transparency, code_depth, is_rgb
-from vsrdb_cli.video.side_data.attachments import Attachments, dropped, has_captions
+from vsrdb_cli.video.side_data.attachments import Attachments, has_captions, unsupported
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from vsrdb_cli.video.frame import ReadReport
     from vsrdb_cli.video.info import VideoInfo
 
-# Sizes and pixels are rounded to whole numbers; eyes see no less.
+# Sizes and pixels are rounded to whole numbers; smaller differences are invisible.
 SAME_SHAPE = Fraction(1, 100)
 
 
-class PixelShapes:
-    """Has the frames of a stream carry the shape of their pixels, which PyAV does not show.
+class FrameDecoder:
+    """Decodes packets to frames that carry their pixels' aspect ratio, which PyAV does not show.
 
-    A decoder knows it of the packet it was given last, whose frame may come out later.
+    A decoder knows it for the packet it was given last, whose frame may come out later.
 
     Args:
         stream: not decoded yet.
@@ -41,7 +41,7 @@ class PixelShapes:
         self._context.flags |= Flags.copy_opaque.value
 
     def decode(self, packet: Packet[Any]) -> list[VideoFrame]:
-        """A packet's frames.
+        """Decode a packet's frames.
 
         Raises:
             VideoError: they are far larger than the stream's first ones.
@@ -53,32 +53,32 @@ class PixelShapes:
         try:
             frames: list[VideoFrame] = packet.decode()
         except FFmpegError as error:
-            told = refused(self._stream, self._allowed, error)
-            if told is not None:
-                raise told from error
+            refusal = decoding_refusal(self._stream, self._allowed, error)
+            if refusal is not None:
+                raise refusal from error
             raise
         known.append(self._context.sample_aspect_ratio)
         return frames
 
 
-def shape_of(frame: VideoFrame) -> Fraction:
-    """Width over height, as the frame itself says it is shown."""
+def aspect_ratio_of(frame: VideoFrame) -> Fraction:
+    """Return width over height, as the frame itself says it is shown."""
     known = frame.opaque
     ratio = known[0] if isinstance(known, list) and known else None
     return Fraction(frame.width, frame.height) * (ratio or 1)
 
 
-def differ(shape: Fraction, other: Fraction) -> bool:
-    """Whether two shapes are not the same to the eye."""
+def ratios_differ(shape: Fraction, other: Fraction) -> bool:
+    """Return whether two aspect ratios differ visibly."""
     return abs(shape / other - 1) > SAME_SHAPE
 
 
-class Watch:
-    """Notes in a report what is not as it was in the first frame.
+class ChangeMonitor:
+    """Notes in a report what differs from the first frame.
 
     Args:
-        info: of the source; its frames come out as it says.
-        report: to note it in.
+        info: of the source.
+        report: gets the notes.
     """
 
     def __init__(self, info: VideoInfo, report: ReadReport) -> None:
@@ -91,13 +91,13 @@ class Watch:
         self._first: VideoFrame | None = None
 
     def look_at(self, frame: VideoFrame, *, wanted: bool) -> bool:
-        """Look at the next frame; whether it carries closed captions that are wanted.
+        """Look at the next frame; return whether it carries wanted closed captions.
 
         Args:
-            wanted: it comes out; others are compared with alone.
+            wanted: whether it comes out; others serve only for comparison.
 
         Raises:
-            VideoError: it is of another kind of colour, which cannot be brought to the first one's.
+            VideoError: its colours cannot be converted to the first one's.
         """
         if self._first is None:
             self._first = frame
@@ -106,19 +106,21 @@ class Watch:
         info, report, first = self._info, self._report, self._first
         self._refuse_other_light(frame)
         if self._shape is None:
-            self._shape = shape_of(frame)
+            self._shape = aspect_ratio_of(frame)
         report.resized += (frame.height, frame.width) != info.coded_size
-        if differ(shape_of(frame), self._shape):
+        ratio, first_ratio = aspect_ratio_of(frame), self._shape
+        if ratios_differ(ratio, first_ratio):
             report.reshaped += 1
-            report.shapes = f"{shape_words(shape_of(frame))} instead of {shape_words(self._shape)}"
-        # Decoders attach it to the frame that says so, and to none that follow.
+            texts = (aspect_ratio_text(ratio), aspect_ratio_text(first_ratio))
+            report.shapes = " instead of ".join(texts)
+        # Decoders attach it only to the frame that declares it.
         report.turned += frame.rotation not in (0, first.rotation)
         report.rounded += code_depth(frame.format) > info.bit_depth
         report.recoloured += _is_told_otherwise(frame, first)
         if not info.transparent:
             report.opaque_again += self._transparent(frame)
         attached = self._attachments(frame)
-        for words in dropped(attached):
+        for words in unsupported(attached):
             if words not in info.attached:
                 report.attached[words] = report.attached.get(words, 0) + 1
         captions = has_captions(attached)
@@ -136,7 +138,7 @@ class Watch:
         matrix = int(frame.colorspace)
         unread = matrix not in (RGB, UNSPECIFIED, *COMPANIONS)
         if unread and not is_rgb(frame.format):
-            raise self._turned(f"changes to colour matrix {matrix} of H.273, which cannot be read,")
+            raise self._turned(f"changes to an unsupported colour matrix (H.273 code {matrix})")
 
     def _turned(self, what: str) -> VideoError:
         return VideoError(
@@ -146,7 +148,7 @@ class Watch:
 
 
 def _is_told_otherwise(frame: VideoFrame, first: VideoFrame) -> bool:
-    """Whether a frame says that its colours mean something else; those of one matrix do not."""
+    """Return whether a frame's colour tags contradict the first one's."""
     pairs = (
         (int(frame.color_primaries), int(first.color_primaries)),
         (int(frame.color_trc), int(first.color_trc)),
@@ -155,9 +157,9 @@ def _is_told_otherwise(frame: VideoFrame, first: VideoFrame) -> bool:
     return any(now != begun and not {now, begun} & {*open_} for now, begun in pairs)
 
 
-def shape_words(shape: Fraction) -> str:
-    """As people say it, such as 16:9."""
+def aspect_ratio_text(shape: Fraction) -> str:
+    """Return an aspect ratio in the usual form, such as 16:9."""
     near = shape.limit_denominator(20)
-    if differ(near, shape):
+    if ratios_differ(near, shape):
         return f"{float(shape):.2f}:1"
     return f"{near.numerator}:{near.denominator}"

@@ -1,4 +1,4 @@
-"""Open a source as the options say."""
+"""Open any kind of source as the options ask."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from vsrdb_cli.options import Hdr, RestoreOptions
 from vsrdb_cli.video.frame import FrameSource
 from vsrdb_cli.video.info import PIPE, Kind, VideoInfo
 from vsrdb_cli.video.pictures.metadata import coded_primaries
-from vsrdb_cli.video.pictures.picture_file import frames_of_animation, look_at
+from vsrdb_cli.video.pictures.picture_file import frames_of_animation, inspect_picture
 from vsrdb_cli.video.pixels.colour import BT2020_NCL, SDR
 from vsrdb_cli.video.pixels.pixel_formats import is_rgb
 from vsrdb_cli.video.reading.picture_reader import PictureReader
 from vsrdb_cli.video.reading.probe import probe
-from vsrdb_cli.video.reading.trim import trimmed
+from vsrdb_cli.video.reading.trim import trim
 from vsrdb_cli.video.reading.video_reader import VideoReader
-from vsrdb_cli.video.reading.y4m_reader import PipeReader, is_stream
+from vsrdb_cli.video.reading.y4m_reader import PipeReader, is_stream_input
 from vsrdb_cli.video.side_data.hdr import Light
 
 
@@ -29,19 +29,19 @@ def open_source(
 ) -> FrameSource:
     """Open a video file, a folder of pictures, a single picture, or a stream of y4m.
 
-    A stream is "-", which is stdin, or what is no file by its kind, such as a named pipe.
+    A stream is "-", which is stdin, or anything that is not a regular file, such as a named pipe.
 
     Args:
-        rate: frames per second of pictures, which have no times of their own; else 24.
+        rate: frames per second of pictures, which have no timestamps; 24 by default.
         hdr: what to do with HDR video.
-        scale: by which it is to be enlarged, and has to be small enough for.
+        scale: the enlargement, for which it must be small enough.
 
     Raises:
-        VideoError: it cannot be read; nothing has been written by then.
-        OptionError: a rate is given for what has times of its own.
+        VideoError: it cannot be read.
+        OptionError: a rate is given for a source with timestamps.
     """
     path = Path(path)
-    if is_stream(path):
+    if is_stream_input(path):
         _refuse_rate(rate, "stdin" if path == PIPE else str(path))
         return PipeReader(path=path)
     if path.is_dir():
@@ -53,7 +53,7 @@ def open_source(
         return pictures.with_info(_for_hdr(pictures.info, hdr))
     _refuse_rate(rate, str(path))
     if info.container in ("gif", "apng"):
-        said = look_at(path).colour
+        said = inspect_picture(path).colour
         info = replace(info, frame_count=frames_of_animation(path), picture_colour=said)
         if said.profile:
             primaries = coded_primaries(said.profile) or SDR.primaries
@@ -62,10 +62,10 @@ def open_source(
 
 
 def _for_hdr(info: VideoInfo, hdr: Hdr) -> VideoInfo:
-    """The source as its frames are to come out, if it is HDR.
+    """Return the source with HDR kept or converted as asked.
 
     Raises:
-        VideoError: it is, and nothing was said about that; or it cannot be converted.
+        VideoError: it is HDR and `hdr` refuses that, or it cannot be converted.
     """
     if not info.colour.hdr or hdr is Hdr.KEEP:
         return info
@@ -90,16 +90,16 @@ def _for_hdr(info: VideoInfo, hdr: Hdr) -> VideoInfo:
 def _refuse_rate(rate: Fraction | None, name: str) -> None:
     if rate is not None:
         raise OptionError(
-            f"--fps is for pictures, and {name} is a video, whose frames have times of their own",
+            f"--fps applies to pictures, and {name} is a video, which has its own timestamps",
             hint="omit --fps",
         )
 
 
-def open_for(source: Path, options: RestoreOptions) -> FrameSource:
-    """The frames of `source` that are wanted, as they are wanted.
+def open_requested(source: Path, options: RestoreOptions) -> FrameSource:
+    """Open `source`, or the part of it, as the options ask.
 
     Raises:
         VideoError, OptionError: it cannot be read, or has no such part.
     """
     whole = open_source(source, rate=options.fps, hdr=options.hdr, scale=options.scale)
-    return trimmed(whole, start=options.start, end=options.end, sample=options.sample)
+    return trim(whole, start=options.start, end=options.end, sample=options.sample)

@@ -1,4 +1,8 @@
-"""Scan the packets of a video: how many frames, how fast, how long."""
+"""Scan the packets of a video: how many frames, how fast, how long.
+
+Headers only guess a frame rate, and a container's length is that of its longest stream. Hardly
+anything is decoded here.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,7 @@ from pathlib import Path
 from statistics import median_low
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from av.error import FFmpegError
-
-from vsrdb_cli.video.containers.demuxing import Demuxer, codec_name, main_video
+from vsrdb_cli.video.containers.demuxing import Demuxer, codec_name, decoded_frames, main_video
 from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.timing import Clock, Timeline
 
@@ -27,49 +29,45 @@ if TYPE_CHECKING:
 # More than any common camera; what raw streams and broken headers claim lies far above.
 HIGHEST_RATE = 1000
 USUAL_RATE = Fraction(25)
-# How many frames more or fewer there may be than at a nominal rate: a few, and of all a share.
+# How many frames more or fewer than at a nominal rate there may be: a number plus a share of all.
 SLACK_FRAMES = 1
 TOLERANCE = Fraction(1, 100)
-# How much longer or shorter the usual step may be than its: cinema's is 4% longer than PAL's.
+# How much the usual step may differ from the nominal one: cinema's is 4% longer than PAL's.
 STEP_TOLERANCE = Fraction(3, 100)
 # Of a mean rate.
 LARGEST_DENOMINATOR = 100_000
-# Packets looked at where the header knows the rest.
+# Packets scanned if the header knows the rest.
 FIRST_PACKETS = 300
-# Frames decoded to see whether they come in the order of their times.
+# Frames decoded to check whether they come in the order of their times.
 DECODED = 100
 _VP8_SHOWN = 0x10
-# Subtitles whose texts stand at the bottom, in one colour, unless they say otherwise.
+# Subtitles at the bottom in one colour, unless a text specifies something else.
 _PLAIN = ("subrip", "webvtt", "text")
 _STYLE = re.compile(rb"\{\\(an[13-9]|a\d|pos)|<font", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
-    """What the packets of a file's main video tell.
-
-    Attributes:
-        frames: how many pictures there are; None where there is no telling.
-        rate: frames per second: the nominal rate where frames keep to it, else their mean.
-        usual_seconds: from one frame to the next, as most are.
-        longest_seconds: the same, of the two that are furthest apart.
-        seconds: from the beginning of the first frame to the end of the last; None as above.
-        in_decode_order: whether the file has the times of decoding alone, and its frames are
-            shown in another order.
-        styled: indices of subtitles of which some have a place or a colour of their own.
-    """
+class PacketScan:
+    """What the packets of a file's main video tell."""
 
     frames: int | None
+    """The number of pictures; None if unknown."""
     rate: Fraction
+    """Frames per second: the nominal rate if frames keep to it, else their mean."""
     usual_seconds: Fraction
+    """Between most frames and the next."""
     longest_seconds: Fraction
+    """Between the two frames that are furthest apart."""
     seconds: Fraction | None
+    """From the beginning of the first frame to the end of the last; None if unknown."""
     in_decode_order: bool
+    """Whether the file has only decoding times, and shows frames in another order."""
     styled: frozenset[int]
+    """Indices of subtitles in which some text has a position or colour of its own."""
 
 
-def survey(path: Path) -> Survey:
-    """Look at the packets of a file's main video: at all, or the first where its header knows.
+def scan_packets(path: Path) -> PacketScan:
+    """Scan the packets of a file's main video: all, or the first if the header knows the rest.
 
     Raises:
         VideoError: it cannot be opened, or has no video.
@@ -78,7 +76,7 @@ def survey(path: Path) -> Survey:
         stream = main_video(container, path)
         time_base = stream.time_base
         assert time_base is not None
-        # mp4 and mov have a table of all their frames; not so in fragments, or where some are cut.
+        # mp4 and mov have a table of all their frames, except in fragments or where some are cut.
         table = [entry.timestamp for entry in stream.index_entries]
         length = stream.duration if stream.frames == len(table) and _is_mov(container) else None
         styled: set[int] = set()
@@ -86,12 +84,12 @@ def survey(path: Path) -> Survey:
         if length:
             packets = islice(packets, FIRST_PACKETS)
         times, untimed, last, end = _times(container, stream, packets)
-        # The times of reordered frames fall somewhere, if they are those of showing.
+        # The presentation times of reordered frames fall somewhere.
         rising = all(before <= after for before, after in pairwise(times))
         in_decode_order = (
             rising
             and stream.codec_context.has_b_frames
-            and (keeps_decode_times(container, stream) or _falls(path))
+            and (keeps_decode_times(container, stream) or _is_reordered(path))
         )
         shown = sorted(times)
         steps = [after - before for before, after in pairwise(shown) if after > before]
@@ -103,12 +101,12 @@ def survey(path: Path) -> Survey:
             mean = stream.average_rate or frames / seconds
         elif shown:
             frames, seconds = len(shown), (max(last, end) - shown[0]) * time_base
-            if end <= last:  # the last frame does not say how long it stays
+            if end <= last:  # the last frame has no duration
                 seconds += usual
             mean = frames / seconds
         else:
             frames, seconds, mean = untimed, untimed / said, said
-        return Survey(
+        return PacketScan(
             frames=frames or None,
             rate=_rate(stream, mean, frames, usual),
             usual_seconds=usual,
@@ -126,7 +124,7 @@ def _is_mov(container: InputContainer) -> bool:
 def _of_video(
     container: InputContainer, stream: VideoStream, styled: set[int]
 ) -> Iterator[Packet[Any]]:
-    """The packets of the video; on the way, `styled` gets the subtitles that are."""
+    """Yield the packets of the video; add the indices of styled subtitles to `styled`."""
     texts = [other for other in container.streams if codec_name(other) in _PLAIN]
     for packet in Demuxer(container, stream, *texts):
         if packet.stream.index == stream.index:
@@ -138,20 +136,20 @@ def _of_video(
 def _times(
     container: InputContainer, stream: VideoStream, packets: Iterable[Packet[Any]]
 ) -> tuple[array[int], int, int, int]:
-    """When pictures are shown, in file order; how many have no time; the last time; the end."""
+    """Return when pictures are shown, in file order; how many have no time; last time and end."""
     assert stream.time_base is not None
     step = max(1, round(1 / _said_rate(stream) / stream.time_base))
     clock = Clock(Timeline(stream.time_base, step, Fraction(0)))
     by_dts = keeps_decode_times(container, stream)
     times, untimed, last, end = array("q"), 0, 0, 0
-    made_up = MadeUp(stream)
+    made_up = GuessedDuration(stream)
     # Pictures that only serve to decode others; VP8 alone has them in packets of their own.
     vp8 = codec_name(stream) == "vp8"
     for packet in packets:
         hidden = vp8 and packet.size and not memoryview(packet)[0] & _VP8_SHOWN
         if packet.is_discard or hidden:
             continue
-        clock.mend(packet)
+        clock.repair(packet)
         time = time_of(packet, by_dts=by_dts)
         if time is None:
             untimed += bool(packet.size)
@@ -159,19 +157,19 @@ def _times(
         last = max(last, time)
         if packet.duration and not made_up.is_of(packet.duration):
             end = max(end, time + packet.duration)
-        if packet.size:  # an empty one shows the picture before once more
+        if packet.size:  # an empty one repeats the picture before
             times.append(time)
     return times, untimed, last, end
 
 
 def _said_rate(stream: VideoStream) -> Fraction:
-    """What the headers say, where it can be: the mean rather than the nominal rate."""
+    """Return the rate the headers give, if plausible: mean rather than nominal."""
     rates = [r for r in (stream.average_rate, stream.guessed_rate) if r and 0 < r < HIGHEST_RATE]
     return rates[0] if rates else USUAL_RATE
 
 
 def _rate(stream: VideoStream, mean: Fraction, frames: int, usual: Fraction) -> Fraction:
-    """The nominal rate if that is how far apart frames are, and how many; else their mean."""
+    """Return the nominal rate if frames keep to it, else their mean."""
     assert stream.time_base is not None
     for rate in (stream.guessed_rate, stream.average_rate):
         if not rate or rate < 0:
@@ -185,11 +183,11 @@ def _rate(stream: VideoStream, mean: Fraction, frames: int, usual: Fraction) -> 
     return mean.limit_denominator(LARGEST_DENOMINATOR)
 
 
-class MadeUp:
-    """Tells the length that FFmpeg gives to packets which say none: that of its guessed rate.
+class GuessedDuration:
+    """Recognizes durations that FFmpeg gives to packets without one, by its guessed rate.
 
     Args:
-        rate: that frames keep to, where it is known; lengths of just that are as good as said.
+        rate: that frames keep to, if known; durations of just that are not guesses.
     """
 
     def __init__(self, stream: VideoStream, rate: Fraction | None = None) -> None:
@@ -200,60 +198,53 @@ class MadeUp:
             self._ticks = {floor(length), ceil(length)} - {0}
 
     def is_of(self, duration: int | None) -> bool:
-        """Whether a packet's or frame's length, in ticks, is no more than a guess."""
+        """Return whether a packet's or frame's duration, in ticks, is only a guess."""
         return duration in self._ticks
 
 
 def time_of(packet: Packet[Any], *, by_dts: bool) -> int | None:
-    """When a packet's picture is shown, or decoded where that is all that its file says."""
+    """Return when a packet's picture is shown, or decoded if the file gives nothing else."""
     if packet.pts is None or (by_dts and packet.dts is not None):
         return packet.dts
     return packet.pts
 
 
 def keeps_decode_times(container: InputContainer, stream: VideoStream) -> bool:
-    """Whether a kind of file has no place for the times at which frames are shown.
+    """Return whether a kind of file has no place for the times of showing.
 
-    So it is in AVI, and in what Matroska keeps as AVI has it, which has a tag there. FFmpeg makes
-    up the others.
+    AVI is one, and so is AVI's mode in Matroska, which has a tag there. FFmpeg makes up
+    presentation times.
     """
     name = container.format.name
     tag = str(stream.codec_context.codec_tag).strip("\0")
     return name == "avi" or (name.startswith("matroska") and bool(tag))
 
 
-def _falls(path: Path) -> bool:
-    """Whether frames come out of the decoder in another order than that of their times."""
+def _is_reordered(path: Path) -> bool:
+    """Return whether the decoder gives frames in another order than that of their times."""
     with open_input(path) as container:
-        stream = main_video(container, path)
-        last, count = None, 0
-        for packet in Demuxer(container, stream):
-            try:
-                frames = packet.decode()
-            except FFmpegError:
-                continue
-            for frame in frames:
-                if frame.pts is not None and last is not None and frame.pts < last:
-                    return True
-                last = frame.pts
-                count += 1
-            if count >= DECODED:
-                break
-    return False
+        decoded = decoded_frames(container, main_video(container, path))
+        times = [frame.pts for frame in islice(decoded, DECODED)]
+    return any(
+        before is not None and after is not None and after < before
+        for before, after in pairwise(times)
+    )
 
 
 class PacketSize(NamedTuple):
-    """Of a video: whether it stands alone, and its bytes."""
+    """One packet of a video."""
 
     key: bool
+    """Whether it can be decoded alone."""
     size: int
+    """In bytes."""
 
 
-def packets_of(path: Path, beside: Collection[int] = ()) -> tuple[list[PacketSize], int]:
-    """The packets of a file's main video, in file order, and the bytes of other streams.
+def packet_sizes(path: Path, beside: Collection[int] = ()) -> tuple[list[PacketSize], int]:
+    """Return the packets of a file's main video, in file order, and the bytes of other streams.
 
     Args:
-        beside: the indices of those streams; attachments count as nothing.
+        beside: the indices of those streams; attachments do not count.
     """
     packets, others = [], 0
     with open_input(path) as container:
@@ -265,3 +256,28 @@ def packets_of(path: Path, beside: Collection[int] = ()) -> tuple[list[PacketSiz
             elif packet.size:
                 packets.append(PacketSize(packet.is_keyframe, packet.size))
     return packets, others
+
+
+def end_seconds(
+    container: InputContainer, stream: VideoStream, start_seconds: Fraction
+) -> Fraction | None:
+    """Return when the video ends, where the container counts ticks, as mp4 and mov do."""
+    if not container.format.name.startswith("mov") or not stream.duration:
+        return None
+    assert stream.time_base is not None
+    return ((stream.start_time or 0) + stream.duration) * stream.time_base - start_seconds
+
+
+def promised_seconds(
+    container: InputContainer, stream: VideoStream, start_seconds: Fraction
+) -> Fraction | None:
+    """Return when the file says the video ends, on our clock; None if it says it of all streams."""
+    end = end_seconds(container, stream, start_seconds)
+    if end is not None:
+        return end
+    # Matroska, as FFmpeg and mkvmerge write it: hours, minutes and seconds from the file's 0.
+    tag = re.fullmatch(r"(\d+):(\d+):(\d+\.\d+)", stream.metadata.get("DURATION", ""))
+    if tag is None:
+        return None
+    hours, minutes, seconds = (Fraction(part) for part in tag.groups())
+    return 3600 * hours + 60 * minutes + seconds - start_seconds

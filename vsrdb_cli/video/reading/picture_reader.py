@@ -1,14 +1,13 @@
-"""Pictures in: a folder of them as a video, or a single one."""
+"""Read pictures: a folder of them as a video, or a single one."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from vsrdb_cli.errors import VideoError
@@ -17,37 +16,45 @@ from vsrdb_cli.video.containers.demuxing import main_video
 from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.frame import Frame, ReadReport
 from vsrdb_cli.video.info import Kind, VideoInfo
-from vsrdb_cli.video.pictures.decoding import Picture, damaged
+from vsrdb_cli.video.pictures.decoding import Picture, damage_error
 from vsrdb_cli.video.pictures.formats import SUFFIXES, picture_files, visible_files
 from vsrdb_cli.video.pictures.metadata import PictureColour
-from vsrdb_cli.video.pictures.picture_file import PictureFile, look_at, state_of
+from vsrdb_cli.video.pictures.picture_file import PictureFile, file_state, inspect_picture
 from vsrdb_cli.video.pixels.colour import PC, SMPTE170M
 from vsrdb_cli.video.pixels.pixel_formats import Transparency, bit_depth
 from vsrdb_cli.video.pixels.to_rgb import NO_CROP, ToRgb
 from vsrdb_cli.video.reading.probe import probe
 
 USUAL_RATE = Fraction(24)
+Inspect = Callable[[Path], PictureFile]
 _OPAQUE = "transparency (alpha) is dropped: the pictures become opaque"
 
 
 class PictureReader:
-    """Pictures of one size as frames, `rate` a second; `Frame.pts` is the picture's index.
+    """Reads pictures of one size as frames at a rate; `Frame.pts` is the picture's index.
 
     Attributes:
         files: of all pictures, also those outside the wanted part.
     """
 
     def __init__(
-        self, info: VideoInfo, files: list[Path], looked: Mapping[Path, PictureFile] | None = None
+        self,
+        info: VideoInfo,
+        files: list[Path],
+        inspected: Mapping[Path, PictureFile] | None = None,
+        inspect: Inspect = inspect_picture,
     ) -> None:
         self.info = info
         self.report = ReadReport()
         self.files = files
-        self._looked = looked or {}
+        self._inspected = inspected or {}
+        self._inspect = inspect
 
     @classmethod
-    def of_folder(cls, folder: Path, rate: Fraction | None) -> Self:
-        """All pictures of a folder, in natural order of their names.
+    def of_folder(
+        cls, folder: Path, rate: Fraction | None, inspect: Inspect = inspect_picture
+    ) -> Self:
+        """Open all pictures of a folder, in natural order of their names.
 
         Raises:
             VideoError: there are none, numbers are missing, or sizes differ.
@@ -55,18 +62,18 @@ class PictureReader:
         files = picture_files(folder)
         if not files:
             raise VideoError(
-                f"the folder {folder} holds no pictures ({', '.join(SUFFIXES)})",
+                f"the folder {folder} contains no pictures ({', '.join(SUFFIXES)})",
                 hint="give a video file, or a folder of such pictures",
             )
         _check_names(files)
         _check_numbers(files)
-        looked = [look_at(file) for file in files]
-        pairs = list(zip(files, looked, strict=True))
-        info = _info(folder, Kind.PICTURES, files, rate or USUAL_RATE, looked[0])
+        inspected = [inspect(file) for file in files]
+        pairs = list(zip(files, inspected, strict=True))
+        info = _info(folder, Kind.PICTURES, files, rate or USUAL_RATE, inspected[0])
         if rate is None:
             assumed = (
-                f"the pictures are taken to be {USUAL_RATE} frames a second; vsrdb restore has"
-                " --fps for another rate"
+                f"{USUAL_RATE} frames per second are assumed for the pictures; vsrdb restore --fps"
+                " sets another rate"
             )
             info = replace(info, assumed=(assumed,))
         info = replace(
@@ -74,9 +81,9 @@ class PictureReader:
             bit_depth=_check_sizes(pairs, info),
             notices=(*info.notices, *_left_out(pairs)),
         )
-        described = sum(bool(file.metadata) for file in looked)
+        described = sum(bool(file.metadata) for file in inspected)
         if described:
-            notice = f"metadata (EXIF, XMP, text) of {count(described, 'picture')} left out"
+            notice = f"metadata (EXIF, XMP, text) of {count(described, 'picture')} dropped"
             info = replace(info, notices=(*info.notices, notice))
         left = len(visible_files(folder)) - len(files)
         if left:
@@ -91,48 +98,49 @@ class PictureReader:
                 path: replace(file, metadata=b"", colour=kept.setdefault(file.colour, file.colour))
                 for path, file in pairs
             },
+            inspect,
         )
 
     @classmethod
     def of_still(cls, path: Path, rate: Fraction | None) -> Self:
-        """One picture file, as a video of one frame."""
-        file = look_at(path)
+        """Open one picture file, as a video of one frame."""
+        file = inspect_picture(path)
         info = _info(path, Kind.STILL, [path], rate or USUAL_RATE, file)
         return cls(replace(info, notices=(*info.notices, *_left_out([(path, file)]))), [path])
 
     def with_info(self, info: VideoInfo) -> Self:
-        """A reader of the same pictures with another part wanted."""
-        return type(self)(info, self.files, self._looked)
+        """Return a reader of the same pictures with another part wanted."""
+        return type(self)(info, self.files, self._inspected, self._inspect)
 
     def times(self) -> Iterator[int]:
-        """The `pts` of all pictures."""
+        """Yield the `pts` of all pictures."""
         return iter(range(len(self.files)))
 
     def sizes(self) -> list[tuple[Fraction, int]]:
-        """When each picture is shown, in seconds, and the bytes of its file."""
+        """Return when each picture is shown, in seconds, and the bytes of its file."""
         time_base = self.info.time_base
         return [(i * time_base, file.stat().st_size) for i, file in enumerate(self.files)]
 
     def frames(self, first: int = 0, last: int | None = None) -> Iterator[Frame]:
-        """The pictures with index `first` <= i < `last`; see `FrameSource`."""
+        """Yield the pictures with index `first` <= i < `last`; see `FrameSource`."""
         self.report = ReadReport()
         before, cut = self.info.frames_before, self.info.cut
         if last is None and cut is not None:
             last = cut.count
         colour = self.info.converted_from or self.info.colour
-        # What does not say its range is full, as JPEG and TIFF are: also where it is grey.
+        # Untagged pictures are full range, as JPEG and TIFF are, also grey ones.
         colour = replace(colour, range=PC, matrix=SMPTE170M)
         to_sdr = self.info.converted_from is not None
-        # Of no codec: pictures have their chroma in the middle, unless they say otherwise.
+        # No codec: pictures have their chroma in the middle, unless tagged otherwise.
         to_rgb = ToRgb("", colour, self.info.bit_depth, to_sdr=to_sdr)
         transparency = Transparency()
         end = None if last is None else last + before
         for index, path in islice(enumerate(self.files, -before), first + before, end):
-            # Looking decodes the whole picture: of one that has not changed, once.
-            looked = self._looked.get(path)
-            if looked is None or looked.state != state_of(path):
-                looked = look_at(path)
-            picture = Picture(path, looked)
+            # Inspection decodes the whole picture: once, unless it has changed.
+            inspected = self._inspected.get(path)
+            if inspected is None or inspected.state != file_state(path):
+                inspected = self._inspect(path)
+            picture = Picture(path, inspected)
             if not self.info.transparent:
                 self.report.opaque_again += picture.is_transparent(transparency)
             rgb = picture.rgb(to_rgb, self.info.bit_depth)
@@ -144,12 +152,7 @@ class PictureReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None: ...
 
 
 def _info(
@@ -190,15 +193,15 @@ def _info(
 
 
 def _left_out(files: list[tuple[Path, PictureFile]]) -> Iterator[str]:
-    """What the files hold beside the pictures that are restored, one line each."""
+    """Yield what the files hold beside the pictures that are restored, one line each."""
     others = [(path, file.others) for path, file in files if file.others]
     if others:
         where = others[0][0].name if len(others) == 1 else f"{len(others)} of the files"
-        number = count(sum(n for _, n in others), "further picture")
-        yield f"{number} in {where} left out: only the first of a file is restored"
+        number = count(sum(n for _, n in others), "more picture")
+        yield f"{number} in {where} skipped: only the first of a file is restored"
     auxiliary = sum(file.heif.auxiliary for _, file in files if file.heif)
     if auxiliary:
-        yield f"{count(auxiliary, 'map')} of depth or brightness beside the pictures left out"
+        yield f"{count(auxiliary, 'depth or gain map')} dropped"
     lost = sorted({file.lost for _, file in files if file.lost})
     if lost:
         yield f"the colour profile {', '.join(lost)} is not applied: colours may look different"
@@ -208,25 +211,25 @@ def _left_out(files: list[tuple[Path, PictureFile]]) -> Iterator[str]:
     odd = sum(file.colour != first and file.colour not in same for _, file in files)
     if odd:
         yield (
-            f"{count(odd, 'picture')} with another colour profile than the first one taken to"
-            " have its profile"
+            f"{count(odd, 'picture')} with another colour profile than the first are"
+            " treated like the first"
         )
 
 
 def _check_names(files: list[Path]) -> None:
-    """Outputs have the pictures' names with another ending, and two of one name would be one."""
+    """Check that no two pictures have one name but for the ending, which outputs replace."""
     by_stem: dict[str, Path] = {}
     for file in files:
         before = by_stem.setdefault(file.stem, file)
         if before is not file:
             raise VideoError(
-                f"two pictures have one name: {before.name} and {file.name}",
+                f"two pictures have the same name: {before.name} and {file.name}",
                 hint="keep one of them",
             )
 
 
 def _check_numbers(files: list[Path]) -> None:
-    """Where all names end in numbers, none may be missing: a gap would become a jump."""
+    """Check that no number is missing if all names end in numbers."""
     matches = [re.fullmatch(r"(.*?)(\d+)", file.stem) for file in files]
     if not all(matches) or len({m[1] for m in matches if m}) > 1:
         return
@@ -245,7 +248,7 @@ def _check_numbers(files: list[Path]) -> None:
 
 
 def _check_sizes(files: list[tuple[Path, PictureFile]], info: VideoInfo) -> int:
-    """Compare what the headers say; how a picture is held shows only when it is decoded.
+    """Compare the sizes in the headers; a turned picture shows only when it is decoded.
 
     Returns:
         Bits of the deepest: 8 or 16.
@@ -257,7 +260,7 @@ def _check_sizes(files: list[tuple[Path, PictureFile]], info: VideoInfo) -> int:
             heif = file.heif
             size = (heif.width, heif.height) if heif else (stream.width, stream.height)
             if 0 in size:
-                raise damaged(path, "its size cannot be read")
+                raise damage_error(path, "its size cannot be read")
             if size not in ((info.width, info.height), (info.height, info.width)):
                 raise _other_size(path, *size, info)
             if stream.format is not None and bit_depth(stream.format) > 8:

@@ -1,9 +1,8 @@
-"""Decode a few frames from places of a source, without decoding what lies between."""
+"""Decode a few frames from several places of a source, without decoding what lies between."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from av.error import FFmpegError
 
-from vsrdb_cli.video.containers.demuxing import AV_TIME_BASE, Demuxer, codec_name, main_video
+from vsrdb_cli.video.containers.demuxing import AV_TIME_BASE, codec_name, decoded_frames, main_video
 from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.info import Kind
 from vsrdb_cli.video.pixels.fields import Weaver
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
     from vsrdb_cli.video.frame import FrameSource
     from vsrdb_cli.video.info import VideoInfo
 
-# Where to look, as parts of the file's length, and at how many frames of each place: a film may
-# begin with a still title, in which nothing tells the fields apart.
+# Where to look, as shares of the file's length: a film may begin with a still title, whose fields
+# do not differ.
 PLACES = (0.0, 0.25, 0.5, 0.75)
 # Pixels of a frame, of which memory has to hold some: larger video is never interlaced.
 LARGEST_INTERLACED = 4096 * 2304
@@ -37,32 +36,31 @@ _FLAGGED = range(2, 6)  # AV_FIELD_TT to AV_FIELD_BT
 
 @dataclass(frozen=True, slots=True)
 class Interlacing:
-    """What a look at some frames shows.
-
-    Attributes:
-        flagged: the file says it is interlaced.
-        orders: of the places whose pictures themselves are interlaced, at least in part: "top" or
-            "bottom", by the field that is shown first.
-    """
+    """Signs of interlacing in some frames of a file."""
 
     flagged: bool
+    """Whether the file is marked as interlaced."""
     orders: tuple[str, ...]
+    """The field shown first, "top" or "bottom", for each place whose pictures are interlaced."""
 
     @property
     def found(self) -> bool:
-        """Whether the pictures themselves are interlaced somewhere."""
+        """Return whether pictures are interlaced anywhere."""
         return bool(self.orders)
 
     @property
     def possible(self) -> bool:
-        """Whether every frame has to be looked at."""
+        """Return whether every frame has to be checked."""
         return self.flagged or self.found
 
 
-def look(path: Path) -> Interlacing:
-    """Look at a few frames of the file's beginning and of its parts further on.
+NOT_INTERLACED = Interlacing(flagged=False, orders=())
 
-    Of a short file all frames are looked at.
+
+def detect_interlacing(path: Path) -> Interlacing:
+    """Look for interlacing in a few frames from several places of a file.
+
+    All frames of a short file are checked.
     """
     orders: list[str | None] = []
     with open_input(path) as container:
@@ -78,7 +76,7 @@ def look(path: Path) -> Interlacing:
             try:
                 if place:
                     container.seek(int((start + place * length) * AV_TIME_BASE))
-                frames = islice(_frames(container, stream), most if short else FRAMES_A_PLACE)
+                frames = islice(_woven(container, stream), most if short else FRAMES_A_PLACE)
                 while taken := list(islice(frames, FRAMES_A_PLACE)):
                     flagged |= any(frame.interlaced_frame for frame in taken)
                     orders.append(field_order(taken))
@@ -87,21 +85,12 @@ def look(path: Path) -> Interlacing:
     return Interlacing(flagged, tuple(order for order in orders if order is not None))
 
 
-def _frames(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    def decoded() -> Iterator[VideoFrame]:
-        for packet in Demuxer(container, stream):
-            with suppress(FFmpegError):
-                yield from packet.decode()
+def sample_runs(source: FrameSource, places: int, count: int) -> Iterator[list[Tensor]]:
+    """Yield runs of up to `count` frames in a row, from `places` places evenly over a source.
 
-    return Weaver(codec_name(stream)).frames(decoded())
-
-
-def glimpses(source: FrameSource, places: int, count: int) -> Iterator[list[Tensor]]:
-    """Runs of up to `count` frames in a row, from `places` places evenly over a source.
-
-    A source that holds no more than all of them together is given whole, as one run. What cannot
-    be decoded there is left out; if that is all, since the only keyframe is the first, so many
-    frames from the beginning are given instead.
+    A source with no more frames than that is given whole, as one run. Frames that cannot be decoded
+    are left out; if none can, since the only keyframe is the first, as many frames from the
+    beginning are given instead.
 
     Yields:
         (3, H, W) codes as those of a `Frame`, as `source.frames` would give them.
@@ -128,7 +117,7 @@ def glimpses(source: FrameSource, places: int, count: int) -> Iterator[list[Tens
 
 
 def _seen(info: VideoInfo, share: float, count: int) -> list[Tensor]:
-    """The frames from a keyframe near a part of a file's length on."""
+    """Return the frames from a keyframe on, near a share of a file's length."""
     to_rgb = ToRgb(
         info.codec,
         info.converted_from or info.colour,
@@ -144,18 +133,15 @@ def _seen(info: VideoInfo, share: float, count: int) -> list[Tensor]:
             container.seek(int(seconds * AV_TIME_BASE))
         except FFmpegError:
             return []
-        frames: Iterator[VideoFrame] = islice(
-            Weaver(info.codec).frames(_decoded(container, stream)), count
-        )
+        frames: Iterator[VideoFrame] = islice(_woven(container, stream), count)
         if info.interlaced:
             frames = _progressive(frames)
         return [to_rgb(frame) for frame in frames]
 
 
-def _decoded(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
-    for packet in Demuxer(container, stream):
-        with suppress(FFmpegError):
-            yield from packet.decode()
+def _woven(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
+    """Decode a stream and weave fields that were coded separately."""
+    return Weaver(codec_name(stream)).frames(decoded_frames(container, stream))
 
 
 def _progressive(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:

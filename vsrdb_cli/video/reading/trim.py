@@ -1,4 +1,4 @@
-"""A part of a source: from one time or frame to another, or the part that is most worth a try."""
+"""Trim a source to a part: between two times or frames, or the busiest seconds."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from vsrdb_cli.video.frame import FrameSource, SeekableSource
 from vsrdb_cli.video.info import Cut
 
 
-def trimmed(
+def trim(
     source: FrameSource,
     *,
     start: Position | None = None,
     end: Position | None = None,
     sample: Fraction | None = None,
 ) -> FrameSource:
-    """A source of a part of another's frames; the frames around it can be read as context.
+    """Return a source of a part of another's frames; frames around it can be read as context.
 
     Args:
-        start: of the first frame wanted, or before it.
-        end: of the first frame no longer wanted, or before it.
-        sample: how many seconds of the busiest part are wanted; then neither of the others.
+        start: at or before the first frame wanted.
+        end: at or before the first frame no longer wanted.
+        sample: the seconds wanted of the busiest part, instead of the others.
 
     Raises:
-        OptionError: that is no part of the source.
+        OptionError: the source has no such part.
     """
     if start is None and end is None and sample is None:
         return source
     if not isinstance(source, SeekableSource):
         raise OptionError(
             "--start, --end and --sample need a file, not a stream",
-            hint="trim it before it is piped in",
+            hint="trim it before piping it in",
         )
     if sample is not None:
         if start is not None or end is not None:
@@ -62,7 +62,7 @@ def trimmed(
 
 
 def index_of(source: SeekableSource, position: Position) -> int:
-    """The index of the first frame at or after a place; decodes no further than to there.
+    """Find the first frame at or after a place; decode no further.
 
     Raises:
         OptionError: there is none.
@@ -73,18 +73,18 @@ def index_of(source: SeekableSource, position: Position) -> int:
             return index
     last = float(pts * source.info.time_base)
     raise OptionError(
-        f"{source.info.path} has no frame at {position_words(position)}",
+        f"{source.info.path} has no frame at {position_text(position)}",
         hint=f"its last one is frame {index}, at {last:.3f} s; frames count from 0",
     )
 
 
 def _later(end: Fraction | None, begin: Fraction, cut: Cut) -> Fraction | None:
-    """The end of the source on the clock of the part; None where the part ends before."""
+    """Return the source's end on the part's clock; None if the part ends before."""
     return None if end is None or cut.seconds is not None else end - begin
 
 
 def _find(source: SeekableSource, start: Position, end: Position | None) -> tuple[Cut, int]:
-    """The part between two places, and the time of its end in ticks of the whole source."""
+    """Return the part between two places, and its end in ticks of the whole source."""
     time_base = source.info.time_base
     first = begin = after = last_pts = None
     count = 0
@@ -99,14 +99,12 @@ def _find(source: SeekableSource, start: Position, end: Position | None) -> tupl
     if first is None or begin is None or last_pts is None or (after and after[0] <= first):
         length = float((last_pts or 0) * time_base)
         where = (
-            f"up to {position_words(end)}"
-            if first is not None
-            else f"after {position_words(start)}"
+            f"up to {position_text(end)}" if first is not None else f"after {position_text(start)}"
         )
         raise OptionError(
-            f"{source.info.path} has no frames there: from {position_words(start)} "
-            + (f"to {position_words(end)}" if end is not None else "on"),
-            hint=f"nothing is left {where}; the last frame seen is at {length:.3f} s"
+            f"{source.info.path} has no frames from {position_text(start)} "
+            + (f"to {position_text(end)}" if end is not None else "on"),
+            hint=f"no frame is left {where}; the last one seen is at {length:.3f} s"
             f" (frame {count - 1})",
         )
     if after is None:
@@ -120,18 +118,18 @@ def _reached(position: Position, index: int, seconds: Fraction) -> bool:
     return index >= position if isinstance(position, int) else seconds >= position
 
 
-def position_words(position: Position | None) -> str:
-    """A position as a message says it; None is the beginning."""
+def position_text(position: Position | None) -> str:
+    """Return a position as messages write it; None is the beginning."""
     if isinstance(position, int):
         return f"frame {position}"
     return f"{float(position or 0):.3f} s"
 
 
 def busiest(source: SeekableSource, seconds: Fraction) -> Fraction:
-    """When the part of a length begins that its encoder spent the most bytes on.
+    """Find where the part of a given length begins that takes the most bytes.
 
-    Much motion and fine detail cost an encoder most, and are what a try should show. Takes no
-    decoding, however long the video. Of pictures it is the size of the files.
+    Motion and fine detail cost an encoder most, and are what a trial should show. Nothing is
+    decoded. For pictures, file sizes count.
     """
     sizes = sorted(source.sizes())
     best, best_bytes, inside = Fraction(0), -1, 0

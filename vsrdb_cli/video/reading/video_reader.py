@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from av.error import FFmpegError
@@ -17,8 +16,13 @@ from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.pixels.fields import Weaver
 from vsrdb_cli.video.pixels.interlacing import Deinterlacer
 from vsrdb_cli.video.pixels.to_rgb import ToRgb
-from vsrdb_cli.video.reading.frame_changes import PixelShapes, Watch, differ, shape_of
-from vsrdb_cli.video.reading.packet_scan import MadeUp, keeps_decode_times, time_of
+from vsrdb_cli.video.reading.frame_changes import (
+    ChangeMonitor,
+    FrameDecoder,
+    aspect_ratio_of,
+    ratios_differ,
+)
+from vsrdb_cli.video.reading.packet_scan import GuessedDuration, keeps_decode_times, time_of
 from vsrdb_cli.video.timing import Clock, DecodeOrder, FrameTimes, ticks
 
 if TYPE_CHECKING:
@@ -32,20 +36,23 @@ CUT_OFF_FRAMES = 2
 
 
 class _Time(NamedTuple):
-    """When a decoded frame is shown, mended; and how long, as it says itself: 0 if it does not.
+    """When a decoded frame is shown.
 
     captions: whether closed captions are attached to it.
     """
 
     pts: int
+    """Repaired."""
     duration: int
+    """As the frame gives it; 0 if it does not."""
     captions: bool
+    """Whether closed captions are attached to it."""
 
 
 class VideoReader:
-    """The frames of a video file's main stream. Memory does not grow with its length.
+    """Reads the frames of a video file's main stream. Memory does not grow with its length.
 
-    Each call of `frames` opens the file anew, in the thread that asks for the first frame.
+    Each call of `frames` opens the file again, in the thread that asks for the first frame.
 
     Attributes:
         begin: the index of the first frame that decoding gives.
@@ -56,13 +63,13 @@ class VideoReader:
         self.begin = -info.frames_before
         self.report = ReadReport()
         self._running: list[Generator[Any]] = []
-        self._shapes: list[tuple[int, Fraction]] = []  # from which frame on, as far as was looked
+        self._shapes: list[tuple[int, Fraction]] = []  # from which frame on, as far as known
         self._complete = False  # the file has all the packets it says it has
-        self._guessed_duration = 0  # of a frame that says none; a file's own length counts it
+        self._guessed_duration = 0  # of a frame without one; a file's own length includes it
         self._repeated_until = 0  # where packets repeat the picture before
 
     def frames(self, first: int = 0, last: int | None = None) -> Iterator[Frame]:
-        """The frames with index `first` <= i < `last`; frames before are decoded and skipped."""
+        """Yield the frames with index `first` <= i < `last`; earlier ones are skipped."""
         if last is None and self.info.cut is not None:
             last = self.info.cut.count
         running = self._frames(first, last)
@@ -98,25 +105,27 @@ class VideoReader:
             yield Frame(to_rgb(decoded), time.pts, duration, decoded if time.captions else None)
 
     def with_info(self, info: VideoInfo) -> Self:
-        """A reader of the same file with another part wanted, shown in the shape of its own."""
+        """Return a reader of the same file with another part wanted, in its own aspect ratio."""
         if info.cut is not None:
             ratio = self._ratio_at(info.cut.first)
             info = replace(info, sample_aspect_ratio=ratio)
         return type(self)(info)
 
     def _ratio_at(self, index: int) -> Fraction | None:
-        """The shape of the output's pixels where it begins with some frame; `times` has seen it."""
+        """Return the pixels' shape of an output that begins with a frame; `times` has seen it."""
         info = self.info
         height, width = info.coded_size
         size = Fraction(width, height)
         shapes = [shape for first, shape in self._shapes if first <= index]
-        # A container's word is above the frames' own, with players too.
-        if not shapes or differ(shapes[0], size * (info.sample_aspect_ratio or 1)):
+        # A container overrides the frames' own ratio, as in players.
+        if not shapes or ratios_differ(shapes[0], size * (info.sample_aspect_ratio or 1)):
             return info.sample_aspect_ratio
-        return shapes[-1] / size if differ(shapes[-1], shapes[0]) else info.sample_aspect_ratio
+        return (
+            shapes[-1] / size if ratios_differ(shapes[-1], shapes[0]) else info.sample_aspect_ratio
+        )
 
     def times(self) -> Iterator[int]:
-        """The `pts` of all frames, which are decoded but not converted; the report is untouched."""
+        """Yield the `pts` of all frames, decoded but not converted; the report is untouched."""
         report, self.report = self.report, ReadReport()
         self._shapes.clear()
         times = FrameTimes(self.info.timeline)
@@ -124,22 +133,22 @@ class VideoReader:
         self._running.append(decoding)
         try:
             for index, decoded in enumerate(decoding):
-                shape = shape_of(decoded)
+                shape = aspect_ratio_of(decoded)
                 if not self._shapes or self._shapes[-1][1] != shape:
                     self._shapes.append((index, shape))
-                yield times.mend(decoded.pts, decoded.dts)
+                yield times.repair(decoded.pts, decoded.dts)
         finally:
             self.report = report
 
     def sizes(self) -> list[tuple[Fraction, int]]:
-        """When each frame is shown, in seconds, and the bytes of its packet; in file order."""
+        """Return when each frame is shown, in seconds, and its packet's bytes; in file order."""
         info = self.info
         clock = Clock(info.timeline)
         sizes: list[tuple[Fraction, int]] = []
         with open_input(info.path) as container:
             for packet in Demuxer(container, main_video(container, info.path)):
                 if packet.size:
-                    clock.mend(packet)
+                    clock.repair(packet)
                     time = packet.pts if packet.pts is not None else packet.dts
                     if time is None:  # a raw stream
                         time = len(sizes) * info.frame_ticks
@@ -147,16 +156,16 @@ class VideoReader:
         return sizes
 
     def _timed(self) -> Iterator[tuple[VideoFrame, _Time]]:
-        """Progressive frames with their times."""
+        """Yield progressive frames with their times."""
         times = FrameTimes(self.info.timeline)
         cut = self.info.cut
-        watch = Watch(self.info, self.report)
+        watch = ChangeMonitor(self.info, self.report)
         deinterlacer: Deinterlacer[_Time] = Deinterlacer()
         interlaced = self.info.interlaced
         for index, decoded in enumerate(self._decode(), self.begin):
             wanted = index >= 0 and (cut is None or index < cut.count)
             captions = watch.look_at(decoded, wanted=wanted)
-            time = _Time(times.mend(decoded.pts, decoded.dts), decoded.duration, captions)
+            time = _Time(times.repair(decoded.pts, decoded.dts), decoded.duration, captions)
             self.report.repaired_times = times.repaired
             interlaced |= decoded.interlaced_frame  # perhaps not from the beginning on
             if interlaced:
@@ -168,10 +177,10 @@ class VideoReader:
         self.report.deinterlaced = deinterlacer.count
 
     def _last_duration(self, time: _Time) -> int:
-        """How long the last frame is shown: until the stream's end where that is known.
+        """Return how long the last frame is shown: to the stream's end if that is known.
 
-        What the frame itself says is its packet's place in decode order where frames are
-        reordered; a stream that is cut off, or ends before its own frames do, is not asked.
+        If frames are reordered, a frame's own duration is that of a packet in decode order. The end
+        of a stream that is cut off, or ends before its frames, does not count.
         """
         info = self.info
         if info.end_seconds is not None and self.report.frames == info.frame_count:
@@ -181,9 +190,9 @@ class VideoReader:
         return max(time.duration or info.frame_ticks, self._repeated_until - time.pts)
 
     def _look_at_end(self, end: int) -> None:
-        """Note an end long before the promised one; files are cut off without a word.
+        """Note an end long before the promised one; FFmpeg does not report it.
 
-        Where an edit list begins within a long frame, FFmpeg moves it, and the end is early, too.
+        If an edit list begins within a long frame, FFmpeg moves it, and the end is early, too.
         """
         promised = self.info.promised_seconds
         if promised is not None and not self._complete:
@@ -192,7 +201,7 @@ class VideoReader:
                 self.report.missing_seconds = float(missing)
 
     def _decode(self) -> Generator[VideoFrame]:
-        """Frames as they are shown, the fields of each together."""
+        """Yield frames as they are shown, the fields of each together."""
         weaver = Weaver(self.info.codec)
         for frame in weaver.frames(self._decode_pictures()):
             yield frame
@@ -204,21 +213,21 @@ class VideoReader:
         checksums = Ffv1Checksums() if info.codec == "ffv1" else None
         with open_input(info.path) as container:
             stream = main_video(container, info.path)
-            demuxer, shapes = Demuxer(container, stream), PixelShapes(stream)
+            demuxer, shapes = Demuxer(container, stream), FrameDecoder(stream)
             holes, demuxed = Holes(info.frame_ticks), 0
-            made_up = MadeUp(stream, info.rate)
+            made_up = GuessedDuration(stream, info.rate)
             order = DecodeOrder() if info.in_decode_order else None
             by_dts = keeps_decode_times(container, stream)
             for packet in demuxer:
                 if _repeats(packet):
-                    clock.mend(packet)
+                    clock.repair(packet)
                     self._repeated_until = clock.now
                     continue
                 if packet.size:
                     demuxed += 1
                     holes.look(packet)
                     report.read_errors = demuxer.errors + holes.count
-                    clock.mend(packet)
+                    clock.repair(packet)
                     report.clock_restarts = clock.restarts
                     if checksums is not None:
                         report.damaged_frames += checksums.damaged(bytes(packet))
@@ -248,19 +257,14 @@ class VideoReader:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for running in self._running:
             running.close()
         self._running.clear()
 
 
 def _repeats(packet: Packet[Any]) -> bool:
-    """Whether a packet says to show the picture before once more, by being empty.
+    """Return whether an empty packet says to show the picture before it once more.
 
     Those that end a stream are empty, too, but have no time.
     """

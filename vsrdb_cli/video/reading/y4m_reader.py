@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Self
 
 import av
@@ -19,7 +18,7 @@ from av.error import FFmpegError
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.pipes import DISK, open_through, special_kind
-from vsrdb_cli.video.containers.opening import reason, unreadable
+from vsrdb_cli.video.containers.opening import read_error, reason
 from vsrdb_cli.video.frame import Frame, ReadReport
 from vsrdb_cli.video.info import PIPE, Kind, VideoInfo
 from vsrdb_cli.video.pixels.colour import colour_of, grey_assumed, range_of
@@ -31,13 +30,13 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.frame import VideoFrame
 
-# What files call it; the input may not become an output under this name either.
+# Its name as a file; the input may not become an output under this name either.
 _STDIN = Path("/dev/stdin")
 _HINT = "send y4m, for example: ffmpeg -i IN -f yuv4mpegpipe - | vsrdb restore - OUT"
 
 
-def is_stream(path: Path) -> bool:
-    """Whether an input is read once, from its beginning to its end: "-", or no file by its kind.
+def is_stream_input(path: Path) -> bool:
+    """Return whether an input is a stream, read once: "-", or not a regular file.
 
     A disk is read as a file is.
     """
@@ -45,27 +44,27 @@ def is_stream(path: Path) -> bool:
 
 
 class PipeReader:
-    """The frames of a y4m stream. They can be asked for once, from the first one on.
+    """Reads the frames of a y4m stream. They can be asked for once, from the first one on.
 
     Args:
         stream: if it is open already.
         path: of the stream, if it is not stdin.
 
     Raises:
-        VideoError: the stream is no y4m, holds no frame, or is interlaced; or cannot be opened.
+        VideoError: the stream is not y4m, holds no frame, is interlaced, or cannot be opened.
     """
 
     def __init__(self, stream: BinaryIO | None = None, path: Path = PIPE) -> None:
         self.report = ReadReport()
         name = "stdin" if path == PIPE else str(path)
-        self._stream = Watched(stream or _opened(path, name))
+        self._stream = Y4mStream(stream or _opened(path, name))
         try:
             self._container = av.open(self._stream, "r", format="yuv4mpegpipe")
             self._decoded = self._container.decode(video=0)
             first = next(self._decoded)
         except (FFmpegError, StopIteration) as error:
             raise VideoError(
-                f"{name} cannot be read as y4m: {self._stream.trouble or _words(error)}",
+                f"{name} cannot be read as y4m: {self._stream.problem or _words(error)}",
                 hint=_HINT,
             ) from error
         self._stream.samples = sum(len(plane) for plane in plane_bytes(first))
@@ -79,7 +78,7 @@ class PipeReader:
         self.info = _info(self._container, first, _STDIN if path == PIPE else path)
 
     def frames(self, first: int = 0, last: int | None = None) -> Iterator[Frame]:
-        """All frames."""
+        """Yield all frames."""
         frames, self._frames = self._frames, None
         if first or last is not None or frames is None:
             raise ValueError("a pipe can be read only once")
@@ -88,19 +87,15 @@ class PipeReader:
             self.report.frames = index + 1
             yield Frame(to_rgb(frame), index, 1)
         if self._stream.error is not None:
-            raise unreadable(self.info.path, self._stream.error)
-        # A stream that stops within a frame ends without a word; what came before it is whole.
+            raise read_error(self.info.path, self._stream.error)
+        # FFmpeg does not report a stream that stops within a frame; what came before it is
+        # complete.
         self.report.read_errors += not self._stream.is_whole
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._container.close()
 
 
@@ -122,7 +117,7 @@ def _opened(path: Path, name: str) -> BinaryIO:
             hint="start the program that writes to it" if silent else _HINT,
         ) from error
     if stream.isatty():
-        raise VideoError(f"{name} is a terminal, and a video is expected there", hint=_HINT)
+        raise VideoError(f"{name} is a terminal, but a video is expected", hint=_HINT)
     return stream
 
 
@@ -167,14 +162,14 @@ def _info(container: InputContainer, first: VideoFrame, path: Path) -> VideoInfo
 _MAGIC = b"YUV4MPEG2"
 
 
-class Watched:
-    """A stream that can only be read, and whether it ends where a frame does.
+class Y4mStream:
+    """A y4m stream that tells whether it ends where a frame does.
 
     y4m is a line of text, and for each frame another line and its samples.
 
     Attributes:
         samples: bytes of a frame's samples; what is read before they are known waits.
-        error: why reading has ended, if not at the end.
+        error: why reading ended, if not at the end.
     """
 
     def __init__(self, stream: BinaryIO) -> None:
@@ -196,8 +191,8 @@ class Watched:
         return data
 
     @property
-    def trouble(self) -> str | None:
-        """Why there is no frame, where that can be told without reading on."""
+    def problem(self) -> str | None:
+        """Return why there is no frame, if that is known without reading on."""
         if self.error is not None:
             return str(self.error.strerror)
         if not self._ahead:
@@ -207,7 +202,7 @@ class Watched:
 
     @property
     def is_whole(self) -> bool:
-        """Whether what was read so far ends with a whole frame."""
+        """Return whether what was read so far ends with a whole frame."""
         self._follow(self.samples or 0)
         return not (self._ahead or self._left or self.error)
 

@@ -1,4 +1,7 @@
-"""What decoders attach to frames beside their samples: read, copied, or reported as dropped."""
+"""Read, copy or report what decoders attach to frames beside their samples (side data).
+
+Every kind is handled, also those that these tables do not know.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,10 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-import numpy as np
 from av.sidedata.sidedata import Type
 
 from vsrdb_cli.video.pixels.filters import FilterChain
+from vsrdb_cli.video.pixels.pixel_formats import plane_rows
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -24,8 +27,8 @@ _PROFILE: int = _KIND.ICC_PROFILE.value
 class Attachments:
     """Reads what decoders attach to frames. One per thread; keeps its filters.
 
-    PyAV refuses to show any where there is one of a kind it has no name for, and frees a colour
-    profile twice once it has shown it, which ends the process: of those only the kind is told.
+    PyAV raises an error if there is any of a kind it has no name for, and frees a colour profile
+    twice, which ends the process: of those only the kind is returned.
     """
 
     def __init__(self) -> None:
@@ -36,7 +39,7 @@ class Attachments:
         self._unnamed = {kind: _only(kind) for kind in unnamed}
 
     def __call__(self, frame: VideoFrame) -> list[tuple[int, bytes]]:
-        """The kinds of all, by FFmpeg's numbers, and what they hold; of some kinds nothing."""
+        """Return kinds by FFmpeg's numbers, and contents; those of some kinds are empty."""
         found = [(_PROFILE, b"")] if self._profile.push(frame) else []
         (frame,) = self._no_profile.push(frame)
         try:
@@ -48,7 +51,7 @@ class Attachments:
 
 
 def side_data(frame: VideoFrame) -> Mapping[Type, bytes]:
-    """The attachments of the kinds PyAV knows, the last of each."""
+    """Return the attachments of the kinds PyAV knows, the last of each."""
     return {Type(kind): data for kind, data in Attachments()(frame) if kind in _NAMED}
 
 
@@ -65,19 +68,19 @@ def _read(frame: VideoFrame) -> list[tuple[int, bytes]]:
     return [(data.type.value, bytes(data)) for data in attached]
 
 
-# Told of elsewhere: turned pictures, light of HDR, views, captions.
+# Handled elsewhere: orientation, HDR light levels, immersive video, captions.
 _CARRIED = (
     *(_KIND.DISPLAYMATRIX, _KIND.MASTERING_DISPLAY_METADATA, _KIND.CONTENT_LIGHT_LEVEL),
     *(_KIND.STEREO3D, _KIND.SPHERICAL, _KIND.A53_CC),
 )
-# Of the source's own coding, or of sound. GOP timecodes number the pictures of all MPEG-2.
+# About the source's own coding, or about sound. GOP timecodes number the pictures of all MPEG-2.
 _MEANINGLESS = (
     *(_KIND.MOTION_VECTORS, _KIND.REGIONS_OF_INTEREST, _KIND.VIDEO_ENC_PARAMS, _KIND.VIDEO_HINT),
     *(_KIND.DETECTION_BBOXES, _KIND.GOP_TIMECODE, _KIND.SKIP_SAMPLES, _KIND.REPLAYGAIN),
     *(_KIND.MATRIXENCODING, _KIND.DOWNMIX_INFO, _KIND.AUDIO_SERVICE_TYPE),
 )
 FURTHER_VIEWS = "all views but the first (multiview)"
-FRAME_TIMECODES = "timecodes of single frames"
+FRAME_TIMECODES = "per-frame timecodes"
 DOLBY_VISION = "Dolby Vision metadata"
 _SILENT = {kind.value for kind in (*_CARRIED, *_MEANINGLESS)}
 _WORDS = {
@@ -98,31 +101,31 @@ _WORDS = {
     32: "HDR metadata (SMPTE 2094-50)",
 }
 _POSITIONS = slice(12, None)  # of a pan and scan: after its number and its size
-# What encoders say of themselves: x264 and x265, their settings.
+# Encoders' own settings: x264 and x265.
 _ENCODERS = {
     UUID("dc45e9bd-e6d9-48b7-962c-d820d923eeef"),
     UUID("2ca2de09-b517-47db-bb55-a4fe7fc2fc4e"),
 }
 _AFD_AS_CODED = 8
-_SHORTEST_SAYING = 8  # bytes; fewer are a mark of some encoder
+_SHORTEST_SAYING = 8  # bytes; less is a mark of some encoder
 _CAMERA = UUID("17ee8c60-f84d-11d9-8cd6-0800200c9a66")
 
 
-def dropped(attached: Iterable[tuple[int, bytes]]) -> tuple[str, ...]:
-    """In words, each once, what no output holds of what `Attachments` gives."""
+def unsupported(attached: Iterable[tuple[int, bytes]]) -> tuple[str, ...]:
+    """Name each kind of attachment that no output holds."""
     words = (_words(kind, data) for kind, data in attached)
     return tuple(dict.fromkeys(found for found in words if found is not None))
 
 
 def has_captions(attached: Iterable[tuple[int, bytes]]) -> bool:
-    """Whether there are closed captions (CEA-608 and 708) among it."""
+    """Return whether there are closed captions (CEA-608 and 708)."""
     return any(kind == _KIND.A53_CC.value for kind, _ in attached)
 
 
 def _words(kind: int, data: bytes) -> str | None:
     if kind in _SILENT:
         return None
-    # What players do without a word: all is shown, or the middle.
+    # The default of players: everything is shown, or the middle.
     if kind == _KIND.PANSCAN.value and not any(data[_POSITIONS]):
         return None
     if kind == _KIND.AFD.value and data[:1] == bytes([_AFD_AS_CODED]):
@@ -133,15 +136,15 @@ def _words(kind: int, data: bytes) -> str | None:
             return "the camera's settings (AVCHD)"
         mark = len(data) - len(owner.bytes) < _SHORTEST_SAYING
         return None if mark or owner in _ENCODERS else f"user data {owner}"
-    return _WORDS.get(kind, f"side data of FFmpeg's kind {kind}")
+    return _WORDS.get(kind, f"side data of FFmpeg type {kind}")
 
 
 class Captioner:
-    """Gives pictures for an encoder the captions of the frames they were restored from.
+    """Copies to pictures for an encoder the captions of the frames they were restored from.
 
-    PyAV attaches nothing to a frame, but FFmpeg's filters keep what is attached: so the source's
-    frame is enlarged in the roughest way, and the restored samples are laid over its own. One per
-    thread; keeps its filters.
+    PyAV cannot attach anything to a frame, but FFmpeg's filters keep attachments: so the source's
+    frame is enlarged in the cheapest way, and its samples are overwritten. One per thread; keeps
+    its filters.
 
     Args:
         width, height, pix_fmt: of the pictures.
@@ -156,18 +159,13 @@ class Captioner:
         )
 
     def __call__(self, picture: VideoFrame, source: VideoFrame) -> VideoFrame:
-        """The picture, with all that is attached to `source`."""
+        """Return the picture with all that is attached to `source`."""
         (carrier,) = self._enlarged.push(source)
         for plane, samples in zip(carrier.planes, picture.planes, strict=True):
-            target, origin = _rows(plane), _rows(samples)
+            target, origin = plane_rows(plane), plane_rows(samples)
             length = min(target.shape[1], origin.shape[1])
             target[:, :length] = origin[:, :length]
         carrier.colorspace, carrier.color_range = picture.colorspace, picture.color_range
         carrier.color_primaries, carrier.color_trc = picture.color_primaries, picture.color_trc
         carrier.pict_type = picture.pict_type
         return carrier
-
-
-def _rows(plane: Any) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """A plane's memory, with what pads its rows."""
-    return np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)

@@ -1,4 +1,4 @@
-"""HDR video: what is done with it, and the light it was made for, as encoders are told it."""
+"""HDR metadata: static light levels for encoders, and Dolby Vision."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-# How finely streams tell chromaticities, and luminances in cd/m2 (SMPTE ST 2086).
+# The units of chromaticities, and of luminances in cd/m2 (SMPTE ST 2086).
 CHROMATICITY = Fraction(1, 50_000)
 LUMINANCE = Fraction(1, 10_000)
-# Profiles whose base layer is HDR10 or SDR by definition; records of old do not say so.
+# Profiles whose base layer is HDR10 or SDR by definition; old records do not declare it.
 _COMPATIBLE = (2, 4, 6, 7, 9)
 # In FFmpeg's header of a frame's Dolby Vision metadata.
 _RPU_PROFILE, _FULL_RANGE = 4, 10
@@ -33,23 +33,20 @@ _RPU_PROFILE, _FULL_RANGE = 4, 10
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """Static HDR metadata; all None where the source has none.
-
-    Attributes:
-        primaries: (x, y) of red, green, blue and white of the display it was mastered on.
-        luminance: the least and the most of that display, in cd/m2.
-        content: the brightest pixel and the brightest frame's mean (MaxCLL, MaxFALL), in cd/m2.
-    """
+    """Static HDR metadata; all None where the source has none."""
 
     primaries: tuple[tuple[Fraction, Fraction], ...] | None = None
+    """(x, y) of red, green, blue and white of the mastering display."""
     luminance: tuple[Fraction, Fraction] | None = None
+    """The least and the most of that display, in cd/m2."""
     content: tuple[int, int] | None = None
+    """The brightest pixel and the brightest frame's mean (MaxCLL, MaxFALL), in cd/m2."""
 
     def __bool__(self) -> bool:
         return self != Light()
 
     def x26x_params(self, *, mastering: str, content: str) -> list[str]:
-        """For x264 and x265, in the units of the bitstream; the names are theirs."""
+        """Return it for x264 and x265, in units of the bitstream, under their names."""
         params = []
         if self.primaries and self.luminance:
             red, green, blue, white = (
@@ -62,7 +59,7 @@ class Light:
         return params
 
     def svtav1_params(self) -> list[str]:
-        """For SVT-AV1, in decimal units."""
+        """Return it for SVT-AV1, in decimal units."""
         params = []
         if self.primaries and self.luminance:
             red, green, blue, white = (
@@ -77,7 +74,7 @@ class Light:
 
 
 def light_of(frame: VideoFrame) -> Light:
-    """What the first frame carries of it."""
+    """Read the static HDR metadata of the first frame."""
     attached = side_data(frame)
     primaries = luminance = content = None
     mastering = attached.get(Type.MASTERING_DISPLAY_METADATA)
@@ -97,13 +94,13 @@ def light_of(frame: VideoFrame) -> Light:
 
 
 def is_dolby_vision(description: str, stream: VideoStream, path: Path) -> bool:
-    """Whether a file says that its video is Dolby Vision, of a kind others can show as well.
+    """Return whether a file declares Dolby Vision of a kind that others can show as well.
 
     Args:
         description: what FFmpeg's programs print of the file.
 
     Raises:
-        VideoError: without the metadata of each frame its samples are no colours.
+        VideoError: its samples are not colours without the metadata of each frame.
     """
     record = re.search(
         r"DOVI configuration record:.* profile: (\d+),.*compatibility id: (\d+)",
@@ -113,12 +110,12 @@ def is_dolby_vision(description: str, stream: VideoStream, path: Path) -> bool:
         return False
     profile, compatibility = int(record[1]), int(record[2])
     if not compatibility and profile not in _COMPATIBLE:
-        raise _only_dolby_vision(path, f"Dolby Vision of profile {profile}")
+        raise _only_dolby_vision(path, f"Dolby Vision profile {profile}")
     return True
 
 
 def check_dolby_vision(frame: VideoFrame, path: Path) -> None:
-    """See that a frame's own metadata does not say what a file left unsaid.
+    """Check that a frame's own metadata does not show what the file did not declare.
 
     Raises:
         VideoError: as `is_dolby_vision`; the frame is of profile 5.
@@ -128,13 +125,12 @@ def check_dolby_vision(frame: VideoFrame, path: Path) -> None:
         return
     (header,) = struct.unpack_from("<Q", data)
     if not data[header + _RPU_PROFILE] and data[header + _FULL_RANGE]:
-        raise _only_dolby_vision(path, "Dolby Vision of profile 5")
+        raise _only_dolby_vision(path, "Dolby Vision profile 5")
 
 
 def _only_dolby_vision(path: Path, name: str) -> VideoError:
     return VideoError(
-        f"{path} is {name}: its colours have no meaning without Dolby's metadata, which nothing"
-        " here applies",
+        f"{path} is {name}: its colours need Dolby's metadata, which vsrdb does not apply",
         hint="convert it to SDR first, where FFmpeg has libplacebo: ffmpeg -i IN -vf"
         " libplacebo=apply_dolbyvision=true:colorspace=bt709:color_primaries=bt709"
         ":color_trc=bt709:range=tv OUT",

@@ -1,4 +1,4 @@
-"""The display matrix: how players turn and mirror a picture. Pixels are left as they are coded."""
+"""The display matrix: how players rotate and mirror a picture."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ Orientation = tuple[int, int, int, int]
 
 
 def orientation_of(frame: VideoFrame) -> Orientation | None:
-    """The part of a frame's display matrix that turns and mirrors; None if it does neither.
+    """Return the part of a frame's display matrix that turns and mirrors; None if neither.
 
-    Where the picture then lies is left out: that is in pixels, and players shift it into view.
+    The translation is ignored: it is in pixels, and players shift the picture into view.
     """
     data = side_data(frame).get(Type.DISPLAYMATRIX)
     if data is None:
@@ -39,25 +39,25 @@ def orientation_of(frame: VideoFrame) -> Orientation | None:
 
 
 def _snapped(value: int) -> int:
-    """A matrix entry, exact where rounding or scaling left it a little off 0 or 1."""
+    """Return a matrix entry, exact where it is only a little off 0 or 1."""
     return next((exact for exact in (-ONE, 0, ONE) if abs(value - exact) < ONE // 100), value)
 
 
 def is_right_angled(orientation: Orientation) -> bool:
-    """Whether it is one of the eight ways to lay a picture on its sides."""
+    """Return whether it is one of the eight turns and mirrorings by right angles."""
     a, b, c, d = orientation
     straight = (abs(a), abs(d), b, c) == (ONE, ONE, 0, 0)
     return straight or (a, d, abs(b), abs(c)) == (0, 0, ONE, ONE)
 
 
 def set_orientation(stream: VideoStream, orientation: Orientation) -> None:
-    """Write it into an output's video, before its header."""
+    """Set the display matrix of an output's video, before its header is written."""
     a, b, c, d = orientation
     stream.set_display_matrix((a, b, 0, c, d, 0, 0, 0, _LAST))
 
 
 def upright(rgb: Tensor, orientation: Orientation | None) -> Tensor:
-    """(3, H, W) codes as players show them; other than right angles leave them as they are."""
+    """Turn (3, H, W) codes as players show them; other than right angles are left as they are."""
     if orientation is None or not is_right_angled(orientation):
         return rgb
     # A pixel at (x, y) is shown at (a x + c y, b x + d y).
@@ -71,12 +71,12 @@ def upright(rgb: Tensor, orientation: Orientation | None) -> Tensor:
 
 
 def upright_ratio(ratio: Fraction | None, orientation: Orientation | None) -> Fraction | None:
-    """A pixel's width over its height in what `upright` gives."""
+    """Return a pixel's width over its height in what `upright` returns."""
     lies = upright_size(0, 1, orientation) == (1, 0)
     return 1 / ratio if ratio is not None and lies else ratio
 
 
 def upright_size(height: int, width: int, orientation: Orientation | None) -> tuple[int, int]:
-    """Height and width of what `upright` gives."""
+    """Return height and width of what `upright` returns."""
     lies = orientation is not None and is_right_angled(orientation) and orientation[0] == 0
     return (width, height) if lies else (height, width)

@@ -1,0 +1,1 @@
+"""Streams beside the main video: sound, subtitles, covers, attachments and metadata."""

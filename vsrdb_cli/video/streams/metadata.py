@@ -1,15 +1,21 @@
-"""What a file says of itself and of its streams: titles, languages, chapters, timecodes."""
+"""Metadata of files and streams: titles, languages, tags, chapters, timecodes."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from av.codec.codec import Properties
 from av.sidedata.sidedata import Type
+from av.stream import Discard, Disposition
 
 from vsrdb_cli.video.containers.capabilities import container_of
+from vsrdb_cli.video.containers.demuxing import codec_name, is_cover
+from vsrdb_cli.video.containers.opening import open_input
+from vsrdb_cli.video.info import CHAPTER_PICTURES, UNDETERMINED, StreamInfo
 from vsrdb_cli.video.side_data.attachments import side_data
 from vsrdb_cli.video.timing import ticks
 
@@ -17,11 +23,12 @@ if TYPE_CHECKING:
     from av.container import InputContainer, OutputContainer
     from av.stream import Stream
     from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
 
     from vsrdb_cli.video.containers.capabilities import Container
     from vsrdb_cli.video.info import VideoInfo
 
-# Written by the container itself, or of the source's coding; copied, they would be wrong.
+# Written by the container itself, or about the source's coding: copies would be wrong.
 _OWN = {
     *("major_brand", "minor_version", "compatible_brands", "encoder", "duration", "timecode"),
     *("_statistics_writing_app", "_statistics_writing_date_utc", "_statistics_tags"),
@@ -30,7 +37,7 @@ _OWN = {
     *("encoding_settings", "encoding settings", "encoder_options"),
 }
 _LANGUAGE = re.compile(r"-[a-z]{2,3}(-[a-z]{2})?$")  # of a tag's words, as FFmpeg names them
-# Said of a stream by other means than a tag.
+# Carried by other means than a tag.
 _TOLD = {"language", "title", "name", "handler_name", "creation_time"}
 # Keys that mp4 and mov hold as numbers or places, with what these look like.
 _PAIR, _NUMBER = re.compile(r"\d{1,4}(/\d{1,4})?"), re.compile(r"\d{1,9}")
@@ -48,31 +55,32 @@ _MOV_NAMES = {
     **{"slo": "slk", "mkd": "mac", "hye": "arm", "kat": "geo", "bod": "tib", "mya": "bur"},
     **{"msa": "may", "cym": "wel", "eus": "baq"},
 }
+_TEXT = cast("int", Properties.TEXT_SUB.value)
 # The rates FFmpeg counts timecodes at.
 _TIMECODE_RATES = {24, 25, 30, 48, 50, 60, 100, 120, 150}
 _TIMECODE = re.compile(r"\d\d:\d\d:\d\d[:;.]\d\d")
 
 
 def is_own(key: str) -> bool:
-    """Whether a tag is of the source's file or coding alone, in whatever language it says so."""
+    """Return whether a tag is about the source's file or coding only, in any language."""
     return _LANGUAGE.sub("", key.lower()) in _OWN
 
 
 def kept_metadata(container: InputContainer) -> dict[str, str]:
-    """Title, artist and the like of a file."""
+    """Return a file's title, artist and the like."""
     metadata = {
         key: value
         for key, value in container.metadata.items()
-        # AVI has another name for what is called the encoder elsewhere.
+        # AVI has another name for the encoder.
         if not is_own(key) and (key, value[:4]) != ("software", "Lavf")
     }
-    if "location" in metadata:  # FFmpeg names a place twice, once with the language of its name
+    if "location" in metadata:  # FFmpeg gives a location twice, once with the language of its name
         metadata = {k: v for k, v in metadata.items() if not k.startswith("location-")}
     return metadata
 
 
 def unusual_keys(metadata: Mapping[str, str], container: Container) -> tuple[str, ...]:
-    """What a container holds only in FFmpeg's other way of writing metadata."""
+    """Return the keys a container holds only in FFmpeg's other way of writing metadata."""
     usual = container.keys
     if usual is None:
         return ()
@@ -85,7 +93,7 @@ def unusual_keys(metadata: Mapping[str, str], container: Container) -> tuple[str
 
 
 def tags_of(stream: Stream) -> tuple[str, ...]:
-    """The names of tags that are said of a stream in no other way."""
+    """Return the names of a stream's tags that are not carried in another way."""
     return tuple(k for k in stream.metadata if not is_own(k) and k.lower() not in _TOLD)
 
 
@@ -95,7 +103,7 @@ def copy_chapters(
     info: VideoInfo,
     later_seconds: Fraction = Fraction(0),
 ) -> None:
-    """The chapters, moved with the clock, and later still if all else is."""
+    """Copy the chapters, moved with the clock and by `later_seconds`."""
     kept = []
     for chapter in source.chapters():
         time_base = chapter["time_base"] or Fraction(1)
@@ -116,21 +124,21 @@ def copy_chapters(
 
 
 def title_of(stream: Stream) -> str:
-    """What a track is called; FFmpeg has another name for it in mp4 and mov files."""
+    """Return a track's title; FFmpeg has another name for it in mp4 and mov files."""
     names = ("title", "name", "handler_name") if stream.type == "data" else ("title", "name")
     return next((stream.metadata[name] for name in names if stream.metadata.get(name)), "")
 
 
 def held_language(language: str, container: Container) -> str | None:
-    """A language as a container writes it; None where it has no place for it."""
-    if container.languages is None or language in ("", "und"):
+    """Return a language as a container writes it; None if it has no code for it."""
+    if container.languages is None or language in ("", UNDETERMINED):
         return language
     name = _MOV_NAMES.get(language, language)
     return name if name in container.languages else None
 
 
 def copy_stream_metadata(source: Stream, target: Stream) -> None:
-    """Language, title and dispositions, which the making of a stream leaves out."""
+    """Copy language, title and dispositions, which adding a stream leaves out."""
     for key, value in source.metadata.items():
         if not is_own(key) and key != "name":
             target.metadata[key] = value
@@ -149,7 +157,7 @@ def copy_stream_metadata(source: Stream, target: Stream) -> None:
 
 
 def timecode_of(container: InputContainer, main: Stream, first: VideoFrame) -> str | None:
-    """The time of day of the first frame, from wherever the file has it."""
+    """Return the timecode of the first frame, from wherever the file has it."""
     others = [stream.metadata for stream in container.streams if stream.type == "data"]
     # What MPEG-2 attaches to a frame counts pictures, mostly from 0.
     own = first.metadata if Type.S12M_TIMECODE in side_data(first) else {}
@@ -161,8 +169,49 @@ def timecode_of(container: InputContainer, main: Stream, first: VideoFrame) -> s
 
 
 def keeps_timecode(timecode: str, rate: Fraction, container: Container) -> bool:
-    """Whether a container takes it: mp4 and mov count its frames, Matroska copies the words."""
+    """Return whether a container takes it: mp4 and mov count frames, Matroska copies text."""
     if not container.iso:
         return True
     whole = round(rate)
     return whole in _TIMECODE_RATES and (":" in timecode[8] or whole % 30 == 0)
+
+
+def describe(stream: Stream) -> StreamInfo:
+    """Describe a stream."""
+    codec = None if stream.codec_context is None else stream.codec_context.codec
+    timecode = stream.type == "data" and "timecode" in stream.metadata
+    # mp4 and mov keep chapters in a track that FFmpeg reads by itself and then hides.
+    hidden = stream.type == "data" and stream.discard is Discard.all
+    chapters = hidden and bool(cast("InputContainer", stream.container).chapters())
+    # Several views are reported for the pictures.
+    marks = tuple(str(m.name) for m in stream.disposition if m is not Disposition.multilayer)
+    return StreamInfo(
+        index=stream.index,
+        type=stream.type,
+        codec=codec_name(stream) or _data_name(stream),
+        language=stream.metadata.get("language", ""),
+        title=title_of(stream),
+        cover=stream.type == "video" and is_cover(stream) and CHAPTER_PICTURES not in marks,
+        text=codec is not None and stream.type == "subtitle" and bool(codec.properties & _TEXT),
+        marks=marks,
+        tags=tags_of(stream),
+        rebuilt=timecode or chapters,
+    )
+
+
+def _data_name(stream: Stream) -> str:
+    """Return FFmpeg's name for a stream without a decoder, such as a camera's measurements."""
+    return str(getattr(stream, "name", None) or "") if stream.type == "data" else ""
+
+
+def is_its_still(other: Stream, stream: VideoStream, path: Path) -> bool:
+    """Return whether a stream is the first frame again, as in animated AVIF."""
+    if other.type != "video" or other.frames != 1 or other.duration is not None:
+        return False
+    first: dict[int, bytes] = {}
+    with open_input(path) as container:
+        for packet in container.demux(*(container.streams[s.index] for s in (stream, other))):
+            first.setdefault(packet.stream.index, bytes(packet))
+            if len(first) > 1:
+                break
+    return first.get(other.index) == first.get(stream.index)

@@ -1,4 +1,4 @@
-"""The plan for one stream beside the main video, and for sound its encoder."""
+"""Plans for streams beside the main video, and encodings for sound."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from av.error import FFmpegError
 if TYPE_CHECKING:
     from vsrdb_cli.video.info import StreamInfo
 
-# Generous: each channel sounds as it did to most ears.
+# Generous: most people hear no difference.
 BITS_A_CHANNEL = {"aac": 128_000, "libopus": 112_000}
 _USUAL_LAYOUTS = ("mono", "stereo", "3.0", "4.0", "quad", "5.0", "5.1", "6.1", "7.1")
 # Places that stand for others where a layout has not those: resampling moves channels there whole.
@@ -22,28 +22,25 @@ _LIKE = {"SL": "BL", "SR": "BR", "DL": "FL", "DR": "FR"}
 
 @dataclass(frozen=True, slots=True)
 class SoundTarget:
-    """What a track becomes.
-
-    Attributes:
-        encoder: FFmpeg's name of it.
-        rate: samples a second.
-        layout: FFmpeg's name of the channels.
-        sample_format: FFmpeg's name.
-    """
+    """The encoding of a track that is not copied."""
 
     encoder: str
+    """FFmpeg's name."""
     rate: int
+    """Samples a second."""
     layout: str
+    """FFmpeg's name of the channels."""
     sample_format: str
+    """FFmpeg's name."""
 
     @property
     def packed_format(self) -> str:
-        """The same, channel beside channel: PyAV makes no frames of eight planes."""
+        """Return the interleaved sample format: PyAV makes no frames of eight planes."""
         return self.sample_format.rstrip("p")
 
     @property
     def codec(self) -> str:
-        """FFmpeg's name of the codec."""
+        """Return FFmpeg's name of the codec."""
         return str(av.Codec(self.encoder, "w").canonical_name)
 
     def open(self, context: Any) -> None:
@@ -55,8 +52,8 @@ class SoundTarget:
             context.bit_rate = bits * av.AudioLayout(self.layout).nb_channels
 
 
-def target_of(encoder: str, rate: int, layout: str, sample_format: str) -> SoundTarget | None:
-    """The nearest to a decoded track that an encoder takes, tried; None if there is nothing near.
+def nearest_target(encoder: str, rate: int, layout: str, sample_format: str) -> SoundTarget | None:
+    """Find, by trying, the nearest to a decoded track that an encoder takes; None if nothing is.
 
     Without a place for each channel, they are mixed to as many as there can be.
 
@@ -87,7 +84,7 @@ def target_of(encoder: str, rate: int, layout: str, sample_format: str) -> Sound
 
 
 def can_be_mixed(layout: str) -> bool:
-    """Whether it is known where its channels belong, or usual for so many."""
+    """Return whether the channels' places are known, or usual for their number."""
     places = _places(layout)
     try:
         return "NONE" not in places or bool(av.AudioLayout(f"{len(places)}c"))
@@ -96,7 +93,7 @@ def can_be_mixed(layout: str) -> bool:
 
 
 def holds(wider: str, layout: str) -> bool:
-    """Whether each channel of a layout has a place of its own in another one."""
+    """Return whether each channel of a layout has a place of its own in another one."""
     places, taken = _places(wider), _places(layout)
     if "NONE" in taken:  # nobody knows which is which
         return len(places) == len(taken)
@@ -112,27 +109,24 @@ def _places(layout: str) -> list[str]:
 COVERS = {"mjpeg": ("jpg", "image/jpeg"), "png": ("png", "image/png")}
 
 
-class Fate(Enum):
-    """What becomes of a stream."""
+class StreamAction(Enum):
+    """What is done with a stream."""
 
     COPY = "copied"
     CONVERT = "converted"
     ATTACH = "attached"
-    REMAKE = "made anew"  # chapters and timecodes that are tracks: the container writes its own
+    REBUILD = "rebuilt"  # chapters and timecodes that are tracks: the container writes its own
     DROP = "dropped"
 
 
 @dataclass(frozen=True, slots=True)
 class StreamPlan:
-    """What becomes of one stream, and if not all of it, why.
-
-    Attributes:
-        sound: what it is encoded as, if it is sound and not copied.
-        decodes: whether it is sound that can mostly be decoded, so that what cannot is damaged.
-    """
+    """What is done with one stream, and why if not all of it is kept."""
 
     stream: StreamInfo
-    fate: Fate
+    action: StreamAction
     notice: str | None = None
     sound: SoundTarget | None = None
+    """The new encoding, if it is sound that is not copied."""
     decodes: bool = False
+    """Whether it is sound that can mostly be decoded, so that what cannot is damaged."""

@@ -1,4 +1,4 @@
-"""What becomes of everything a file holds beside its main video, decided before the work."""
+"""Decide before the work whether each side stream is copied, converted or dropped."""
 
 from __future__ import annotations
 
@@ -14,28 +14,33 @@ from vsrdb_cli.video.containers.capabilities import CONTAINERS, WIDE, Container
 from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.info import CHAPTER_PICTURES, StreamInfo, VideoInfo
 from vsrdb_cli.video.streams.metadata import held_language
-from vsrdb_cli.video.streams.plan import COVERS, Fate, StreamPlan, holds
-from vsrdb_cli.video.streams.sound_policy import Heard, differences, listen, target_for
+from vsrdb_cli.video.streams.plan import COVERS, StreamAction, StreamPlan, holds
+from vsrdb_cli.video.streams.sound_policy import (
+    SoundScan,
+    choose_sound_target,
+    scan_sound,
+    try_copies,
+)
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
 
-# Text with fonts, colours and places on the picture, which the others hold little of.
+# Text with fonts, colours and positions, most of which other codecs lose.
 _STYLED = {"ass": ".mkv", "ssa": ".mkv", "eia_608": ".mov"}  # and what keeps them
 
 
 def plan_streams(info: VideoInfo, suffix: str) -> tuple[StreamPlan, ...]:
-    """Decide for every stream beside the main video, for a container by its name ending.
+    """Decide what is done with each stream beside the main video, for a container.
 
-    All sound is decoded once, to know whether a copy will sound the same.
+    All sound is decoded once, to find out whether a copy will sound the same.
     """
     if not info.streams or info.pictures:
         return ()
-    heard = listen(info)
+    heard = scan_sound(info)
     with open_input(info.path) as source:
         plans = [_plan(stream, suffix, source, heard) for stream in info.streams]
-    wrong = differences(info, plans, suffix, heard)
+    wrong = try_copies(info, plans, suffix, heard)
     for place, plan in enumerate(plans):
         if plan.stream.index in wrong:
             reason = f"a copy {wrong[plan.stream.index]}"
@@ -46,15 +51,17 @@ def plan_streams(info: VideoInfo, suffix: str) -> tuple[StreamPlan, ...]:
 
 
 def _with_marks(plan: StreamPlan, suffix: str) -> StreamPlan:
-    """The plan, with a word on what is said of the stream and lost."""
-    if plan.fate not in (Fate.COPY, Fate.CONVERT) or plan.stream.cover:
+    """Add a notice of the stream's metadata that is lost."""
+    if plan.action not in (StreamAction.COPY, StreamAction.CONVERT) or plan.stream.cover:
         return plan
     notices = [plan.notice] if plan.notice else []
-    return replace(plan, notice="; ".join([*notices, *unsaid(plan.stream, suffix)]) or None)
+    return replace(
+        plan, notice="; ".join([*notices, *metadata_notices(plan.stream, suffix)]) or None
+    )
 
 
-def unsaid(stream: StreamInfo, suffix: str) -> Iterator[str]:
-    """What is said of a stream that a container does not hold of it, one line each."""
+def metadata_notices(stream: StreamInfo, suffix: str) -> Iterator[str]:
+    """Yield what a container does not hold of a stream's metadata, one line each."""
     marks = _lost_marks(stream, suffix)
     if marks:
         keepers = [s for s in WIDE if s != suffix and not _lost_marks(stream, s)]
@@ -62,7 +69,7 @@ def unsaid(stream: StreamInfo, suffix: str) -> Iterator[str]:
         yield f"{stream} is no longer marked as {', '.join(marks)} in {suffix} files{kept}"
     if stream.tags and not CONTAINERS[suffix].tags:
         yield (
-            f"tags of {stream} are dropped ({', '.join(stream.tags)}): {suffix} files do not hold"
+            f"tags of {stream} are dropped ({', '.join(stream.tags)}): {suffix} files cannot hold"
             " them; a .mkv output keeps them"
         )
 
@@ -70,100 +77,98 @@ def unsaid(stream: StreamInfo, suffix: str) -> Iterator[str]:
 def _lost_marks(stream: StreamInfo, suffix: str) -> list[str]:
     lost = [mark for mark in stream.marks if mark not in CONTAINERS[suffix].marks]
     if held_language(stream.language, CONTAINERS[suffix]) is None:
-        lost.append(f"of the language {stream.language}")
+        lost.append(f"language {stream.language}")
     return lost
 
 
 def has_cover(plans: tuple[StreamPlan, ...]) -> bool:
-    """Whether a cover picture is copied as a stream."""
-    return any(plan.stream.cover and plan.fate is Fate.COPY for plan in plans)
+    """Return whether a cover picture is copied as a stream."""
+    return any(plan.stream.cover and plan.action is StreamAction.COPY for plan in plans)
 
 
 def _text_converted(stream: StreamInfo, suffix: str) -> StreamPlan:
     codec = CONTAINERS[suffix].text
     notice = None
     if stream.codec in _STYLED or stream.styled:
-        notice = f"{stream} becomes {codec}, which keeps little of its styling"
+        notice = f"{stream} is converted to {codec}, which keeps little of its styling"
         keeper = _STYLED.get(stream.codec, ".mkv")
         if keeper != suffix:
             notice += f"; a {keeper} output keeps it"
-    return StreamPlan(stream, Fate.CONVERT, notice)
+    return StreamPlan(stream, StreamAction.CONVERT, notice)
 
 
-def _converted(stream: StreamInfo, suffix: str, heard: Heard, reason: str) -> StreamPlan:
-    """The plan of sound that cannot be copied, or whose copy would not sound the same."""
-    target = target_for(stream, heard, CONTAINERS[suffix])
+def _converted(stream: StreamInfo, suffix: str, heard: SoundScan, reason: str) -> StreamPlan:
+    """Plan sound that cannot be copied, or whose copy would not sound the same."""
+    target = choose_sound_target(stream, heard, CONTAINERS[suffix])
     if target is None:
-        why = (
-            f"nothing here encodes {heard.layout}" if heard.shapes else "it cannot be decoded here"
-        )
-        return StreamPlan(stream, Fate.DROP, f"{stream} is dropped: {why}, and {reason}")
-    notice = f"{stream} is encoded anew as {target.codec}: {reason}"
+        why = f"no encoder supports {heard.layout}" if heard.shapes else "it cannot be decoded"
+        return StreamPlan(stream, StreamAction.DROP, f"{stream} is dropped: {why}, and {reason}")
+    notice = f"{stream} is re-encoded as {target.codec}: {reason}"
     if not holds(target.layout, heard.layout):
         notice += f"; its channels ({heard.layout}) are mixed to {target.layout}"
-    return StreamPlan(stream, Fate.CONVERT, notice, target)
+    return StreamPlan(stream, StreamAction.CONVERT, notice, target)
 
 
 def _plan(
-    stream: StreamInfo, suffix: str, source: InputContainer, heard: Mapping[int, Heard]
+    stream: StreamInfo, suffix: str, source: InputContainer, heard: Mapping[int, SoundScan]
 ) -> StreamPlan:
     left_out = _left_out(stream)
     if left_out:
-        return StreamPlan(stream, Fate.DROP, left_out)
-    if stream.remade or _is_attached(stream, suffix):
-        return StreamPlan(stream, Fate.REMAKE if stream.remade else Fate.ATTACH)
+        return StreamPlan(stream, StreamAction.DROP, left_out)
+    if stream.rebuilt or _is_attached(stream, suffix):
+        return StreamPlan(stream, StreamAction.REBUILD if stream.rebuilt else StreamAction.ATTACH)
     if _held(stream, suffix, source, heard):
-        return StreamPlan(stream, Fate.COPY)
+        return StreamPlan(stream, StreamAction.COPY)
     if stream.text:
         return _text_converted(stream, suffix)
     others = [s for s in (*WIDE, ".mov") if s != suffix and _keeps(stream, s, source, heard)]
     keepers = [s for s in others if s in WIDE] or others
     unknown = not stream.codec and stream.type in ("audio", "subtitle")
-    reason = "nothing here knows its codec" if unknown else f"{suffix} files do not hold it"
+    reason = "its codec is unknown" if unknown else f"{suffix} files cannot hold it"
     if stream.codec and _listed(stream, CONTAINERS[suffix], source.format.name):
         reason = f"vsrdb cannot copy it into {suffix} files"  # which others may
     if keepers:
         reason += f"; a {' or '.join(keepers)} output keeps it"
     if stream.index in heard:
         return _converted(stream, suffix, heard[stream.index], reason)
-    return StreamPlan(stream, Fate.DROP, f"{stream} is dropped: {reason}")
+    return StreamPlan(stream, StreamAction.DROP, f"{stream} is dropped: {reason}")
 
 
 def _left_out(stream: StreamInfo) -> str | None:
-    """Why a stream goes into no kind of file, in one line."""
-    if stream.stranger:
-        return f"{stream} is left out: it belongs to another programme than the video"
+    """Return why a stream goes into no kind of file, in one line."""
+    if stream.foreign:
+        return f"{stream} is dropped: it belongs to another programme than the video"
     if CHAPTER_PICTURES in stream.marks:
-        return f"{stream} is dropped: vsrdb writes no pictures of chapters"
+        return f"{stream} is dropped: chapter pictures are not supported"
     if stream.type == "video" and not stream.cover:
         return f"{stream} is dropped: only one video is restored"
     return None
 
 
 def _keeps(
-    stream: StreamInfo, suffix: str, source: InputContainer, heard: Mapping[int, Heard]
+    stream: StreamInfo, suffix: str, source: InputContainer, heard: Mapping[int, SoundScan]
 ) -> bool:
     return _is_attached(stream, suffix) or _held(stream, suffix, source, heard)
 
 
 def _is_attached(stream: StreamInfo, suffix: str) -> bool:
-    """Whether a container holds it as a file beside its streams."""
+    """Return whether a container holds it as an attached file."""
     attached = stream.type == "attachment" or (stream.cover and stream.codec in COVERS)
     return attached and CONTAINERS[suffix].attachments
 
 
 def _held(
-    stream: StreamInfo, suffix: str, source: InputContainer, heard: Mapping[int, Heard]
+    stream: StreamInfo, suffix: str, source: InputContainer, heard: Mapping[int, SoundScan]
 ) -> bool:
-    """Whether a container holds a stream as it is."""
+    """Return whether a container holds a stream as it is."""
     if not _listed(stream, CONTAINERS[suffix], source.format.name):
         return False
     return _opens(stream, suffix, source, heard)
 
 
 def _listed(stream: StreamInfo, container: Container, source_format: str) -> bool:
-    """Whether players expect such a stream in such a container."""
-    if stream.type == "data":  # of cameras, which read it by its tag
+    """Return whether players expect such a stream in such a container."""
+    if stream.type == "data":  # of cameras, which identify it by its tag
         return container.iso and source_format.startswith("mov")
     if stream.cover:
         return container.covers
@@ -176,9 +181,9 @@ def _listed(stream: StreamInfo, container: Container, source_format: str) -> boo
 
 
 def _opens(
-    stream: StreamInfo, suffix: str, source: InputContainer, heard: Mapping[int, Heard]
+    stream: StreamInfo, suffix: str, source: InputContainer, heard: Mapping[int, SoundScan]
 ) -> bool:
-    """Whether a container takes the stream as it is, tried in memory; of sound with a packet."""
+    """Return whether a container takes the stream as it is, tried in memory."""
     if not stream.codec:
         return False
     trial = av.open(io.BytesIO(), "w", format=CONTAINERS[suffix].format)

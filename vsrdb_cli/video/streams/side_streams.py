@@ -1,15 +1,12 @@
-"""Copying everything a file holds beside its main video, as planned."""
+"""Copy or convert everything a file holds beside its main video, as planned."""
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-import av
-from av.error import FFmpegError
 from av.stream import Discard
 
 from vsrdb_cli.text import count
@@ -18,7 +15,8 @@ from vsrdb_cli.video.containers.demuxing import Demuxer, Holes
 from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.info import StreamInfo, VideoInfo
 from vsrdb_cli.video.streams.metadata import copy_chapters, copy_stream_metadata
-from vsrdb_cli.video.streams.plan import COVERS, Fate, StreamPlan
+from vsrdb_cli.video.streams.packet_writer import SUBTITLE_TICKS, PacketWriter
+from vsrdb_cli.video.streams.plan import COVERS, StreamAction, StreamPlan
 from vsrdb_cli.video.streams.sound import (
     PRIMING_SECONDS,
     Loudness,
@@ -28,44 +26,26 @@ from vsrdb_cli.video.streams.sound import (
 )
 from vsrdb_cli.video.streams.sound_converter import SoundConverter
 from vsrdb_cli.video.streams.subtitles import USUAL_MILLISECONDS, TextConverter
-from vsrdb_cli.video.timing import Clock, SideClock, shift, ticks
+from vsrdb_cli.video.timing import Clock, SideClock, ticks
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.packet import Packet
     from av.stream import AttachmentStream, Stream
 
-# Subtitles' ticks a second in mp4 and mov: FFmpeg's muxer compares their times with those of
-# whatever other packet comes, as if both counted alike, and cues that overlap drift unless theirs
-# are finer.
-SUBTITLE_TICKS = 192_000
-# Between two of them; they count no more than 2 ** 31.
-BLANK_TICKS = 2**30
 # Subtitles that last until the next one: of Blu-ray, which may be several packets, and of DVB.
 _PGS = "hdmv_pgs_subtitle"
 _UNTIL_NEXT = (_PGS, "dvb_subtitle")
 _PGS_BEGINS = 0x16
-# How far files may keep sound behind the pictures it belongs to.
+# How far sound may lie behind its pictures in a file.
 READ_ON_SECONDS = 10
-
-
-@dataclass(frozen=True)
-class Copied:
-    """How many packets of each of the source's streams, by index.
-
-    holes: places where some of it is missing.
-    """
-
-    packets: Counter[int] = field(default_factory=Counter)
-    damaged: Counter[int] = field(default_factory=Counter)
-    holes: Counter[int] = field(default_factory=Counter)
 
 
 class SideStreams:
     """Copies all other streams of a source into an open output, in step with its video.
 
-    Reads the source by itself, so it needs nothing from whoever decodes the video, and serves
-    as well when finished pieces are joined. Used from one thread.
+    Reads the source by itself, so it needs nothing from the video's reader, and also works when
+    finished segments are joined. Used from one thread.
 
     Args:
         info: of the source.
@@ -74,7 +54,7 @@ class SideStreams:
 
     Attributes:
         copied: what was written so far, and what could not be.
-        heard: how loud each track of sound is that is written, by the source's index, in order.
+        heard: the loudness of each written track of sound, by the source's index, in order.
     """
 
     def __init__(
@@ -87,7 +67,6 @@ class SideStreams:
         self._streams = {stream.index: stream for stream in info.streams}
         self._output = output
         self._source = open_input(info.path)
-        self.copied = Copied()
         self._targets: dict[int, Stream] = {}
         self._texts: dict[int, TextConverter] = {}
         self._sounds: dict[int, SoundConverter] = {}
@@ -95,15 +74,14 @@ class SideStreams:
         self._decodable = {plan.stream.index for plan in plans if plan.decodes}
         self.heard: dict[int, Loudness] = {}
         self._clocks: dict[int, SideClock] = {}
-        self._last_dts: dict[int, int] = {}
         self._before: dict[int, list[Packet[Any]]] = {}  # what is on the screen as a part begins
         self._ready: deque[Packet[Any]] = deque()
         self._covers = 0
         self._end = info.cut.seconds if info.cut else None
         self._hides = container_of(output).iso
-        self._lead_seconds = Fraction(0)
-        self._priming: dict[int, Fraction] = {}
-        if self._hides:  # these want them before the header
+        self._writer = PacketWriter(output, self._streams, self._targets, self._sounds)
+        self.copied = self._writer.copied
+        if self._hides:  # these need them before the header
             copy_chapters(self._source, output, info)
         for plan in plans:
             self._add(plan)
@@ -115,14 +93,16 @@ class SideStreams:
 
     def _add(self, plan: StreamPlan) -> None:
         source = self._source.streams[plan.stream.index]
-        if plan.fate is Fate.COPY:
+        if plan.action is StreamAction.COPY:
             target = self._output.add_stream_from_template(source, opaque=True)
             copy_stream_metadata(source, target)
             self._targets[source.index] = target
             source.discard = Discard.default  # FFmpeg hides data that lasts no time
             if source.type == "audio":
                 context: Any = source.codec_context
-                self._priming[source.index] = Fraction(context.delay, context.sample_rate or 1)
+                self._writer.priming[source.index] = Fraction(
+                    context.delay, context.sample_rate or 1
+                )
                 self.heard[source.index] = Loudness()
                 self._decoders[source.index] = SoundDecoder()
         elif plan.sound is not None:
@@ -132,7 +112,9 @@ class SideStreams:
             self._sounds[source.index] = sound
             self._targets[source.index] = sound.stream
             self.heard[source.index] = sound.heard
-        elif plan.fate is Fate.CONVERT:
+        elif plan.action is StreamAction.ATTACH:
+            self._attach(plan, source)
+        elif plan.action is StreamAction.CONVERT:
             codec = container_of(self._output).text
             converter = TextConverter(source, self._output, codec)  # type: ignore[arg-type]
             copy_stream_metadata(source, converter.stream)
@@ -141,21 +123,23 @@ class SideStreams:
         if source.type == "subtitle" and self._hides and source.index in self._targets:
             finest = max(SUBTITLE_TICKS, self._info.output_time_base.denominator)
             self._targets[source.index].time_base = Fraction(1, finest)
-        if plan.fate is Fate.ATTACH and plan.stream.cover:
+
+    def _attach(self, plan: StreamPlan, source: Stream) -> None:
+        if plan.stream.cover:
             ending, mimetype = COVERS[plan.stream.codec]
             self._covers += 1
             name = f"cover_{self._covers}" if self._covers > 1 else "cover"
             data = _first_packet(self._info, source.index)
             if data:
                 self._output.add_attachment(f"{name}.{ending}", mimetype, data)
-        elif plan.fate is Fate.ATTACH:
-            attachment: AttachmentStream = source  # type: ignore[assignment]
-            name = attachment.metadata.get("filename", f"attachment-{source.index}")
-            mimetype = attachment.mimetype or "application/octet-stream"
-            self._output.add_attachment(name, mimetype, attachment.data)
+            return
+        attachment: AttachmentStream = source  # type: ignore[assignment]
+        name = attachment.metadata.get("filename", f"attachment-{source.index}")
+        mimetype = attachment.mimetype or "application/octet-stream"
+        self._output.add_attachment(name, mimetype, attachment.data)
 
     def mux_until(self, seconds: Fraction) -> None:
-        """Write what belongs before a time of the video, so that players find all together."""
+        """Write what belongs before a time of the video, so that streams are interleaved."""
         if not self._targets:
             return
         while self._fill() and _seconds(self._ready[0]) <= seconds:
@@ -164,7 +148,7 @@ class SideStreams:
             self._put_texts(index, converter.until(seconds))
 
     def finish(self) -> None:
-        """Write all that is left; sound may go on after the last picture."""
+        """Write the rest; sound may go on after the last picture."""
         while self._targets and self._fill():
             self._mux(self._ready.popleft())
         self._write_before()
@@ -174,21 +158,20 @@ class SideStreams:
             stream: Any = self._source.streams[index]
             self._listen(index, flushing(stream))
         for index, sound in self._sounds.items():
-            self._put(index, sound.finish())
+            self._writer.write(index, sound.finish())
             self.copied.damaged[index] += sound.failed
         if not self._hides:
-            # What begins before the first picture cannot stand before 0: all is moved for it, by
-            # whole milliseconds.
-            later = Fraction(int(self._lead_seconds * 1000), 1000)
+            # Nothing can begin before 0: everything is moved, by whole milliseconds.
+            later = Fraction(int(self._writer.lead_seconds * 1000), 1000)
             copy_chapters(self._source, self._output, self._info, later)
 
     @property
     def moved_seconds(self) -> Fraction:
-        """How much later than on the source's clock everything is in the output."""
-        return Fraction(0) if self._hides else self._lead_seconds
+        """Return how much later everything is in the output than on the source's clock."""
+        return Fraction(0) if self._hides else self._writer.lead_seconds
 
     def audible(self, begin_seconds: Fraction) -> tuple[Fraction | None, Fraction | None]:
-        """Between which times the output's sound is that of the source, given its first picture.
+        """Return between which times the output's sound is the source's, given its first picture.
 
         mp4 and mov hide what comes before it; of a part, whole packets reach beyond both ends.
         """
@@ -197,11 +180,17 @@ class SideStreams:
 
     @property
     def damage(self) -> tuple[str, ...]:
-        """What could not be copied so far, one line for each stream."""
+        """Return what could not be copied so far, one line for each stream."""
         streams, copied = self._streams, self.copied
         dropped = tuple(
             f"{number} damaged packet{'s' if number > 1 else ''} of {streams[index]} dropped"
             for index, number in sorted(copied.damaged.items())
+            if number
+        )
+        refused = tuple(
+            f"{count(number, 'packet')} of {streams[index]} dropped: the output's format refuses"
+            f" {'it' if number == 1 else 'them'}"
+            for index, number in sorted(copied.refused.items())
             if number
         )
         missing = tuple(
@@ -214,7 +203,7 @@ class SideStreams:
             for index, converter in sorted(self._texts.items())
             if converter.lost
         )
-        return dropped + missing + unconverted
+        return dropped + refused + missing + unconverted
 
     def close(self) -> None:
         """Close the source."""
@@ -222,7 +211,7 @@ class SideStreams:
         self._source.close()
 
     def _fill(self) -> bool:
-        """Have the next packet at hand; False when there is none."""
+        """Read the next packet if none is waiting; return False at the end."""
         if not self._ready:
             packet = next(self._packets, None)
             if packet is None:
@@ -231,7 +220,7 @@ class SideStreams:
         return True
 
     def _read(self) -> Iterator[Packet[Any]]:
-        """The packets to copy, on the video's time line."""
+        """Yield the packets to copy, on the video's time line."""
         main = self._source.streams[self._info.stream_index]
         others = [self._source.streams[index] for index in self._targets]
         # Of sound alone: between subtitles time is missing anyway.
@@ -246,7 +235,7 @@ class SideStreams:
             index = packet.stream.index
             if index == main.index:
                 restarts = self._clock.restarts
-                self._clock.mend(packet)
+                self._clock.repair(packet)
                 if self._clock.restarts > restarts:
                     for clock in self._clocks.values():
                         yield from clock.release()
@@ -254,7 +243,7 @@ class SideStreams:
                 packet.pts = packet.dts = 0
                 yield packet
             else:
-                yield from self._clocks[index].mend(packet)
+                yield from self._clocks[index].repair(packet)
         for index, clock in self._clocks.items():
             yield from clock.release(final=True)
             self.copied.damaged[index] += clock.timeless
@@ -286,16 +275,16 @@ class SideStreams:
     def _write(self, packet: Packet[Any]) -> None:
         index = packet.stream.index
         if index in self._sounds:
-            self._put(index, self._sounds[index](packet))
+            self._writer.write(index, self._sounds[index](packet))
         elif index in self._texts:
             self._put_texts(index, self._texts[index](packet))
         elif index not in self._decoders or self._listen(index, packet):
-            self._put(index, (packet,))
+            self._writer.write(index, (packet,))
         else:
             self.copied.damaged[index] += 1
 
     def _put_texts(self, index: int, texts: Iterator[Packet[Any]]) -> None:
-        """Write converted texts, as far as they belong to the wanted part."""
+        """Write converted texts that belong to the wanted part."""
         late = self._texts[index].late
 
         def wanted() -> Iterator[Packet[Any]]:
@@ -304,46 +293,21 @@ class SideStreams:
                 if not late or self._cut(text):
                     yield text
 
-        self._put(index, wanted())
+        self._writer.write(index, wanted())
 
     def _listen(self, index: int, packet: Packet[Any]) -> bool:
-        """Decode a packet of sound that is copied; whether it can be, or none of the track can."""
+        """Decode a packet of copied sound; return False if it alone is damaged."""
         decode = self._decoders[index]
         failed = decode.failed
         for frame, begin in decode(packet):
             self.heard[index].add(samples_of(frame), frame.sample_rate, begin)
         return decode.failed == failed or index not in self._decodable
 
-    def _put(self, index: int, packets: Iterable[Packet[Any]]) -> None:
-        """Write packets of a stream of the source, as they are to be in the output."""
-        try:
-            for packet in packets:
-                last = self._last_dts.get(index, 0)
-                self._rise(index, packet)
-                packet.stream = self._targets[index]
-                if self._hides and self._streams[index].text:
-                    self._output.mux([*_blanks(packet, last)])
-                self._lead_seconds = max(self._lead_seconds, -self._begin(index, packet))
-                self._output.mux(packet)
-                self.copied.packets[index] += 1
-        except FFmpegError as error:
-            if isinstance(error, OSError):
-                raise
-            self.copied.damaged[index] += 1
-
-    def _begin(self, index: int, packet: Packet[Any]) -> Fraction:
-        """When a packet is heard or seen; declared priming is neither, and may stand before 0."""
-        if index in self._sounds:
-            return self._sounds[index].begin_seconds
-        if packet.pts is None:
-            return Fraction(0)
-        return packet.pts * packet.time_base + self._priming.get(index, 0)
-
     def _cut(self, packet: Packet[Any]) -> bool:
-        """Whether a packet belongs to the wanted part; texts are shortened to lie within it.
+        """Return whether a packet belongs to the wanted part; texts are shortened to lie within.
 
-        A packet of sound that only begins before it is kept: containers hide what is too much.
-        Sound that the source hides stays hidden, or is left out where nothing can be.
+        A packet of sound that only begins before it is kept: containers hide the surplus. Sound
+        that the source hides stays hidden, or is dropped if the container cannot hide it.
         """
         if packet.pts is None:
             return True
@@ -366,7 +330,7 @@ class SideStreams:
                 self._keep(packet, stream)
             return begin >= 0
         if begin == end and not stream.text:
-            return begin >= 0  # how long it lasts stands within it
+            return begin >= 0  # its content holds the duration
         if begin == end:
             end = begin + Fraction(USUAL_MILLISECONDS, 1000)
         shown = max(begin, Fraction(0))
@@ -378,41 +342,10 @@ class SideStreams:
         return True
 
     def _keep(self, packet: Packet[Any], stream: StreamInfo) -> None:
-        """Keep what is on the screen before the part, for its beginning; forget what was there."""
+        """Keep what is on the screen before the part, for its beginning."""
         if stream.codec != _PGS or bytes(packet)[:1] == bytes([_PGS_BEGINS]):
             self._before[stream.index] = []
         self._before.setdefault(stream.index, []).append(packet)
-
-    def _rise(self, index: int, packet: Packet[Any]) -> None:
-        """Put a packet's times in the clock of its track, where they have to rise.
-
-        One that does not would end the whole file with an error; in Matroska it may stay.
-        """
-        tick = self._targets[index].time_base
-        assert tick is not None
-        source, packet.time_base = packet.time_base, tick
-        packet.duration = ticks((packet.duration or 0) * source, tick)
-        if packet.pts is not None:
-            packet.pts = ticks(packet.pts * source, tick)
-        if packet.dts is None:
-            return
-        packet.dts = ticks(packet.dts * source, tick)
-        if index in self._last_dts:
-            late = self._last_dts[index] + self._hides - packet.dts
-            shift(packet, max(late, 0) * tick)
-        if packet.pts is not None:
-            packet.pts = max(packet.pts, packet.dts)
-        self._last_dts[index] = packet.dts
-
-
-def _blanks(packet: Packet[Any], last: int) -> Iterator[Packet[Any]]:
-    """Texts without words, where nothing is shown for longer than mp4 and mov can count."""
-    for time in range(last + BLANK_TICKS, packet.dts or 0, BLANK_TICKS):
-        blank = av.Packet(b"\0\0")
-        blank.stream, blank.time_base = packet.stream, packet.time_base
-        blank.pts = blank.dts = time
-        blank.duration = min(BLANK_TICKS, (packet.dts or 0) - time)
-        yield blank
 
 
 def _seconds(packet: Packet[Any]) -> Fraction:

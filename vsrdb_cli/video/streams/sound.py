@@ -1,9 +1,10 @@
-"""Sound as it is heard: how loud a track is at what time, by its decoded samples."""
+"""Decode sound, measure its loudness over time, and compare two tracks by it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from math import floor
 from typing import TYPE_CHECKING, Any, cast
 
 import av
@@ -24,13 +25,13 @@ BINS_A_SECOND = 100
 # Encoders smear a sound over their window, and add up to two of these to its end.
 SMEAR_BINS = 3
 WINDOW_SAMPLES = 1024
-# What a decoder may need of sound before the first that is heard: AAC 0.05 s, Opus 0.08 s.
+# Sound that a decoder may need before the first it gives: AAC 0.05 s, Opus 0.08 s.
 PRIMING_SECONDS = Fraction(1, 10)
 # Two roundings of containers that count milliseconds, and what edit lists cut off.
 ROUNDING_SECONDS = Fraction(1, 125)
-# What nobody hears: a decoder that begins anew after damage gives as much more or less.
+# Inaudible: a decoder that restarts after damage gives as much more or less.
 UNHEARD_SECONDS = Fraction(2, 100)
-# How far below a track's usual level a sound still counts, and silence begins: decibels.
+# Decibels below a track's usual level at which a sound still counts, and at which silence begins.
 AUDIBLE = 25
 SILENT = 45
 _FLOOR = 1e-9  # mean square
@@ -44,7 +45,7 @@ Levels = NDArray[np.float64]
 
 
 class Loudness:
-    """How loud a track is, hundredth of a second by hundredth; memory is 30 MB for ten hours.
+    """How loud a track is in each hundredth of a second; takes 30 MB for ten hours.
 
     Attributes:
         begin_seconds, end_seconds: of the first decoded sample and after the last; None if none.
@@ -77,7 +78,7 @@ class Loudness:
         if not count:
             return
         squares = (self._without_offset(_unit(samples), rate) ** 2).mean(0)
-        first = int(begin_seconds * rate)
+        first = floor(begin_seconds * rate)
         bins = (first + np.arange(count)) * BINS_A_SECOND // rate
         sums = np.bincount(bins - bins[0], squares) * (BINS_A_SECOND / rate)
         self._reach(int(bins[0]), int(bins[-1]) + 1)
@@ -115,7 +116,7 @@ class Loudness:
             self._first -= before and before + _SPARE
 
     def levels(self, first: int, last: int) -> Levels:
-        """Decibels of the bins `first` <= i < `last`; full scale is 0, silence -90."""
+        """Return decibels of the bins `first` <= i < `last`; full scale is 0, silence -90."""
         levels = np.zeros(max(0, last - first))
         begin = max(first, self._first)
         end = min(last, self._first + len(self._energy))
@@ -133,13 +134,13 @@ def _unit(samples: NDArray[Any]) -> NDArray[np.float32]:
         unit /= 128
     elif samples.dtype.kind == "i":
         unit /= -float(np.iinfo(samples.dtype).min)
-    else:  # which may be no number, or any
+    else:  # which may be NaN, or any number
         unit = np.nan_to_num(unit, nan=0.0).clip(-1, 1)
     return unit
 
 
 def samples_of(frame: AudioFrame) -> NDArray[Any]:
-    """The samples of a decoded frame, (channels, count)."""
+    """Return the samples of a decoded frame, (channels, count)."""
     channels = frame.layout.nb_channels
     if frame.format.is_packed:
         return frame.to_ndarray().reshape(-1, channels).T
@@ -162,7 +163,7 @@ class SoundDecoder:
         self.failed = 0
 
     def __call__(self, packet: Packet[Any]) -> Iterator[tuple[AudioFrame, Fraction]]:
-        """The frames of a packet, an empty one at the end, and when they begin, in seconds."""
+        """Yield the frames of a packet, and when they begin, in seconds."""
         if not self._begun:
             self._begun = True
             _own_layout(packet.stream.codec_context)
@@ -182,9 +183,9 @@ class SoundDecoder:
 
 
 def _own_layout(context: AudioCodecContext) -> None:
-    """Forget places of channels that are listed one by one: PyAV frees the list with each frame.
+    """Discard channel positions that are listed one by one: PyAV frees the list with each frame.
 
-    So MOV has it where they stand in an order of their own.
+    MOV has such a list if channels are in an unusual order.
     """
     layout = context.layout
     if "(" in layout.name and not context.is_open:
@@ -192,20 +193,20 @@ def _own_layout(context: AudioCodecContext) -> None:
 
 
 def flushing(stream: AudioStream) -> Packet[Any]:
-    """A packet at which a track's decoder gives what it still holds."""
+    """Return a packet at which a track's decoder gives what it still holds."""
     packet: Packet[Any] = av.Packet()
     packet.stream = stream
     return packet
 
 
-def hear(container: InputContainer, zero_seconds: Fraction) -> list[Loudness]:
-    """Decode all sound of a file, opened anew.
+def measure_loudness(container: InputContainer, zero_seconds: Fraction) -> list[Loudness]:
+    """Decode all sound of a newly opened file.
 
     Args:
-        zero_seconds: what is taken from its times.
+        zero_seconds: subtracted from its times.
 
     Returns:
-        One for each sound track that holds any, in their order.
+        The loudness of each track with any sound, in their order.
     """
     tracks = {stream.index: (SoundDecoder(), Loudness()) for stream in container.streams.audio}
     if not tracks:
@@ -217,10 +218,10 @@ def hear(container: InputContainer, zero_seconds: Fraction) -> list[Loudness]:
     return [loudness for _, loudness in tracks.values() if loudness.begin_seconds is not None]
 
 
-def difference(  # noqa: PLR0911  one answer for each way to differ
+def describe_difference(  # noqa: PLR0911  one answer for each way to differ
     source: Loudness, output: Loudness, begin_seconds: Fraction | None, end_seconds: Fraction | None
 ) -> str | None:
-    """Where an output's track does not sound as its source's, in words; None if it does.
+    """Describe where an output's track sounds unlike its source's; None if nowhere.
 
     Args:
         begin_seconds, end_seconds: between which the two are compared; None as far as there is
@@ -254,7 +255,7 @@ def difference(  # noqa: PLR0911  one answer for each way to differ
     if lack > slack:
         return f"lacks {_words(lack)}"
     return _difference_in_places(
-        source, output, int(begin * BINS_A_SECOND), int(end * BINS_A_SECOND)
+        source, output, floor(begin * BINS_A_SECOND), floor(end * BINS_A_SECOND)
     )
 
 
@@ -267,7 +268,7 @@ def _difference_in_places(source: Loudness, output: Loudness, first: int, last: 
     added = (given[inside] > level - AUDIBLE) & (_loudest_near(heard) < level - SILENT)
     for places, word in ((missing, "missing"), (added, "too much")):
         length = Fraction(int(places.sum()), BINS_A_SECOND)
-        # Of stretches that overlap, where recordings were glued, only one can be heard.
+        # Of overlapping parts, where recordings were joined, only one can be heard.
         if length > source.overlap_seconds + UNHEARD_SECONDS:
             at = Fraction(first + int(places.argmax()), BINS_A_SECOND)
             return f"has {_words(length)} {word}, the first at {_words(at)}"
@@ -275,13 +276,13 @@ def _difference_in_places(source: Loudness, output: Loudness, first: int, last: 
 
 
 def _usual(levels: Levels) -> float:
-    """The level of the louder parts; above all others where there is silence alone."""
+    """Return the level of the louder parts; infinity if all is silence."""
     sounding = levels[levels > _SILENCE + 10]
     return float(np.percentile(sounding, 90)) if len(sounding) else np.inf
 
 
 def _loudest_near(levels: Levels) -> Levels:
-    """The loudest bin around each, but for the first and the last ones."""
+    """Return the loudest bin around each, except at both ends."""
     loudest: Levels = np.lib.stride_tricks.sliding_window_view(levels, 2 * SMEAR_BINS + 1).max(1)
     return loudest
 

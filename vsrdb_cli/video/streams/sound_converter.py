@@ -1,4 +1,4 @@
-"""Sound decoded and encoded anew, where a copy cannot be written or would not sound the same."""
+"""Re-encode sound that cannot be copied, or whose copy would not sound the same."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.packet import Packet
 
-# Times that are off by less are a container's rounding, not a gap.
+# Smaller differences are a container's rounding, not a gap.
 JITTER_SECONDS = Fraction(40, 1000)
 _DTYPES: dict[str, Any] = {"s16": np.int16, "s32": np.int32, "flt": np.float32}
 
 
 class SoundConverter:
-    """Packets of a source's sound as packets of another codec, each sample at its own time.
+    """Encodes packets of a source's sound again, each sample at its own time.
 
-    Gaps become silence, what overlaps is left out, what the source hides stays hidden.
+    Gaps become silence, overlaps are dropped, and what the source hides stays hidden.
 
     Args:
         source: its stream.
         output: before its header is written; the stream is added to it.
         target: what it becomes.
-        begin_seconds, end_seconds: samples outside are left out; None: as far as there are.
+        begin_seconds, end_seconds: samples outside are dropped; None for no limit.
 
     Attributes:
-        heard: what went in.
+        heard: the loudness of what went in.
     """
 
     def __init__(
@@ -65,21 +65,21 @@ class SoundConverter:
 
     @property
     def failed(self) -> int:
-        """Packets that could not be decoded."""
+        """Return how many packets could not be decoded."""
         return self._decode.failed
 
     @property
     def begin_seconds(self) -> Fraction:
-        """When its first sample is heard, after what the encoder puts before it; 0 if none is."""
+        """Return when the first sample is heard, after the encoder's priming; 0 if none is."""
         return Fraction(self._first or 0, self._target.rate)
 
     def __call__(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
-        """The packets that are ready after one more of the source, its times mended."""
+        """Yield the packets that are ready after one more of the source, its times repaired."""
         for frame, begin in self._decode(packet):
             yield from self._take(frame, begin)
 
     def finish(self) -> Iterator[Packet[Any]]:
-        """The packets the decoder and the encoder still hold."""
+        """Yield the packets that the decoder and the encoder still hold."""
         for frame, begin in self._decode(flushing(self._source)):
             yield from self._take(frame, begin)
         yield from self._drain()
@@ -88,7 +88,7 @@ class SoundConverter:
 
     @property
     def _due(self) -> Fraction:
-        """When the next sample is due if there is no gap."""
+        """Return when the next sample is due if there is no gap."""
         rate = self._shape[0] if self._shape else 1
         return self._run_begin + Fraction(self._run_samples, rate)
 
@@ -130,7 +130,7 @@ class SoundConverter:
         self._resampler = None
 
     def _pad(self, place: int) -> Iterator[Packet[Any]]:
-        """Silence up to a place."""
+        """Encode silence up to a place."""
         assert self._written is not None
         channels = av.AudioLayout(self._target.layout).nb_channels
         kind = _DTYPES[self._target.packed_format]

@@ -1,4 +1,4 @@
-"""What a track of sound becomes: a copy where that sounds the same, else decoded and encoded."""
+"""Decide for sound whether a copy sounds the same, and what it is re-encoded as otherwise."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from vsrdb_cli.video.containers.demuxing import Demuxer
 from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.info import StreamInfo, VideoInfo
 from vsrdb_cli.video.streams.plan import (
-    Fate,
     SoundTarget,
+    StreamAction,
     StreamPlan,
     can_be_mixed,
     holds,
-    target_of,
+    nearest_target,
 )
 from vsrdb_cli.video.streams.side_streams import READ_ON_SECONDS, SideStreams
-from vsrdb_cli.video.streams.sound import SoundDecoder, difference, hear
+from vsrdb_cli.video.streams.sound import SoundDecoder, describe_difference, measure_loudness
 
 if TYPE_CHECKING:
     from av.packet import Packet, PktSideDataT
@@ -34,34 +34,31 @@ if TYPE_CHECKING:
 
 _IN_MEMORY = 64 << 20
 _CHANGES: tuple[PktSideDataT, ...] = ("new_extradata", "param_change")
-# Codecs whose copies have been seen to sound the same in every container that is said to hold them;
-# those of others are tried, however plain.
+# Codecs whose copies sound the same in every container that holds them, as tested; others are
+# tried.
 _USUAL = {"aac", "mp2", "mp3", "ac3", "eac3", "dts", "flac", "alac", "opus", "vorbis"}
 
 
 @dataclass
-class Heard:
-    """What decoding a track shows.
-
-    Attributes:
-        shapes: (samples a second, channels' layout, sample format) of its frames, each once.
-        packets: how many there are.
-        first: the bytes and the duration of the first one.
-        changes: whether packets tell the decoder of other parameters on the way.
-        hides_inside: whether something between two audible parts is hidden.
-    """
+class SoundScan:
+    """What decoding a track shows."""
 
     shapes: set[tuple[int, str, str]] = field(default_factory=set)
+    """Each (samples a second, channel layout, sample format) of its frames."""
     changes: bool = False
+    """Whether packets give the decoder other parameters on the way."""
     hides_inside: bool = False
+    """Whether something between two audible parts is hidden."""
     packets: int = 0
+    """The number of packets."""
     first: tuple[bytes, int] | None = None
+    """The bytes and the duration of the first packet."""
     _decode: SoundDecoder = field(default_factory=SoundDecoder)
     _sounded: bool = False
     _hid: bool = False
 
     def take(self, packet: Packet[Any]) -> None:
-        """The stream's next packet."""
+        """Decode the stream's next packet."""
         for frame, _ in self._decode(packet):
             self.shapes.add((frame.sample_rate, frame.layout.name, frame.format.name))
         if packet.size and self.first is None:
@@ -78,37 +75,37 @@ class Heard:
 
     @property
     def layout(self) -> str:
-        """FFmpeg's name of its channels, where they are most."""
+        """Return FFmpeg's name of the channels, where they are most."""
         return max((layout for _, layout, _ in self.shapes), key=_channels)
 
     @property
     def failed(self) -> int:
-        """Packets that could not be decoded."""
+        """Return how many packets could not be decoded."""
         return self._decode.failed
 
     @property
     def decodes(self) -> bool:
-        """Whether most of it could be decoded."""
+        """Return whether most of it could be decoded."""
         return bool(self.shapes) and 2 * self.failed < self.packets
 
     @property
     def is_plain(self) -> bool:
-        """Whether nothing speaks against a copy."""
+        """Return whether nothing speaks against a copy."""
         doubts = self.failed or self.changes or self.hides_inside
         return len(self.shapes) <= 1 and not doubts
 
 
 def _skipped(packet: Packet[Any]) -> tuple[int, int]:
-    """Samples of a packet that are not heard: of its beginning, and of its end."""
+    """Return how many samples at a packet's beginning and end are not heard."""
     if not packet.has_sidedata("skip_samples"):
         return 0, 0
     begin, end = struct.unpack_from("<2I", bytes(packet.get_sidedata("skip_samples")))
     return begin, end
 
 
-def listen(info: VideoInfo) -> Mapping[int, Heard]:
-    """Decode all sound of a source once; by the indices of its streams."""
-    tracks = {s.index: Heard() for s in info.streams if s.type == "audio" and s.codec}
+def scan_sound(info: VideoInfo) -> Mapping[int, SoundScan]:
+    """Decode all sound of a source once; return scans by stream index."""
+    tracks = {s.index: SoundScan() for s in info.streams if s.type == "audio" and s.codec}
     if not tracks:
         return tracks
     end = None
@@ -123,8 +120,10 @@ def listen(info: VideoInfo) -> Mapping[int, Heard]:
     return tracks
 
 
-def target_for(stream: StreamInfo, heard: Heard, container: Container) -> SoundTarget | None:
-    """What a track is encoded as; None if none of it could be decoded, or mixed to fewer."""
+def choose_sound_target(
+    stream: StreamInfo, heard: SoundScan, container: Container
+) -> SoundTarget | None:
+    """Choose an encoding for a track; None if it cannot be decoded or mixed."""
     if not heard.shapes:
         return None
     rate = max(rate for rate, _, _ in heard.shapes)
@@ -132,23 +131,23 @@ def target_for(stream: StreamInfo, heard: Heard, container: Container) -> SoundT
     deepest = max((kind for _, _, kind in heard.shapes), key=lambda kind: av.AudioFormat(kind).bits)
     encoders = (container.lossless, container.lossy)
     for encoder in encoders if _is_lossless(stream.codec) else encoders[1:]:
-        target = target_of(encoder, rate, layout, deepest)
+        target = nearest_target(encoder, rate, layout, deepest)
         if target is not None and holds(target.layout, layout):
             return target
     return target if can_be_mixed(layout) else None
 
 
 def _is_lossless(codec: str) -> bool:
-    """Whether nothing of the sound was lost; of codecs that can do both, DTS mostly loses."""
+    """Return whether the codec loses nothing; of codecs that can do both, DTS mostly loses."""
     if codec.startswith("pcm_") or codec == "wavpack":
         return True
     decoder = av.Codec(codec, "r")
     return decoder.lossless and not decoder.lossy
 
 
-def _is_doubted(plan: StreamPlan, heard: Mapping[int, Heard]) -> bool:
+def _is_doubted(plan: StreamPlan, heard: Mapping[int, SoundScan]) -> bool:
     track = heard.get(plan.stream.index)
-    if track is None or plan.fate is not Fate.COPY:
+    if track is None or plan.action is not StreamAction.COPY:
         return False
     usual = plan.stream.codec.startswith("pcm_") or plan.stream.codec in _USUAL
     return not (usual and track.is_plain)
@@ -158,10 +157,10 @@ def _channels(layout: str) -> int:
     return int(av.AudioLayout(layout).nb_channels)
 
 
-def differences(
-    info: VideoInfo, plans: Sequence[StreamPlan], suffix: str, heard: Mapping[int, Heard]
+def try_copies(
+    info: VideoInfo, plans: Sequence[StreamPlan], suffix: str, heard: Mapping[int, SoundScan]
 ) -> Mapping[int, str]:
-    """What is wrong with copies of doubtful tracks, tried: by their indices, in words."""
+    """Copy doubtful tracks for a trial, and describe by index what is wrong with the copies."""
     tried = tuple(plan for plan in plans if _is_doubted(plan, heard))
     wrong: dict[int, str] = {}
     if not tried:
@@ -176,7 +175,7 @@ def differences(
             output.close()
             file.seek(0)
             with av.open(file, "r") as copied:
-                copies = iter(hear(copied, side.moved_seconds))
+                copies = iter(measure_loudness(copied, side.moved_seconds))
         except EOFError:  # nothing was written
             return wrong
         except FFmpegError as error:
@@ -193,8 +192,8 @@ def differences(
             wrong[index] = "is empty"
         elif source.shapes != copy.shapes:
             wrong[index] = "does not change its channels or rate as the source does"
-        elif side.copied.damaged[index] > heard[index].failed:
-            wrong[index] = f"loses {count(side.copied.damaged[index], 'packet')}"
-        elif words := difference(source, copy, *side.audible(Fraction(0))):
+        elif (lost := side.copied.lost(index)) > heard[index].failed:
+            wrong[index] = f"loses {count(lost, 'packet')}"
+        elif words := describe_difference(source, copy, *side.audible(Fraction(0))):
             wrong[index] = words
     return wrong

@@ -1,4 +1,4 @@
-"""Text subtitles from one codec to another, and into one that shows a single text at a time."""
+"""Convert text subtitles from one codec to another, also to one that shows one text at a time."""
 
 from __future__ import annotations
 
@@ -23,28 +23,29 @@ if TYPE_CHECKING:
     from av.subtitles.codeccontext import SubtitleCodecContext
     from av.subtitles.stream import SubtitleStream
 
-# Of a text that does not say how long it stays.
+# The duration of a text that has none.
 USUAL_MILLISECONDS = 3000
 # Fields of an ASS event before its text: number, layer, style, name, three margins, effect.
 _FIELDS_BEFORE_TEXT = 8
 # Whose samples cannot overlap: FFmpeg's muxer cuts one where the next begins.
 _ONE_AT_A_TIME = "mov_text"
-# Where texts stand that say so: at the top, by the numbers of a keypad.
+# Positions at the top, numbered like a keypad.
 _AT_TOP = (b"{\\an7", b"{\\an8", b"{\\an9")
-# CEA-608 in A53 triplets that says nothing: no byte, or two of parity alone.
+# Empty CEA-608 in A53 triplets: no byte, or two with only parity.
 _NOTHING_SAID = (b"\x80\x80", b"\0\0")
 _STYLES = re.compile(rb"\{[^}]*\}")
-# ASS draws with letters, which FFmpeg takes for words.
+# ASS draws with letters, which FFmpeg takes for text.
 _DRAWING = re.compile(rb"(\{[^}]*\\p[1-9][^}]*\}).*?(?=\{[^}]*\\p0|$)", re.DOTALL)
-# How mov_text says how long a text is.
+# The size of a text's length in mov_text.
 _LENGTH_BYTES = 2
 
 
 @dataclass(frozen=True)
 class _Cue:
-    """A text, as an event of ASS, and when it is shown, in milliseconds."""
+    """A text as an ASS event, and when it is shown."""
 
     begin: int
+    """In milliseconds, like the end."""
     end: int
     event: bytes
 
@@ -53,13 +54,13 @@ class _Cue:
         return self.event.split(b",", _FIELDS_BEFORE_TEXT)[-1]
 
     def together_with(self, others: list[_Cue], begin: int, end: int) -> _Cue:
-        """One text of several that are shown at once, line by line, each in its own style."""
+        """Return one text of several shown at once, line by line, each in its own style."""
         event = b"{\\r}\\N".join([self.event, *(cue.text for cue in others)])
         return _Cue(begin, end, event)
 
 
 class TextConverter:
-    """Packets of a source's text subtitles as packets of another text codec.
+    """Converts a source's text subtitles to another text codec.
 
     Args:
         source: its stream.
@@ -67,7 +68,7 @@ class TextConverter:
         codec: FFmpeg's name of the codec to convert to.
 
     Attributes:
-        late: whether a text comes out when it ends, with its own times: of captions (CEA-608).
+        late: whether texts come out when they end, with their own times, as captions (CEA-608) do.
     """
 
     def __init__(self, source: SubtitleStream, output: OutputContainer, codec: str) -> None:
@@ -84,13 +85,13 @@ class TextConverter:
 
     @property
     def lost(self) -> int:
-        """How many texts went in and did not come out; of captions, 1 if none at all did."""
+        """Return how many texts went in and did not come out; of captions, 1 if none did."""
         if self.late:
             return int(self._texts_in > 0 and not self._texts_out)
         return self._texts_in - self._texts_out
 
     def __call__(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
-        """Take the next packet; gives what is then complete.
+        """Take the next packet and yield what is then complete.
 
         Raises:
             FFmpegError: it cannot be decoded.
@@ -108,7 +109,7 @@ class TextConverter:
         self._held.append(cue)
 
     def until(self, seconds: Fraction | None) -> Iterator[Packet[Any]]:
-        """What is complete if no text begins before a time; all that is held where it is None."""
+        """Yield what is complete if no text begins before a time; everything if that is None."""
         end = max((cue.end for cue in self._held), default=0)
         if seconds is not None and end * MILLISECOND > seconds:
             return
@@ -119,7 +120,7 @@ class TextConverter:
                 yield converted
 
     def finish(self) -> Iterator[Packet[Any]]:
-        """Texts that are held, or had not ended."""
+        """Yield texts that are held, or had not ended."""
         if self.late:
             yield from self(av.Packet())
         yield from self.until(None)
@@ -143,7 +144,7 @@ class TextConverter:
         return _Cue(shown, shown + (length or USUAL_MILLISECONDS), event)
 
     def _encoded(self, cue: _Cue) -> Packet[Any] | None:
-        """A packet; None of drawings, or of nothing but styles."""
+        """Encode a packet; None for drawings, or for nothing but styles."""
         length = cue.end - cue.begin
         text = SubtitleSet.create(cue.event, 0, length, cue.begin)
         converted = self._encoder.encode_subtitle(text)
@@ -167,9 +168,9 @@ class TextConverter:
 
 
 def one_at_a_time(cues: list[_Cue]) -> Iterator[_Cue]:
-    """Cues that may overlap as some that do not, which show the same at every moment.
+    """Split overlapping cues into cues that do not overlap and show the same at every moment.
 
-    As players do it, a text that comes later stands above those that are there.
+    As in players, a later text is placed above those that are shown already.
     """
     moments = sorted({cue.begin for cue in cues} | {cue.end for cue in cues})
     for begin, end in pairwise(moments):

@@ -1,0 +1,1 @@
+"""Outputs of frames: video files, pictures and y4m streams."""

@@ -1,4 +1,4 @@
-"""The encoders there are, and what each takes."""
+"""The video encoders and what each accepts."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ from vsrdb_cli.video.containers.opening import reason
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
-    """One way to encode.
-
-    Attributes:
-        name: FFmpeg's.
-        pix_fmts: for 8 bit and for more.
-        largest, smallest: (height, width) it opens at.
-        whole_chroma: it takes no picture that ends within a pixel of its chroma.
-        crf, preset: defaults; None if the encoder has no such thing.
-        crf_option, crf_range: what the encoder calls it; of `--crf`, both ends included.
-        preset_option: what the encoder calls its preset.
-        presets: the allowed ones.
-        captions: whether it writes closed captions; its option `a53cc` then says not to.
-        fixed: options always given.
-        bits_per_pixel: a low guess of the output's size.
-    """
+    """One way to encode."""
 
     name: str
+    """FFmpeg's."""
     pix_fmts: tuple[str, str]
+    """For 8 bit and for more."""
     crf: int | None = None
+    """The default; None if the encoder has no such option."""
     crf_option: str = "crf"
+    """The encoder's name for `--crf`."""
     crf_range: tuple[int, int] = (0, 51)
+    """Of `--crf`, both ends included."""
     preset: str | None = None
+    """The default; None if the encoder has no such option."""
     preset_option: str = "preset"
+    """The encoder's name for `--preset`."""
     presets: tuple[str, ...] = ()
+    """Those allowed."""
     smallest: tuple[int, int] = (4, 4)
+    """(height, width)."""
     largest: tuple[int, int] = (16384, 16384)
+    """(height, width)."""
     whole_chroma: bool = False
+    """Whether it refuses pictures that end within a pixel of their chroma."""
     captions: bool = False
+    """Whether it writes closed captions, unless its option `a53cc` is 0."""
     fixed: Mapping[str, str] = field(default_factory=dict)
+    """Options that are always given."""
     bits_per_pixel: float = 0.05
+    """A low guess of the output's size."""
 
 
 _X26X_PRESETS = (
@@ -74,7 +74,7 @@ ENCODERS: Mapping[str, Encoder] = {
         # Between 32 and 64 pixels it writes beyond its memory (x265 216), and may end the process.
         smallest=(64, 64),
         largest=(8640, 16384),
-        # The place of chroma said, since readers of BT.2020 guess another.
+        # The chroma location is set, since readers of BT.2020 assume another.
         fixed={"x265-params": "log-level=error:chromaloc=0", "a53cc": "1"},
     ),
     # Presets above 8 lose whole frames of sharp, fast-moving content (16 to 22 dB measured).
@@ -114,7 +114,7 @@ ENCODERS: Mapping[str, Encoder] = {
     ),
 }
 
-# The same on NVIDIA's encoding hardware, which some of its GPUs lack: never taken untried.
+# The same on NVIDIA's encoding hardware, which some GPUs lack: always tried first.
 NVENC: Mapping[str, Encoder] = {
     codec: Encoder(
         f"{codec}_nvenc",
@@ -132,8 +132,8 @@ NVENC: Mapping[str, Encoder] = {
 }
 
 
-def refusal(encoder: Encoder) -> str | None:
-    """Why an encoder does not open on this machine; None if it does. Tried, not looked up."""
+def unavailable_reason(encoder: Encoder) -> str | None:
+    """Try an encoder; return why it does not open on this machine, or None."""
     try:
         context: Any = av.CodecContext.create(encoder.name, "w")
     except ValueError:

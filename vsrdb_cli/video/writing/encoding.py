@@ -13,7 +13,7 @@ from vsrdb_cli.errors import OptionError, OutputError
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.containers.capabilities import CONTAINERS, suffixes_for
 from vsrdb_cli.video.pixels.pixel_formats import bit_depth, code_depth
-from vsrdb_cli.video.writing.encoders import ENCODERS, NVENC, Encoder, refusal
+from vsrdb_cli.video.writing.encoders import ENCODERS, NVENC, Encoder, unavailable_reason
 
 if TYPE_CHECKING:
     from vsrdb_cli.video.info import VideoInfo
@@ -22,11 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """Options made whole and checked against each other, the container and the picture size.
-
-    Attributes:
-        asked: the names among `settings` that the user gave by themselves.
-    """
+    """Options completed and checked against each other, the container and the picture size."""
 
     codec: str
     encoder: Encoder
@@ -36,23 +32,24 @@ class Encoding:
     height: int
     width: int
     asked: tuple[str, ...] = ()
+    """The names among `settings` that the user gave."""
     notices: tuple[str, ...] = ()
 
     @property
     def captions(self) -> bool:
-        """Whether closed captions of the source are written."""
+        """Return whether closed captions of the source are written."""
         return self.encoder.captions and self.settings.get("a53cc") != "0"
 
     @property
     def bit_depth(self) -> int:
-        """Depth of the frames to hand over: 8 or 16."""
+        """Return the depth of the frames to hand over: 8 or 16."""
         return code_depth(av.VideoFormat(self.pix_fmt))
 
 
-def choose(
+def choose_encoding(
     options: EncoderOptions, suffix: str, info: VideoInfo, height: int, width: int
 ) -> Encoding:
-    """Settle the encoder for an output of `height` x `width` in a container.
+    """Choose the encoder for an output of `height` x `width` in a container.
 
     Raises:
         OptionError: options that do not fit each other or the container.
@@ -64,7 +61,7 @@ def choose(
     if codec not in CONTAINERS[suffix].video:
         fitting = CONTAINERS[suffix].video
         raise OptionError(
-            f"{codec} video does not go into {suffix} files",
+            f"{suffix} files cannot hold {codec} video",
             hint=f"name the output {' or '.join(f'*{s}' for s in suffixes_for(codec))},"
             f" or choose --codec {' or '.join(fitting)}",
         )
@@ -76,14 +73,14 @@ def choose(
     depth, had = bit_depth(av.VideoFormat(pix_fmt)), info.colour_bits
     if info.colour.hdr and depth == 8:
         raise OptionError(
-            f"HDR video needs 10 bits a colour, {codec} {pix_fmt} has 8",
+            f"HDR video needs 10 bits per colour; {codec} {pix_fmt} has 8",
             hint="choose --codec hevc or av1 and omit --pix-fmt, or add --hdr sdr",
         )
     notices = []
     if info.bit_depth > 8 and depth < had:
         notices.append(
-            f"the source has {had} bits a colour, {codec} {pix_fmt} has {depth}:"
-            " finer steps are rounded"
+            f"the source has {had} bits per colour, {codec} {pix_fmt} has {depth}:"
+            " values are rounded"
         )
     settings = _settings(codec, encoder, options, pix_fmt)
     if info.light:
@@ -114,11 +111,11 @@ def choose(
 
 
 def captions_notice(encoding: Encoding) -> str:
-    """That closed captions are lost, and what would keep them."""
+    """Describe that closed captions are lost, and what would keep them."""
     if encoding.encoder.captions:
-        return "closed captions are dropped, as a53cc=0 says"
+        return "closed captions are dropped: a53cc=0 was given"
     return (
-        f"closed captions are dropped: {encoding.encoder.name} does not write them; --codec h264"
+        f"closed captions are dropped: {encoding.encoder.name} cannot write them; --codec h264"
         " or hevc keeps them"
     )
 
@@ -129,7 +126,7 @@ def _append(settings: dict[str, str], name: str, value: str) -> None:
 
 
 def _usual_codec(suffix: str, info: VideoInfo) -> str:
-    """What a container holds by default; players expect HDR as HEVC, not as H.264."""
+    """Return a container's default codec; players expect HDR as HEVC, not as H.264."""
     codec = CONTAINERS[suffix].video[0]
     return "hevc" if codec == "h264" and info.colour.hdr else codec
 
@@ -143,7 +140,7 @@ def _on_hardware(codec: str, encoder: Encoder, hardware: str) -> Encoder:
         raise OptionError(
             f"NVENC does not encode {codec}", hint=f"choose --codec {' or '.join(NVENC)}"
         )
-    why_not = refusal(NVENC[codec])
+    why_not = unavailable_reason(NVENC[codec])
     if why_not is None:
         return NVENC[codec]
     if hardware == "auto":
@@ -155,7 +152,7 @@ def _on_hardware(codec: str, encoder: Encoder, hardware: str) -> Encoder:
 
 
 def _light_params(encoder: str, light: Light) -> tuple[str, str] | None:
-    """The option, and its value, by which an encoder is told of HDR metadata."""
+    """Return the option and value that give an encoder HDR metadata."""
     if encoder == "libx265":
         params = light.x26x_params(mastering="master-display", content="max-cll")
         return "x265-params", ":".join(["hdr10=1", "repeat-headers=1", *params])
@@ -208,7 +205,7 @@ def _settings(
     settings = dict(encoder.fixed)
     crf = encoder.crf if options.crf is None else options.crf
     if options.crf is not None and encoder.crf is None:
-        raise OptionError(f"{codec} has no --crf", hint="omit --crf")
+        raise OptionError(f"{codec} does not support --crf", hint="omit --crf")
     if crf is not None:
         low, high = encoder.crf_range
         if not low <= crf <= high:
@@ -248,7 +245,7 @@ _UNLESS = {"scaling-list": r"off|default|0|1", "film-grain": r"\d+"}
 
 
 def check_no_files(extra: Mapping[str, str]) -> None:
-    """Whether what is given to an encoder names no files.
+    """Check that an encoder's options name no files.
 
     Raises:
         OptionError: an option does, by itself or within a list such as `x264-params`.
@@ -260,12 +257,12 @@ def check_no_files(extra: Mapping[str, str]) -> None:
             if is_file or (name == "flags" and re.search(r"pass[12]", given)):
                 raise OptionError(
                     f"--encoder-option {option}: '{name}' makes the encoder read or write files",
-                    hint="leave it out; an encoder gets its frames from vsrdb, and gives them back",
+                    hint="omit it; the encoder exchanges frames with vsrdb only",
                 )
 
 
 def _named_settings(option: str, value: str) -> Iterator[tuple[str, str]]:
-    """An option and those in its list, as an encoder reads them: without escapes and quotes."""
+    """Yield an option and those in its list, as an encoder reads them: unescaped."""
     yield _plain(option), _plain(value)
     for part in re.split(r"[:,;\s]", re.sub(r"[\\'\"]", "", value)):
         name, _, given = part.partition("=")

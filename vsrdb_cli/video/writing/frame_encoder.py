@@ -1,4 +1,4 @@
-"""Frames to the packets of one video stream, with the times they are to have."""
+"""Encode frames to packets of one video stream, at their own times."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from vsrdb_cli.video.containers.opening import reason
 from vsrdb_cli.video.pixels.from_rgb import FromRgb
 from vsrdb_cli.video.pixels.pixel_formats import is_rgb
 from vsrdb_cli.video.side_data.attachments import Captioner
+from vsrdb_cli.video.side_data.immersive import View, add_immersive_stream
 from vsrdb_cli.video.side_data.orientation import set_orientation
-from vsrdb_cli.video.side_data.view import View, add_stream_to_view
 from vsrdb_cli.video.timing import ticks
 
 if TYPE_CHECKING:
@@ -44,17 +44,17 @@ LONGEST_DELAY_SECONDS = Fraction(3600)
 # In frames a second, of encoders that refuse more.
 HIGHEST_RATES = {"libsvtav1": Fraction(240)}
 PROGRESSIVE = 1  # AV_FIELD_PROGRESSIVE
-# How the encoders' own parameter lists complain; they go on without what they do not know.
+# Beginnings of encoders' complaints about their parameter lists; they ignore what they do not know.
 _COMPLAINTS = ("Error parsing option", "Unknown option", "Invalid value")
 
 
 class FrameEncoder:
-    """Frames to packets of one video stream of an open output.
+    """Encodes frames to packets of one video stream of an open output.
 
     Args:
         container: the output; the stream is added to it.
         info: of the source.
-        encoding: from `choose`.
+        encoding: from `choose_encoding`.
     """
 
     def __init__(self, container: OutputContainer, info: VideoInfo, encoding: Encoding) -> None:
@@ -93,7 +93,7 @@ class FrameEncoder:
             with _refusals(encoding.encoder.name):
                 self._context.open()
             scale = Fraction(encoding.height, info.height)
-            stream = add_stream_to_view(container, encoding.codec, view, self._context, scale)
+            stream = add_immersive_stream(container, encoding.codec, view, self._context, scale)
         stream.time_base = info.output_time_base
         tag_for_players(stream, encoding.codec, container)
         if info.orientation is not None:
@@ -104,11 +104,11 @@ class FrameEncoder:
         info, encoding = self._info, self._encoding
         context.width, context.height = encoding.width, encoding.height
         context.pix_fmt = encoding.pix_fmt
-        # It only shares out the bits; every frame has its own time.
+        # It only guides rate control; every frame has its own time.
         context.framerate = min(info.rate, HIGHEST_RATES.get(encoding.encoder.name, info.rate))
         context.time_base = info.output_time_base
         context.thread_count = encoding.threads
-        # Without it packets come back without durations, and the last frame lasts anything.
+        # Without it packets have no durations, and that of the last frame is arbitrary.
         context.flags |= Flags.frame_duration.value
         if not is_rgb(av.VideoFormat(encoding.pix_fmt)):
             context.colorspace = info.colour.matrix
@@ -120,7 +120,7 @@ class FrameEncoder:
             context.sample_aspect_ratio = info.sample_aspect_ratio
 
     def encode(self, frame: Frame) -> Iterator[Packet[Any]]:
-        """The packets that are ready after one more frame."""
+        """Yield the packets that are ready after one more frame."""
         encoding = self._encoding
         if tuple(frame.rgb.shape[1:]) != (encoding.height, encoding.width):
             raise ValueError(
@@ -130,7 +130,7 @@ class FrameEncoder:
         picture = self._from_rgb(frame.rgb)
         if self._captioned is not None and frame.captions is not None:
             picture = self._captioned(picture, frame.captions)
-        # Never two at a time: what is a step in the source may be none in coarser ticks.
+        # Times must rise: a step in the source may be none in coarser ticks.
         pts = self._ticks(frame.pts)
         if self._last_pts is not None:
             pts = max(pts, self._last_pts + 1)
@@ -142,20 +142,20 @@ class FrameEncoder:
             self._first_pts = pts
         self._last_pts, self._end = pts, end
         for packet in self._context.encode(picture):
-            yield self._mended(packet)
+            yield self._repaired(packet)
 
     def finish(self) -> Iterator[Packet[Any]]:
-        """The packets the encoder still holds."""
-        held = [self._mended(packet) for packet in self._context.encode(None)]
+        """Yield the packets the encoder still holds."""
+        held = [self._repaired(packet) for packet in self._context.encode(None)]
         if held and self._first_dts is not None and self._first_pts is not None:
-            end_with(held[-1], self._end, self._first_pts, self._first_dts)
+            end_track(held[-1], self._end, self._first_pts, self._first_dts)
         yield from held
 
     def _ticks(self, pts: int) -> int:
-        """A time of the source in ticks of the output."""
+        """Convert a time of the source to ticks of the output."""
         return ticks(pts * self._info.time_base, self._info.output_time_base)
 
-    def _mended(self, packet: Packet[Any]) -> Packet[Any]:
+    def _repaired(self, packet: Packet[Any]) -> Packet[Any]:
         packet.stream = self.stream
         pts = packet.pts
         assert pts is not None
@@ -172,12 +172,12 @@ class FrameEncoder:
         return packet
 
 
-def end_with(packet: Packet[Any], end: int, first_pts: int, first_dts: int) -> None:
-    """Let a track end exactly with its last picture; `packet` is the last one to be muxed.
+def end_track(packet: Packet[Any], end: int, first_pts: int, first_dts: int) -> None:
+    """Make a track end exactly with its last picture; `packet` is the last one to be muxed.
 
-    mp4 notes two lengths: of decode times, and of what is shown (the latest pts + duration).
-    Players and FFmpeg take the shorter, so the first is to be no less than the second. The last
-    packet need not be the last picture, and its decode time may lag more than the first's did.
+    mp4 stores two lengths: of decode times, and of what is shown (the latest pts + duration).
+        Players and FFmpeg take the shorter, so the first must not be less than the second. The last
+        packet need not be the last picture, and its decode time may lag more than the first's did.
     """
     assert packet.pts is not None
     assert packet.dts is not None
@@ -191,18 +191,18 @@ def tag_for_players(stream: VideoStream, codec: str, container: OutputContainer)
         stream.codec_context.codec_tag = "hvc1"
 
 
-def check_asked(encoding: Encoding, info: VideoInfo, container_format: str) -> None:
-    """Whether an encoder takes the options the user gave by name, which only itself can tell.
+def check_encoder_options(encoding: Encoding, info: VideoInfo, container_format: str) -> None:
+    """Check by trying that an encoder takes the options the user gave by name.
 
     Raises:
-        OptionError, OutputError: it does not.
+        OptionError, OutputError: it refuses them.
     """
     with av.open(io.BytesIO(), "w", format=container_format) as container:
         FrameEncoder(container, replace(info, view=View()), encoding)
-        start(container, encoding.encoder.name, encoding)
+        start_encoding(container, encoding.encoder.name, encoding)
 
 
-def start(container: OutputContainer, name: str, encoding: Encoding | None = None) -> None:
+def start_encoding(container: OutputContainer, name: str, encoding: Encoding | None = None) -> None:
     """Open the encoders and write the header, so that what cannot work fails before the work.
 
     Raises:
@@ -229,7 +229,7 @@ def start(container: OutputContainer, name: str, encoding: Encoding | None = Non
 
 @contextmanager
 def _refusals(name: str) -> Iterator[None]:
-    """Opening an encoder or a file, with our words for what they refuse."""
+    """Turn what an encoder or a file refuses into our errors."""
     try:
         # SVT-AV1 prints its settings by itself; 1 leaves errors.
         with environment(SVT_LOG="1"), _keep_scheduling():
@@ -244,7 +244,7 @@ def _refusals(name: str) -> Iterator[None]:
 
 
 def _start_listening(container: OutputContainer) -> list[str]:
-    """Start, and hear what is only said in FFmpeg's log, which is off otherwise."""
+    """Start, and return complaints from FFmpeg's log, which is off otherwise."""
     level = av_logging.get_level()
     av_logging.set_level(av_logging.WARNING)
     try:

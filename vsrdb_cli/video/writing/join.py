@@ -1,4 +1,4 @@
-"""Finished segments to one video: a stream copy, with all else of the source beside it."""
+"""Join finished segments to one video by copying, with the source's other streams."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.files import check_file, check_space
 from vsrdb_cli.video.containers.capabilities import container_of, suffix_of, suffixes_for
 from vsrdb_cli.video.containers.demuxing import Demuxer, codec_name, main_video
 from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.info import VideoInfo
+from vsrdb_cli.video.side_data.immersive import add_immersive_stream
 from vsrdb_cli.video.side_data.orientation import set_orientation
-from vsrdb_cli.video.side_data.view import add_stream_to_view
 from vsrdb_cli.video.streams.plan import StreamPlan
 from vsrdb_cli.video.streams.policy import plan_streams
-from vsrdb_cli.video.writing.frame_encoder import end_with, start, tag_for_players
+from vsrdb_cli.video.writing.frame_encoder import end_track, start_encoding, tag_for_players
 from vsrdb_cli.video.writing.muxer import Muxer
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def segment_suffix(codec: str) -> str:
-    """The name ending of a segment's file: .mp4, whose ticks are exact, where the codec fits in.
+    """Return the name ending of a segment's file: .mp4, whose ticks are exact, if it fits.
 
     Args:
         codec: a key of `ENCODERS`, as `Encoding.codec`.
@@ -45,10 +46,10 @@ def join(
     plans: tuple[StreamPlan, ...] | None = None,
     frames: int | None = None,
     overwrite: bool = False,
-    on_segment: Callable[[int], None] = lambda _: None,
-    on_damage: Callable[[str], None] = lambda _: None,
+    on_segment: Callable[[int], None] = ignore,
+    on_damage: Callable[[str], None] = ignore,
 ) -> Path:
-    """Join segments to the video an unbroken run would have written; nothing is encoded again.
+    """Join segments to the video that an unbroken run would have written, without encoding.
 
     A segment is a file of a `VideoOnlyWriter` named with `segment_suffix`, committed, written with
     the frames `first` <= i < `last` of the source and their own `pts` and `duration`, so that its
@@ -60,8 +61,8 @@ def join(
         segments: at least one, in order.
         info: of the source; its other streams are copied from it as `VideoWriter` does.
         path: a video's file name; it appears when it is whole.
-        plans: from `plan_streams`, where they were made already.
-        frames: how many the source has, where the caller knows it; else those in the segments.
+        plans: from `plan_streams`, if made already.
+        frames: the source's number of frames, if known; by default those in the segments.
         overwrite: whether it may replace a file.
         on_segment: called with the number of segments joined so far.
         on_damage: called with what of the other streams could not be copied, one line each.
@@ -81,7 +82,7 @@ def join(
     try:
         video = _add_video(muxer.container, segments[0], info)
         muxer.add_others(video)
-        start(muxer.container, path.name)
+        start_encoding(muxer.container, path.name)
         held: Packet[Any] | None = None
         for number, segment in enumerate(segments, 1):
             for packet in _packets(segment):
@@ -92,7 +93,7 @@ def join(
                 held = packet
             on_segment(number)
         assert held is not None
-        end_with(held, times.end, times.first_pts, times.first_dts)
+        end_track(held, times.end, times.first_pts, times.first_dts)
         _mux(muxer, held)
         count = times.count if frames is None else frames
         joined = muxer.commit(count, times.begin_seconds, times.end_seconds)
@@ -106,21 +107,18 @@ def join(
 
 @dataclass(frozen=True, slots=True)
 class _Scan:
-    """What a first pass over a segment tells.
-
-    Attributes:
-        pts: of its packets, in file order, in ticks of `time_base`.
-        end: of the last picture shown.
-        delay: how many pictures decoding runs ahead of showing.
-        extradata: the codec's parameters, which all segments must share.
-    """
+    """The result of a first pass over a segment."""
 
     segment: Path
     time_base: Fraction
     pts: tuple[int, ...]
+    """Of its packets, in file order, in ticks of `time_base`."""
     end: int
+    """Of the last picture shown."""
     delay: int
+    """How many pictures decoding runs ahead of showing."""
     extradata: bytes | None
+    """The codec's parameters, which all segments must share."""
 
 
 def _scan(segment: Path) -> _Scan:
@@ -156,9 +154,9 @@ def _scan(segment: Path) -> _Scan:
 class _Times:
     """Decode times and durations for packets of all segments, as one encoder would give them.
 
-    Each segment's own encoder began anew, with decode times that reach back into the segment
-    before. Decoding in file order and showing in order of pts, as many pictures behind as any
-    segment needs, is right for all, and what encoders do anyway.
+    Each segment has its own encoder, whose decode times reach back into the segment before.
+    Decoding in file order and showing in order of pts, with the largest delay that any segment
+    needs, is right for all, and what encoders do anyway.
     """
 
     def __init__(self, scans: list[_Scan]) -> None:
@@ -186,17 +184,17 @@ class _Times:
 
     @property
     def count(self) -> int:
-        """How many pictures there are."""
+        """Return the number of pictures."""
         return len(self._durations)
 
     @property
     def begin_seconds(self) -> Fraction:
-        """When the first picture is shown."""
+        """Return when the first picture is shown."""
         return self.first_pts * self._time_base
 
     @property
     def end_seconds(self) -> Fraction:
-        """When the last picture ends."""
+        """Return when the last picture ends."""
         return self.end * self._time_base
 
     def place(self, packet: Packet[Any]) -> None:
@@ -213,10 +211,10 @@ def _add_video(output: OutputContainer, segment: Path, info: VideoInfo) -> Video
         if view:
             context = template.codec_context
             scale = Fraction(context.height, info.height)
-            video = add_stream_to_view(output, codec, view, context, scale)
+            video = add_immersive_stream(output, codec, view, context, scale)
         else:
             video = output.add_stream_from_template(template, opaque=True)
-            if codec == "prores":  # which of its kinds it is
+            if codec == "prores":  # which names its profile
                 video.codec_context.codec_tag = template.codec_context.codec_tag
         video.time_base = info.output_time_base
         video.codec_context.framerate = info.rate

@@ -1,4 +1,4 @@
-"""One output file under way: its video's packets, and all else of the source beside them."""
+"""Write one output file: the video's packets, and the source's other streams."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from vsrdb_cli.files import hint_of, kept_beside, put_in_place, remove, temporar
 from vsrdb_cli.video.containers.capabilities import CONTAINERS, Container, suffix_of
 from vsrdb_cli.video.containers.opening import open_input, reason, url
 from vsrdb_cli.video.info import Kind, VideoInfo
-from vsrdb_cli.video.side_data.view import leave_one_way
+from vsrdb_cli.video.side_data.immersive import remove_apple_boxes
 from vsrdb_cli.video.streams.metadata import copy_stream_metadata, keeps_timecode, unusual_keys
 from vsrdb_cli.video.streams.plan import StreamPlan
 from vsrdb_cli.video.streams.policy import has_cover
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from av.packet import Packet
     from av.video.stream import VideoStream
 
-# A frame's length in a container's ticks; of fewer, rounding them changes the speed visibly.
+# A frame's length in a container's ticks; with fewer, rounding changes the speed visibly.
 LEAST_TICKS = 4
 
 
 class Muxer:
-    """A container file under a temporary name, beside the one it gets when it is whole.
+    """A container file under a temporary name, beside its final one.
 
     Used from one thread. Add the video's stream to `container`, then call `add_others`, open the
     encoders and write the header.
@@ -43,7 +43,7 @@ class Muxer:
     Args:
         path: of the output.
         info: of the source.
-        plans: from `plan_streams`, for what is beside the source's video; None leaves it all out.
+        plans: from `plan_streams`, for the streams beside the video; None drops them all.
         overwrite: whether it may replace a file.
 
     Attributes:
@@ -72,7 +72,7 @@ class Muxer:
             # Else a start later than 0 is rounded to a millisecond.
             settings["movie_timescale"] = str(info.output_time_base.denominator)
         if info.view.held_by(self._kind):
-            settings["strict"] = "unofficial"  # else mp4 is told nothing of it
+            settings["strict"] = "unofficial"  # otherwise FFmpeg writes none of it to mp4
         with self._failing():
             self.container: OutputContainer = av.open(
                 url(self._temporary), "w", format=self._kind.format, container_options=settings
@@ -81,7 +81,7 @@ class Muxer:
         self._open = True
 
     def add_others(self, video: VideoStream) -> None:
-        """Add the other streams, and tell of the video what the source's says of itself."""
+        """Add the other streams, and copy the metadata of the source's video."""
         info = self._info
         if self._plans is None or info.kind is not Kind.VIDEO:
             return
@@ -102,25 +102,25 @@ class Muxer:
                 self.container.mux(packet)
 
     def mux_others(self, seconds: Fraction) -> None:
-        """Write what belongs before a time of the video, so that players find all together."""
+        """Write what belongs before a time of the video, so that streams are interleaved."""
         if self._side is not None:
             with self._failing():
                 self._side.mux_until(seconds)
 
     @property
     def damage(self) -> tuple[str, ...]:
-        """What of the source's other streams could not be copied; known after `commit`."""
+        """Return what of the source's other streams could not be copied; known after `commit`."""
         return self._side.damage if self._side is not None else ()
 
     def commit(self, frames: int, begin_seconds: Fraction, end_seconds: Fraction) -> Path:
-        """Finish the file, compare it with what it has to be, and give it its name.
+        """Finish the file, compare it with what is expected, and give it its name.
 
         Args:
-            frames: how many it has to have, shown from the first's beginning to the last's end.
+            frames: the expected number, shown from the first's beginning to the last's end.
 
         Raises:
-            OutputError: it cannot be finished, or it is not as expected; then it is kept under a
-                name that says so.
+            OutputError: it cannot be finished, or does not match; then it is kept under a name that
+                shows this.
         """
         expected = Expected(frames, begin_seconds, end_seconds)
         if self._side is not None:
@@ -143,7 +143,7 @@ class Muxer:
         with self._failing():
             self.container.close()
         if self._kind.iso and self._info.view.held_by(self._kind):
-            leave_one_way(self._temporary)
+            remove_apple_boxes(self._temporary)
         wrong = list(mismatches(self._temporary, expected))
         if wrong:
             kept = kept_beside(self.path, self._temporary, "MISMATCH")
@@ -155,7 +155,7 @@ class Muxer:
         return self.path
 
     def abort(self) -> None:
-        """Remove what was written; nothing after `commit`."""
+        """Remove what was written; do nothing after `commit`."""
         if self._side is not None:
             self._side.close()
         if self._open:
@@ -177,27 +177,27 @@ class Muxer:
 def muxing_notices(
     info: VideoInfo, plans: tuple[StreamPlan, ...], kind: Container
 ) -> Iterator[str]:
-    """What a container cannot hold of the source, one line each."""
+    """Yield what a container cannot hold of the source, one line each."""
     yield from (plan.notice for plan in plans if plan.notice)
     tick = info.output_time_base if kind.iso else MILLISECOND
     step = info.frame_ticks * info.time_base
-    # Ordinary rates are rounded to the millisecond all the time, and nobody sees it.
+    # Ordinary rates are always rounded to the millisecond, which is invisible.
     if tick != info.time_base and step % tick and step < LEAST_TICKS * tick:
-        effect = "several get the same" if step < tick else "that makes them uneven"
+        effect = "several get the same time" if step < tick else "they become uneven"
         keeper = "" if kind.iso else "; a .mp4 or .mov output keeps them"
         yield (
-            f"{kind.format} files round the times of frames to {float(tick * 1000):g} ms: at"
-            f" {float(info.rate):.6g} frames a second {effect}{keeper}"
+            f"{kind.format} files round frame times to {float(tick * 1000):g} ms: at"
+            f" {float(info.rate):.6g} frames per second {effect}{keeper}"
         )
     if info.timecode and not keeps_timecode(info.timecode, info.rate, kind):
         yield (
             f"the timecode {info.timecode} is dropped: {kind.format} files cannot hold one at"
-            f" {float(info.rate):.6g} frames a second; a .mkv output keeps it"
+            f" {float(info.rate):.6g} frames per second; a .mkv output keeps it"
         )
     lost = info.view.lost_in(kind)
     if lost:
         yield (
-            f"{lost} is dropped: players of {kind.format} files are not told of it;"
+            f"{lost} is dropped: {kind.format} files cannot tell players of it;"
             f" a {'.mkv' if info.view.inverted else '.mp4 or .mkv'} output keeps it"
         )
     unusual = unusual_keys(info.metadata, kind)

@@ -1,4 +1,4 @@
-"""An output, settled once: what it is, what it cannot hold, and how it is opened and joined."""
+"""Choose an output, list what it cannot hold, and open or join it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from vsrdb_cli.video.frame import FrameSink, ReadReport
 from vsrdb_cli.video.info import PIPE, Kind, VideoInfo
 from vsrdb_cli.video.pictures.formats import WRITTEN
 from vsrdb_cli.video.side_data.orientation import upright_size
-from vsrdb_cli.video.streams.plan import Fate, StreamPlan
-from vsrdb_cli.video.streams.policy import plan_streams, unsaid
-from vsrdb_cli.video.writing.encoding import Encoding, choose
-from vsrdb_cli.video.writing.frame_encoder import check_asked
+from vsrdb_cli.video.streams.plan import StreamAction, StreamPlan
+from vsrdb_cli.video.streams.policy import metadata_notices, plan_streams
+from vsrdb_cli.video.writing.encoding import Encoding, choose_encoding
+from vsrdb_cli.video.writing.frame_encoder import check_encoder_options
 from vsrdb_cli.video.writing.join import join, segment_suffix
 from vsrdb_cli.video.writing.muxer import muxing_notices
 from vsrdb_cli.video.writing.picture_writer import (
@@ -30,14 +30,19 @@ from vsrdb_cli.video.writing.picture_writer import (
     written_suffix,
 )
 from vsrdb_cli.video.writing.video_writer import VideoOnlyWriter, VideoWriter
-from vsrdb_cli.video.writing.y4m_writer import PipeWriter, check_stream, goes_through, y4m_notices
+from vsrdb_cli.video.writing.y4m_writer import (
+    PipeWriter,
+    check_stream,
+    is_stream_output,
+    y4m_notices,
+)
 
 OnCount = Callable[[int], None]
 OnLine = Callable[[str], None]
 
 
 class Output(ABC):
-    """Where a source's frames go, enlarged. Can be sent to another process.
+    """A destination for a source's enlarged frames. Can be sent to another process.
 
     Attributes:
         path: the file or folder; "-" for stdout.
@@ -50,39 +55,39 @@ class Output(ABC):
     @property
     @abstractmethod
     def notices(self) -> tuple[str, ...]:
-        """What it cannot hold or holds changed, one line each."""
+        """Return what it cannot hold or holds changed, one line each."""
 
     @property
     @abstractmethod
     def description(self) -> str:
-        """The encoder and its settings."""
+        """Return the encoder and its settings."""
 
     @property
     def bit_depth(self) -> int:
-        """Of the frames to write: 8 for uint8 codes, 16 for uint16 ones."""
+        """Return the depth of the frames to write: 8 for uint8 codes, 16 for uint16 ones."""
         return self.info.bit_depth
 
     @property
-    def fates(self) -> tuple[StreamPlan, ...]:
-        """What becomes of the streams beside the video."""
-        return tuple(StreamPlan(stream, Fate.DROP) for stream in self.info.streams)
+    def stream_plans(self) -> tuple[StreamPlan, ...]:
+        """Return what is done with the streams beside the video."""
+        return tuple(StreamPlan(stream, StreamAction.DROP) for stream in self.info.streams)
 
     def lost(self, read: ReadReport) -> tuple[str, ...]:
-        """What reading found that it does not hold, and `notices` did not tell; one line each."""
+        """Return what reading found that it does not hold and `notices` did not name."""
         if not read.captions:
             return ()
         return (f"closed captions of {count(read.captions, 'frame')} dropped",)
 
     @abstractmethod
     def open(self) -> FrameSink:
-        """A writer of the whole output."""
+        """Open a writer of the whole output."""
 
     def segment(self, folder: Path, index: int) -> Path:
-        """Where a segment goes."""
+        """Return the path of a segment."""
         raise NotImplementedError
 
     def open_segment(self, path: Path, frames: int) -> FrameSink:
-        """A writer of a segment, which has so many frames."""
+        """Open a writer of a segment with this number of frames."""
         raise NotImplementedError
 
     def join(
@@ -94,11 +99,11 @@ class Output(ABC):
         on_segment: OnCount,
         on_damage: OnLine,
     ) -> Path:
-        """Put all segments together, in `folder`; returns what is to get the output's name."""
+        """Join all segments in `folder`; return what is to get the output's name."""
         raise NotImplementedError
 
 
-def settle_output(
+def resolve_output(
     path: Path | str,
     info: VideoInfo,
     scale: int,
@@ -106,17 +111,17 @@ def settle_output(
     *,
     overwrite: bool = False,
 ) -> Output:
-    """Settle an output for the frames of a source, `scale` times as large; nothing is written.
+    """Choose an output for the frames of a source, `scale` times as large; nothing is written.
 
-    A name with a video's ending gives a video; a folder (one that is there, or a name without an
-    ending) or a picture's ending gives pictures; "-" is y4m on stdout, and what is no file by its
-    kind, such as a named pipe, gets y4m, too.
+    A video's extension gives a video; a folder (an existing one, or a name without an extension) or
+    a picture's extension gives pictures; "-" is y4m on stdout, and anything else that is not a
+    regular file, such as a named pipe, gets y4m, too.
 
     Raises:
         OutputError, OptionError: it cannot be written as asked.
     """
     path = Path(path)
-    if goes_through(path):
+    if is_stream_output(path):
         check_stream(path, info.path)
         return StreamOutput(info, scale, path)
     if _is_pictures(path):
@@ -125,12 +130,12 @@ def settle_output(
     options = options or EncoderOptions()
     suffix = suffix_of(path)
     height, width = info.height * scale, info.width * scale
-    encoding = choose(options, suffix, info, height, width)
+    encoding = choose_encoding(options, suffix, info, height, width)
     check_file(path, info.path, overwrite=overwrite)
     pixels = height * width * (info.frame_count or 1)
     check_space(followed(path).parent, pixels * encoding.encoder.bits_per_pixel / 8)
     if encoding.asked:
-        check_asked(encoding, info, CONTAINERS[suffix].format)
+        check_encoder_options(encoding, info, CONTAINERS[suffix].format)
     return FileOutput(path, info, scale, options, encoding, plan_streams(info, suffix), overwrite)
 
 
@@ -138,15 +143,15 @@ def _is_pictures(path: Path) -> bool:
     return path.is_dir() or path.suffix.lower() in ("", *WRITTEN)
 
 
-def size_written(path: Path, info: VideoInfo, scale: int) -> tuple[int, int]:
-    """(height, width) of what an output holds; what cannot say that it is turned stands upright."""
+def output_size(path: Path, info: VideoInfo, scale: int) -> tuple[int, int]:
+    """Return (height, width) of an output; formats without a rotation tag are upright."""
     size = info.height * scale, info.width * scale
-    turns = not goes_through(path) and not _is_pictures(path)
+    turns = not is_stream_output(path) and not _is_pictures(path)
     return size if turns else upright_size(*size, info.orientation)
 
 
 def _picture_facts_lost(info: VideoInfo) -> Iterator[str]:
-    """What videos do not say of pictures, one line each."""
+    """Yield what videos cannot hold of pictures, one line each."""
     lost = info.picture_colour.uncoded
     if lost:
         yield f"{lost} is dropped, and colours look different; PNG output keeps it"
@@ -170,7 +175,7 @@ class FileOutput(Output):
     def notices(self) -> tuple[str, ...]:
         suffix = suffix_of(self.path)
         video = self.info.main if self.info.kind is Kind.VIDEO else None
-        said = unsaid(video, suffix) if video else ()
+        said = metadata_notices(video, suffix) if video else ()
         of_file = muxing_notices(self.info, self.plans, CONTAINERS[suffix])
         return (*self.encoding.notices, *said, *of_file, *_picture_facts_lost(self.info))
 
@@ -179,7 +184,7 @@ class FileOutput(Output):
         return self.encoding.bit_depth
 
     @property
-    def fates(self) -> tuple[StreamPlan, ...]:
+    def stream_plans(self) -> tuple[StreamPlan, ...]:
         return self.plans
 
     def lost(self, read: ReadReport) -> tuple[str, ...]:
@@ -269,7 +274,7 @@ class PicturesOutput(Output):
 
 @dataclass(frozen=True)
 class StreamOutput(Output):
-    """y4m on stdout or through a pipe: written at once, in one go."""
+    """y4m on stdout or through a pipe, written in one pass."""
 
     info: VideoInfo
     scale: int

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from vsrdb_cli.errors import OutputError
@@ -25,19 +24,19 @@ from vsrdb_cli.files import (
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.pictures.formats import WRITTEN, natural_order, picture_encoder
-from vsrdb_cli.video.pictures.metadata import wide
+from vsrdb_cli.video.pictures.metadata import wide_colours
 from vsrdb_cli.video.pixels.from_rgb import FromRgb
 from vsrdb_cli.video.side_data.orientation import upright, upright_ratio, upright_size
 
-METADATA_LOST = "the picture's metadata (EXIF, XMP, text) is left out; PNG output keeps it"
+METADATA_LOST = "the picture's metadata (EXIF, XMP, text) is dropped; PNG output keeps it"
 _BITS_PER_PIXEL = {8: 4.0, 16: 8.0}  # a low guess
 
 
 def check_pictures(path: Path, info: VideoInfo, scale: int, *, overwrite: bool) -> None:
-    """Whether pictures may be written to `path`, a folder or a single file.
+    """Check that pictures may be written to `path`, a folder or a single file.
 
     Raises:
-        OutputError: it is the source, is taken, is one picture for many, or the disk is full.
+        OutputError: it is the source, exists, is one picture for many, or the disk is full.
     """
     if is_single(path):
         check_file(path.absolute(), info.path, overwrite=overwrite)
@@ -50,19 +49,19 @@ def check_pictures(path: Path, info: VideoInfo, scale: int, *, overwrite: bool) 
 
 
 def is_single(path: Path) -> bool:
-    """Whether an output is one picture file, not a folder of them."""
+    """Return whether an output is one picture file, not a folder of them."""
     return path.suffix.lower() in WRITTEN and not path.is_dir()
 
 
 def written_suffix(path: Path, info: VideoInfo) -> str:
-    """What the pictures written to `path` end in."""
+    """Return the name ending of pictures written to `path`."""
     asked = path if is_single(path) else Path(next(iter(info.pictures), ""))
     return asked.suffix.lower() if asked.suffix.lower() in WRITTEN else ".png"
 
 
 def _too_many(path: Path) -> OutputError:
     return OutputError(
-        f"{path} is one picture, but the input has more",
+        f"{path} is a single picture, but the input has more",
         hint=f"give a folder: {path.with_suffix('')}",
     )
 
@@ -85,11 +84,11 @@ def _check_pictures_folder(path: Path, source: Path, *, overwrite: bool) -> None
 
 
 class PictureWriter:
-    """Frames to picture files: a folder of them, or a single file for a single frame.
+    """Writes frames to a folder of picture files, or a single frame to a single file.
 
-    They are PNG, or TIFF where the source or the single file's name is; 16-bit frames become 16-bit
+    They are PNG, or TIFF if the source or the single file's name is; 16-bit frames become 16-bit
     pictures. Names are those of the source's pictures, or `frame_000001.png` and so on. The folder
-    gets its name when it is whole.
+    gets its name when it is complete.
     """
 
     def __init__(self, path: Path, info: VideoInfo, scale: int, *, overwrite: bool) -> None:
@@ -110,7 +109,7 @@ class PictureWriter:
 
     @property
     def damage(self) -> tuple[str, ...]:
-        """Nothing beside the pictures is copied."""
+        """Return nothing: no other streams are copied."""
         return ()
 
     def write(self, frame: Frame) -> None:
@@ -151,7 +150,7 @@ class PictureWriter:
         return self.path
 
     def abort(self) -> None:
-        """Remove what was written; nothing after `commit`."""
+        """Remove what was written; do nothing after `commit`."""
         if self._open:
             self._open = False
             remove(self._temporary)
@@ -159,42 +158,37 @@ class PictureWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.abort()
 
 
 def picture_notices(info: VideoInfo, suffix: str = ".png") -> Iterator[str]:
-    """What pictures that end in `suffix` cannot hold of a source, one line each."""
-    if info.beside:
-        dropped = ", ".join(info.beside)
+    """Yield what pictures that end in `suffix` cannot hold of a source, one line each."""
+    if info.extras:
+        dropped = ", ".join(info.extras)
         yield f"dropped, because pictures cannot hold it: {dropped}; a .mkv output keeps it"
     ratio = upright_ratio(info.sample_aspect_ratio, info.orientation)
     if ratio is not None and ratio != 1:
         yield (
-            f"pictures have square pixels, those of the source are {ratio.numerator}:"
+            f"pictures have square pixels, but the source's are {ratio.numerator}:"
             f"{ratio.denominator}: they look too {'narrow' if ratio > 1 else 'wide'}"
         )
     if suffix != ".png" and info.picture_metadata:
         yield METADATA_LOST
     if suffix != ".png" and not info.picture_colour.profile:
-        unsaid = info.picture_colour.uncoded or wide(info.colour)
+        unsaid = info.picture_colour.uncoded or wide_colours(info.colour)
         if unsaid:
-            yield f"TIFF output does not say what PNG would, and looks different: {unsaid}"
+            yield f"TIFF cannot hold colour information that PNG can, and looks different: {unsaid}"
     if info.colour.hdr:
         hdr = f"HDR ({info.colour.hdr_name})"
-        can = "PNG says" if suffix == ".png" else "TIFF cannot say"
-        yield f"{can} that its colours are {hdr}, and most viewers show them wrong"
+        tagged = "PNG is tagged as" if suffix == ".png" else "TIFF cannot be tagged as"
+        yield f"{tagged} {hdr}: most viewers show its colours wrong"
 
 
 def join_pictures(segments: Sequence[Path], target: Path, *, named: bool) -> Path:
-    """All pictures of all segments in one new folder, counted through unless they have names.
+    """Collect the pictures of all segments in a new folder, numbered unless they have names.
 
-    They are linked, so that the segments stay whole, or copied where the disk has no links.
+    They are linked, so that the segments stay complete, or copied if the disk has no links.
     """
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()

@@ -1,4 +1,4 @@
-"""The finished output compared with the source, before it gets its name."""
+"""Compare a finished output with its source before it gets its name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vsrdb_cli.video.containers.demuxing import main_video
 from vsrdb_cli.video.containers.opening import open_input
-from vsrdb_cli.video.streams.sound import Loudness, difference, hear
+from vsrdb_cli.video.streams.sound import Loudness, describe_difference, measure_loudness
 
 # Matroska and WebM count milliseconds, and a difference of two times has two roundings.
 TOLERANCE_SECONDS = Fraction(2, 1000)
@@ -17,25 +17,22 @@ TOLERANCE_SECONDS = Fraction(2, 1000)
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the output has to be.
-
-    Attributes:
-        frames: how many.
-        begin_seconds, end_seconds: of the first frame's beginning and the last one's end, on the
-            clock of the sounds.
-        sounds: in the order of the output's sound tracks.
-        audible: between which times sounds are to agree; None as far as there are any.
-    """
+    """What the output has to be."""
 
     frames: int
+    """The number of frames."""
     begin_seconds: Fraction
+    """Of the first frame, on the clock of the sounds."""
     end_seconds: Fraction
+    """Of the last frame."""
     sounds: Sequence[Loudness] = ()
+    """In the order of the output's sound tracks."""
     audible: tuple[Fraction | None, Fraction | None] = (None, None)
+    """The times between which sounds are compared; None as far as there are any."""
 
 
 def mismatches(path: Path, expected: Expected) -> Iterator[str]:
-    """What is not as expected in a finished file, one line each; read anew, packet by packet."""
+    """Read a finished file packet by packet; yield what is not as expected, one line each."""
     with open_input(path) as container:
         video = main_video(container, path)
         assert video.time_base is not None
@@ -61,11 +58,11 @@ def mismatches(path: Path, expected: Expected) -> Iterator[str]:
     if not given:
         return
     with open_input(path) as container:
-        found = hear(container, first_seconds - expected.begin_seconds)
+        found = measure_loudness(container, first_seconds - expected.begin_seconds)
     if len(found) != len(given):
         yield f"it has {len(found)} tracks with sound instead of {len(given)}"
         return
     for number, (source, output) in enumerate(zip(given, found, strict=True), 1):
-        words = difference(source, output, *expected.audible)
+        words = describe_difference(source, output, *expected.audible)
         if words:
             yield f"sound track {number} {words}"

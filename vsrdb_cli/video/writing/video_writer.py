@@ -1,23 +1,22 @@
-"""Write a video: frames encoded, all else of the source beside them, named when whole."""
+"""Write a video: encode frames, copy the other streams, and name the file when it is complete."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
-from vsrdb_cli.video.side_data.view import View
+from vsrdb_cli.video.side_data.immersive import View
 from vsrdb_cli.video.streams.plan import StreamPlan
 from vsrdb_cli.video.writing.encoding import Encoding
-from vsrdb_cli.video.writing.frame_encoder import FrameEncoder, start
+from vsrdb_cli.video.writing.frame_encoder import FrameEncoder, start_encoding
 from vsrdb_cli.video.writing.muxer import Muxer
 
 
 class _Writer:
-    """Frames to a file. The encoder and the file are opened at once: what cannot work fails early.
+    """Encodes frames to a file. Encoder and file are opened at once: failures come early.
 
     Used from one thread at a time.
     """
@@ -38,14 +37,14 @@ class _Writer:
         try:
             self._encoder = FrameEncoder(self._muxer.container, info, encoding)
             self._muxer.add_others(self._encoder.stream)
-            start(self._muxer.container, path.name, encoding)
+            start_encoding(self._muxer.container, path.name, encoding)
         except BaseException:
             self.abort()
             raise
 
     @property
     def damage(self) -> tuple[str, ...]:
-        """What of the source's other streams could not be copied; known after `commit`."""
+        """Return what of the source's other streams could not be copied; known after `commit`."""
         return self._muxer.damage
 
     def write(self, frame: Frame) -> None:
@@ -64,34 +63,30 @@ class _Writer:
         return self._muxer.commit(self._frames if frames is None else frames, begin, end)
 
     def abort(self) -> None:
-        """Remove what was written; nothing after `commit`."""
+        """Remove what was written; do nothing after `commit`."""
         self._muxer.abort()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.abort()
 
 
 class VideoOnlyWriter(_Writer):
-    """Frames to a file that holds nothing but the video, such as a segment."""
+    """Writes a file that holds nothing but the video, such as a segment."""
 
     def __init__(
         self, path: Path, info: VideoInfo, encoding: Encoding, *, overwrite: bool = False
     ) -> None:
-        # How it is to be viewed, the whole says: what a segment says is not read back as it was.
+        # Only the whole file declares how it is viewed: a segment's declaration would be read back
+        # changed.
         flat = replace(info, view=View())
         super().__init__(path, flat, encoding, None, overwrite=overwrite)
 
 
 class VideoWriter(_Writer):
-    """Frames to a whole video, with all that was in the source beside its main video."""
+    """Writes a whole video, with all that was in the source beside its main video."""
 
     def __init__(
         self,

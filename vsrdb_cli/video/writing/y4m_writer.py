@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Self
 
 from vsrdb_cli.errors import OutputError
@@ -36,23 +35,23 @@ Y4M_BITS = 10
 _PIX_FMTS = {8: ("yuv420p", "420mpeg2"), 16: ("yuv420p10le", "420p10 XYSCSS=420P10")}
 
 
-def goes_through(path: Path) -> bool:
-    """Whether an output is sent frame by frame: "-", or no file by its kind."""
+def is_stream_output(path: Path) -> bool:
+    """Return whether an output is sent frame by frame: "-", or not a regular file."""
     return path == PIPE or is_written_through(path)
 
 
 def check_stream(path: Path, source: Path) -> None:
-    """Whether y4m can be sent to an output that is no file.
+    """Check that y4m can be sent to an output that is not a regular file.
 
     Raises:
-        OutputError: its name promises something else, it is the input, or cannot be written to.
+        OutputError: its name promises another format, it is the input, or it cannot be written to.
     """
     if path == PIPE:
         return
     check_written_through(path)
     if path.suffix.lower() not in ("", ".y4m"):
         raise OutputError(
-            f"{path} is {special_kind(path)}, and only y4m can be sent through one",
+            f"{path} is {special_kind(path)}, which can only carry y4m",
             hint="name a file; or give the pipe a name that ends with .y4m, or without an ending",
         )
     if special_kind(path) in (None, FIFO) and source.exists() and path.samefile(source):
@@ -62,26 +61,26 @@ def check_stream(path: Path, source: Path) -> None:
 
 
 def y4m_notices(info: VideoInfo) -> Iterator[str]:
-    """What y4m cannot hold of a source, one line each."""
-    if info.kind is not Kind.PIPE:  # which came without a word, too
+    """Yield what y4m cannot hold of a source, one line each."""
+    if info.kind is not Kind.PIPE:  # whose colours were unspecified, too
         name = {BT709: "BT.709", BT2020_NCL: "BT.2020"}.get(info.colour.matrix, "BT.601")
-        light = f" {info.colour.hdr_name}" if info.colour.hdr else ""
-        yield f"y4m cannot say that the colours are {name}{light}: tell the program that reads it"
+        space = f"{name} {info.colour.hdr_name}" if info.colour.hdr else name
+        yield f"y4m cannot carry the colour space ({space}): set it in the program that reads it"
     if info.kind is Kind.VIDEO:
         yield f"y4m has no timestamps: frames are sent at a constant {float(info.rate):g} fps"
     if info.bit_depth > 8 and info.colour_bits > Y4M_BITS:
         yield (
-            f"the source has {info.colour_bits} bits a colour, y4m gets {Y4M_BITS}: finer steps are"
+            f"the source has {info.colour_bits} bits per colour, y4m gets {Y4M_BITS}: values are"
             " rounded"
         )
     if info.orientation is not None and not is_right_angled(info.orientation):
-        yield "y4m cannot turn its picture, and this one is turned by an odd angle"
-    if info.beside:
-        yield f"dropped, because y4m cannot hold it: {', '.join(info.beside)}"
+        yield "y4m cannot carry a rotation, and this picture is rotated by an odd angle"
+    if info.extras:
+        yield f"dropped, because y4m cannot hold it: {', '.join(info.extras)}"
 
 
 class PipeWriter:
-    """Frames to a y4m stream, 4:2:0 in 8 or 10 bit; each is sent as soon as it is there.
+    """Sends frames as y4m, 4:2:0 in 8 or 10 bit, each as soon as it is there.
 
     Args:
         stream: if it is open already.
@@ -124,14 +123,14 @@ class PipeWriter:
 
     @property
     def damage(self) -> tuple[str, ...]:
-        """Nothing beside the pictures is copied."""
+        """Return nothing: no other streams are copied."""
         return ()
 
     def write(self, frame: Frame) -> None:
         """Send one HR frame.
 
         Raises:
-            OutputError: whoever reads the pipe has gone, or the disk it leads to is full.
+            OutputError: the pipe's reader has gone, or its disk is full.
         """
         if tuple(frame.rgb.shape[1:]) != self._size:
             raise ValueError(f"frame of {tuple(frame.rgb.shape[1:])}, wanted {self._size}")
@@ -148,23 +147,18 @@ class PipeWriter:
         self._header = b""
 
     def commit(self, frames: int | None = None) -> Path:  # noqa: ARG002
-        """All is sent."""
+        """Close the stream; everything is sent already."""
         self.abort()
         return self.path
 
     def abort(self) -> None:
-        """What is sent is sent."""
+        """Close the stream; what was sent cannot be taken back."""
         if self._opened is not None:
-            with suppress(OSError):  # what could not be sent has been told
+            with suppress(OSError):  # what could not be sent was reported
                 self._opened.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.abort()

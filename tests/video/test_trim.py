@@ -20,7 +20,7 @@ from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.reading.open import open_source
-from vsrdb_cli.video.reading.trim import busiest, trimmed
+from vsrdb_cli.video.reading.trim import busiest, trim
 
 
 @pytest.mark.parametrize("text, position", [
@@ -56,7 +56,7 @@ def clip(tmp_path_factory):
     (17, 99, range(17, 20)),
 ])  # fmt: skip
 def test_the_part_has_exactly_its_frames_and_begins_at_0(clip, start, end, wanted):
-    with trimmed(open_source(clip), start=start, end=end) as part:
+    with trim(open_source(clip), start=start, end=end) as part:
         frames = list(part.frames())
         assert numbers(frames) == list(wanted)
         assert [f.pts * part.info.time_base for f in frames] == [
@@ -67,7 +67,7 @@ def test_the_part_has_exactly_its_frames_and_begins_at_0(clip, start, end, wante
 
 
 def test_the_frames_around_it_are_there_as_context(clip):
-    with trimmed(open_source(clip), start=5, end=9) as part:
+    with trim(open_source(clip), start=5, end=9) as part:
         assert part.info.frames_before == 5
         assert numbers(part.frames(-2, 6)) == list(range(3, 11))
         assert part.report.frames == 6  # those of context after the part were asked for
@@ -76,14 +76,14 @@ def test_the_frames_around_it_are_there_as_context(clip):
 
 @pytest.mark.parametrize("start, end", [(30, None), (9, 5), (5, 5), (Fraction(3), Fraction(4))])
 def test_a_part_without_frames_is_refused(clip, start, end):
-    with open_source(clip) as source, pytest.raises(OptionError, match="no frames there") as caught:
-        trimmed(source, start=start, end=end)
-    assert "the last frame" in caught.value.hint
+    with open_source(clip) as source, pytest.raises(OptionError, match="no frames from") as caught:
+        trim(source, start=start, end=end)
+    assert "the last one seen" in caught.value.hint
 
 
 def test_pictures_are_cut_by_their_number(tmp_path):
     folder = sequence(tmp_path / "in", numbers=range(10, 20))
-    with trimmed(open_source(folder), start=3, end=6) as part:
+    with trim(open_source(folder), start=3, end=6) as part:
         assert part.info.pictures == ("frame_13.png", "frame_14.png", "frame_15.png")
         assert numbers(part.frames()) == [13, 14, 15]
         assert numbers(part.frames(-1, 4)) == [12, 13, 14, 15, 16]
@@ -92,7 +92,7 @@ def test_pictures_are_cut_by_their_number(tmp_path):
 def test_variable_times_and_late_starts_are_cut_at_the_right_frame(tmp_path):
     pts = tuple(450000 + t for t in (0, 3003, 6006, 30000, 33003, 90000))
     source = clips.make(tmp_path / "in.mkv", pts=pts, height=48, width=64)
-    with trimmed(open_source(source), start=Fraction(3, 10)) as part:
+    with trim(open_source(source), start=Fraction(3, 10)) as part:
         assert numbers(part.frames()) == [3, 4, 5]
         times = [float(f.pts * part.info.time_base) for f in part.frames()]
         assert times == pytest.approx([0, 0.0334, 0.6666], abs=1e-3)
@@ -102,7 +102,7 @@ def test_variable_times_and_late_starts_are_cut_at_the_right_frame(tmp_path):
 def test_sound_subtitles_and_chapters_are_cut_alike(tmp_path, suffix):
     source = full_clips.make(tmp_path / "in.mkv", audio=("aac",), timecode="10:00:00:00")
     out = tmp_path / f"out{suffix}"
-    with trimmed(open_source(source), start=Fraction(2, 5), end=Fraction(4, 5)) as part:
+    with trim(open_source(source), start=Fraction(2, 5), end=Fraction(4, 5)) as part:
         assert "timecode is dropped" in part.info.notices[0]
         with open_sink(out, part.info, 4) as sink:
             for frame in part.frames():
@@ -171,14 +171,14 @@ def test_the_sample_is_the_part_with_the_most_bytes(tmp_path):
     with open_source(source) as whole:
         # The very first picture costs much as well, but once.
         assert Fraction(3, 2) <= busiest(whole, Fraction(1)) <= Fraction(21, 10)
-        with trimmed(whole, sample=Fraction(1)) as part:
+        with trim(whole, sample=Fraction(1)) as part:
             assert part.info.frame_count == 25
         with pytest.raises(OptionError, match="cannot be combined with --start or --end"):
-            trimmed(whole, sample=Fraction(1), start=3)
+            trim(whole, sample=Fraction(1), start=3)
 
 
 def test_a_sample_longer_than_the_video_is_all_of_it(clip):
-    with open_source(clip) as whole, trimmed(whole, sample=Fraction(60)) as part:
+    with open_source(clip) as whole, trim(whole, sample=Fraction(60)) as part:
         assert numbers(part.frames()) == list(range(20))
 
 
@@ -212,9 +212,7 @@ def with_subtitles(folder, clip, suffix, sets):
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".m2ts"])
-def test_subtitles_that_are_pictures_are_cut_though_they_do_not_say_how_long_they_last(
-    tmp_path, clip, suffix
-):
+def test_picture_subtitles_without_a_duration_are_cut(tmp_path, clip, suffix):
     sets = [(True, 0.08), (False, 0.24), (True, 0.4), (False, 0.56)]
     source = with_subtitles(tmp_path, clip, suffix, sets)
     with open_source(source) as opened:

@@ -17,8 +17,8 @@ from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.reading.probe import probe
-from vsrdb_cli.video.side_data.attachments import dropped
-from vsrdb_cli.video.writing.output import settle_output
+from vsrdb_cli.video.side_data.attachments import unsupported
+from vsrdb_cli.video.writing.output import resolve_output
 
 WILD = Path(__file__).parents[1] / "wild"
 NEAREST = {"weights": "nearest", "device": "cpu"}
@@ -38,7 +38,7 @@ def clip(path, *words):
 
 def notices(source, target):
     info = probe(source)
-    return (*info.notices, *settle_output(target, info, 4).notices)
+    return (*info.notices, *resolve_output(target, info, 4).notices)
 
 
 def restored(source, target, **options):
@@ -190,7 +190,7 @@ def with_chapter_pictures(path):
 def test_pictures_of_chapters_are_no_second_video_and_no_cover(tmp_path, target, segment_seconds):
     source = with_chapter_pictures(tmp_path / "in.mp4")
     report = restored(source, tmp_path / target, segment_seconds=segment_seconds)
-    assert "video #1 mjpeg und is dropped: vsrdb writes no pictures of chapters" in report.notices
+    assert "video #1 mjpeg is dropped: chapter pictures are not supported" in report.notices
     assert [stream["codec_name"] for stream in ffprobe(tmp_path / target)["streams"]] == ["h264"]
 
 
@@ -258,7 +258,7 @@ def test_measurements_of_an_action_camera_are_copied(
 
 
 def test_data_that_a_container_does_not_hold_is_named(tmp_path, action_camera):
-    assert "data #1 bin_data und (GoPro MET) is dropped: .mkv files do not hold it; a .mp4" in str(
+    assert "data #1 bin_data (GoPro MET) is dropped: .mkv files cannot hold it; a .mp4" in str(
         notices(action_camera / "in.mp4", tmp_path / "out.mkv")
     )
     for target in ("out.mkv", "out.mp4"):
@@ -284,10 +284,10 @@ def test_data_that_lasts_no_time_is_no_track_of_chapters(tmp_path, action_camera
     (USER_DATA, bytes(range(16)) + b"N 48.1 E 11.5", "user data 00010203"),
     (USER_DATA, bytes(range(16)) + b")", None),
     (Type.MOTION_VECTORS.value, b"", None), (Type.GOP_TIMECODE.value, b"", None),
-    (28, b"", "LCEVC"), (30, b"", "3D reference displays"), (55, b"", "FFmpeg's kind 55"),
+    (28, b"", "LCEVC"), (30, b"", "3D reference displays"), (55, b"", "FFmpeg type 55"),
 ])  # fmt: skip
 def test_every_kind_of_attachment_is_carried_meaningless_or_named(kind, data, words):
-    found = dropped([(kind, data), (kind, data)])
+    found = unsupported([(kind, data), (kind, data)])
     assert len(found) == (words is not None)
     assert words is None or words in found[0]
 

@@ -1,7 +1,7 @@
-"""Video that is not shown flat: around the viewer, or an eye in each half.
+"""Immersive video: 360 degrees around the viewer, or 3D with both eyes in one picture.
 
-FFmpeg's muxers take that from a stream they copy, and PyAV hands over nothing else. So a stream is
-copied that holds nothing but a header, made here, and is then told what its packets will be.
+FFmpeg's muxers take that from a stream they copy, and PyAV passes on nothing else. So a stream is
+copied that holds nothing but a header, made here, and is then set up for the packets to come.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import av
 from av.sidedata.sidedata import Type
 
-from vsrdb_cli.video.containers.structures import element, number
+from vsrdb_cli.video.containers.structures import boxes_of, element, number
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _FLAT = 0
 _PACKED = {1: "side by side", 2: "one above the other"}
 _OTHER_PACKINGS = {
-    **{3: "in turn", 4: "as a checkerboard", 5: "side by side, in turn by lines"},
+    **{3: "alternating", 4: "as a checkerboard", 5: "side by side, alternating by lines"},
     **{6: "in every other line", 7: "in every other column"},
 }
 # AVSphericalProjection, as Matroska and Google's boxes have them; a part of the first is another.
@@ -47,7 +47,7 @@ _MATROSKA = {
     **{"vp9": b"V_VP9", "ffv1": b"V_FFV1", "prores": b"V_PRORES"},
 }
 _STEREO_MODE = {(1, False): 1, (1, True): 11, (2, False): 3, (2, True): 2}
-# How x264 names the packings to its decoders.
+# x264's numbers of the packings.
 _FRAME_PACKING = {1: 3, 2: 4}
 _COPIED = (
     *("width", "height", "pix_fmt", "extradata", "framerate", "sample_aspect_ratio"),
@@ -58,23 +58,20 @@ _COPIED = (
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How a picture is to be shown, where not flat.
-
-    Attributes:
-        packing: of two eyes' pictures in one, by FFmpeg's number; None where there is one.
-        inverted: whether the right eye's comes first.
-        projection: of what is around the viewer, by FFmpeg's number; None where it is flat.
-        pose: yaw, pitch and roll in 1/65536 degree.
-        bounds: left, top, right, bottom: what is missing of the whole, in parts of 2**32.
-        padding: around each face of a cube, in pixels.
-    """
+    """How a picture that is not flat is shown."""
 
     packing: int | None = None
+    """How both eyes' pictures share one, by FFmpeg's number; None if there is one picture."""
     inverted: bool = False
+    """Whether the right eye's comes first."""
     projection: int | None = None
+    """Of what surrounds the viewer, by FFmpeg's number; None if it is flat."""
     pose: tuple[int, int, int] = (0, 0, 0)
+    """Yaw, pitch and roll in 1/65536 degree."""
     bounds: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """The parts of the whole missing at the left, top, right and bottom, in 1/2**32."""
     padding: int = 0
+    """Around each face of a cube, in pixels."""
 
     def __bool__(self) -> bool:
         return self != View()
@@ -85,15 +82,15 @@ class View:
         return " and ".join(words for words in (around, eyes) if words)
 
     def held_by(self, container: Container) -> View:
-        """As much of it as a container says so that players understand."""
-        if container.format == "mov":  # FFmpeg writes half of Apple's own way
+        """Return as much of it as a container tells players."""
+        if container.format == "mov":  # FFmpeg writes only half of Apple's metadata
             return View()
         if container.iso and self.inverted:
             return replace(self, packing=None, inverted=False)
         return self
 
     def lost_in(self, container: Container) -> View:
-        """What a container does not say of it."""
+        """Return what a container does not tell players."""
         held = self.held_by(container)
         return View(
             packing=None if held.packing == self.packing else self.packing,
@@ -101,14 +98,14 @@ class View:
         )
 
     def x264_params(self) -> list[str]:
-        """For x264, which can say in the stream itself where the eyes are."""
+        """Return x264's parameters, which place the eyes in the stream itself."""
         if self.packing is None or self.inverted:
             return []
         return [f"frame-packing={_FRAME_PACKING[self.packing]}"]
 
 
 def view_of(attached: Mapping[Type, bytes]) -> tuple[View, str | None]:
-    """What is attached to a frame of it, and in words what of it cannot be kept."""
+    """Return how a frame is to be shown, and a description of what cannot be kept."""
     packing = projection = None
     inverted, pose, bounds, padding = False, (0, 0, 0), (0, 0, 0, 0), 0
     lost = []
@@ -118,7 +115,7 @@ def view_of(attached: Mapping[Type, bytes]) -> tuple[View, str | None]:
         if kind in _PACKED:
             packing, inverted = kind, bool(flags & _INVERTED)
         elif kind != _FLAT:
-            how = _OTHER_PACKINGS.get(kind, "in a way that only some players know")
+            how = _OTHER_PACKINGS.get(kind, "in an uncommon layout")
             lost.append(f"3D (both eyes {how})")
     if spherical is not None:
         kind, yaw, pitch, roll, *sides, rim = struct.unpack_from("<4i5I", spherical)
@@ -126,15 +123,15 @@ def view_of(attached: Mapping[Type, bytes]) -> tuple[View, str | None]:
             projection, padding = kind, rim
             pose, bounds = (yaw, pitch, roll), (sides[0], sides[1], sides[2], sides[3])
         else:
-            lost.append(f"all-round view ({_OTHER_PROJECTIONS.get(kind, 'of an unknown kind')})")
+            lost.append(f"360 degree view ({_OTHER_PROJECTIONS.get(kind, 'of an unknown kind')})")
     view = View(packing, inverted, projection, pose, bounds, padding)
     return view, " and ".join(lost) or None
 
 
-def add_stream_to_view(
+def add_immersive_stream(
     container: OutputContainer, codec: str, view: View, like: VideoCodecContext, scale: Fraction
 ) -> VideoStream:
-    """A stream of a new file for packets that were or will be encoded elsewhere.
+    """Add a stream to a new file for packets that are encoded elsewhere.
 
     Args:
         codec: a key of `ENCODERS`.
@@ -150,35 +147,27 @@ def add_stream_to_view(
         value = getattr(like, name)
         if value is not None:
             setattr(context, name, value)
-    if codec == "prores":  # which of its kinds it is
+    if codec == "prores":  # which names its profile
         context.codec_tag = like.codec_tag
     return stream
 
 
-def leave_one_way(path: Path) -> None:
-    """Let a finished mp4 file say it in one way, which is the one players know: sv3d and st3d.
+def remove_apple_boxes(path: Path) -> None:
+    """Leave in a finished mp4 file only the boxes that players know: sv3d and st3d.
 
-    FFmpeg writes Apple's (vexu) beside it, which says less; and then reads that one.
+    FFmpeg also writes Apple's (vexu), which holds less, and then reads that one.
     """
     with path.open("r+b") as file:
-        end = path.stat().st_size
-        place = 0
-        while place < end:
-            file.seek(place)
-            size, kind, large = struct.unpack(">I4sQ", file.read(16).ljust(16, b"\0"))
-            size = large if size == 1 else size
-            if kind == b"moov":
-                file.seek(place)
-                found = file.read(size).find(b"vexu")
-                if found >= 0:
-                    file.seek(place + found)
-                    file.write(b"free")
-                return
-            place += max(size, 8)
+        begin, end = next((b, e) for kind, b, e in boxes_of(file) if kind == b"moov")
+        file.seek(begin)
+        found = file.read(end - begin).find(b"vexu")
+        if found >= 0:
+            file.seek(begin + found)
+            file.write(b"free")
 
 
 def _matroska(codec: str, view: View, like: VideoCodecContext, scale: Fraction) -> bytes:
-    """A file of one video track without a picture."""
+    """Return a file of one video track without a picture."""
     video = number("B0", like.width) + number("BA", like.height)
     if view.packing is not None:
         video += number("53B8", _STEREO_MODE[view.packing, view.inverted])

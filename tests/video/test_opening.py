@@ -33,7 +33,7 @@ NAMING = {
 def test_a_list_of_other_files_is_refused_whatever_its_name(tmp_path, capfd, kind):
     source = tmp_path / ("in.m3u8" if kind == "hls" else "in.mp4")
     source.write_text(LISTS[kind])
-    with pytest.raises(VideoError, match=rf"it is of a kind \({kind}\) that can name other files"):
+    with pytest.raises(VideoError, match=rf"its format \({kind}\) can refer to other files"):
         restore_video(source, tmp_path / "out.mkv", RestoreOptions(weights="nearest"))
     assert capfd.readouterr() == ("", "")
 

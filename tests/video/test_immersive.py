@@ -17,8 +17,8 @@ from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.reading.probe import probe
 from vsrdb_cli.video.side_data.attachments import side_data
-from vsrdb_cli.video.side_data.view import View, view_of
-from vsrdb_cli.video.writing.output import settle_output
+from vsrdb_cli.video.side_data.immersive import View, view_of
+from vsrdb_cli.video.writing.output import resolve_output
 
 WILD = Path(__file__).parents[1] / "wild"
 NEAREST = {"weights": "nearest", "device": "cpu"}
@@ -39,7 +39,7 @@ def seen(path):
 def made(path, view):
     """A clip of our own, which says how it is to be viewed."""
     flat = clips.make(path.with_suffix(".flat.mkv"), clips.Clip(frames=4, height=48, width=64))
-    output = settle_output(path, replace(probe(flat), view=view), 1)
+    output = resolve_output(path, replace(probe(flat), view=view), 1)
     with open_source(flat) as source, output.open() as sink:
         for frame in source.frames():
             sink.write(frame)
@@ -88,7 +88,7 @@ def test_each_kind_of_view_is_kept_or_named(tmp_path, view, ending, codec):
     source = made(tmp_path / "in.mkv", view)
     assert seen(source) == (view, None)
     target = tmp_path / f"out{ending}"
-    notices = settle_output(target, probe(source), 4).notices
+    notices = resolve_output(target, probe(source), 4).notices
     joined, _ = restore_in_segments(
         source, tmp_path, tmp_path / f"joined{ending}", [2, 4], codec=codec
     )
@@ -104,19 +104,20 @@ def test_each_kind_of_view_is_kept_or_named(tmp_path, view, ending, codec):
 
 def test_only_what_is_lost_of_a_view_is_named(tmp_path):
     source = made(tmp_path / "in.mkv", View(projection=0))
-    (line,) = settle_output(tmp_path / "out.mov", probe(source), 4).notices
+    (line,) = resolve_output(tmp_path / "out.mov", probe(source), 4).notices
     assert line.startswith("360 degrees (equirectangular) is dropped")
 
 
 def test_mov_files_and_pictures_say_that_it_is_lost(tmp_path):
     for target in ("out.mov", "pictures"):
         for source, words in (("stereo.mkv", "3D"), ("spherical_v1.mp4", "360 degrees")):
-            notices = settle_output(tmp_path / target, probe(WILD / source), 4).notices
+            notices = resolve_output(tmp_path / target, probe(WILD / source), 4).notices
             assert any(words in line and "mkv output keeps it" in line for line in notices)
 
 
 @pytest.mark.parametrize("kind, words", [
-    (3, "both eyes in turn"), (6, "both eyes in every other line"), (8, "only some players know"),
+    (3, "both eyes alternating"), (6, "both eyes in every other line"),
+    (8, "in an uncommon layout"),
 ])  # fmt: skip
 def test_eyes_that_enlarging_would_mix_are_named(kind, words):
     view, lost = view_of({Type.STEREO3D: struct.pack("<9i", kind, *[0] * 8)})
@@ -126,7 +127,7 @@ def test_eyes_that_enlarging_would_mix_are_named(kind, words):
 
 def test_projections_that_no_container_here_tells_are_named():
     assert view_of({Type.SPHERICAL: struct.pack("<9i", 5, *[0] * 8)}) == (
-        View(), "all-round view (fisheye)",
+        View(), "360 degree view (fisheye)",
     )  # fmt: skip
 
 
@@ -138,7 +139,7 @@ def test_h264_says_in_the_stream_itself_where_the_eyes_are(tmp_path):
 
 def test_options_of_an_encoder_are_refused_as_for_flat_video(tmp_path):
     with pytest.raises(OptionError, match="no option 'nonsense'"):
-        settle_output(
+        resolve_output(
             tmp_path / "out.mp4", probe(WILD / "stereo.mkv"), 4,
             EncoderOptions(extra={"nonsense": "1"}),
         )  # fmt: skip

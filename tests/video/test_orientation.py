@@ -42,7 +42,7 @@ def test_it_is_told_in_the_sizes_it_is_written_in(tmp_path, target):
     if target == "pictures":
         assert load(next(out.iterdir())).shape == (640, 384, 3)
         assert (report.height_hr, report.width_hr) == (640, 384)
-        assert "square pixels, those of the source are 3:4: they look too wide" in said
+        assert "square pixels, but the source's are 3:4: they look too wide" in said
     else:
         assert (report.height_hr, report.width_hr) == (384, 640)
         assert "pixels" not in said
