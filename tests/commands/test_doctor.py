@@ -49,8 +49,8 @@ def test_what_works_has_been_run(told):
 
 def test_for_people_there_is_a_line_each_and_the_one_that_mends(monkeypatch):
     def examine():
-        yield doctor.Finding("encoder", "h264", State.PROBLEM, "it is broken", "mend it so")
-        yield doctor.Finding("backend", "tensorrt", State.ABSENT, "not here", "install it")
+        yield doctor.CheckResult("encoder", "h264", State.PROBLEM, "it is broken", "mend it so")
+        yield doctor.CheckResult("backend", "tensorrt", State.ABSENT, "not here", "install it")
 
     monkeypatch.setattr(doctor, "examine", examine)
     done = run()
@@ -64,24 +64,22 @@ def test_for_people_there_is_a_line_each_and_the_one_that_mends(monkeypatch):
     ]
 
 
-def test_what_is_broken_is_found_out_whatever_it_raises(monkeypatch):
+def test_whatever_a_broken_part_raises_is_its_result():
     def refuse(*arguments, **options):
         raise BackendError("no such thing", hint="do this")
 
-    monkeypatch.setattr(backends, "load_runner", refuse)
-    tried = {f.name: f for f in doctor._backends()}
+    tried = {f.name: f for f in doctor.check_backends(refuse)}
     assert tried["torch cpu"].state is State.PROBLEM
-    assert tried["torch cpu"].mend == "do this"
+    assert tried["torch cpu"].hint == "do this"
     assert tried["onnxruntime"].state is State.ABSENT
 
     def crash(*arguments, **options):
         raise OSError("libx264.so is missing")
 
-    monkeypatch.setattr(doctor, "resolve_output", crash)
-    encoders = {f.name: f for f in doctor._encoders()}
+    encoders = {f.name: f for f in doctor.check_encoders(crash)}
     assert encoders["h264"].state is State.PROBLEM
     assert "libx264.so is missing" in encoders["h264"].detail
-    assert encoders["h264"].mend
+    assert encoders["h264"].hint
 
 
 def test_a_backend_that_computes_nonsense_does_not_work(monkeypatch):
@@ -93,23 +91,19 @@ def test_a_backend_that_computes_nonsense_does_not_work(monkeypatch):
         return runner
 
     monkeypatch.setattr(backends, "load_runner", nonsense)
-    (first, *_) = doctor._backends()
+    first = next(doctor.check_backends())
     assert first.state is State.PROBLEM
     assert "results are not finite" in first.detail
 
 
-def test_too_little_space_and_damaged_weights_are_problems(monkeypatch):
-    monkeypatch.setattr(doctor, "available_bytes", lambda device: 1 << 20)
-    monkeypatch.setattr(
-        doctor.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10, 9, 1)
-    )
-    assert all(f.state is State.PROBLEM and f.mend for f in doctor._space())
+def test_too_little_space_and_damaged_weights_are_problems():
+    space = doctor.check_space(lambda device: 1 << 20, lambda folder: 1)
+    assert all(f.state is State.PROBLEM and f.hint for f in space)
 
     def refuse(name):
         raise VsrdbError("its SHA-256 is another", hint="install vsrdb again")
 
-    monkeypatch.setattr(doctor, "load_checkpoint", refuse)
-    assert all(f.state is State.PROBLEM for f in doctor._weights())
+    assert all(f.state is State.PROBLEM for f in doctor.check_weights(refuse))
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
