@@ -12,7 +12,7 @@ import pytest
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.streams.sound import Loudness, describe_difference
+from vsrdb_cli.video.streams.sound import Loudness, SoundDecoder, describe_difference
 
 WILD = Path(__file__).parents[1] / "wild"
 BOTH = pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
@@ -134,6 +134,19 @@ def test_sound_whose_times_fall_is_not_squeezed_into_what_is_left(tmp_path, suff
     assert any("re-encoded" in notice for notice in report.notices)
     assert any("dropped: there is other sound at its time" in lost for lost in report.damage)
     assert clicks.length(out) == pytest.approx(1.6, abs=0.1)  # from where it is first heard
+
+
+def test_times_that_jump_by_days_are_damaged_and_the_sound_goes_on(tmp_path):
+    source = clicks.make(tmp_path / "in.mkv", "-c:a", "flac")
+    decode, begins = SoundDecoder(), []
+    with av.open(source) as container:
+        for packet in container.demux(audio=0):
+            if packet.pts is not None and packet.pts > 1000:
+                packet.pts += 9 * 24 * 3600 * 1000
+            begins += [float(begin) for _, begin in decode(packet)]
+    assert begins == pytest.approx(np.arange(len(begins)) * begins[1], abs=0.002)
+    assert begins[-1] > 1.8
+    assert decode.failed == 1
 
 
 @BOTH
