@@ -106,11 +106,11 @@ def restore_source(
             job = run.begin()
             run.restore(job)
             run.finish(job)
-        report = run.report()
+        report, read = run.report(), run.read
         if journal is not None:
-            run.remove_folder(journal)
+            run.remove_folder(journal)  # and what it knows
     if options.strict:
-        require_whole(target, run.read, run.lost)
+        require_whole(target, read, run.lost)
     return report
 
 
