@@ -10,6 +10,7 @@ import os
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,10 +34,17 @@ class Recorder:
 
     Work has a name, and makes tensors of tensors without waiting for the GPU. Where memory does not
     suffice for a recording, or it cannot be made, the work is done as it would be without.
+
+    Args:
+        device: the GPU.
+        cuda: what records; a test gives its own.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self, device: torch.device, cuda: Any = torch.cuda) -> None:
+        self._device, self._cuda = device, cuda
+        # By default torch records on one stream of the first GPU, also what another one does:
+        # nothing of that is in the graph, and every replay leaves the first result as it is.
+        self._stream = cuda.Stream(device)
         self._calls: dict[_Key, int] = {}
         self._recordings: OrderedDict[_Key, _Recording] = OrderedDict()
         self._gave_up = False
@@ -62,7 +70,9 @@ class Recorder:
                 old, _ = self._recordings.popitem(last=False)
                 self._calls[old] = 0
             try:
-                self._recordings[key] = _Recording(work, inputs, self._device)
+                self._recordings[key] = _Recording(
+                    work, inputs, self._device, self._stream, self._cuda
+                )
             except torch.OutOfMemoryError:
                 self._forget()
                 self._gave_up = True
@@ -86,13 +96,15 @@ class Recorder:
 class _Recording:
     """One graph, with the memory it reads its inputs from and leaves its outputs in."""
 
-    def __init__(self, work: Work, inputs: Sequence[Tensor], device: torch.device) -> None:
+    def __init__(
+        self, work: Work, inputs: Sequence[Tensor], device: torch.device, stream: Any, cuda: Any
+    ) -> None:
         self._inputs = [tensor.clone() for tensor in inputs]
-        self._graph = torch.cuda.CUDAGraph()
+        self._graph = cuda.CUDAGraph()
         # Threads that read and write video may use the GPU meanwhile.
         with (
-            torch.cuda.device(device),
-            torch.cuda.graph(self._graph, capture_error_mode="thread_local"),
+            cuda.device(device),
+            cuda.graph(self._graph, stream=stream, capture_error_mode="thread_local"),
         ):
             self._outputs = work(self._inputs)
 
