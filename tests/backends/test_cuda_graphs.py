@@ -1,5 +1,7 @@
 """When work on a GPU is recorded, with GPUs that are not there."""
 
+import weakref
+
 import pytest
 import torch
 from made_up_cuda import MadeUpCuda
@@ -52,15 +54,24 @@ def test_two_gpus_of_one_process_each_replay_their_own_work():
     assert [len(graph.kernels) for graph in cuda.graphs] == [1, 1]
 
 
-def test_of_many_sizes_the_last_are_kept():
+def test_when_pictures_of_another_size_come_the_recordings_give_their_memory_back():
     double = Doubling()
-    for size in range(1, 6):
-        double(size, times=3)
-    double(5)
-    assert double.replays == [1, 1, 1, 1, 2]
-    double.plain.clear()
-    double(1)
-    assert double.plain == [1]
+    double(3, times=4)
+    (recording,) = map(weakref.ref, double.cuda.graphs)
+    double.cuda.graphs.clear()
+    double(4)
+    assert recording() is None
+    double(3)
+    assert double.plain == [3, 3, 3, 4, 3]
+
+
+def test_recordings_of_one_size_work_in_the_same_memory():
+    double = Doubling()
+    for name in ("encode", "restore"):
+        for _ in range(3):
+            double.recorder(name, double.work, [torch.rand(3)])
+    encode, restore = double.cuda.graphs
+    assert restore.pool() is encode.pool()
 
 
 def test_where_memory_is_short_for_a_recording_work_goes_on_without():

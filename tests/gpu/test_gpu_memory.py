@@ -103,3 +103,15 @@ def test_a_second_video_keeps_its_tile(cuda):
     assert torch.cuda.memory_reserved() > torch.cuda.memory_allocated() + (100 << 20)
     assert available_bytes(runner.info.device) >= free - held - (32 << 20)
     assert settle_tile(runner, large, (4320, 7680), bit_depth=8) >= tile
+
+
+def test_what_is_promised_beside_recordings_is_there_for_another_size(cuda):
+    runner = load_runner("fmanet-xs", device=cuda, precision="float16")
+    peak_of(runner, 64, 64)  # loads what is loaded once
+    free = available_bytes(runner.info.device)
+    peak_of(runner, 720, 1280)
+    promised = available_bytes(runner.info.device)
+    # But for what the recordings read and leave, which nobody else can have.
+    assert promised > free - (runner.length + 3) * runner.memory(720, 1280).features
+    runner.encode(torch.rand(1, 3, 64, 64))
+    assert torch.empty(promised - (64 << 20), dtype=torch.uint8, device=cuda).is_cuda
