@@ -102,6 +102,15 @@ def test_when_memory_runs_out_the_recordings_give_theirs_back_first():
         double(3)
 
 
+def test_a_gpu_that_fails_for_good_while_it_records_is_told_at_once():
+    double = Doubling()
+    double.cuda.recording_fails = RuntimeError("CUDA error: unspecified launch failure")
+    double(3, times=2)
+    with pytest.raises(RuntimeError, match="unspecified launch failure"):
+        double(3)
+    assert double.plain == [3, 3]
+
+
 def test_other_failures_are_told_as_they_are():
     double = Doubling()
     double(3, times=3)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from vsrdb_cli.backends import builtin
 from vsrdb_cli.batch import finished
 from vsrdb_cli.batch.inputs import Names, find, is_batch
 from vsrdb_cli.batch.outcomes import attempt
@@ -266,6 +267,33 @@ def test_even_an_error_of_our_own_does_not_stop_the_others(tmp_path, folder, cli
     assert tree(tmp_path / "out") == ["b.mp4"]
     (first, _) = json.loads((tmp_path / "report.json").read_text())["inputs"]
     assert "ZeroDivisionError" in first["details"]
+
+
+def test_a_gpu_that_fails_for_good_ends_the_batch_and_the_same_command_goes_on(
+    tmp_path, folder, clip, monkeypatch
+):
+    put(clip, *(folder / f"{name}.mp4" for name in "abc"))
+    arguments = (folder, tmp_path / "out", "--report", tmp_path / "report.json")
+    restored = []
+
+    def fails(picture, scale):
+        restored.append(picture)
+        if len(restored) > 3:  # the frames of the first
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        return builtin.nearest(picture, scale)
+
+    with monkeypatch.context() as patch:
+        patch.setitem(builtin.METHODS, "nearest", fails)
+        done = vsrdb(*arguments)
+    assert done.exit_code == 1
+    assert tree(tmp_path / "out") == ["a.mp4"]
+    a, b = json.loads((tmp_path / "report.json").read_text())["inputs"]
+    assert a["status"] == "restored"
+    assert b["error"].endswith("b.mp4 was restored: CUDA error: an illegal memory access was"
+                               " encountered")  # fmt: skip
+    assert "run the same command again" in b["hint"]
+    assert vsrdb(*arguments).exit_code == 0
+    assert tree(tmp_path / "out") == ["a.mp4", "b.mp4", "c.mp4"]
 
 
 def test_an_interrupted_batch_goes_on_where_it_stopped(tmp_path, folder):

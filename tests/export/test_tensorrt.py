@@ -253,6 +253,20 @@ def test_a_device_that_engines_do_not_run_on_is_one_line(checkpoint, one_gpu, de
     assert fitting_engine(checkpoint, device=device, precision="auto", size=(32, 32)) is None
 
 
+def test_for_want_of_memory_there_is_no_engine_but_a_gpu_that_fails_for_good_is_told(
+    checkpoint, one_gpu
+):
+    def found(error):
+        def load(*_):
+            raise error
+
+        return fitting_engine(checkpoint, device="cuda", precision="auto", size=(32, 32), load=load)
+
+    assert found(torch.OutOfMemoryError("CUDA out of memory")) is None
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        found(RuntimeError("CUDA error: an illegal memory access was encountered"))
+
+
 def test_an_engine_that_differs_from_torch_is_not_kept(sidecar, monkeypatch):
     from vsrdb_cli.commands import export
 

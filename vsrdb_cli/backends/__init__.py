@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from vsrdb_cli.backends.builtin import METHODS, BuiltinRunner
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.errors import BackendError
+from vsrdb_cli.network.gpu_errors import is_dead_context
 
 if TYPE_CHECKING:
     from vsrdb_cli.backends.engine_files import Place
@@ -116,11 +117,20 @@ def _proven_graphs(checkpoint: Checkpoint, files: ExportFiles, device: str) -> R
 
 
 def fitting_engine(
-    weights: str | Checkpoint, *, device: str, precision: str, size: tuple[int, int]
+    weights: str | Checkpoint,
+    *,
+    device: str,
+    precision: str,
+    size: tuple[int, int],
+    load: Callable[..., Runner] | None = None,
 ) -> Runner | None:
     """The engine for this GPU that takes pictures of `size` (height, width), if there is one.
 
-    What is in the way of one is no error here, and nothing is built: nobody asked for it.
+    What is in the way of one is no error here, and nothing is built: nobody asked for it. Only a
+    GPU that fails for good is.
+
+    Args:
+        load: loads one of a flavour; a test gives its own.
     """
     import torch
 
@@ -135,8 +145,10 @@ def fitting_engine(
     for flavour in ENGINES:
         for name in _precisions(precision):
             try:
-                runner = _engine(weights, flavour, device, name, size)
-            except (BackendError, RuntimeError):  # of torch: no memory left for it
+                runner = (load or _engine)(weights, flavour, device, name, size)
+            except (BackendError, RuntimeError) as error:  # of torch: no memory left for it
+                if is_dead_context(error):
+                    raise
                 continue
             if runner.takes(*size):
                 return runner

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vsrdb_cli.network.gpu_errors import is_dead_context
+
 # A recording takes as long as some calls: pictures that come once or twice are not worth it.
 _PLAIN_CALLS = 2
 
@@ -79,6 +81,8 @@ class Recorder:
                 self._gave_up = True
                 return None
             except RuntimeError as error:
+                if is_dead_context(error):
+                    raise
                 self._gave_up = True
                 warnings.warn(
                     f"the GPU is used without CUDA graphs, which is slower: {error}",

@@ -16,10 +16,11 @@ from vsrdb_cli import __version__
 from vsrdb_cli.batch.finished import Finished
 from vsrdb_cli.batch.targets import Item
 from vsrdb_cli.disks import resumable
-from vsrdb_cli.errors import OutputError, VsrdbError
+from vsrdb_cli.errors import BackendError, OutputError, VsrdbError
 from vsrdb_cli.files import is_there, whole
 from vsrdb_cli.jobs.report import RestoreReport
 from vsrdb_cli.names import reachable
+from vsrdb_cli.network.gpu_errors import is_dead_context
 from vsrdb_cli.pipeline.memory import is_out_of_memory, ran_out
 
 _FINISHED = "finished by an earlier run"
@@ -38,7 +39,8 @@ class Outcome:
     """What became of an item.
 
     reason: why it was skipped. damage: what of the source could not be read, now or by the run that
-    finished it. details: a traceback, where the error is not the user's.
+    finished it. details: a traceback, where the error is not the user's. is_last: this process can
+    restore nothing more.
     """
 
     item: Item
@@ -48,6 +50,7 @@ class Outcome:
     reason: str | None = None
     details: str | None = None
     damage: tuple[str, ...] = ()
+    is_last: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """For a report file: plain values, None where there is nothing to say."""
@@ -102,13 +105,24 @@ def attempt(
             with suppress(OutputError):  # restored it is, even if the next run will not know
                 finished.enter(item, report.damage)
         return Outcome(item, Status.RESTORED, report, damage=report.damage)
-    except VsrdbError as error:
-        return Outcome(item, Status.FAILED, error=error)
     except Exception as error:  # a night's work must not end at one file that breaks us
-        if is_out_of_memory(error):
-            return Outcome(item, Status.FAILED, error=ran_out(f"{item.source} was restored"))
-        details = "".join(traceback.format_exception(error))
-        return Outcome(item, Status.FAILED, error=error, details=details)
+        return _failed(item, error)
+
+
+def _failed(item: Item, error: Exception) -> Outcome:
+    if isinstance(error, VsrdbError):
+        return Outcome(item, Status.FAILED, error=error)
+    if is_out_of_memory(error):
+        return Outcome(item, Status.FAILED, error=ran_out(f"{item.source} was restored"))
+    if is_dead_context(error):
+        lost = BackendError(
+            f"the GPU failed while {item.source} was restored: {str(error).splitlines()[0]}",
+            hint="run the same command again, which goes on from there; if it fails again, add"
+            " --device cpu",
+        )
+        return Outcome(item, Status.FAILED, error=lost, is_last=True)
+    details = "".join(traceback.format_exception(error))
+    return Outcome(item, Status.FAILED, error=error, details=details)
 
 
 def why_skipped(item: Item, *, skip_existing: bool, finished: Finished | None) -> str | None:

@@ -72,7 +72,7 @@ class Restoration:
         return ExitStatus.DAMAGED if damaged else ExitStatus.DONE
 
     def run(self) -> None:
-        """Restore all; whatever fails becomes an outcome."""
+        """Restore all, as far as this process can; whatever fails becomes an outcome."""
         told = _Told(self.display)
         for notice in self.batch.notices:
             told(notice)
@@ -109,6 +109,8 @@ class Restoration:
                         self._compare(outcome, self.page, outcome.report)
                 if not self._report_once:
                     self.write_report()
+                if outcome.is_last:
+                    break
         if self._report_once:
             self.write_report()
         if self.finished is not None and self.status != ExitStatus.FAILED:
