@@ -14,6 +14,7 @@ from triton_kernels import ARCHITECTURES, compiled, interpreted
 from vsrdb_cli.backends import plugin
 from vsrdb_cli.network import fgdf as operator
 from vsrdb_cli.network.fgdf import fgdf
+from vsrdb_cli.network.triton_kernel import Kernel
 
 
 def test_the_formula_of_the_paper_written_out_for_one_pixel():
@@ -152,7 +153,8 @@ def failing_launch(monkeypatch):
     pytest.importorskip("triton")
     from vsrdb_cli.network import fgdf_triton
 
-    monkeypatch.setattr(operator.triton_kernel, "works", {})
+    fresh = Kernel("filtering", operator._launch, operator._reference, compared=False)
+    monkeypatch.setattr(operator, "triton_kernel", fresh)
 
     def fail_with(error):
         def launch(*_):

@@ -32,4 +32,4 @@ def test_a_restored_window_went_through_all_of_them(cuda):
         window = [runner.encode(torch.rand(1, 3, 48, 64)) for _ in range(3)]
         runner.restore(window)
     for kernel in (fused._warp, fused._gate, fused._products):
-        assert list(kernel.works.values()) == [True]
+        assert set(kernel.works.values()) == {True}
