@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from fgdf_operands import operands, reference
-from triton_kernels import ARCHITECTURES, compiled, interpreted
+from triton_kernels import ARCHITECTURES, DTYPES, compiled, interpreted
 
 from vsrdb_cli.backends import plugin
 from vsrdb_cli.network import fgdf as operator
@@ -98,18 +98,19 @@ def test_the_triton_kernel_in_the_interpreter_equals_the_reference():
     assert len(errors) == 2 and max(errors) <= 1e-5, errors
 
 
-def compiled_for(architecture):
+def compiled_for(architecture, dtype="fp16"):
     pytest.importorskip("triton")
     from vsrdb_cli.network.fgdf_triton import WARPS, fgdf_kernel
 
     constants = {"SCALE": 4, "KSIZE": 5, "PIXELS": 32, "kernel_c": 1, "frames_x": 1, "flow_x": 1}
-    types = {"frames": "*fp16", "kernel": "*fp16", "out": "*fp16", "flow_mask": "*fp32"}
+    types = dict.fromkeys(("frames", "kernel", "out"), f"*{dtype}") | {"flow_mask": "*fp32"}
     return compiled(fgdf_kernel, types, constants, architecture, WARPS)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_triton_kernel_compiles_without_a_gpu(architecture):
-    built = compiled_for(architecture)
+def test_the_triton_kernel_compiles_without_a_gpu(architecture, dtype):
+    built = compiled_for(architecture, dtype)
     assert re.search(rf"\.target sm_{architecture}a?\b", built["ptx"])
     # Loops, not unrolled taps: an earlier form took 40 s to compile and 400 kB.
     assert len(built["cubin"]) < 150_000
