@@ -37,6 +37,11 @@ class Pending:
                 self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
                 self._event.record()
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether the GPU works on it while something else is done here."""
+        return self._event is not None
+
     def result(self) -> Tensor:
         """(3, H, W), uint8 or uint16, on the CPU; halves rounded to even.
 
@@ -45,12 +50,19 @@ class Pending:
         """
         if self._event is not None:
             self._event.synchronize()
-        if not self._extremes.isfinite().all():
-            raise BackendError(
-                f"results of {self._origin} are not finite",
-                hint="use --precision float32",
-            )
+        _require_finite(self._extremes, self._origin)
         return self._picture if self._event is not None else to_planes(self._picture, self._depth)
+
+
+def clamped(restored: Tensor, origin: str) -> Tensor:
+    """A restored picture on the CPU, (1, 3, H, W) -> (3, H, W), clamped in place to 0 to 1.
+
+    Raises:
+        BackendError: some of the numbers were not finite.
+    """
+    with torch.inference_mode():  # what a network gives was made in that mode
+        _require_finite(torch.stack(restored.aminmax()), origin)
+        return restored.clamp_(0, 1)[0]
 
 
 def restored_in_place(runner: Runner, window: Sequence[Features]) -> Tensor:
@@ -60,6 +72,11 @@ def restored_in_place(runner: Runner, window: Sequence[Features]) -> Tensor:
     """
     restored: Tensor = getattr(runner, "restore_on_device", runner.restore)(window)
     return restored
+
+
+def _require_finite(extremes: Tensor, origin: str) -> None:
+    if not extremes.isfinite().all():
+        raise BackendError(f"results of {origin} are not finite", hint="use --precision float32")
 
 
 def _codes(picture: Tensor, depth: int) -> Tensor:

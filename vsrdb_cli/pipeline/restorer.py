@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 import torch
@@ -15,12 +16,13 @@ from vsrdb_cli.backends.builtin import bicubic
 from vsrdb_cli.backends.runner import Features, Runner
 from vsrdb_cli.errors import OptionError, ResourceError
 from vsrdb_cli.pipeline.memory import is_out_of_memory
-from vsrdb_cli.pipeline.pending import Pending, restored_in_place
+from vsrdb_cli.pipeline.pending import Pending, clamped, restored_in_place
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
 from vsrdb_cli.pipeline.tiling import TiledRunner, smaller_side, tiled
 from vsrdb_cli.pipeline.windows import sliding_windows
 
 Item = TypeVar("Item")
+Finished = TypeVar("Finished")
 
 
 @dataclass
@@ -90,11 +92,12 @@ class Restorer:
             wanted: items that are context alone are neither restored nor come out.
             size: (height, width) of the LR pictures whose results are wanted; what is restored
                 from another size is brought to theirs. None: each picture's own.
+
+        Raises:
+            BackendError: some of the numbers of a picture are not finite.
         """
-        for item, restored in self._restored(pictures, starts_shot, wanted, size):
-            with torch.inference_mode():  # in place: what a network gives was made in that mode
-                restored.clamp_(0, 1)
-            yield item, restored[0]
+        finish = partial(clamped, origin=str(self._untiled.info))
+        return self._restored(pictures, starts_shot, wanted, size, finish)
 
     def run_to_codes(
         self,
@@ -113,14 +116,16 @@ class Restorer:
             BackendError: some of the numbers of a picture are not finite.
         """
         begun: deque[tuple[Item, Pending]] = deque()
-        origin = str(self._untiled.info)
-        for item, restored in self._restored(pictures, starts_shot, wanted, size, on_device=True):
-            begun.append((item, Pending(restored, depth, origin)))
-            while len(begun) > (1 if restored.is_cuda else 0):
+        finish = partial(Pending, depth=depth, origin=str(self._untiled.info))
+        for item, last in self._restored(
+            pictures, starts_shot, wanted, size, finish, on_device=True
+        ):
+            begun.append((item, last))
+            while len(begun) > (1 if last.is_under_way else 0):
                 first, pending = begun.popleft()
                 yield first, pending.result()
-        for last, pending in begun:
-            yield last, pending.result()
+        for item, pending in begun:
+            yield item, pending.result()
 
     def _restored(
         self,
@@ -128,25 +133,19 @@ class Restorer:
         starts_shot: Callable[[Item], bool] | None,
         wanted: Callable[[Item], bool],
         size: tuple[int, int] | None,
+        finish: Callable[[Tensor], Finished],
         *,
         on_device: bool = False,
-    ) -> Iterator[tuple[Item, Tensor]]:
-        """Unclamped (1, 3, s H, s W); with `on_device` still there where nothing else is done."""
+    ) -> Iterator[tuple[Item, Finished]]:
+        """What `finish` makes of each (1, 3, s H, s W), unclamped; with `on_device` still there
+        where nothing else is done."""
         held_frames = self._held(pictures, starts_shot)
         windows = sliding_windows(held_frames, self._untiled.length, lambda held: held.starts_shot)
         for window in windows:
             centre = window[self.reach]
-            if not wanted(centre.item):
-                continue
-            restored = self._restore(window, on_device=on_device and self._strength == 1)
-            restored = self._blended(restored, centre.picture)
-            height, width = size or centre.picture.shape[1:]
-            size_hr = (height * self._scale, width * self._scale)
-            if restored.shape[2:] != size_hr:
-                restored = F.interpolate(
-                    restored.cpu(), size=size_hr, mode="bicubic", antialias=True
-                )
-            yield centre.item, restored
+            if wanted(centre.item):
+                finish_one = partial(self._finished, finish, centre.picture, size)
+                yield centre.item, self._restore(window, finish_one, on_device=on_device)
 
     def _held(
         self,
@@ -163,13 +162,35 @@ class Restorer:
             yield _Held(item, picture, cut or picture.shape != shape)
             shape = picture.shape
 
+    def _finished(
+        self,
+        finish: Callable[[Tensor], Finished],
+        picture: Tensor,
+        size: tuple[int, int] | None,
+        restored: Tensor,
+    ) -> Finished:
+        """`finish` of what was restored of an LR picture, blended, in the size that is wanted."""
+        restored = self._blended(restored, picture)
+        height, width = size or picture.shape[1:]
+        size_hr = (height * self._scale, width * self._scale)
+        if restored.shape[2:] != size_hr:
+            restored = F.interpolate(restored.cpu(), size=size_hr, mode="bicubic", antialias=True)
+        return finish(restored)
+
     def _blended(self, restored: Tensor, picture: Tensor) -> Tensor:
         """`strength` parts of what was restored, the rest plain enlargement; (1, 3, s H, s W)."""
         if self._strength == 1:
             return restored
         return torch.lerp(bicubic(picture[None], self._untiled.scale), restored, self._strength)
 
-    def _restore(self, window: tuple[_Held[Item], ...], *, on_device: bool) -> Tensor:
+    def _restore(
+        self,
+        window: tuple[_Held[Item], ...],
+        finish: Callable[[Tensor], Finished],
+        *,
+        on_device: bool,
+    ) -> Finished:
+        """`finish` of the restored centre; where memory runs out, also in there, by less of it."""
         size = (window[0].picture.shape[1], window[0].picture.shape[2])
         if self._size != size:
             self._size = size
@@ -181,13 +202,14 @@ class Restorer:
                     if held.features is None:
                         held.features = self._runner.encode(held.picture[None])
                 features = [held.features for held in window]
-                if on_device:
+                if on_device and self._strength == 1:
                     restored = restored_in_place(self._runner, features)
                 else:
                     restored = self._runner.restore(features)
+                result = finish(restored)
                 if self._side is not None and self._side != before:
                     self._on_shrink(self._side)
-                return restored
+                return result
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
