@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,8 +35,7 @@ class Pending:
             codes = _codes(self._picture, depth)
             with torch.cuda.device_of(restored):  # type: ignore[no-untyped-call]
                 self._picture, self._extremes = _downloading(codes), _downloading(self._extremes)
-                self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-                self._event.record()
+                self._event = reached()
 
     @property
     def is_under_way(self) -> bool:
@@ -52,6 +52,16 @@ class Pending:
             self._event.synchronize()
         _require_finite(self._extremes, self._origin)
         return self._picture if self._event is not None else to_planes(self._picture, self._depth)
+
+
+def reached(cuda: Any = torch.cuda) -> torch.cuda.Event:
+    """An event that is over once the current stream has come here.
+
+    Waiting for it sleeps. By default it would spin, on a core that decoding and encoding need.
+    """
+    event: torch.cuda.Event = cuda.Event(blocking=True)
+    event.record()
+    return event
 
 
 def clamped(restored: Tensor, origin: str) -> Tensor:
