@@ -3,14 +3,19 @@
 import os
 import signal
 from dataclasses import replace
+from multiprocessing import Pipe
+from threading import Thread
 
 import clips
 import pytest
 from long_jobs import OPTIONS, Watch
 
+from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.errors import BackendError
+from vsrdb_cli.jobs.process_worker import Settings, serve
 from vsrdb_cli.jobs.processes import Processes
 from vsrdb_cli.jobs.run import work_folder
+from vsrdb_cli.options import RestoreOptions
 
 TWO = ("cpu", "cpu")
 
@@ -61,3 +66,38 @@ def test_when_all_workers_are_dead_the_run_ends_and_what_is_finished_stays(tmp_p
     again = Watch().restore(source, tmp_path / "out.mp4")
     assert again.resumed == 10 * kept
     assert clips.read(tmp_path / "out.mp4").numbers == list(range(55))
+
+
+class Engine(BuiltinRunner):
+    """Takes pictures of one size."""
+
+    def __init__(self, size):
+        super().__init__("nearest")
+        self.size = size
+
+    def takes(self, height, width):
+        return (height, width) == self.size
+
+
+def test_a_worker_loads_the_engine_for_each_videos_size():
+    ours, theirs = Pipe()
+    asked, answers = [], []
+
+    def load(*_, size, **__):
+        asked.append(size)
+        return Engine(size)
+
+    def parent():
+        for size in ((24, 32), (24, 32), (48, 64)):
+            ours.send(("prepare", (RestoreOptions(), size, 8)))
+            answers.append(ours.recv()[0])
+        ours.close()
+
+    asking, handler = Thread(target=parent), signal.getsignal(signal.SIGINT)
+    asking.start()
+    options = RestoreOptions(weights="nearest", backend="tensorrt")
+    serve(theirs, Settings(options, share=1.0, threads=None), load)
+    signal.signal(signal.SIGINT, handler)
+    asking.join()
+    assert answers == ["answer"] * 3
+    assert asked == [(24, 32), (48, 64)]

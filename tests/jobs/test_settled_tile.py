@@ -14,6 +14,7 @@ from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.backends.runner import Memory
 from vsrdb_cli.dry_run import estimate
 from vsrdb_cli.dry_run.estimate import estimate_run
+from vsrdb_cli.jobs import crew as crews
 from vsrdb_cli.jobs import process_worker, processes
 from vsrdb_cli.jobs.crew import Alone
 from vsrdb_cli.jobs.processes import Processes
@@ -63,7 +64,7 @@ def made_up(monkeypatch):
     monkeypatch.setattr(processes, "_GRACE_SECONDS", 0)
     monkeypatch.setattr(processes.multiprocessing, "get_context", lambda method: context)
     monkeypatch.setattr(process_worker.signal, "signal", lambda *arguments: None)
-    monkeypatch.setattr(process_worker, "load_runner", lambda *_, **__: Demanding())
+    monkeypatch.setattr(crews, "load_runner", lambda *_, **__: Demanding())
 
     def make(free):
         monkeypatch.setattr(memory, "available_bytes", lambda device: free[device])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -71,10 +71,20 @@ class Alone:
     Args:
         options: name the network; of each video's own options the rest counts.
         runner: loaded already, and used for every video.
+        share: of the device's free memory, where several work on it.
+        load: as `load_runner`; a test gives its own.
     """
 
-    def __init__(self, options: RestoreOptions, runner: Runner | None = None) -> None:
-        self._options = options
+    def __init__(
+        self,
+        options: RestoreOptions,
+        runner: Runner | None = None,
+        *,
+        share: float = 1.0,
+        load: Callable[..., Runner] | None = None,
+    ) -> None:
+        self._options, self._share = options, share
+        self._load_runner = load or load_runner
         self._given = runner is not None
         self._runner = runner
         self._engine: Runner | None = None
@@ -101,7 +111,7 @@ class Alone:
         if not self._given and (self._engine is None or not self._engine.takes(*wanted)):
             self._engine = None  # before another one is loaded: both would be held at once
             self._engine = self._engine_for(wanted)
-        return settle_tile(self.runner, options, size, bit_depth=bit_depth)
+        return settle_tile(self.runner, options, size, bit_depth=bit_depth, share=self._share)
 
     def _engine_for(self, size: tuple[int, int]) -> Runner | None:
         """An engine made for pictures of this size, where one was asked for or is there."""
@@ -116,7 +126,7 @@ class Alone:
 
     def _load(self, size: tuple[int, int] | None) -> Runner:
         options = self._options
-        return load_runner(
+        return self._load_runner(
             options.weights,
             backend=options.backend,
             device=options.device,
@@ -126,9 +136,13 @@ class Alone:
         )
 
     def restore(
-        self, job: Job, segments: Sequence[Segment], reader: FrameSource, listener: Listener
+        self,
+        job: Job,
+        segments: Iterable[Segment | None],
+        reader: FrameSource,
+        listener: Listener,
     ) -> None:
-        restore_segments(job, segments, reader, self.runner, listener)
+        restore_segments(job, segments, reader, self.runner, listener, share=self._share)
 
     def __enter__(self) -> Self:
         return self

@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from vsrdb_cli.backends import OnNotice, load_runner
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.errors import VsrdbError
+from vsrdb_cli.jobs.crew import Alone
 from vsrdb_cli.jobs.division import Segment
-from vsrdb_cli.jobs.segments import Job, Listener, restore_segments
-from vsrdb_cli.pipeline.memory import settle_tile
+from vsrdb_cli.jobs.segments import Job, Listener
+from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.video.open import open_for
 
 # How often a worker that waits for a segment looks what the one before has come to.
@@ -25,18 +25,22 @@ _POLL_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Settings:
-    """What a worker loads. share: of its device's free memory; threads: None leaves torch's."""
+    """What a worker loads: what the options name. share: of its device's free memory; threads: None
+    leaves torch's."""
 
-    weights: str
-    backend: str
-    device: str
-    precision: str
+    options: RestoreOptions
     share: float
     threads: int | None
 
 
-def serve(connection: Connection, settings: Settings) -> None:
-    """Work until the parent closes the connection or is gone."""
+def serve(
+    connection: Connection, settings: Settings, load: Callable[..., Runner] | None = None
+) -> None:
+    """Work until the parent closes the connection or is gone.
+
+    Args:
+        load: as `load_runner`; a test gives its own.
+    """
     # Ctrl-C reaches the whole group; the parent decides what becomes of the workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -44,16 +48,18 @@ def serve(connection: Connection, settings: Settings) -> None:
         connection.send((kind, value))
 
     try:
-        runner = _load(settings, partial(say, "notice"))
-        say("answer", runner.info)
+        if settings.threads is not None:
+            torch.set_num_threads(settings.threads)
+        crew = Alone(settings.options, share=settings.share, load=load)
         while True:
             match connection.recv():
                 case ("prepare", (options, size, bit_depth)):
-                    share = settings.share
-                    tile = settle_tile(runner, options, size, bit_depth=bit_depth, share=share)
-                    say("answer", tile)
+                    tile = crew.prepare(options, size, bit_depth)
+                    while crew.notices:
+                        say("notice", crew.notices.pop(0))
+                    say("answer", (crew.info, tile))
                 case ("job", job):
-                    _work(job, runner, settings.share, connection, say)
+                    _work(job, crew, connection, say)
                     say("answer")
     except (EOFError, ConnectionError):
         return
@@ -63,25 +69,7 @@ def serve(connection: Connection, settings: Settings) -> None:
         say("broke", f"{type(error).__name__}: {error}")
 
 
-def _load(settings: Settings, on_notice: OnNotice) -> Runner:
-    if settings.threads is not None:
-        torch.set_num_threads(settings.threads)
-    return load_runner(
-        settings.weights,
-        backend=settings.backend,
-        device=settings.device,
-        precision=settings.precision,
-        on_notice=on_notice,
-    )
-
-
-def _work(
-    job: Job,
-    runner: Runner,
-    share: float,
-    connection: Connection,
-    say: Callable[[str, Any], None],
-) -> None:
+def _work(job: Job, crew: Alone, connection: Connection, say: Callable[[str, Any], None]) -> None:
     """Restore segments until the parent has no more."""
 
     def segments() -> Iterator[Segment | None]:
@@ -103,4 +91,4 @@ def _work(
         on_notice=partial(say, "notice"),
     )
     with open_for(job.source, job.options) as reader:
-        restore_segments(job, segments(), reader, runner, listener, share=share)
+        crew.restore(job, segments(), reader, listener)

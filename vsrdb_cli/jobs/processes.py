@@ -42,6 +42,10 @@ class _Worker:
     waiting: bool = False
     notices: list[str] = field(default_factory=list)
 
+    @property
+    def device(self) -> str:
+        return self.settings.options.device
+
     def answer(self) -> Any:
         """What it has been asked for.
 
@@ -58,7 +62,7 @@ class _Worker:
                     raise error
                 case ("broke", reason):
                     raise BackendError(
-                        f"the worker on {self.settings.device} ended: {reason}",
+                        f"the worker on {self.device} ended: {reason}",
                         hint="remove this device from --devices",
                     )
 
@@ -97,19 +101,19 @@ class Processes:
 
     def __init__(self, options: RestoreOptions) -> None:
         devices = options.devices
+        # An engine may be there for one GPU and not for another: none is used unasked.
+        backend = "torch" if options.backend == "auto" else options.backend
         alike = {device: devices.count(device) for device in devices}
         self._settings = [
             Settings(
-                options.weights,
-                options.backend,
-                device,
-                options.precision,
+                replace(options, backend=backend, device=device, devices=()),
                 share=1 / alike[device],
                 threads=max(1, cores() // alike[device]) if alike[device] > 1 else None,
             )
             for device in devices
         ]
         self._workers: list[_Worker] = []
+        self._video: tuple[RestoreOptions, tuple[int, int], int] | None = None
         self.nodes: tuple[NodeShare, ...] = ()
 
     def __enter__(self) -> Self:
@@ -139,14 +143,9 @@ class Processes:
         return tuple(w.process.pid for w in self._workers if w.process.pid is not None)
 
     def prepare(self, options: RestoreOptions, size: tuple[int, int], bit_depth: int) -> int | None:
-        self._start()
-        for worker in self._workers:
-            worker.tell(("prepare", (options, size, bit_depth)))
-        try:
-            sides = [worker.answer() for worker in self._workers]
-        except BaseException:
-            self._stop()
-            raise
+        self._video = options, size, bit_depth
+        sides = self._prepare(self._workers)
+        sides += self._start()
         return min((side for side in sides if side is not None), default=None)
 
     def restore(
@@ -199,7 +198,7 @@ class Processes:
         """Do without a worker that died."""
         worker.stop()
         self._workers.remove(worker)
-        died = f"the worker on {worker.settings.device} died ({reason})"
+        died = f"the worker on {worker.device} died ({reason})"
         if not self._workers:
             raise BackendError(
                 f"{died}, and it was the last one",
@@ -209,8 +208,23 @@ class Processes:
         for segment in worker.segments:
             listener.on_lost(segment)
 
-    def _start(self) -> None:
-        """Start what is not running; nothing where all are."""
+    def _prepare(self, workers: Sequence[_Worker]) -> list[int | None]:
+        """Have some load the network for the video; the sides of tiles that fit there."""
+        try:
+            for worker in workers:
+                worker.tell(("prepare", self._video))
+            sides = []
+            for worker in workers:
+                worker.info, side = worker.answer()
+                sides.append(side)
+            self._check_alike()
+        except BaseException:
+            self._stop()
+            raise
+        return sides
+
+    def _start(self) -> list[int | None]:
+        """Start and prepare what is not running; nothing where all are."""
         running = [worker.settings for worker in self._workers]
         missing = list(self._settings)
         for settings in running:
@@ -224,13 +238,10 @@ class Processes:
                 process.start()
                 theirs.close()
                 self._workers.append(_Worker(settings, process, ours))
-            for worker in self._workers:
-                if worker.info is None:
-                    worker.info = worker.answer()
-            self._check_alike()
         except BaseException:
             self._stop()
             raise
+        return self._prepare([worker for worker in self._workers if worker.info is None])
 
     def _check_alike(self) -> None:
         infos = [worker.info for worker in self._workers if worker.info is not None]
