@@ -19,6 +19,7 @@ from vsrdb_cli.backends.engine_files import (
     make_sizes,
 )
 from vsrdb_cli.backends.exported_files import ExportFiles, StaleExportError, file_sha256
+from vsrdb_cli.backends.trt import context_of
 from vsrdb_cli.errors import BackendError, OptionError
 
 PLACE = Place("tensorrt", "11.4.0", "NVIDIA H200", "9.0")
@@ -265,6 +266,12 @@ def test_for_want_of_memory_there_is_no_engine_but_a_gpu_that_fails_for_good_is_
     assert found(torch.OutOfMemoryError("CUDA out of memory")) is None
     with pytest.raises(RuntimeError, match="illegal memory access"):
         found(RuntimeError("CUDA error: an illegal memory access was encountered"))
+
+
+def test_an_engine_without_room_on_the_gpu_is_one_line():
+    graph = SimpleNamespace(create_execution_context=lambda: None)
+    with pytest.raises(BackendError, match="the tensorrt encoder finds no room on the GPU"):
+        context_of(graph, "tensorrt encoder")
 
 
 def test_an_engine_that_differs_from_torch_is_not_kept(sidecar, monkeypatch):

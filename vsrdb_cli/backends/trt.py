@@ -41,7 +41,7 @@ class TrtRunner:
 
     Raises:
         StaleExportError: the engine has changed since, or TensorRT does not take it.
-        BackendError: there is no GPU.
+        BackendError: there is no GPU, or no room on it.
     """
 
     def __init__(
@@ -58,7 +58,8 @@ class TrtRunner:
             self._runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
             self._graphs = {name: self._deserialised(name) for name in GRAPHS}
             self._contexts = {
-                name: graph.create_execution_context() for name, graph in self._graphs.items()
+                name: context_of(graph, f"{engine.place.flavour} {name}")
+                for name, graph in self._graphs.items()
             }
         dtypes = {trt.float32: torch.float32, trt.float16: torch.float16}
         self._dtypes = {
@@ -171,6 +172,21 @@ class TrtRunner:
                 hint=f"work in tiles (--tile {min(sizes.largest)}), or build one for this size: "
                 + self._files.command(self._engine.place.flavour, "--size", f"{width}x{height}"),
             )
+
+
+def context_of(graph: Any, what: str) -> Any:
+    """What an engine runs in.
+
+    Raises:
+        BackendError: there is none, which TensorRT says by giving None.
+    """
+    context = graph.create_execution_context()
+    if context is None:
+        raise BackendError(
+            f"the {what} finds no room on the GPU",
+            hint="close what else uses it, or use --backend torch",
+        )
+    return context
 
 
 def _outputs(trt: Any, graph: Any) -> list[str]:
