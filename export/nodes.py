@@ -1,51 +1,30 @@
-"""`vsrdb::fgdf` in ONNX: a node of its own and, for runtimes without that, a function as its body.
+"""The network's own operators in ONNX: nodes and, for runtimes without them, functions as bodies.
 
-TensorRT's parser takes the node if the plugin `vsrdb/FGDF/1` is registered and the function if
-not; ONNX Runtime always takes the function.
+TensorRT's parser takes a node if its plugin is registered (`vsrdb_cli.backends.plugin`) and the
+function if not; ONNX Runtime always takes the function.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from vsrdb_cli.backends.plugin import DOMAIN, NAME, VERSION
+import torch
+
+from vsrdb_cli.backends.plugin import DOMAIN, FGDF, FLOW_WARP, VERSION
+from vsrdb_cli.network import fgdf, fused  # noqa: F401 - they make the operators known to torch
 
 OPSET = 18
 
-# Warp and mask (grid_sample with aligned corners), pad, unfold (a convolution with one-hot
-# weights), then sum K X' over frames and taps, a colour at a time so that only one product as
-# large as the kernels is alive; last (1 - sum K) / N * sum X', as in the reference.
-_BODY = f"""
-<domain: "{DOMAIN}", opset_import: ["" : {OPSET}]>
-{NAME} <scale, ksize, plugin_namespace, plugin_version> (frames, flow_mask, kernel) => (picture)
-{{
+# Of planes `x` (N, C, H, W) and `f` (N, 3, H, W), in float32, each sampled where the flow points
+# (grid_sample with aligned corners), times its mask.
+_WARP = """
   one = Constant <value_float: float = 1.0> ()
   two = Constant <value_float: float = 2.0> ()
   i0 = Constant <value_int: int = 0> ()
   i1 = Constant <value_int: int = 1> ()
   single = Constant <value_ints: ints = [1]> ()
-  rest = Constant <value_ints: ints = [-1]> ()
-  colours = Constant <value_ints: ints = [3]> ()
-  corner = Constant <value_ints: ints = [0, 0]> ()
-  s = Constant <value_int: int = @scale> ()
-  k = Constant <value_int: int = @ksize> ()
-
-  windows = Shape <start: int = 0, end: int = 2> (frames)
-  length = Shape <start: int = 1, end: int = 2> (frames)
-  size = Shape <start: int = 3> (frames)
-  height = Shape <start: int = 3, end: int = 4> (frames)
-  width = Shape <start: int = 4, end: int = 5> (frames)
-  k1 = Reshape (k, rest)
-  taps = Mul (k1, k1)
-  s1 = Reshape (s, rest)
-  subpixels = Mul (s1, s1)
-
-  picture_shape = Concat <axis: int = 0> (rest, colours, size)
-  x32 = Cast <to: int = 1> (frames)
-  x = Reshape (x32, picture_shape)
-  f32 = Cast <to: int = 1> (flow_mask)
-  f = Reshape (f32, picture_shape)
   dx, dy, logit = Split <axis: int = 1, num_outputs: int = 3> (f)
   width_i = Squeeze (width)
   height_i = Squeeze (height)
@@ -72,6 +51,70 @@ _BODY = f"""
     <align_corners: int = 1, mode: string = "bilinear", padding_mode: string = "zeros"> (x, grid)
   mask = Sigmoid (logit)
   warped = Mul (unmasked, mask)
+"""
+
+# Each group of channels follows its own flow; the frames of a window come out side by side.
+_FLOW_WARP = f"""
+<domain: "{DOMAIN}", opset_import: ["" : {OPSET}]>
+{FLOW_WARP.name} <length, plugin_namespace, plugin_version> (feature, flow_mask) => (laid)
+{{
+  rest = Constant <value_ints: ints = [-1]> ()
+  three = Constant <value_ints: ints = [3]> ()
+  l = Constant <value_int: int = @length> ()
+  l1 = Reshape (l, rest)
+  frames = Shape <start: int = 0, end: int = 1> (feature)
+  channels = Shape <start: int = 1, end: int = 2> (feature)
+  size = Shape <start: int = 2> (feature)
+  height = Shape <start: int = 2, end: int = 3> (feature)
+  width = Shape <start: int = 3, end: int = 4> (feature)
+  flows = Shape <start: int = 1, end: int = 2> (flow_mask)
+  groups = Div (flows, three)
+  of_group = Div (channels, groups)
+  planes_shape = Concat <axis: int = 0> (rest, of_group, size)
+  triples_shape = Concat <axis: int = 0> (rest, three, size)
+  x32 = Cast <to: int = 1> (feature)
+  x = Reshape (x32, planes_shape)
+  f32 = Cast <to: int = 1> (flow_mask)
+  f = Reshape (f32, triples_shape)
+{_WARP}
+  windows = Div (frames, l1)
+  of_window = Mul (channels, l1)
+  laid_shape = Concat <axis: int = 0> (windows, of_window, size)
+  laid32 = Reshape (warped, laid_shape)
+  laid = CastLike (laid32, feature)
+}}
+"""
+
+# Warp and mask (grid_sample with aligned corners), pad, unfold (a convolution with one-hot
+# weights), then sum K X' over frames and taps, a colour at a time so that only one product as
+# large as the kernels is alive; last (1 - sum K) / N * sum X', as in the reference.
+_FGDF = f"""
+<domain: "{DOMAIN}", opset_import: ["" : {OPSET}]>
+{FGDF.name} <scale, ksize, plugin_namespace, plugin_version>
+(frames, flow_mask, kernel) => (picture)
+{{
+  rest = Constant <value_ints: ints = [-1]> ()
+  colours = Constant <value_ints: ints = [3]> ()
+  corner = Constant <value_ints: ints = [0, 0]> ()
+  s = Constant <value_int: int = @scale> ()
+  k = Constant <value_int: int = @ksize> ()
+
+  windows = Shape <start: int = 0, end: int = 2> (frames)
+  length = Shape <start: int = 1, end: int = 2> (frames)
+  size = Shape <start: int = 3> (frames)
+  height = Shape <start: int = 3, end: int = 4> (frames)
+  width = Shape <start: int = 4, end: int = 5> (frames)
+  k1 = Reshape (k, rest)
+  taps = Mul (k1, k1)
+  s1 = Reshape (s, rest)
+  subpixels = Mul (s1, s1)
+
+  picture_shape = Concat <axis: int = 0> (rest, colours, size)
+  x32 = Cast <to: int = 1> (frames)
+  x = Reshape (x32, picture_shape)
+  f32 = Cast <to: int = 1> (flow_mask)
+  f = Reshape (f32, picture_shape)
+{_WARP}
 
   plane_shape = Concat <axis: int = 0> (rest, single, size)
   planes = Reshape (warped, plane_shape)
@@ -122,49 +165,58 @@ _BODY = f"""
 """
 
 
-def body() -> Any:
-    """The function that stands for the node, an onnx.FunctionProto of standard operators."""
+BODIES = {FGDF.name: _FGDF, FLOW_WARP.name: _FLOW_WARP}
+
+
+def body(name: str) -> Any:
+    """The function that stands for a node, an onnx.FunctionProto of standard operators."""
     import onnx.parser
 
-    return onnx.parser.parse_function(_BODY)
+    return onnx.parser.parse_function(BODIES[name])
 
 
-def translation() -> Callable[..., Any]:
-    """How torch's exporter writes `vsrdb::fgdf`: as one node, with what names the plugin."""
+def translations() -> dict[Any, Callable[..., Any]]:
+    """How torch's exporter writes the operators: each as one node, with what names the plugin."""
+    flow_warp, filtered = (
+        _node(FLOW_WARP.name, ("feature", "flow_mask"), FLOW_WARP.fields),
+        _node(FGDF.name, ("frames", "flow_mask", "kernel"), FGDF.fields),
+    )
+
+    def write_flow_warp(feature: Any, flow_mask: Any, length: int) -> Any:
+        return flow_warp(feature, flow_mask, length=length)
+
+    def write_fgdf(frames: Any, flow_mask: Any, kernel: Any, scale: int, ksize: int) -> Any:
+        return filtered(frames, flow_mask, kernel, scale=scale, ksize=ksize)
+
+    return {
+        torch.ops.vsrdb.multi_flow_warp.default: write_flow_warp,
+        torch.ops.vsrdb.fgdf.default: write_fgdf,
+    }
+
+
+def _node(name: str, inputs: tuple[str, ...], numbers: tuple[str, ...]) -> Callable[..., Any]:
+    """Writes a node that names its plugin; of the inputs the flow is float32 in any case."""
     import onnx
     import onnxscript
 
-    parameter = onnx.defs.OpSchema.FormalParameter
+    parameter, attribute = onnx.defs.OpSchema.FormalParameter, onnx.defs.OpSchema.Attribute
+    plugin = {"plugin_namespace": DOMAIN, "plugin_version": VERSION}
+    kinds = onnx.defs.OpSchema.AttrType
     schema = onnx.defs.OpSchema(
-        NAME,
+        name,
         DOMAIN,
         int(VERSION),
-        inputs=[parameter("frames", "T"), parameter("flow_mask", "F"), parameter("kernel", "T")],
-        outputs=[parameter("picture", "T")],
+        inputs=[parameter(one, "F" if one == "flow_mask" else "T") for one in inputs],
+        outputs=[parameter("result", "T")],
         type_constraints=[
             ("T", ["tensor(float)", "tensor(float16)"], "precision"),
             ("F", ["tensor(float)"], "flow is float32"),
         ],
         attributes=[
-            onnx.defs.OpSchema.Attribute("scale", onnx.defs.OpSchema.AttrType.INT),
-            onnx.defs.OpSchema.Attribute("ksize", onnx.defs.OpSchema.AttrType.INT),
-            onnx.defs.OpSchema.Attribute("plugin_namespace", onnx.defs.OpSchema.AttrType.STRING),
-            onnx.defs.OpSchema.Attribute("plugin_version", onnx.defs.OpSchema.AttrType.STRING),
+            *(attribute(one, kinds.INT) for one in numbers),
+            *(attribute(one, kinds.STRING) for one in plugin),
         ],
     )
-    node = onnxscript.values.Op(
-        onnxscript.values.Opset(DOMAIN, int(VERSION)), NAME, op_schema=schema
-    )
-
-    def fgdf(frames: Any, flow_mask: Any, kernel: Any, scale: int, ksize: int) -> Any:
-        return node(
-            frames,
-            flow_mask,
-            kernel,
-            scale=scale,
-            ksize=ksize,
-            plugin_namespace=DOMAIN,
-            plugin_version=VERSION,
-        )
-
-    return fgdf
+    opset = onnxscript.values.Opset(DOMAIN, int(VERSION))
+    node = onnxscript.values.Op(opset, name, op_schema=schema)
+    return partial(node, **plugin)

@@ -5,13 +5,11 @@ import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from fgdf_operands import operands, reference
 from triton_kernels import ARCHITECTURES, DTYPES, compiled, interpreted
 
-from vsrdb_cli.backends import plugin
 from vsrdb_cli.network import fgdf as operator
 from vsrdb_cli.network.fgdf import fgdf
 from vsrdb_cli.network.triton_kernel import Kernel
@@ -41,39 +39,6 @@ def test_half_tensors_give_a_half_picture_with_float32_sums():
     rounded = reference(frames.half().float(), flow_mask, kernel.half().float(), 5)
     assert half.dtype == torch.float16
     torch.testing.assert_close(half.float(), rounded, rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.parametrize("shape", [(1, 3, 17, 9, 5), (2, 5, 8, 6, 3)])
-def test_the_function_in_the_onnx_file_equals_the_reference(shape):
-    onnx = pytest.importorskip("onnx")
-    onnxruntime = pytest.importorskip("onnxruntime")
-    from onnx import TensorProto, helper
-
-    from vsrdb_cli.export import fgdf_node
-
-    ksize = shape[-1]
-    tensors = dict(zip(("frames", "flow_mask", "kernel"), operands(*shape), strict=True))
-    node = helper.make_node(
-        plugin.NAME, list(tensors), ["picture"], domain="vsrdb", scale=4, ksize=ksize
-    )
-    values = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, list(tensor.shape))
-        for name, tensor in tensors.items()
-    ]
-    out = helper.make_tensor_value_info("picture", TensorProto.FLOAT, [None] * 4)
-    model = helper.make_model(
-        helper.make_graph([node], "one", values, [out]),
-        functions=[fgdf_node.body()],
-        opset_imports=[helper.make_opsetid("", fgdf_node.OPSET), helper.make_opsetid("vsrdb", 1)],
-        ir_version=10,
-    )
-    onnx.checker.check_model(model, full_check=True)
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    (found,) = session.run(None, {name: tensor.numpy() for name, tensor in tensors.items()})
-    expected = reference(*tensors.values(), ksize).numpy()
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
 INTERPRETED = """

@@ -24,12 +24,12 @@ def test_the_kernels_equal_the_operators(cuda, height, width, dtype, tolerance):
 
 
 def test_a_restored_window_went_through_all_of_them(cuda):
-    for kernel in (fused._warp, fused._gate, fused._products):
+    for kernel in (fused.warp_kernel, fused._gate, fused._products):
         kernel.works.clear()
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)  # that one is wrong or does not compile
         runner = load_runner("fmanet-xs", device=cuda, precision="float16")
         window = [runner.encode(torch.rand(1, 3, 48, 64)) for _ in range(3)]
         runner.restore(window)
-    for kernel in (fused._warp, fused._gate, fused._products):
+    for kernel in (fused.warp_kernel, fused._gate, fused._products):
         assert set(kernel.works.values()) == {True}

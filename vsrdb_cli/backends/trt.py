@@ -12,7 +12,7 @@ from torch import Tensor
 from vsrdb_cli.backends.engine_files import Engine, engine_path, sidecar_path
 from vsrdb_cli.backends.exported_files import GRAPHS, ExportFiles, StaleExportError, read_proven
 from vsrdb_cli.backends.graphs import CENTRE, ENCODED, FEATURES, PICTURE, RESTORED
-from vsrdb_cli.backends.plugin import register_plugin
+from vsrdb_cli.backends.plugin import register_plugins
 from vsrdb_cli.backends.proof import Proof
 from vsrdb_cli.backends.runner import Memory, RunnerInfo
 from vsrdb_cli.backends.tensorrt_library import import_library, require_gpu
@@ -52,7 +52,7 @@ class TrtRunner:
         self._engine, self._files, self._config = engine, files, config
         trt = import_library(engine.place.flavour)
         if engine.place.flavour == "tensorrt":
-            register_plugin(trt)
+            register_plugins(trt)
         self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         with torch.cuda.device(self._device):
             self._runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))

@@ -31,6 +31,7 @@ class Kernel:
 
     Attributes:
         works: whether it is used, by variant (see `_variant`).
+        troubles: why it is not, the first on each device.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Kernel:
     ) -> None:
         self._what, self._launch, self._reference = what, launch, reference
         self._compared, self._parts = compared, parts
-        self._said: set[torch.device] = set()
+        self.troubles: dict[torch.device, str] = {}
         self.works: dict[Hashable, bool] = {}
 
     def __call__(self, *operands: Any, out: Tensor) -> Tensor:
@@ -53,8 +54,8 @@ class Kernel:
         if variant not in self.works:
             trouble = self._trouble(*operands, out=out)
             self.works[variant] = trouble is None
-            if trouble is not None and out.device not in self._said:
-                self._said.add(out.device)
+            if trouble is not None and out.device not in self.troubles:
+                self.troubles[out.device] = trouble
                 message = f"on this GPU {self._what} takes a slower way: {trouble}"
                 warnings.warn(message, RuntimeWarning, stacklevel=2)
         elif self.works[variant]:
