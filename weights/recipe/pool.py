@@ -64,7 +64,7 @@ class ShardWriter:
 
 
 class Pool:
-    """All whole shards of a folder.
+    """All whole shards of a folder; their windows may differ in size from shard to shard.
 
     Args:
         folder: of `recipe.render`.
@@ -100,11 +100,16 @@ class Pool:
         """A random batch of `size` LR pixels, augmented; `rng` decides all of it.
 
         It comes from one shard, so that a GPU gathers it in a few operations; every window of the
-        pool is as likely as any other.
+        pool that is large enough is as likely as any other.
+
+        Raises:
+            ValueError: none is.
         """
-        shards = list(self._shards.values())
-        number = int(rng.integers(len(self)))
+        shards = [shard for shard in self._shards.values() if shard.lr.shape[2] >= size]
+        if not shards:
+            raise ValueError(f"{self._folder} holds no windows of {size} LR pixels or more")
         ends = np.cumsum([len(shard.lr) for shard in shards])
+        number = int(rng.integers(ends[-1]))
         shard = shards[int(np.searchsorted(ends, number, side="right"))]
         places, spare = len(shard.lr), shard.lr.shape[2] - size
         return cut(shard, Cuts.random(rng, count, places, spare), size)
