@@ -1,5 +1,6 @@
 import os
 import re
+import threading
 from fractions import Fraction
 from pathlib import Path
 
@@ -17,8 +18,10 @@ from vsrdb_cli.errors import OptionError, OutputError
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.codecs import ENCODERS, NVENC
-from vsrdb_cli.video.encoders import refusal
+from vsrdb_cli.video.conversion import FromRgb
+from vsrdb_cli.video.encoders import choose, refusal
 from vsrdb_cli.video.frame import Frame
+from vsrdb_cli.video.frame_encoder import FrameEncoder
 from vsrdb_cli.video.reader import open_source
 
 
@@ -262,3 +265,21 @@ def test_no_encoder_leaves_the_process_on_real_time_priority(tmp_path):
 def test_every_encoder_named_is_in_the_wheel():
     for encoder in ENCODERS.values():
         assert av.Codec(encoder.name, "w").name == encoder.name
+
+
+def test_a_frame_is_converted_beside_the_encoding_of_the_one_before(tmp_path):
+    source = clips.make(tmp_path / "in.mp4", frames=3, height=24, width=32)
+    threads = []
+    with open_source(source) as reader, av.open(tmp_path / "out.mkv", "w") as container:
+        encoding = choose(EncoderOptions(codec="ffv1"), ".mkv", reader.info, 24, 32)
+        convert = FromRgb(encoding.pix_fmt, reader.info.colour)
+
+        def noted(rgb):
+            threads.append(threading.current_thread())
+            return convert(rgb)
+
+        encoder = FrameEncoder(container, reader.info, encoding, noted)
+        packets = [list(encoder.encode(frame)) for frame in reader.frames()]
+        packets.append(list(encoder.finish()))
+    assert [len(ready) for ready in packets] == [0, 1, 1, 1]  # FFV1 itself holds nothing back
+    assert len(threads) == 3 and threading.main_thread() not in threads
