@@ -47,7 +47,7 @@ kernels() {
 }
 
 prove() {
-    local where=() tests=(tests/gpu) seconds=80 failed=0
+    local where=() tests=(tests/gpu) seconds=70 failed=0
     if [ -n "$dry" ]; then
         where=(--device cpu --small) tests=(tests/gpu/test_gpu_fused.py) seconds=1
         export VSRDB_TEST_DEVICE=cpu
@@ -61,7 +61,7 @@ prove() {
         --durations 15 "${tests[@]}" || failed=1
     kernels memcheck 60 || failed=1
     [ -n "$dry" ] || kernels racecheck 45 || failed=1
-    part variants 100 "$python" tests/gpu/variants.py "${where[@]}" --seconds $seconds \
+    part variants 90 "$python" tests/gpu/variants.py "${where[@]}" --seconds $seconds \
         --json "$out/variants.json" || failed=1
     return $failed
 }
