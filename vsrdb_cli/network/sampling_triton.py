@@ -9,7 +9,11 @@ import triton.language as tl
 
 @triton.jit  # type: ignore[untyped-decorator]
 def corner_of(x, y, corner: tl.constexpr, height, width, stride_y, stride_x):  # type: ignore[no-untyped-def]
-    """One of the four pixels around (x, y): its weight, 0 outside, and where it lies."""
+    """One of the four pixels around (x, y): its weight, where it lies, and whether inside.
+
+    It is to be read as 0 outside, for whose sake nothing else may be read: 0 times infinity is no
+    number. The weight of a place that is none is none either, and so is the result.
+    """
     x0 = tl.floor(x)
     y0 = tl.floor(y)
     fx = x - x0
@@ -19,7 +23,6 @@ def corner_of(x, y, corner: tl.constexpr, height, width, stride_y, stride_x):  #
     # Compared as floats: a place far away or not finite never becomes an address.
     inside = (cx >= 0) & (cx <= width - 1) & (cy >= 0) & (cy <= height - 1)
     weight = (fx if corner % 2 else 1 - fx) * (fy if corner // 2 else 1 - fy)
-    weight = tl.where(inside, weight, 0.0)
     offset = tl.where(inside, cy, 0).to(tl.int64) * stride_y
     offset += tl.where(inside, cx, 0).to(tl.int64) * stride_x
-    return weight, offset
+    return weight, offset, inside

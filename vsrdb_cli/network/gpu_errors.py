@@ -8,13 +8,14 @@ _FATAL = (
     "illegal memory access",
     "misaligned address",
     "illegal instruction",
-    "illegal address space",
+    "global/shared address space",
     "invalid program counter",
     "device-side assert",
     "unspecified launch failure",
     "launch timed out",
     "hardware stack error",
     "uncorrectable ecc error",
+    "uncorrectable nvlink error",
     "context is destroyed",
 )
 
