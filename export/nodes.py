@@ -1,4 +1,4 @@
-"""The network's own operators in ONNX: nodes and, for runtimes without them, functions as bodies.
+"""Write the network's own operators in ONNX: as nodes, with functions for runtimes without them.
 
 TensorRT's parser takes a node if its plugin is registered (`vsrdb_cli.backends.plugin`) and the
 function if not; ONNX Runtime always takes the function.
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from vsrdb_cli.backends.plugin import DOMAIN, FGDF, FLOW_WARP, VERSION
-from vsrdb_cli.network import fgdf, fused  # noqa: F401 - they make the operators known to torch
+from vsrdb_cli.network import fgdf, fused  # noqa: F401 - they register the operators with torch
 
 OPSET = 18
 
@@ -169,18 +169,16 @@ BODIES = {FGDF.name: _FGDF, FLOW_WARP.name: _FLOW_WARP}
 
 
 def body(name: str) -> Any:
-    """The function that stands for a node, an onnx.FunctionProto of standard operators."""
+    """Return the function that stands for a node: an onnx.FunctionProto of standard operators."""
     import onnx.parser
 
     return onnx.parser.parse_function(BODIES[name])
 
 
 def translations() -> dict[Any, Callable[..., Any]]:
-    """How torch's exporter writes the operators: each as one node, with what names the plugin."""
-    flow_warp, filtered = (
-        _node(FLOW_WARP.name, ("feature", "flow_mask"), FLOW_WARP.fields),
-        _node(FGDF.name, ("frames", "flow_mask", "kernel"), FGDF.fields),
-    )
+    """Return how torch's exporter writes each operator: as one node that names its plugin."""
+    flow_warp = _node(FLOW_WARP.name, ("feature", "flow_mask"), FLOW_WARP.fields)
+    filtered = _node(FGDF.name, ("frames", "flow_mask", "kernel"), FGDF.fields)
 
     def write_flow_warp(feature: Any, flow_mask: Any, length: int) -> Any:
         return flow_warp(feature, flow_mask, length=length)
@@ -195,7 +193,7 @@ def translations() -> dict[Any, Callable[..., Any]]:
 
 
 def _node(name: str, inputs: tuple[str, ...], numbers: tuple[str, ...]) -> Callable[..., Any]:
-    """Writes a node that names its plugin; of the inputs the flow is float32 in any case."""
+    """Return what writes a node that names its plugin; its input "flow_mask" is always float32."""
     import onnx
     import onnxscript
 

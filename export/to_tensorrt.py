@@ -47,24 +47,25 @@ def export_engine(
     measure: Callable[..., list[Agreement]] | None = None,
     hindered: Callable[[], str | None] = obstacle,
 ) -> list[Agreement]:
-    """Build an engine that computes what torch does.
+    """Build an engine, and keep it only if it agrees with torch.
 
     Args:
-        plugins: whether to use them. Where that cannot be, or gives no such engine, it is said, and
-            the engine built without.
-        build, measure, hindered: as `build_engine`, `measured` and `plugin.obstacle`; a test gives
-            its own.
+        plugins: use plugins. If they cannot be used, or the engine does not agree, `on_step` is
+            told so and the engine is built without them.
+        build: as `build_engine`.
+        measure: as `measured`.
+        hindered: as `plugin.obstacle`.
 
     Returns:
-        How far it is from torch in float32; empty where there is no GPU to run it on.
+        Its agreements with torch in float32; empty without a GPU to run it on.
 
     Raises:
-        BackendError: there is none; nothing is left.
+        BackendError: no engine could be built that agrees; nothing is left.
     """
     build, measure = build or build_engine, measure or measured
     plugins = plugins and place.flavour == "tensorrt"
     if plugins and (trouble := hindered()):
-        on_step(f"the engine is built of standard operators, without plugins: {trouble}")
+        on_step(f"building the engine of standard operators, without plugins: {trouble}")
         plugins = False
     while True:
         try:
@@ -75,14 +76,14 @@ def export_engine(
                 remove(path)
             if not plugins:
                 raise
-            on_step(f"built again of standard operators, without plugins: {error}")
+            on_step(f"rebuilding the engine of standard operators, without plugins: {error}")
             plugins = False
 
 
 def measured(
     engine: Engine, files: ExportFiles, checkpoint: Checkpoint, *, on_step: OnStep
 ) -> list[Agreement]:
-    """An engine's agreement with torch; empty where there is no GPU to run it on.
+    """Measure an engine's agreement with torch; return nothing without a GPU to run it on.
 
     Raises:
         BackendError: it does not run, or does not agree.
@@ -108,7 +109,7 @@ def build_engine(
     """Build both graphs for `place` and write engines and sidecar beside them.
 
     Args:
-        plugins: whether the network's own operators are plugins, or the functions in their place.
+        plugins: use plugins for the network's own operators, instead of functions.
 
     Raises:
         BackendError: the library refused; nothing is left but what was there before.
@@ -196,7 +197,7 @@ def parse_network(trt: Any, logger: Any, job: Mapping[str, Any]) -> tuple[Any, A
 
 
 def own_nodes(graph: str) -> int:
-    """How many nodes of an ONNX file are the network's own operators."""
+    """Count the nodes of an ONNX file that are the network's own operators."""
     import onnx
 
     model = onnx.load(graph, load_external_data=False)

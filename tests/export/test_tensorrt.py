@@ -323,7 +323,7 @@ def test_for_want_of_memory_there_is_no_engine_but_a_gpu_that_fails_for_good_is_
 
 def test_an_engine_without_room_on_the_gpu_is_one_line():
     graph = SimpleNamespace(create_execution_context=lambda: None)
-    with pytest.raises(BackendError, match="the tensorrt encoder finds no room on the GPU"):
+    with pytest.raises(BackendError, match="not enough GPU memory for the tensorrt encoder"):
         context_of(graph, "tensorrt encoder")
 
 

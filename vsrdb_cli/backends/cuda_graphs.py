@@ -25,7 +25,7 @@ _Key = tuple[str, tuple[torch.Size, ...]]
 
 
 def is_wanted(device: torch.device) -> bool:
-    """Whether work on a device is recorded; VSRDB_CUDA_GRAPHS=0 turns it off."""
+    """Return whether work on a device is recorded; VSRDB_CUDA_GRAPHS=0 turns it off."""
     return device.type == "cuda" and os.environ.get("VSRDB_CUDA_GRAPHS") != "0"
 
 
@@ -40,7 +40,7 @@ class Recorder:
 
     Args:
         device: the GPU.
-        cuda: what records; a test gives its own.
+        cuda: records and replays.
     """
 
     def __init__(self, device: torch.device, cuda: Any = torch.cuda) -> None:
@@ -64,7 +64,7 @@ class Recorder:
         return work(inputs)
 
     def _recording(self, name: str, work: Work, inputs: Sequence[Tensor]) -> _Recording | None:
-        """The one for this work in this size, if it has come often enough."""
+        """Return the recording of this work in this size, if it has come often enough."""
         size = inputs[0].shape[-2:]
         if size != self._size:
             self._forget()

@@ -170,7 +170,7 @@ class OrtRunner:
 
 
 def provider_of(kind: str, index: int) -> tuple[str, dict[str, str]]:
-    """The execution provider of a device, and its settings.
+    """Return the execution provider of a device, and its settings.
 
     Float32 means float32: by default the CUDA one rounds to TF32's 10 bits.
     """

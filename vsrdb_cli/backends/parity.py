@@ -18,7 +18,7 @@ from vsrdb_cli.errors import BackendError
 
 SIZES = ((17, 23), (31, 48), (45, 37))
 
-# How well a lower precision has to agree with torch's float32 on the test scene, whatever computes
+# The least agreement of a lower precision with torch's float32 on the test scene, whatever computes
 # in it: a difference of 0.8 codes of 8 bits, root mean square.
 AGREEMENT_DB = 50.0
 # By precision; float32 differs by sums in another order alone.
@@ -82,13 +82,13 @@ def require(agreements: Sequence[Agreement], precision: str, what: str) -> None:
     """Raise unless every agreement is as good as `precision` allows.
 
     Raises:
-        DisagreementError: names `what` differs, by how much, and how well it has to agree.
+        DisagreementError: names `what`, how well it agrees, and how well it must.
     """
     worst = min(agreements, key=lambda a: -math.inf if math.isnan(a.psnr) else a.psnr)
     if not worst.psnr >= LEAST_DB[precision]:  # so that a NaN does not pass
         raise DisagreementError(
             f"{what} agrees with torch to {worst.psnr:.0f} dB at {worst.width}x{worst.height},"
-            f" less than the {LEAST_DB[precision]:.0f} dB asked of {precision}",
+            f" less than the {LEAST_DB[precision]:.0f} dB required in {precision}",
             hint="use float32, or torch: vsrdb restore --backend torch"
             if precision != "float32"
             else "use torch (vsrdb restore --backend torch) and report this",

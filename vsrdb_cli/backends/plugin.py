@@ -19,19 +19,18 @@ DOMAIN, VERSION = "vsrdb", "1"
 
 @dataclass(frozen=True)
 class Operator:
-    """One of the network's operators.
-
-    name: of its node. fields: its numbers. inputs: how many; the second, a flow, is float32, the
-    others and the output are what the first is. shape: of the first input's sides and the numbers,
-    by `Sides`, the output's sides. compute: of the inputs, the numbers and the tensor to fill, the
-    result, that tensor or another.
-    """
+    """One of the network's operators."""
 
     name: str
+    """Name of its node."""
     fields: tuple[str, ...]
+    """Names of its numbers."""
     inputs: int
+    """Number of inputs; the second, a flow, is float32, the others have the output's dtype."""
     shape: Callable[..., Sequence[Any]]
+    """Computes the output's sides from `Sides`, the first input's sides, and the numbers."""
     compute: Callable[..., Tensor]
+    """Takes the inputs, the numbers and `out`; returns the result, `out` or another tensor."""
 
     def fill(self, tensors: Sequence[Tensor], numbers: Sequence[int]) -> None:
         """Fill the last of the tensors from the others."""
@@ -42,22 +41,24 @@ class Operator:
 
 
 class Sides:
-    """Arithmetic on sides that TensorRT knows by name only."""
+    """Multiplies and divides sides whose values TensorRT does not know yet."""
 
     def __init__(self, trt: Any, builder: Any) -> None:
         self._operations, self._builder = trt.DimensionOperation, builder
 
     def times(self, side: Any, number: int) -> Any:
+        """Return `side` times `number`."""
         return self._builder.operation(self._operations.PROD, side, self._builder.constant(number))
 
     def over(self, side: Any, number: int) -> Any:
+        """Return `side` divided by `number`, rounded down."""
         return self._builder.operation(
             self._operations.FLOOR_DIV, side, self._builder.constant(number)
         )
 
 
 def _fgdf_shape(sides: Sides, frames: Any, scale: int, _ksize: int) -> Sequence[Any]:
-    """(B, T, C, H, W) -> (B, C, s H, s W)."""
+    """Turn (B, T, C, H, W) into (B, C, s H, s W)."""
     return [frames[0], frames[2], sides.times(frames[3], scale), sides.times(frames[4], scale)]
 
 
@@ -68,7 +69,7 @@ def _fgdf(*operands: Any, out: Tensor) -> Tensor:
 
 
 def _flow_warp_shape(sides: Sides, feature: Any, length: int) -> Sequence[Any]:
-    """(B*T, C, H, W) -> (B, T*C, H, W)."""
+    """Turn (B*T, C, H, W) into (B, T*C, H, W)."""
     windows, channels = sides.over(feature[0], length), sides.times(feature[1], length)
     return [windows, channels, feature[2], feature[3]]
 
@@ -85,10 +86,7 @@ OPERATORS = (FGDF, FLOW_WARP)
 
 
 def obstacle(device: str = "cuda") -> str | None:
-    """Why a kernel of the plugins cannot be used on a GPU, in a line; None where all can.
-
-    It is found out by running them.
-    """
+    """Run the plugins' kernels on a GPU; return why one cannot be used, in a line, or None."""
     from vsrdb_cli.network.fgdf import triton_kernel
     from vsrdb_cli.network.fused import warp_kernel
 
@@ -116,7 +114,7 @@ class _Memory:
 
 
 def register_plugins(trt: Any) -> None:
-    """Make the plugins known to `trt`'s registry, once a process."""
+    """Register the plugins with `trt`, once in a process."""
     registry = trt.get_plugin_registry()
     for operator in OPERATORS:
         if registry.get_creator(operator.name, VERSION, DOMAIN) is None:
@@ -124,7 +122,7 @@ def register_plugins(trt: Any) -> None:
 
 
 def make_plugin(trt: Any, operator: Operator) -> Any:
-    """A plugin's creator, for the TensorRT module given (a test gives the lean runtime's)."""
+    """Make a plugin's creator for a TensorRT module, such as the lean runtime."""
     bases = (
         trt.IPluginV3,
         trt.IPluginV3OneCore,

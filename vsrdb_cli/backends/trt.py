@@ -41,7 +41,7 @@ class TrtRunner:
 
     Raises:
         StaleExportError: the engine has changed since, or TensorRT does not take it.
-        BackendError: there is no GPU, or no room on it.
+        BackendError: there is no GPU, or not enough memory on it.
     """
 
     def __init__(
@@ -174,16 +174,16 @@ class TrtRunner:
 
 
 def context_of(graph: Any, what: str) -> Any:
-    """What an engine runs in.
+    """Create the context that an engine runs in.
 
     Raises:
-        BackendError: there is none, which TensorRT says by giving None.
+        BackendError: there is no room for one; TensorRT then returns None.
     """
     context = graph.create_execution_context()
     if context is None:
         raise BackendError(
-            f"the {what} finds no room on the GPU",
-            hint="close what else uses it, or use --backend torch",
+            f"there is not enough GPU memory for the {what}",
+            hint="close other programs that use the GPU, or use --backend torch",
         )
     return context
 

@@ -20,7 +20,7 @@ _LAST = torch.channels_last
 
 
 def in_one_kernel(operand: Tensor) -> bool:
-    """Whether the kernels below are to be used: for inference on a GPU."""
+    """Return whether the kernels below are used: for inference on a GPU."""
     return (
         operand.device.type in {"cuda", "meta"}
         and not torch.is_grad_enabled()
@@ -29,7 +29,7 @@ def in_one_kernel(operand: Tensor) -> bool:
 
 
 def warps_at_once(operand: Tensor) -> bool:
-    """Whether warping is one step: a kernel, or a node of an exported graph."""
+    """Return whether warping is one step: a kernel, or a node of an exported graph."""
     return in_one_kernel(operand) or torch.compiler.is_exporting()
 
 
@@ -42,7 +42,7 @@ def multi_flow_warp(
 ) -> Tensor:
     """`ops.multi_flow_warp` of `length` frames side by side: (B*T, ...) -> (B, T*C, h, W).
 
-    At once, all rows are read, in the dtype of `feature`: `top` and `dtype` are for `ops`.
+    In one step all rows are warped, in the dtype of `feature`: `top` and `dtype` are for `ops`.
     """
     if warps_at_once(feature):
         warped: Tensor = _multi_flow_warp(feature, flow_mask, length)
@@ -149,7 +149,7 @@ _gate = Kernel("the feed-forward's gate", _launch("gelu_gate"), ops.gelu_gate, c
 
 
 def attention_kernel(launch: Callable[..., None]) -> Kernel:
-    """`ops.channel_products` by `launch`. Squares dwarf the products, so each is compared apart."""
+    """Create the kernel of `ops.channel_products`; squares, which dwarf products, are apart."""
     return Kernel(
         "attention",
         launch,

@@ -1,4 +1,4 @@
-"""What an error says of the GPU it comes from."""
+"""Recognize errors after which a GPU cannot be used by this process."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ _FATAL = (
 
 
 def is_dead_context(error: BaseException) -> bool:
-    """Whether nothing more can be computed on a GPU in this process, whatever is tried."""
+    """Return whether nothing more can be computed on a GPU in this process."""
     words = str(error).lower()
     return isinstance(error, RuntimeError) and any(phrase in words for phrase in _FATAL)

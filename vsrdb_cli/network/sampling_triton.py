@@ -9,10 +9,10 @@ import triton.language as tl
 
 @triton.jit  # type: ignore[untyped-decorator]
 def corner_of(x, y, corner: tl.constexpr, height, width, stride_y, stride_x):  # type: ignore[no-untyped-def]
-    """One of the four pixels around (x, y): its weight, where it lies, and whether inside.
+    """Return the weight of one of the four pixels around (x, y), its offset, and if it is inside.
 
-    It is to be read as 0 outside, for whose sake nothing else may be read: 0 times infinity is no
-    number. The weight of a place that is none is none either, and so is the result.
+    A pixel outside must be read as 0: its weight times another pixel's infinity would be a NaN. At
+    coordinates that are not finite the weight is a NaN, and so is the result.
     """
     x0 = tl.floor(x)
     y0 = tl.floor(y)

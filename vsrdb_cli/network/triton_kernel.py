@@ -1,4 +1,4 @@
-"""A Triton kernel beside what computes the same without it."""
+"""Run Triton kernels, and PyTorch's operators where a kernel cannot be used."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Kernel:
     """A Triton kernel, and PyTorch's operators where it does not compile or is wrong.
 
     Args:
-        what: it computes, for the warning.
+        what: names what is computed, for the warning.
         launch: fills its last operand; imports Triton, which comes with torch's CUDA builds.
-        reference: makes the same from the other operands.
+        reference: computes the same from the other operands.
         compared: whether the first result of each variant is compared with the reference.
-        parts: of a result, what is compared apart: a large one would hide a small one.
+        parts: splits a result into parts to compare one by one: a large one would hide a small one.
 
     Attributes:
-        works: whether it is used, by variant (see `_variant`).
-        troubles: why it is not, the first on each device.
+        works: whether the kernel is used, by variant (see `_variant`).
+        troubles: the first reason on each device why it is not.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Kernel:
         self.works: dict[Hashable, bool] = {}
 
     def __call__(self, *operands: Any, out: Tensor) -> Tensor:
-        """`out`, filled, or the reference's tensor; why it is the latter is warned of once."""
+        """Return `out`, filled, or the reference's tensor, with one warning that says why."""
         variant = _variant(*operands, out)
         if variant not in self.works:
             trouble = self._trouble(*operands, out=out)
@@ -83,19 +83,18 @@ class Kernel:
         return self._difference(*operands, out=out) if self._compared else None
 
     def _difference(self, *operands: Any, out: Tensor) -> str | None:
-        """What is wrong with a filled `out`, if anything is."""
+        """Return what is wrong with a filled `out`, if anything is."""
         expected = self._reference(*operands)
         for found, wanted in zip(self._parts(out), self._parts(expected), strict=True):
             length = wanted.float().norm().clamp_min(1e-12)
             off = float((found.float() - wanted.float()).norm() / length)
-            if not off <= _TOLERANCE:  # so that what is no number is no agreement
+            if not off <= _TOLERANCE:  # so that a NaN is no agreement
                 return f"its kernel is wrong (off by {off:.2g})"
         return None
 
 
 def _variant(*operands: Any) -> Hashable:
-    """What a kernel is compiled for anew: device, number types, channels and their layout, and
-    numbers."""
+    """Return all that a kernel is compiled for: devices, dtypes, channels, layouts and numbers."""
     return tuple(
         (one.device, one.dtype, one.shape[1:2], one.stride()[1:2] == (1,))
         if isinstance(one, Tensor)

@@ -60,7 +60,7 @@ class FrameEncoder:
         container: the output; the stream is added to it.
         info: of the source.
         encoding: from `choose_encoding`.
-        convert: as `FromRgb`; a test gives its own.
+        convert: as `FromRgb`.
     """
 
     def __init__(
