@@ -15,21 +15,24 @@ def errors(kernels, dtype, *, device="cpu", height=5, width=37):
         numbers = torch.randn(*shape, height, width, generator=generator).to(device, dtype)
         return numbers.contiguous(memory_format=LAST)
 
-    feature, flow_mask = drawn(6, 12), 2 * drawn(6, 12).float()
+    # Four groups of three channels and their flows, and what pads both.
+    groups, feature, flow_mask = (4, 3), drawn(6, 16), 2 * drawn(6, 16).float()
     flow_mask[0, 0, 0, 0] = 1e30  # far outside: read as 0, never an address
     hidden, q, k_v = 3 * drawn(2, 14), drawn(2, 12), drawn(2, 24)
     k = k_v[:, :12]
     expected = {
-        "warp": ops.multi_flow_warp(feature.float(), flow_mask),
-        "warp side by side": ops.side_by_side(ops.multi_flow_warp(feature.float(), flow_mask), 3),
+        "warp": ops.multi_flow_warp(feature.float(), flow_mask, groups),
+        "warp side by side": ops.side_by_side(
+            ops.multi_flow_warp(feature.float(), flow_mask, groups), 3
+        ),
         "gate": ops.gelu_gate(hidden.float()),
         "products": ops.channel_products(q.float(), k.float(), 2),
     }
     found = {name: torch.full_like(one, float("nan")) for name, one in expected.items()}
     for name in ("warp", "warp side by side", "gate"):
         found[name] = found[name].to(dtype).contiguous(memory_format=LAST)
-    kernels.multi_flow_warp(feature, flow_mask, 1, found["warp"])
-    kernels.multi_flow_warp(feature, flow_mask, 3, found["warp side by side"])
+    kernels.multi_flow_warp(feature, flow_mask, groups, 1, found["warp"])
+    kernels.multi_flow_warp(feature, flow_mask, groups, 3, found["warp side by side"])
     kernels.gelu_gate(hidden, found["gate"])
     kernels.channel_products(q, k, 2, found["products"])
     return {

@@ -36,7 +36,7 @@ def test_the_kernels_in_the_interpreter_equal_the_operators():
         (
             "warp_kernel",
             {"feature": "*fp16", "flow_mask": "*fp32", "out": "*fp16"},
-            {"GROUPS": 9, "OF_GROUP": 10, "CHANNELS": 16, "PIXELS": 32, "out_c": 1},
+            {"GROUPS": 9, "OF_GROUP": 10, "WIDTH": 96, "CHANNELS": 16, "PIXELS": 32, "out_c": 1},
         ),
         ("gate_kernel", {"hidden": "*fp16", "out": "*fp16"}, {"NUMBERS": 1024}),
         (
@@ -69,10 +69,10 @@ def test_a_gpu_restores_a_window_in_at_most_900_operators_and_25_gb():
 
 
 def test_what_a_gpu_gives_has_the_shape_and_the_layout_of_what_the_operators_give():
-    feature, flow_mask = torch.rand(6, 12, 5, 8), torch.rand(6, 12, 5, 8)
+    feature, flow_mask = torch.rand(6, 16, 5, 8), torch.rand(6, 16, 5, 8)
     hidden, q = torch.rand(2, 14, 5, 8), torch.rand(2, 12, 5, 8)
     pairs = [
-        (fused._multi_flow_warp, (feature, flow_mask, 3), fused._warp_reference),
+        (fused._multi_flow_warp, (feature, flow_mask, (4, 3), 3), fused._warp_reference),
         (fused._gelu_gate, (hidden,), ops.gelu_gate),
         (fused._channel_products, (q, q, 2), ops.channel_products),
     ]

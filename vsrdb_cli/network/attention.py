@@ -33,6 +33,7 @@ class LayerNorm(nn.Module):
     def __init__(self, channels: int, kind: str) -> None:
         super().__init__()
         self.body = LayerNormWeights(channels, kind)
+        self.eps = 1e-5
 
     def forward(self, x: Tensor) -> Tensor:
         pixels = x.permute(0, 2, 3, 1)
@@ -43,11 +44,11 @@ class LayerNorm(nn.Module):
             # three times the bytes; a graph needs them, since other runtimes promise nothing.
             if torch.is_grad_enabled() or torch.compiler.is_compiling():
                 pixels, weight, bias = pixels.float(), weight.float(), bias.float()
-            y = F.layer_norm(pixels, weight.shape, weight, bias, eps=1e-5)
+            y = F.layer_norm(pixels, weight.shape, weight, bias, eps=self.eps)
         else:
             pixels, weight = pixels.float(), weight.float()
             variance = pixels.var(dim=-1, keepdim=True, correction=0)
-            y = pixels * torch.rsqrt(variance + 1e-5) * weight
+            y = pixels * torch.rsqrt(variance + self.eps) * weight
         return y.to(x.dtype).permute(0, 3, 1, 2)
 
 
@@ -65,7 +66,7 @@ class TransposedAttention(nn.Module):
     def __init__(self, config: FMANetConfig) -> None:
         super().__init__()
         channels, bias = config.dim, config.bias
-        self.heads = config.num_heads
+        self.heads, self.of_head = config.num_heads, channels // config.num_heads
         self.temperature = nn.Parameter(torch.ones(self.heads, 1, 1))
         self.q = pointwise(channels, channels, bias=bias)
         self.q_dwconv = depthwise(channels, bias=bias)
@@ -109,15 +110,20 @@ class TransposedAttention(nn.Module):
         of_head = products.shape[3]
         lengths = products[:, :, of_head:].sqrt().clamp_min(1e-12)
         q_length, k_length = lengths[:, :, 0, :, None], lengths[:, :, 1, None, :]
-        temperature, projection = prepared(self, "float32 weights", self._float32_weights)
-        logits = products[:, :, :of_head] / (q_length * k_length) * temperature
+        temperature, absent, projection = prepared(self, "float32 weights", self._float32_weights)
+        similarity = products[:, :, :of_head] / (q_length * k_length)
+        logits = torch.addcmul(absent, similarity, temperature)
         weights = logits.softmax(dim=-1)
         return (weights.transpose(2, 3) @ projection).flatten(1, 2)
 
-    def _float32_weights(self) -> tuple[Tensor, Tensor]:
-        """The temperature (heads, 1, 1), and the projection by head, (heads, C / heads, C)."""
+    def _float32_weights(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The temperature (heads, 1, 1), minus infinity for the channels that only pad a head,
+        (C / heads,), and the projection by head, (heads, C / heads, C)."""
         projection = self.project_out.weight[:, :, 0, 0].float().transpose(0, 1)
-        return self.temperature.float(), torch.unflatten(projection, 0, (self.heads, -1))
+        projection = torch.unflatten(projection, 0, (self.heads, -1))
+        absent = projection.new_zeros(projection.shape[1])
+        absent[self.of_head :] = -torch.inf
+        return self.temperature.float(), absent, projection
 
 
 class GatedFeedForward(nn.Module):
@@ -165,7 +171,7 @@ class MultiAttentionBlock(nn.Module):
 
 
 def _depthwise(strip: Strip, outer: Tensor, conv: nn.Conv2d) -> Tensor:
-    return strip.convolve(outer, conv.weight, conv.bias, conv.groups)
+    return strip.convolve(outer, conv.weight, conv.bias, groups=conv.weight.shape[0])
 
 
 def _sum(parts: Sequence[Tensor]) -> Tensor:

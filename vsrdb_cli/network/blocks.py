@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from vsrdb_cli.network import fused, ops
 from vsrdb_cli.network.attention import MultiAttentionBlock, pointwise
 from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.network.layout import widened
 from vsrdb_cli.network.prepared import prepared
 from vsrdb_cli.network.strips import joined_rows, strips
 
@@ -40,6 +41,7 @@ class FrameConv(nn.Conv3d):
         return self.weight[:, :, 0]
 
     def forward(self, x: Tensor) -> Tensor:
+        x = widened(x, self.weight.shape[1])
         return F.conv2d(x, self.weight_2d, self.bias, padding=self.kernel_size[1] // 2)
 
 
@@ -85,14 +87,14 @@ class ResidualDenseBlock(nn.Module):
 
     def __init__(self, config: FMANetConfig) -> None:
         super().__init__()
-        self.channels, self.growth = config.dim, config.growth_rate
+        growth = config.growth_rate
         self.layer = nn.Sequential(
             *(
-                DenseLayer(config.dim + i * self.growth, self.growth, bias=config.bias)
+                DenseLayer(config.dim + i * growth, growth, bias=config.bias)
                 for i in range(config.num_dense_layer)
             )
         )
-        inputs = config.dim + config.num_dense_layer * self.growth
+        inputs = config.dim + config.num_dense_layer * growth
         self.conv = FrameConv(inputs, config.dim, 1, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -101,8 +103,8 @@ class ResidualDenseBlock(nn.Module):
         pending = F.conv2d(x, weights[0], bias, padding=1)
         for weight in weights[1:]:
             # Split, not sliced: a slice's gradient is as large as the whole, mostly zeros.
-            sizes = [self.growth, pending.shape[1] - self.growth]
-            own, later = torch.split(pending, sizes, dim=1)
+            growth = weight.shape[1]
+            own, later = torch.split(pending, [growth, pending.shape[1] - growth], dim=1)
             pieces.append(leaky_relu(own.contiguous(memory_format=_LAST)))
             pending = later + F.conv2d(pieces[-1], weight, padding=1)
         pieces.append(leaky_relu(pending))
@@ -117,7 +119,7 @@ class ResidualDenseBlock(nn.Module):
         16-wide vector unit) and nothing is concatenated first.
         """
         layers = [cast(DenseLayer, layer).conv for layer in self.layer]
-        starts = [self.channels + index * self.growth for index in range(len(layers))]
+        starts = [layer.weight.shape[1] for layer in layers]
         weights = [
             torch.cat([layer.weight_2d[:, start:stop] for layer in layers[index:]])
             for index, (start, stop) in enumerate(itertools.pairwise([0, *starts]))
@@ -178,6 +180,7 @@ class FRMABlock(nn.Module):
         channels, length = config.dim, config.num_seq
         flows = 3 * config.num_flow
         self.length = length
+        self.groups = config.num_flow, channels // config.num_flow
         self.rdb = ResidualDenseBlock(config)
         if degradation_aware:
             self.rdb_KD = ResidualDenseBlock(config)
@@ -234,7 +237,9 @@ class FRMABlock(nn.Module):
             own = strip.outer_of(feature)
             if flow_mask is not None:
                 flows = strip.outer_of(flow_mask)
-                moved = fused.multi_flow_warp(planes, flows, 1, strip.outer_top, feature.dtype)
+                moved = fused.multi_flow_warp(
+                    planes, flows, self.groups, 1, top=strip.outer_top, dtype=feature.dtype
+                )
                 own = torch.cat((flows.to(feature.dtype), moved), dim=1)
             own = strip.convolve(own, first.weight_2d[:, channels:], None)
             rows.append(leaky_relu(own + strip.of(shared).repeat_interleave(self.length, dim=0)))
@@ -251,7 +256,9 @@ class FRMABlock(nn.Module):
         rows = []
         for strip in strips(planes):
             flows = strip.of(flow_mask)
-            moved = fused.multi_flow_warp(planes, flows, self.length, strip.top, dtype)
+            moved = fused.multi_flow_warp(
+                planes, flows, self.groups, self.length, top=strip.top, dtype=dtype
+            )
             row = F.conv2d(moved, by_frame, bias)
             rows.append(row if warped is None else row + F.conv2d(strip.of(warped), own))
         return joined_rows(rows)

@@ -7,7 +7,7 @@ these must match; the functions without an underscore choose.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -31,7 +31,9 @@ def in_one_kernel(operand: Tensor) -> bool:
 def multi_flow_warp(
     feature: Tensor,
     flow_mask: Tensor,
+    groups: tuple[int, int],
     length: int,
+    *,
     top: int | None = None,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
@@ -40,16 +42,16 @@ def multi_flow_warp(
     Kernels read all rows, in the dtype of `feature`: `top` and `dtype` are for `ops`.
     """
     if in_one_kernel(feature):
-        warped: Tensor = _multi_flow_warp(feature, flow_mask, length)
+        warped: Tensor = _multi_flow_warp(feature, flow_mask, groups, length)
         return warped
-    warped = ops.multi_flow_warp(feature, flow_mask, top, dtype)
+    warped = ops.multi_flow_warp(feature, flow_mask, groups, top, dtype)
     return warped if length == 1 else ops.side_by_side(warped, length)
 
 
 def masked_warp(source: Tensor, flow_mask: Tensor) -> Tensor:
     """See `ops.masked_warp`."""
     if in_one_kernel(source):
-        return multi_flow_warp(source, flow_mask, 1)
+        return multi_flow_warp(source, flow_mask, (1, source.shape[1]), 1)
     return ops.masked_warp(source, flow_mask)
 
 
@@ -65,22 +67,30 @@ def channel_products(q: Tensor, k: Tensor, heads: int) -> Tensor:
 
 
 @torch.library.custom_op("vsrdb::multi_flow_warp", mutates_args=(), device_types="cuda")
-def _multi_flow_warp(feature: Tensor, flow_mask: Tensor, length: int) -> Tensor:
+def _multi_flow_warp(
+    feature: Tensor, flow_mask: Tensor, groups: Sequence[int], length: int
+) -> Tensor:
     """W(F, f), see `ops.multi_flow_warp`, of `length` frames side by side.
 
     Args:
         feature: (B*T, C, H, W).
-        flow_mask: (B*T, 3n, H, W), float32.
+        flow_mask: (B*T, at least 3n, H, W), float32.
+        groups: n, and the channels of one.
         length: T.
 
     Returns:
         (B, T*C, H, W), channel index t*C + c, channels last; dtype of `feature`.
     """
-    return _warp(feature, flow_mask, length, out=_laid_side_by_side(feature, length))
+    return _warp(feature, flow_mask, groups, length, out=_laid_side_by_side(feature, length))
 
 
 @_multi_flow_warp.register_fake
-def _(feature: Tensor, flow_mask: Tensor, length: int) -> Tensor:  # noqa: ARG001
+def _(
+    feature: Tensor,
+    flow_mask: Tensor,  # noqa: ARG001
+    groups: Sequence[int],  # noqa: ARG001
+    length: int,
+) -> Tensor:
     return _laid_side_by_side(feature, length)
 
 
@@ -135,8 +145,10 @@ def _launch(name: str) -> Callable[..., None]:
     return launch
 
 
-def _warp_reference(feature: Tensor, flow_mask: Tensor, length: int) -> Tensor:
-    return ops.side_by_side(ops.multi_flow_warp(feature, flow_mask), length)
+def _warp_reference(
+    feature: Tensor, flow_mask: Tensor, groups: tuple[int, int], length: int
+) -> Tensor:
+    return ops.side_by_side(ops.multi_flow_warp(feature, flow_mask, groups), length)
 
 
 _warp = Kernel("warping features", _launch("multi_flow_warp"), _warp_reference, compared=True)

@@ -7,6 +7,8 @@ from sm_80 to sm_120.
 # ruff: noqa: N803, PLR0917 - a kernel takes every stride, and constants in capitals
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import triton
 import triton.language as tl
@@ -30,16 +32,20 @@ def warp_kernel(  # type: ignore[no-untyped-def]
     feature_n, feature_c, feature_y, feature_x,
     flow_n, flow_c, flow_y, flow_x,
     out_b, out_c, out_y, out_x,
-    GROUPS: tl.constexpr, OF_GROUP: tl.constexpr, CHANNELS: tl.constexpr, PIXELS: tl.constexpr,
+    GROUPS: tl.constexpr, OF_GROUP: tl.constexpr, WIDTH: tl.constexpr,
+    CHANNELS: tl.constexpr, PIXELS: tl.constexpr,
 ):  # fmt: skip
-    """One program: PIXELS neighbours of row y of frame n, all channels; CHANNELS >= OF_GROUP."""
+    """One program: PIXELS neighbours of row y of frame n, all WIDTH channels of it.
+
+    CHANNELS >= OF_GROUP; what is left of WIDTH after the groups is set to 0.
+    """
     n = tl.program_id(2).to(tl.int64)
     y = tl.program_id(1)
     x = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
     channel = tl.arange(0, CHANNELS)
     valid = (x < width)[:, None] & (channel < OF_GROUP)[None, :]
     flow = flow_mask + n * flow_n + y.to(tl.int64) * flow_y + x.to(tl.int64) * flow_x
-    target = out + n // length * out_b + n % length * (GROUPS * OF_GROUP) * out_c
+    target = out + n // length * out_b + n % length * WIDTH * out_c
     target += y.to(tl.int64) * out_y + x.to(tl.int64)[:, None] * out_x
     for group in range(GROUPS):
         g = tl.cast(group, tl.int64)
@@ -56,6 +62,10 @@ def warp_kernel(  # type: ignore[no-untyped-def]
             warped += weight[:, None] * read.to(tl.float32)
         warped *= (1 / (1 + tl.exp(-logit)))[:, None]
         tl.store(target + channels * out_c, warped, mask=valid)
+    for first in tl.static_range(GROUPS * OF_GROUP, WIDTH, CHANNELS):
+        rest = (first + channel)[None, :]
+        inside = (x < width)[:, None] & (rest < WIDTH)
+        tl.store(target + rest * out_c, tl.zeros((PIXELS, CHANNELS), tl.float32), mask=inside)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -113,10 +123,12 @@ def products_kernel(  # type: ignore[no-untyped-def]
     tl.store(target + (OF_HEAD + 1) * OF_HEAD, k_squares, mask=inside)
 
 
-def multi_flow_warp(feature: Tensor, flow_mask: Tensor, length: int, out: Tensor) -> None:
+def multi_flow_warp(
+    feature: Tensor, flow_mask: Tensor, groups: Sequence[int], length: int, out: Tensor
+) -> None:
     """Fill `out` (N / length, length C, H, W); the rest as `fused.multi_flow_warp` takes it."""
     frames, channels, height, width = feature.shape
-    groups = flow_mask.shape[1] // 3
+    count, size = groups
     # Triton launches on the current device, wherever its operands are.
     with torch.cuda.device_of(feature):  # type: ignore[no-untyped-call]
         warp_kernel[triton.cdiv(width, PIXELS), height, frames](
@@ -129,9 +141,10 @@ def multi_flow_warp(feature: Tensor, flow_mask: Tensor, length: int, out: Tensor
             *feature.stride(),
             *flow_mask.stride(),
             *out.stride(),
-            GROUPS=groups,
-            OF_GROUP=channels // groups,
-            CHANNELS=triton.next_power_of_2(channels // groups),
+            GROUPS=count,
+            OF_GROUP=size,
+            WIDTH=channels,
+            CHANNELS=triton.next_power_of_2(size),
             PIXELS=PIXELS,
             num_warps=WARPS,
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -16,6 +17,11 @@ def join(tensors: Sequence[Tensor]) -> Tensor:
     if tensors[0].shape[0] == 1:
         return torch.cat(list(tensors))
     return torch.stack(list(tensors), dim=1).flatten(0, 1)
+
+
+def widened(x: Tensor, channels: int) -> Tensor:
+    """(N, C, H, W) -> (N, channels, H, W): zeros after its own."""
+    return x if x.shape[1] == channels else F.pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))
 
 
 def centres(frames: Tensor, length: int) -> Tensor:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vsrdb_cli.errors import ShapeError
+from vsrdb_cli.network.layout import widened
 from vsrdb_cli.network.precision import float32_island
 
 
@@ -76,31 +77,37 @@ def masked_warp(
 
 
 def multi_flow_warp(
-    feature: Tensor, flow_mask: Tensor, top: int | None = None, dtype: torch.dtype | None = None
+    feature: Tensor,
+    flow_mask: Tensor,
+    groups: tuple[int, int],
+    top: int | None = None,
+    dtype: torch.dtype | None = None,
 ) -> Tensor:
     """W(F, f): each of n groups of channels follows its own flow and mask.
 
     Args:
-        feature: (B, C, H, W); its channels are n consecutive groups of C/n.
-        flow_mask: (B, 3n, H, W); n consecutive triples (dx, dy, mask logit).
+        feature: (B, C, H, W); its channels are n consecutive groups, then such as only pad it.
+        flow_mask: (B, at least 3n, H, W); n consecutive triples (dx, dy, mask logit).
+        groups: n, and the channels of one.
         top, dtype: as in `backward_warp`.
 
     Returns:
-        (B, C, H, W), or (B, C, h, W) of a strip; `dtype` or that of `feature`, channels last.
+        (B, C, H, W), or (B, C, h, W) of a strip; `dtype` or that of `feature`, channels last. What
+        pads it is 0.
 
     Raises:
-        ShapeError: channels do not divide into groups.
+        ShapeError: there are fewer channels or flows.
     """
     batch, channels, height, width = feature.shape
-    groups = flow_mask.shape[1] // 3
-    if flow_mask.shape[1] % 3 or channels % groups:
+    count, size = groups
+    if flow_mask.shape[1] < 3 * count or channels < count * size:
         raise ShapeError(f"{channels} channels do not follow {flow_mask.shape[1]}/3 flows")
     rows = flow_mask.shape[2]
-    source = feature.reshape(batch * groups, channels // groups, height, width)
-    triples = flow_mask.reshape(batch * groups, 3, rows, width)
-    warped = masked_warp(source, triples, top, dtype).reshape(batch, channels, rows, width)
+    source = feature[:, : count * size].reshape(batch * count, size, height, width)
+    triples = flow_mask[:, : 3 * count].reshape(batch * count, 3, rows, width)
+    warped = masked_warp(source, triples, top, dtype).reshape(batch, count * size, rows, width)
     # The sampling gives planes; the convolutions it goes to want all channels side by side.
-    return warped.contiguous(memory_format=torch.channels_last)
+    return widened(warped, channels).contiguous(memory_format=torch.channels_last)
 
 
 def side_by_side(frames: Tensor, length: int) -> Tensor:

@@ -93,11 +93,11 @@ class RestorationNetwork(nn.Module):
     def image_flow_mask(self, picture: Tensor, flow_mask: Tensor) -> Tensor:
         """Pictures (B*T, 3, H, W) and f^{R,M} -> f^X, (B*T, 3, H, W), float32."""
         flow_mask = flow_mask.to(picture.dtype)
-        first_flow_mask = self.f_conv2(flow_mask).float()
+        first_flow_mask = self.f_conv2(flow_mask)[:, :3].float()
         first = fused.masked_warp(picture, first_flow_mask)
         centre = centres(picture, self.length).repeat_interleave(self.length, dim=0)
         image: Tensor = self.f_conv3(torch.cat((flow_mask, first, centre), dim=1))
-        return image.float()
+        return image[:, :3].float()
 
     def kernels(self, warped: Tensor) -> Tensor:
         """F_w^{R,M} (B, C, H, W) -> K^R, (B*T, s^2 k_r^2, H, W), not normalised."""
@@ -131,7 +131,8 @@ class RestorationNetwork(nn.Module):
         x = leaky_relu(self.res_conv1(warped))
         x = F.pixel_shuffle(leaky_relu(self.upsample.conv1(x)), 2)
         x = x.contiguous(memory_format=torch.channels_last)
-        return joined_rows([self._residual_rows(x, strip) for strip in strips(x, scale=2)])
+        rows = [self._residual_rows(x, strip) for strip in strips(x, scale=2)]
+        return joined_rows(rows)[:, :3]
 
     def _residual_rows(self, x: Tensor, strip: Strip) -> Tensor:
         """The residual's last part for a strip of `x` (at twice the LR size)."""
