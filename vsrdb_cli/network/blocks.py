@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from vsrdb_cli.network import fused, ops
 from vsrdb_cli.network.attention import MultiAttentionBlock, pointwise
 from vsrdb_cli.network.config import FMANetConfig
-from vsrdb_cli.network.layout import widened
+from vsrdb_cli.network.layout import by_clip, laid_out, widened
 from vsrdb_cli.network.prepared import prepared
 from vsrdb_cli.network.strips import joined_rows, strips
 
@@ -121,7 +121,7 @@ class ResidualDenseBlock(nn.Module):
         layers = [cast(DenseLayer, layer).conv for layer in self.layer]
         starts = [layer.weight.shape[1] for layer in layers]
         weights = [
-            torch.cat([layer.weight_2d[:, start:stop] for layer in layers[index:]])
+            laid_out(torch.cat([layer.weight_2d[:, start:stop] for layer in layers[index:]]))
             for index, (start, stop) in enumerate(itertools.pairwise([0, *starts]))
         ]
         biases = [layer.bias for layer in layers if layer.bias is not None]
@@ -140,17 +140,21 @@ class ResidualInResidualDenseBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        fusion = cast(FrameConv, self.conv[0])
-        channels = x.shape[1]
+        weights = prepared(self, "by RDB", self._by_rdb)
+        bias = cast(FrameConv, self.conv[0]).bias
         y, total = x, torch.zeros(())
         # The 1x1 fusion is summed up RDB by RDB: the concatenation (R * C channels) is never held.
-        for index, rdb in enumerate(self.RDBs):
+        for index, (rdb, weight) in enumerate(zip(self.RDBs, weights, strict=True)):
             y = rdb(y)
-            weight = fusion.weight_2d[:, index * channels : (index + 1) * channels]
-            part = F.conv2d(y, weight, fusion.bias if index == 0 else None)
+            part = F.conv2d(y, weight, bias if index == 0 else None)
             total = part if index == 0 else total + part
         detail: Tensor = self.conv[1](total)
         return x + detail
+
+    def _by_rdb(self) -> list[Tensor]:
+        """The weights of the fusion, of each RDB's outputs."""
+        fusion = cast(FrameConv, self.conv[0])
+        return [laid_out(weight) for weight in fusion.weight_2d.chunk(len(self.RDBs), dim=1)]
 
 
 def feature_extractor(inputs: int, config: FMANetConfig) -> nn.Sequential:
@@ -220,7 +224,10 @@ class FRMABlock(nn.Module):
         warped = self._align(planes, flow_mask, warped, feature.dtype)
         if degradation is not None:
             own = ops.side_by_side(self.rdb_KD(degradation), self.length)
-            degradation = F.conv2d(own, self._time_major(self.conv_KD.weight), self.conv_KD.bias)
+            weight = prepared(
+                self, "conv_KD by frame", lambda: self._time_major(self.conv_KD.weight)
+            )
+            degradation = F.conv2d(own, weight, self.conv_KD.bias)
         for block in self.multi_attn_block:
             warped = block(warped, centre, degradation)
         return flow_mask, warped
@@ -229,9 +236,11 @@ class FRMABlock(nn.Module):
         self, feature: Tensor, planes: Tensor, centre: Tensor, flow_mask: Tensor | None
     ) -> Tensor:
         first = self.conv_f.first
-        channels = centre.shape[1]
+        of_centre, of_frame = prepared(
+            self, "conv_f by input", lambda: _split(first.weight_2d, centre.shape[1])
+        )
         # The centre's share is the same for all T frames: convolved once.
-        shared = F.conv2d(centre, first.weight_2d[:, :channels], first.bias, padding=1)
+        shared = F.conv2d(centre, of_centre, first.bias, padding=1)
         rows = []
         for strip in strips(feature):
             own = strip.outer_of(feature)
@@ -241,8 +250,8 @@ class FRMABlock(nn.Module):
                     planes, flows, self.groups, 1, top=strip.outer_top, dtype=feature.dtype
                 )
                 own = torch.cat((flows.to(feature.dtype), moved), dim=1)
-            own = strip.convolve(own, first.weight_2d[:, channels:], None)
-            rows.append(leaky_relu(own + strip.of(shared).repeat_interleave(self.length, dim=0)))
+            clip = by_clip(strip.convolve(own, of_frame, None), self.length)
+            rows.append(leaky_relu((clip + strip.of(shared).unsqueeze(1)).flatten(0, 1)))
         delta: Tensor = self.conv_f.second(joined_rows(rows)).float()
         return delta if flow_mask is None else flow_mask + delta
 
@@ -250,9 +259,13 @@ class FRMABlock(nn.Module):
         self, planes: Tensor, flow_mask: Tensor, warped: Tensor | None, dtype: torch.dtype
     ) -> Tensor:
         """The frames' features, each along its flow, and the warped feature so far as one."""
-        weight, bias = self.conv_Fw.weight, self.conv_Fw.bias
-        before = 0 if warped is None else warped.shape[1]
-        own, by_frame = weight[:, :before], self._time_major(weight[:, before:])
+        bias, before = self.conv_Fw.bias, 0 if warped is None else warped.shape[1]
+
+        def by_input() -> tuple[Tensor, Tensor]:
+            own, frames = _split(self.conv_Fw.weight, before)
+            return own, self._time_major(frames)
+
+        own, by_frame = prepared(self, "conv_Fw by input", by_input)
         rows = []
         for strip in strips(planes):
             flows = strip.of(flow_mask)
@@ -267,7 +280,12 @@ class FRMABlock(nn.Module):
         """Reorder a 1x1 weight's inputs from the released c*T + t to t*C + c."""
         outputs = weight.shape[0]
         by_frame = weight.reshape(outputs, -1, self.length).transpose(1, 2)
-        return by_frame.reshape(outputs, -1, 1, 1)
+        return laid_out(by_frame.reshape(outputs, -1, 1, 1))
+
+
+def _split(weight: Tensor, channels: int) -> tuple[Tensor, Tensor]:
+    """The weights of the first `channels` inputs, and those of the others."""
+    return laid_out(weight[:, :channels]), laid_out(weight[:, channels:])
 
 
 def refinements(initial: Tensor, blocks: nn.ModuleList) -> tuple[Tensor, ...]:

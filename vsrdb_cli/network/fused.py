@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from vsrdb_cli.network import ops
@@ -53,6 +54,15 @@ def masked_warp(source: Tensor, flow_mask: Tensor) -> Tensor:
     if in_one_kernel(source):
         return multi_flow_warp(source, flow_mask, (1, source.shape[1]), 1)
     return ops.masked_warp(source, flow_mask)
+
+
+def pixel_shuffle(x: Tensor) -> Tensor:
+    """`F.pixel_shuffle` by 2 that keeps channels last: (N, 4C, H, W) -> (N, C, 2H, 2W)."""
+    if not in_one_kernel(x):
+        return F.pixel_shuffle(x, 2).contiguous(memory_format=_LAST)
+    apart = torch.unflatten(x.permute(0, 2, 3, 1), 3, (-1, 2, 2))
+    rows = apart.permute(0, 1, 4, 2, 5, 3).flatten(3, 4).flatten(1, 2)
+    return rows.permute(0, 3, 1, 2)
 
 
 def gelu_gate(hidden: Tensor) -> Tensor:

@@ -19,6 +19,12 @@ def join(tensors: Sequence[Tensor]) -> Tensor:
     return torch.stack(list(tensors), dim=1).flatten(0, 1)
 
 
+def laid_out(weight: Tensor) -> Tensor:
+    """A convolution's weight as one of pictures channels last reads it; laid anew if it is not."""
+    last = torch.channels_last if weight.dim() == 4 else torch.channels_last_3d
+    return weight.contiguous(memory_format=last)
+
+
 def widened(x: Tensor, channels: int) -> Tensor:
     """(N, C, H, W) -> (N, channels, H, W): zeros after its own."""
     return x if x.shape[1] == channels else F.pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))
