@@ -5,28 +5,42 @@ import re
 
 import pytest
 import torch
+from torch.utils._pytree import tree_map_only
 from triton_kernels import ARCHITECTURES, compiled, interpreted
 
 from vsrdb_cli.network import fused, ops
+from vsrdb_cli.network.blocks import ResidualDenseBlock
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.fmanet import FMANet
 
 INTERPRETED = """
 import json
 import torch
-from fused_operands import errors
+from fused_operands import {widths}, errors
 from vsrdb_cli.network import fused_triton
 fused_triton.SPAN = 128
-print(json.dumps([errors(fused_triton, dtype) for dtype in (torch.float32, torch.float16)]))
+print(json.dumps([
+    errors(fused_triton, torch.{dtype}, height=height, width=width, widths={widths})
+    for height, width in {sizes}
+]))
 """
 
 
 @pytest.mark.slow
-def test_the_kernels_in_the_interpreter_equal_the_operators():
-    single, half = json.loads(interpreted(INTERPRETED))
-    assert len(single) == len(half) == 4
-    assert max(single.values()) < 1e-5, single
-    assert max(half.values()) < 1e-3, half
+@pytest.mark.parametrize(
+    "widths, sizes",
+    [("SMALL", [(5, 37), (4, 1), (1, 5)]), ("PAPER", [(3, 19)]), ("BUNDLED", [(3, 19)])],
+)
+@pytest.mark.parametrize(
+    "dtype, tolerance", [("float32", 1e-5), ("float16", 1e-3), ("bfloat16", 8e-3)]
+)
+def test_the_kernels_in_the_interpreter_equal_the_operators(widths, sizes, dtype, tolerance):
+    code = INTERPRETED.format(widths=widths, sizes=sizes, dtype=dtype)
+    for found in json.loads(interpreted(code)):
+        assert len(found) == 8
+        if dtype == "bfloat16":
+            del found["products"]  # the interpreter has no dot of it
+        assert max(found.values()) < tolerance, found
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -38,19 +52,37 @@ def test_the_kernels_in_the_interpreter_equal_the_operators():
             {"feature": "*fp16", "flow_mask": "*fp32", "out": "*fp16"},
             {"GROUPS": 9, "OF_GROUP": 10, "WIDTH": 96, "CHANNELS": 16, "PIXELS": 32, "out_c": 1},
         ),
-        ("gate_kernel", {"hidden": "*fp16", "out": "*fp16"}, {"NUMBERS": 1024}),
+        (
+            "depthwise_kernel",
+            dict.fromkeys(("x", "weight", "bias", "out"), "*fp16"),
+            {"BIASED": True, "GATED": True, "CHANNELS": 64, "PIXELS": 16},
+        ),
+        (
+            "sum_kernel",
+            dict.fromkeys(("a", "b", "c", "d", "bias", "out", "copy"), "*fp16"),
+            {"COUNT": 4, "BIASED": True, "LEAKY": True, "COPIED": True, "NUMBERS": 1024},
+        ),
         (
             "products_kernel",
             {"q": "*fp16", "k": "*fp16", "out": "*fp32"},
-            {"OF_HEAD": 15, "CHANNELS": 16, "BLOCK": 64, "SPAN": 2048},
+            {"OF_HEAD": 16, "CHANNELS": 16, "BLOCK": 64, "SPAN": 2048},
         ),
     ],
 )
-def test_the_kernels_compile_without_a_gpu(kernel, types, constants, architecture):
+@pytest.mark.parametrize(
+    "precision",
+    [
+        "fp16",
+        pytest.param("bf16", marks=pytest.mark.slow),
+        pytest.param("fp32", marks=pytest.mark.slow),
+    ],
+)
+def test_the_kernels_compile_without_a_gpu(kernel, types, constants, architecture, precision):
     pytest.importorskip("triton")
     from vsrdb_cli.network import fused_triton
 
     function = getattr(fused_triton, kernel)
+    types = {name: kind.replace("fp16", precision) for name, kind in types.items()}
     built = compiled(function, types, constants, architecture, fused_triton.WARPS)
     assert re.search(rf"\.target sm_{architecture}a?\b", built["ptx"])
     assert len(built["cubin"]) < 150_000
@@ -71,16 +103,28 @@ def test_a_gpu_restores_a_window_in_at_most_900_operators_and_25_gb():
 def test_what_a_gpu_gives_has_the_shape_and_the_layout_of_what_the_operators_give():
     feature, flow_mask = torch.rand(6, 16, 5, 8), torch.rand(6, 16, 5, 8)
     hidden, q = torch.rand(2, 14, 5, 8), torch.rand(2, 12, 5, 8)
+    taps, bias = torch.rand(14, 1, 3, 3), torch.rand(14)
     pairs = [
         (fused._multi_flow_warp, (feature, flow_mask, (4, 3), 3), fused._warp_reference),
-        (fused._gelu_gate, (hidden,), ops.gelu_gate),
+        (fused._depthwise, (hidden, taps, None, False), ops.depthwise),
+        (fused._depthwise, (hidden, taps, bias, True), ops.depthwise),
+        (fused._sum_up, ([hidden, hidden], bias, True, None), ops.sum_up),
         (fused._channel_products, (q, q, 2), ops.channel_products),
     ]
     for operator, operands, reference in pairs:
         expected = reference(*operands)
-        on_meta = [one.to("meta") if isinstance(one, torch.Tensor) else one for one in operands]
-        found = operator(*on_meta)
+        found = operator(*tree_map_only(torch.Tensor, lambda one: one.to("meta"), operands))
         assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
         assert found.dim() == 4
         if operator is not fused._channel_products:
             assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_dense_block_in_place_is_the_block(bias):
+    torch.manual_seed(0)
+    block = ResidualDenseBlock(FMANetConfig(dim=6, growth_rate=4, num_dense_layer=5, num_flow=2,
+                                            num_heads=2, bias=bias))  # fmt: skip
+    x = torch.randn(2, 6, 5, 7).contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(block.in_place(x), block(x))

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vsrdb_cli.network import fused
+from vsrdb_cli.network import fused, ops
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.precision import float32_island
 from vsrdb_cli.network.prepared import prepared
@@ -141,7 +141,7 @@ class GatedFeedForward(nn.Module):
         parts = []
         for strip in strips(x):
             hidden = self.project_in(norm(strip.outer_of(x)))
-            gated = fused.gelu_gate(_depthwise(strip, hidden, self.dwconv))
+            gated = _depthwise(strip, hidden, self.dwconv, gated=True)
             parts.append(strip.of(x) + self.project_out(gated))
         return joined_rows(parts)
 
@@ -170,8 +170,11 @@ class MultiAttentionBlock(nn.Module):
         return warped
 
 
-def _depthwise(strip: Strip, outer: Tensor, conv: nn.Conv2d) -> Tensor:
-    return strip.convolve(outer, conv.weight, conv.bias, groups=conv.weight.shape[0])
+def _depthwise(strip: Strip, outer: Tensor, conv: nn.Conv2d, *, gated: bool = False) -> Tensor:
+    if fused.in_one_kernel(outer):
+        return fused.depthwise(outer, conv.weight, conv.bias, gated=gated)
+    convolved = strip.convolve(outer, conv.weight, conv.bias, groups=conv.weight.shape[0])
+    return ops.gelu_gate(convolved) if gated else convolved
 
 
 def _sum(parts: Sequence[Tensor]) -> Tensor:

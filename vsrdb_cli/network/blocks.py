@@ -98,6 +98,8 @@ class ResidualDenseBlock(nn.Module):
         self.conv = FrameConv(inputs, config.dim, 1, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
+        if fused.in_one_kernel(x):
+            return self.in_place(x)
         weights, bias = prepared(self, "by input", self._by_input)
         pieces = [x]
         pending = F.conv2d(x, weights[0], bias, padding=1)
@@ -110,6 +112,27 @@ class ResidualDenseBlock(nn.Module):
         pieces.append(leaky_relu(pending))
         detail: Tensor = self.conv(torch.cat(pieces, dim=1))
         return x + detail
+
+    def in_place(self, x: Tensor) -> Tensor:
+        """The same with each layer's output written to its place in the concatenation at once."""
+        weights, bias = prepared(self, "by input", self._by_input)
+        batch, channels, height, width = x.shape
+        shape = batch, self.conv.weight.shape[1], height, width
+        whole = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=_LAST)
+        whole[:, :channels].copy_(x)
+        growth = (shape[1] - channels) // len(weights)
+        piece, convolved = x, list[Tensor]()
+        for index, weight in enumerate(weights):
+            convolved.append(F.conv2d(piece, weight, padding=1))
+            start = index * growth
+            piece = fused.sum_up(
+                # Each holds what it gives to this layer and to all later ones.
+                [one[:, start - len(weights) * growth :][:, :growth] for one in convolved],
+                None if bias is None else bias[start : start + growth],
+                leaky=True,
+                copy=whole[:, channels + start :][:, :growth],
+            )
+        return fused.sum_up([x, F.conv2d(whole, self.conv.weight_2d)], self.conv.bias)
 
     def _by_input(self) -> tuple[list[Tensor], Tensor | None]:
         """The layers' weights grouped by input instead of by output, and all their biases.
@@ -142,13 +165,15 @@ class ResidualInResidualDenseBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         weights = prepared(self, "by RDB", self._by_rdb)
         bias = cast(FrameConv, self.conv[0]).bias
-        y, total = x, torch.zeros(())
+        y, total = x, list[Tensor]()
         # The 1x1 fusion is summed up RDB by RDB: the concatenation (R * C channels) is never held.
+        most = fused.SUMMED if fused.in_one_kernel(x) else 2
         for index, (rdb, weight) in enumerate(zip(self.RDBs, weights, strict=True)):
             y = rdb(y)
-            part = F.conv2d(y, weight, bias if index == 0 else None)
-            total = part if index == 0 else total + part
-        detail: Tensor = self.conv[1](total)
+            total.append(F.conv2d(y, weight, bias if index == 0 else None))
+            if len(total) == most:
+                total = [fused.sum_up(total)]
+        detail: Tensor = self.conv[1](fused.sum_up(total))
         return x + detail
 
     def _by_rdb(self) -> list[Tensor]:

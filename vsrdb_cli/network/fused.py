@@ -1,4 +1,4 @@
-"""Steps that a GPU takes in one kernel each, where PyTorch has many: warp, gate, channel products.
+"""Steps that a GPU takes in one kernel each, where PyTorch has many.
 
 A step of restoring is launched operator by operator, and what lies between two of them crosses the
 memory twice; a GPU waits for both. A CPU, training and an exported graph use `ops` instead, which
@@ -18,6 +18,9 @@ from vsrdb_cli.network import ops
 from vsrdb_cli.network.triton_kernel import Kernel
 
 _LAST = torch.channels_last
+
+# Tensors that one kernel sums up.
+SUMMED = 4
 
 
 def in_one_kernel(operand: Tensor) -> bool:
@@ -65,9 +68,28 @@ def pixel_shuffle(x: Tensor) -> Tensor:
     return rows.permute(0, 3, 1, 2)
 
 
-def gelu_gate(hidden: Tensor) -> Tensor:
-    """See `ops.gelu_gate`."""
-    return _gelu_gate(hidden) if in_one_kernel(hidden) else ops.gelu_gate(hidden)
+def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, *, gated: bool = False) -> Tensor:
+    """Depthwise convolution 3x3, zero padding; see `ops.depthwise`. For `in_one_kernel` alone."""
+    convolved: Tensor = _depthwise(x, weight, bias, gated)
+    return convolved
+
+
+def sum_up(
+    parts: Sequence[Tensor],
+    bias: Tensor | None = None,
+    *,
+    leaky: bool = False,
+    copy: Tensor | None = None,
+) -> Tensor:
+    """See `ops.sum_up`."""
+    if len(parts) == 1 and bias is None and not leaky and copy is None:
+        return parts[0]
+    if not in_one_kernel(parts[0]):
+        return ops.sum_up(parts, bias, leaky, copy)
+    while len(parts) > SUMMED:
+        parts = [sum_up(parts[:SUMMED]), *parts[SUMMED:]]
+    total: Tensor = _sum_up(list(parts), bias, leaky, copy)
+    return total
 
 
 def channel_products(q: Tensor, k: Tensor, heads: int) -> Tensor:
@@ -104,16 +126,32 @@ def _(
     return _laid_side_by_side(feature, length)
 
 
-@torch.library.custom_op("vsrdb::gelu_gate", mutates_args=(), device_types="cuda")
-def _gelu_gate(hidden: Tensor) -> Tensor:
-    """gelu(first half of the channels) * second half; (N, 2h, H, W) -> (N, h, H, W), channels
-    last."""
-    return _gate(hidden.contiguous(memory_format=_LAST), out=_half(hidden))
+@torch.library.custom_op("vsrdb::depthwise", mutates_args=(), device_types="cuda")
+def _depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, gated: bool) -> Tensor:
+    """See `ops.depthwise`."""
+    x = x.contiguous(memory_format=_LAST)
+    return _depthwise_kernel(x, weight.contiguous(), bias, gated, out=_convolved(x, gated))
 
 
-@_gelu_gate.register_fake
-def _(hidden: Tensor) -> Tensor:
-    return _half(hidden)
+@_depthwise.register_fake
+def _(x: Tensor, weight: Tensor, bias: Tensor | None, gated: bool) -> Tensor:  # noqa: ARG001
+    return _convolved(x, gated)
+
+
+@torch.library.custom_op("vsrdb::sum_up", mutates_args=("copy",), device_types="cuda")
+def _sum_up(parts: list[Tensor], bias: Tensor | None, leaky: bool, copy: Tensor | None) -> Tensor:
+    """See `ops.sum_up`; at most SUMMED parts."""
+    return _sum_kernel(parts, bias, leaky, copy, out=_like(parts[0]))
+
+
+@_sum_up.register_fake
+def _(
+    parts: list[Tensor],
+    bias: Tensor | None,  # noqa: ARG001
+    leaky: bool,  # noqa: ARG001
+    copy: Tensor | None,  # noqa: ARG001
+) -> Tensor:
+    return _like(parts[0])
 
 
 @torch.library.custom_op("vsrdb::channel_products", mutates_args=(), device_types="cuda")
@@ -133,10 +171,14 @@ def _laid_side_by_side(feature: Tensor, length: int) -> Tensor:
     return torch.empty(shape, dtype=feature.dtype, device=feature.device, memory_format=_LAST)
 
 
-def _half(hidden: Tensor) -> Tensor:
-    batch, channels, height, width = hidden.shape
-    shape = (batch, channels // 2, height, width)
-    return torch.empty(shape, dtype=hidden.dtype, device=hidden.device, memory_format=_LAST)
+def _convolved(x: Tensor, gated: bool) -> Tensor:
+    batch, channels, height, width = x.shape
+    shape = (batch, channels // 2 if gated else channels, height, width)
+    return torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=_LAST)
+
+
+def _like(part: Tensor) -> Tensor:
+    return torch.empty(part.shape, dtype=part.dtype, device=part.device, memory_format=_LAST)
 
 
 def _of_heads(q: Tensor, heads: int) -> Tensor:
@@ -162,5 +204,8 @@ def _warp_reference(
 
 
 _warp = Kernel("warping features", _launch("multi_flow_warp"), _warp_reference, compared=True)
-_gate = Kernel("the feed-forward's gate", _launch("gelu_gate"), ops.gelu_gate, compared=True)
+_depthwise_kernel = Kernel(
+    "convolving each channel", _launch("depthwise"), ops.depthwise, compared=True
+)
+_sum_kernel = Kernel("summing up", _launch("sum_up"), ops.sum_up, compared=True)
 _products = Kernel("attention", _launch("channel_products"), ops.channel_products, compared=True)

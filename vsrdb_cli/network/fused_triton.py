@@ -18,8 +18,9 @@ from vsrdb_cli.network.sampling_triton import corner_of
 
 # Neighbouring pixels of one row that one program warps.
 PIXELS = 32
-# Numbers of a gate that one program makes.
+# Numbers of a sum that one program makes; pixels and channels of a depthwise convolution.
 NUMBERS = 1024
+DEPTHWISE_PIXELS, DEPTHWISE_CHANNELS = 16, 64
 # Pixels that one program multiplies at once, and that it sums up in all.
 BLOCK, SPAN = 64, 2048
 WARPS = 4
@@ -69,17 +70,75 @@ def warp_kernel(  # type: ignore[no-untyped-def]
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def gate_kernel(  # type: ignore[no-untyped-def]
-    hidden, out, numbers, channels, NUMBERS: tl.constexpr
-):
-    """One program: NUMBERS of gelu(first half) * second half, all channels of a pixel together."""
+def depthwise_kernel(  # type: ignore[no-untyped-def]
+    x, weight, bias, out,
+    height, width, channels, blocks,
+    BIASED: tl.constexpr, GATED: tl.constexpr, CHANNELS: tl.constexpr, PIXELS: tl.constexpr,
+):  # fmt: skip
+    """One program: PIXELS neighbours of row y, CHANNELS of the `channels` of `out`.
+
+    Channels last. Gated, `x` has twice the channels: gelu(first half) * second half.
+    """
+    n = (tl.program_id(2) // blocks).to(tl.int64)
+    y = tl.program_id(1)
+    column = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
+    channel = tl.program_id(2) % blocks * CHANNELS + tl.arange(0, CHANNELS)
+    known = channel < channels
+    inputs = channels * 2 if GATED else channels
+    first = tl.zeros((PIXELS, CHANNELS), tl.float32)
+    second = tl.zeros_like(first)
+    for tap in tl.static_range(9):
+        tap_y = y + tap // 3 - 1
+        tap_x = column + tap % 3 - 1
+        inside = (tap_y >= 0) & (tap_y < height) & (tap_x >= 0) & (tap_x < width)
+        valid = inside[:, None] & known[None, :]
+        pixel = (n * height + tap_y) * width + tap_x
+        place = x + pixel[:, None] * inputs + channel[None, :]
+        own = weight + channel * 9 + tap
+        read = tl.load(place, mask=valid, other=0.0).to(tl.float32)
+        first += read * tl.load(own, mask=known, other=0.0).to(tl.float32)[None, :]
+        if GATED:
+            read = tl.load(place + channels, mask=valid, other=0.0).to(tl.float32)
+            factor = tl.load(own + channels * 9, mask=known, other=0.0).to(tl.float32)
+            second += read * factor[None, :]
+    if BIASED:
+        first += tl.load(bias + channel, mask=known, other=0.0).to(tl.float32)[None, :]
+        if GATED:
+            own = bias + channels + channel
+            second += tl.load(own, mask=known, other=0.0).to(tl.float32)[None, :]
+    if GATED:
+        first = first * 0.5 * (1 + tl.erf(first * 0.7071067811865476)) * second
+    pixel = (n * height + y) * width + column
+    target = out + pixel[:, None] * channels + channel[None, :]
+    tl.store(target, first, mask=(column < width)[:, None] & known[None, :])
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def sum_kernel(  # type: ignore[no-untyped-def]
+    a, b, c, d, bias, out, copy,
+    numbers, channels, a_x, b_x, c_x, d_x, copy_x,
+    COUNT: tl.constexpr, BIASED: tl.constexpr, LEAKY: tl.constexpr, COPIED: tl.constexpr,
+    NUMBERS: tl.constexpr,
+):  # fmt: skip
+    """One program: NUMBERS of the first COUNT of a to d, summed; `..._x` from pixel to pixel."""
     index = tl.program_id(0).to(tl.int64) * NUMBERS + tl.arange(0, NUMBERS)
     valid = index < numbers
-    place = hidden + index // channels * channels + index
-    gate = tl.load(place, mask=valid, other=0.0).to(tl.float32)
-    value = tl.load(place + channels, mask=valid, other=0.0).to(tl.float32)
-    gelu = gate * 0.5 * (1 + tl.erf(gate * 0.7071067811865476))
-    tl.store(out + index, gelu * value, mask=valid)
+    pixel = index // channels
+    channel = index - pixel * channels
+    total = tl.load(a + pixel * a_x + channel, mask=valid, other=0.0).to(tl.float32)
+    if COUNT > 1:
+        total += tl.load(b + pixel * b_x + channel, mask=valid, other=0.0).to(tl.float32)
+    if COUNT > 2:
+        total += tl.load(c + pixel * c_x + channel, mask=valid, other=0.0).to(tl.float32)
+    if COUNT > 3:
+        total += tl.load(d + pixel * d_x + channel, mask=valid, other=0.0).to(tl.float32)
+    if BIASED:
+        total += tl.load(bias + channel, mask=valid, other=0.0).to(tl.float32)
+    if LEAKY:
+        total = tl.where(total >= 0, total, total * 0.2)
+    tl.store(out + index, total, mask=valid)
+    if COPIED:
+        tl.store(copy + pixel * copy_x + channel, total, mask=valid)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -150,12 +209,69 @@ def multi_flow_warp(
         )
 
 
-def gelu_gate(hidden: Tensor, out: Tensor) -> None:
-    """Fill `out` (N, h, H, W) from `hidden` (N, 2h, H, W), both channels last."""
-    with torch.cuda.device_of(hidden):  # type: ignore[no-untyped-call]
-        gate_kernel[(triton.cdiv(out.numel(), NUMBERS),)](
-            hidden, out, out.numel(), out.shape[1], NUMBERS=NUMBERS, num_warps=WARPS
+def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, gated: bool, out: Tensor) -> None:
+    """Fill `out` from `x`, both contiguous, channels last; see `fused.depthwise`."""
+    batch, channels, height, width = out.shape
+    blocks = triton.cdiv(channels, DEPTHWISE_CHANNELS)
+    with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
+        depthwise_kernel[triton.cdiv(width, DEPTHWISE_PIXELS), height, batch * blocks](
+            x,
+            weight,
+            weight if bias is None else bias,
+            out,
+            height,
+            width,
+            channels,
+            blocks,
+            BIASED=bias is not None,
+            GATED=gated,
+            CHANNELS=DEPTHWISE_CHANNELS,
+            PIXELS=DEPTHWISE_PIXELS,
+            num_warps=WARPS,
         )
+
+
+def sum_up(
+    parts: Sequence[Tensor], bias: Tensor | None, leaky: bool, copy: Tensor | None, out: Tensor
+) -> None:
+    """Fill `out`, contiguous, channels last, and `copy`; see `fused.sum_up`."""
+    four = [*parts, *[parts[0]] * (4 - len(parts))]
+    held = out if copy is None else copy
+    with torch.cuda.device_of(out):  # type: ignore[no-untyped-call]
+        sum_kernel[(triton.cdiv(out.numel(), NUMBERS),)](
+            *four,
+            out if bias is None else bias,
+            out,
+            held,
+            out.numel(),
+            out.shape[1],
+            *(pixel_stride(part) for part in four),
+            pixel_stride(held),
+            COUNT=len(parts),
+            BIASED=bias is not None,
+            LEAKY=leaky,
+            COPIED=copy is not None,
+            NUMBERS=NUMBERS,
+            num_warps=WARPS,
+        )
+
+
+def pixel_stride(x: Tensor) -> int:
+    """From one pixel to the next of channels, or some of them, that lie last.
+
+    Raises:
+        ValueError: they do not.
+    """
+    batch, _, height, width = x.shape
+    sizes, strides = (width, height, batch), (x.stride(3), x.stride(2), x.stride(0))
+    step = next((stride for size, stride in zip(sizes, strides, strict=True) if size > 1), 1)
+    # Of an axis of one the stride says nothing; the steps before it are then whole rows.
+    rows = 1
+    for size, stride in zip(sizes, strides, strict=True):
+        if size > 1 and stride != step * rows:
+            raise ValueError(f"{tuple(x.shape)} with strides {x.stride()} is not channels last")
+        rows *= size
+    return step
 
 
 def channel_products(q: Tensor, k: Tensor, heads: int, out: Tensor) -> None:

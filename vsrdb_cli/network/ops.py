@@ -6,6 +6,8 @@ whatever the features' precision: half a float16 step at 640 pixels' width is 0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -124,6 +126,42 @@ def gelu_gate(hidden: Tensor) -> Tensor:
         # PyTorch's kernel takes fifteen times as long where it reads channels with gaps.
         gate = gate.contiguous(memory_format=torch.channels_last)
     return F.gelu(gate) * value
+
+
+def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, gated: bool) -> Tensor:
+    """Convolution 3x3 of each channel by itself, zero padding.
+
+    Args:
+        x: (N, C, H, W).
+        weight: (C, 1, 3, 3).
+        bias: (C,), or None.
+        gated: whether `gelu_gate` follows.
+
+    Returns:
+        (N, C, H, W), or (N, C/2, H, W) gated.
+    """
+    convolved = F.conv2d(x, weight, bias, padding=1, groups=weight.shape[0])
+    return gelu_gate(convolved) if gated else convolved
+
+
+def sum_up(
+    parts: Sequence[Tensor], bias: Tensor | None, leaky: bool, copy: Tensor | None
+) -> Tensor:
+    """The sum of tensors (N, C, H, W) and of a bias (C,), or None.
+
+    Args:
+        parts: channels last, all of them or some of a wider tensor's.
+        leaky: whether LeakyReLU follows.
+        copy: is filled with the same, too.
+    """
+    total = sum(parts[1:], start=parts[0])
+    if bias is not None:
+        total = total + bias[:, None, None]
+    if leaky:
+        total = F.leaky_relu(total, 0.2)
+    if copy is not None:
+        copy.copy_(total)
+    return total
 
 
 def channel_products(q: Tensor, k: Tensor, heads: int) -> Tensor:
