@@ -30,6 +30,15 @@ def errors(kernels, dtype, *, device="cpu", height=5, width=37, widths=SMALL):
     growth = channels // 4
     parts = [drawn(2, channels)[:, growth : 2 * growth], drawn(2, growth), drawn(2, growth)]
     k = k_v[:, :channels]
+    of_head = channels // heads
+    absent = torch.zeros(of_head, device=device)
+    absent[-1] = -torch.inf
+    mixing = (
+        ops.channel_products(q.float(), k.float(), heads),
+        torch.randn(heads, 1, 1, generator=generator).to(device),
+        absent,
+        torch.randn(heads, of_head, channels, generator=generator).to(device),
+    )
     expected = {
         "warp": ops.multi_flow_warp(feature.float(), flow_mask, groups),
         "warp side by side": ops.side_by_side(
@@ -40,10 +49,11 @@ def errors(kernels, dtype, *, device="cpu", height=5, width=37, widths=SMALL):
         "sum of one": ops.sum_up([parts[0].float()], bias[:growth].float(), True, None),
         "sum of three": ops.sum_up([part.float() for part in parts], None, False, None),
         "copy": ops.sum_up([part.float() for part in parts], None, False, None),
+        "mixing": ops.channel_mixing(*mixing),
         "products": ops.channel_products(q.float(), k.float(), heads),
     }
     found = {name: torch.full_like(one, float("nan")) for name, one in expected.items()}
-    for name in expected.keys() - {"products"}:
+    for name in expected.keys() - {"mixing", "products"}:
         found[name] = found[name].to(dtype).contiguous(memory_format=LAST)
     kernels.multi_flow_warp(feature, flow_mask, groups, 1, found["warp"])
     kernels.multi_flow_warp(feature, flow_mask, groups, 3, found["warp side by side"])
@@ -52,6 +62,8 @@ def errors(kernels, dtype, *, device="cpu", height=5, width=37, widths=SMALL):
     kernels.sum_up(parts[:1], bias[:growth], True, None, found["sum of one"])
     found["copy"] = drawn(2, channels)[:, growth : 2 * growth]
     kernels.sum_up(parts, None, False, found["copy"], found["sum of three"])
+    found["mixing"] = found["mixing"].to(dtype)
+    kernels.channel_mixing(*mixing, found["mixing"])
     kernels.channel_products(q, k, heads, found["products"])
     return {
         name: ((found[name].float() - one).abs().max() / one.abs().max()).item()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-ARCHITECTURES = (80, 86, 89, 90, 100, 120)
+ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 
 
 def compiled(kernel, types, constants, architecture, warps):

@@ -11,7 +11,7 @@ from vsrdb_cli.network import fused
 
 pytestmark = pytest.mark.gpu
 
-KERNELS = fused._warp, fused._depthwise_kernel, fused._sum_kernel, fused._products
+KERNELS = fused._warp, fused._depthwise_kernel, fused._sum_kernel, fused._products, fused._mixing
 
 
 @pytest.mark.parametrize("widths", [SMALL, PAPER, BUNDLED])

@@ -97,8 +97,7 @@ class _Recording:
             self._outputs = work(self._inputs)
 
     def replay(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
-        for own, given in zip(self._inputs, inputs, strict=True):
-            own.copy_(given)
+        torch._foreach_copy_(self._inputs, list(inputs))  # in a few launches
         self._graph.replay()
         # Copies: the next replay overwrites what this one made.
         return [tensor.clone() for tensor in self._outputs]

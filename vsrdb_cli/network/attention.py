@@ -86,7 +86,8 @@ class TransposedAttention(nn.Module):
             values.append(v)
             products.append(fused.channel_products(q, k, self.heads))
         with float32_island(x):
-            mixing = self._mixing(_sum(products)).to(x.dtype)
+            weights = prepared(self, "float32 weights", self._float32_weights)
+            mixing = fused.channel_mixing(_sum(products), *weights, x.dtype)
         mixed = []
         for strip, v in zip(parts, values, strict=True):
             own, v_pixels = _pixels(strip.of(x)), _pixels(v)
@@ -101,21 +102,6 @@ class TransposedAttention(nn.Module):
             mixed.append(torch.unflatten(y, 1, v.shape[2:]).permute(0, 3, 1, 2))
         return joined_rows(mixed)
 
-    def _mixing(self, products: Tensor) -> Tensor:
-        """Attention and the projection after it as one matrix of channels, inputs by outputs.
-
-        (B, heads, c + 2, c), see `ops.channel_products` -> (B, C, C). Dividing the products by the
-        lengths spares normalised copies of q and k.
-        """
-        of_head = products.shape[3]
-        lengths = products[:, :, of_head:].sqrt().clamp_min(1e-12)
-        q_length, k_length = lengths[:, :, 0, :, None], lengths[:, :, 1, None, :]
-        temperature, absent, projection = prepared(self, "float32 weights", self._float32_weights)
-        similarity = products[:, :, :of_head] / (q_length * k_length)
-        logits = torch.addcmul(absent, similarity, temperature)
-        weights = logits.softmax(dim=-1)
-        return (weights.transpose(2, 3) @ projection).flatten(1, 2)
-
     def _float32_weights(self) -> tuple[Tensor, Tensor, Tensor]:
         """The temperature (heads, 1, 1), minus infinity for the channels that only pad a head,
         (C / heads,), and the projection by head, (heads, C / heads, C)."""
@@ -123,7 +109,7 @@ class TransposedAttention(nn.Module):
         projection = torch.unflatten(projection, 0, (self.heads, -1))
         absent = projection.new_zeros(projection.shape[1])
         absent[self.of_head :] = -torch.inf
-        return self.temperature.float(), absent, projection
+        return self.temperature.float(), absent, projection.contiguous()
 
 
 class GatedFeedForward(nn.Module):

@@ -3,7 +3,7 @@
 The kernels, s^2 k^2 numbers a pixel and frame, are all that is large: each is read once, where the
 convolution left it (channels last or planar), and no warped frame is ever stored. Arithmetic is in
 float32 whatever the tensors' precision. Tests run the same source in Triton's interpreter on the
-CPU and compile it for every architecture from sm_80 to sm_120.
+CPU and compile it for every architecture from sm_75 to sm_120.
 """
 
 # ruff: noqa: N803, PLR0917 - a kernel takes every stride, and constants in capitals

@@ -98,6 +98,21 @@ def channel_products(q: Tensor, k: Tensor, heads: int) -> Tensor:
     return products(q, k, heads)
 
 
+def channel_mixing(
+    products: Tensor,
+    temperature: Tensor,
+    absent: Tensor,
+    projection: Tensor,
+    dtype: torch.dtype,
+) -> Tensor:
+    """See `ops.channel_mixing`; rounded to `dtype`."""
+    operands = products, temperature, absent, projection
+    if not in_one_kernel(products):
+        return ops.channel_mixing(*operands).to(dtype)
+    mixing: Tensor = _channel_mixing(*operands, dtype)
+    return mixing
+
+
 @torch.library.custom_op("vsrdb::multi_flow_warp", mutates_args=(), device_types="cuda")
 def _multi_flow_warp(
     feature: Tensor, flow_mask: Tensor, groups: Sequence[int], length: int
@@ -165,6 +180,36 @@ def _(q: Tensor, k: Tensor, heads: int) -> Tensor:  # noqa: ARG001
     return _of_heads(q, heads)
 
 
+@torch.library.custom_op("vsrdb::channel_mixing", mutates_args=(), device_types="cuda")
+def _channel_mixing(
+    products: Tensor,
+    temperature: Tensor,
+    absent: Tensor,
+    projection: Tensor,
+    dtype: torch.dtype,
+) -> Tensor:
+    """See `channel_mixing`."""
+    operands = products, temperature, absent, projection
+    mixing = _mixing(*operands, out=_mixed(products, projection, dtype))
+    return mixing.to(dtype)
+
+
+@_channel_mixing.register_fake
+def _(
+    products: Tensor,
+    temperature: Tensor,  # noqa: ARG001
+    absent: Tensor,  # noqa: ARG001
+    projection: Tensor,
+    dtype: torch.dtype,
+) -> Tensor:
+    return _mixed(products, projection, dtype)
+
+
+def _mixed(products: Tensor, projection: Tensor, dtype: torch.dtype) -> Tensor:
+    batch, heads, _, of_head = products.shape
+    return products.new_empty((batch, heads * of_head, projection.shape[2]), dtype=dtype)
+
+
 def _laid_side_by_side(feature: Tensor, length: int) -> Tensor:
     frames, channels, height, width = feature.shape
     shape = (frames // length, length * channels, height, width)
@@ -209,3 +254,6 @@ _depthwise_kernel = Kernel(
 )
 _sum_kernel = Kernel("summing up", _launch("sum_up"), ops.sum_up, compared=True)
 _products = Kernel("attention", _launch("channel_products"), ops.channel_products, compared=True)
+_mixing = Kernel(
+    "attention's weights", _launch("channel_mixing"), ops.channel_mixing, compared=True
+)

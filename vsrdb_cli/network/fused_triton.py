@@ -1,7 +1,7 @@
 """The Triton kernels behind `fused`; arithmetic is in float32 whatever the tensors' precision.
 
 Tests run the same source in Triton's interpreter on the CPU and compile it for every architecture
-from sm_80 to sm_120.
+from sm_75 to sm_120.
 """
 
 # ruff: noqa: N803, PLR0917 - a kernel takes every stride, and constants in capitals
@@ -22,7 +22,9 @@ PIXELS = 32
 NUMBERS = 1024
 DEPTHWISE_PIXELS, DEPTHWISE_CHANNELS = 16, 64
 # Pixels that one program multiplies at once, and that it sums up in all.
-BLOCK, SPAN = 64, 2048
+BLOCK, SPAN = 64, 512
+# Columns of a mixing matrix that one program makes.
+OUTPUTS = 32
 WARPS = 4
 
 
@@ -116,15 +118,15 @@ def depthwise_kernel(  # type: ignore[no-untyped-def]
 @triton.jit  # type: ignore[untyped-decorator]
 def sum_kernel(  # type: ignore[no-untyped-def]
     a, b, c, d, bias, out, copy,
-    numbers, channels, a_x, b_x, c_x, d_x, copy_x,
+    numbers, a_x, b_x, c_x, d_x, copy_x,
     COUNT: tl.constexpr, BIASED: tl.constexpr, LEAKY: tl.constexpr, COPIED: tl.constexpr,
-    NUMBERS: tl.constexpr,
+    CHANNELS: tl.constexpr, NUMBERS: tl.constexpr,
 ):  # fmt: skip
     """One program: NUMBERS of the first COUNT of a to d, summed; `..._x` from pixel to pixel."""
     index = tl.program_id(0).to(tl.int64) * NUMBERS + tl.arange(0, NUMBERS)
     valid = index < numbers
-    pixel = index // channels
-    channel = index - pixel * channels
+    pixel = index // CHANNELS
+    channel = index % CHANNELS
     total = tl.load(a + pixel * a_x + channel, mask=valid, other=0.0).to(tl.float32)
     if COUNT > 1:
         total += tl.load(b + pixel * b_x + channel, mask=valid, other=0.0).to(tl.float32)
@@ -180,6 +182,40 @@ def products_kernel(  # type: ignore[no-untyped-def]
     tl.store(rows, products, mask=inside[:, None] & inside[None, :])
     tl.store(target + OF_HEAD * OF_HEAD, q_squares, mask=inside)
     tl.store(target + (OF_HEAD + 1) * OF_HEAD, k_squares, mask=inside)
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def mixing_kernel(  # type: ignore[no-untyped-def]
+    products, temperature, absent, projection, out, outputs,
+    OF_HEAD: tl.constexpr, CHANNELS: tl.constexpr, OUTPUTS: tl.constexpr,
+):  # fmt: skip
+    """One program: of one head, the rows of `out` (B, heads OF_HEAD, `outputs`), OUTPUTS of each.
+
+    All operands contiguous.
+    """
+    head = tl.program_id(0)
+    own = tl.program_id(1) * tl.num_programs(0) + head
+    channel = tl.arange(0, CHANNELS)
+    known = channel < OF_HEAD
+    place = products + own * (OF_HEAD + 2) * OF_HEAD + channel
+    both = known[:, None] & known[None, :]
+    dots = tl.load(place[None, :] + channel[:, None] * OF_HEAD, mask=both, other=0.0)
+    q_squares = tl.load(place + OF_HEAD * OF_HEAD, mask=known, other=0.0)
+    k_squares = tl.load(place + (OF_HEAD + 1) * OF_HEAD, mask=known, other=0.0)
+    # Not tl.maximum, which would take a number for what is none.
+    q_length = tl.where(q_squares < 1e-24, 1e-12, tl.sqrt(q_squares))
+    k_length = tl.where(k_squares < 1e-24, 1e-12, tl.sqrt(k_squares))
+    logits = dots / (q_length[:, None] * k_length[None, :]) * tl.load(temperature + head)
+    logits += tl.load(absent + channel, mask=known, other=float("-inf"))[None, :]
+    weights = tl.exp(logits - tl.max(logits, axis=1)[:, None])
+    weights /= tl.sum(weights, axis=1)[:, None]
+    output = tl.program_id(2) * OUTPUTS + tl.arange(0, OUTPUTS)
+    valid = known[:, None] & (output < outputs)[None, :]
+    row = (head * OF_HEAD + channel)[:, None] * outputs + output[None, :]
+    projected = tl.load(projection + row, mask=valid, other=0.0)
+    mixing = tl.dot(tl.trans(weights), projected, input_precision="ieee")
+    row = (own * OF_HEAD + channel)[:, None] * outputs + output[None, :]
+    tl.store(out + row, mixing, mask=valid)
 
 
 def multi_flow_warp(
@@ -244,13 +280,13 @@ def sum_up(
             out,
             held,
             out.numel(),
-            out.shape[1],
             *(pixel_stride(part) for part in four),
             pixel_stride(held),
             COUNT=len(parts),
             BIASED=bias is not None,
             LEAKY=leaky,
             COPIED=copy is not None,
+            CHANNELS=out.shape[1],
             NUMBERS=NUMBERS,
             num_warps=WARPS,
         )
@@ -297,3 +333,24 @@ def channel_products(q: Tensor, k: Tensor, heads: int, out: Tensor) -> None:
             num_warps=WARPS,
         )
     torch.sum(parts, dim=1, out=out)
+
+
+def channel_mixing(
+    products: Tensor, temperature: Tensor, absent: Tensor, projection: Tensor, out: Tensor
+) -> None:
+    """Fill `out` (B, heads c, C); the rest as `ops.channel_mixing` takes it, contiguous."""
+    batch, heads, _, of_head = products.shape
+    outputs = projection.shape[2]
+    with torch.cuda.device_of(products):  # type: ignore[no-untyped-call]
+        mixing_kernel[heads, batch, triton.cdiv(outputs, OUTPUTS)](
+            products,
+            temperature,
+            absent,
+            projection,
+            out,
+            outputs,
+            OF_HEAD=of_head,
+            CHANNELS=max(triton.next_power_of_2(of_head), 16),
+            OUTPUTS=OUTPUTS,
+            num_warps=WARPS,
+        )

@@ -185,6 +185,29 @@ def channel_products(q: Tensor, k: Tensor, heads: int) -> Tensor:
     return torch.cat((products, *squares), dim=2)
 
 
+def channel_mixing(
+    products: Tensor, temperature: Tensor, absent: Tensor, projection: Tensor
+) -> Tensor:
+    """Attention between channels and the projection after it as one matrix, inputs by outputs.
+
+    Dividing the products by the lengths spares normalised copies of q and k.
+
+    Args:
+        products: (B, heads, c + 2, c), see `channel_products`.
+        temperature: (heads, 1, 1).
+        absent: (c,), 0, or minus infinity for a channel that is not to be attended to.
+        projection: (heads, c, C).
+
+    Returns:
+        (B, heads c, C). All float32.
+    """
+    of_head = products.shape[3]
+    lengths = products[:, :, of_head:].sqrt().clamp_min(1e-12)
+    similarity = products[:, :, :of_head] / (lengths[:, :, 0, :, None] * lengths[:, :, 1, None, :])
+    weights = torch.addcmul(absent, similarity, temperature).softmax(dim=-1)
+    return (weights.transpose(2, 3) @ projection).flatten(1, 2)
+
+
 def flow_guided_dynamic_filter(
     frames: Tensor, flow_mask: Tensor, kernel: Tensor, scale: int, kernel_size: int
 ) -> Tensor:
