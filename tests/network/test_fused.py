@@ -46,6 +46,41 @@ def test_the_kernels_in_the_interpreter_equal_the_operators(widths, sizes, dtype
         assert max(found.values()) < tolerance, found
 
 
+WHOLE = """
+import json
+import torch
+from drawn_networks import network_of
+from golden_numbers import golden
+from vsrdb_cli.checkpoints.checkpoint import build_network, load_checkpoint
+from vsrdb_cli.network import fused
+from vsrdb_cli.network.padding import padded
+
+frames = torch.rand(3, 1, 3, 6, 9, generator=torch.Generator().manual_seed(0))
+networks = [network_of(golden("tiny_32x48").config), build_network(load_checkpoint("fmanet-xs"))]
+with torch.inference_mode():
+    expected = [network.restore([network.encode(one) for one in frames]) for network in networks]
+    fused.in_one_kernel = lambda operand: True
+    found = []
+    for network in networks:
+        wide = padded(network).prepare()
+        for _ in range(2):  # a kernel's first result is compared with the reference's
+            restored = wide.restore([wide.encode(one) for one in frames])
+        found.append(restored)
+kernels = (fused._warp, fused._depthwise_kernel, fused._sum_kernel, fused._products, fused._mixing)
+print(json.dumps({
+    "off": max((one - other).abs().max().item() for one, other in zip(found, expected)),
+    "works": [list(kernel.works.values()) for kernel in kernels],
+}))
+"""
+
+
+@pytest.mark.slow
+def test_a_window_restored_the_way_of_a_gpu_is_the_one_restored_on_a_cpu():
+    said = json.loads(interpreted(WHOLE))
+    assert said["works"] == [[True]] * 5
+    assert said["off"] < 1e-5
+
+
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize(
     "kernel, types, constants",

@@ -113,7 +113,7 @@ def channel_mixing(
     return mixing
 
 
-@torch.library.custom_op("vsrdb::multi_flow_warp", mutates_args=(), device_types="cuda")
+@torch.library.custom_op("vsrdb::multi_flow_warp", mutates_args=())
 def _multi_flow_warp(
     feature: Tensor, flow_mask: Tensor, groups: Sequence[int], length: int
 ) -> Tensor:
@@ -141,7 +141,7 @@ def _(
     return _laid_side_by_side(feature, length)
 
 
-@torch.library.custom_op("vsrdb::depthwise", mutates_args=(), device_types="cuda")
+@torch.library.custom_op("vsrdb::depthwise", mutates_args=())
 def _depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, gated: bool) -> Tensor:
     """See `ops.depthwise`."""
     x = x.contiguous(memory_format=_LAST)
@@ -153,7 +153,7 @@ def _(x: Tensor, weight: Tensor, bias: Tensor | None, gated: bool) -> Tensor:  #
     return _convolved(x, gated)
 
 
-@torch.library.custom_op("vsrdb::sum_up", mutates_args=("copy",), device_types="cuda")
+@torch.library.custom_op("vsrdb::sum_up", mutates_args=("copy",))
 def _sum_up(parts: list[Tensor], bias: Tensor | None, leaky: bool, copy: Tensor | None) -> Tensor:
     """See `ops.sum_up`; at most SUMMED parts."""
     return _sum_kernel(parts, bias, leaky, copy, out=_like(parts[0]))
@@ -169,7 +169,7 @@ def _(
     return _like(parts[0])
 
 
-@torch.library.custom_op("vsrdb::channel_products", mutates_args=(), device_types="cuda")
+@torch.library.custom_op("vsrdb::channel_products", mutates_args=())
 def _channel_products(q: Tensor, k: Tensor, heads: int) -> Tensor:
     """See `ops.channel_products`."""
     return _products(q, k, heads, out=_of_heads(q, heads))
@@ -180,7 +180,7 @@ def _(q: Tensor, k: Tensor, heads: int) -> Tensor:  # noqa: ARG001
     return _of_heads(q, heads)
 
 
-@torch.library.custom_op("vsrdb::channel_mixing", mutates_args=(), device_types="cuda")
+@torch.library.custom_op("vsrdb::channel_mixing", mutates_args=())
 def _channel_mixing(
     products: Tensor,
     temperature: Tensor,
