@@ -80,6 +80,22 @@ def test_the_file_says_what_it_is(exported, checkpoint, graph):
     assert {opset.domain: opset.version for opset in model.opset_import}[""] == 18
 
 
+@pytest.mark.parametrize("graph", ["encoder", "restorer"])
+def test_every_convolution_reads_a_multiple_of_8_channels(exported, graph):
+    """WebGPU computes something else of 9, 18, 27 or 63; tensor cores take longer."""
+    model = onnx.shape_inference.infer_shapes(onnx.load(exported["float32"][0].graph(graph)))
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    for value in model.graph.value_info:  # of weights that are parts of others
+        shapes[value.name] = tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
+    weights = {
+        node.input[1]: shapes[node.input[1]]
+        for node in model.graph.node
+        if node.op_type == "Conv" and all(a.name != "group" or a.i == 1 for a in node.attribute)
+    }
+    assert len(weights) > 5
+    assert {name: shape for name, shape in weights.items() if shape[1] % 8} == {}
+
+
 def test_the_filter_is_one_node_that_names_its_plugin_and_brings_its_body(exported):
     files, _ = exported["float32"]
     model = onnx.load(files.graph("restorer"))
