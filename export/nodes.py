@@ -6,7 +6,7 @@ function if not; ONNX Runtime always takes the function.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -53,13 +53,23 @@ _WARP = """
   warped = Mul (unmasked, mask)
 """
 
-# Each group of channels follows its own flow; the frames of a window come out side by side.
+# Each group of channels follows its own flow, and channels after the groups become 0; the frames of
+# a window come out side by side.
 _FLOW_WARP = f"""
 <domain: "{DOMAIN}", opset_import: ["" : {OPSET}]>
-{FLOW_WARP.name} <length, plugin_namespace, plugin_version> (feature, flow_mask) => (laid)
+{FLOW_WARP.name} <groups, size, length, plugin_namespace, plugin_version>
+(feature, flow_mask) => (laid)
 {{
   rest = Constant <value_ints: ints = [-1]> ()
   three = Constant <value_ints: ints = [3]> ()
+  corner = Constant <value_ints: ints = [0, 0]> ()
+  before = Constant <value_ints: ints = [0, 0, 0, 0, 0]> ()
+  first = Constant <value_ints: ints = [0]> ()
+  axis = Constant <value_ints: ints = [1]> ()
+  g = Constant <value_int: int = @groups> ()
+  g1 = Reshape (g, rest)
+  c = Constant <value_int: int = @size> ()
+  c1 = Reshape (c, rest)
   l = Constant <value_int: int = @length> ()
   l1 = Reshape (l, rest)
   frames = Shape <start: int = 0, end: int = 1> (feature)
@@ -67,20 +77,26 @@ _FLOW_WARP = f"""
   size = Shape <start: int = 2> (feature)
   height = Shape <start: int = 2, end: int = 3> (feature)
   width = Shape <start: int = 3, end: int = 4> (feature)
-  flows = Shape <start: int = 1, end: int = 2> (flow_mask)
-  groups = Div (flows, three)
-  of_group = Div (channels, groups)
-  planes_shape = Concat <axis: int = 0> (rest, of_group, size)
+  grouped = Mul (g1, c1)
+  flows = Mul (g1, three)
+  planes_shape = Concat <axis: int = 0> (rest, c1, size)
   triples_shape = Concat <axis: int = 0> (rest, three, size)
-  x32 = Cast <to: int = 1> (feature)
+  own = Slice (feature, first, grouped, axis)
+  x32 = Cast <to: int = 1> (own)
   x = Reshape (x32, planes_shape)
-  f32 = Cast <to: int = 1> (flow_mask)
+  own_flows = Slice (flow_mask, first, flows, axis)
+  f32 = Cast <to: int = 1> (own_flows)
   f = Reshape (f32, triples_shape)
 {_WARP}
+  joined_shape = Concat <axis: int = 0> (frames, grouped, size)
+  joined = Reshape (warped, joined_shape)
+  after = Sub (channels, grouped)
+  pads = Concat <axis: int = 0> (before, after, corner)
+  wide = Pad <mode: string = "constant"> (joined, pads)
   windows = Div (frames, l1)
   of_window = Mul (channels, l1)
   laid_shape = Concat <axis: int = 0> (windows, of_window, size)
-  laid32 = Reshape (warped, laid_shape)
+  laid32 = Reshape (wide, laid_shape)
   laid = CastLike (laid32, feature)
 }}
 """
@@ -180,8 +196,8 @@ def translations() -> dict[Any, Callable[..., Any]]:
     flow_warp = _node(FLOW_WARP.name, ("feature", "flow_mask"), FLOW_WARP.fields)
     filtered = _node(FGDF.name, ("frames", "flow_mask", "kernel"), FGDF.fields)
 
-    def write_flow_warp(feature: Any, flow_mask: Any, length: int) -> Any:
-        return flow_warp(feature, flow_mask, length=length)
+    def write_flow_warp(feature: Any, flow_mask: Any, groups: Sequence[int], length: int) -> Any:
+        return flow_warp(feature, flow_mask, groups=groups[0], size=groups[1], length=length)
 
     def write_fgdf(frames: Any, flow_mask: Any, kernel: Any, scale: int, ksize: int) -> Any:
         return filtered(frames, flow_mask, kernel, scale=scale, ksize=ksize)

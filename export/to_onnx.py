@@ -20,6 +20,7 @@ from vsrdb_cli.backends.exported_files import ExportFiles
 from vsrdb_cli.checkpoints.checkpoint import Checkpoint, build_network
 from vsrdb_cli.errors import BackendError, OutputError
 from vsrdb_cli.export import nodes, steps
+from vsrdb_cli.network.padding import padded, padded_dim
 
 # The parsers of TensorRT before 10.15 or so, and ONNX Runtime's GridSample, know opset 18 well;
 # from 20 on "bilinear" is spelled "linear", which several TensorRT versions take for nearest.
@@ -58,7 +59,7 @@ def export_onnx(
         # Beside the place they end in, so that renaming moves no bytes.
         with tempfile.TemporaryDirectory(prefix=".export-", dir=folder) as work:
             made = ExportFiles.of(checkpoint, Path(work), precision)
-            network = build_network(checkpoint).to(getattr(torch, precision))
+            network = padded(build_network(checkpoint)).to(getattr(torch, precision))
             for name in ("encoder", "restorer"):
                 on_step(f"tracing the {name}")
                 _write(_traced(name, network, checkpoint), name, info, made.graph(name))
@@ -98,7 +99,7 @@ def _traced(name: str, network: Any, checkpoint: Checkpoint) -> Any:
         return torch.zeros(1, config.in_channels, *size)
 
     def features(levels: int) -> Tensor:
-        return torch.zeros(1, levels * config.dim, *size, dtype=network.dtype)
+        return torch.zeros(1, levels * padded_dim(config), *size, dtype=network.dtype)
 
     if name == "encoder":
         return _onnx(steps.EncodeStep(network), (picture(),), [graphs.PICTURE], graphs.ENCODED)

@@ -30,6 +30,7 @@ from vsrdb_cli.errors import BackendError
 from vsrdb_cli.export.to_onnx import OnStep
 from vsrdb_cli.files import remove
 from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.network.padding import padded_dim
 
 # What TensorRT-RTX builds for ahead of time: GeForce and RTX cards from Ampere on.
 RTX_CAPABILITIES = ("SM86", "SM89", "SM120")
@@ -141,8 +142,8 @@ def profile(name: str, config: FMANetConfig, sizes: Sizes) -> dict[str, list[lis
     """Input name -> smallest, best and largest shape of one graph."""
     channels = {
         PICTURE: config.in_channels,
-        CENTRE: 2 * config.dim,
-        FEATURES: 2 * config.num_FRMA * config.dim,
+        CENTRE: 2 * padded_dim(config),
+        FEATURES: 2 * config.num_FRMA * padded_dim(config),
     }
     inputs = [PICTURE] if name == "encoder" else restorer_inputs(config.num_seq)
     three = (sizes.smallest, sizes.best, sizes.largest)

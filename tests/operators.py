@@ -15,18 +15,27 @@ from torch.utils._pytree import tree_leaves
 FREE = {"empty", "empty_like", "new_empty", "_unsafe_view", "alias", "detach", "lift_fresh"}
 
 
+LAST = torch.channels_last
+
+
 @dataclass
 class Operators(TorchDispatchMode):
-    """Counts what runs inside `with`: operators by name, and bytes read and written."""
+    """Counts what runs inside `with`: operators by name, and bytes read and written.
+
+    astray: shape and strides of every input and weight of a convolution that is not channels last.
+    """
 
     launched: Counter[str] = field(default_factory=Counter)
     moved: Counter[str] = field(default_factory=Counter)
+    astray: list[tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__init__()
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         outputs = function(*args, **(kwargs or {}))
+        if function is torch.ops.aten.convolution.default:
+            outputs = self._convolved(outputs, *args[:2])
         name = function._schema.name.split("::")[1]
         tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
         if name not in FREE and not function.is_view:
@@ -34,6 +43,14 @@ class Operators(TorchDispatchMode):
             self.launched[name] += 1
             self.moved[name] += sum(t.numel() * t.element_size() for t in tensors + made)
         return outputs
+
+    def _convolved(self, output, source, weight):
+        """`output` as cuDNN leaves it, and the meta device does not: as it finds its input."""
+        for tensor in (source, weight):
+            if not tensor.is_contiguous(memory_format=LAST):
+                self.astray.append((tuple(tensor.shape), tensor.stride()))
+        last = source.stride(1) == 1 or source.is_contiguous(memory_format=LAST)
+        return output.contiguous(memory_format=LAST) if last else output
 
     @property
     def count(self) -> int:

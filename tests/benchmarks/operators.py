@@ -1,6 +1,8 @@
-"""Operators and bytes of the paper's model on a GPU, counted on the meta device.
+"""Operators and bytes of a network on a GPU, counted on the meta device.
 
-python tests/benchmarks/operators.py [--size 320x180] [--precision float16]
+python tests/benchmarks/operators.py [--weights fmanet-xs] [--size 320x180] [--precision float16]
+
+The paper's model without `--weights`.
 """
 
 from __future__ import annotations
@@ -15,18 +17,23 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from operators import counted
 
+from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.fmanet import FMANet
+from vsrdb_cli.network.padding import padded
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", help="a checkpoint's name or path")
     parser.add_argument("--size", default="320x180", help="WIDTHxHEIGHT of the input")
     parser.add_argument("--precision", default="float16")
     arguments = parser.parse_args()
     width, height = map(int, arguments.size.split("x"))
+    weights = arguments.weights
+    config = load_checkpoint(weights).config if weights else FMANetConfig()
     with torch.device("meta"):
-        network = FMANet(FMANetConfig()).to(getattr(torch, arguments.precision)).prepare()
+        network = padded(FMANet(config)).to(getattr(torch, arguments.precision)).prepare()
         picture = torch.empty(1, 3, height, width)
     window = [network.encode(picture) for _ in range(3)]
     network.restore(window)  # what is made of weights alone is made once

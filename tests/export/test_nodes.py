@@ -52,11 +52,13 @@ def test_the_filters_function_equals_the_reference(shape):
 @pytest.mark.parametrize("length", [1, 3])
 @pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 1e-5), (torch.float16, 1e-3)])
 @pytest.mark.parametrize("height, width", [(17, 9), (2, 2)])
-def test_the_warps_function_equals_the_reference(length, dtype, tolerance, height, width):
+@pytest.mark.parametrize("unused", [0, 3])
+def test_the_warps_function_equals_the_reference(unused, length, dtype, tolerance, height, width):
     generator = torch.Generator().manual_seed(0)
-    feature = torch.rand(6, 8, height, width, generator=generator).to(dtype)
-    flow_mask = 2 * torch.randn(6, 12, height, width, generator=generator)
-    found = computed("FlowWarp", {"feature": feature, "flow_mask": flow_mask}, {"length": length})
-    expected = ops.side_by_side(ops.multi_flow_warp(feature.float(), flow_mask), length)
+    feature = torch.rand(6, 8 + unused, height, width, generator=generator).to(dtype)
+    flow_mask = 2 * torch.randn(6, 12 + unused, height, width, generator=generator)
+    numbers = {"groups": 4, "size": 2, "length": length}
+    found = computed("FlowWarp", {"feature": feature, "flow_mask": flow_mask}, numbers)
+    expected = ops.side_by_side(ops.multi_flow_warp(feature.float(), flow_mask, (4, 2)), length)
     assert found.dtype == feature.numpy().dtype
     np.testing.assert_allclose(found, expected.numpy(), rtol=0, atol=tolerance)

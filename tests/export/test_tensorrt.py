@@ -31,7 +31,8 @@ SIZES = Sizes((16, 16), (18, 32), (36, 64))
 
 
 @pytest.mark.parametrize(
-    "name, numbers", [("FGDF", {"scale": 4, "ksize": 5}), ("FlowWarp", {"length": 3})]
+    "name, numbers",
+    [("FGDF", {"scale": 4, "ksize": 5}), ("FlowWarp", {"groups": 4, "size": 2, "length": 3})],
 )
 def test_a_plugin_registers_and_is_made_from_its_fields(name, numbers):
     trt = pytest.importorskip("tensorrt_lean")
@@ -72,7 +73,7 @@ class MadeUpBuilder:
     "operator, numbers, inputs",
     [
         (FGDF, (4, 3), [(2, 3, 3, 5, 6), (2, 3, 3, 5, 6), (2, 3, 144, 5, 6)]),
-        (FLOW_WARP, (3,), [(6, 8, 5, 6), (6, 12, 5, 6)]),
+        (FLOW_WARP, (4, 2, 3), [(6, 9, 5, 6), (6, 13, 5, 6)]),
     ],
 )
 def test_a_plugins_output_has_the_shape_the_operator_gives_and_its_numbers_without_a_compiler(
@@ -85,7 +86,7 @@ def test_a_plugins_output_has_the_shape_the_operator_gives_and_its_numbers_witho
     if operator is FGDF:
         wanted = fgdf(*tensors, *numbers)
     else:
-        wanted = ops.side_by_side(ops.multi_flow_warp(*tensors), *numbers)
+        wanted = ops.side_by_side(ops.multi_flow_warp(*tensors, numbers[:2]), numbers[2])
     assert tuple(shape) == wanted.shape
     out = torch.full(shape, torch.nan)
     with warnings.catch_warnings():

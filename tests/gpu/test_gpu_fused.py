@@ -4,7 +4,7 @@ import warnings
 
 import pytest
 import torch
-from fused_operands import LAST, PAPER, XS, errors
+from fused_operands import BUNDLED, LAST, PAPER, SMALL, errors
 
 from vsrdb_cli.backends import load_runner
 from vsrdb_cli.network import fused, ops
@@ -12,25 +12,15 @@ from vsrdb_cli.network import fused, ops
 pytestmark = pytest.mark.gpu
 
 
+@pytest.mark.parametrize("widths", [SMALL, PAPER, BUNDLED])
 @pytest.mark.parametrize("height, width", [(180, 320), (67, 131), (1, 5), (5, 1)])
 @pytest.mark.parametrize(
     "dtype, tolerance", [(torch.float32, 1e-5), (torch.float16, 1e-3), (torch.bfloat16, 8e-3)]
 )
-def test_the_kernels_equal_the_operators(cuda, height, width, dtype, tolerance):
+def test_the_kernels_equal_the_operators(cuda, widths, height, width, dtype, tolerance):
     from vsrdb_cli.network import fused_triton
 
-    found = errors(fused_triton, dtype, device=cuda, height=height, width=width)
-    assert max(found.values()) < tolerance, found
-
-
-@pytest.mark.parametrize("widths", [PAPER, XS], ids=["paper", "xs"])
-@pytest.mark.parametrize(
-    "dtype, tolerance", [(torch.float32, 1e-5), (torch.float16, 1e-3), (torch.bfloat16, 8e-3)]
-)
-def test_at_the_networks_own_widths_too(cuda, widths, dtype, tolerance):
-    from vsrdb_cli.network import fused_triton
-
-    found = errors(fused_triton, dtype, device=cuda, height=180, width=320, **widths)
+    found = errors(fused_triton, dtype, device=cuda, height=height, width=width, widths=widths)
     assert max(found.values()) < tolerance, found
 
 
@@ -45,25 +35,37 @@ def test_beyond_2_to_the_31_numbers_a_warp_is_right_to_the_last_row(cuda):
     from vsrdb_cli.network import fused_triton
 
     height, width, rows = 2900, 2800, 64
-    feature = drawn(cuda, 90, height, width, frames=3)
-    flow_mask = torch.empty(3, 27, height, width, device=cuda).normal_()
-    out = feature.new_empty((1, 270, height, width)).contiguous(memory_format=LAST)
-    fused_triton.multi_flow_warp(feature, flow_mask, 3, out)
+    feature, groups = drawn(cuda, 96, height, width, frames=3), (9, 10)
+    flow_mask = torch.empty(3, 32, height, width, device=cuda).normal_()
+    out = feature.new_empty((1, 288, height, width)).contiguous(memory_format=LAST)
+    fused_triton.multi_flow_warp(feature, flow_mask, groups, 3, out)
     bottom = [one[:, :, -rows:] for one in (feature, flow_mask)]
-    expected = ops.side_by_side(ops.multi_flow_warp(bottom[0].float(), bottom[1]), 3)
+    expected = ops.side_by_side(ops.multi_flow_warp(bottom[0].float(), bottom[1], groups), 3)
     # The upper half of these rows looks beyond the strip that the reference was given.
     found, wanted = out[:, :, -rows // 2 :].float(), expected[:, :, -rows // 2 :]
     torch.testing.assert_close(found, wanted, rtol=2e-3, atol=2e-3)
 
 
-def test_beyond_2_to_the_31_numbers_a_gate_is_right_to_the_last_row(cuda):
+def test_beyond_2_to_the_31_numbers_a_gated_convolution_is_right_to_the_last_row(cuda):
     from vsrdb_cli.network import fused_triton
 
-    hidden = drawn(cuda, 478, 2200, 2100)
-    out = hidden.new_empty((1, 239, 2200, 2100)).contiguous(memory_format=LAST)
-    fused_triton.gelu_gate(hidden, out)
-    wanted = ops.gelu_gate(hidden[:, :, -4:].float())
+    hidden = drawn(cuda, 480, 2200, 2100)
+    taps = torch.empty(480, 1, 3, 3, dtype=torch.float16, device=cuda).normal_() / 3
+    out = hidden.new_empty((1, 240, 2200, 2100)).contiguous(memory_format=LAST)
+    fused_triton.depthwise(hidden, taps, None, True, out)
+    wanted = ops.depthwise(hidden[:, :, -5:].float(), taps.float(), None, True)[:, :, -4:]
     torch.testing.assert_close(out[:, :, -4:].float(), wanted, rtol=2e-3, atol=2e-3)
+
+
+def test_beyond_2_to_the_31_numbers_a_sum_is_right_to_the_last_row(cuda):
+    from vsrdb_cli.network import fused_triton
+
+    part = drawn(cuda, 96, 4800, 4700)
+    out, copy = torch.empty_like(part), torch.empty_like(part)
+    fused_triton.sum_up([part, part], None, True, copy, out)
+    wanted = ops.sum_up([part[:, :, -4:].float()] * 2, None, True, None)
+    for found in (out, copy):
+        torch.testing.assert_close(found[:, :, -4:].float(), wanted, rtol=2e-3, atol=2e-3)
 
 
 def test_beyond_2_to_the_31_numbers_products_are_of_all_pixels(cuda):
@@ -79,12 +81,12 @@ def test_beyond_2_to_the_31_numbers_products_are_of_all_pixels(cuda):
 
 
 def test_a_restored_window_went_through_all_of_them(cuda):
-    for kernel in (fused.warp_kernel, fused._gate, fused._products):
+    for kernel in fused.KERNELS:
         kernel.works.clear()
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)  # that one is wrong or does not compile
         runner = load_runner("fmanet-xs", device=cuda, precision="float16")
         window = [runner.encode(torch.rand(1, 3, 48, 64)) for _ in range(3)]
         runner.restore(window)
-    for kernel in (fused.warp_kernel, fused._gate, fused._products):
+    for kernel in fused.KERNELS:
         assert set(kernel.works.values()) == {True}

@@ -3,9 +3,8 @@
     python tests/gpu/variants.py [--json FILE] [--seconds 90]
 
 fmanet-xs and the paper's network in float16, 320x180, encode and restore of one frame, recorded:
-as they are; with cuDNN's choice of kernels by trial; with weights that lie channels last; and, of
-the paper's, with all widths multiples of 8. All in one process, so that ratios hold. What would
-begin after `--seconds` is left out. (`--device cpu --small` tries the program itself.)
+as they are, and with cuDNN's choice of kernels by trial. All in one process, so that ratios hold.
+What would begin after `--seconds` is left out. (`--device cpu --small` tries the program itself.)
 """
 
 from __future__ import annotations
@@ -25,8 +24,6 @@ from vsrdb_cli.checkpoints.checkpoint import Checkpoint, load_checkpoint, save_c
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.fmanet import FMANet
 
-WIDE = {"dim": 96, "growth_rate": 24, "num_flow": 8, "ffn_expansion_factor": 2.6667}
-
 
 def of_seed(folder: Path, **changes: object) -> Checkpoint:
     """A network of random weights: speed does not depend on them."""
@@ -37,13 +34,8 @@ def of_seed(folder: Path, **changes: object) -> Checkpoint:
     return load_checkpoint(path)
 
 
-def milliseconds(
-    checkpoint: Checkpoint, device: str, size: tuple[int, int], *, last: bool
-) -> float:
+def milliseconds(checkpoint: Checkpoint, device: str, size: tuple[int, int]) -> float:
     runner = TorchRunner(checkpoint, device, "float16" if device != "cpu" else "float32")
-    if last:
-        runner._network.to(memory_format=torch.channels_last)
-        runner._network.prepare()
     alone = Alone(torch.device(device))
     held = [runner.encode(picture) for picture in parity.scene(3, *size)]
     picture = parity.scene(1, *size)[0].to(device)
@@ -67,22 +59,18 @@ def main() -> None:
     found: dict[str, float | str] = {}
     with tempfile.TemporaryDirectory() as name:
         small = SMALL if arguments.small else {}
-        wide = SMALL | {"dim": 24} if arguments.small else WIDE
         networks = {
             "xs": load_checkpoint("fmanet-xs"),
             "paper": of_seed(Path(name), **small),
-            "paper, multiples of 8": of_seed(Path(name), **wide),
         }
-        ways = {"as it is": (False, False), "benchmark": (True, False)}
-        ways |= {"weights channels last": (False, True), "both": (True, True)}
-        for way, (benchmark, last) in ways.items():
+        for way, benchmark in {"as it is": False, "benchmark": True}.items():
             torch.backends.cudnn.benchmark = benchmark
             for network, checkpoint in networks.items():
                 key = f"{network}, {way}"
                 try:
                     if time.monotonic() > end:
                         raise TimeoutError("no time is left")
-                    taken = milliseconds(checkpoint, arguments.device, size, last=last)
+                    taken = milliseconds(checkpoint, arguments.device, size)
                     found[key] = round(taken, 3)
                 except Exception as error:  # the others are still measured
                     found[key] = f"{type(error).__name__}: {str(error).splitlines()[0]}"

@@ -81,6 +81,32 @@ def test_a_variant_has_its_numbers(x):
         assert torch.equal(kernel(x, 3, out=torch.empty_like(x)), 3 * x)
 
 
+def test_a_variant_has_its_list_of_operands(x):
+    def launch(parts, out):
+        out.copy_(parts[0] + parts[1])
+
+    kernel = Kernel("summing up", launch, sum, compared=True)
+    assert torch.equal(kernel([x, x], out=torch.empty_like(x)), 2 * x)
+    with pytest.warns(RuntimeWarning, match="is wrong"):
+        assert torch.equal(kernel([x, x, x], out=torch.empty_like(x)), 3 * x)
+
+
+def test_another_operand_that_is_filled_is_compared_too(x):
+    def launch(x, copy, out):
+        out.copy_(2 * x)
+
+    def reference(x, copy):
+        return copy.copy_(2 * x)
+
+    kernel = Kernel(
+        "doubling", launch, reference, compared=True, also_filled=lambda x, copy: [copy]
+    )
+    copy = torch.zeros_like(x)
+    with pytest.warns(RuntimeWarning, match="is wrong"):
+        kernel(x, copy, out=torch.empty_like(x))
+    assert torch.equal(copy, 2 * x)
+
+
 def test_a_large_part_of_a_result_does_not_hide_that_a_small_one_is_wrong(x):
     def squares_alone(x, out):
         out.copy_(torch.stack((torch.zeros_like(x), 1e4 * x)))

@@ -16,6 +16,7 @@ from vsrdb_cli.backends.proof import Proof
 from vsrdb_cli.backends.runner import Memory, RunnerInfo
 from vsrdb_cli.errors import BackendError
 from vsrdb_cli.network.memory import feature_bytes, kernel_count
+from vsrdb_cli.network.padding import padded_dim
 
 if TYPE_CHECKING:
     from vsrdb_cli.backends.exported_files import ExportFiles
@@ -236,7 +237,7 @@ def estimate_memory(
     a pixel for fmanet-xs at 160x90, 27.5 kB estimated.
     """
     held = feature_bytes(config, size)
-    upsampling = 2 * config.scale**2 * config.dim * size
+    upsampling = 2 * config.scale**2 * padded_dim(config) * size
     work = config.num_seq * held + max(5 * kernel_count(config) * 4, upsampling)
     pixels = height * width
     return Memory(weights=2 * weights, features=pixels * held, work=pixels * work)

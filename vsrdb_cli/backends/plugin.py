@@ -68,20 +68,24 @@ def _fgdf(*operands: Any, out: Tensor) -> Tensor:
     return triton_kernel(*operands, out=out)
 
 
-def _flow_warp_shape(sides: Sides, feature: Any, length: int) -> Sequence[Any]:
+def _flow_warp_shape(
+    sides: Sides, feature: Any, _groups: int, _size: int, length: int
+) -> Sequence[Any]:
     """Turn (B*T, C, H, W) into (B, T*C, H, W)."""
     windows, channels = sides.over(feature[0], length), sides.times(feature[1], length)
     return [windows, channels, feature[2], feature[3]]
 
 
-def _flow_warp(*operands: Any, out: Tensor) -> Tensor:
+def _flow_warp(
+    feature: Tensor, flow_mask: Tensor, groups: int, size: int, length: int, *, out: Tensor
+) -> Tensor:
     from vsrdb_cli.network.fused import warp_kernel
 
-    return warp_kernel(*operands, out=out)
+    return warp_kernel(feature, flow_mask, (groups, size), length, out=out)
 
 
 FGDF = Operator("FGDF", ("scale", "ksize"), 3, _fgdf_shape, _fgdf)
-FLOW_WARP = Operator("FlowWarp", ("length",), 2, _flow_warp_shape, _flow_warp)
+FLOW_WARP = Operator("FlowWarp", ("groups", "size", "length"), 2, _flow_warp_shape, _flow_warp)
 OPERATORS = (FGDF, FLOW_WARP)
 
 
@@ -96,7 +100,7 @@ def obstacle(device: str = "cuda") -> str | None:
         picture = frames.new_empty(1, 3, 32, 32)
         FGDF.fill([frames, flow_mask, kernel, picture], [4, 3])
         warped = frames.new_empty(1, 9, 8, 8)
-        FLOW_WARP.fill([frames[0], flow_mask[0], warped], [3])
+        FLOW_WARP.fill([frames[0], flow_mask[0], warped], [1, 3, 3])
     said = (triton_kernel.troubles, warp_kernel.troubles)
     return next((line for troubles in said for line in troubles.values()), None)
 

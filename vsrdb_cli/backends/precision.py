@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import platform
 import threading
 from collections.abc import Callable, Iterator
@@ -111,7 +112,7 @@ def in_precision(
     agrees = memory and memory.answer()
     if agrees is False:
         return network, "float32"
-    lowered = _copy(network).to(PRECISIONS[low])
+    lowered = copy.deepcopy(network).to(PRECISIONS[low])
     if agrees is None:
         error = _test_scene_restored(lowered) - _test_scene_restored(network)
         agrees = parity.psnr(error) >= parity.AGREEMENT_DB  # a NaN does not pass
@@ -125,13 +126,6 @@ def _memory(sha256: str, precision: str) -> CachedAnswer:
     machine = f"{platform.node()} {torch.backends.cpu.get_cpu_capability()}"
     versions = f"torch {torch.__version__} vsrdb {__version__}"
     return CachedAnswer("precision.json", f"{sha256} {precision} {machine} {versions}")
-
-
-def _copy(network: FMANet) -> FMANet:
-    copy = FMANet(network.config, training_heads=network.training_heads)
-    copy.load_state_dict(network.state_dict())
-    device = next(network.parameters()).device
-    return copy.to(device).eval().requires_grad_(False)
 
 
 @torch.inference_mode()

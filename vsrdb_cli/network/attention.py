@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vsrdb_cli.network import fused
+from vsrdb_cli.network import fused, ops
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.ops import float32_island
 from vsrdb_cli.network.prepared import prepared
@@ -33,6 +33,7 @@ class LayerNorm(nn.Module):
     def __init__(self, channels: int, kind: str) -> None:
         super().__init__()
         self.body = LayerNormWeights(channels, kind)
+        self.eps = 1e-5
 
     def forward(self, x: Tensor) -> Tensor:
         pixels = x.permute(0, 2, 3, 1)
@@ -43,11 +44,11 @@ class LayerNorm(nn.Module):
             # three times the bytes; a graph needs them, since other runtimes promise nothing.
             if torch.is_grad_enabled() or torch.compiler.is_compiling():
                 pixels, weight, bias = pixels.float(), weight.float(), bias.float()
-            y = F.layer_norm(pixels, weight.shape, weight, bias, eps=1e-5)
+            y = F.layer_norm(pixels, weight.shape, weight, bias, eps=self.eps)
         else:
             pixels, weight = pixels.float(), weight.float()
             variance = pixels.var(dim=-1, keepdim=True, correction=0)
-            y = pixels * torch.rsqrt(variance + 1e-5) * weight
+            y = pixels * torch.rsqrt(variance + self.eps) * weight
         return y.to(x.dtype).permute(0, 3, 1, 2)
 
 
@@ -65,7 +66,7 @@ class TransposedAttention(nn.Module):
     def __init__(self, config: FMANetConfig) -> None:
         super().__init__()
         channels, bias = config.dim, config.bias
-        self.heads = config.num_heads
+        self.heads, self.of_head = config.num_heads, channels // config.num_heads
         self.temperature = nn.Parameter(torch.ones(self.heads, 1, 1))
         self.q = pointwise(channels, channels, bias=bias)
         self.q_dwconv = depthwise(channels, bias=bias)
@@ -85,7 +86,8 @@ class TransposedAttention(nn.Module):
             values.append(v)
             products.append(fused.channel_products(q, k, self.heads))
         with float32_island(x):
-            mixing = self._mixing(_sum(products)).to(x.dtype)
+            weights = prepared(self, "float32 weights", self._float32_weights)
+            mixing = fused.channel_mixing(_sum(products), *weights, x.dtype)
         mixed = []
         for strip, v in zip(parts, values, strict=True):
             own, v_pixels = _pixels(strip.of(x)), _pixels(v)
@@ -100,24 +102,14 @@ class TransposedAttention(nn.Module):
             mixed.append(torch.unflatten(y, 1, v.shape[2:]).permute(0, 3, 1, 2))
         return joined_rows(mixed)
 
-    def _mixing(self, products: Tensor) -> Tensor:
-        """Attention and the projection after it as one matrix of channels, inputs by outputs.
-
-        (B, heads, c + 2, c), see `ops.channel_products` -> (B, C, C). Dividing the products by the
-        lengths spares normalised copies of q and k.
-        """
-        of_head = products.shape[3]
-        lengths = products[:, :, of_head:].sqrt().clamp_min(1e-12)
-        q_length, k_length = lengths[:, :, 0, :, None], lengths[:, :, 1, None, :]
-        temperature, projection = prepared(self, "float32 weights", self._float32_weights)
-        logits = products[:, :, :of_head] / (q_length * k_length) * temperature
-        weights = logits.softmax(dim=-1)
-        return (weights.transpose(2, 3) @ projection).flatten(1, 2)
-
-    def _float32_weights(self) -> tuple[Tensor, Tensor]:
-        """The temperature (heads, 1, 1), and the projection by head, (heads, C / heads, C)."""
+    def _float32_weights(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The temperature (heads, 1, 1), minus infinity for the channels that only pad a head,
+        (C / heads,), and the projection by head, (heads, C / heads, C)."""
         projection = self.project_out.weight[:, :, 0, 0].float().transpose(0, 1)
-        return self.temperature.float(), torch.unflatten(projection, 0, (self.heads, -1))
+        projection = torch.unflatten(projection, 0, (self.heads, -1))
+        absent = projection.new_zeros(projection.shape[1])
+        absent[self.of_head :] = -torch.inf
+        return self.temperature.float(), absent, projection.contiguous()
 
 
 class GatedFeedForward(nn.Module):
@@ -135,7 +127,7 @@ class GatedFeedForward(nn.Module):
         parts = []
         for strip in strips(x):
             hidden = self.project_in(norm(strip.outer_of(x)))
-            gated = fused.gelu_gate(_depthwise(strip, hidden, self.dwconv))
+            gated = _depthwise(strip, hidden, self.dwconv, gated=True)
             parts.append(strip.of(x) + self.project_out(gated))
         return joined_rows(parts)
 
@@ -164,8 +156,11 @@ class MultiAttentionBlock(nn.Module):
         return warped
 
 
-def _depthwise(strip: Strip, outer: Tensor, conv: nn.Conv2d) -> Tensor:
-    return strip.convolve(outer, conv.weight, conv.bias, conv.groups)
+def _depthwise(strip: Strip, outer: Tensor, conv: nn.Conv2d, *, gated: bool = False) -> Tensor:
+    if fused.in_one_kernel(outer):
+        return fused.depthwise(outer, conv.weight, conv.bias, gated=gated)
+    convolved = strip.convolve(outer, conv.weight, conv.bias, groups=conv.weight.shape[0])
+    return ops.gelu_gate(convolved) if gated else convolved
 
 
 def _sum(parts: Sequence[Tensor]) -> Tensor:

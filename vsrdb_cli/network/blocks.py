@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from vsrdb_cli.network import fused, ops
 from vsrdb_cli.network.attention import MultiAttentionBlock, pointwise
 from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.network.layout import by_clip, laid_out, widened
 from vsrdb_cli.network.prepared import prepared
 from vsrdb_cli.network.strips import joined_rows, strips
 
@@ -40,6 +41,7 @@ class FrameConv(nn.Conv3d):
         return self.weight[:, :, 0]
 
     def forward(self, x: Tensor) -> Tensor:
+        x = widened(x, self.weight.shape[1])
         return F.conv2d(x, self.weight_2d, self.bias, padding=self.kernel_size[1] // 2)
 
 
@@ -85,29 +87,52 @@ class ResidualDenseBlock(nn.Module):
 
     def __init__(self, config: FMANetConfig) -> None:
         super().__init__()
-        self.channels, self.growth = config.dim, config.growth_rate
+        growth = config.growth_rate
         self.layer = nn.Sequential(
             *(
-                DenseLayer(config.dim + i * self.growth, self.growth, bias=config.bias)
+                DenseLayer(config.dim + i * growth, growth, bias=config.bias)
                 for i in range(config.num_dense_layer)
             )
         )
-        inputs = config.dim + config.num_dense_layer * self.growth
+        inputs = config.dim + config.num_dense_layer * growth
         self.conv = FrameConv(inputs, config.dim, 1, bias=True)
 
     def forward(self, x: Tensor) -> Tensor:
+        if fused.in_one_kernel(x):
+            return self.in_place(x)
         weights, bias = prepared(self, "by input", self._by_input)
         pieces = [x]
         pending = F.conv2d(x, weights[0], bias, padding=1)
         for weight in weights[1:]:
             # Split, not sliced: a slice's gradient is as large as the whole, mostly zeros.
-            sizes = [self.growth, pending.shape[1] - self.growth]
-            own, later = torch.split(pending, sizes, dim=1)
+            growth = weight.shape[1]
+            own, later = torch.split(pending, [growth, pending.shape[1] - growth], dim=1)
             pieces.append(leaky_relu(own.contiguous(memory_format=_LAST)))
             pending = later + F.conv2d(pieces[-1], weight, padding=1)
         pieces.append(leaky_relu(pending))
         detail: Tensor = self.conv(torch.cat(pieces, dim=1))
         return x + detail
+
+    def in_place(self, x: Tensor) -> Tensor:
+        """The same with each layer's output written to its place in the concatenation at once."""
+        weights, bias = prepared(self, "by input", self._by_input)
+        batch, channels, height, width = x.shape
+        shape = batch, self.conv.weight.shape[1], height, width
+        whole = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=_LAST)
+        whole[:, :channels].copy_(x)
+        growth = (shape[1] - channels) // len(weights)
+        piece, convolved = x, list[Tensor]()
+        for index, weight in enumerate(weights):
+            convolved.append(F.conv2d(piece, weight, padding=1))
+            start = index * growth
+            piece = fused.sum_up(
+                # Each holds what it gives to this layer and to all later ones.
+                [one[:, start - len(weights) * growth :][:, :growth] for one in convolved],
+                None if bias is None else bias[start : start + growth],
+                leaky=True,
+                copy=whole[:, channels + start :][:, :growth],
+            )
+        return fused.sum_up([x, F.conv2d(whole, self.conv.weight_2d)], self.conv.bias)
 
     def _by_input(self) -> tuple[list[Tensor], Tensor | None]:
         """The layers' weights grouped by input instead of by output, and all their biases.
@@ -117,9 +142,9 @@ class ResidualDenseBlock(nn.Module):
         16-wide vector unit) and nothing is concatenated first.
         """
         layers = [cast(DenseLayer, layer).conv for layer in self.layer]
-        starts = [self.channels + index * self.growth for index in range(len(layers))]
+        starts = [layer.weight.shape[1] for layer in layers]
         weights = [
-            torch.cat([layer.weight_2d[:, start:stop] for layer in layers[index:]])
+            laid_out(torch.cat([layer.weight_2d[:, start:stop] for layer in layers[index:]]))
             for index, (start, stop) in enumerate(itertools.pairwise([0, *starts]))
         ]
         biases = [layer.bias for layer in layers if layer.bias is not None]
@@ -138,17 +163,23 @@ class ResidualInResidualDenseBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        fusion = cast(FrameConv, self.conv[0])
-        channels = x.shape[1]
-        y, total = x, torch.zeros(())
+        weights = prepared(self, "by RDB", self._by_rdb)
+        bias = cast(FrameConv, self.conv[0]).bias
+        y, total = x, list[Tensor]()
         # The 1x1 fusion is summed up RDB by RDB: the concatenation (R * C channels) is never held.
-        for index, rdb in enumerate(self.RDBs):
+        most = fused.SUMMED if fused.in_one_kernel(x) else 2
+        for index, (rdb, weight) in enumerate(zip(self.RDBs, weights, strict=True)):
             y = rdb(y)
-            weight = fusion.weight_2d[:, index * channels : (index + 1) * channels]
-            part = F.conv2d(y, weight, fusion.bias if index == 0 else None)
-            total = part if index == 0 else total + part
-        detail: Tensor = self.conv[1](total)
+            total.append(F.conv2d(y, weight, bias if index == 0 else None))
+            if len(total) == most:
+                total = [fused.sum_up(total)]
+        detail: Tensor = self.conv[1](fused.sum_up(total))
         return x + detail
+
+    def _by_rdb(self) -> list[Tensor]:
+        """The weights of the fusion, of each RDB's outputs."""
+        fusion = cast(FrameConv, self.conv[0])
+        return [laid_out(weight) for weight in fusion.weight_2d.chunk(len(self.RDBs), dim=1)]
 
 
 def feature_extractor(inputs: int, config: FMANetConfig) -> nn.Sequential:
@@ -178,6 +209,7 @@ class FRMABlock(nn.Module):
         channels, length = config.dim, config.num_seq
         flows = 3 * config.num_flow
         self.length = length
+        self.groups = config.num_flow, channels // config.num_flow
         self.rdb = ResidualDenseBlock(config)
         if degradation_aware:
             self.rdb_KD = ResidualDenseBlock(config)
@@ -217,7 +249,10 @@ class FRMABlock(nn.Module):
         warped = self._align(planes, flow_mask, warped, feature.dtype)
         if degradation is not None:
             own = ops.side_by_side(self.rdb_KD(degradation), self.length)
-            degradation = F.conv2d(own, self._time_major(self.conv_KD.weight), self.conv_KD.bias)
+            weight = prepared(
+                self, "conv_KD by frame", lambda: self._time_major(self.conv_KD.weight)
+            )
+            degradation = F.conv2d(own, weight, self.conv_KD.bias)
         for block in self.multi_attn_block:
             warped = block(warped, centre, degradation)
         return flow_mask, warped
@@ -226,18 +261,22 @@ class FRMABlock(nn.Module):
         self, feature: Tensor, planes: Tensor, centre: Tensor, flow_mask: Tensor | None
     ) -> Tensor:
         first = self.conv_f.first
-        channels = centre.shape[1]
+        of_centre, of_frame = prepared(
+            self, "conv_f by input", lambda: _split(first.weight_2d, centre.shape[1])
+        )
         # The centre's share is the same for all T frames: convolved once.
-        shared = F.conv2d(centre, first.weight_2d[:, :channels], first.bias, padding=1)
+        shared = F.conv2d(centre, of_centre, first.bias, padding=1)
         rows = []
         for strip in strips(feature):
             own = strip.outer_of(feature)
             if flow_mask is not None:
                 flows = strip.outer_of(flow_mask)
-                moved = fused.multi_flow_warp(planes, flows, 1, strip.outer_top, feature.dtype)
+                moved = fused.multi_flow_warp(
+                    planes, flows, self.groups, 1, top=strip.outer_top, dtype=feature.dtype
+                )
                 own = torch.cat((flows.to(feature.dtype), moved), dim=1)
-            own = strip.convolve(own, first.weight_2d[:, channels:], None)
-            rows.append(leaky_relu(own + strip.of(shared).repeat_interleave(self.length, dim=0)))
+            clip = by_clip(strip.convolve(own, of_frame, None), self.length)
+            rows.append(leaky_relu((clip + strip.of(shared).unsqueeze(1)).flatten(0, 1)))
         delta: Tensor = self.conv_f.second(joined_rows(rows)).float()
         return delta if flow_mask is None else flow_mask + delta
 
@@ -245,13 +284,19 @@ class FRMABlock(nn.Module):
         self, planes: Tensor, flow_mask: Tensor, warped: Tensor | None, dtype: torch.dtype
     ) -> Tensor:
         """The frames' features, each along its flow, and the warped feature so far as one."""
-        weight, bias = self.conv_Fw.weight, self.conv_Fw.bias
-        before = 0 if warped is None else warped.shape[1]
-        own, by_frame = weight[:, :before], self._time_major(weight[:, before:])
+        bias, before = self.conv_Fw.bias, 0 if warped is None else warped.shape[1]
+
+        def by_input() -> tuple[Tensor, Tensor]:
+            own, frames = _split(self.conv_Fw.weight, before)
+            return own, self._time_major(frames)
+
+        own, by_frame = prepared(self, "conv_Fw by input", by_input)
         rows = []
         for strip in strips(planes):
             flows = strip.of(flow_mask)
-            moved = fused.multi_flow_warp(planes, flows, self.length, strip.top, dtype)
+            moved = fused.multi_flow_warp(
+                planes, flows, self.groups, self.length, top=strip.top, dtype=dtype
+            )
             row = F.conv2d(moved, by_frame, bias)
             rows.append(row if warped is None else row + F.conv2d(strip.of(warped), own))
         return joined_rows(rows)
@@ -260,7 +305,12 @@ class FRMABlock(nn.Module):
         """Reorder a 1x1 weight's inputs from the released c*T + t to t*C + c."""
         outputs = weight.shape[0]
         by_frame = weight.reshape(outputs, -1, self.length).transpose(1, 2)
-        return by_frame.reshape(outputs, -1, 1, 1)
+        return laid_out(by_frame.reshape(outputs, -1, 1, 1))
+
+
+def _split(weight: Tensor, channels: int) -> tuple[Tensor, Tensor]:
+    """The weights of the first `channels` inputs, and those of the others."""
+    return laid_out(weight[:, :channels]), laid_out(weight[:, channels:])
 
 
 def refinements(initial: Tensor, blocks: nn.ModuleList) -> tuple[Tensor, ...]:

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vsrdb_cli.network.layout import by_clip, frames_read
+from vsrdb_cli.network.layout import by_clip, frames_read, join, laid_out
+from vsrdb_cli.network.ops import side_by_side
 
 # The four borders: the axis across, and whether it is the far one.
 _BORDERS = ((2, False), (2, True), (3, False), (3, True))
@@ -61,7 +62,7 @@ class FusedDegradationConv:
             near = inner.select(axis, 0 if far else 2).unsqueeze(axis)
             read = outer.select(axis + 1, 2 if far else 0).unsqueeze(axis + 1)
             banded = _banded(read, length).to(device, dtype)
-            borders.append((near.to(device, dtype), first.bias, banded))
+            borders.append((laid_out(near.to(device, dtype)), first.bias, laid_out(banded)))
         return cls(weights, biases, borders)
 
     def __call__(self, hidden: Tensor) -> Tensor:
@@ -73,20 +74,21 @@ class FusedDegradationConv:
             frames = [clip[:, source] for source, _ in frames_read(t, length)]
             bias = None if self.biases is None else self.biases[t]
             outputs.append(F.conv2d(torch.cat(frames, dim=1), weight, bias, padding=2))
-        clip_out = torch.stack(outputs, dim=1)
+        joined = join(outputs)
+        clip_out = by_clip(joined, length)
         for (axis, far), (near, bias, read) in zip(_BORDERS, self.borders, strict=True):
             # Above and below, K^D outside reaches beyond the corners; beside, it does not.
             along, between = (2, 0) if axis == 2 else (1, 1)
             border = slice(-1, None) if far else slice(1)
             pixels = hidden[:, :, border] if axis == 2 else hidden[:, :, :, border]
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
             padding = (0, along) if axis == 2 else (along, 0)
             outside = F.conv2d(pixels, near, bias, padding=padding)
-            outside = outside.reshape(-1, length * outside.shape[1], *outside.shape[2:])
             padding = (0, between) if axis == 2 else (between, 0)
-            excess = F.conv2d(outside, read, padding=padding)
+            excess = F.conv2d(side_by_side(outside, length), read, padding=padding)
             target = clip_out[:, :, :, border] if axis == 2 else clip_out[..., border]
             target -= excess.reshape(target.shape)
-        return clip_out.flatten(0, 1)
+        return joined
 
 
 def _exactly(weight: Tensor) -> Tensor:

@@ -7,6 +7,8 @@ from sm_75 to sm_120.
 # ruff: noqa: N803, PLR0917 - a kernel takes every stride, and constants in capitals
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import triton
 import triton.language as tl
@@ -16,10 +18,13 @@ from vsrdb_cli.network.sampling_triton import corner_of
 
 # Neighbouring pixels of one row that one program warps.
 PIXELS = 32
-# Numbers of a gate that one program makes.
+# Numbers of a sum that one program makes; pixels and channels of a depthwise convolution.
 NUMBERS = 1024
+DEPTHWISE_PIXELS, DEPTHWISE_CHANNELS = 16, 64
 # Pixels that one program multiplies at once, and that it sums up in all.
-BLOCK, SPAN = 64, 2048
+BLOCK, SPAN = 64, 512
+# Columns of a mixing matrix that one program makes.
+OUTPUTS = 32
 WARPS = 4
 
 
@@ -30,16 +35,20 @@ def warp_kernel(  # type: ignore[no-untyped-def]
     feature_n, feature_c, feature_y, feature_x,
     flow_n, flow_c, flow_y, flow_x,
     out_b, out_c, out_y, out_x,
-    GROUPS: tl.constexpr, OF_GROUP: tl.constexpr, CHANNELS: tl.constexpr, PIXELS: tl.constexpr,
+    GROUPS: tl.constexpr, OF_GROUP: tl.constexpr, WIDTH: tl.constexpr,
+    CHANNELS: tl.constexpr, PIXELS: tl.constexpr,
 ):  # fmt: skip
-    """One program: PIXELS neighbours of row y of frame n, all channels; CHANNELS >= OF_GROUP."""
+    """One program: PIXELS neighbours of row y of frame n, all WIDTH channels of it.
+
+    CHANNELS >= OF_GROUP; what is left of WIDTH after the groups is set to 0.
+    """
     n = tl.program_id(2).to(tl.int64)
     y = tl.program_id(1)
     x = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
     channel = tl.arange(0, CHANNELS)
     valid = (x < width)[:, None] & (channel < OF_GROUP)[None, :]
     flow = flow_mask + n * flow_n + y.to(tl.int64) * flow_y + x.to(tl.int64) * flow_x
-    target = out + n // length * out_b + n % length * (GROUPS * OF_GROUP) * out_c
+    target = out + n // length * out_b + n % length * WIDTH * out_c
     target += y.to(tl.int64) * out_y + x.to(tl.int64)[:, None] * out_x
     for group in range(GROUPS):
         g = tl.cast(group, tl.int64)
@@ -58,20 +67,82 @@ def warp_kernel(  # type: ignore[no-untyped-def]
             warped += weight[:, None] * read.to(tl.float32)
         warped *= (1 / (1 + tl.exp(-logit)))[:, None]
         tl.store(target + channels * out_c, warped, mask=valid)
+    for first in tl.static_range(GROUPS * OF_GROUP, WIDTH, CHANNELS):
+        rest = (first + channel)[None, :]
+        inside = (x < width)[:, None] & (rest < WIDTH)
+        tl.store(target + rest * out_c, tl.zeros((PIXELS, CHANNELS), tl.float32), mask=inside)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def gate_kernel(  # type: ignore[no-untyped-def]
-    hidden, out, numbers, channels, NUMBERS: tl.constexpr
-):
-    """One program: NUMBERS of gelu(first half) * second half, all channels of a pixel together."""
+def depthwise_kernel(  # type: ignore[no-untyped-def]
+    x, weight, bias, out,
+    height, width, channels, blocks,
+    BIASED: tl.constexpr, GATED: tl.constexpr, CHANNELS: tl.constexpr, PIXELS: tl.constexpr,
+):  # fmt: skip
+    """One program: PIXELS neighbours of row y, CHANNELS of the `channels` of `out`.
+
+    Channels last. Gated, `x` has twice the channels: gelu(first half) * second half.
+    """
+    n = (tl.program_id(2) // blocks).to(tl.int64)
+    y = tl.program_id(1)
+    column = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
+    channel = tl.program_id(2) % blocks * CHANNELS + tl.arange(0, CHANNELS)
+    known = channel < channels
+    inputs = channels * 2 if GATED else channels
+    first = tl.zeros((PIXELS, CHANNELS), tl.float32)
+    second = tl.zeros_like(first)
+    for tap in tl.static_range(9):
+        tap_y = y + tap // 3 - 1
+        tap_x = column + tap % 3 - 1
+        inside = (tap_y >= 0) & (tap_y < height) & (tap_x >= 0) & (tap_x < width)
+        valid = inside[:, None] & known[None, :]
+        pixel = (n * height + tap_y) * width + tap_x
+        place = x + pixel[:, None] * inputs + channel[None, :]
+        own = weight + channel * 9 + tap
+        read = tl.load(place, mask=valid, other=0.0).to(tl.float32)
+        first += read * tl.load(own, mask=known, other=0.0).to(tl.float32)[None, :]
+        if GATED:
+            read = tl.load(place + channels, mask=valid, other=0.0).to(tl.float32)
+            factor = tl.load(own + channels * 9, mask=known, other=0.0).to(tl.float32)
+            second += read * factor[None, :]
+    if BIASED:
+        first += tl.load(bias + channel, mask=known, other=0.0).to(tl.float32)[None, :]
+        if GATED:
+            own = bias + channels + channel
+            second += tl.load(own, mask=known, other=0.0).to(tl.float32)[None, :]
+    if GATED:
+        first = first * 0.5 * (1 + tl.erf(first * 0.7071067811865476)) * second
+    pixel = (n * height + y) * width + column
+    target = out + pixel[:, None] * channels + channel[None, :]
+    tl.store(target, first, mask=(column < width)[:, None] & known[None, :])
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def sum_kernel(  # type: ignore[no-untyped-def]
+    a, b, c, d, bias, out, copy,
+    numbers, a_x, b_x, c_x, d_x, copy_x,
+    COUNT: tl.constexpr, BIASED: tl.constexpr, LEAKY: tl.constexpr, COPIED: tl.constexpr,
+    CHANNELS: tl.constexpr, NUMBERS: tl.constexpr,
+):  # fmt: skip
+    """One program: NUMBERS of the first COUNT of a to d, summed; `..._x` from pixel to pixel."""
     index = tl.program_id(0).to(tl.int64) * NUMBERS + tl.arange(0, NUMBERS)
     valid = index < numbers
-    place = hidden + index // channels * channels + index
-    gate = tl.load(place, mask=valid, other=0.0).to(tl.float32)
-    value = tl.load(place + channels, mask=valid, other=0.0).to(tl.float32)
-    gelu = gate * 0.5 * (1 + tl.erf(gate * 0.7071067811865476))
-    tl.store(out + index, gelu * value, mask=valid)
+    pixel = index // CHANNELS
+    channel = index % CHANNELS
+    total = tl.load(a + pixel * a_x + channel, mask=valid, other=0.0).to(tl.float32)
+    if COUNT > 1:
+        total += tl.load(b + pixel * b_x + channel, mask=valid, other=0.0).to(tl.float32)
+    if COUNT > 2:
+        total += tl.load(c + pixel * c_x + channel, mask=valid, other=0.0).to(tl.float32)
+    if COUNT > 3:
+        total += tl.load(d + pixel * d_x + channel, mask=valid, other=0.0).to(tl.float32)
+    if BIASED:
+        total += tl.load(bias + channel, mask=valid, other=0.0).to(tl.float32)
+    if LEAKY:
+        total = tl.where(total >= 0, total, total * 0.2)
+    tl.store(out + index, total, mask=valid)
+    if COPIED:
+        tl.store(copy + pixel * copy_x + channel, total, mask=valid)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -115,10 +186,46 @@ def products_kernel(  # type: ignore[no-untyped-def]
     tl.store(target + (OF_HEAD + 1) * OF_HEAD, k_squares, mask=inside)
 
 
-def multi_flow_warp(feature: Tensor, flow_mask: Tensor, length: int, out: Tensor) -> None:
+@triton.jit  # type: ignore[untyped-decorator]
+def mixing_kernel(  # type: ignore[no-untyped-def]
+    products, temperature, absent, projection, out, outputs,
+    OF_HEAD: tl.constexpr, CHANNELS: tl.constexpr, OUTPUTS: tl.constexpr,
+):  # fmt: skip
+    """One program: of one head, the rows of `out` (B, heads OF_HEAD, `outputs`), OUTPUTS of each.
+
+    All operands contiguous.
+    """
+    head = tl.program_id(0)
+    own = tl.program_id(1) * tl.num_programs(0) + head
+    channel = tl.arange(0, CHANNELS)
+    known = channel < OF_HEAD
+    place = products + own * (OF_HEAD + 2) * OF_HEAD + channel
+    both = known[:, None] & known[None, :]
+    dots = tl.load(place[None, :] + channel[:, None] * OF_HEAD, mask=both, other=0.0)
+    q_squares = tl.load(place + OF_HEAD * OF_HEAD, mask=known, other=0.0)
+    k_squares = tl.load(place + (OF_HEAD + 1) * OF_HEAD, mask=known, other=0.0)
+    # Not tl.maximum, which would take a number for what is none.
+    q_length = tl.where(q_squares < 1e-24, 1e-12, tl.sqrt(q_squares))
+    k_length = tl.where(k_squares < 1e-24, 1e-12, tl.sqrt(k_squares))
+    logits = dots / (q_length[:, None] * k_length[None, :]) * tl.load(temperature + head)
+    logits += tl.load(absent + channel, mask=known, other=float("-inf"))[None, :]
+    weights = tl.exp(logits - tl.max(logits, axis=1)[:, None])
+    weights /= tl.sum(weights, axis=1)[:, None]
+    output = tl.program_id(2) * OUTPUTS + tl.arange(0, OUTPUTS)
+    valid = known[:, None] & (output < outputs)[None, :]
+    row = (head * OF_HEAD + channel)[:, None] * outputs + output[None, :]
+    projected = tl.load(projection + row, mask=valid, other=0.0)
+    mixing = tl.dot(tl.trans(weights), projected, input_precision="ieee")
+    row = (own * OF_HEAD + channel)[:, None] * outputs + output[None, :]
+    tl.store(out + row, mixing, mask=valid)
+
+
+def multi_flow_warp(
+    feature: Tensor, flow_mask: Tensor, groups: Sequence[int], length: int, out: Tensor
+) -> None:
     """Fill `out` (N / length, length C, H, W); the rest as `fused.multi_flow_warp` takes it."""
     frames, channels, height, width = feature.shape
-    groups = flow_mask.shape[1] // 3
+    count, size = groups
     # Triton launches on the current device, wherever its operands are.
     with torch.cuda.device_of(feature):  # type: ignore[no-untyped-call]
         warp_kernel[triton.cdiv(width, PIXELS), height, frames](
@@ -131,20 +238,78 @@ def multi_flow_warp(feature: Tensor, flow_mask: Tensor, length: int, out: Tensor
             *feature.stride(),
             *flow_mask.stride(),
             *out.stride(),
-            GROUPS=groups,
-            OF_GROUP=channels // groups,
-            CHANNELS=triton.next_power_of_2(channels // groups),
+            GROUPS=count,
+            OF_GROUP=size,
+            WIDTH=channels,
+            CHANNELS=triton.next_power_of_2(size),
             PIXELS=PIXELS,
             num_warps=WARPS,
         )
 
 
-def gelu_gate(hidden: Tensor, out: Tensor) -> None:
-    """Fill `out` (N, h, H, W) from `hidden` (N, 2h, H, W), both channels last."""
-    with torch.cuda.device_of(hidden):  # type: ignore[no-untyped-call]
-        gate_kernel[(triton.cdiv(out.numel(), NUMBERS),)](
-            hidden, out, out.numel(), out.shape[1], NUMBERS=NUMBERS, num_warps=WARPS
+def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, gated: bool, out: Tensor) -> None:
+    """Fill `out` from `x`, both contiguous, channels last; see `fused.depthwise`."""
+    batch, channels, height, width = out.shape
+    blocks = triton.cdiv(channels, DEPTHWISE_CHANNELS)
+    with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
+        depthwise_kernel[triton.cdiv(width, DEPTHWISE_PIXELS), height, batch * blocks](
+            x,
+            weight,
+            weight if bias is None else bias,
+            out,
+            height,
+            width,
+            channels,
+            blocks,
+            BIASED=bias is not None,
+            GATED=gated,
+            CHANNELS=DEPTHWISE_CHANNELS,
+            PIXELS=DEPTHWISE_PIXELS,
+            num_warps=WARPS,
         )
+
+
+def sum_up(
+    parts: Sequence[Tensor], bias: Tensor | None, leaky: bool, copy: Tensor | None, out: Tensor
+) -> None:
+    """Fill `out`, contiguous, channels last, and `copy`; see `fused.sum_up`."""
+    four = [*parts, *[parts[0]] * (4 - len(parts))]
+    held = out if copy is None else copy
+    with torch.cuda.device_of(out):  # type: ignore[no-untyped-call]
+        sum_kernel[(triton.cdiv(out.numel(), NUMBERS),)](
+            *four,
+            out if bias is None else bias,
+            out,
+            held,
+            out.numel(),
+            *(pixel_stride(part) for part in four),
+            pixel_stride(held),
+            COUNT=len(parts),
+            BIASED=bias is not None,
+            LEAKY=leaky,
+            COPIED=copy is not None,
+            CHANNELS=out.shape[1],
+            NUMBERS=NUMBERS,
+            num_warps=WARPS,
+        )
+
+
+def pixel_stride(x: Tensor) -> int:
+    """From one pixel to the next of channels, or some of them, that lie last.
+
+    Raises:
+        ValueError: they do not.
+    """
+    batch, _, height, width = x.shape
+    sizes, strides = (width, height, batch), (x.stride(3), x.stride(2), x.stride(0))
+    step = next((stride for size, stride in zip(sizes, strides, strict=True) if size > 1), 1)
+    # Of an axis of one the stride says nothing; the steps before it are then whole rows.
+    rows = 1
+    for size, stride in zip(sizes, strides, strict=True):
+        if size > 1 and stride != step * rows:
+            raise ValueError(f"{tuple(x.shape)} with strides {x.stride()} is not channels last")
+        rows *= size
+    return step
 
 
 def channel_products(q: Tensor, k: Tensor, heads: int, out: Tensor) -> None:
@@ -170,3 +335,24 @@ def channel_products(q: Tensor, k: Tensor, heads: int, out: Tensor) -> None:
             num_warps=WARPS,
         )
     torch.sum(parts, dim=1, out=out)
+
+
+def channel_mixing(
+    products: Tensor, temperature: Tensor, absent: Tensor, projection: Tensor, out: Tensor
+) -> None:
+    """Fill `out` (B, heads c, C); the rest as `ops.channel_mixing` takes it, contiguous."""
+    batch, heads, _, of_head = products.shape
+    outputs = projection.shape[2]
+    with torch.cuda.device_of(products):  # type: ignore[no-untyped-call]
+        mixing_kernel[heads, batch, triton.cdiv(outputs, OUTPUTS)](
+            products,
+            temperature,
+            absent,
+            projection,
+            out,
+            outputs,
+            OF_HEAD=of_head,
+            CHANNELS=max(triton.next_power_of_2(of_head), 16),
+            OUTPUTS=OUTPUTS,
+            num_warps=WARPS,
+        )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -16,6 +17,17 @@ def join(tensors: Sequence[Tensor]) -> Tensor:
     if tensors[0].shape[0] == 1:
         return torch.cat(list(tensors))
     return torch.stack(list(tensors), dim=1).flatten(0, 1)
+
+
+def laid_out(weight: Tensor) -> Tensor:
+    """A convolution's weight as one of pictures channels last reads it; laid anew if it is not."""
+    last = torch.channels_last if weight.dim() == 4 else torch.channels_last_3d
+    return weight.contiguous(memory_format=last)
+
+
+def widened(x: Tensor, channels: int) -> Tensor:
+    """(N, C, H, W) -> (N, channels, H, W): zeros after its own."""
+    return x if x.shape[1] == channels else F.pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))
 
 
 def centres(frames: Tensor, length: int) -> Tensor:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.network.padding import padded_dim, padded_growth
 from vsrdb_cli.network.strips import PIXELS
 
 
 def feature_bytes(config: FMANetConfig, size: int, *, picture: int = 4) -> int:
     """Features of one frame, F^0..F^M of both nets and its picture, held between windows.
 
+    Of the padded network; the plain one takes a few per cent less.
+
     Args:
         size: bytes of one number of the features.
         picture: bytes of one of the picture.
     """
-    return 2 * (config.num_FRMA + 1) * config.dim * size + config.in_channels * picture
+    return 2 * (config.num_FRMA + 1) * padded_dim(config) * size + config.in_channels * picture
 
 
 def kernel_count(config: FMANetConfig) -> int:
@@ -31,11 +34,11 @@ def restoring_bytes(config: FMANetConfig, size: int, pixels: int, *, by_strips: 
         pixels: LR pixels of the picture.
         by_strips: as on a CPU, where K^R is made and used up strip by strip.
     """
-    channels, length = config.dim, config.num_seq
+    channels, length = padded_dim(config), config.num_seq
     taps, subpixels = config.us_kernel_size**2, config.scale**2
     # The features of a window are laid side by side; beside them is the wider of two steps: what
     # Net^R makes of the degradation, or K^R and its filtering, which is done in float32.
-    growth = config.num_dense_layer * config.growth_rate
+    growth = config.num_dense_layer * padded_growth(config)
     degradation = (length * 3 * (channels + growth) + channels) * size
     patches = 4 * length * taps + 4 * length * 4 * subpixels
     filtering = kernel_count(config) * (size if size == 4 else size + 4) + patches * 4

@@ -6,6 +6,7 @@ whatever the features' precision: half a float16 step at 640 pixels' width is 0.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vsrdb_cli.errors import ShapeError
+from vsrdb_cli.network.layout import widened
 
 
 def float32_island(operand: Tensor) -> AbstractContextManager[object]:
@@ -89,31 +91,37 @@ def masked_warp(
 
 
 def multi_flow_warp(
-    feature: Tensor, flow_mask: Tensor, top: int | None = None, dtype: torch.dtype | None = None
+    feature: Tensor,
+    flow_mask: Tensor,
+    groups: tuple[int, int],
+    top: int | None = None,
+    dtype: torch.dtype | None = None,
 ) -> Tensor:
     """Compute W(F, f): each of n groups of channels follows its own flow and mask.
 
     Args:
-        feature: (B, C, H, W); its channels are n consecutive groups of C/n.
-        flow_mask: (B, 3n, H, W); n consecutive triples (dx, dy, mask logit).
+        feature: (B, C, H, W); its channels are n consecutive groups, then such as only pad it.
+        flow_mask: (B, at least 3n, H, W); n consecutive triples (dx, dy, mask logit).
+        groups: n, and the channels of one.
         top, dtype: as in `backward_warp`.
 
     Returns:
-        (B, C, H, W), or (B, C, h, W) of a strip; `dtype` or that of `feature`, channels last.
+        (B, C, H, W), or (B, C, h, W) of a strip; `dtype` or that of `feature`, channels last. What
+        pads it is 0.
 
     Raises:
-        ShapeError: channels do not divide into groups.
+        ShapeError: there are fewer channels or flows.
     """
     batch, channels, height, width = feature.shape
-    groups = flow_mask.shape[1] // 3
-    if flow_mask.shape[1] % 3 or channels % groups:
+    count, size = groups
+    if flow_mask.shape[1] < 3 * count or channels < count * size:
         raise ShapeError(f"{channels} channels do not follow {flow_mask.shape[1]}/3 flows")
     rows = flow_mask.shape[2]
-    source = feature.reshape(batch * groups, channels // groups, height, width)
-    triples = flow_mask.reshape(batch * groups, 3, rows, width)
-    warped = masked_warp(source, triples, top, dtype).reshape(batch, channels, rows, width)
+    source = feature[:, : count * size].reshape(batch * count, size, height, width)
+    triples = flow_mask[:, : 3 * count].reshape(batch * count, 3, rows, width)
+    warped = masked_warp(source, triples, top, dtype).reshape(batch, count * size, rows, width)
     # The sampling gives planes; the convolutions it goes to want all channels side by side.
-    return warped.contiguous(memory_format=torch.channels_last)
+    return widened(warped, channels).contiguous(memory_format=torch.channels_last)
 
 
 def side_by_side(frames: Tensor, length: int) -> Tensor:
@@ -130,6 +138,42 @@ def gelu_gate(hidden: Tensor) -> Tensor:
         # PyTorch's kernel takes fifteen times as long where it reads channels with gaps.
         gate = gate.contiguous(memory_format=torch.channels_last)
     return F.gelu(gate) * value
+
+
+def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, gated: bool) -> Tensor:
+    """Convolution 3x3 of each channel by itself, zero padding.
+
+    Args:
+        x: (N, C, H, W).
+        weight: (C, 1, 3, 3).
+        bias: (C,), or None.
+        gated: whether `gelu_gate` follows.
+
+    Returns:
+        (N, C, H, W), or (N, C/2, H, W) gated.
+    """
+    convolved = F.conv2d(x, weight, bias, padding=1, groups=weight.shape[0])
+    return gelu_gate(convolved) if gated else convolved
+
+
+def sum_up(
+    parts: Sequence[Tensor], bias: Tensor | None, leaky: bool, copy: Tensor | None
+) -> Tensor:
+    """The sum of tensors (N, C, H, W) and of a bias (C,), or None.
+
+    Args:
+        parts: channels last, all of them or some of a wider tensor's.
+        leaky: whether LeakyReLU follows.
+        copy: is filled with the same, too.
+    """
+    total = sum(parts[1:], start=parts[0])
+    if bias is not None:
+        total = total + bias[:, None, None]
+    if leaky:
+        total = F.leaky_relu(total, 0.2)
+    if copy is not None:
+        copy.copy_(total)
+    return total
 
 
 def channel_products(q: Tensor, k: Tensor, heads: int) -> Tensor:
@@ -151,6 +195,29 @@ def channel_products(q: Tensor, k: Tensor, heads: int) -> Tensor:
         lengths = [torch.linalg.vector_norm(one, dim=1) for one in (q, k)]
         squares = [torch.unflatten(one.square(), 1, by_head).unsqueeze(2) for one in lengths]
     return torch.cat((products, *squares), dim=2)
+
+
+def channel_mixing(
+    products: Tensor, temperature: Tensor, absent: Tensor, projection: Tensor
+) -> Tensor:
+    """Attention between channels and the projection after it as one matrix, inputs by outputs.
+
+    Dividing the products by the lengths spares normalised copies of q and k.
+
+    Args:
+        products: (B, heads, c + 2, c), see `channel_products`.
+        temperature: (heads, 1, 1).
+        absent: (c,), 0, or minus infinity for a channel that is not to be attended to.
+        projection: (heads, c, C).
+
+    Returns:
+        (B, heads c, C). All float32.
+    """
+    of_head = products.shape[3]
+    lengths = products[:, :, of_head:].sqrt().clamp_min(1e-12)
+    similarity = products[:, :, :of_head] / (lengths[:, :, 0, :, None] * lengths[:, :, 1, None, :])
+    weights = torch.addcmul(absent, similarity, temperature).softmax(dim=-1)
+    return (weights.transpose(2, 3) @ projection).flatten(1, 2)
 
 
 def flow_guided_dynamic_filter(

@@ -10,12 +10,17 @@ from typing import TypeVar
 
 from torch import nn
 
+from vsrdb_cli.network.layout import laid_out
+
 Made = TypeVar("Made")
 _KEPT = "_made_of_weights"
 
 
 def prepare(network: nn.Module) -> None:
     """From here on what `prepared` makes is kept; weights, device and dtype are to stay."""
+    for parameter in network.parameters():
+        if parameter.dim() >= 4:
+            parameter.data = laid_out(parameter.data)
     for module in network.modules():
         module.__dict__[_KEPT] = {}
 

@@ -19,8 +19,17 @@ from vsrdb_cli.network.blocks import (
 )
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.fgdf import fgdf
-from vsrdb_cli.network.layout import by_clip, centres, frames_read, join, spread, unfold
+from vsrdb_cli.network.layout import (
+    by_clip,
+    centres,
+    frames_read,
+    join,
+    laid_out,
+    spread,
+    unfold,
+)
 from vsrdb_cli.network.ops import filter_padded, masked_warp, pad_for_filter
+from vsrdb_cli.network.prepared import prepared
 from vsrdb_cli.network.strips import Strip, joined_rows, strips
 
 
@@ -93,11 +102,11 @@ class RestorationNetwork(nn.Module):
     def image_flow_mask(self, picture: Tensor, flow_mask: Tensor) -> Tensor:
         """Pictures (B*T, 3, H, W) and f^{R,M} -> f^X, (B*T, 3, H, W), float32."""
         flow_mask = flow_mask.to(picture.dtype)
-        first_flow_mask = self.f_conv2(flow_mask).float()
+        first_flow_mask = self.f_conv2(flow_mask)[:, :3].float()
         first = fused.masked_warp(picture, first_flow_mask)
-        centre = centres(picture, self.length).repeat_interleave(self.length, dim=0)
+        centre = join([centres(picture, self.length)] * self.length)
         image: Tensor = self.f_conv3(torch.cat((flow_mask, first, centre), dim=1))
-        return image.float()
+        return image[:, :3].float()
 
     def kernels(self, warped: Tensor) -> Tensor:
         """F_w^{R,M} (B, C, H, W) -> K^R, (B*T, s^2 k_r^2, H, W), not normalised."""
@@ -129,9 +138,9 @@ class RestorationNetwork(nn.Module):
     def residual(self, warped: Tensor) -> Tensor:
         """F_w^{R,M} (B, C, H, W) -> high-frequency detail (B, 3, 4H, 4W)."""
         x = leaky_relu(self.res_conv1(warped))
-        x = F.pixel_shuffle(leaky_relu(self.upsample.conv1(x)), 2)
-        x = x.contiguous(memory_format=torch.channels_last)
-        return joined_rows([self._residual_rows(x, strip) for strip in strips(x, scale=2)])
+        x = fused.pixel_shuffle(leaky_relu(self.upsample.conv1(x)))
+        rows = [self._residual_rows(x, strip) for strip in strips(x, scale=2)]
+        return joined_rows(rows)[:, :3]
 
     def _residual_rows(self, x: Tensor, strip: Strip) -> Tensor:
         """The residual's last part for a strip of `x` (at twice the LR size)."""
@@ -139,7 +148,7 @@ class RestorationNetwork(nn.Module):
         # Each step is computed on just the rows the next one reads, with the zeros that a whole
         # picture would have had above its first and below its last row.
         outer, hr = strip.outer, Strip(2 * strip.start, 2 * strip.stop, 2 * strip.height)
-        y = leaky_relu(F.pixel_shuffle(_conv_rows(x, conv2, outer.start, outer.stop), 2))
+        y = leaky_relu(fused.pixel_shuffle(_conv_rows(x, conv2, outer.start, outer.stop)))
         offset, around = 2 * outer.start, hr.outer
         y = leaky_relu(_conv_rows(y, conv3, around.start - offset, around.stop - offset))
         return _conv_rows(y, self.res_conv2, hr.start - around.start, hr.stop - around.start)
@@ -148,12 +157,13 @@ class RestorationNetwork(nn.Module):
 def conv_in_time(frames: Tensor, conv: nn.Conv3d, length: int) -> Tensor:
     """conv 3x3x3, zero padding in time too, on (B*T, C, H, W)."""
     pictures = by_clip(frames, length).unbind(1)
+    weights = prepared(conv, "by tap", lambda: [laid_out(tap) for tap in conv.weight.unbind(2)])
     outputs = []
     for t in range(length):
         parts = [
             F.conv2d(
                 pictures[source],
-                conv.weight[:, :, dt],
+                weights[dt],
                 conv.bias if dt == 1 else None,
                 padding=1,
             )

@@ -29,6 +29,7 @@ class Kernel:
         reference: computes the same from the other operands.
         compared: whether the first result of each variant is compared with the reference.
         parts: splits a result into parts to compare one by one: a large one would hide a small one.
+        also_filled: returns the tensors among the other operands that are filled too.
 
     Attributes:
         works: whether the kernel is used, by variant (see `_variant`).
@@ -43,9 +44,10 @@ class Kernel:
         *,
         compared: bool,
         parts: Callable[[Tensor], Sequence[Tensor]] = lambda result: [result],
+        also_filled: Callable[..., Sequence[Tensor]] = lambda *operands: [],  # noqa: ARG005
     ) -> None:
         self._what, self._launch, self._reference = what, launch, reference
-        self._compared, self._parts = compared, parts
+        self._compared, self._parts, self._also_filled = compared, parts, also_filled
         self.troubles: dict[torch.device, str] = {}
         self.works: dict[Hashable, bool] = {}
 
@@ -84,8 +86,10 @@ class Kernel:
 
     def _difference(self, *operands: Any, out: Tensor) -> str | None:
         """Return what is wrong with a filled `out`, if anything is."""
-        expected = self._reference(*operands)
-        for found, wanted in zip(self._parts(out), self._parts(expected), strict=True):
+        also_filled = self._also_filled(*operands)
+        results = [*self._parts(out), *(tensor.clone() for tensor in also_filled)]
+        expected = [*self._parts(self._reference(*operands)), *also_filled]
+        for found, wanted in zip(results, expected, strict=True):
             length = wanted.float().norm().clamp_min(1e-12)
             off = float((found.float() - wanted.float()).norm() / length)
             if not off <= _TOLERANCE:  # so that a NaN is no agreement
@@ -95,9 +99,14 @@ class Kernel:
 
 def _variant(*operands: Any) -> Hashable:
     """Return all that a kernel is compiled for: devices, dtypes, channels, layouts and numbers."""
-    return tuple(
-        (one.device, one.dtype, one.shape[1:2], one.stride()[1:2] == (1,))
-        if isinstance(one, Tensor)
-        else one
-        for one in operands
-    )
+    return tuple(_kind(operand) for operand in operands)
+
+
+def _kind(operand: Any) -> Hashable:
+    if isinstance(operand, list | tuple):
+        return _variant(*operand)
+    if isinstance(operand, Tensor):
+        last = operand.stride()[1:2] == (1,)
+        return operand.device, operand.dtype, operand.shape[1:2], last
+    number: Hashable = operand
+    return number
