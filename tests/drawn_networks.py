@@ -1,4 +1,4 @@
-"""Networks of every kind, with weights drawn from their names, and how well numbers agree."""
+"""Networks of every kind with weights drawn from their names, and tolerances of results."""
 
 from golden_numbers import draw
 
@@ -26,7 +26,7 @@ CONFIGURATIONS = {
 
 
 def network_of(config: FMANetConfig, *, training_heads: bool = False) -> FMANet:
-    """A network with the golden numbers' drawn weights."""
+    """Build a network with the golden numbers' drawn weights."""
     network = FMANet(config, training_heads=training_heads).eval()
     state = {name: draw(name, tuple(p.shape)) for name, p in network.state_dict().items()}
     network.load_state_dict(state)

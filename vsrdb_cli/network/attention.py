@@ -103,8 +103,7 @@ class TransposedAttention(nn.Module):
         return joined_rows(mixed)
 
     def _float32_weights(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The temperature (heads, 1, 1), minus infinity for the channels that only pad a head,
-        (C / heads,), and the projection by head, (heads, C / heads, C)."""
+        """Return temperature, `absent` and projection, as `ops.channel_mixing` takes them."""
         projection = self.project_out.weight[:, :, 0, 0].float().transpose(0, 1)
         projection = torch.unflatten(projection, 0, (self.heads, -1))
         absent = projection.new_zeros(projection.shape[1])

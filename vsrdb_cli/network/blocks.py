@@ -114,7 +114,7 @@ class ResidualDenseBlock(nn.Module):
         return x + detail
 
     def in_place(self, x: Tensor) -> Tensor:
-        """The same with each layer's output written to its place in the concatenation at once."""
+        """Compute the same, but write each layer's output to its place in the concatenation."""
         weights, bias = prepared(self, "by input", self._by_input)
         batch, channels, height, width = x.shape
         shape = batch, self.conv.weight.shape[1], height, width
@@ -177,7 +177,7 @@ class ResidualInResidualDenseBlock(nn.Module):
         return x + detail
 
     def _by_rdb(self) -> list[Tensor]:
-        """The weights of the fusion, of each RDB's outputs."""
+        """Split the weights of the fusion by the RDB whose outputs they read."""
         fusion = cast(FrameConv, self.conv[0])
         return [laid_out(weight) for weight in fusion.weight_2d.chunk(len(self.RDBs), dim=1)]
 
@@ -309,7 +309,7 @@ class FRMABlock(nn.Module):
 
 
 def _split(weight: Tensor, channels: int) -> tuple[Tensor, Tensor]:
-    """The weights of the first `channels` inputs, and those of the others."""
+    """Split weights into those of the first `channels` inputs and those of the others."""
     return laid_out(weight[:, :channels]), laid_out(weight[:, channels:])
 
 

@@ -127,7 +127,7 @@ def _multi_flow_warp(
     Args:
         feature: (B*T, C, H, W).
         flow_mask: (B*T, at least 3n, H, W), float32.
-        groups: n, and the channels of one.
+        groups: n, and the channels of each.
         length: T.
 
     Returns:

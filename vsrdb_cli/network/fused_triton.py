@@ -40,7 +40,7 @@ def warp_kernel(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     """One program: PIXELS neighbours of row y of frame n, all WIDTH channels of it.
 
-    CHANNELS >= OF_GROUP; what is left of WIDTH after the groups is set to 0.
+    CHANNELS >= OF_GROUP; the rest of WIDTH after the groups is set to 0.
     """
     n = tl.program_id(2).to(tl.int64)
     y = tl.program_id(1)
@@ -204,7 +204,7 @@ def mixing_kernel(  # type: ignore[no-untyped-def]
     dots = tl.load(place[None, :] + channel[:, None] * OF_HEAD, mask=both, other=0.0)
     q_squares = tl.load(place + OF_HEAD * OF_HEAD, mask=known, other=0.0)
     k_squares = tl.load(place + (OF_HEAD + 1) * OF_HEAD, mask=known, other=0.0)
-    # Not tl.maximum, which would take a number for what is none.
+    # Not tl.maximum, which would drop a NaN.
     q_length = tl.where(q_squares < 1e-24, 1e-12, tl.sqrt(q_squares))
     k_length = tl.where(k_squares < 1e-24, 1e-12, tl.sqrt(k_squares))
     logits = dots / (q_length[:, None] * k_length[None, :]) * tl.load(temperature + head)
@@ -295,10 +295,10 @@ def sum_up(
 
 
 def pixel_stride(x: Tensor) -> int:
-    """From one pixel to the next of channels, or some of them, that lie last.
+    """Return the stride from one pixel to the next of a tensor, or some channels of one.
 
     Raises:
-        ValueError: they do not.
+        ValueError: they are not channels last.
     """
     batch, _, height, width = x.shape
     sizes, strides = (width, height, batch), (x.stride(3), x.stride(2), x.stride(0))

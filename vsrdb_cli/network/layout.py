@@ -20,13 +20,13 @@ def join(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def laid_out(weight: Tensor) -> Tensor:
-    """A convolution's weight as one of pictures channels last reads it; laid anew if it is not."""
+    """Lay out a convolution's weight channels last, as its pictures are; no copy if it is."""
     last = torch.channels_last if weight.dim() == 4 else torch.channels_last_3d
     return weight.contiguous(memory_format=last)
 
 
 def widened(x: Tensor, channels: int) -> Tensor:
-    """(N, C, H, W) -> (N, channels, H, W): zeros after its own."""
+    """Widen (N, C, H, W) to (N, channels, H, W) with zeros after its own channels."""
     return x if x.shape[1] == channels else F.pad(x, (0, 0, 0, 0, 0, channels - x.shape[1]))
 
 

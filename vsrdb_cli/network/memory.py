@@ -10,7 +10,7 @@ from vsrdb_cli.network.strips import PIXELS
 def feature_bytes(config: FMANetConfig, size: int, *, picture: int = 4) -> int:
     """Features of one frame, F^0..F^M of both nets and its picture, held between windows.
 
-    Of the padded network; the plain one takes a few per cent less.
+    They are those of the padded network; the plain one takes a few per cent less.
 
     Args:
         size: bytes of one number of the features.

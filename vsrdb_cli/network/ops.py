@@ -100,14 +100,14 @@ def multi_flow_warp(
     """Compute W(F, f): each of n groups of channels follows its own flow and mask.
 
     Args:
-        feature: (B, C, H, W); its channels are n consecutive groups, then such as only pad it.
+        feature: (B, C, H, W); its channels are n consecutive groups, then padding.
         flow_mask: (B, at least 3n, H, W); n consecutive triples (dx, dy, mask logit).
-        groups: n, and the channels of one.
+        groups: n, and the channels of each.
         top, dtype: as in `backward_warp`.
 
     Returns:
-        (B, C, H, W), or (B, C, h, W) of a strip; `dtype` or that of `feature`, channels last. What
-        pads it is 0.
+        (B, C, H, W), or (B, C, h, W) of a strip; `dtype` or that of `feature`, channels last. The
+        padding is 0.
 
     Raises:
         ShapeError: there are fewer channels or flows.
@@ -141,13 +141,13 @@ def gelu_gate(hidden: Tensor) -> Tensor:
 
 
 def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, gated: bool) -> Tensor:
-    """Convolution 3x3 of each channel by itself, zero padding.
+    """Convolve each channel by itself, 3x3, with zero padding.
 
     Args:
         x: (N, C, H, W).
         weight: (C, 1, 3, 3).
         bias: (C,), or None.
-        gated: whether `gelu_gate` follows.
+        gated: apply `gelu_gate` to the result.
 
     Returns:
         (N, C, H, W), or (N, C/2, H, W) gated.
@@ -159,12 +159,12 @@ def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, gated: bool) -> Te
 def sum_up(
     parts: Sequence[Tensor], bias: Tensor | None, leaky: bool, copy: Tensor | None
 ) -> Tensor:
-    """The sum of tensors (N, C, H, W) and of a bias (C,), or None.
+    """Add up tensors (N, C, H, W) and a bias (C,), or None.
 
     Args:
-        parts: channels last, all of them or some of a wider tensor's.
-        leaky: whether LeakyReLU follows.
-        copy: is filled with the same, too.
+        parts: channels last, whole tensors or some channels of wider ones.
+        leaky: apply LeakyReLU to the result.
+        copy: filled with the result too.
     """
     total = sum(parts[1:], start=parts[0])
     if bias is not None:
@@ -200,18 +200,18 @@ def channel_products(q: Tensor, k: Tensor, heads: int) -> Tensor:
 def channel_mixing(
     products: Tensor, temperature: Tensor, absent: Tensor, projection: Tensor
 ) -> Tensor:
-    """Attention between channels and the projection after it as one matrix, inputs by outputs.
+    """Compute attention between channels and the projection after it as one matrix.
 
     Dividing the products by the lengths spares normalised copies of q and k.
 
     Args:
         products: (B, heads, c + 2, c), see `channel_products`.
         temperature: (heads, 1, 1).
-        absent: (c,), 0, or minus infinity for a channel that is not to be attended to.
+        absent: (c,), 0, or minus infinity for a channel that only pads a head.
         projection: (heads, c, C).
 
     Returns:
-        (B, heads c, C). All float32.
+        (B, heads c, C), inputs by outputs. All float32.
     """
     of_head = products.shape[3]
     lengths = products[:, :, of_head:].sqrt().clamp_min(1e-12)

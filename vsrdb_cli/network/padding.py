@@ -1,15 +1,14 @@
-"""A network of the same outputs whose widths are multiples of 8, for hardware that asks for them.
+"""Pad the widths of a network to multiples of 8, which hardware asks for, with the same outputs.
 
-Tensor cores read 8 channels at once, and fall to slower kernels where that does not come out even;
-one runtime of WebGPU computes nonsense. So weights get zeros for channels that are not there, after
-the real ones: what they make of zeros is zero again. Two things know how many channels are real:
+Tensor cores read 8 channels at once, and other widths fall to slower kernels; a runtime of WebGPU
+computes wrong results with them. So weights get zeros for added channels, after the real ones: from
+zeros they compute zeros again. Two layers know how many channels are real:
 
-- LayerNorm. The tensor it normalises has in its added channels, instead of zeros, the mean of the
-  real ones (each is a sum of outputs of 1x1 convolutions, so the mean of their weights makes it).
-  The mean over all channels is then that over the real ones, and the variance, taken over more,
-  smaller by a factor that goes into epsilon and weight.
-- Attention. Each head is widened by itself, and a channel that is not there is attended to with a
-  weight of zero.
+- LayerNorm. In the tensor that it normalises the added channels hold the mean of the real ones
+  instead of zeros (each is a sum of outputs of 1x1 convolutions, so the mean of their weights gives
+  it). So the mean over all channels is that over the real ones, and the variance is smaller by a
+  factor that epsilon and weight make up for.
+- Attention. Each head is padded by itself, and an added channel gets an attention weight of zero.
 """
 
 from __future__ import annotations
@@ -30,25 +29,25 @@ MULTIPLE = 8
 
 
 def padded_dim(config: FMANetConfig) -> int:
-    """C of the padded network: F_w is read as T features, each of a width that is a multiple."""
+    """Return C of the padded network; F_w is read as T features, each a multiple of 8 wide."""
     return _up(config.dim, MULTIPLE * config.num_seq)
 
 
 def padded_growth(config: FMANetConfig) -> int:
-    """g of the padded network."""
+    """Return g of the padded network."""
     return _up(config.growth_rate)
 
 
 def padded_head(config: FMANetConfig) -> int:
-    """Channels of one head of the padded network."""
+    """Return the channels of one head of the padded network."""
     return _up(config.dim // config.num_heads, MULTIPLE // math.gcd(MULTIPLE, config.num_heads))
 
 
 @torch.no_grad()
 def padded(network: FMANet) -> FMANet:
-    """A network for inference that gives what `network` gives, without its training heads.
+    """Make a padded network for inference with the outputs of `network`, without training heads.
 
-    Its parameters have shapes of their own: it is neither saved nor trained.
+    Its parameters have other shapes: do not save or train it.
     """
     config = network.config
     wide = FMANet(config).eval().requires_grad_(False)
@@ -62,7 +61,7 @@ def padded(network: FMANet) -> FMANet:
 
 
 def _padded(name: str, weight: Tensor, config: FMANetConfig) -> Tensor:
-    """One parameter of the padded network."""
+    """Pad a parameter."""
     if name.endswith("temperature"):
         return weight.clone()
     if ".body." in name:
@@ -77,7 +76,7 @@ def _padded(name: str, weight: Tensor, config: FMANetConfig) -> Tensor:
 
 
 def _laid(weight: Tensor, axis: int, channels: Channels) -> Tensor:
-    """`weight` with its numbers along an axis at their places, and zeros elsewhere."""
+    """Put the numbers of `weight` along an axis at their places, and zeros elsewhere."""
     shape = list(weight.shape)
     if shape[axis] != len(channels.places):
         raise ValueError(f"{shape[axis]} channels, expected {len(channels.places)}")
@@ -88,44 +87,48 @@ def _laid(weight: Tensor, axis: int, channels: Channels) -> Tensor:
 
 @dataclass(frozen=True)
 class Channels:
-    """How many channels a padded tensor has, and where among them the real ones are."""
+    """The channels of a padded tensor."""
 
     size: int
+    """How many there are."""
     places: tuple[int, ...]
+    """The indices of the real ones."""
 
     @classmethod
     def of(cls, count: int, size: int | None = None) -> Channels:
-        """`count` channels, then zeros up to `size`, or to a multiple."""
+        """Create `count` real channels, then added ones up to `size`, or to a multiple of 8."""
         return cls(_up(count) if size is None else size, tuple(range(count)))
 
     @classmethod
     def exactly(cls, count: int) -> Channels:
+        """Create `count` real channels only."""
         return cls.of(count, count)
 
     def evened(self) -> Channels:
-        """These, then zeros up to a multiple."""
+        """Add channels up to a multiple of 8."""
         return Channels(_up(self.size), self.places)
 
     def __add__(self, other: Channels) -> Channels:
-        """One after the other, as `torch.cat` puts them."""
+        """Concatenate, as `torch.cat` does."""
         places = self.places + tuple(self.size + place for place in other.places)
         return Channels(self.size + other.size, places)
 
     def __mul__(self, times: int) -> Channels:
+        """Repeat."""
         return sum([self] * times, start=Channels(0, ()))
 
 
 def _layer(name: str, config: FMANetConfig) -> tuple[Channels, Channels]:
-    """Outputs and inputs of the convolution of this name."""
+    """Return the outputs and inputs of the convolution with this name."""
     for pattern, channels in _layers(config).items():
         if re.search(rf"{pattern}$", name):
             return channels
-    raise ValueError(f"{name} is no convolution of FMA-Net")
+    raise ValueError(f"FMA-Net has no convolution called {name}")
 
 
 @cache
 def _layers(config: FMANetConfig) -> dict[str, tuple[Channels, Channels]]:
-    """What the names of convolutions end in -> their outputs and inputs; the first that fits."""
+    """Map the ends of convolutions' names to outputs and inputs; the first that matches counts."""
     length, dim = config.num_seq, padded_dim(config)
     exactly = Channels.exactly
     feature, flow = Channels.of(config.dim, dim), Channels.of(3 * config.num_flow)

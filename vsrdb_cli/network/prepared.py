@@ -17,7 +17,7 @@ _KEPT = "_made_of_weights"
 
 
 def prepare(network: nn.Module) -> None:
-    """From here on what `prepared` makes is kept; weights, device and dtype are to stay."""
+    """Keep what `prepared` makes from now on; weights, device and dtype must not change."""
     for parameter in network.parameters():
         if parameter.dim() >= 4:
             parameter.data = laid_out(parameter.data)
