@@ -39,7 +39,8 @@ def available_bytes(device: str) -> int:
     if device.startswith("cuda"):
         gpu = torch.device(device)
         free, _ = torch.cuda.mem_get_info(gpu)
-        # What torch keeps of freed tensors: the driver counts it as taken.
+        # What torch keeps of freed tensors: the driver counts it as taken. Also where CUDA graphs
+        # work: the runner's estimate counts that, and pictures of another size get it back.
         kept = torch.cuda.memory_reserved(gpu) - torch.cuda.memory_allocated(gpu)
         return int(free) + kept
     free = int(psutil.virtual_memory().available)
