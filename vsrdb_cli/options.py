@@ -16,6 +16,7 @@ from os import PathLike, fspath
 from typing import Any
 
 from vsrdb_cli.checkpoints.registry import default_weights
+from vsrdb_cli.device_kinds import METAVAR
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.option_fields import CheckedOptions, flag_of, option
 from vsrdb_cli.option_values import (
@@ -121,9 +122,9 @@ class RestoreOptions(CheckedOptions):
     )
     device: str = option(
         "auto",
-        "Device to run the network on.",
+        "Device to run the network on; auto is the GPU that torch finds, else the CPU.",
         read=read_device,
-        metavar="auto|cpu|cuda[:N]|mps",
+        metavar=METAVAR,
         frames=False,
     )
     devices: tuple[str, ...] = option(

@@ -7,7 +7,7 @@ available and proven, and the runner's `info` names the choice.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -37,6 +37,7 @@ def load_runner(
     size: tuple[int, int] | None = None,
     loaded: Runner | None = None,
     on_notice: OnNotice = ignore,
+    webgpu: Callable[[], Sequence[str]] | None = None,
 ) -> Runner:
     """Load `weights` (a bundled name, a .safetensors path, "nearest" or "bicubic").
 
@@ -47,7 +48,9 @@ def load_runner(
             unasked.
         loaded: a runner from an earlier call that differed in `size` alone, and that takes `size`;
             it is returned again unless an engine now suits better.
-        on_notice: called with one line for exported files that were rebuilt.
+        on_notice: called with one line for exported files that were rebuilt, for a GPU that computes
+            something else than the CPU, and for one that "auto" cannot use but WebGPU could.
+        webgpu: names the GPUs that WebGPU reaches; None asks its plugin, where it is installed.
 
     Raises:
         CheckpointError: the weights are unknown, damaged or another network's.
@@ -79,7 +82,6 @@ def load_runner(
             f"{backend} has no bfloat16; its files are float32 or float16",
             hint="use --precision float16, float32 or auto, or --backend torch",
         )
-    from vsrdb_cli.backends.pytorch import TorchRunner
     from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(weights)
@@ -91,7 +93,40 @@ def load_runner(
         engine = fitting_engine(checkpoint, device=device, precision=precision, size=size)
         if engine is not None:
             return engine
-    return TorchRunner(checkpoint, device, precision)
+    return _torch(checkpoint, device, precision, on_notice, webgpu)
+
+
+def _torch(
+    checkpoint: Checkpoint,
+    device: str,
+    precision: str,
+    on_notice: OnNotice,
+    webgpu: Callable[[], Sequence[str]] | None,
+) -> Runner:
+    from vsrdb_cli.backends.devices import advice_on_webgpu, webgpu_adapters
+    from vsrdb_cli.backends.parity import DisagreementError
+    from vsrdb_cli.backends.proof import require_like_cpu
+    from vsrdb_cli.backends.pytorch import TorchRunner
+
+    try:
+        runner = TorchRunner(checkpoint, device, precision)
+        require_like_cpu(runner, checkpoint)
+    except (NotImplementedError, DisagreementError) as error:
+        if device == "auto":
+            on_notice(f"{str(error).splitlines()[0]}; runs on the CPU")
+            return TorchRunner(checkpoint, "cpu", precision)
+        if isinstance(error, BackendError):
+            raise
+        raise BackendError(
+            f"torch cannot compute this network on '{device}': {str(error).splitlines()[0]}",
+            hint="use --device cpu; or let torch compute on the CPU what it cannot do there, by"
+            " setting PYTORCH_ENABLE_MPS_FALLBACK=1",
+        ) from error
+    if device == "auto" and runner.info.device == "cpu":
+        advice = advice_on_webgpu(webgpu or webgpu_adapters)
+        if advice:
+            on_notice(advice)
+    return runner
 
 
 def try_network(weights: str, *, backend: str = "auto", device: str = "auto") -> str:
@@ -152,9 +187,9 @@ def fitting_engine(
 
     An engine that cannot be used is no error here, and none is built: nobody asked for it.
     """
-    import torch
+    from vsrdb_cli.backends.devices import ACCELERATORS
 
-    if device == "cpu" or not torch.cuda.is_available():
+    if device == "cpu" or not ACCELERATORS.are_nvidia:
         return None
     if isinstance(weights, str):
         if weights in METHODS:

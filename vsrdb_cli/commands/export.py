@@ -110,7 +110,7 @@ def export_engine(
     checkpoint: Checkpoint, files: ExportFiles, place: Place, sizes: Sizes
 ) -> list[str]:
     """Build an engine, and return its files with their sizes, and its agreement with torch."""
-    import torch
+    from vsrdb_cli.backends.devices import ACCELERATORS
 
     from vsrdb_cli.backends.engine_files import engine_paths
     from vsrdb_cli.export.to_tensorrt import build_engine
@@ -120,7 +120,7 @@ def export_engine(
     paths = engine_paths(files, place, sizes)
     _, *graphs = paths
     done = [_file(path) for path in graphs]
-    if not torch.cuda.is_available():
+    if not ACCELERATORS.are_nvidia:
         return [*done, "the engine will be compared with torch where it first runs"]
     from vsrdb_cli.backends.trt import TrtRunner
 
