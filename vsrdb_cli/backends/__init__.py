@@ -48,8 +48,8 @@ def load_runner(
             unasked.
         loaded: a runner from an earlier call that differed in `size` alone, and that takes `size`;
             it is returned again unless an engine now suits better.
-        on_notice: called with one line for exported files that were rebuilt, for a GPU that computes
-            something else than the CPU, and for one that "auto" cannot use but WebGPU could.
+        on_notice: called with one line for exported files that were rebuilt, for a GPU that "auto"
+            leaves because it computes something else, and for one that only WebGPU reaches.
         webgpu: names the GPUs that WebGPU reaches; None asks its plugin, where it is installed.
 
     Raises:

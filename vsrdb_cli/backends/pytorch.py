@@ -27,7 +27,7 @@ class TorchRunner:
 
     Args:
         checkpoint: proven weights.
-        device: "auto", "cpu", or a GPU as `device_kinds` names it; auto is the GPU where there is one.
+        device: "auto", "cpu", or a GPU by its name in `device_kinds`; auto is the GPU, if any.
         precision: "auto", "float32", "float16" or "bfloat16"; auto is float16 on a GPU and
             bfloat16 on a CPU that computes in it, each only if it agrees with float32 here.
 

@@ -111,7 +111,6 @@ def export_engine(
 ) -> list[str]:
     """Build an engine, and return its files with their sizes, and its agreement with torch."""
     from vsrdb_cli.backends.devices import ACCELERATORS
-
     from vsrdb_cli.backends.engine_files import engine_paths
     from vsrdb_cli.export.to_tensorrt import build_engine
     from vsrdb_cli.files import remove
