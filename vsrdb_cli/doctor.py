@@ -19,7 +19,14 @@ import torch
 
 from vsrdb_cli import __version__
 from vsrdb_cli.backends import ENGINES, try_network
-from vsrdb_cli.backends.devices import cores
+from vsrdb_cli.backends.devices import (
+    ACCELERATORS,
+    GPUS,
+    Accelerators,
+    cores,
+    list_devices,
+    unused_gpus,
+)
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
 from vsrdb_cli.checkpoints.registry import bundled_models, default_weights
 from vsrdb_cli.errors import VsrdbError
@@ -29,7 +36,8 @@ from vsrdb_cli.video.containers.capabilities import suffixes_for
 from vsrdb_cli.video.containers.opening import library_versions
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
-from vsrdb_cli.video.writing.encoders import ENCODERS, NVENC
+from vsrdb_cli.video.writing.encoders import ENCODERS
+from vsrdb_cli.video.writing.hardware import HARDWARE
 from vsrdb_cli.video.writing.output import resolve_output
 
 # Packages whose versions matter; the distributions' names.
@@ -108,7 +116,8 @@ def _versions() -> Iterator[Finding]:
     yield version("ffmpeg", libraries)
 
 
-def _devices() -> Iterator[Finding]:
+def _devices(accelerators: Accelerators = ACCELERATORS, gpus: Path = GPUS) -> Iterator[Finding]:
+    """Tell of the processor and the GPUs; `gpus` is where Linux lists those."""
     yield Finding(
         "device",
         "cpu",
@@ -116,25 +125,20 @@ def _devices() -> Iterator[Finding]:
         f"{cores()} cores, {torch.backends.cpu.get_cpu_capability()}, torch uses"
         f" {torch.get_num_threads()} threads",
     )
-    for index in range(torch.cuda.device_count()):
-        properties = torch.cuda.get_device_properties(index)
-        free, total = torch.cuda.mem_get_info(index)
-        yield Finding(
-            "device",
-            f"cuda:{index}",
-            State.WORKS,
-            f"{properties.name}, compute {properties.major}.{properties.minor},"
-            f" {free / 2**30:.1f} of {total / 2**30:.1f} GiB free",
+    for name in accelerators.names:
+        free, total = accelerators.memory(name)
+        detail = (
+            f"{accelerators.describe(name)}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
         )
-    if not torch.cuda.is_available():
-        seen = Path("/dev/nvidia0").exists()
-        yield Finding(
-            "device",
-            "cuda",
-            State.PROBLEM if seen else State.ABSENT,
-            f"torch {torch.__version__} finds no GPU" + (", but there is one" if seen else ""),
-            "install a CUDA build of torch, and a matching driver" if seen else None,
-        )
+        yield Finding("device", name, State.WORKS, detail)
+    seen = unused_gpus(accelerators, gpus)
+    for maker, install in seen:
+        # On an NVIDIA GPU people count; a processor's own may not be worth it.
+        state = State.PROBLEM if maker == "NVIDIA" else State.ABSENT
+        detail = f"there is a GPU, and torch {torch.__version__} does not use it"
+        yield Finding("device", maker, state, detail, install)
+    if not accelerators.names and not seen:
+        yield Finding("device", "gpu", State.ABSENT, f"torch {torch.__version__} finds none")
 
 
 def _weights() -> Iterator[Finding]:
@@ -149,8 +153,7 @@ def _load(name: str) -> str:
 
 def _backends() -> Iterator[Finding]:
     run = partial(try_network, default_weights())
-    devices = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-    for device in devices:
+    for device in list_devices():
         yield _tried("backend", f"torch {device}", partial(run, backend="torch", device=device))
     for backend in ("onnxruntime", *ENGINES):
         found = _tried("backend", backend, partial(run, backend=backend))
@@ -162,13 +165,18 @@ def _encoders() -> Iterator[Finding]:
     info = VideoInfo.synthetic(256, 192, _FRAMES)
     for codec in ENCODERS:
         yield _tried("encoder", codec, partial(_encode, codec, info))
-        if codec in NVENC:
-            found = _tried(
+    for hardware, encoders in HARDWARE.items():
+        found = [
+            _tried(
                 "encoder",
-                f"{codec} on nvenc",
-                partial(_encode, codec, info, hardware="nvenc"),
+                f"{codec} on {hardware}",
+                partial(_encode, codec, info, hardware=hardware),
             )
-            yield replace(found, state=State.ABSENT) if found.state is State.PROBLEM else found
+            for codec in encoders
+        ]
+        works = [finding for finding in found if finding.state is State.WORKS]
+        # Nobody needs one. Where none works, the reason is the same for all codecs.
+        yield from works or [replace(found[0], name=hardware, state=State.ABSENT, mend=None)]
 
 
 def _encode(codec: str, info: VideoInfo, *, hardware: str = "none") -> str:

@@ -76,8 +76,9 @@ class EncoderOptions(CheckedOptions):
     )
     hardware: str = option(
         "none",
-        "Encode on the GPU: auto uses NVENC if there is one, nvenc fails without.",
-        choices=("none", "auto", "nvenc"),
+        "Encode on the GPU: NVIDIA's (nvenc), Intel's (qsv), AMD's (amf) or Apple's (videotoolbox) "
+        "encoder, which fails where it is not; auto uses the first of them that works.",
+        choices=("none", "auto", "nvenc", "qsv", "amf", "videotoolbox"),
     )
     threads: int = 0
     """Threads of the encoder; 0 lets it decide. Set by workers; no option of the command."""

@@ -6,6 +6,7 @@ available and proven, and the runner's `info` names the choice.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 ENGINES = ("tensorrt", "tensorrt-rtx")
 OnNotice = Callable[[str], None]
+# What is tried of a runner: (height, width), and for how long.
+_TRIED_SIZE, _TRIED_SECONDS = (90, 160), 0.5
 BACKENDS = ("auto", "torch", "onnxruntime", *ENGINES)
 
 
@@ -130,20 +133,43 @@ def _torch(
 
 
 def try_network(weights: str, *, backend: str = "auto", device: str = "auto") -> str:
-    """Load a network and restore a frame with it; describe what ran, and how long that took.
+    """Load a network and restore with it; describe what ran, how fast, and how near to the CPU.
 
     Raises:
         VsrdbError: it cannot be loaded, or its results are not finite.
     """
-    import torch
+    from vsrdb_cli.backends import parity
 
     started = time.monotonic()
     runner = load_runner(weights, backend=backend, device=device)
+    facts = [str(runner.info)]
     if backend not in ENGINES:  # those are compared with torch when they are loaded
-        features = runner.encode(torch.rand(1, 3, 64, 80))
-        if not runner.restore([features] * runner.length).isfinite().all():
+        restored = parity.restored(runner, *_TRIED_SIZE)
+        facts.append(f"loaded and run in {time.monotonic() - started:.1f} s")
+        if not restored.isfinite().all():
             raise BackendError("its results are not finite", hint="use --backend torch")
-    return f"{runner.info}, loaded and run in {time.monotonic() - started:.1f} s"
+        facts.append(f"{_frames_per_second(runner):.1f} fps of {_TRIED_SIZE[1]}x{_TRIED_SIZE[0]}")
+        reference = load_runner(weights, backend="torch", device="cpu", precision="float32")
+        decibels = parity.psnr(restored - parity.restored(reference, *_TRIED_SIZE))
+        if decibels < math.inf:
+            facts.append(f"{decibels:.0f} dB from float32 on the CPU")
+    else:
+        facts.append(f"loaded in {time.monotonic() - started:.1f} s")
+    return ", ".join(facts)
+
+
+def _frames_per_second(runner: Runner) -> float:
+    """Return how many frames a runner restores in a second, tried for half of one."""
+    from vsrdb_cli.backends import parity
+
+    frames = parity.scene(runner.length, *_TRIED_SIZE)
+    window = [runner.encode(frame) for frame in frames]
+    started, done = time.monotonic(), 0
+    while done == 0 or time.monotonic() - started < _TRIED_SECONDS:
+        window = [*window[1:], runner.encode(frames[done % runner.length])]
+        runner.restore(window)
+        done += 1
+    return done / (time.monotonic() - started)
 
 
 def _onnxruntime(

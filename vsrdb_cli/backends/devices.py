@@ -16,7 +16,7 @@ from vsrdb_cli.errors import BackendError
 
 # The makers of GPUs by their PCI numbers, and where Linux lists the GPUs.
 _MAKERS = {0x10DE: ("NVIDIA", "cuda"), 0x1002: ("AMD", "cuda"), 0x8086: ("Intel", "xpu")}
-_GPUS = Path("/sys/class/drm")
+GPUS = Path("/sys/class/drm")
 
 
 class Accelerators:
@@ -137,7 +137,7 @@ def list_devices(accelerators: Accelerators = ACCELERATORS) -> list[str]:
 
 
 def unused_gpus(
-    accelerators: Accelerators = ACCELERATORS, folder: Path = _GPUS
+    accelerators: Accelerators = ACCELERATORS, folder: Path = GPUS
 ) -> list[tuple[str, str]]:
     """List GPUs that Linux knows and torch does not use: the maker, and what to install.
 
