@@ -15,9 +15,9 @@ import psutil
 import torch
 
 from vsrdb_cli.backends import BACKENDS, load_runner, parity
-from vsrdb_cli.backends.devices import cores
-from vsrdb_cli.backends.precision import cpu_computes_bfloat16
-from vsrdb_cli.backends.runner import Runner
+from vsrdb_cli.backends.devices import cores, list_devices
+from vsrdb_cli.backends.precision import native_low_precision
+from vsrdb_cli.backends.runner import Runner, RunnerInfo
 from vsrdb_cli.bench.network import (
     Steps,
     best,
@@ -31,6 +31,7 @@ from vsrdb_cli.bench.video import make_clip, measure_stages
 from vsrdb_cli.bench.whole_run import WholeRun, restore_whole
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
 from vsrdb_cli.checkpoints.registry import METHODS
+from vsrdb_cli.device_kinds import with_number
 from vsrdb_cli.errors import ResourceError, VsrdbError
 from vsrdb_cli.pipeline.memory import available_bytes, network_bytes
 from vsrdb_cli.pipeline.spec import RestoreSpec
@@ -61,8 +62,9 @@ _TINY = (16, 16)
 class Request:
     """What to measure.
 
-    sizes: (height, width) of LR pictures. backend: one of `BACKENDS`, or "all". precision: where
-    it is "auto" and the backend "all", each precision that is quick there.
+    sizes: (height, width) of LR pictures. backend: one of `BACKENDS`, or "all". device: its name,
+    or "all". precision: where it is "auto" and one of the others "all", each precision that is
+    quick there.
     """
 
     sizes: tuple[Size, ...]
@@ -90,10 +92,11 @@ def measure(
     for size in request.sizes:
         on_step("loading the network")
         backend = "auto" if request.backend == ALL else request.backend
+        device = "auto" if request.device == ALL else request.device
         runner = load_runner(
             request.weights,
             backend=backend,
-            device=request.device,
+            device=device,
             precision=request.precision,
             size=size,
         )
@@ -193,26 +196,28 @@ class _Bench:
             )
         reports = [BackendReport(self.runner.info, own, _off(reference, self.runner, self.size))]
         problems: list[Problem] = []
-        if self.request.backend != ALL or self.request.weights in METHODS:
+        if self.request.weights in METHODS:
             return reports, problems
-        for backend, precision in _others(self.request, self.runner):
-            name = f"{backend} {precision}"
+        for backend, device, precision in others(self.request, self.runner.info):
+            name = f"{backend} {device} {precision}"
             self.on_step(f"the network in {name}")
             try:
-                reports.append(self._backend(backend, precision, reference))
+                reports.append(self._backend(backend, device, precision, reference))
             except VsrdbError as error:
                 # What is not installed is missing in every precision.
                 if not any(problem.message == str(error) for problem in problems):
                     problems.append(Problem(name, str(error), error.hint))
         return reports, problems
 
-    def _backend(self, backend: str, precision: str, reference: Runner) -> BackendReport:
+    def _backend(
+        self, backend: str, device: str, precision: str, reference: Runner
+    ) -> BackendReport:
         if time.monotonic() > self.deadline:
             raise ResourceError("not measured, for want of time", hint="choose a smaller --size")
         runner = load_runner(
             self.request.weights,
             backend=backend,
-            device=self.request.device,
+            device=device,
             precision=precision,
             size=self.size,
         )
@@ -222,16 +227,29 @@ class _Bench:
         return BackendReport(runner.info, best(steps), _off(reference, runner, self.size))
 
 
-def _others(request: Request, runner: Runner) -> Iterator[tuple[str, str]]:
-    """Every backend with every precision that may be quick, but the runner's own."""
-    low = ("float16",) if runner.info.device != "cpu" else ()
-    if runner.info.device == "cpu" and cpu_computes_bfloat16():
-        low = ("bfloat16",)
-    for backend in BACKENDS[1:]:
-        quick = ("float32", *(low if backend == "torch" else ("float16",)))
-        for precision in quick if request.precision == "auto" else (request.precision,):
-            if (backend, precision) != (runner.info.backend, runner.info.precision):
-                yield backend, precision
+def others(
+    request: Request, info: RunnerInfo, devices: Sequence[str] | None = None
+) -> Iterator[tuple[str, str, str]]:
+    """Yield what else is asked for: every backend, device and precision, but the runner's own.
+
+    Args:
+        info: of the runner.
+        devices: all of this machine; None asks torch.
+    """
+    if ALL not in (request.backend, request.device):
+        return
+    if request.device == ALL:
+        devices = list_devices() if devices is None else devices
+    else:
+        devices = [with_number(info.device)]
+    for device in devices:
+        for backend in BACKENDS[1:] if request.backend == ALL else (info.backend,):
+            low = native_low_precision(torch.device(device)) if backend == "torch" else "float16"
+            quick = ("float32", *((low,) if low else ()))
+            for precision in quick if request.precision == "auto" else (request.precision,):
+                own = (info.backend, with_number(info.device), info.precision)
+                if (backend, device, precision) != own:
+                    yield backend, device, precision
 
 
 def _off(reference: Runner, runner: Runner, size: Size) -> parity.Agreement | None:
