@@ -139,21 +139,20 @@ def list_devices(accelerators: Accelerators = ACCELERATORS) -> list[str]:
 def unused_gpus(
     accelerators: Accelerators = ACCELERATORS, folder: Path = GPUS
 ) -> list[tuple[str, str]]:
-    """List GPUs that Linux knows and torch does not use: the maker, and what to install.
+    """List the GPUs that Linux knows, where torch finds none: the maker, and what to install.
 
     Args:
         folder: where Linux lists them.
     """
-    here = accelerators.kind
-    used = None if here is None else ("cuda" if accelerators.are_nvidia else here.name)
-    found = {}
+    found: dict[str, str] = {}
+    if accelerators.kind is not None:
+        return []
     for file in sorted(folder.glob("renderD*/device/vendor")):
         try:
             maker, kind = _MAKERS[int(file.read_text(), 16)]
         except (OSError, ValueError, KeyError):
             continue
-        if kind != used:
-            found[maker] = KINDS[kind].install
+        found[maker] = KINDS[kind].install
     return list(found.items())
 
 

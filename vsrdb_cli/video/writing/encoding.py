@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,9 @@ from vsrdb_cli.video.writing.hardware import HARDWARE, why_unavailable
 if TYPE_CHECKING:
     from vsrdb_cli.video.info import VideoInfo
     from vsrdb_cli.video.side_data.hdr import Light
+
+# Takes an encoder, a pixel format, height and width; returns None if it encodes such pictures.
+WhyNot = Callable[[Encoder, str, int, int], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +51,18 @@ class Encoding:
 
 
 def choose_encoding(
-    options: EncoderOptions, suffix: str, info: VideoInfo, height: int, width: int
+    options: EncoderOptions,
+    suffix: str,
+    info: VideoInfo,
+    height: int,
+    width: int,
+    *,
+    why_not: WhyNot = why_unavailable,
 ) -> Encoding:
     """Choose the encoder for an output of `height` x `width` in a container.
+
+    Args:
+        why_not: tries a GPU's encoder.
 
     Raises:
         OptionError: options that do not fit each other or the container.
@@ -65,7 +77,7 @@ def choose_encoding(
             hint=f"name the output {' or '.join(f'*{s}' for s in suffixes_for(codec))},"
             f" or choose --codec {' or '.join(fitting)}",
         )
-    encoder = _on_hardware(codec, options, info, height, width)
+    encoder = _on_hardware(codec, options, info, height, width, why_not=why_not)
     _check_size(codec, encoder, height, width)
     pix_fmt = _pix_fmt(encoder, options, info)
     _check_pix_fmt(encoder, pix_fmt)
@@ -135,7 +147,13 @@ def _usual_codec(suffix: str, info: VideoInfo) -> str:
 
 
 def _on_hardware(
-    codec: str, options: EncoderOptions, info: VideoInfo, height: int, width: int
+    codec: str,
+    options: EncoderOptions,
+    info: VideoInfo,
+    height: int,
+    width: int,
+    *,
+    why_not: WhyNot,
 ) -> Encoder:
     """Return the encoder of a codec: a GPU's where it is wanted and encodes such pictures.
 
@@ -152,7 +170,7 @@ def _on_hardware(
             if (
                 encoder is not None
                 and options.preset in (None, *encoder.presets)
-                and not why_unavailable(encoder, _pix_fmt(encoder, options, info), height, width)
+                and not why_not(encoder, _pix_fmt(encoder, options, info), height, width)
             ):
                 return encoder
         return ENCODERS[codec]
@@ -163,11 +181,11 @@ def _on_hardware(
         )
     encoder = HARDWARE[hardware][codec]
     _check_size(codec, encoder, height, width)
-    why_not = why_unavailable(encoder, _pix_fmt(encoder, options, info), height, width)
-    if why_not is None:
+    words = why_not(encoder, _pix_fmt(encoder, options, info), height, width)
+    if words is None:
         return encoder
     raise OptionError(
-        f"{encoder.name} is not available here: {why_not}; tried with three frames of"
+        f"{encoder.name} is not available here: {words}; tried with three frames of"
         f" {width}x{height}",
         hint="omit --hardware to encode on the CPU, or let --hardware auto choose",
     )
