@@ -76,7 +76,7 @@ class Finding:
 def examine() -> Iterator[Finding]:
     """Everything, one after another; lazily, since some of it takes seconds."""
     yield from _versions()
-    yield from _devices()
+    yield from look_at_devices()
     yield from _weights()
     yield from _backends()
     yield from _encoders()
@@ -116,7 +116,9 @@ def _versions() -> Iterator[Finding]:
     yield version("ffmpeg", libraries)
 
 
-def _devices(accelerators: Accelerators = ACCELERATORS, gpus: Path = GPUS) -> Iterator[Finding]:
+def look_at_devices(
+    accelerators: Accelerators = ACCELERATORS, gpus: Path = GPUS
+) -> Iterator[Finding]:
     """Tell of the processor and the GPUs; `gpus` is where Linux lists those."""
     yield Finding(
         "device",
