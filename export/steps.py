@@ -1,4 +1,4 @@
-"""The network's two steps as modules to trace: `vsrdb_cli.backends.graphs` names what goes in."""
+"""Wrap the network's two steps as modules to trace; `vsrdb_cli.backends.graphs` names inputs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from vsrdb_cli.network.features import FrameFeatures
 from vsrdb_cli.network.fmanet import FMANet
 
 
-class Encoder(nn.Module):
-    """One frame -> its features."""
+class EncodeStep(nn.Module):
+    """The step from a frame to its features."""
 
     def __init__(self, network: FMANet) -> None:
         super().__init__()
@@ -23,15 +23,15 @@ class Encoder(nn.Module):
         return torch.cat(centre, dim=1), torch.cat(levels, dim=1)
 
 
-class Restorer(nn.Module):
-    """Features of T frames -> the sharp centre frame."""
+class RestoreStep(nn.Module):
+    """The step from the features of T frames to the sharp centre frame."""
 
     def __init__(self, network: FMANet) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, centre: Tensor, *frames: Tensor) -> Tensor:
-        """`frames`: picture and features of each frame in turn."""
+        """Restore the centre; `frames` are picture and features of each frame in turn."""
         blocks = self.network.config.num_FRMA
         initial_d, initial_r = centre.chunk(2, dim=1)
         window = []
@@ -40,7 +40,7 @@ class Restorer(nn.Module):
             window.append(
                 FrameFeatures(
                     picture.to(features.dtype),
-                    # Of the first level only the centre frame's is read.
+                    # Of the first level only the centre frame's features are read.
                     (initial_d, *levels[:blocks]),
                     (initial_r, *levels[blocks:]),
                 )

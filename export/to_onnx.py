@@ -101,11 +101,11 @@ def _traced(name: str, network: Any, checkpoint: Checkpoint) -> Any:
         return torch.zeros(1, levels * config.dim, *size, dtype=network.dtype)
 
     if name == "encoder":
-        return _onnx(steps.Encoder(network), (picture(),), [graphs.PICTURE], graphs.ENCODED)
+        return _onnx(steps.EncodeStep(network), (picture(),), [graphs.PICTURE], graphs.ENCODED)
     frames = [(picture(), features(2 * config.num_FRMA)) for _ in range(config.num_seq)]
     inputs = (features(2), *(tensor for frame in frames for tensor in frame))
     names = graphs.restorer_inputs(config.num_seq)
-    return _onnx(steps.Restorer(network), inputs, names, [graphs.RESTORED])
+    return _onnx(steps.RestoreStep(network), inputs, names, [graphs.RESTORED])
 
 
 def _onnx(

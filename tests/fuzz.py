@@ -1,15 +1,17 @@
-"""Spoilt copies of small videos through `restore_video`: no traceback, no hang, no leftover file.
+"""Spoilt copies of small videos through `restore_video`: no traceback, hang or leftover file.
 
     python tests/fuzz.py FOLDER SECONDS [FIRST_SEED]
 
-FOLDER holds clips. Each case runs in another process, which is watched; a case is its seed, so a
-fault found once can be looked at again. Prints the faults and what came of how many cases.
+FOLDER holds clips and pictures. Cases run in another process, which is watched, also for its
+memory. A case is its seed, so a fault found once can be looked at again: in even ones bytes are
+spoilt, in odd ones parts of the container. Prints the faults and what came of how many cases.
 """
 
 from __future__ import annotations
 
 import hashlib
 import queue
+import resource
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,7 @@ from pathlib import Path
 from random import Random
 
 import av
+from spoiling import spoil_bytes, spoil_parts
 
 from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.jobs.run import work_folder
@@ -28,39 +31,16 @@ from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
 
 PATIENCE_SECONDS = 60
+MOST_MEMORY = 2 << 30  # what a case, and the network, may take
 # Of a clip: larger ones take too long.
 LARGEST_BYTES, LARGEST_PIXELS = 200_000, 1_000_000
+SPOIL = {"bytes": spoil_bytes, "parts": spoil_parts}
 TARGETS = ("out.mp4", "out.mkv", "out.mov", "out.webm", "pictures")
 
 
-def spoil(data: bytes, random: Random) -> bytes:
-    """A copy with some bytes changed, cut out, doubled, or with an end that is missing."""
-    spoilt = bytearray(data)
-    for _ in range(random.choice((1, 1, 2, 4, 16, 64))):
-        if not spoilt:
-            break
-        place = random.randrange(len(spoilt))
-        # Headers are small, and where most can go wrong.
-        if random.random() < 0.4:
-            place = random.choice((place % 512, max(0, len(spoilt) - 1 - place % 2048)))
-            place = min(place, len(spoilt) - 1)
-        length = random.choice((1, 1, 4, 8, 100, 1000))
-        match random.randrange(10):
-            case 0:
-                del spoilt[place:]
-            case 1:
-                del spoilt[place : place + length]
-            case 2:
-                spoilt[place:place] = spoilt[place : place + length]
-            case 3:
-                spoilt[place : place + length] = random.randbytes(length)
-            case 4:
-                spoilt[place : place + 4] = random.choice(
-                    (bytes(4), b"\xff" * 4, b"\x7f\xff\xff\xff")
-                )
-            case _:
-                spoilt[place] = random.randrange(256)
-    return bytes(spoilt)
+def way(seed: int) -> str:
+    """What a case spoils."""
+    return "parts" if seed % 2 else "bytes"
 
 
 def case(clips: list[Path], seed: int, folder: Path) -> str:
@@ -73,7 +53,7 @@ def case(clips: list[Path], seed: int, folder: Path) -> str:
     random = Random(seed)
     clip = random.choice(clips)
     source = folder / f"in{clip.suffix}"
-    source.write_bytes(spoil(clip.read_bytes(), random))
+    source.write_bytes(SPOIL[way(seed)](clip.read_bytes(), random))
     before = hashlib.sha256(source.read_bytes()).digest()
     output = folder / "output"
     output.mkdir()
@@ -83,7 +63,7 @@ def case(clips: list[Path], seed: int, folder: Path) -> str:
         scale=random.choice((1, 2)),
         segment_seconds=random.choice((10.0, 10.0, 0.2)),
         strict=random.random() < 0.2,
-        start=random.choice((None, None, None, 3)),
+        start=random.choice((None, None, None, "3f")),
     )
     try:
         restore_video(source, target, options)
@@ -93,9 +73,10 @@ def case(clips: list[Path], seed: int, folder: Path) -> str:
         assert "\n" not in words, f"more than a line: {words!r}"
         assert "please report" not in words, words
         outcome = "damage is an error under --strict" if target.exists() else "refused"
-        # Segments that are finished stay, as after any run that was stopped.
-        allowed = {target.name} if target.exists() else {work_folder(target).name}
-        assert options.segment_seconds < 10 or not work_folder(target).exists()
+        # A plan stays, and segments that are finished, as after any run that was stopped.
+        kept = work_folder(target)
+        allowed = {target.name} if target.exists() else {kept.name}
+        assert not kept.exists() or (kept / "journal.json").exists()
     left = {path.name for path in output.iterdir()} - allowed
     assert not left, f"left behind: {left}"
     assert hashlib.sha256(source.read_bytes()).digest() == before, "the source was changed"
@@ -110,12 +91,17 @@ def _child(clips: list[Path], seed: int) -> None:
                 print(case(clips, seed, Path(folder)), flush=True)
             except Exception:
                 print(f"FAULT {seed}: {traceback.format_exc()!r}", flush=True)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+        if peak > MOST_MEMORY:
+            print(f"FAULT {seed}: {peak >> 20} MiB", flush=True)
+            return
         seed += 1
 
 
 def _watch(folder: Path, seconds: float, seed: int) -> Counter[str]:
-    """Run children until the time is over, a new one after each that dies or hangs."""
+    """Run children until the time is over, a new one after each that ends or hangs."""
     outcomes, end = Counter[str](), time.monotonic() + seconds
+    faulty = -1
     while time.monotonic() < end:
         command = [sys.executable, __file__, "--child", str(folder), str(seed)]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -134,8 +120,9 @@ def _watch(folder: Path, seconds: float, seed: int) -> Counter[str]:
             except queue.Empty:
                 line = "FAULT: it hangs"
             if line is None or line == "FAULT: it hangs":
-                print(f"seed {seed}: {line or f'died ({child.wait()})'}", flush=True)
-                outcomes["FAULT"] += 1
+                if faulty != seed:
+                    print(f"FAULT {seed}: {line or f'died ({child.wait()})'}", flush=True)
+                    outcomes[f"{way(seed)}: FAULT"] += 1
                 seed += 1
                 break
             if line.startswith("seed "):
@@ -143,7 +130,8 @@ def _watch(folder: Path, seconds: float, seed: int) -> Counter[str]:
                 continue
             if line.startswith("FAULT"):
                 print(line, flush=True)
-            outcomes[line.split()[0] if line.startswith("FAULT") else line] += 1
+                faulty, line = seed, "FAULT"
+            outcomes[f"{way(seed)}: {line}"] += 1
         child.kill()
         child.wait()
     return outcomes
@@ -170,7 +158,7 @@ def main() -> None:
     seed = int(sys.argv[3]) if len(sys.argv) > 3 else 0
     outcomes = _watch(Path(sys.argv[1]), float(sys.argv[2]), seed)
     print(dict(outcomes))
-    sys.exit(bool(outcomes["FAULT"]))
+    sys.exit(any("FAULT" in outcome for outcome in outcomes))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What this machine can do, found out by doing it: backends run, encoders encode."""
+"""Check what works on this machine by trying it: run backends, encode videos."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from vsrdb_cli.backends.devices import (
     list_devices,
     unused_gpus,
 )
-from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
+from vsrdb_cli.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from vsrdb_cli.checkpoints.registry import bundled_models, default_weights
 from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.options import EncoderOptions
@@ -38,56 +38,60 @@ from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.writing.encoders import ENCODERS
 from vsrdb_cli.video.writing.hardware import HARDWARE
-from vsrdb_cli.video.writing.output import resolve_output
+from vsrdb_cli.video.writing.output import Output, resolve_output
 
-# Packages whose versions matter; the distributions' names.
+# Distributions whose versions matter.
 _PACKAGES = (
     *("torch", "av", "numpy", "safetensors", "onnx", "onnxruntime", "onnxruntime-gpu", "triton"),
     *("tensorrt", "tensorrt-rtx"),
 )
-# Below this a run of any length is in danger.
+# Below this even a short run may fail.
 _LITTLE_DISK, _LITTLE_MEMORY = 2 << 30, 1 << 30
 _FRAMES = 3
 
 
 class State(Enum):
-    """Of one thing looked at."""
+    """Outcome of a check."""
 
     WORKS = "works"
-    ABSENT = "absent"  # not set up, and nothing that is needed
+    ABSENT = "absent"  # not set up, and not required
     PROBLEM = "problem"
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One thing looked at. mend: the line that helps, where something does not work."""
+class CheckResult:
+    """Result of one check."""
 
     kind: str
     name: str
     state: State
     detail: str
-    mend: str | None = None
+    hint: str | None = None
+    """The step that helps if something does not work."""
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
-        return asdict(self) | {"state": self.state.value}
+        """Return plain values."""
+        values = asdict(self) | {"state": self.state.value}
+        # The hint's name in the output of earlier versions.
+        return values | {"mend": values.pop("hint")}
 
 
-def examine() -> Iterator[Finding]:
-    """Everything, one after another; lazily, since some of it takes seconds."""
-    yield from _versions()
-    yield from look_at_devices()
-    yield from _weights()
-    yield from _backends()
-    yield from _encoders()
-    yield from _space()
+def examine() -> Iterator[CheckResult]:
+    """Run every check lazily, one after another, since some take seconds."""
+    yield from check_versions()
+    yield from check_devices()
+    yield from check_weights()
+    yield from check_backends()
+    yield from check_encoders()
+    yield from check_space()
 
 
-def examine_nodes(address: str, folder: Path) -> Iterator[Finding]:
-    """Every node of a Ray cluster, by trying it.
+def examine_nodes(address: str, folder: Path) -> Iterator[CheckResult]:
+    """Check every node of a Ray cluster.
 
     Args:
-        folder: where videos lie.
+        address: of the cluster.
+        folder: contains the videos.
 
     Raises:
         VsrdbError: Ray is not installed, or there is no cluster.
@@ -96,12 +100,14 @@ def examine_nodes(address: str, folder: Path) -> Iterator[Finding]:
 
     states = {True: State.WORKS, False: State.PROBLEM, None: State.ABSENT}
     for name, works, detail, hint in ask_nodes(address, folder):
-        yield Finding("node", name, states[works], detail, hint)
+        yield CheckResult("node", name, states[works], detail, hint)
 
 
-def _versions() -> Iterator[Finding]:
-    def version(name: str, detail: str) -> Finding:
-        return Finding("version", name, State.WORKS, detail)
+def check_versions() -> Iterator[CheckResult]:
+    """Report the versions of vsrdb, Python, packages and FFmpeg."""
+
+    def version(name: str, detail: str) -> CheckResult:
+        return CheckResult("version", name, State.WORKS, detail)
 
     yield version("vsrdb", __version__)
     yield version("python", f"{platform.python_version()} on {platform.platform()}")
@@ -116,11 +122,11 @@ def _versions() -> Iterator[Finding]:
     yield version("ffmpeg", libraries)
 
 
-def look_at_devices(
+def check_devices(
     accelerators: Accelerators = ACCELERATORS, gpus: Path = GPUS
-) -> Iterator[Finding]:
-    """Tell of the processor and the GPUs; `gpus` is where Linux lists those."""
-    yield Finding(
+) -> Iterator[CheckResult]:
+    """Report the CPU and every GPU; `gpus` is where Linux lists them."""
+    yield CheckResult(
         "device",
         "cpu",
         State.WORKS,
@@ -129,65 +135,70 @@ def look_at_devices(
     )
     for name in accelerators.names:
         free, total = accelerators.memory(name)
-        detail = (
-            f"{accelerators.describe(name)}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
-        )
-        yield Finding("device", name, State.WORKS, detail)
-    seen = unused_gpus(accelerators, gpus)
-    for maker, install in seen:
-        # On an NVIDIA GPU people count; a processor's own may not be worth it.
+        space = f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
+        yield CheckResult("device", name, State.WORKS, f"{accelerators.describe(name)}, {space}")
+    unused = unused_gpus(accelerators, gpus)
+    for maker, install in unused:
+        # Whoever has an NVIDIA GPU counts on it; a processor's own may not be worth using.
         state = State.PROBLEM if maker == "NVIDIA" else State.ABSENT
-        detail = f"there is a GPU, and torch {torch.__version__} does not use it"
-        yield Finding("device", maker, state, detail, install)
-    if not accelerators.names and not seen:
-        yield Finding("device", "gpu", State.ABSENT, f"torch {torch.__version__} finds none")
+        detail = f"torch {torch.__version__} finds no GPU, although there is one"
+        yield CheckResult("device", maker, state, detail, install)
+    if not accelerators.names and not unused:
+        yield CheckResult("device", "gpu", State.ABSENT, f"torch {torch.__version__} finds no GPU")
 
 
-def _weights() -> Iterator[Finding]:
+def check_weights(
+    load: Callable[[str], Checkpoint] = load_checkpoint,
+) -> Iterator[CheckResult]:
+    """Load all bundled weights."""
+
+    def describe(name: str) -> str:
+        checkpoint = load(name)
+        return f"{checkpoint.parameters:,} parameters, sha256 {checkpoint.sha256[:12]}"
+
     for model in bundled_models():
-        yield _tried("weights", model.name, partial(_load, model.name))
+        yield _try("weights", model.name, partial(describe, model.name))
 
 
-def _load(name: str) -> str:
-    checkpoint = load_checkpoint(name)
-    return f"{checkpoint.parameters:,} parameters, sha256 {checkpoint.sha256[:12]}"
-
-
-def _backends() -> Iterator[Finding]:
-    run = partial(try_network, default_weights())
+def check_backends(run_network: Callable[..., str] = try_network) -> Iterator[CheckResult]:
+    """Restore a frame with every backend."""
+    run = partial(run_network, default_weights())
     for device in list_devices():
-        yield _tried("backend", f"torch {device}", partial(run, backend="torch", device=device))
+        yield _try("backend", f"torch {device}", partial(run, backend="torch", device=device))
     for backend in ("onnxruntime", *ENGINES):
-        found = _tried("backend", backend, partial(run, backend=backend))
-        # Nobody needs them; that one is not installed, or has nothing to run yet, is no fault.
+        found = _try("backend", backend, partial(run, backend=backend))
+        # They are optional: one that is not installed, or not built yet, is no problem.
         yield replace(found, state=State.ABSENT) if found.state is State.PROBLEM else found
 
 
-def _encoders() -> Iterator[Finding]:
+def check_encoders(choose_output: Callable[..., Output] = resolve_output) -> Iterator[CheckResult]:
+    """Encode a few frames with every codec."""
     info = VideoInfo.synthetic(256, 192, _FRAMES)
     for codec in ENCODERS:
-        yield _tried("encoder", codec, partial(_encode, codec, info))
+        yield _try("encoder", codec, partial(_encode, codec, info, choose_output))
     for hardware, encoders in HARDWARE.items():
         found = [
-            _tried(
+            _try(
                 "encoder",
                 f"{codec} on {hardware}",
-                partial(_encode, codec, info, hardware=hardware),
+                partial(_encode, codec, info, choose_output, hardware=hardware),
             )
             for codec in encoders
         ]
-        works = [finding for finding in found if finding.state is State.WORKS]
-        # Nobody needs one. Where none works, the reason is the same for all codecs.
-        yield from works or [replace(found[0], name=hardware, state=State.ABSENT, mend=None)]
+        works = [result for result in found if result.state is State.WORKS]
+        # They are optional. Where none works, the reason is the same for all codecs.
+        yield from works or [replace(found[0], name=hardware, state=State.ABSENT, hint=None)]
 
 
-def _encode(codec: str, info: VideoInfo, *, hardware: str = "none") -> str:
-    """Write a few frames and have them compared with what was sent."""
+def _encode(
+    codec: str, info: VideoInfo, choose_output: Callable[..., Output], *, hardware: str = "none"
+) -> str:
+    """Write a few frames, which the writer compares with what it was sent."""
     suffix = suffixes_for(codec)[0]
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"try{suffix}"
-        output = resolve_output(path, info, 1, EncoderOptions(codec=codec, hardware=hardware))
+        output = choose_output(path, info, 1, EncoderOptions(codec=codec, hardware=hardware))
         dtype = torch.uint8 if output.bit_depth == 8 else torch.uint16
         with output.open() as writer:
             for index in range(_FRAMES):
@@ -198,9 +209,13 @@ def _encode(codec: str, info: VideoInfo, *, hardware: str = "none") -> str:
     return f"{output.description.split()[0]}, {suffix}, {_FRAMES} frames in {seconds:.2f} s"
 
 
-def _space() -> Iterator[Finding]:
-    free = available_bytes("cpu")
-    yield Finding(
+def check_space(
+    available: Callable[[str], int] = available_bytes,
+    free_disk: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
+) -> Iterator[CheckResult]:
+    """Check the free memory and the free space of the current and the temporary folder."""
+    free = available("cpu")
+    yield CheckResult(
         "space",
         "memory",
         State.WORKS if free >= _LITTLE_MEMORY else State.PROBLEM,
@@ -208,23 +223,25 @@ def _space() -> Iterator[Finding]:
         None if free >= _LITTLE_MEMORY else "close other programs, or restore with --tile 128",
     )
     for folder in dict.fromkeys((Path.cwd(), Path(tempfile.gettempdir()))):
-        usage = shutil.disk_usage(folder)
-        enough = usage.free >= _LITTLE_DISK
-        yield Finding(
+        free = free_disk(folder)
+        enough = free >= _LITTLE_DISK
+        yield CheckResult(
             "space",
             str(folder),
             State.WORKS if enough else State.PROBLEM,
-            f"{usage.free / 2**30:.1f} of {usage.total / 2**30:.1f} GiB free",
+            f"{free / 2**30:.1f} of {shutil.disk_usage(folder).total / 2**30:.1f} GiB free",
             None if enough else f"free some space: du -sh '{folder}'/* | sort -h",
         )
 
 
-def _tried(kind: str, name: str, attempt: Callable[[], str]) -> Finding:
-    """What became of an attempt; whatever it raises is the finding."""
+def _try(kind: str, name: str, attempt: Callable[[], str]) -> CheckResult:
+    """Return the result of an attempt, whatever it raises."""
     try:
-        return Finding(kind, name, State.WORKS, attempt())
+        return CheckResult(kind, name, State.WORKS, attempt())
     except VsrdbError as error:
-        return Finding(kind, name, State.PROBLEM, str(error), error.hint)
-    except Exception as error:  # this is to find out what is broken, in whatever way
-        words = f"{type(error).__name__}: {error}".splitlines()[0]
-        return Finding(kind, name, State.PROBLEM, words, "pip install --force-reinstall vsrdb")
+        return CheckResult(kind, name, State.PROBLEM, str(error), error.hint)
+    except Exception as error:  # a broken installation can raise anything
+        message = f"{type(error).__name__}: {error}".splitlines()[0]
+        return CheckResult(
+            kind, name, State.PROBLEM, message, "pip install --force-reinstall vsrdb"
+        )

@@ -184,11 +184,11 @@ def temporary_beside(path: Path) -> Path:
 
 
 @contextmanager
-def whole(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
+def whole(path: Path, *, overwrite: bool = True, replaced: Container[str] = ()) -> Iterator[Path]:
     """Yield a path to write to, which becomes `path` when the block succeeds, and is else removed.
 
     A file of that name is replaced; a power cut leaves the one or the other. A device or a named
-    pipe is written to instead.
+    pipe is written to instead. For a folder, `replaced` is as for `put_in_place`.
 
     Raises:
         OutputError: the disk is full, or fails for another reason; or a file of that name was
@@ -205,7 +205,7 @@ def whole(path: Path, *, overwrite: bool = True) -> Iterator[Path]:
         temporary = temporary_beside(path.absolute())
         try:
             yield temporary
-            put_in_place(temporary, path, overwrite=overwrite)
+            put_in_place(temporary, path, overwrite=overwrite, replaced=replaced)
         except BaseException:
             remove(temporary)
             raise

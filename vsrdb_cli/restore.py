@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.disks import resumable
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.jobs.executor import Executor, LocalExecutor
+from vsrdb_cli.jobs.journal import identity
 from vsrdb_cli.jobs.processes import ProcessExecutor
 from vsrdb_cli.jobs.report import OnNotice, OnProgress, RestoreReport, RunLog
 from vsrdb_cli.jobs.run import is_divided, restore_source
@@ -61,6 +62,7 @@ def restore_video(
         _check_options_of_runner(options)
     log = RunLog(on_notice, on_progress, on_detail)
     with resumable(target), ExitStack() as stack:
+        known = _identity(Path(source))  # before it is opened: a later replacement is noticed
         reader = stack.enter_context(open_requested(Path(source), options))
         several = bool(options.devices or options.ray)
         if several and not is_divided(reader.info, Path(target), options):
@@ -71,7 +73,15 @@ def restore_video(
             executor = None
         if executor is None:
             executor = stack.enter_context(make_executor(options, runner))
-        return restore_source(reader, Path(target), options, executor, log)
+        return restore_source(reader, Path(target), options, executor, log, known=known)
+
+
+def _identity(source: Path) -> dict[str, str]:
+    """Return the identity of a readable file or folder; opening reports why others are not."""
+    with suppress(FileNotFoundError, PermissionError):
+        if source.is_file() or source.is_dir():
+            return identity(source)
+    return {}
 
 
 def make_executor(

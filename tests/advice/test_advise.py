@@ -1,8 +1,9 @@
-"""`vsrdb advise`: what is measured, what follows from it, and what it says."""
+"""`vsrdb advise`: its measures, its verdicts and its output."""
 
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +13,11 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from vsrdb_cli.advice import extra
 from vsrdb_cli.advice.advise import Advice
 from vsrdb_cli.advice.advise import advise as advice_on
 from vsrdb_cli.advice.command import command_for, scale_for
-from vsrdb_cli.advice.measures import measure
-from vsrdb_cli.advice.trial import Trial, busiest_part
+from vsrdb_cli.advice.measures import measure_frames as measure
+from vsrdb_cli.advice.restoration_trial import RestorationTrial, busiest_part
 from vsrdb_cli.advice.verdict import Verdict, judge
 from vsrdb_cli.cli import main
 from vsrdb_cli.options import Hdr
@@ -27,7 +27,7 @@ from vsrdb_cli.video.reading.open import open_source
 ROOT = Path(__file__).parents[2]
 DEMO = ROOT / "docs" / "demo.mp4"
 HEIGHT, WIDTH, FRAMES = 96, 128, 5
-TRIAL = Trial(consistency=45, unexplained=0.02, change=1e-3)
+TRIAL = RestorationTrial(consistency=45, unexplained=0.02, change=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -181,26 +181,26 @@ def test_the_scale_advised_makes_no_more_than_4k(height, width, scale):
 
 
 def test_the_command_is_one_line_for_the_shell(info, measures):
-    def said(changed=None, weights=None, **values):
+    def line(changed=None, weights=None, **values):
         return command_for(
             replace(info, **values), replace(measures, **(changed or {})),
             weights=weights, hdr=Hdr.REFUSE,
         )  # fmt: skip
 
-    assert said() == "vsrdb restore in.mp4 in_restored.mp4"
-    assert said(duration_seconds=100.0) == (
+    assert line() == "vsrdb restore in.mp4 in_restored.mp4"
+    assert line(duration_seconds=100.0) == (
         "vsrdb restore in.mp4 in_sample.mp4 --sample 3s --compare in_sample.html"
     )
-    assert said(path=Path("a b.avi")) == "vsrdb restore 'a b.avi' 'a b_restored.mkv'"
-    assert said(path=Path("-a.mp4")) == "vsrdb restore ./-a.mp4 ./-a_restored.mp4"
-    assert said(weights="w.safetensors").endswith(" --weights w.safetensors")
-    assert said(path=Path("f"), kind=Kind.PICTURES) == "vsrdb restore f f_restored"
-    shrunk = said({"enlarged_by": 2.0}, height=1080, width=1920)
+    assert line(path=Path("a b.avi")) == "vsrdb restore 'a b.avi' 'a b_restored.mkv'"
+    assert line(path=Path("-a.mp4")) == "vsrdb restore ./-a.mp4 ./-a_restored.mp4"
+    assert line(weights="w.safetensors").endswith(" --weights w.safetensors")
+    assert line(path=Path("f"), kind=Kind.PICTURES) == "vsrdb restore f f_restored"
+    shrunk = line({"enlarged_by": 2.0}, height=1080, width=1920)
     assert "scale=iw/2:ih/2" in shrunk
     assert shrunk.endswith("&& vsrdb restore in_prepared.mkv in_restored.mp4")
     pictures = {"path": Path("f"), "kind": Kind.PICTURES, "height": 1080, "width": 1920}
-    assert said({"enlarged_by": 2.0}, **pictures) == "vsrdb restore f f_restored --scale 2"
-    assert "bwdif" in said({"combing": 0.1})
+    assert line({"enlarged_by": 2.0}, **pictures) == "vsrdb restore f f_restored --scale 2"
+    assert "bwdif" in line({"combing": 0.1})
 
 
 def test_the_command_shrinks_what_is_enlarged_and_keeps_the_sound(tmp_path, info, measures):
@@ -227,20 +227,17 @@ def test_the_demo_is_worth_it(advice):
 
 
 @pytest.mark.slow
-def test_the_command_prints_a_verdict_all_findings_and_what_to_run(advice, monkeypatch):
-    import vsrdb_cli.advice.advise as module
-
-    monkeypatch.setattr(module, "advise", lambda *_arguments, **_options: advice)
+def test_the_command_prints_a_verdict_all_findings_and_what_to_run(advice):
     done = CliRunner().invoke(main, ["advise", str(DEMO)])
     assert done.exit_code == 0
     first, *findings, last = done.stdout.splitlines()
     assert first.startswith("worth it: ")
     assert len(findings) == len(advice.findings)
     assert last == f"next: {advice.command}"
-    told = json.loads(CliRunner().invoke(main, ["advise", str(DEMO), "--json"]).stdout)
-    assert (told["verdict"], told["rank"]) == ("worth", 2)
-    assert told["measures"]["noise"] == pytest.approx(advice.measures.noise, abs=1e-3)
-    assert told["command"] == advice.command
+    printed = json.loads(CliRunner().invoke(main, ["advise", str(DEMO), "--json"]).stdout)
+    assert (printed["verdict"], printed["rank"]) == ("worth", 2)
+    assert printed["measures"]["noise"] == pytest.approx(advice.measures.noise, abs=1e-3)
+    assert printed["command"] == advice.command
 
 
 def refusal(*arguments) -> str:
@@ -264,10 +261,7 @@ def test_what_cannot_be_advised_on_is_refused_in_one_line(tmp_path):
 
 
 def test_a_missing_package_is_named_with_the_line_that_installs_it(monkeypatch):
-    def missing(_module):
-        raise ImportError("No module named 'cv2'")
-
-    monkeypatch.setattr(extra, "import_module", missing)
+    monkeypatch.setitem(sys.modules, "cv2", None)
     assert "pip install 'vsrdb[evaluate]'" in refusal(DEMO)
 
 
@@ -277,7 +271,7 @@ def test_a_single_picture_is_advised_on(tmp_path):
     advice = advice_on(tmp_path / "a.png")
     assert advice.frames == 1
     found = {finding.name: finding.text for finding in advice.findings}
-    assert found["motion"] == found["duplicates"] == "one picture does not tell"
+    assert found["motion"] == found["duplicates"] == "unknown: a single picture"
     assert advice.as_json()["measures"]["motion"] is None
     assert advice.verdict is Verdict.OUTSIDE  # noise is all there is, so no shrinking is advised
     assert " && " not in advice.command
@@ -296,7 +290,7 @@ def test_a_long_video_is_looked_at_in_three_places(tmp_path):
         assert len(next(iter(sample_runs(source, 3, 40)))) == 60
 
 
-def test_a_long_video_whose_only_keyframe_is_the_first_is_looked_at_from_its_beginning():
+def test_a_long_video_with_one_keyframe_is_read_from_its_beginning():
     from vsrdb_cli.video.reading.sampling import sample_runs
 
     wild = Path(__file__).parents[1] / "wild" / "late_audio.vob"

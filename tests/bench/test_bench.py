@@ -9,14 +9,22 @@ from click.testing import CliRunner
 
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.backends.runner import RunnerInfo
-from vsrdb_cli.bench.measure import Request, _off, measure, others
+from vsrdb_cli.bench.benchmark import (
+    BenchLimits,
+    BenchRequest,
+    others,
+    run_benchmark,
+    worst_agreement,
+)
 from vsrdb_cli.bench.network import measure_steps
-from vsrdb_cli.bench.report import SizeReport
+from vsrdb_cli.bench.results import SizeReport
 from vsrdb_cli.bench.video import make_clip, measure_stages
 from vsrdb_cli.bench.whole_run import restore_whole
 from vsrdb_cli.cli import main
+from vsrdb_cli.commands.bench import show
 from vsrdb_cli.video.reading.open import open_source
 
+NO_WHOLE_RUN = BenchLimits(alone_seconds=0, fewest_frames=1_000_000)
 STAGES = ["read", "to RGB", "encode step", "restore step", "from RGB", "write"]
 
 
@@ -24,8 +32,8 @@ def bench(*arguments):
     return CliRunner().invoke(main, ["bench", *arguments])
 
 
-class Noting(BuiltinRunner):
-    """Enlarges, and notes which frames it got."""
+class RecordingRunner(BuiltinRunner):
+    """Enlarges, and records the frames it gets."""
 
     def __init__(self):
         super().__init__("nearest")
@@ -59,16 +67,16 @@ def test_every_stage_beside_the_network_is_measured(tmp_path):
 
 
 def test_the_network_alone_is_measured_as_in_a_long_video():
-    runner = Noting()
+    runner = RecordingRunner()
     measure_steps(runner, 16, 16, seconds=0)
     assert runner.windows == [(0, 0, 1)]
-    runner = Noting()
+    runner = RecordingRunner()
     assert len(measure_steps(runner, 16, 16, seconds=1e9)) == len(runner.windows) == 40
     assert runner.windows[-1] == (38, 39, 40)
 
 
 def test_a_whole_run_restores_every_frame_once(tmp_path):
-    runner, numbers = Noting(), []
+    runner, numbers = RecordingRunner(), []
     clip = make_clip(tmp_path / "clip.mp4", 32, 48, 9)
     run = restore_whole(clip, tmp_path / "out.mp4", runner, 9, on_frame=numbers.append)
     assert len(runner.windows) == 9
@@ -80,7 +88,7 @@ def test_a_whole_run_restores_every_frame_once(tmp_path):
 
 
 @pytest.mark.slow
-def test_json_says_everything_of_each_size():
+def test_json_has_every_measurement_of_each_size():
     found = bench("--size", "48x32", "--size", "47x33", "--weights", "bicubic", "--json")
     assert found.exit_code == 0, found.output
     values = json.loads(found.stdout)
@@ -108,7 +116,7 @@ def test_a_size_that_does_not_fit_is_one_line_and_the_others_are_measured():
     found = bench("--size", "90000x80000", "--size", "48x32", "--weights", "nearest", "--json")
     assert found.exit_code == 1
     (warning,) = [line for line in found.stderr.splitlines() if line.startswith("warning: ")]
-    assert warning.startswith("warning: 90000x80000: a whole picture of 90000x80000 takes ")
+    assert warning.startswith("warning: 90000x80000: a whole picture of 90000x80000 needs ")
     values = json.loads(found.stdout)
     assert [size["width"] for size in values["sizes"]] == [48]
     assert [problem["name"] for problem in values["problems"]] == ["90000x80000"]
@@ -116,31 +124,32 @@ def test_a_size_that_does_not_fit_is_one_line_and_the_others_are_measured():
 
 @pytest.fixture
 def bare(monkeypatch, tmp_path):
-    """A machine with torch alone, and no exported files."""
+    """A machine with torch only, and no exported files."""
     monkeypatch.setenv("VSRDB_EXPORTS", str(tmp_path / "none"))
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
 
 
 @pytest.mark.slow
-def test_of_all_backends_those_that_are_not_there_are_one_line_each(bare):
-    (report,) = measure(Request(((16, 16),), "fmanet-xs", backend="all"), seconds=0)
+def test_without_time_every_other_backend_is_one_problem(bare):
+    request = BenchRequest(((16, 16),), "fmanet-xs", backend="all")
+    (report,) = run_benchmark(request, limits=BenchLimits(seconds=0))
     assert isinstance(report, SizeReport)
     assert [backend.runner.backend for backend in report.backends] == ["torch"]
     messages = [problem.message for problem in report.problems]
     assert len(messages) == len(set(messages))
-    assert all("not measured, for want of time" in message for message in messages)
+    assert all("not measured: time is up" in message for message in messages)
 
 
-def test_a_backend_that_is_not_installed_does_not_stop_the_others(bare, monkeypatch):
-    monkeypatch.setattr("vsrdb_cli.bench.measure._FEWEST", 1e9)  # no whole run
-    monkeypatch.setattr("vsrdb_cli.bench.measure._ALONE_SECONDS", 0)
-    found = bench("--size", "16x16", "--backend", "all")
-    assert found.exit_code == 0
-    warnings = [line for line in found.stderr.splitlines() if line.startswith("warning: ")]
-    assert [line.split()[1] for line in warnings] == ["onnxruntime", "tensorrt", "tensorrt-rtx"]
-    assert "is not installed (pip install" in warnings[0]
-    assert "whole run: not measured: one frame takes too long" in found.stdout
-    assert "torch cpu float32" in found.stdout
+def test_a_backend_that_is_not_installed_does_not_stop_the_others(bare, capsys):
+    request = BenchRequest(((16, 16),), "fmanet-xs", backend="all")
+    (report,) = run_benchmark(request, limits=NO_WHOLE_RUN)
+    names = [problem.name.split()[0] for problem in report.problems]
+    assert names == ["onnxruntime", "tensorrt", "tensorrt-rtx"]
+    assert "pip install" in report.problems[0].hint
+    show(report)
+    printed = capsys.readouterr().out
+    assert "whole run: not measured: one frame takes too long" in printed
+    assert "torch cpu float32" in printed
 
 
 def test_a_backend_asked_for_by_name_is_an_error_where_it_is_not_there(bare):
@@ -149,16 +158,23 @@ def test_a_backend_asked_for_by_name_is_an_error_where_it_is_not_there(bare):
     assert "error: --backend onnxruntime needs ONNX Runtime" in found.stderr
 
 
-def test_how_far_off_a_backend_is_is_told_by_the_test_scene(monkeypatch):
-    from vsrdb_cli.bench import measure as module
+class Brighter(BuiltinRunner):
+    """Restores everything 0.01 too bright."""
 
-    reference, brighter = BuiltinRunner("nearest"), BuiltinRunner("nearest")
-    brighter.info = module.load_runner("bicubic").info
-    monkeypatch.setattr(brighter, "restore", lambda window: reference.restore(window) + 0.01)
-    off = module._off(reference, brighter, (32, 48))
-    assert off.max_error == pytest.approx(0.01, rel=1e-3)
-    assert off.psnr == pytest.approx(40, abs=0.01)
-    assert module._off(reference, reference, (32, 48)) is None
+    def __init__(self):
+        super().__init__("nearest")
+        self.info = RunnerInfo("brighter", "", "torch", "cpu", "float32")
+
+    def restore(self, window):
+        return super().restore(window) + 0.01
+
+
+def test_a_backend_is_compared_with_the_reference_on_the_test_scene():
+    reference = BuiltinRunner("nearest")
+    agreement = worst_agreement(reference, Brighter(), (32, 48))
+    assert agreement.max_error == pytest.approx(0.01, rel=1e-3)
+    assert agreement.psnr == pytest.approx(40, abs=0.01)
+    assert worst_agreement(reference, reference, (32, 48)) is None
 
 
 @pytest.mark.parametrize("size", ["320", "320x", "15x16", "axb", "-3x20"])
@@ -177,7 +193,7 @@ def test_a_size_that_is_none_is_refused_by_name(size):
 ])  # fmt: skip
 def test_all_devices_are_put_beside_the_one_chosen(asked, expected):
     info = RunnerInfo("fmanet-xs", "", "torch", "xpu", "float16")
-    request = Request(((32, 48),), "fmanet-xs", **asked)
+    request = BenchRequest(((32, 48),), "fmanet-xs", **asked)
     found = list(others(request, info, ["cpu", "xpu:0", "xpu:1"]))
     assert [one for one in found if one[1] != "cpu"] == expected
     assert any(device == "cpu" for _, device, _ in found) == (asked["device"] == "all")
@@ -185,7 +201,9 @@ def test_all_devices_are_put_beside_the_one_chosen(asked, expected):
 
 def test_every_backend_on_every_device_can_be_asked_for():
     info = RunnerInfo("fmanet-xs", "", "torch", "cpu", "float32")
-    request = Request(((32, 48),), "fmanet-xs", backend="all", device="all", precision="float32")
+    request = BenchRequest(
+        ((32, 48),), "fmanet-xs", backend="all", device="all", precision="float32"
+    )
     found = list(others(request, info, ["cpu", "mps"]))
     assert ("torch", "cpu", "float32") not in found
     assert {device for _, device, _ in found} == {"cpu", "mps"}
@@ -207,13 +225,13 @@ class Engine(BuiltinRunner):
         return super().encode(picture)
 
 
-def test_an_engine_is_measured_and_compared_in_a_size_it_was_built_for(monkeypatch):
-    measuring = "vsrdb_cli.bench.measure"
-    monkeypatch.setattr(f"{measuring}.load_runner", lambda *_, **__: Engine())
-    monkeypatch.setattr(f"{measuring}.available_bytes", lambda _: 1 << 40)
-    monkeypatch.setattr(f"{measuring}._FEWEST", 1e9)  # no whole run
-    monkeypatch.setattr(f"{measuring}._ALONE_SECONDS", 0)
-    (report,) = measure(Request(((32, 48),), "nearest"))
+def test_an_engine_is_measured_and_compared_in_a_size_it_was_built_for():
+    (report,) = run_benchmark(
+        BenchRequest(((32, 48),), "nearest"),
+        limits=NO_WHOLE_RUN,
+        load=lambda *_, **__: Engine(),
+        available=lambda _: 1 << 40,
+    )
     assert isinstance(report, SizeReport), report
-    compared = _off(BuiltinRunner("nearest"), Engine(), (32, 48))
+    compared = worst_agreement(BuiltinRunner("nearest"), Engine(), (32, 48))
     assert (compared.height, compared.width, compared.max_error) == (32, 48, 0)

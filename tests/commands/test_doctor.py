@@ -56,10 +56,10 @@ def test_what_works_has_been_run(told):
     (gpus.AMD, {"cuda:0": "Radeon RX 7900 XTX, ROCm 6.4, 4.0 of 8.0 GiB free"}),
     (gpus.INTEL, {"xpu:0": "Intel(R) Arc(TM) B580 Graphics, XPU, 4.0 of 8.0 GiB free",
                   "xpu:1": "Intel(R) Graphics, XPU, 4.0 of 8.0 GiB free"}),
-    (gpus.NONE, {"gpu": f"torch {torch.__version__} finds none"}),
+    (gpus.NONE, {"gpu": f"torch {torch.__version__} finds no GPU"}),
 ])  # fmt: skip
 def test_every_gpu_is_told_of_by_what_it_is_and_its_memory(tmp_path, library, expected):
-    cpu, *others = doctor.look_at_devices(Accelerators(library), tmp_path)
+    cpu, *others = doctor.check_devices(Accelerators(library), tmp_path)
     assert cpu.name == "cpu"
     assert {found.name: found.detail for found in others} == expected
     assert all((f.state is State.WORKS) == (f.name != "gpu") for f in others)
@@ -72,9 +72,9 @@ def test_of_a_gpu_that_torch_does_not_use_it_says_what_to_install(tmp_path, vend
     file = tmp_path / "renderD128" / "device" / "vendor"
     file.parent.mkdir(parents=True)
     file.write_text(vendor)
-    _, found = doctor.look_at_devices(Accelerators(gpus.NONE), tmp_path)
+    _, found = doctor.check_devices(Accelerators(gpus.NONE), tmp_path)
     assert (found.name, found.state) == (maker, state)
-    assert "build of torch" in found.mend
+    assert "build of torch" in found.hint
 
 
 def test_of_encoders_that_do_not_work_there_is_one_line_a_maker(told):
@@ -86,8 +86,8 @@ def test_of_encoders_that_do_not_work_there_is_one_line_a_maker(told):
 
 def test_for_people_there_is_a_line_each_and_the_one_that_mends(monkeypatch):
     def examine():
-        yield doctor.Finding("encoder", "h264", State.PROBLEM, "it is broken", "mend it so")
-        yield doctor.Finding("backend", "tensorrt", State.ABSENT, "not here", "install it")
+        yield doctor.CheckResult("encoder", "h264", State.PROBLEM, "it is broken", "mend it so")
+        yield doctor.CheckResult("backend", "tensorrt", State.ABSENT, "not here", "install it")
 
     monkeypatch.setattr(doctor, "examine", examine)
     done = run()
@@ -101,24 +101,22 @@ def test_for_people_there_is_a_line_each_and_the_one_that_mends(monkeypatch):
     ]
 
 
-def test_what_is_broken_is_found_out_whatever_it_raises(monkeypatch):
+def test_whatever_a_broken_part_raises_is_its_result():
     def refuse(*arguments, **options):
         raise BackendError("no such thing", hint="do this")
 
-    monkeypatch.setattr(backends, "load_runner", refuse)
-    tried = {f.name: f for f in doctor._backends()}
+    tried = {f.name: f for f in doctor.check_backends(refuse)}
     assert tried["torch cpu"].state is State.PROBLEM
-    assert tried["torch cpu"].mend == "do this"
+    assert tried["torch cpu"].hint == "do this"
     assert tried["onnxruntime"].state is State.ABSENT
 
     def crash(*arguments, **options):
         raise OSError("libx264.so is missing")
 
-    monkeypatch.setattr(doctor, "resolve_output", crash)
-    encoders = {f.name: f for f in doctor._encoders()}
+    encoders = {f.name: f for f in doctor.check_encoders(crash)}
     assert encoders["h264"].state is State.PROBLEM
     assert "libx264.so is missing" in encoders["h264"].detail
-    assert encoders["h264"].mend
+    assert encoders["h264"].hint
 
 
 def test_a_backend_that_computes_nonsense_does_not_work(monkeypatch):
@@ -130,23 +128,19 @@ def test_a_backend_that_computes_nonsense_does_not_work(monkeypatch):
         return runner
 
     monkeypatch.setattr(backends, "load_runner", nonsense)
-    (first, *_) = doctor._backends()
+    first = next(doctor.check_backends())
     assert first.state is State.PROBLEM
     assert "results are not finite" in first.detail
 
 
-def test_too_little_space_and_damaged_weights_are_problems(monkeypatch):
-    monkeypatch.setattr(doctor, "available_bytes", lambda device: 1 << 20)
-    monkeypatch.setattr(
-        doctor.shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(10, 9, 1)
-    )
-    assert all(f.state is State.PROBLEM and f.mend for f in doctor._space())
+def test_too_little_space_and_damaged_weights_are_problems():
+    space = doctor.check_space(lambda device: 1 << 20, lambda folder: 1)
+    assert all(f.state is State.PROBLEM and f.hint for f in space)
 
     def refuse(name):
         raise VsrdbError("its SHA-256 is another", hint="install vsrdb again")
 
-    monkeypatch.setattr(doctor, "load_checkpoint", refuse)
-    assert all(f.state is State.PROBLEM for f in doctor._weights())
+    assert all(f.state is State.PROBLEM for f in doctor.check_weights(refuse))
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

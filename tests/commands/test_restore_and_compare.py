@@ -93,7 +93,7 @@ def test_a_dry_run_writes_no_page_and_reports_it():
 
 
 @pytest.mark.parametrize("page, wrong", [
-    ("page.txt", "no page is written to '.txt'"),
+    ("page.txt", "unsupported page extension '.txt'"),
     ("no/page.html", "does not exist"),
     ("there.html", "exists already"),
 ])  # fmt: skip

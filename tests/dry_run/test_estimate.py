@@ -1,7 +1,9 @@
-"""`vsrdb restore --dry-run` tells beforehand what a run then takes and does, and writes nothing."""
+"""`vsrdb restore --dry-run` estimates what a run then takes and does, and writes nothing."""
 
 import json
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import clips
@@ -11,7 +13,8 @@ from click.testing import CliRunner
 
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.cli import main
-from vsrdb_cli.dry_run import part, trial_encode
+from vsrdb_cli.dry_run import network_time
+from vsrdb_cli.dry_run.encoding_trial import try_encoding
 from vsrdb_cli.dry_run.estimate import estimate_run
 from vsrdb_cli.errors import BackendError, OptionError, OutputError, VsrdbError
 from vsrdb_cli.jobs.executor import LocalExecutor
@@ -19,11 +22,15 @@ from vsrdb_cli.jobs.journal import Journal
 from vsrdb_cli.jobs.run import work_folder
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.pipeline import memory
+from vsrdb_cli.pipeline.frames import restore_range
 from vsrdb_cli.pipeline.memory import SHARE
+from vsrdb_cli.pipeline.restorer import Restorer
 from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.pipeline.tiling import TiledRunner, Tiling
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.info import PIPE
+from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.writing.output import FileOutput, resolve_output
 
 NEAREST = RestoreOptions(weights="nearest")
 PARTS = replace(NEAREST, segment_seconds=0.4)  # of 25 frames a second: 10
@@ -34,7 +41,7 @@ def vsrdb(*arguments):
     return CliRunner().invoke(main, command, catch_exceptions=False)
 
 
-def told(done):
+def parsed(done):
     return json.loads(done.stdout)
 
 
@@ -48,7 +55,7 @@ def names(folder):
     return sorted(file.name for file in folder.rglob("*"))
 
 
-def test_it_tells_of_input_network_and_output_and_writes_nothing(tmp_path, source):
+def test_it_reports_input_network_and_output_and_writes_nothing(tmp_path, source):
     before = names(tmp_path)
     done = vsrdb(source, tmp_path / "out.mp4", "--codec", "hevc", "--crf", "30")
     assert done.exit_code == 0
@@ -65,8 +72,8 @@ def test_it_tells_of_input_network_and_output_and_writes_nothing(tmp_path, sourc
     assert "dropped" not in lines
 
 
-def test_as_json_it_tells_the_same_in_numbers(tmp_path, source):
-    values = told(vsrdb(source, tmp_path / "out.mp4", "--json"))
+def test_the_json_has_the_same_in_numbers(tmp_path, source):
+    values = parsed(vsrdb(source, tmp_path / "out.mp4", "--json"))
     (item,) = values["inputs"]
     assert item["status"] == "estimated"
     assert (item["frames"], item["width_hr"], item["height_hr"]) == (26, 640, 360)
@@ -78,7 +85,7 @@ def test_as_json_it_tells_the_same_in_numbers(tmp_path, source):
 
 
 @pytest.mark.parametrize("frames, codec", [(8, "h264"), (80, "h264"), (80, "ffv1")])
-def test_the_size_it_tells_is_near_to_what_the_run_writes(tmp_path, frames, codec):
+def test_the_estimated_size_is_close_to_what_the_run_writes(tmp_path, frames, codec):
     source = clips.make(
         tmp_path / "in.mkv", frames=frames, audio=("flac",), audio_seconds=frames / 25
     )
@@ -89,7 +96,7 @@ def test_the_size_it_tells_is_near_to_what_the_run_writes(tmp_path, frames, code
     assert estimate.output_bytes == pytest.approx(written, rel=0.3)
 
 
-def test_of_pictures_the_size_is_told_too(tmp_path, source):
+def test_the_size_of_pictures_is_estimated_too(tmp_path, source):
     estimate = estimate_run(source, tmp_path / "pictures", NEAREST)
     restore_video(source, tmp_path / "pictures", NEAREST)
     written = sum(file.stat().st_size for file in (tmp_path / "pictures").iterdir())
@@ -116,8 +123,8 @@ def test_a_busier_rest_is_seen_in_the_sources_own_packets(tmp_path, monkeypatch)
     assert written / 3 < estimate.output_bytes < 3 * written
 
 
-def test_what_becomes_of_streams_is_told(tmp_path, source):
-    item = told(vsrdb(source, tmp_path / "out.webm", "--json"))["inputs"][0]
+def test_what_happens_to_streams_is_reported(tmp_path, source):
+    item = parsed(vsrdb(source, tmp_path / "out.webm", "--json"))["inputs"][0]
     assert (item["converted"], item["dropped"]) == (["audio #1 aac"], [])
     assert any("a .mp4 or .mkv output keeps it" in notice for notice in item["notices"])
     strict = vsrdb(source, tmp_path / "out.webm", "--strict")
@@ -148,51 +155,58 @@ class Slow(BuiltinRunner):
 
 
 @pytest.mark.parametrize("longest, whole", [(1e9, True), (0.0, False)])
-def test_of_large_pictures_a_part_is_restored_where_the_whole_takes_long(
-    tmp_path, monkeypatch, longest, whole
-):
+def test_of_large_pictures_a_part_is_restored_if_whole_ones_take_long(tmp_path, longest, whole):
     source = clips.make(tmp_path / "in.mp4", frames=4, height=360, width=640)
-    monkeypatch.setattr(part, "LONGEST_SECONDS", longest)
     runner = Slow()
     executor = LocalExecutor(NEAREST, runner)
-    estimate = estimate_run(source, tmp_path / "out.mp4", NEAREST, executor=executor)
+    estimate = estimate_run(
+        source, tmp_path / "out.mp4", NEAREST, executor=executor, quick_seconds=longest
+    )
     assert ((360, 640) in runner.sizes) == whole
     assert any("from a part of a picture" in notice for notice in estimate.notices) != whole
     assert estimate.seconds_per_frame > 0
     assert estimate.output_bytes > 0
 
 
-def test_the_time_of_a_part_counts_every_pixel_of_tiles_and_repeated_features(monkeypatch):
-    ticks = iter(range(100))
-    monkeypatch.setattr(part, "time", SimpleNamespace(monotonic=lambda: next(ticks)))
-    area = part.PART[0] * part.PART[1]
-    assert part.frame_seconds(Slow(), (360, 640)) == pytest.approx(2 * 360 * 640 / area)
+def test_the_time_of_a_part_counts_tiles_and_repeated_features():
+    area = network_time.PART[0] * network_time.PART[1]
+
+    def seconds(runner):
+        ticks = iter(range(100))
+        return network_time.frame_seconds(runner, (360, 640), clock=lambda: next(ticks))
+
+    assert seconds(Slow()) == pytest.approx(2 * 360 * 640 / area)
     tiling = Tiling.of(360, 640, 128)
     pixels = tiling.count * tiling.tile_size[0] * tiling.tile_size[1]
-    held = part.frame_seconds(TiledRunner(Slow(), tiling), (360, 640))
-    assert held == pytest.approx(2 * pixels / area)
-    again = part.frame_seconds(TiledRunner(Slow(), tiling, hold=False), (360, 640))
+    assert seconds(TiledRunner(Slow(), tiling)) == pytest.approx(2 * pixels / area)
+    again = seconds(TiledRunner(Slow(), tiling, hold=False))
     assert again == pytest.approx(4 * pixels / area)
 
 
-def test_few_pictures_are_encoded_where_they_take_long(tmp_path, source, monkeypatch):
-    written = []
-    real = trial_encode._write
-    monkeypatch.setattr(trial_encode, "LONGEST_SECONDS", -1.0)
-    monkeypatch.setattr(
-        trial_encode, "_write", lambda frames, sink: real(watch(frames, written), sink)
-    )
-    assert estimate_run(source, tmp_path / "out.mp4", NEAREST).output_bytes > 0
-    assert max(written) == 3
+def test_few_pictures_are_encoded_if_they_take_long(tmp_path, source, monkeypatch):
+    counts = []
+    open_segment = FileOutput.open_segment
+
+    @contextmanager
+    def counting(output, path, frames):
+        with open_segment(output, path, frames) as sink:
+            counts.append(0)
+            yield SimpleNamespace(write=partial(write, sink), commit=sink.commit)
+
+    def write(sink, frame):
+        counts[-1] += 1
+        sink.write(frame)
+
+    monkeypatch.setattr(FileOutput, "open_segment", counting)
+    with open_source(source) as reader:
+        output = resolve_output(tmp_path / "out.mp4", reader.info, 4)
+        restored = list(restore_range(reader, Restorer(Slow(), scale=4, tile=None), 8, last=2))
+        trial = try_encoding(output, reader, restored, scale=4, segment_seconds=10, seconds=-1)
+    assert trial.size > 0
+    assert max(counts) == 3
 
 
-def watch(frames, written):
-    for number, frame in enumerate(frames, 1):
-        written.append(number)
-        yield frame
-
-
-def test_that_memory_or_disk_will_not_do_is_told(tmp_path, source, monkeypatch):
+def test_too_little_memory_or_disk_is_reported(tmp_path, source, monkeypatch):
     from vsrdb_cli.dry_run import estimate
 
     monkeypatch.setattr(estimate, "available_bytes", lambda device: 1 << 20)
@@ -249,7 +263,7 @@ def test_an_output_that_is_there_is_noted_and_a_missing_folder_refused(tmp_path,
     assert "does not exist" in missing.stderr
 
 
-def test_of_many_inputs_each_and_the_whole_are_told(tmp_path, source):
+def test_many_inputs_are_reported_one_by_one_and_in_all(tmp_path, source):
     folder = tmp_path / "videos"
     (folder / "deep").mkdir(parents=True)
     for name in ("a.mp4", "deep/b.mp4", "there.mp4"):
@@ -262,12 +276,12 @@ def test_of_many_inputs_each_and_the_whole_are_told(tmp_path, source):
     done = vsrdb(*arguments, "--json")
     assert done.exit_code == 1
     assert names(out) == ["there.mp4"]
-    items = {item["source"].removeprefix(f"{folder}/"): item for item in told(done)["inputs"]}
+    items = {item["source"].removeprefix(f"{folder}/"): item for item in parsed(done)["inputs"]}
     assert {name: item["status"] for name, item in items.items()} == {
         "a.mp4": "estimated", "deep/b.mp4": "estimated", "there.mp4": "skipped", "bad.mp4": "failed"
     }  # fmt: skip
     sizes = [items[name]["output_bytes"] for name in ("a.mp4", "deep/b.mp4")]
-    assert told(done)["output_bytes"] == sum(sizes)
+    assert parsed(done)["output_bytes"] == sum(sizes)
     assert "cannot be read as a video" in items["bad.mp4"]["error"]
     assert items["bad.mp4"]["hint"]
     text = vsrdb(*arguments).stdout
@@ -276,7 +290,7 @@ def test_of_many_inputs_each_and_the_whole_are_told(tmp_path, source):
     assert "about" in text.splitlines()[-1]
 
 
-def test_for_several_devices_each_process_is_told(tmp_path, source):
+def test_the_processes_of_several_devices_are_reported(tmp_path, source):
     estimate = estimate_run(source, tmp_path / "out.mp4", replace(NEAREST, devices=("cpu", "cpu")))
     assert [load.processes for load in estimate.loads] == [2]
     assert estimate.in_segments
@@ -297,20 +311,19 @@ def test_what_cannot_be_tried_is_refused(tmp_path, source):
 
 def test_a_stream_on_stdout_has_no_size_and_nothing_is_sent(source):
     done = vsrdb(source, "-", "--json")
-    (item,) = told(done)["inputs"]
+    (item,) = parsed(done)["inputs"]
     assert (item["encoder"], item["output_bytes"]) == ("y4m", None)
 
 
-def test_the_tiles_are_told_where_a_part_is_restored_too(tmp_path, monkeypatch):
+def test_the_tiles_are_reported_if_a_part_is_restored_too(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=4, height=360, width=640)
-    monkeypatch.setattr(part, "LONGEST_SECONDS", 0.0)
     tiles = replace(NEAREST, tile=256)
-    estimate = estimate_run(source, tmp_path / "out.mp4", tiles)
+    estimate = estimate_run(source, tmp_path / "out.mp4", tiles, quick_seconds=0)
     assert any("from a part of a picture" in notice for notice in estimate.notices)
     assert estimate.tile == 256
 
 
-def test_the_free_space_is_that_of_the_outputs_disk_though_its_folder_is_not_there_yet(
+def test_the_free_space_is_that_of_the_outputs_disk_before_its_folder_exists(
     tmp_path, source, monkeypatch
 ):
     from vsrdb_cli.dry_run import estimate

@@ -1,4 +1,4 @@
-"""`vsrdb evaluate`: what it compares, how it averages, what it refuses and how it prints."""
+"""`vsrdb evaluate`: what it compares, averages, refuses and prints."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def test_videos_16_bit_pictures_and_8_bit_pictures_score_alike():
     assert scores(deep, truth)["methods"] == of_pictures
 
 
-def test_clips_of_two_roots_are_matched_by_name_and_count_the_same_whatever_their_length():
+def test_clips_of_two_roots_match_by_name_and_count_the_same_at_any_length():
     for name, frames in (("walk", 4), ("drive10", 3), ("drive9", 4)):
         pictures(f"truth/{name}", TRUTH[:frames])
     Path("restored").mkdir()
@@ -171,7 +171,7 @@ def test_the_input_alone_asks_for_the_baseline():
     assert list(found["methods"]) == ["restored", "bicubic"]
 
 
-def test_memory_does_not_grow_with_the_length_of_the_video(monkeypatch):
+def test_memory_does_not_grow_with_the_length_of_the_video():
     alive: set[int] = set()
     most = 0
 
@@ -200,10 +200,10 @@ def test_memory_does_not_grow_with_the_length_of_the_video(monkeypatch):
                 yield Frame(rgb, index, 1)
                 self.report.frames += 1
 
-    monkeypatch.setattr("vsrdb_cli.evaluation.scores.open_source", Long)
     seen = []
     found = evaluate(
         [Clip("long", Path("a"), Path("b"))],
+        open_video=Long,
         on_progress=lambda done, total: seen.append((done, total)),
     )
     assert len(found.methods["restored"][0].frames) == 118
@@ -226,7 +226,7 @@ def test_the_table_has_a_row_for_every_frame_and_the_mean():
     ]
 
 
-def test_the_table_of_roots_has_a_row_for_every_clip_with_the_gain_over_the_baseline():
+def test_the_table_of_roots_has_a_row_with_the_gain_for_every_clip():
     for name in ("a", "b"):
         pictures(f"truth/{name}", TRUTH)
         pictures(f"lr/{name}", quarter(TRUTH))
@@ -241,17 +241,17 @@ def test_the_table_of_roots_has_a_row_for_every_clip_with_the_gain_over_the_base
         assert row[7].strip()[0] in "+-"
 
 
-def test_progress_tells_the_frames_done_of_all_clips(reds4, monkeypatch):
-    told = []
+def test_progress_counts_the_frames_of_all_clips(reds4, monkeypatch):
+    reported = []
 
     @contextmanager
     def progress(description):
-        yield lambda done, total: told.append((done, total))
+        yield lambda done, total: reported.append((done, total))
 
     monkeypatch.setattr("vsrdb_cli.commands.evaluate.progress", progress)
     restored, truth = reds4
     assert run(restored, "--reds4", truth).exit_code == 0
-    assert told == [(done, 16) for done in range(1, 17)]
+    assert reported == [(done, 16) for done in range(1, 17)]
 
 
 def test_equal_videos_give_valid_json_with_infinity_as_a_string():
@@ -362,7 +362,7 @@ def test_an_input_of_which_the_truth_is_no_multiple_is_refused():
     for name, lr in (("narrow", quarter(TRUTH)[:, :, 1:]), ("equal", TRUTH)):
         message = refusal(restored, truth, "--input", pictures(name, lr))
         assert name in message
-        assert "no whole multiple" in message
+        assert "not a whole multiple" in message
 
 
 def test_frames_too_small_for_tof_are_refused():
@@ -371,14 +371,16 @@ def test_frames_too_small_for_tof_are_refused():
     assert run(pictures("r48", RESTORED[:, :48]), pictures("t48", TRUTH[:, :48])).exit_code == 0
 
 
-def test_too_few_frames_for_tof_are_refused_and_all_frames_offered_where_that_helps():
+def test_too_few_frames_are_refused_and_all_frames_offered_if_that_helps():
     restored, truth = pictures("restored", RESTORED[:3]), pictures("truth", TRUTH[:3])
     message = refusal(restored, truth)
     assert "has 3 frames" in message
     assert "--all-frames" in message
     assert run(restored, truth, "--all-frames").exit_code == 0
     one = pictures("one", RESTORED[:1])
-    assert "--all-frames" not in refusal(one, one)
+    message = refusal(one, one)
+    assert "has 1 frame," in message
+    assert "--all-frames" not in message
 
 
 @pytest.mark.parametrize("lacking", ["restored", "truth", "lr"])
@@ -395,7 +397,7 @@ def test_roots_that_are_none_are_refused():
     root = pictures("root/a", TRUTH).parent
     single = pictures("single", TRUTH)
     Path("empty").mkdir()
-    assert "holds neither pictures" in refusal(single, "empty")
+    assert "contains neither pictures" in refusal(single, "empty")
     assert "contains no pictures" in refusal(root, single)
     assert "is not a folder of clips" in refusal(video("v.mkv", TRUTH), root)
     assert "gone.mkv" in refusal("gone.mkv", single)
@@ -417,16 +419,15 @@ def test_options_that_do_not_fit_are_refused():
     assert "GROUND_TRUTH is missing" in refusal(restored)
     assert ".png" in refusal(restored, truth, "--plot", "q.gif")
     among = Path(restored) / "quality.png"
-    assert "would be a picture of" in refusal(restored, truth, "--plot", among)
+    assert "would be read as a frame of" in refusal(restored, truth, "--plot", among)
     assert "does not exist" in refusal(restored, truth, "--plot", "nowhere/q.png")
     source = truth / "00000000.png"
     assert "is the input itself" in refusal(restored / source.name, source, "--plot", source)
 
 
 @pytest.mark.parametrize("module", ["cv2", "skimage.metrics", "matplotlib.figure"])
-def test_a_missing_package_is_named_before_any_work_with_the_extra_to_install(module, monkeypatch):
+def test_a_missing_package_is_named_before_any_work_with_its_extra(module, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
-    monkeypatch.setattr("vsrdb_cli.evaluation.scores.open_source", pytest.fail)
     message = refusal("restored.mp4", "truth.mp4", "--plot", "q.png")
     assert module.partition(".")[0] in message
     assert "pip install 'vsrdb[evaluate]'" in message

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vsrdb_cli.evaluation.metrics import SMALLEST, Motion, psnr, ssim, tof
+from vsrdb_cli.evaluation.metrics import SMALLEST_SIDE, FlowEstimator, psnr, ssim, tof
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TOLERANCE = 1e-6
@@ -34,7 +34,7 @@ def test_psnr_and_ssim_are_those_of_the_papers_evaluation(metric, frames, golden
 
 
 def test_tof_is_that_of_the_papers_evaluation(frames, golden):
-    restored, truth = Motion(), Motion()
+    restored, truth = FlowEstimator(), FlowEstimator()
     flows = [
         (restored(r), truth(t)) for r, t in zip(frames["restored"], frames["truth"], strict=True)
     ]
@@ -48,7 +48,7 @@ def test_pictures_deeper_than_8_bit_score_like_the_same_codes_in_8_bit(frames):
     deep = restored.astype(np.float32), truth.astype(np.float32)
     assert psnr(*deep) == psnr(restored, truth)
     assert ssim(*deep) == ssim(restored, truth)
-    in_8_bit, in_float = Motion(), Motion()
+    in_8_bit, in_float = FlowEstimator(), FlowEstimator()
     for picture in frames["truth"][:2]:
         flows = in_8_bit(picture), in_float(picture.astype(np.float32) - 0.4)
     np.testing.assert_array_equal(*flows)
@@ -94,7 +94,7 @@ def test_four_pixels_on_each_side_do_not_count_and_the_fifth_does(metric, frames
         (720, 1280, (8, 712), (16, 1264)),
         (160, 224, (16, 144), (16, 208)),
         (175, 177, (23, 151), (8, 168)),
-        (SMALLEST, SMALLEST, (8, 40), (8, 40)),
+        (SMALLEST_SIDE, SMALLEST_SIDE, (8, 40), (8, 40)),
     ],
 )
 def test_tof_cuts_to_multiples_of_32_and_leaves_out_16_rows_and_columns(
@@ -124,7 +124,7 @@ def test_tof_of_a_panning_camera_is_by_how_much_the_pan_is_off():
     wide = np.rint(wide * 255).astype(np.uint8)
 
     def pan(speed):
-        motion = Motion()
+        motion = FlowEstimator()
         for index in range(2):
             flow = motion(np.ascontiguousarray(wide[:256, speed * index : speed * index + 384]))
         return flow

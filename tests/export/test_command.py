@@ -157,7 +157,7 @@ def test_auto_on_the_cpu_is_torch_and_says_so(checkpoint, exports):
     assert runner.info.backend == "torch"
 
 
-def test_of_a_batch_an_engine_that_takes_the_next_video_too_is_kept_and_never_two_at_once(
+def test_a_batch_keeps_an_engine_that_fits_and_never_holds_two(
     monkeypatch,
 ):
     loaded, alive = [], []

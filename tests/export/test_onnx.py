@@ -217,7 +217,7 @@ def test_what_is_damaged_is_rebuilt_with_a_notice_and_never_used(checkpoint, cac
 
 
 @pytest.mark.parametrize("forgery", ["weights of zero", "no graph", "the other graph", "cut off"])
-def test_files_whose_sidecar_was_made_to_fit_are_compared_with_torch_before_use(
+def test_files_with_a_forged_sidecar_are_compared_with_torch_before_use(
     checkpoint, cached, forgery
 ):
     load(checkpoint, [])  # what was found out of other files is not of these

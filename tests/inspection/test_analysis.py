@@ -60,7 +60,7 @@ def test_degradation_kernels_are_shares_and_restoration_kernels_sum_to_1(seen, t
         assert restoration.min() < 0
 
 
-def test_the_kernels_applied_to_the_warped_frames_give_what_the_filter_contributes(seen):
+def test_the_kernels_applied_to_the_warped_frames_give_the_filters_part(seen):
     _, _, found = seen
     kernels = found.kernels.restoration
     side = kernels.shape[-1]
@@ -105,7 +105,7 @@ def test_kernels_of_tiles_lie_where_those_of_the_whole_picture_do(tiled):
         assert np.abs(one - other).mean() < shifted / 3
 
 
-def test_a_picture_too_large_for_memory_is_looked_at_in_tiles():
+def test_a_picture_too_large_for_memory_is_inspected_in_tiles():
     network = network_of("tiny_32x48")
     assert largest_tile(network, 300, 400, beside=0, available=lambda _: 1 << 40) is None
     tile = largest_tile(network, 300, 400, beside=0, available=lambda _: 200 << 20)

@@ -1,4 +1,4 @@
-"""`vsrdb inspect`: a folder or a page, whole or not at all, and one line for what cannot be."""
+"""`vsrdb inspect`: a folder or a page, complete or not at all, and one line for each refusal."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def data_of(page: Path) -> dict:
     return json.loads(inside[1])
 
 
-def test_a_folder_holds_every_figure_and_says_what_each_is(inspect, video, tmp_path):
+def test_a_folder_contains_and_describes_every_figure(inspect, video, tmp_path):
     done = inspect(video, "-o", tmp_path / "seen", "--at", "4f")
     assert done.exit_code == 0, done.output
     names = sorted(path.name for path in (tmp_path / "seen").iterdir())
@@ -87,7 +87,7 @@ def test_raw_arrays_are_what_the_readme_promises(inspect, video, tmp_path):
         np.testing.assert_array_equal(arrays["filtered"] + arrays["residual"], arrays["restored"])
 
 
-def test_a_page_needs_nothing_beside_itself_and_holds_all_frames(inspect, video, tmp_path):
+def test_a_page_contains_all_frames_and_needs_no_other_file(inspect, video, tmp_path):
     page = tmp_path / "page.html"
     done = inspect(video, "-o", page, "--at", "2f", "--frames", 2)
     assert done.exit_code == 0, done.output
@@ -125,10 +125,10 @@ def test_kernels_of_a_large_picture_are_thinned_to_fit_the_page(inspect, tmp_pat
         (["--at", "soon"], "--at soon is not valid"),
         (["--weights", "bicubic"], "has no parameters"),
         (["-o", "no/such/page.html"], "does not exist"),
-        (["-o", "page.pdf"], "neither a folder nor a page"),
+        (["-o", "page.pdf"], "expected a folder or a .html file"),
     ],
 )
-def test_what_cannot_be_is_one_line_and_leaves_nothing(
+def test_a_refusal_is_one_line_and_leaves_nothing(
     inspect, video, tmp_path, monkeypatch, arguments, message
 ):
     monkeypatch.chdir(tmp_path)
@@ -153,9 +153,7 @@ def test_a_file_of_sound_alone_is_refused(inspect, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_is_there_is_replaced_only_when_asked_and_only_what_inspect_wrote(
-    inspect, video, tmp_path
-):
+def test_only_an_earlier_inspection_is_replaced_and_only_when_asked(inspect, video, tmp_path):
     target = tmp_path / "seen"
     assert inspect(video, "-o", target, "--at", "2f").exit_code == 0
     again = inspect(video, "-o", target, "--at", "3f")
@@ -170,7 +168,7 @@ def test_what_is_there_is_replaced_only_when_asked_and_only_what_inspect_wrote(
     assert (other / "mine.txt").read_text() == "mine"
 
 
-def test_a_stream_is_refused_since_it_cannot_be_looked_into(inspect, tmp_path):
+def test_a_stream_is_refused(inspect, tmp_path):
     done = inspect("-", "-o", tmp_path / "page.html")
     assert done.exit_code == 1
     assert "Traceback" not in done.stderr
@@ -185,7 +183,7 @@ def test_a_name_that_is_no_text_is_no_obstacle(inspect, video, tmp_path, target)
     assert (tmp_path / target).exists()
 
 
-def test_a_folder_that_no_look_has_written_is_never_replaced(inspect, video, tmp_path):
+def test_a_folder_of_other_files_is_never_replaced(inspect, video, tmp_path):
     seen = tmp_path / "seen"
     assert inspect(video, "-o", seen, "--at", "4f").exit_code == 0
     assert inspect(video, "-o", seen, "--at", "4f", "--overwrite").exit_code == 0

@@ -8,7 +8,7 @@ from long_jobs import OPTIONS, StoppedError, Watch, pixels
 from worker_threads import start_worker_thread
 
 from vsrdb_cli.backends.builtin import BuiltinRunner
-from vsrdb_cli.errors import CheckpointError, OptionError
+from vsrdb_cli.errors import CheckpointError, OptionError, VideoError
 from vsrdb_cli.jobs import executor as executor_module
 from vsrdb_cli.jobs.executor import LocalExecutor
 from vsrdb_cli.jobs.processes import ProcessExecutor
@@ -82,6 +82,20 @@ def test_stopped_it_keeps_finished_segments_and_another_run_continues(
     again = Watch().restore(source, tmp_path / "out.mkv", options)
     assert again.resumed >= 10
     assert pixels(tmp_path / "out.mkv") == unbroken
+
+
+def test_a_source_that_is_replaced_while_it_works_gives_no_output(tmp_path, options, executor):
+    source = clips.make(tmp_path / "in.mp4", frames=35, height=24, width=32)
+    other = clips.make(tmp_path / "other.mp4", frames=35, height=24, width=32)
+
+    class Replacing(Watch):
+        def on_progress(self, progress):
+            if progress.frames == 5 and other.exists():
+                other.replace(source)
+
+    with pytest.raises(VideoError, match="was changed while it was restored: "):
+        Replacing().restore(source, tmp_path / "out.mkv", options, executor=executor)
+    assert not (tmp_path / "out.mkv").exists()
 
 
 @pytest.mark.parametrize("kind", KINDS)

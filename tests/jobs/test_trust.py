@@ -10,7 +10,9 @@ import clips
 import pytest
 from long_jobs import OPTIONS, StoppedError, Watch
 
+from vsrdb_cli import restore
 from vsrdb_cli.errors import OutputError, VideoError
+from vsrdb_cli.jobs import folder_lock
 from vsrdb_cli.jobs.executor import LocalExecutor
 from vsrdb_cli.jobs.report import Phase
 from vsrdb_cli.jobs.run import work_folder
@@ -79,6 +81,45 @@ def test_a_work_folder_that_others_may_write_to_is_refused(source, target, stopp
 def test_what_belongs_to_another_user_is_refused(source, target, stopped, name):
     os.chown(stopped / name, 4711, 4711)
     refused(source, target, r".*belongs to another user")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder with an open file in it keeps its name")
+@pytest.mark.parametrize("after", [3, 12, 26])
+def test_a_work_folder_that_is_put_in_the_place_of_ours_is_not_used(
+    tmp_path, source, target, precious, after
+):
+    folder = work_folder(target)
+
+    class Swapping(Watch):
+        def on_progress(self, progress):
+            if progress.frames == after and not (tmp_path / "ours").exists():
+                folder.rename(tmp_path / "ours")
+                shutil.copytree(tmp_path / "ours", folder)
+                (folder / "joined.mp4").symlink_to(precious)
+                (folder / "planted").mkdir()
+
+    with pytest.raises(OutputError, match="was replaced by another one during the run"):
+        Swapping().restore(source, target)
+    assert not target.exists()
+    assert (folder / "planted").exists()
+    assert (folder / "joined.mp4").is_symlink()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a folder with an open file in it keeps its name")
+def test_a_work_folder_that_is_swapped_as_it_is_locked_is_not_used(
+    tmp_path, source, target, stopped, monkeypatch
+):
+    checked = folder_lock.check_ours
+
+    def checking(folder):
+        checked(folder)
+        if not (tmp_path / "ours").exists():
+            folder.rename(tmp_path / "ours")
+            folder.mkdir()
+            (folder / "segment-00000.mp4").symlink_to(source)
+
+    monkeypatch.setattr(folder_lock, "check_ours", checking)
+    refused(source, target, "segment-00000.mp4 in it is a link")
 
 
 def test_a_folder_of_something_else_is_not_taken_for_a_work_folder(source, target):
@@ -157,6 +198,23 @@ def test_a_source_that_is_replaced_during_a_short_run_gives_no_output(tmp_path, 
     with pytest.raises(VideoError, match=r"was changed while it was restored: "):
         Replacing().restore(source, tmp_path / name, replace(OPTIONS, segment_seconds=60))
     assert [file.name for file in tmp_path.iterdir()] == ["in.mp4"]
+
+
+@pytest.mark.parametrize("segment_seconds", [0.4, 60])
+def test_a_source_replaced_as_soon_as_it_was_opened_gives_no_output(
+    tmp_path, source, target, monkeypatch, segment_seconds
+):
+    opened = restore.open_requested
+
+    def opening(*args):
+        reader = opened(*args)
+        clips.make(tmp_path / "other.mp4", frames=26).replace(source)
+        return reader
+
+    monkeypatch.setattr(restore, "open_requested", opening)
+    with pytest.raises(VideoError, match=r"was changed while it was restored: "):
+        Watch().restore(source, target, replace(OPTIONS, segment_seconds=segment_seconds))
+    assert not target.exists()
 
 
 def test_a_source_that_changes_while_it_is_planned_is_not_begun(source, target):

@@ -68,7 +68,7 @@ def test_a_gpu_restores_a_window_in_at_most_900_operators_and_25_gb():
     assert found.gigabytes <= 25
 
 
-def test_what_a_gpu_gives_has_the_shape_and_the_layout_of_what_the_operators_give():
+def test_results_on_a_gpu_have_the_shape_and_layout_of_the_operators():
     feature, flow_mask = torch.rand(6, 12, 5, 8), torch.rand(6, 12, 5, 8)
     hidden, q = torch.rand(2, 14, 5, 8), torch.rand(2, 12, 5, 8)
     pairs = [

@@ -249,7 +249,7 @@ def test_downsampling_inside_autocast_keeps_flows_in_float32():
         torch.testing.assert_close(tensor, wanted)
 
 
-def test_what_an_attention_pays_attention_to_is_decided_in_float32_inside_autocast():
+def test_attention_weights_are_computed_in_float32_inside_autocast():
     config = FMANetConfig(dim=4, num_flow=2, num_heads=1, num_seq=1)
     attention = TransposedAttention(config)
     for parameter in attention.parameters():

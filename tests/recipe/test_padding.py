@@ -10,7 +10,7 @@ def concatenating(monkeypatch):
     pad_by_concatenation()
 
 
-def test_concatenated_edges_and_their_gradients_are_those_of_replicate_padding(concatenating):
+def test_concatenated_edges_have_the_gradients_of_replicate_padding(concatenating):
     picture = torch.rand(2, 3, 5, 4, dtype=torch.float64, requires_grad=True)
     sides = (2, 1, 3, 0)
     plain = torch.ops.aten.replication_pad2d(picture, sides)

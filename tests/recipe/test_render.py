@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 from recipe import render
-from recipe.motion import Motion, pixel_grid, random_motion, still
+from recipe.motion import LayerMotion, pixel_grid, random_motion, still
 from recipe.photos import Photos, to_codes, to_linear
 from recipe.render import (
     MARGIN_HR,
@@ -27,10 +27,10 @@ def smooth_texture(seed: int) -> np.ndarray:
     return np.clip(cv2.resize(noise, (wide, wide), interpolation=cv2.INTER_CUBIC), 0, 1)
 
 
-def translation(dx: float, dy: float) -> Motion:
+def translation(dx: float, dy: float) -> LayerMotion:
     zero = np.zeros(2, np.float32)
     velocity = np.array([dx, dy], np.float32)
-    return Motion(velocity, zero, zero, 0.0, 0.0, np.zeros((SIDE, SIDE, 2), np.float32))
+    return LayerMotion(velocity, zero, zero, 0.0, 0.0, np.zeros((SIDE, SIDE, 2), np.float32))
 
 
 def warped_back(picture: np.ndarray, flow: np.ndarray) -> np.ndarray:
@@ -127,7 +127,7 @@ def test_a_rendered_window_is_blurry_small_and_repeatable(photo_folder):
     np.testing.assert_array_equal(window.flow, again.flow)
 
 
-def test_soft_photos_and_scored_recordings_are_left_out_and_validation_is_apart(photo_folder):
+def test_soft_photos_and_scored_recordings_and_validation_are_left_out(photo_folder):
     training = {file.name for file in Photos(photo_folder).files}
     validation = {file.name for file in Photos(photo_folder, validation=True).files}
     assert training | validation == {f"photo_{i}.png" for i in range(13)}

@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from recipe.initial import bicubic_kernel, initialise
-from recipe.losses import LossWeights, Motion, motion_loss, motion_of_clip, total_loss
+from recipe.losses import LossWeights, NetDFlows, flow_loss, net_d_flows, total_loss
 from recipe.muon import is_matrix
 from recipe.photos import Photos
 from recipe.pool import Batch, Pool, ShardWriter
@@ -126,7 +126,7 @@ def test_every_term_falls_to_zero_for_perfect_results(batch):
 
 def test_motion_is_learned_by_what_makes_flows_alone(batch):
     network = started_network()
-    motion_loss(motion_of_clip(network, batch.clip), batch)["total"].backward()
+    flow_loss(net_d_flows(network, batch.clip), batch)["total"].backward()
     moved = {name for name, p in network.named_parameters() if p.grad is not None}
     assert not any(name.startswith("restoration_network") for name in moved)
     for part in ("feature_extractor", "FRMA_blocks.1.conv_f", "f_conv"):
@@ -137,7 +137,7 @@ def test_motion_is_learned_by_what_makes_flows_alone(batch):
 def test_flows_alone_are_those_of_the_whole_network(batch):
     network = started_network()
     with torch.inference_mode():
-        whole, alone = network.restore_clip(batch.clip), motion_of_clip(network, batch.clip)
+        whole, alone = network.restore_clip(batch.clip), net_d_flows(network, batch.clip)
     torch.testing.assert_close(alone.image, whole.image_flow_mask_y[:, :2].transpose(1, 2))
     last = whole.flow_mask_d.unflatten(1, (-1, 3)).unflatten(0, (-1, 3))[:, :, :, :2]
     torch.testing.assert_close(alone.blocks[-1], last)
@@ -146,10 +146,10 @@ def test_flows_alone_are_those_of_the_whole_network(batch):
 def test_motion_loss_is_zero_for_the_true_flow_and_counts_pixels(batch):
     truth = torch.zeros(6, 3, 2, 24, 24)
     truth[:, [0, 2]] = batch.flow.transpose(1, 2)
-    exact = Motion([truth[:, :, None].expand(-1, -1, 4, -1, -1, -1)] * 2, truth)
-    assert motion_loss(exact, batch)["total"] < 1e-5
+    exact = NetDFlows([truth[:, :, None].expand(-1, -1, 4, -1, -1, -1)] * 2, truth)
+    assert flow_loss(exact, batch)["total"] < 1e-5
     off = torch.tensor([3.0, 4.0])[:, None, None]
-    losses = motion_loss(Motion([flow + off for flow in exact.blocks], truth + off), batch)
+    losses = flow_loss(NetDFlows([flow + off for flow in exact.blocks], truth + off), batch)
     torch.testing.assert_close(losses["flow_y"], torch.tensor(5.0))
     torch.testing.assert_close(losses["flow_blocks"], torch.tensor(10.0))
     torch.testing.assert_close(losses["total"], torch.tensor(10.0))

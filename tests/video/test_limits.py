@@ -11,14 +11,18 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import clips
 import numpy as np
 import pytest
+from boxes import box_added
 from pictures_made import chunk, encoded, with_chunks
+from spoiling import CONTAINERS
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.containers.limits import LARGEST_TEXT, MOST_TEXTS, check_texts
+from vsrdb_cli.video.containers.structures import element
 from vsrdb_cli.video.reading.probe import probe
 
 MEMORY = 2 << 30  # of addresses; torch alone takes half of it
@@ -159,3 +163,92 @@ def test_pictures_that_lie_in_each_other_take_no_time(tmp_path):
     source.write_bytes((b"\x89PNG\r\n\x1a\n" + b"\0\0\0\x04abcd") * 100_000)
     with pytest.raises(VideoError):
         check_texts(Path(source))
+
+
+def matroska_with(clip, tags, *, indexed=False):
+    """A Matroska file with tags before its pictures, or at its end, where an index says so."""
+    data = clip.read_bytes()
+    segment = data.index(bytes.fromhex("18538067")) + 12
+    data = data[: segment - 8] + b"\x01" + b"\xff" * 7 + data[segment:]  # of a length not known
+    if not indexed:
+        return data[:segment] + tags + data[segment:]
+    at = element("53ac", (len(data) - segment + 100).to_bytes(8))
+    index = element("114d9b74", element("4dbb", element("53ab", bytes.fromhex("1254c367")), at))
+    filled = index + element("ec", bytes(100 - len(index) - 9))
+    return data[:segment] + filled + data[segment:] + tags
+
+
+def matroska_tags(count, size=1):
+    tag = element("67c8", element("45a3", b"K"), element("4487", b"v" * size))
+    return element("1254c367", element("7373", element("63c0"), tag * count))
+
+
+def mp4_with(clip, count, size=1):
+    def box(kind, content):
+        return struct.pack(">I4s", len(content) + 8, kind) + content
+
+    value = box(b"\xa9xyz", struct.pack(">HH", min(size, 0xFFFF), 0) + b"v" * size)
+    return box_added(clip.read_bytes(), (b"moov",), box(b"udta", value * count))
+
+
+def ogg_with(count, size=1):
+    """Of sound alone: headers, and nothing after them."""
+    texts = (struct.pack("<I", size + 2) + b"K=" + b"v" * size) * count
+    header = b"OpusTags" + struct.pack("<I", 0) + struct.pack("<I", count) + texts
+    lengths = [19, *[255] * (len(header) // 255), len(header) % 255]
+    content = b"OpusHead\1\2\0\0\x80\xbb\0\0\0\0\0" + header
+    pages, place = [], 0
+    for at in range(0, len(lengths), 255):
+        page = lengths[at : at + 255]
+        head = b"OggS" + bytes(10) + b"once" + struct.pack("<I", len(pages)) + bytes(4)
+        pages.append((head + bytes([len(page), *page]), content[place : place + sum(page)]))
+        place += sum(page)
+    if count * size > 1 << 20:  # whose checksums take long
+        return b"".join(map(b"".join, pages))
+    return b"".join(CONTAINERS["ogg"].whole(*page, len(page[1])) for page in pages)
+
+
+@pytest.fixture(scope="module")
+def clip_in(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    shape = {"frames": 3, "height": 32, "width": 32}
+    return {ending: clips.make(folder / f"in.{ending}", **shape) for ending in ("mkv", "mp4")}
+
+
+@pytest.mark.parametrize("count, size", [(MOST_TEXTS + 1, 1), (40, LARGEST_TEXT // 39)])
+@pytest.mark.parametrize("kind", ["before", "at the end", "mp4", "ogg"])
+def test_more_metadata_than_any_video_needs_is_refused_before_it_is_read(
+    tmp_path, clip_in, kind, count, size
+):
+    source = tmp_path / "in.mkv"
+    source.write_bytes({
+        "before": lambda: matroska_with(clip_in["mkv"], matroska_tags(count, size)),
+        "at the end": lambda: matroska_with(
+            clip_in["mkv"], matroska_tags(count, size), indexed=True
+        ),
+        "mp4": lambda: mp4_with(clip_in["mp4"], count, size),
+        "ogg": lambda: ogg_with(count, size),
+    }[kind]())  # fmt: skip
+    with pytest.raises(VideoError, match="more text beside its video than any video needs"):
+        probe(source)
+
+
+def test_an_index_that_leads_nowhere_is_not_followed(tmp_path, clip_in):
+    source = tmp_path / "in.mkv"
+    data = matroska_with(clip_in["mkv"], matroska_tags(1), indexed=True)
+    at = data.index(bytes.fromhex("53ac")) + 2 + 8
+    source.write_bytes(data[:at] + b"\xff" * 8 + data[at + 8 :])
+    assert probe(source).frame_count
+
+
+def test_much_metadata_is_read(tmp_path, clip_in):
+    source = tmp_path / "in.mkv"
+    for indexed in (False, True):
+        data = matroska_with(clip_in["mkv"], matroska_tags(500, 1000), indexed=indexed)
+        source.write_bytes(data)
+        assert probe(source).metadata["K"] == "v" * 1000
+    source.write_bytes(mp4_with(clip_in["mp4"], 500, 10))
+    assert probe(source).frame_count == 3
+    source.write_bytes(ogg_with(500, 1000))
+    with pytest.raises(VideoError, match="no video stream"):
+        probe(source)

@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-from compare.browser import CHROMIUM, DRIVER, Browser
+from comparison.browser import CHROMIUM, DRIVER, Browser
 from pictures_made import (
     WILD,
     adobe_profile,

@@ -1,6 +1,7 @@
 import struct
 import subprocess
 from fractions import Fraction
+from itertools import islice
 
 import av
 import clips
@@ -13,6 +14,7 @@ from sequences import load, save
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
+from vsrdb_cli.video.reading.frame_changes import FrameDecoder
 from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.reading.sampling import detect_interlacing
 
@@ -309,6 +311,15 @@ def test_frames_of_another_size_are_restored_at_the_first_size(tmp_path):
     assert seen.numbers == list(range(12))
     assert {image.shape for image in seen.images} == {(360, 640, 3)}
     assert np.abs(clips.patches_in(seen.images[11]) - clips.PATCHES).max() <= 4
+
+
+def test_a_decoder_that_is_given_up_holds_nothing_more(tmp_path):
+    """Its threads would wait for Python to let that go, and Python for them."""
+    with av.open(clips.make(tmp_path / "in.mp4", frames=12)) as container:
+        with FrameDecoder(container.streams.video[0]) as shapes:
+            for packet in islice(container.demux(shapes.stream), 4):
+                shapes.decode(packet)
+        assert shapes.stream.codec_context.decode(None) == []
 
 
 def test_the_smallest_picture_is_restored(tmp_path):

@@ -1,5 +1,6 @@
 """Sound is judged by what it sounds like: clicks lie where they lay, and last as long."""
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.streams.sound import Loudness, describe_difference
+from vsrdb_cli.video.streams.sound import Loudness, SoundDecoder, describe_difference
 
 WILD = Path(__file__).parents[1] / "wild"
 BOTH = pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
@@ -113,6 +114,39 @@ def test_sound_with_more_samples_than_its_times_have_room_for_is_no_lack(tmp_pat
                   "-c", "copy", source)  # fmt: skip
     out, _ = restored(source, tmp_path / "out.webm")
     assert clicks.length(out) == pytest.approx(4.85, abs=0.1)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_sound_whose_times_fall_is_not_squeezed_into_what_is_left(tmp_path, suffix):
+    source = clicks.make(tmp_path / "in.ts", "-c:a", "mp2", video="mpeg2video", seconds=2)
+    data = bytearray(source.read_bytes())
+    # The first time that is told of sound: 0.4 s later.
+    at = next(at for at in range(0, len(data), 188) if data[at + 1 : at + 3] == b"\x41\x01")
+    at = data.index(b"\0\0\1\xc0", at) + 9
+    high, middle, low = data[at], *struct.unpack_from(">HH", data, at + 1)
+    pts = (high >> 1 & 7) << 30 | middle >> 1 << 15 | low >> 1
+    pts += 36_000
+    struct.pack_into(">BHH", data, at, 0x21 | pts >> 30 << 1, pts >> 14 & 0xFFFE | 1,
+                     pts << 1 & 0xFFFE | 1)  # fmt: skip
+    source.write_bytes(data)
+    out = tmp_path / f"out{suffix}"
+    report = restore_video(source, out, RestoreOptions(weights="nearest"))
+    assert any("re-encoded" in notice for notice in report.notices)
+    assert any("dropped: there is other sound at its time" in lost for lost in report.damage)
+    assert clicks.length(out) == pytest.approx(1.6, abs=0.1)  # from where it is first heard
+
+
+def test_times_that_jump_by_days_are_damaged_and_the_sound_goes_on(tmp_path):
+    source = clicks.make(tmp_path / "in.mkv", "-c:a", "flac")
+    decode, begins = SoundDecoder(), []
+    with av.open(source) as container:
+        for packet in container.demux(audio=0):
+            if packet.pts is not None and packet.pts > 1000:
+                packet.pts += 9 * 24 * 3600 * 1000
+            begins += [float(begin) for _, begin in decode(packet)]
+    assert begins == pytest.approx(np.arange(len(begins)) * begins[1], abs=0.002)
+    assert begins[-1] > 1.8
+    assert decode.failed == 1
 
 
 @BOTH
@@ -234,6 +268,11 @@ def track(*sounding, rate=8000, gap_from=None):
 ])  # fmt: skip
 def test_two_tracks_are_told_apart_by_where_they_sound(output, words):
     assert describe_difference(track((0, 1), (3, 4)), output, None, None) == words
+
+
+def test_less_than_a_hundredth_of_a_second_is_not_looked_into():
+    short = track((0, 0.085))
+    assert describe_difference(short, short, Fraction(81, 1000), None) is None
 
 
 def test_a_steady_offset_is_no_sound():

@@ -69,6 +69,16 @@ def test_b_frames_without_composition_times_are_shown_evenly(tmp_path, suffix, s
     assert restored(tmp_path, source, suffix, segment_seconds)[1] == every(0.04, 20)
 
 
+def test_times_of_what_an_edit_list_leaves_out_are_nobodys(tmp_path):
+    source = tmp_path / "in.mp4"
+    ffmpeg("-ss", "0.08", "-i", WILD / "no_ctts.mp4", "-c", "copy", source)
+    with open_source(source) as reader:
+        assert reader.info.in_decode_order
+        assert [frame.pts * reader.info.time_base for frame in reader.frames()] == [
+            Fraction(index, 25) for index in range(18)
+        ]
+
+
 @pytest.mark.parametrize("suffix", [".avi", ".flv", ".ts", ".mkv", ".mov"])
 def test_so_are_they_in_other_containers(tmp_path, suffix):
     source = tmp_path / f"in{suffix}"

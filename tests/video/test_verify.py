@@ -57,6 +57,15 @@ def test_sound_may_last_much_longer_than_the_pictures(tmp_path, frames, suffix):
     assert clips.read(tmp_path / f"out{suffix}").numbers == list(range(frames))
 
 
+def test_a_frame_whose_time_rounds_to_the_next_one_ends_with_it(tmp_path):
+    """Matroska counts milliseconds; the frame before has the duration of what it was rounded to."""
+    ticks = (0, 3600, 90_000, 90_010, 93_600)
+    source = clips.make(tmp_path / "in.mp4", pts=ticks, frames=5, time_base=Fraction(1, 90_000))
+    for suffix in (".mkv", ".webm"):
+        restore_nearest(source, tmp_path / f"out{suffix}")
+        assert clips.read(tmp_path / f"out{suffix}").numbers == list(range(5))
+
+
 def test_a_missing_sound_track_is_seen(finished):
     expected = Expected(10, Fraction(0), Fraction(2, 5), [tone(0, 0.4), tone(0, 0.4)])
     assert list(mismatches(finished / "out.mp4", expected)) == [

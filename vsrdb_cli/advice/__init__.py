@@ -1,1 +1,1 @@
-"""Whether a restoration is worth its hours: what a video is, and what the network makes of it."""
+"""Judge whether restoring a video is worth the time, from its measures and a trial restoration."""

@@ -1,4 +1,4 @@
-"""Look at some shots of a source, restore a part of each, and say whether the rest is worth it."""
+"""Measure some shots of a source, restore part of each, and judge whether to restore the rest."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vsrdb_cli.advice.command import command_for
-from vsrdb_cli.advice.extra import MODULES, extra
-from vsrdb_cli.advice.measures import Luma, Measures, measure
-from vsrdb_cli.advice.trial import Trial, attempt, frames_needed
+from vsrdb_cli.advice.measures import Luma, Measures, measure_frames
+from vsrdb_cli.advice.restoration_trial import RestorationTrial, frames_needed, try_restoring
 from vsrdb_cli.advice.verdict import Finding, Verdict, judge
 from vsrdb_cli.checkpoints.checkpoint import build_network, load_checkpoint
 from vsrdb_cli.checkpoints.registry import default_weights
 from vsrdb_cli.errors import OptionError, VideoError
+from vsrdb_cli.evaluation.metrics import import_extra
 from vsrdb_cli.options import Hdr
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
 from vsrdb_cli.video.pixels.colour import to_float
@@ -28,33 +28,30 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-# How many places of a source are looked at, so many frames in a row at each.
+# Places of a source to look at, and consecutive frames at each.
 PLACES, FRAMES = 3, 8
-SMALLEST = 32  # side of a picture that tells anything, pixels
+SMALLEST_SIDE = 32  # LR pixels; smaller pictures cannot be judged
 
 
 @dataclass(frozen=True)
 class Advice:
-    """What is said of a source.
-
-    Attributes:
-        frames: how many were looked at.
-        findings: all that was looked at; the reasons among them.
-        command: what to run next, for a shell.
-        notices: what the reader assumed or changed, one line each.
-    """
+    """A verdict on a source, with its reasons."""
 
     source: Path
     frames: int
+    """Number of frames looked at."""
     verdict: Verdict
     findings: tuple[Finding, ...]
+    """Everything that was looked at, the reasons for the verdict among it."""
     command: str
+    """The shell command to run next."""
     measures: Measures
-    trial: Trial
+    trial: RestorationTrial
     notices: tuple[str, ...]
+    """Assumptions and changes made while reading, one line each."""
 
     def as_json(self) -> dict[str, Any]:
-        """Plain values, rounded."""
+        """Return plain, rounded values."""
         return {
             "source": str(self.source),
             "frames": self.frames,
@@ -70,47 +67,47 @@ class Advice:
 
 
 def advise(source: Path, weights: str | None = None, *, hdr: Hdr = Hdr.REFUSE) -> Advice:
-    """Say whether restoring a video, a folder of pictures or a picture is worth it.
+    """Judge whether a video, a folder of pictures or a picture is worth restoring.
 
     Args:
+        source: a file or a folder.
         weights: a bundled name or a .safetensors path; None is the default.
         hdr: what to do with HDR video.
 
     Raises:
-        VideoError: the source cannot be read, or is too small to tell anything.
+        VideoError: the source cannot be read, or is too small to judge.
         CheckpointError: no network has that name.
         OptionError: the source is a stream.
-        VsrdbError: a package that measuring needs is not installed.
+        VsrdbError: a package needed for measuring is not installed.
     """
-    for module in MODULES:
-        extra(module)
+    for module in ("cv2", "skimage.restoration"):
+        import_extra(module)  # before anything is read
     if is_stream_input(source):
         raise OptionError(
-            "only files can be advised on, no stream on stdin or through a pipe",
-            hint="write it to a file first",
+            "advise needs a file, not stdin or a named pipe", hint="save the stream to a file first"
         )
     network = build_network(load_checkpoint(weights or default_weights()))
     with open_source(source, hdr=hdr) as opened:
         info = opened.info
-        if min(info.height, info.width) < SMALLEST:
+        if min(info.height, info.width) < SMALLEST_SIDE:
             raise VideoError(
-                f"{source} is {info.width}x{info.height}, too small to tell anything",
-                hint=f"give pictures of {SMALLEST}x{SMALLEST} or more",
+                f"{source} is {info.width}x{info.height}, too small to judge",
+                hint=f"give pictures of at least {SMALLEST_SIDE}x{SMALLEST_SIDE}",
             )
-        measured, tried, count = [], [], 0
+        measured, trials, count = [], [], 0
         for seen in sample_runs(opened, PLACES, FRAMES):
             shot = _longest_shot([to_float(picture) for picture in seen])
             if not shot:
                 continue
             count += len(seen)
-            measured.append(measure(np.stack([_luma(picture) for picture in shot])))
+            measured.append(measure_frames(np.stack([_luma(picture) for picture in shot])))
             needed = frames_needed(network.config.num_seq)
             first = max(0, len(shot) - needed) // 2
-            tried.append(attempt(network, shot[first : first + needed]))
+            trials.append(try_restoring(network, shot[first : first + needed]))
         notices = (*info.notices, *info.assumed, *opened.report.damage)
     if not measured:
-        raise VideoError(f"{source} holds no frames that can be read", hint="give another video")
-    measures, trial = Measures.mean(measured), Trial.mean(tried)
+        raise VideoError(f"{source} has no readable frames", hint="give another video")
+    measures, trial = Measures.mean(measured), RestorationTrial.mean(trials)
     verdict, findings = judge(info, measures, trial)
     named = weights if weights and weights != default_weights() else None
     command = command_for(info, measures, weights=named, hdr=hdr)
@@ -118,7 +115,7 @@ def advise(source: Path, weights: str | None = None, *, hdr: Hdr = Hdr.REFUSE) -
 
 
 def _longest_shot(pictures: Sequence[Tensor]) -> list[Tensor]:
-    """The most frames in a row without a cut."""
+    """Return the longest run of pictures without a scene cut."""
     shots: list[list[Tensor]] = []
     is_cut = SceneCutDetector()
     for picture in pictures:
@@ -129,7 +126,7 @@ def _longest_shot(pictures: Sequence[Tensor]) -> list[Tensor]:
 
 
 def _luma(picture: Tensor) -> Luma:
-    """(3, H, W), RGB, 0 to 1, to (H, W), BT.601 luma in codes."""
+    """Convert (3, H, W) RGB, 0 to 1, to (H, W) BT.601 luma in codes."""
     red, green, blue = 255 * picture
     luma: Luma = (0.299 * red + 0.587 * green + 0.114 * blue).float().numpy()
     return luma

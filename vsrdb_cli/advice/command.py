@@ -1,4 +1,4 @@
-"""The one command to run next."""
+"""Compose the command to run next."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ if TYPE_CHECKING:
     from vsrdb_cli.advice.measures import Measures
     from vsrdb_cli.video.info import VideoInfo
 
-# The largest output that is advised: of 4K, whichever way it lies.
+# The largest output advised is 4K, landscape or portrait.
 LONG_SIDE, SHORT_SIDE = 3840, 2160
-# A longer video is tried out first.
+# Of a longer video a sample comes first.
 LONG_SECONDS, SAMPLE = 10, "3s"
 _SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 
 
 def command_for(info: VideoInfo, measures: Measures, *, weights: str | None, hdr: Hdr) -> str:
-    """A line for the shell: shrinks or deinterlaces first where that is needed.
+    """Return a shell command that restores the source, shrunk or deinterlaced first if needed.
 
     Args:
-        weights: to be named; None where they are the default.
+        info: the source.
+        measures: of the source.
+        weights: the value of `--weights`; None is the default.
+        hdr: the value of `--hdr`.
     """
     source, height, width = info.path, info.height, info.width
     suffix = source.suffix if source.suffix.lower() in _SUFFIXES else ".mkv"
@@ -43,35 +46,35 @@ def command_for(info: VideoInfo, measures: Measures, *, weights: str | None, hdr
         if is_enlarged(measures):
             height, width = (int(side / measures.enlarged_by) for side in (height, width))
         prepared = _beside(source, "prepared", ".mkv")
-        given = shlex.join(["ffmpeg", "-i", _word(source), "-map", "0:v:0", "-map", "0:a?"])
-        made = shlex.join(["-vf", ",".join(filters), "-c", "copy", "-c:v", "ffv1", _word(prepared)])
-        before, source = f"{given} {made} && ", prepared
+        ffmpeg = ["ffmpeg", "-i", _argument(source), "-map", "0:v:0", "-map", "0:a?"]
+        ffmpeg += ["-vf", ",".join(filters), "-c", "copy", "-c:v", "ffv1", _argument(prepared)]
+        before, source = f"{shlex.join(ffmpeg)} && ", prepared
     long = (info.duration_seconds or 0) > LONG_SECONDS
     target = _beside(info.path, "sample" if long else "restored", suffix)
-    words = ["vsrdb", "restore", _word(source), _word(target)]
+    restore = ["vsrdb", "restore", _argument(source), _argument(target)]
     scale = scale_for(height, width)
-    words += ["--scale", str(scale)] if scale != 4 else []
+    restore += ["--scale", str(scale)] if scale != 4 else []
     page = Path(fitting(target.stem, ".html"))
-    words += ["--sample", SAMPLE, "--compare", _word(page)] if long else []
-    words += ["--weights", weights] if weights else []
-    words += ["--hdr", hdr.value] if hdr is not Hdr.REFUSE else []
-    return before + shlex.join(words)
+    restore += ["--sample", SAMPLE, "--compare", _argument(page)] if long else []
+    restore += ["--weights", weights] if weights else []
+    restore += ["--hdr", hdr.value] if hdr is not Hdr.REFUSE else []
+    return before + shlex.join(restore)
 
 
 def scale_for(height: int, width: int) -> int:
-    """The largest scale, of 4 to 1, whose output is no larger than 4K; 1 where each is."""
+    """Return the largest scale from 4 down to 2 whose output fits into 4K, or 1 if none does."""
     for scale in (4, 3, 2):
         if scale * max(height, width) <= LONG_SIDE and scale * min(height, width) <= SHORT_SIDE:
             return scale
     return 1
 
 
-def _word(path: Path) -> str:
-    """A path as an argument, which is no option whatever its name."""
+def _argument(path: Path) -> str:
+    """Return a path as a command-line argument that is never taken for an option."""
     return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def _beside(source: Path, what: str, suffix: str) -> Path:
-    """A name in the folder one is in: the source's may not be one's own."""
+    """Return a file name in the current folder: the source's may be read-only."""
     stem = source.absolute().name if source.is_dir() else source.stem
     return Path(fitting(stem, f"_{what}{suffix}"))

@@ -1,6 +1,6 @@
-"""What a video is like: resolution, blur, noise, blocks, bands, light, motion.
+"""Measure a video: resolution, blur, noise, blocks, banding, exposure, motion.
 
-A run is (N, H, W), N frames in a row, luma in 8-bit codes, float32. Measures of a single picture
+A run is (N, H, W): N consecutive frames, luma in 8-bit codes, float32. Measures of a single picture
 take (H, W).
 """
 
@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vsrdb_cli.advice.extra import extra
+from vsrdb_cli.evaluation.metrics import import_extra
 from vsrdb_cli.video.pixels.interlacing import combing
 
 Luma = NDArray[np.float32]
 
-# How much smaller a picture is made to see what it loses.
+# Factors by which a picture is shrunk to see what it loses.
 FACTORS = (1.5, 2.0, 3.0, 4.0)
-# An enlarged picture made smaller and larger again comes back to this part of its detail.
+# The share of its detail that an enlarged picture loses, at most, when shrunk and enlarged again.
 KEPT = 0.04
-# Luma codes: darker is crushed, lighter is clipped; less difference than this is none.
+# Luma codes: darker is crushed, lighter is clipped; smaller differences count as none.
 DARK, LIGHT, EQUAL = 16.0, 250.0, 0.4
 _TILE = 16
 LARGEST = 512
@@ -33,43 +33,48 @@ _GRID = 8
 
 @dataclass(frozen=True)
 class Measures:
-    """Each the mean or median over the frames looked at.
-
-    enlarged_by: the factor by which the picture can be made smaller without loss of detail; 1
-    where it cannot. blur: 0 (sharp) to 1, Crete's measure. blur_ratio: how much weaker the finest
-    detail is along its weakest direction than across it; blur_angle: that direction, degrees from
-    horizontal, counterclockwise. noise: standard deviation in codes; noise_share: its power
-    over that of all fine detail. blocking: steps at an 8x8 grid
-    over steps beside it; 1 is none. combing: share of the picture in combs. banding: share of the
-    smooth parts that are stairs. dark, clipped: shares of the picture. duplicates: share of frames
-    equal to the one before. motion, fast_motion: median and 95th percentile of its length, pixels a
-    frame. detail: mean gradient. Of single pictures duplicates and motion are None.
-    """
+    """Means or medians over the frames looked at."""
 
     enlarged_by: float
+    """Factor by which the picture can be shrunk without losing detail; 1 if it cannot."""
     blur: float
+    """0 (sharp) to 1; Crete's measure."""
     blur_ratio: float
+    """How much weaker the finest detail is along its weakest direction than across it."""
     blur_angle: float
+    """That direction, in degrees from horizontal, counterclockwise."""
     noise: float
+    """Standard deviation in codes."""
     noise_share: float
+    """Power of the noise over that of all fine detail."""
     blocking: float
+    """Steps at an 8x8 grid over steps beside it; 1 is none."""
     combing: float
+    """Share of the picture that shows interlacing combs."""
     banding: float
+    """Share of the smooth areas that are stepped."""
     dark: float
+    """Share of the picture that is nearly black."""
     clipped: float
+    """Share of the picture that is nearly white."""
     duplicates: float | None
+    """Share of frames equal to the previous one; None for a single picture."""
     motion: float | None
+    """Median length of the motion, in pixels per frame; None for a single picture."""
     fast_motion: float | None
+    """95th percentile of the same."""
     detail: float
+    """Mean gradient, in codes per pixel."""
 
     def as_json(self) -> dict[str, float | None]:
+        """Return plain, rounded values."""
         return {
             name: None if value is None else round(value, 4) for name, value in asdict(self).items()
         }
 
     @classmethod
     def mean(cls, several: list[Measures]) -> Measures:
-        """Over runs; the factor of enlargement is their median, an angle the first one's."""
+        """Average over runs; `enlarged_by` is the median and `blur_angle` that of the first run."""
         values: dict[str, Any] = {}
         for field in fields(cls):
             known = [value for one in several if (value := getattr(one, field.name)) is not None]
@@ -79,8 +84,8 @@ class Measures:
         return cls(**values)
 
 
-def measure(run: Luma) -> Measures:
-    """Measure a run of frames; of large pictures all but the light in their middle."""
+def measure_frames(run: Luma) -> Measures:
+    """Measure a run of frames; of large ones only the exposure outside their middle."""
     dark, clipped = float((run < DARK).mean()), float((run > LIGHT).mean())
     run = _middle(run)
     pictures = run[:: max(1, len(run) // 2)]
@@ -106,10 +111,10 @@ def measure(run: Luma) -> Measures:
 
 
 def enlarged_by(picture: Luma) -> float:
-    """The largest of FACTORS that loses nothing but noise; 1 if each does."""
-    cv2 = extra("cv2")
+    """Return the largest of FACTORS that loses nothing but noise; 1 if none does."""
+    cv2 = import_extra("cv2")
     detail = picture - cv2.GaussianBlur(picture, (0, 0), 2.0)
-    # What moves by less than the noise does is no detail; quantisation is such noise, too.
+    # Differences below the noise are no detail; quantisation is noise, too.
     floor = max(noise(picture), 0.5) ** 2
     energy = float(np.square(detail).mean())
     best = 1.0
@@ -122,8 +127,8 @@ def enlarged_by(picture: Luma) -> float:
 
 
 def through(picture: Luma, factor: float) -> Luma:
-    """The picture made smaller by a factor and as large as before, antialiased, cubic."""
-    transform = extra("skimage.transform")
+    """Shrink the picture by a factor and enlarge it again, antialiased, cubic."""
+    transform = import_extra("skimage.transform")
     size = tuple(max(4, round(length / factor)) for length in picture.shape)
     small = transform.resize(picture, size, order=3, anti_aliasing=True, preserve_range=True)
     back: Luma = transform.resize(small, picture.shape, order=3, preserve_range=True)
@@ -131,21 +136,26 @@ def through(picture: Luma, factor: float) -> Luma:
 
 
 def blur(picture: Luma) -> float:
-    """Crete et al. 2007: how little the picture changes when it is blurred once more."""
-    return float(extra("skimage.measure").blur_effect(picture / 255, h_size=5))
+    """Measure how little the picture changes when it is blurred once more, 0 to 1.
+
+    Source: Crete et al. 2007.
+    """
+    return float(import_extra("skimage.measure").blur_effect(picture / 255, h_size=5))
 
 
 def directional_blur(picture: Luma) -> tuple[float, float]:
-    """How much weaker fine detail is along one direction than across it, and that direction.
+    """Measure how much weaker fine detail is along one direction than across it.
 
-    Of the structure tensor of the finest detail: the square root of its eigenvalues' ratio (1 is
-    alike everywhere); degrees from horizontal, counterclockwise, -90 to 90.
+    Returns:
+        The square root of the ratio of the structure tensor's eigenvalues (1: the same in all
+        directions), and the weakest direction in degrees from horizontal, counterclockwise,
+        -90 to 90.
     """
     dy, dx = np.gradient(np.asarray(picture, np.float64))
     xx, yy, xy = (float((a * b).mean()) for a, b in ((dx, dx), (dy, dy), (dx, dy)))
     spread = np.hypot((xx - yy) / 2, xy)
     largest, smallest = (xx + yy) / 2 + spread, (xx + yy) / 2 - spread
-    strongest = 0.5 * np.arctan2(2 * xy, xx - yy)  # where the gradient points most
+    strongest = 0.5 * np.arctan2(2 * xy, xx - yy)
     weakest = np.degrees(strongest) + 90
     # Rows count downwards.
     angle = (-weakest + 90) % 180 - 90
@@ -153,7 +163,7 @@ def directional_blur(picture: Luma) -> tuple[float, float]:
 
 
 def noise(picture: Luma) -> float:
-    """Standard deviation in codes, of the flattest quarter of the tiles.
+    """Return the noise's standard deviation in codes, from the flattest quarter of the tiles.
 
     Source: Donoho and Johnstone 1994: the median of the finest diagonal wavelets, here Haar's.
     """
@@ -167,13 +177,13 @@ def noise(picture: Luma) -> float:
 
 
 def noise_share(picture: Luma) -> float:
-    """Power of the noise over that of what each pixel has beyond the mean of 3x3."""
-    fine = picture - extra("cv2").blur(picture, (3, 3))
+    """Return the noise's power over that of the difference from the mean of 3x3 pixels."""
+    fine = picture - import_extra("cv2").blur(picture, (3, 3))
     return noise(picture) ** 2 / max(float(np.square(fine).mean()), 1.0)
 
 
 def blocking(picture: Luma) -> float:
-    """Steps at the borders of 8x8 blocks over those within; 1 where there are none."""
+    """Return the height of steps at the borders of 8x8 blocks over those within; 1 for none."""
     ratios = []
     for axis in (0, 1):
         steps = np.abs(np.diff(picture, axis=axis))
@@ -188,7 +198,7 @@ def blocking(picture: Luma) -> float:
 
 
 def banding(picture: Luma) -> float:
-    """Share of the smooth tiles that are stairs: nearly everywhere equal, with steps between."""
+    """Return the share of the smooth tiles that are stepped: nearly flat, with steps between."""
     tiles = _tiles(picture, _TILE)
     rounded = np.rint(tiles)
     spread = np.ptp(rounded, axis=(1, 2)) if len(tiles) else np.zeros(0)
@@ -201,7 +211,7 @@ def banding(picture: Luma) -> float:
 
 
 def duplicates(run: Luma) -> float | None:
-    """Share of frames that are the one before again, in a run that is not all one picture."""
+    """Return the share of frames that repeat the previous one; 0 for a still."""
     if len(run) < 2:
         return None
     differences = np.abs(np.diff(run, axis=0)).mean(axis=(1, 2))
@@ -210,8 +220,8 @@ def duplicates(run: Luma) -> float | None:
 
 
 def motions(run: Luma) -> Luma:
-    """Lengths of the flow between neighbouring frames, pixels, where there is something to see."""
-    cv2 = extra("cv2")
+    """Return the flow's lengths in pixels between neighbouring frames, wherever there is detail."""
+    cv2 = import_extra("cv2")
     finder = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     pictures = np.rint(np.clip(run, 0, 255)).astype(np.uint8)
     if len(pictures) < 2 or min(pictures.shape[1:]) < 32:
@@ -226,13 +236,13 @@ def motions(run: Luma) -> Luma:
 
 
 def _middle(run: Luma) -> Luma:
-    """At most LARGEST pixels of each side."""
+    """Crop to at most LARGEST pixels a side."""
     top, left = (max(0, length - LARGEST) // 2 for length in run.shape[1:])
     return np.ascontiguousarray(run[:, top : top + LARGEST, left : left + LARGEST])
 
 
 def _tiles(picture: Luma, side: int) -> NDArray[Any]:
-    """(tiles, side, side)."""
+    """Cut into whole tiles, (tiles, side, side)."""
     rows, columns = (length // side for length in picture.shape)
     cut = picture[: rows * side, : columns * side].reshape(rows, side, columns, side)
     return cut.transpose(0, 2, 1, 3).reshape(-1, side, side)

@@ -1,4 +1,4 @@
-"""From measures to a verdict; docs/ADVISE.md has the table the thresholds were set by."""
+"""Turn measures into a verdict; docs/ADVISE.md has the table the thresholds were set by."""
 
 from __future__ import annotations
 
@@ -8,41 +8,41 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vsrdb_cli.advice.measures import Measures
-    from vsrdb_cli.advice.trial import Trial
+    from vsrdb_cli.advice.restoration_trial import RestorationTrial
     from vsrdb_cli.video.info import VideoInfo
 
-# Beyond these the network leaves what it was trained on, or there is nothing for it to do.
+# Beyond these the input is outside the network's training range, or there is nothing to restore.
 NOISE, NOISE_SHARE = 7.5, 0.20  # of 255, and of the fine detail: both
 BLOCKING = 1.3
 ENLARGED = 2.0
 COMBING = 0.05
 UNEXPLAINED = 0.45
 CHANGE = 1e-5
-# Beyond these something is worth a word, but does not change the verdict.
-MOTION = 6.5  # pixels a frame; 95 of 100 training scenes moved less
+# Beyond these a finding is marked, but does not change the verdict.
+MOTION = 6.5  # pixels per frame; 95 of 100 training scenes moved less
 DIRECTION = 1.5
 BANDING = 0.3
 DARK, CLIPPED = 0.5, 0.25
 DUPLICATES = 0.05
 
-_SINGLE = "one picture does not tell"
+_SINGLE = "unknown: a single picture"
 
 
 class Verdict(Enum):
-    """Whether restoring a video is worth its hours."""
+    """An answer to whether a video is worth restoring."""
 
     WORTH = "worth it"
     LITTLE = "little to gain"
-    OUTSIDE = "outside of what it learned"
+    OUTSIDE = "outside its training range"
 
     @property
     def rank(self) -> int:
-        """Higher is better."""
+        """0 to 2; higher is better."""
         return (Verdict.OUTSIDE, Verdict.LITTLE, Verdict.WORTH).index(self)
 
     @property
     def usual_gain(self) -> tuple[float, float]:
-        """dB of RGB PSNR over bicubic, of the middle half of the calibration's clips."""
+        """RGB PSNR over bicubic in dB, from and to, of the middle half of the calibration clips."""
         return _USUAL_GAIN[self]
 
 
@@ -55,26 +55,26 @@ _USUAL_GAIN = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        text: what was found, in a few words.
-        speaks_for: the verdict it calls for by itself; None where that is "worth it".
-        warns: whether it is worth a second look.
-    """
+    """One property of a video and what it means for restoring."""
 
     name: str
     text: str
-    speaks_for: Verdict | None = None
+    """A description in a few words."""
+    verdict: Verdict | None = None
+    """The verdict it asks for on its own; None for "worth it"."""
     warns: bool = False
+    """True if it deserves a mark without changing the verdict."""
 
     @property
     def is_reason(self) -> bool:
-        return self.speaks_for is not None or self.warns
+        """True if it is a reason not to restore, or a warning."""
+        return self.verdict is not None or self.warns
 
 
-def judge(info: VideoInfo, measures: Measures, trial: Trial) -> tuple[Verdict, list[Finding]]:
-    """The verdict and all that was found. What is enlarged is to be shrunk first, whatever else."""
+def judge(
+    info: VideoInfo, measures: Measures, trial: RestorationTrial
+) -> tuple[Verdict, list[Finding]]:
+    """Return the verdict and all findings. An enlarged picture has to be shrunk before all else."""
     found = [
         _size(info, measures),
         _blur(measures),
@@ -90,17 +90,17 @@ def judge(info: VideoInfo, measures: Measures, trial: Trial) -> tuple[Verdict, l
     ]
     if is_enlarged(measures):
         return Verdict.LITTLE, found
-    called_for = [finding.speaks_for for finding in found if finding.speaks_for is not None]
-    return min(called_for, key=lambda verdict: verdict.rank, default=Verdict.WORTH), found
+    verdicts = [finding.verdict for finding in found if finding.verdict is not None]
+    return min(verdicts, key=lambda verdict: verdict.rank, default=Verdict.WORTH), found
 
 
 def is_enlarged(measures: Measures) -> bool:
-    """Whether it is to be shrunk first; under much noise its real resolution cannot be told."""
+    """Return whether to shrink it first; in strong noise the real resolution cannot be measured."""
     return measures.enlarged_by >= ENLARGED and not is_noisy(measures)
 
 
 def is_noisy(measures: Measures) -> bool:
-    """Whether there is more noise than the network has learned to tell from detail."""
+    """Return whether there is more noise than the network can tell from detail."""
     return measures.noise > NOISE and measures.noise_share > NOISE_SHARE
 
 
@@ -118,8 +118,8 @@ def _size(info: VideoInfo, measures: Measures) -> Finding:
 def _blur(measures: Measures) -> Finding:
     text = f"{measures.blur:.2f} of 1"
     if measures.blur_ratio < DIRECTION:
-        return Finding("blur", f"{text}, alike in all directions")
-    return Finding("blur", f"{text}, most along {round(measures.blur_angle)} degrees")
+        return Finding("blur", f"{text}, the same in all directions")
+    return Finding("blur", f"{text}, strongest at {round(measures.blur_angle)} degrees")
 
 
 def _noise(measures: Measures) -> Finding:
@@ -130,30 +130,30 @@ def _noise(measures: Measures) -> Finding:
 def _blocks(measures: Measures) -> Finding:
     if measures.blocking <= BLOCKING:
         return Finding("blocks", "none")
-    text = f"steps {measures.blocking:.1f} times as high at every 8th pixel"
+    text = f"steps are {measures.blocking:.1f} times as high at every 8th pixel"
     return Finding("blocks", text, Verdict.LITTLE)
 
 
 def _interlacing(info: VideoInfo, measures: Measures) -> Finding:
     if measures.combing > COMBING:
-        text = f"combs in {measures.combing:.0%} of the picture"
+        text = f"combing in {measures.combing:.0%} of the picture"
         return Finding("interlacing", text, Verdict.OUTSIDE)
     if info.interlaced:
-        return Finding("interlacing", "yes; restoring deinterlaces it", Verdict.LITTLE)
+        return Finding("interlacing", "yes; restore deinterlaces it", Verdict.LITTLE)
     return Finding("interlacing", "none")
 
 
 def _banding(measures: Measures) -> Finding:
     if measures.banding <= BANDING:
         return Finding("banding", "none")
-    text = f"stairs in {measures.banding:.0%} of the smooth parts; they stay"
+    text = f"in {measures.banding:.0%} of the smooth areas; it stays"
     return Finding("banding", text, warns=True)
 
 
 def _light(measures: Measures) -> Finding:
     text = f"{measures.dark:.0%} nearly black, {measures.clipped:.0%} nearly white"
     warns = measures.dark > DARK or measures.clipped > CLIPPED
-    return Finding("light", text + ("; nothing comes back there" if warns else ""), warns=warns)
+    return Finding("light", text + ("; detail there is lost" if warns else ""), warns=warns)
 
 
 def _duplicates(measures: Measures) -> Finding:
@@ -161,27 +161,27 @@ def _duplicates(measures: Measures) -> Finding:
         return Finding("duplicates", _SINGLE)
     if measures.duplicates <= DUPLICATES:
         return Finding("duplicates", "none")
-    text = f"{measures.duplicates:.0%} of frames repeat the one before"
+    text = f"{measures.duplicates:.0%} of frames repeat the previous one"
     return Finding("duplicates", text, warns=True)
 
 
 def _motion(measures: Measures) -> Finding:
     if measures.motion is None or measures.fast_motion is None:
         return Finding("motion", _SINGLE)
-    text = f"{measures.motion:.1f} pixels a frame, up to {measures.fast_motion:.1f}"
+    text = f"{measures.motion:.1f} pixels per frame, up to {measures.fast_motion:.1f}"
     if measures.fast_motion <= MOTION:
         return Finding("motion", text)
-    return Finding("motion", f"{text}; it learned up to {MOTION:g}", warns=True)
+    return Finding("motion", f"{text}; trained up to {MOTION:g}", warns=True)
 
 
-def _consistency(trial: Trial) -> Finding:
+def _consistency(trial: RestorationTrial) -> Finding:
     text = f"{trial.consistency:.1f} dB; {trial.unexplained:.0%} of fine detail unexplained"
     outside = trial.unexplained > UNEXPLAINED
     return Finding("consistency", text, Verdict.OUTSIDE if outside else None)
 
 
-def _change(trial: Trial) -> Finding:
-    text = f"{100 * trial.change**0.5:.1f} % off bicubic"
+def _change(trial: RestorationTrial) -> Finding:
+    text = f"{100 * trial.change**0.5:.1f} % from bicubic"
     if trial.change >= CHANGE:
         return Finding("change", text)
-    return Finding("change", f"{text}: hardly any", Verdict.LITTLE)
+    return Finding("change", f"{text}: almost none", Verdict.LITTLE)

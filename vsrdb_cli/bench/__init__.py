@@ -1,0 +1,1 @@
+"""Measure how fast this machine restores video, and where the time goes."""

@@ -1,4 +1,4 @@
-"""Time as a benchmark sees it: on the wall, and of all cores together."""
+"""Time work on the wall clock and in CPU seconds."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ from vsrdb_cli.device_kinds import kind_of
 
 @dataclass(frozen=True)
 class Seconds:
-    """wall: by the clock. cpu: of this process, all its threads together."""
+    """Two clocks, in seconds."""
 
     wall: float
     cpu: float
+    """Time of this process, the sum over its threads."""
 
     @classmethod
     def now(cls) -> Self:
+        """Read both clocks."""
         return cls(time.perf_counter(), time.process_time())
 
     def __sub__(self, other: Seconds) -> Seconds:
@@ -32,12 +34,12 @@ class Seconds:
         return Seconds(self.wall / count, self.cpu / count)
 
     def without(self, other: Seconds) -> Seconds:
-        """What is left of this; no less than nothing."""
+        """Subtract another time, down to 0."""
         return Seconds(max(0.0, self.wall - other.wall), max(0.0, self.cpu - other.cpu))
 
 
 def timed(work: Callable[[], object], device: str = "cpu") -> Seconds:
-    """How long some work takes, on a GPU until it has finished there."""
+    """Time some work, on a GPU until it has finished there."""
     _finish(device)
     start = Seconds.now()
     work()
@@ -46,7 +48,7 @@ def timed(work: Callable[[], object], device: str = "cpu") -> Seconds:
 
 
 def least(times: list[Seconds]) -> Seconds:
-    """The one that other programs disturbed least."""
+    """Return the time that other programs disturbed least."""
     return min(times, key=lambda seconds: seconds.wall)
 
 

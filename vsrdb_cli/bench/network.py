@@ -1,4 +1,4 @@
-"""The network alone, and this machine's own rate of convolution to compare it with."""
+"""Time the network alone, and one convolution as this machine's reference rate."""
 
 from __future__ import annotations
 
@@ -15,45 +15,46 @@ from vsrdb_cli.bench.clock import Seconds, least, timed
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.fmanet import FMANet
 
-# One convolution is repeated so often; the first calls choose and prepare its kernel.
+# Repetitions of the convolution; the first calls choose and prepare its kernel.
 _REPEATS, _WARM = 8, 2
-# Frames of the network alone: more tell nothing new.
-_MOST = 40
+# Frames of the network alone: more add nothing.
+_MOST_FRAMES = 40
 
 
 @dataclass(frozen=True)
 class Steps:
-    """What one frame of a long video costs a runner: one `encode` and one `restore`."""
+    """Time of one frame of a long video: one `encode` and one `restore`."""
 
     encode: Seconds
     restore: Seconds
 
     @property
     def together(self) -> Seconds:
+        """Sum of both."""
         return self.encode + self.restore
 
 
 def warm_up(runner: Runner, height: int, width: int) -> Steps:
-    """The first window of a size, which also fills caches and chooses kernels."""
+    """Time the first window of a size, which also fills caches and chooses kernels."""
     return _Frames(runner, height, width).next()
 
 
 def measure_steps(runner: Runner, height: int, width: int, *, seconds: float) -> list[Steps]:
-    """Frame after frame for about so many seconds, and at least one."""
+    """Time frame after frame for about `seconds`, and at least one."""
     frames = _Frames(runner, height, width)
     steps = [frames.next()]
-    while len(steps) < _MOST and sum(step.together.wall for step in steps) < seconds:
+    while len(steps) < _MOST_FRAMES and sum(step.together.wall for step in steps) < seconds:
         steps.append(frames.next())
     return steps
 
 
 def best(steps: list[Steps]) -> Steps:
-    """Each step as other programs disturbed it least."""
+    """Return for each step the time that other programs disturbed least."""
     return Steps(least([s.encode for s in steps]), least([s.restore for s in steps]))
 
 
 class _Frames:
-    """Frames of a long video, one by one: a window restored while the next frame is encoded."""
+    """Successive frames of a long video: each encodes one frame and restores one window."""
 
     def __init__(self, runner: Runner, height: int, width: int) -> None:
         self._runner, self._device = runner, runner.info.device
@@ -74,9 +75,9 @@ class _Frames:
 
 
 def operations(config: FMANetConfig, height: int, width: int) -> int:
-    """Floating-point operations of one frame of a long video, two a multiply-add.
+    """Count the floating-point operations of one frame of a long video, two per multiply-add.
 
-    Counted without computing anything: of convolutions and matrix products.
+    Convolutions and matrix products count; nothing is computed.
     """
     with torch.device("meta"), torch.inference_mode(), FlopCounterMode(display=False) as counter:
         network = FMANet(config).prepare()
@@ -88,7 +89,7 @@ def operations(config: FMANetConfig, height: int, width: int) -> int:
 
 @torch.inference_mode()
 def convolution_rate(channels: int, height: int, width: int, device: str, precision: str) -> float:
-    """Operations a second of one convolution 3x3 of a picture, as the network has most of."""
+    """Measure one 3x3 convolution, the network's commonest operation, in operations per second."""
     dtype = getattr(torch, precision)
     weight = torch.rand(channels, channels, 3, 3, device=device, dtype=dtype)
     picture = torch.rand(1, channels, height, width, device=device, dtype=dtype)

@@ -1,4 +1,4 @@
-"""The stages of a run beside the network, each alone: reading, colours, writing."""
+"""Time the other stages of a run, each alone: reading, colour conversion, writing."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from vsrdb_cli.video.reading.probe import probe
 from vsrdb_cli.video.reading.video_reader import VideoReader
 from vsrdb_cli.video.writing.output import FileOutput, resolve_output
 
-# Frames of the stages alone: past what an encoder keeps back.
+# Frames of the stages alone: more than an encoder holds back.
 FRAMES = 48
-# The scene of the comparisons shows so many different pictures before it leaves its frame.
+# Different pictures of the test scene before it moves out of the frame.
 _DIFFERENT = 8
 
 
 @dataclass(frozen=True)
 class VideoStages:
-    """Time of each stage a frame."""
+    """Time per frame of each stage."""
 
     read: Seconds
     to_rgb: Seconds
@@ -39,11 +39,12 @@ class VideoStages:
 
     @property
     def together(self) -> Seconds:
+        """Sum of all stages."""
         return self.read + self.to_rgb + self.from_rgb + self.write
 
 
 def pictures(height: int, width: int) -> list[Tensor]:
-    """(3, H, W), uint8: a scene that moves on and back, to be shown in a circle."""
+    """Make (3, H, W) uint8 pictures of a scene that moves forth and back, to be shown in a loop."""
     scene = parity.scene(_DIFFERENT, height, width)
     codes = [to_planes(picture[0], 8) for picture in scene]
     return codes + codes[-2:0:-1]
@@ -51,7 +52,7 @@ def pictures(height: int, width: int) -> list[Tensor]:
 
 def make_clip(path: Path, height: int, width: int, frames: int) -> Path:
     """Write a video, encoded as `vsrdb restore` does by default."""
-    # Halved chroma needs even sides.
+    # Subsampled chroma needs even sides.
     options = EncoderOptions(pix_fmt="yuv444p" if height % 2 or width % 2 else None)
     output = _settle(path, VideoInfo.synthetic(width, height, frames), 1, options)
     _write(output, pictures(height, width), frames)
@@ -59,7 +60,7 @@ def make_clip(path: Path, height: int, width: int, frames: int) -> Path:
 
 
 def measure_stages(folder: Path, height: int, width: int, scale: int) -> VideoStages:
-    """Each stage alone: LR frames read, HR frames written, in a folder for what is written."""
+    """Read LR frames and write HR frames in `folder`, timing each stage alone."""
     clip = make_clip(folder / "stages.mp4", height, width, FRAMES)
     info = probe(clip)
     with VideoReader(info) as reader:
@@ -87,7 +88,7 @@ def _settle(
 
 
 def _usual(work: Callable[[], object]) -> Seconds:
-    """Once what the first time prepares is there."""
+    """Time some work after what its first run prepares."""
     return least([timed(work) for _ in range(3)])
 
 
@@ -97,7 +98,7 @@ def _enlarged(picture: Tensor, scale: int) -> Tensor:
 
 
 def _write(output: FileOutput, shown: list[Tensor], frames: int) -> None:
-    """Show the pictures in a circle, `frames` in all."""
+    """Write `frames` frames, showing the pictures in a loop."""
     with output.open_segment(output.path, frames) as sink:
         for index in range(frames):
             ticks = output.info.frame_ticks

@@ -16,7 +16,7 @@ from vsrdb_cli.device_kinds import METAVAR
 from vsrdb_cli.option_values import read_device
 
 if TYPE_CHECKING:
-    from vsrdb_cli.bench.report import Problem, SizeReport
+    from vsrdb_cli.bench.results import Problem, SizeReport
 
 
 def _read_device(value: str) -> str:
@@ -68,11 +68,11 @@ def bench(
     vsrdb bench --device all
     """
     with steps("measuring") as on_step:
-        from vsrdb_cli.bench.measure import Request, measure
-        from vsrdb_cli.bench.report import Problem
+        from vsrdb_cli.bench.benchmark import BenchRequest, run_benchmark
+        from vsrdb_cli.bench.results import Problem
 
-        request = Request(sizes, weights, backend, device, precision)
-        found = list(measure(request, on_step))
+        request = BenchRequest(sizes, weights, backend, device, precision)
+        found = list(run_benchmark(request, on_step))
     problems = [one for one in found if isinstance(one, Problem)]
     reports = [one for one in found if not isinstance(one, Problem)]
     if as_json:
@@ -84,14 +84,14 @@ def bench(
         console.json_result(values)
     else:
         for report in reports:
-            _show(report)
+            show(report)
     for problem in [*problems, *(problem for report in reports for problem in report.problems)]:
         _say(problem)
     if problems:
         sys.exit(ExitStatus.FAILED)
 
 
-def _show(report: SizeReport) -> None:
+def show(report: SizeReport) -> None:
     """Print the results for a size: lines and two tables."""
     machine, whole, width, height = report.machine, report.whole, report.width, report.height
     load = "" if machine.load is None else f", load {machine.load:.1f}"
@@ -143,7 +143,7 @@ def _stages(report: SizeReport) -> console.PlainTable:
 def _backends(report: SizeReport) -> console.PlainTable:
     table = _table("network alone", "encode ms", "restore ms", "fps", "error vs float32")
     for backend in report.backends:
-        info, steps, off = backend.runner, backend.steps, backend.off
+        info, steps, off = backend.runner, backend.steps, backend.agreement
         table.add_row(
             f"{info.backend} {info.device} {info.precision}",
             _ms(steps.encode.wall),

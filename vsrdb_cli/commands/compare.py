@@ -61,7 +61,7 @@ def compare(
     vsrdb compare in.mp4 restored.mp4
     vsrdb compare in.mp4 restored.mp4 sharp.mp4 -o page.html --start 0:10 --end 0:20
     """
-    from vsrdb_cli.comparison.compare import write_page
+    from vsrdb_cli.comparison.compare import PageOptions, write_page
     from vsrdb_cli.options import Hdr
 
     page = page or Path(fitting(after.absolute().stem, ".html"))
@@ -70,12 +70,14 @@ def compare(
             before,
             after,
             page,
+            PageOptions(
+                start=start,
+                end=end,
+                frames=frames,
+                hdr=Hdr(hdr),
+                overwrite=overwrite,
+            ),
             truth=truth,
-            start=start,
-            end=end,
-            frames=frames,
-            hdr=Hdr(hdr),
-            overwrite=overwrite,
             on_progress=on_frame,
         )
     for notice in written.notices:

@@ -39,8 +39,8 @@ def doctor(*, as_json: bool, ray: str | None, folder: Path | None) -> None:
             continue
         mark = {State.WORKS: "ok", State.ABSENT: "--", State.PROBLEM: "!!"}[finding.state]
         console.result(f"{mark} {finding.kind:8} {finding.name}: {finding.detail}")
-        if finding.mend:
-            console.result(f"            -> {finding.mend}")
+        if finding.hint:
+            console.result(f"            -> {finding.hint}")
     problems = [finding for finding in findings if finding.state is State.PROBLEM]
     if as_json:
         values = {"ok": not problems, "findings": [finding.to_json() for finding in findings]}

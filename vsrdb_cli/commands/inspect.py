@@ -74,7 +74,7 @@ def inspect(
     vsrdb inspect in.mp4 -o page.html
     vsrdb inspect in.mp4 -o seen/ --at 0:12 --frames 3 --raw
     """
-    from vsrdb_cli.inspection.report import InspectOptions, inspect_source
+    from vsrdb_cli.inspection.inspect_source import InspectOptions, inspect_source
     from vsrdb_cli.options import Hdr
 
     options = InspectOptions(
@@ -91,7 +91,7 @@ def inspect(
         report = inspect_source(source, target, options, on_frame=on_frame)
     for notice in report.notices:
         console.say(f"note: {notice}")
-    for line in report.looked_at:
+    for line in report.frames:
         console.say(line)
     for path in (report.output, *report.arrays):
         console.result(str(path))

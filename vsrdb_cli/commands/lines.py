@@ -91,7 +91,7 @@ def summary_of_page(page: Page) -> str:
     """Return a line that sums up a finished comparison."""
     exact = "all lossless"
     if page.fidelity is not None:
-        exact = f"{page.exact} of them lossless, the others at {page.fidelity:.1f} dB"
+        exact = f"{page.lossless} of them lossless, the others at {page.fidelity:.1f} dB"
     size = console.human_bytes(page.bytes)
     return f"{page.path}: {count(page.frames, 'frame')}, {exact}, {size}"
 

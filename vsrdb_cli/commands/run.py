@@ -16,7 +16,7 @@ from vsrdb_cli.commands import events
 from vsrdb_cli.commands.events import reported
 from vsrdb_cli.commands.request import RestoreRequest
 from vsrdb_cli.commands.session import ExitStatus, Session, status_of
-from vsrdb_cli.comparison.compare import Page, write_page
+from vsrdb_cli.comparison.compare import Page, PageOptions, write_page
 from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.jobs.executor import Executor
 from vsrdb_cli.jobs.report import Phase, Progress, RestoreReport
@@ -162,9 +162,11 @@ class RestoreRun:
                 self.outcomes[-1].item.source,
                 report.output,
                 request.page,
-                part=report.part,
-                hdr=request.options.hdr,
-                overwrite=request.options.overwrite,
+                PageOptions(
+                    part=report.part,
+                    hdr=request.options.hdr,
+                    overwrite=request.options.overwrite,
+                ),
                 on_progress=on_progress,
             )
         except VsrdbError as error:

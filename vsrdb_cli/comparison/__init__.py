@@ -1,1 +1,1 @@
-"""Two versions of a video, and perhaps the truth, side by side on a page of their own."""
+"""Compare two versions of a video, and optionally the ground truth, side by side on a page."""

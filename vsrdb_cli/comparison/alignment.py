@@ -1,4 +1,4 @@
-"""Which frame of one video belongs beside which of another: by their numbers, times or contents."""
+"""Find which frames of two videos belong together: by number, time or content."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.evaluation.pairs import picked
+from vsrdb_cli.text import count
 from vsrdb_cli.video.info import Kind, VideoInfo
 from vsrdb_cli.video.pixels.colour import to_float
 from vsrdb_cli.video.side_data.orientation import upright
@@ -22,53 +23,51 @@ from vsrdb_cli.video.side_data.orientation import upright
 if TYPE_CHECKING:
     from vsrdb_cli.video.frame import FrameSource, SeekableSource
 
-# What frames show is compared in thumbnails of this height and width, in 8-bit codes: blur and
-# size make no difference there, another moment does.
+# Contents are compared in thumbnails of this height and width, in 8-bit codes: blur and size make
+# no difference there, but another moment does.
 THUMBNAIL = (9, 16)
 PROBES = 8
 # Thumbnails of the same moment differ by about one code on average, blurred or not.
 SAME, CLEARLY, ALIKE, FAINT = 5.0, 1.5, 1.05, 0.1
-# How far apart two rates may be that are called the same: 24 and 23.976 are.
+# Rates that differ by no more count as the same, as 24 and 23.976 do.
 SAME_RATE = Fraction(1, 200)
-# The frame of one video at the place of each frame of another; None where it shows none then.
+# For each frame of one video the frame of another shown at that time; None if it shows none.
 Picks = tuple[int | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Timestamps:
-    """When the frames of a source are shown.
-
-    Attributes:
-        starts: of each frame, in seconds after the first one's.
-        frame_seconds: how long a frame usually lasts.
-        own_start: of the first frame, on the file's own clock.
-        timed: whether the source says so itself; pictures do not.
-    """
+    """The times at which the frames of a source are shown."""
 
     name: str
     starts: tuple[Fraction, ...]
+    """Start of each frame, in seconds after the first."""
     frame_seconds: Fraction
+    """Nominal duration of a frame."""
     own_start: Fraction
+    """Start of the first frame on the file's own clock, in seconds."""
     timed: bool
+    """True for a video; pictures have no times of their own."""
 
     @property
     def seconds(self) -> Fraction:
-        """From the first frame's beginning to the last one's end."""
+        """Duration from the start of the first frame to the end of the last."""
         return self.starts[-1] + self.frame_seconds
 
     @property
     def rate(self) -> str:
-        return f"{float(1 / self.frame_seconds):.5g} frames a second"
+        """Frame rate, for messages."""
+        return f"{float(1 / self.frame_seconds):.5g} frames per second"
 
     def at(self, seconds: Fraction) -> int | None:
-        """The frame shown then; None before the first and after the last."""
+        """Return the frame shown at a time, or None before the first and after the last."""
         if not 0 <= seconds < self.seconds:
             return None
         return bisect_right(self.starts, seconds) - 1
 
 
 def timestamps(source: SeekableSource) -> Timestamps:
-    """Read the times of all frames of a source, or of the part of it that is wanted.
+    """Read the times of all frames of a source, or of the part of it that was cut out.
 
     Raises:
         VideoError: it has no frames.
@@ -76,9 +75,9 @@ def timestamps(source: SeekableSource) -> Timestamps:
     info = source.info
     times = list(_wanted(source.times(), info))
     if not times:
-        raise VideoError(f"{info.path} holds no frames", hint="give a video or pictures")
+        raise VideoError(f"{info.path} has no frames", hint="give a video or pictures")
     base = info.time_base
-    # A part begins its own clock: what was made of it starts as the whole would.
+    # A part has its own clock: the output made from it starts where the whole would.
     begin = info.cut.begin if info.cut else 0
     return Timestamps(
         info.path.name or str(info.path),
@@ -90,7 +89,7 @@ def timestamps(source: SeekableSource) -> Timestamps:
 
 
 def _wanted(times: Iterable[int], info: VideoInfo) -> Iterator[int]:
-    """Times of the frames of `info.cut`; readers tell those of the whole source."""
+    """Yield the times of the frames of `info.cut`, from those of the whole source."""
     for index, pts in enumerate(times, -info.frames_before):
         if info.cut is not None and index >= info.cut.count:
             return
@@ -101,14 +100,17 @@ def _wanted(times: Iterable[int], info: VideoInfo) -> Iterator[int]:
 def align(
     other: FrameSource, other_times: Timestamps, main: FrameSource, main_times: Timestamps
 ) -> tuple[Picks, tuple[str, ...]]:
-    """For every frame of `main` the frame of `other` beside it, and what is to be said of it.
+    """Find for every frame of `main` the frame of `other` that belongs beside it.
 
-    As many frames belong together one by one. At different rates over the same length, each goes
-    with the one shown at its time. Where lengths differ, times begin together or on the files' own
-    clocks or somewhere else, whichever the pictures prove.
+    Videos with as many frames are paired one by one; videos of the same duration but different
+    rates by time. If durations differ, the contents decide whether the videos start together, are
+    aligned on the files' own clocks, or with some other offset.
+
+    Returns:
+        The frames, and notices, one line each.
 
     Raises:
-        VideoError: the numbers of frames differ, and nothing proves which belong together.
+        VideoError: the numbers of frames differ, and the contents match nowhere.
     """
     same_rate = abs(other_times.frame_seconds / main_times.frame_seconds - 1) < SAME_RATE
     timed = other_times.timed and main_times.timed
@@ -119,27 +121,27 @@ def align(
             _equal_counts(other_times, main_times, rates, timed=timed, same_rate=same_rate)
         )
     counts = (
-        f"{other_times.name} has {len(other_times.starts)} frames"
+        f"{other_times.name} has {count(len(other_times.starts), 'frame')}"
         f" ({float(other_times.seconds):.3f} s), {main_times.name} {len(main_times.starts)}"
         f" ({float(main_times.seconds):.3f} s)"
     )
     longer = max(other_times.frame_seconds, main_times.frame_seconds)
     if timed and not same_rate and abs(other_times.seconds - main_times.seconds) <= longer:
-        notice = f"{rates}: each frame stands beside the one shown at its time"
+        notice = f"{rates}: each frame is shown beside the one at the same time"
         return _by_time(other_times, main_times, Fraction(0)), (notice,)
     offset = _offset(other, other_times, main, main_times) if timed else None
     if offset is None:
         raise VideoError(
-            f"{counts}, and nothing tells which belong together",
-            hint="give two videos of the same frames; a part can be made with: ffmpeg -ss START"
-            " -i IN -t LENGTH OUT"
+            f"{counts}, and their contents do not match",
+            hint="give two videos of the same scene; to cut out a part: ffmpeg -ss START -i IN"
+            " -t LENGTH OUT"
             if timed
             else "give as many pictures as there are frames",
         )
     picks = _by_time(other_times, main_times, offset)
     shared = sum(pick is not None for pick in picks)
     return picks, (
-        f"{counts}: {shared} frames of {names} are aligned by time and what they show,"
+        f"{counts}: {shared} frames of {names} are aligned by time and content,"
         f" {_moved(offset, other_times, main_times)}",
     )
 
@@ -150,39 +152,39 @@ def _equal_counts(
     if not timed:
         return
     if not same_rate:
-        yield f"{rates}: frames stand side by side by their numbers, at {main.name}'s times"
+        yield f"{rates}: frames are paired by number, at {main.name}'s times"
     late = other.own_start - main.own_start
     if abs(late) > main.frame_seconds / 2:
         first, second = (other, main) if late < 0 else (main, other)
         yield (
-            f"{second.name} starts {float(abs(late)):.3f} s after {first.name} by its own clock:"
-            " their first frames are taken for the same"
+            f"{second.name} starts {float(abs(late)):.3f} s after {first.name} on its own clock:"
+            " their first frames are paired"
         )
 
 
 def _moved(offset: Fraction, other: Timestamps, main: Timestamps) -> str:
     if not offset:
-        return "beginning together"
+        return "starting together"
     late, early = (main, other) if offset > 0 else (other, main)
-    return f"{late.name} beginning {float(abs(offset)):.3f} s into {early.name}"
+    return f"{late.name} starting {float(abs(offset)):.3f} s into {early.name}"
 
 
 def _by_time(other: Timestamps, main: Timestamps, offset: Fraction) -> Picks:
-    # In the middle of a frame rounded times do not matter.
+    # In the middle of a frame the rounding of times does not matter.
     middle = main.frame_seconds / 2
     return tuple(other.at(start + middle + offset) for start in main.starts)
 
 
-def probes(count: int) -> list[int]:
-    """Some of `count` frames, spread over all, that tell what the others show."""
-    return sorted({round(place) for place in np.linspace(0, count - 1, PROBES)})
+def probes(frames: int) -> list[int]:
+    """Choose PROBES indices spread evenly over a number of frames."""
+    return sorted({round(place) for place in np.linspace(0, frames - 1, PROBES)})
 
 
 def _offset(
     other: FrameSource, other_times: Timestamps, main: FrameSource, main_times: Timestamps
 ) -> Fraction | None:
-    """How long after `other` the main one begins, as their thumbnails have it; None if unsure."""
-    if main_times.seconds > other_times.seconds:  # the shorter one is looked for in the longer
+    """Find by thumbnails how long after `other` the main one starts, or None if unsure."""
+    if main_times.seconds > other_times.seconds:  # search for the shorter one in the longer
         offset = _offset(main, main_times, other, other_times)
         return None if offset is None else -offset
     places_probed = probes(len(main_times.starts))
@@ -203,7 +205,7 @@ def _offset(
     best = min(found, key=lambda offset: (found[offset], abs(offset)))
     if found[best] > SAME:
         return None
-    for offset in by_clock:  # two witnesses, where the pictures agree as well as they do anywhere
+    for offset in by_clock:  # preferred, if the pictures match there as well as anywhere
         if found[offset] < ALIKE * found[best] + FAINT:
             return offset
     step = min(other_times.frame_seconds, main_times.frame_seconds)
@@ -212,17 +214,22 @@ def _offset(
 
 
 def _thumbnails(source: FrameSource, indices: Sequence[int]) -> NDArray[np.float32]:
-    """(frames, values) in codes of 255."""
+    """Return (frames, values) in 8-bit codes."""
     orientation = source.info.orientation
     return np.stack([_thumbnail(upright(f.rgb, orientation)) for f in picked(source, indices)])
 
 
-def apart(one: Tensor, other: Tensor) -> float:
-    """How far what two pictures, (3, H, W) codes of a `Frame`, show is apart, in codes of 255."""
+def content_difference(one: Tensor, other: Tensor) -> float:
+    """Return the mean difference of two pictures' thumbnails in 8-bit codes.
+
+    Args:
+        one: (3, H, W) codes of a `Frame`.
+        other: likewise, of any size.
+    """
     return float(np.abs(_thumbnail(one) - _thumbnail(other)).mean())
 
 
 def _thumbnail(picture: Tensor) -> NDArray[np.float32]:
-    """(3, H, W) codes of a `Frame` -> what it shows, (values,) in codes of 255."""
+    """Shrink (3, H, W) codes of a `Frame` to (values,) in 8-bit codes."""
     small: Tensor = adaptive_avg_pool2d(to_float(picture), THUMBNAIL)
     return (255 * small.numpy().reshape(-1)).astype(np.float32)

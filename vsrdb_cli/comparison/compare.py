@@ -12,17 +12,19 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from vsrdb_cli import __version__
-from vsrdb_cli.comparison.alignment import SAME, apart, probes
+from vsrdb_cli.callbacks import ignore
+from vsrdb_cli.comparison.alignment import SAME, content_difference, probes
 from vsrdb_cli.comparison.curves import Curves, MostDifferent, check_measurable
-from vsrdb_cli.comparison.layout import Layout, Size
-from vsrdb_cli.comparison.page import check_page, page_of, save_page
-from vsrdb_cli.comparison.part import ALL_EXACT, frames_shown
+from vsrdb_cli.comparison.frames_shown import ALL_LOSSLESS, LARGEST_PAGE, choose_frames
+from vsrdb_cli.comparison.page import check_page, page_of
+from vsrdb_cli.comparison.stacked_layout import Layout, Size
 from vsrdb_cli.comparison.stacked_video import StackedVideo
 from vsrdb_cli.comparison.versions import Version, check_versions, enlarged, open_versions
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.evaluation.pairs import picked
 from vsrdb_cli.option_values import Position
 from vsrdb_cli.options import Hdr
+from vsrdb_cli.pages import save_page
 from vsrdb_cli.video.pictures.formats import LARGEST, lossless_webp
 from vsrdb_cli.video.pixels.colour import to_float, to_planes
 
@@ -31,95 +33,108 @@ if TYPE_CHECKING:
 
     from vsrdb_cli.video.frame import Frame
 
-# Of more frames than ALL_EXACT those that differ most are lossless, in so many bytes a pixel of the
-# picture; the rest is compressed as video.
-EXACT_BYTES = 4.5
+# Of more frames than ALL_LOSSLESS only those that differ most are lossless, up to this many bytes
+# per pixel of the picture; the rest are compressed as video.
+LOSSLESS_BYTES = 4.5
 LARGEST_ON_PHONES = 36_864 * 16**2  # pixels of H.264's level 5.1
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """What was written.
+class PageOptions:
+    """Which frames a page shows, and how it is written."""
 
-    Attributes:
-        exact: how many frames are lossless.
-        fidelity: dB between the other frames, as the page's video shows them, and the exact ones;
-            the least of the frames that differ most. None where all are exact.
-        notices: what one should know of the comparison, one line each.
-    """
+    part: range | None = None
+    """The frames of `before` that `after` shows, if not all."""
+    start: Position | None = None
+    """Where to start, in seconds after the first frame of `after`, or in its frames."""
+    end: Position | None = None
+    """Where to end, likewise; exclusive."""
+    frames: int | None = None
+    """The number of frames to show."""
+    hdr: Hdr = Hdr.REFUSE
+    """`Hdr.SDR` converts HDR to BT.709, so that it can be compared with SDR."""
+    overwrite: bool = False
+    """Replace an existing page."""
+    largest_page: int = LARGEST_PAGE
+    """Refuse pages larger than this many bytes."""
+    largest_on_phones: int = LARGEST_ON_PHONES
+    """Warn about videos with more pixels than this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A written page."""
 
     path: Path
     frames: int
     bytes: int
-    exact: int
+    lossless: int
+    """Number of lossless frames."""
     fidelity: float | None
+    """PSNR in dB of the page's video against the lossless frames, the lowest of them; None if all
+    frames are lossless."""
     notices: tuple[str, ...]
+    """Remarks on the comparison, one line each."""
 
 
 def write_page(
     before: Path,
     after: Path,
     page: Path,
+    options: PageOptions = PageOptions(),
     *,
     truth: Path | None = None,
-    part: range | None = None,
-    start: Position | None = None,
-    end: Position | None = None,
-    frames: int | None = None,
-    hdr: Hdr = Hdr.REFUSE,
-    overwrite: bool = False,
-    on_progress: Callable[[int, int | None], None] = lambda _done, _total: None,
+    on_progress: Callable[[int, int | None], None] = ignore,
 ) -> Page:
-    """Write a page on which `before` and `after` can be compared.
+    """Write a page that compares `before` and `after`.
 
     Args:
-        before, after, truth: videos, folders of pictures or single pictures; `before` may be
-            smaller, and is then enlarged.
-        part: the frames of `before` that `after` shows, where those are not all.
-        start, end: of the part shown, in seconds after the first frame of `after`, or its frames.
-        frames: how many are shown.
-        hdr: `Hdr.SDR` lets HDR be compared with SDR, converted to BT.709.
-        on_progress: called after every frame with those done and those to do.
+        before: a video, a folder of pictures or a picture; enlarged if smaller than `after`.
+        after: likewise.
+        page: the file to write.
+        options: which frames to show, and how.
+        truth: the ground truth, of the size of `after`.
+        on_progress: called after every frame with the frames done and the total.
 
     Raises:
         OptionError: the part does not exist, or is too long for a page.
-        VideoError: a source cannot be read, or they do not belong together.
-        OutputError: the page cannot be written; found out before the work.
-        VsrdbError: a package that measuring needs is not installed.
+        VideoError: a source cannot be read, or the sources do not match.
+        OutputError: the page cannot be written; checked before the work.
+        VsrdbError: a package needed for measuring is not installed.
     """
     paths = {"before": before, "after": after} | ({"truth": truth} if truth else {})
-    check_page(page, list(paths.values()), overwrite=overwrite)
+    check_page(page, list(paths.values()), overwrite=options.overwrite)
     with ExitStack() as stack:
-        versions, notices = open_versions(paths, stack, part=part, hdr=hdr)
+        versions, notices = open_versions(paths, stack, part=options.part, hdr=options.hdr)
         lr = check_versions(versions)
         if truth:
             check_measurable(versions["after"].size)
-        shown, said = frames_shown(versions, start, end, frames)
+        shown, remarks = choose_frames(
+            versions,
+            options.start,
+            options.end,
+            options.frames,
+            largest_page=options.largest_page,
+        )
         comparison = _Comparison(versions, shown, lr)
         with TemporaryDirectory(prefix="vsrdb-") as folder:
             video = comparison.read(Path(folder), on_progress)
-        notices += [*said, *comparison.notices()]
+        notices += [*remarks, *comparison.notices(options.largest_on_phones)]
         data = comparison.data() | {"notices": notices}
-    title = f"{data['names']['before']} → {data['names']['after']}"
-    document = page_of(data, comparison.exact, video, title)
-    size = save_page(document, page, overwrite=overwrite)
+    document = page_of(data, comparison.lossless, video)
+    size = save_page(document, page, overwrite=options.overwrite)
     return Page(
         page,
         len(shown["after"]),
         size,
-        len(comparison.exact),
+        len(comparison.lossless),
         comparison.fidelity,
         tuple(notices),
     )
 
 
 class _Comparison:
-    """Reads the frames, once, and gathers what the page shows.
-
-    Attributes:
-        exact: lossless files of stacked pictures, by their number.
-        fidelity: see `Page`.
-    """
+    """A pass over the frames that collects what the page shows."""
 
     def __init__(
         self, versions: Mapping[str, Version], shown: dict[str, list[int]], lr: Size | None
@@ -132,19 +147,21 @@ class _Comparison:
         if max(self._layout.width, self._layout.height) > LARGEST:
             raise OptionError(
                 f"pictures of {self._size[1]}x{self._size[0]} are too large for a page",
-                hint="compare smaller ones: cut out a part of both",
+                hint="crop both to the same part of the picture",
             )
         self._curves = Curves()
-        self._apart = dict.fromkeys(probes(len(shown["after"])), 0.0)
+        self._differences = dict.fromkeys(probes(len(shown["after"])), 0.0)
         self._times: list[float] = []
-        self.exact: dict[int, bytes] = {}
+        self.lossless: dict[int, bytes] = {}
+        """WebP files of stacked pictures by frame number."""
         self.fidelity: float | None = None
+        """See `Page`."""
 
     def read(self, folder: Path, on_progress: Callable[[int, int | None], None]) -> bytes | None:
-        """Read all frames; the stacked video as an mp4 file, or None where all are in `exact`."""
+        """Read all frames; return the stacked video as mp4, or None if all are in `lossless`."""
         count = len(self._shown["after"])
         main = self._versions["after"].source.info
-        few = count <= ALL_EXACT
+        few = count <= ALL_LOSSLESS
         most = MostDifferent(count)
         with ExitStack() as stack:
             video = None
@@ -158,7 +175,7 @@ class _Comparison:
                 self._times.append(float(after.pts * main.time_base))
                 most.add(number, self._curves.difference[-1], stacked)
                 if few:
-                    self.exact[number] = lossless_webp(stacked)
+                    self.lossless[number] = lossless_webp(stacked)
                 if video is not None:
                     video.write(stacked, after)
                 on_progress(number + 1, count)
@@ -168,17 +185,17 @@ class _Comparison:
                 return None
             written = video.finish()
             self.fidelity = written.fidelity(self._most)
-        left = EXACT_BYTES * math.prod(self._size)
+        left = LOSSLESS_BYTES * math.prod(self._size)
         for number, stacked in self._most.items():
             webp = lossless_webp(stacked)
-            if self.exact and len(webp) > left:
+            if self.lossless and len(webp) > left:
                 break
-            self.exact[number] = webp
+            self.lossless[number] = webp
             left -= len(webp)
         return written.data
 
     def _together(self) -> Iterator[dict[str, Frame]]:
-        """The frames side by side, upright, by the names of the versions."""
+        """Yield the frames that belong together by the names of their versions."""
         streams = {
             name: picked(version.source, self._shown[name])
             for name, version in self._versions.items()
@@ -187,35 +204,38 @@ class _Comparison:
             yield dict(zip(streams, frames, strict=True))
 
     def _stack(self, number: int, frames: Mapping[str, Frame]) -> Tensor:
-        """Measure what stands side by side, and put it into one picture."""
+        """Measure the frames that belong together, and stack them into one picture."""
         pictures = {name: self._versions[name].upright(f.rgb) for name, f in frames.items()}
         if self._lr is not None:
             pictures["lr"] = pictures["before"]
             pictures["before"] = enlarged(pictures["before"], self._size)
-        if number in self._apart:
-            self._apart[number] = apart(pictures["before"], pictures["after"])
+        if number in self._differences:
+            difference = content_difference(pictures["before"], pictures["after"])
+            self._differences[number] = difference
         self._curves.add(pictures["before"], pictures["after"], pictures.get("truth"))
         return self._layout.stack(
             {n: to_planes(to_float(p), 8) for n, p in pictures.items()}, number
         )
 
-    def notices(self) -> list[str]:
-        """What was odd about the sources, and may be about the page, one line each."""
+    def notices(self, largest_on_phones: int) -> list[str]:
+        """Return problems with the sources and the page, one line each."""
         lines = [line for version in self._versions.values() for line in version.notices()]
-        distance = fmean(self._apart.values())
+        distance = fmean(self._differences.values())
         if distance > SAME:
             names = " and ".join(self._versions[name].name for name in ("before", "after"))
             lines.append(
                 f"{names} differ by {distance:.0f} of 255 even as thumbnails: do they show the same"
-                " moments?"
+                " frames?"
             )
         width, height = self._layout.width, self._layout.height
-        if self.fidelity is not None and width * height > LARGEST_ON_PHONES:
-            lines.append(f"the page's video is {width}x{height}, which phones may not play")
+        if self.fidelity is not None and width * height > largest_on_phones:
+            lines.append(
+                f"the page's video is {width}x{height}, which phones may not be able to play"
+            )
         return lines
 
     def data(self) -> dict[str, Any]:
-        """What the page's script reads."""
+        """Return what the page's script reads."""
         main = self._versions["after"]
         begin = self._times[0]
         return {

@@ -1,4 +1,4 @@
-"""Numbers for every frame, and the frames that differ most."""
+"""Measure every frame, and keep the frames that differ most."""
 
 from __future__ import annotations
 
@@ -7,48 +7,45 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from vsrdb_cli.comparison.layout import Size
+from vsrdb_cli.comparison.stacked_layout import Size
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.evaluation.metrics import BORDER, Picture, extra, psnr, ssim
+from vsrdb_cli.evaluation.metrics import BORDER, Picture, import_extra, psnr, ssim
 from vsrdb_cli.evaluation.pairs import picture
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-# SSIM looks through a window of 11 pixels.
-SMALLEST = 11 + 2 * BORDER
+# SSIM has a window of 11 pixels.
+SMALLEST_FOR_SSIM = 11 + 2 * BORDER
 STRETCHES = 6
 
 
 def check_measurable(size: Size) -> None:
-    """Whether pictures can be measured against the truth.
+    """Check that pictures can be measured against the ground truth.
 
     Raises:
         OptionError: they are too small.
         VsrdbError: scikit-image is not installed.
     """
-    extra("skimage.metrics")
-    if min(size) < SMALLEST:
+    import_extra("skimage.metrics")
+    if min(size) < SMALLEST_FOR_SSIM:
         raise OptionError(
-            f"pictures of {size[1]}x{size[0]} are too small for SSIM, which asks for at least"
-            f" {SMALLEST}x{SMALLEST}",
-            hint="omit the truth, or compare larger pictures",
+            f"pictures of {size[1]}x{size[0]} are too small for SSIM, which needs at least"
+            f" {SMALLEST_FOR_SSIM}x{SMALLEST_FOR_SSIM}",
+            hint="omit TRUTH, or compare larger pictures",
         )
 
 
 class Curves:
-    """What is measured of every frame.
-
-    Attributes:
-        difference: mean absolute difference of before and after, in codes of 255.
-        psnr, ssim: of "before" and "after" against the truth, as `vsrdb evaluate` measures them;
-            empty without a truth.
-    """
+    """Measures of every frame."""
 
     def __init__(self) -> None:
         self.difference: list[float] = []
+        """Mean absolute difference of before and after, in 8-bit codes."""
         self.psnr: dict[str, list[float]] = {}
+        """Of "before" and "after" against the truth, as in `vsrdb evaluate`; empty without it."""
         self.ssim: dict[str, list[float]] = {}
+        """Likewise."""
 
     def add(self, before: Tensor, after: Tensor, truth: Tensor | None) -> None:
         """Measure one more frame: (3, H, W) codes of a `Frame`, all of one size."""
@@ -62,7 +59,7 @@ class Curves:
             self.ssim.setdefault(name, []).append(ssim(shown, true))
 
     def as_json(self) -> dict[str, Any]:
-        """Rounded; JSON knows no infinity, so equal pictures have a PSNR of null."""
+        """Return rounded values; JSON has no infinity, so equal pictures have a PSNR of null."""
         curves: dict[str, Any] = {"difference": [round(value, 4) for value in self.difference]}
         if self.psnr:
             curves["psnr"] = {
@@ -74,20 +71,20 @@ class Curves:
 
 
 class MostDifferent:
-    """Keeps the frame that differs most of each stretch of a video, so that they lie apart."""
+    """The frames that differ most, one from each stretch of a video, so that they are apart."""
 
     def __init__(self, count: int) -> None:
         self._count = count
         self._kept: dict[int, tuple[float, int, Tensor]] = {}
 
     def add(self, number: int, difference: float, stacked: Tensor) -> None:
-        """One more frame, and how much it differs."""
+        """Consider one more frame and its difference."""
         stretch = number * min(STRETCHES, self._count) // self._count
         if stretch not in self._kept or difference > self._kept[stretch][0]:
             self._kept[stretch] = difference, number, stacked
 
     def ranked(self) -> dict[int, Tensor]:
-        """The stacked pictures kept by their numbers, the most different first."""
+        """Return the stacked pictures by frame number, the most different first."""
         kept = sorted(self._kept.values(), key=lambda entry: (-entry[0], entry[1]))
         return {number: stacked for _, number, stacked in kept}
 

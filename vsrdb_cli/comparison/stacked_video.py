@@ -1,4 +1,4 @@
-"""Stacked pictures as a video that browsers play and step through."""
+"""Encode stacked pictures as a video that browsers play and step through."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from vsrdb_cli.comparison.layout import Layout, Size
+from vsrdb_cli.comparison.stacked_layout import Layout, Size
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.pixels.colour import SDR, to_float
@@ -24,31 +23,33 @@ if TYPE_CHECKING:
     from vsrdb_cli.video.info import VideoInfo
 
 CRF, PRESET = 16, "medium"
-# At most so many bits a second and pixel of the picture: 8 Mbit/s for 720p, of which ten seconds
-# take 14 MB in a page. What takes no more than these in all needs no such limit.
+# Bits per second and pixel of the picture at most: 8 Mbit/s for 720p, so that ten seconds take
+# 14 MB in a page. A video of fewer bits in all needs no such limit.
 BITS_PER_PIXEL, UNLIMITED_BITS = 8e6 / (1280 * 720), 80_000_000
-# A step back decodes from the key frame before; without B-frames, times are plain.
+# A step back decodes from the previous key frame; without B-frames times are in order.
 KEY_FRAMES = 12
-INDISTINGUISHABLE = 100.0
+INDISTINGUISHABLE = 100.0  # dB
 _IN_BASE64 = 4 / 3
 
 
 def most_bytes(size: Size, seconds: float) -> float:
-    """Bytes that the video of a page takes at most, for pictures of (height, width)."""
-    return (seconds + 0.5) * _bits(size, seconds) / 8 * _IN_BASE64
+    """Return how many bytes the video of a page takes at most, for pictures of (height, width)."""
+    return (seconds + 0.5) * most_bits_per_second(size, seconds) / 8 * _IN_BASE64
 
 
-def _bits(size: Size, seconds: float) -> float:
-    """Bits a second at most."""
+def most_bits_per_second(size: Size, seconds: float) -> float:
+    """Return the limit of the rate of a video that lasts `seconds`."""
     return max(UNLIMITED_BITS / seconds, BITS_PER_PIXEL * math.prod(size))
 
 
 class StackedVideo:
-    """Writes stacked pictures as H.264, which all browsers and phones decode.
+    """A writer of stacked pictures as H.264, which all browsers and phones decode.
 
     Args:
-        info: of the source whose times the pictures have.
-        seconds: how long all of them last, about.
+        path: the file to write.
+        layout: of the stacked pictures.
+        info: the source whose times the pictures have.
+        seconds: the approximate duration.
     """
 
     def __init__(self, path: Path, layout: Layout, info: VideoInfo, seconds: float) -> None:
@@ -56,7 +57,7 @@ class StackedVideo:
         self._path = path
         self._first_pts: int | None = None
         after = layout.boxes["after"]
-        most = round(_bits((after.height, after.width), seconds) / 1000)
+        most = round(most_bits_per_second((after.height, after.width), seconds) / 1000)
         params = {
             "keyint": KEY_FRAMES,
             "bframes": 0,
@@ -85,30 +86,25 @@ class StackedVideo:
         self._writer = VideoOnlyWriter(path, plain, encoding)
 
     def write(self, stacked: Tensor, shown: Frame) -> None:
-        """One more stacked picture, at the time of a frame."""
+        """Write one more stacked picture, at the time of a frame."""
         if self._first_pts is None:
             self._first_pts = shown.pts
         self._writer.write(Frame(stacked, shown.pts - self._first_pts, shown.duration))
 
-    def finish(self) -> Written:
-        """The whole file."""
+    def finish(self) -> FinishedVideo:
+        """Complete the file."""
         self._writer.commit()
-        return Written(self._path, self._layout)
+        return FinishedVideo(self._path, self._layout)
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._writer.abort()
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class FinishedVideo:
     """A finished video of stacked pictures."""
 
     path: Path
@@ -116,15 +112,19 @@ class Written:
 
     @property
     def data(self) -> bytes:
+        """Content of the file."""
         return self.path.read_bytes()
 
     def fidelity(self, exact: Mapping[int, Tensor]) -> float:
-        """The least PSNR, in dB, of "before" and "after" against the exact ones of some frames.
+        """Return the lowest PSNR in dB of "before" and "after" in some frames.
 
-        At most INDISTINGUISHABLE, which stands for no difference, too.
+        At most INDISTINGUISHABLE, which also stands for no difference.
+
+        Args:
+            exact: stacked pictures as written, by frame number.
 
         Raises:
-            RuntimeError: the frames do not come back in their order.
+            RuntimeError: the frames do not come back in order.
         """
         least = INDISTINGUISHABLE
         with open_source(self.path) as source:

@@ -1,4 +1,4 @@
-"""What is compared: before, after and perhaps the truth, opened and checked against each other."""
+"""Open the versions to compare and check them against each other."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch.nn.functional as F
 
 from vsrdb_cli.backends.builtin import bicubic
-from vsrdb_cli.comparison.layout import Size
+from vsrdb_cli.comparison.stacked_layout import Size
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.option_values import FrameNumber
 from vsrdb_cli.options import Hdr
@@ -25,7 +25,7 @@ from vsrdb_cli.video.side_data.orientation import upright, upright_size
 if TYPE_CHECKING:
     from torch import Tensor
 
-# By how much the shape of an input made smaller may differ, from rounding its sides.
+# Rounding of a shrunk input's sides may change its shape by this much.
 ROUNDING_PIXELS = 1
 
 
@@ -37,12 +37,13 @@ class Version:
 
     @property
     def name(self) -> str:
+        """File name, for messages."""
         path = self.source.info.path
         return path.name or path.absolute().name
 
     @property
     def size(self) -> Size:
-        """(height, width) as players show it, but for the shape of its pixels."""
+        """(height, width) as players rotate it, before the pixel shape is applied."""
         info = self.source.info
         return upright_size(info.height, info.width, info.orientation)
 
@@ -51,23 +52,25 @@ class Version:
         """Width over height as players show it."""
         info = self.source.info
         shape = float(info.sample_aspect_ratio or 1)
-        lies = self.size != (info.height, info.width)
-        return self.size[1] / self.size[0] * (1 / shape if lies else shape)
+        is_turned = self.size != (info.height, info.width)
+        return self.size[1] / self.size[0] * (1 / shape if is_turned else shape)
 
     @property
     def timed(self) -> bool:
+        """True for a video; pictures have no times of their own."""
         return self.source.info.kind is Kind.VIDEO
 
     @property
     def hdr(self) -> bool:
+        """True if it is HDR, which is read as SDR."""
         return self.source.info.converted_from is not None
 
     def upright(self, rgb: Tensor) -> Tensor:
-        """(3, H, W) codes of one of its frames as players turn them."""
+        """Turn (3, H, W) codes of a frame as players do."""
         return upright(rgb, self.source.info.orientation)
 
     def notices(self) -> list[str]:
-        """What was odd about it, one line each; whole after reading."""
+        """Return problems with the source, one line each; complete after reading."""
         info, report = self.source.info, self.source.report
         return [f"{self.name}: {line}" for line in (*info.notices, *report.damage)]
 
@@ -75,17 +78,23 @@ class Version:
 def open_versions(
     paths: Mapping[str, Path], stack: ExitStack, *, part: range | None, hdr: Hdr
 ) -> tuple[dict[str, Version], list[str]]:
-    """Open all of them, closed with `stack`; and what is to be said of it.
+    """Open all versions.
 
     Args:
-        part: the frames of "before" that are meant, where those are not all.
+        paths: by the names "before", "after" and, optionally, "truth".
+        stack: closes them.
+        part: the frames of "before" to compare, if not all.
+        hdr: `Hdr.SDR` allows comparing HDR with SDR.
+
+    Returns:
+        The versions, and notices, one line each.
 
     Raises:
-        VideoError: one cannot be read, or is HDR where another is not and `hdr` is not `Hdr.SDR`.
+        VideoError: one cannot be read, or one is HDR, another is not and `hdr` is not `Hdr.SDR`.
     """
     versions = {}
     for name, path in paths.items():
-        # Screens that show pages are SDR, so that HDR is converted in any case.
+        # Pages are shown on SDR screens, so HDR is always converted.
         source = stack.enter_context(open_source(path, hdr=Hdr.SDR))
         if part is not None and name == "before":
             source = trim(source, start=FrameNumber(part.start), end=FrameNumber(part.stop))
@@ -104,42 +113,41 @@ def open_versions(
 
 
 def check_versions(versions: Mapping[str, Version]) -> Size | None:
-    """The (height, width) of "before" where it is smaller than the others, and to be enlarged.
+    """Return the (height, width) of "before" if it has to be enlarged, else None.
 
     Raises:
-        VideoError: sizes do not belong together.
+        VideoError: the sizes do not match.
     """
     before, after = versions["before"], versions["after"]
     truth = versions.get("truth")
     if truth is not None and truth.size != after.size:
         raise VideoError(
-            f"{truth.name} is {_words(truth.size)}, but {after.name} is {_words(after.size)}",
-            hint="bring the truth to the size of what was restored",
+            f"{truth.name} is {_size(truth.size)}, but {after.name} is {_size(after.size)}",
+            hint=f"give a ground truth of {_size(after.size)}",
         )
     if before.size == after.size:
         return None
     (height, width), (after_height, after_width) = before.size, after.size
     if height > after_height or width > after_width:
         raise VideoError(
-            f"{before.name} is {_words(before.size)}, larger than {after.name},"
-            f" {_words(after.size)}",
+            f"{before.name} is {_size(before.size)}, larger than {after.name}, {_size(after.size)}",
             hint=f"name the smaller one first: vsrdb compare '{after.name}' '{before.name}'",
         )
-    # The height that belongs to this width, and how far a pixel of the smaller one reaches.
+    # The height that goes with this width, give or take a pixel of the smaller one.
     wanted = after_width * height / width
     if abs(after_height - wanted) > ROUNDING_PIXELS * after_width / width:
         raise VideoError(
-            f"{before.name} is {_words(before.size)} and {after.name} {_words(after.size)}:"
-            " their shapes differ",
-            hint="cut both to the same part of the picture",
+            f"{before.name} is {_size(before.size)} and {after.name} {_size(after.size)}:"
+            " their aspect ratios differ",
+            hint="crop both to the same part of the picture",
         )
     return before.size
 
 
 def enlarged(rgb: Tensor, size: Size) -> Tensor:
-    """(3, h, w) codes to (3, *size) 8-bit codes, by `vsrdb_cli.backends.builtin.bicubic`.
+    """Enlarge (3, h, w) codes to (3, *size) 8-bit codes, by `vsrdb_cli.backends.builtin.bicubic`.
 
-    By the same kernel where the size is no whole multiple.
+    A size that is no whole multiple takes the same kernel.
     """
     picture = to_float(rgb)[None]
     scale = size[0] // rgb.shape[1]
@@ -148,5 +156,5 @@ def enlarged(rgb: Tensor, size: Size) -> Tensor:
     return to_planes(F.interpolate(picture, size=size, mode="bicubic", antialias=True)[0], 8)
 
 
-def _words(size: Size) -> str:
+def _size(size: Size) -> str:
     return f"{size[1]}x{size[0]}"

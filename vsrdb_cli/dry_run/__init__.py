@@ -1,1 +1,1 @@
-"""What a run would take, do and leave out, found out without doing it."""
+"""Estimate a run without doing it: what it would do, need and leave out."""

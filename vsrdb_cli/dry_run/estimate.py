@@ -1,4 +1,4 @@
-"""What a run would do, take and leave out, found out without doing it: `restore --dry-run`."""
+"""Estimate what a run would do, need and leave out: `restore --dry-run`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from typing import Any
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.backends.devices import find_device
 from vsrdb_cli.backends.runner import Runner
-from vsrdb_cli.dry_run import part
-from vsrdb_cli.dry_run.trial_encode import measure
+from vsrdb_cli.callbacks import ignore
+from vsrdb_cli.dry_run import network_time
+from vsrdb_cli.dry_run.encoding_trial import EncodingTrial, try_encoding
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.files import followed, is_there
 from vsrdb_cli.jobs.executor import LocalExecutor
@@ -41,46 +42,40 @@ from vsrdb_cli.video.reading.y4m_reader import is_stream_input
 from vsrdb_cli.video.streams.plan import StreamAction, StreamPlan
 from vsrdb_cli.video.writing.output import output_size, resolve_output
 
-# Frames restored; the second one's time counts, since the first also warms the network.
+# Frames to restore; the time of the second counts, since the first also warms up the network.
 RESTORED = 2
+# Only a part of large pictures is restored if RESTORED whole ones would take longer.
+QUICK_SECONDS = 8.0
 _MATRICES = {0: "RGB", 1: "BT.709", 4: "FCC", 5: "BT.601", 6: "BT.601", 9: "BT.2020"}
 
 
 @dataclass(frozen=True)
 class Load:
-    """What a run takes of one device's memory.
-
-    network_bytes, other_bytes: of each of its processes; the latter in the computer's memory.
-    """
+    """Memory that a run needs on one device."""
 
     device: str
     processes: int
     network_bytes: int
+    """Of each process."""
     other_bytes: int
+    """Of each process, in the computer's memory."""
     free_bytes: int
 
     @property
     def fits(self) -> bool:
-        """Whether that much is free."""
+        """True if that much is free."""
         other = self.other_bytes if self.device == "cpu" else 0
         return self.processes * (self.network_bytes + other) <= self.free_bytes
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What is known of a run before it.
-
-    container, codec, pix_fmt, matrix: of the input. frames: a promise of the container, None where
-    it makes none. finished: of these, those an earlier run has finished. tile: None for whole
-    pictures. loads: of each device. free_disk_bytes: where the output goes. load_seconds: until
-    the network is there. seconds: of what is left of the run; output_bytes: of the whole; None
-    where the frames are not known. copied, converted, dropped: streams beside the video.
-    in_segments: whether the run can be stopped and gone on with.
-    """
+    """Everything known about a run before it starts."""
 
     source: Path
     output: Path
     container: str
+    """Of the input, as are `codec`, `pix_fmt`, `matrix`, `width`, `height` and `rate`."""
     codec: str
     pix_fmt: str
     matrix: str
@@ -88,8 +83,10 @@ class Estimate:
     height: int
     rate: float
     frames: int | None
+    """As the container states; None if it does not."""
     duration_seconds: float | None
     finished: int
+    """Frames that an earlier run has finished."""
     width_hr: int
     height_hr: int
     encoder: str
@@ -98,25 +95,33 @@ class Estimate:
     device: str
     precision: str
     tile: int | None
+    """None for whole pictures."""
     loads: tuple[Load, ...]
+    """Of each device."""
     free_disk_bytes: int
+    """On the output's disk."""
     load_seconds: float
+    """Until the network is loaded."""
     seconds_per_frame: float
     seconds: float | None
+    """Of the rest of the run; None if the number of frames is not known."""
     output_bytes: int | None
+    """Of the whole output; None likewise."""
     copied: tuple[str, ...]
+    """Other streams that are copied."""
     converted: tuple[str, ...]
     dropped: tuple[str, ...]
     notices: tuple[str, ...]
     in_segments: bool
+    """True if an interrupted run can be resumed."""
 
     @property
     def fits(self) -> bool:
-        """Whether the memory it takes is free on every device."""
+        """True if the memory it needs is free on every device."""
         return all(load.fits for load in self.loads)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         first = self.loads[0]
         return asdict(self) | {
             "source": str(self.source),
@@ -135,18 +140,24 @@ def estimate_run(
     *,
     executor: LocalExecutor | None = None,
     new_folders: bool = False,
-    on_progress: Callable[[Progress], None] = lambda progress: None,  # noqa: ARG005
+    quick_seconds: float = QUICK_SECONDS,
+    on_progress: Callable[[Progress], None] = ignore,
 ) -> Estimate:
-    """Restore two frames or a part of one, encode some merely enlarged, and leave nothing behind.
+    """Estimate a run by restoring two frames, or a part of one, and encoding enlarged ones.
+
+    Nothing is left behind.
 
     Args:
-        source, target, options: as `vsrdb_cli.restore.restore_video` takes them.
-        executor: with a network that serves several videos.
-        new_folders: whether the output's folder will be made, where it is missing.
-        on_progress: called after each frame that is restored.
+        source: as for `vsrdb_cli.restore.restore_video`, like `target` and `options`.
+        target: likewise.
+        options: likewise.
+        executor: its network serves several videos.
+        new_folders: True if the run will create the output's folder.
+        quick_seconds: restore only a part of large pictures if whole ones would take longer.
+        on_progress: called after each restored frame.
 
     Raises:
-        VsrdbError: what the run itself would refuse.
+        VsrdbError: the run itself would raise it, too.
     """
     if is_stream_input(source):
         raise OptionError(
@@ -178,22 +189,18 @@ def estimate_run(
         loads = _loads(runner, spec, processes, tile)
         divided = is_divided(info, target, options)
         finished = finished_frames(reader, target, options, output, runner.info) if divided else 0
-        restorer = restorer_for(runner, spec, tile)
-        part_seconds = _part_seconds(runner, spec, tile)
-        if part_seconds is not None:
+        by_part = _part_seconds(runner, spec, tile, quick_seconds)
+        if by_part is None:
+            restorer = restorer_for(runner, spec, tile)
+        else:
             restorer = Restorer(BuiltinRunner("bicubic"), scale=options.scale, tile=None)
-            notices = (*notices, "estimated from a part of a picture, since whole ones take long")
+            notices = (*notices, "estimated from a part of a picture: whole ones take long")
         restored, network_seconds = _restore_some(reader, restorer, spec.bit_depth, on_progress)
-        network_seconds = part_seconds or network_seconds
-        trial = measure(
+        trial = try_encoding(
             output, reader, restored, scale=options.scale, segment_seconds=options.segment_seconds
         )
-        network_seconds /= len(loads)
-        # On the CPU the network and the rest share the cores; else the slower of them counts.
-        others = trial.read_seconds + trial.write_seconds
-        on_cpu = runner.info.device == "cpu"
-        seconds = network_seconds + others if on_cpu else max(network_seconds, others)
-        if divided:  # looked through once before
+        seconds = _seconds_per_frame((by_part or network_seconds) / len(loads), trial, runner)
+        if divided:  # the run reads the source twice, first for scene cuts
             seconds += trial.read_seconds
         height_hr, width_hr = output_size(target, info, options.scale)
         left = None if info.frame_count is None else max(0, info.frame_count - finished)
@@ -234,7 +241,7 @@ def estimate_run(
 
 @contextmanager
 def _place(target: Path, *, new_folders: bool) -> Iterator[Path]:
-    """Where the output is opened on trial: itself, or its like where its folder is not there."""
+    """Yield a path to open the output at: its own, or one in a temporary folder."""
     if not new_folders or target.absolute().parent.is_dir():
         yield target
         return
@@ -243,7 +250,7 @@ def _place(target: Path, *, new_folders: bool) -> Iterator[Path]:
 
 
 def _free_bytes(target: Path) -> int:
-    """Free bytes of the disk that the output goes to, whether or not its folder is there yet."""
+    """Return the free bytes of the output's disk, whether or not its folder exists."""
     place = followed(target).absolute().parent
     while not place.is_dir():
         place = place.parent
@@ -271,13 +278,15 @@ def _loads(
     return tuple(loads)
 
 
-def _part_seconds(runner: Runner, spec: RestoreSpec, tile: int | None) -> float | None:
-    """Return the seconds a picture takes, measured on a part; None where a whole one is quick."""
-    if not part.is_large(runner, spec.size):
+def _part_seconds(
+    runner: Runner, spec: RestoreSpec, tile: int | None, quick_seconds: float
+) -> float | None:
+    """Return the seconds a picture takes, measured on a part; None if whole ones are quick."""
+    if not network_time.is_large(runner, spec.size):
         return None
     budget = network_budget(runner.info.device, spec)
-    seconds = part.frame_seconds(tiled(runner, *spec.size, tile, budget), spec.size)
-    return seconds if RESTORED * seconds > part.LONGEST_SECONDS else None
+    seconds = network_time.frame_seconds(tiled(runner, *spec.size, tile, budget), spec.size)
+    return seconds if RESTORED * seconds > quick_seconds else None
 
 
 def _restore_some(
@@ -286,7 +295,7 @@ def _restore_some(
     bit_depth: int,
     on_progress: Callable[[Progress], None],
 ) -> tuple[list[Frame], float]:
-    """The first frames restored, and the seconds of the last."""
+    """Restore the first frames; return them and the seconds of the last."""
     frames = restore_range(reader, restorer, bit_depth, last=RESTORED)
     restored, times = [], [time.monotonic()]
     for frame in frames:
@@ -297,5 +306,13 @@ def _restore_some(
     return restored, [after - before for before, after in pairwise(times)][-1]
 
 
-def _streams(plans: tuple[StreamPlan, ...], *fates: StreamAction) -> tuple[str, ...]:
-    return tuple(str(plan.stream) for plan in plans if plan.action in fates)
+def _seconds_per_frame(network_seconds: float, trial: EncodingTrial, runner: Runner) -> float:
+    """Combine the times of the stages, which share the cores of a CPU but not a GPU."""
+    others = trial.read_seconds + trial.write_seconds
+    if runner.info.device == "cpu":
+        return network_seconds + others
+    return max(network_seconds, others)
+
+
+def _streams(plans: tuple[StreamPlan, ...], *actions: StreamAction) -> tuple[str, ...]:
+    return tuple(str(plan.stream) for plan in plans if plan.action in actions)

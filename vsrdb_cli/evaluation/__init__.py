@@ -1,1 +1,1 @@
-"""How near a restored video is to the truth."""
+"""Compare restored videos with the ground truth: PSNR, SSIM and tOF."""

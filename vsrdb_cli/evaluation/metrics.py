@@ -1,7 +1,7 @@
-"""PSNR, SSIM and tOF, as the paper evaluates with them.
+"""Compute PSNR, SSIM and tOF as the paper does.
 
-A picture is (H, W, 3), RGB codes with white at 255: uint8, or float where the source is deeper.
-The larger of two scores is the better one for PSNR and SSIM, the smaller one for tOF.
+A picture is (H, W, 3), RGB codes with white at 255: uint8, or float for a source of more bits.
+Higher is better for PSNR and SSIM, lower for tOF.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from vsrdb_cli.errors import VsrdbError
 Picture = NDArray[Any]
 Flow = NDArray[np.float32]
 
-BORDER = 4  # pixels cut on each side before PSNR and SSIM
-# tOF cuts flows to the largest centred rectangle whose sides are multiples of 32 and that leaves
-# out at least 16 rows and 16 columns, where the flow runs out of the picture.
+BORDER = 4  # pixels cut off each side before PSNR and SSIM
+# tOF crops flows to the largest centred rectangle whose sides are multiples of 32 and that leaves
+# out at least 16 rows and 16 columns, where the flow leaves the picture.
 FLOW_MULTIPLE, FLOW_MARGIN = 32, 16
-SMALLEST = FLOW_MULTIPLE + FLOW_MARGIN  # side of a picture of which something is left then
+SMALLEST_SIDE = FLOW_MULTIPLE + FLOW_MARGIN
 WHITE = 255.0
 
 
-def extra(module: str) -> Any:
-    """Import a module that only evaluating needs.
+def import_extra(module: str) -> Any:
+    """Import a module of the extra `evaluate`.
 
     Raises:
         VsrdbError: it is not installed.
@@ -36,25 +36,25 @@ def extra(module: str) -> Any:
         return import_module(module)
     except ImportError as error:
         raise VsrdbError(
-            f"evaluation needs the Python package {module.partition('.')[0]}: {error}",
+            f"this needs the Python package {module.partition('.')[0]}: {error}",
             hint="pip install 'vsrdb[evaluate]'",
         ) from error
 
 
 def psnr(restored: Picture, truth: Picture) -> float:
-    """Peak signal-to-noise ratio in dB over all three channels at once; infinite if equal."""
+    """Compute the peak signal-to-noise ratio in dB over all channels; infinite if equal."""
     error = _without_border(restored).astype(np.float64) - _without_border(truth)
     mean_square = float(np.mean(np.square(error)))
     return 10 * math.log10(WHITE**2 / mean_square) if mean_square else math.inf
 
 
 def ssim(restored: Picture, truth: Picture) -> float:
-    """Structural similarity, -1 to 1: the mean of the three channels'.
+    """Compute the structural similarity, -1 to 1, as the mean of the three channels'.
 
     Source: Wang et al. 2004: Gaussian window of 11 x 11 with sigma 1.5, only where it lies wholly
-    within the (cut) picture, K1 = 0.01, K2 = 0.03.
+    within the (cropped) picture, K1 = 0.01, K2 = 0.03.
     """
-    similarity = extra("skimage.metrics").structural_similarity(
+    similarity = import_extra("skimage.metrics").structural_similarity(
         _without_border(restored).astype(np.float64),
         _without_border(truth).astype(np.float64),
         channel_axis=2,
@@ -66,18 +66,20 @@ def ssim(restored: Picture, truth: Picture) -> float:
     return float(similarity)
 
 
-class Motion:
-    """The optical flow from each picture given to the next."""
+class FlowEstimator:
+    """An estimator of the optical flow between successive pictures."""
 
     def __init__(self) -> None:
         self._before: Picture | None = None
 
     def __call__(self, picture: Picture) -> Flow | None:
-        """Flow from the picture given before to this one, (H, W, 2) in pixels; None at first.
+        """Return the flow from the previous picture to this one, (H, W, 2) in pixels.
+
+        The first picture has none.
 
         Source: Farnebäck 2003, with TecoGAN's settings (Chu et al. 2020), on 8-bit grey.
         """
-        cv2 = extra("cv2")
+        cv2 = import_extra("cv2")
         codes = picture if picture.dtype == np.uint8 else np.rint(picture).astype(np.uint8)
         grey = cv2.cvtColor(codes, cv2.COLOR_RGB2GRAY)
         before, self._before = self._before, grey
@@ -99,7 +101,7 @@ class Motion:
 
 
 def tof(restored: Flow, truth: Flow) -> float:
-    """Mean length, in pixels, of the difference of two flows within their cut borders.
+    """Compute the mean length, in pixels, of the difference of two flows, borders left out.
 
     Source: TecoGAN (Chu et al. 2020), whose tOF the paper reports.
     """

@@ -1,4 +1,4 @@
-"""Which video is compared with which, and which of their frames: clips, sizes, counts, frames."""
+"""Pair the videos to compare, check that they match, and read their frames side by side."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.evaluation.metrics import Picture
+from vsrdb_cli.text import count
 from vsrdb_cli.video.containers.capabilities import CONTAINERS
 from vsrdb_cli.video.info import Kind
 from vsrdb_cli.video.pictures.formats import SUFFIXES, natural_order
@@ -27,22 +29,23 @@ _CODES_PER_WHITE_STEP = 256  # 16-bit codes have white at 255 << 8
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """What is compared: a video file or a folder of pictures each; `lr` for the baseline."""
+    """Videos or folders of pictures to compare."""
 
     name: str
     restored: Path
     truth: Path
     lr: Path | None = None
+    """The input of the baseline."""
 
 
 def find_clips(restored: Path, truth: Path, lr: Path | None = None) -> list[Clip]:
-    """One clip of two videos or two folders of pictures, or the clips of two roots.
+    """Return the one clip of two videos or two folders of pictures, or the clips of two roots.
 
-    A root is a folder without pictures of its own; its sub-folders and video files are the clips,
-    matched by their names (without the endings of files).
+    A root is a folder that contains no pictures itself; its sub-folders and video files are the
+    clips, matched by their names without extensions.
 
     Raises:
-        VideoError: a root has no clips, or a clip stands in one of them only.
+        VideoError: a root has no clips, or a clip is missing from one of them.
     """
     if not _is_root(truth):
         return [Clip(truth.stem or truth.name, restored, truth, lr)]
@@ -53,8 +56,8 @@ def find_clips(restored: Path, truth: Path, lr: Path | None = None) -> list[Clip
             missing = sorted(other_names.keys() - names.keys(), key=natural_order)
             if missing:
                 raise VideoError(
-                    f"{root} has no clip '{missing[0]}', which {other_root} has",
-                    hint="give folders with the same clips under the same names",
+                    f"{root} has no clip '{missing[0]}', but {other_root} does",
+                    hint="give folders that contain the same clips under the same names",
                 )
     return [
         Clip(name, *(paths[name] for paths in members))
@@ -67,7 +70,7 @@ def _is_root(path: Path) -> bool:
 
 
 def _members(root: Path) -> dict[str, Path]:
-    """The clips of a root, by name."""
+    """Return the clips of a root by name."""
     if not root.is_dir():
         raise VideoError(
             f"{root} is not a folder of clips",
@@ -89,7 +92,7 @@ def _members(root: Path) -> dict[str, Path]:
         members[name] = path
     if not members:
         raise VideoError(
-            f"the folder {root} holds neither pictures ({', '.join(SUFFIXES)}) nor clips",
+            f"the folder {root} contains neither pictures ({', '.join(SUFFIXES)}) nor clips",
             hint="give a video, a folder of pictures, or a folder of these",
         )
     return members
@@ -104,31 +107,31 @@ def _is_picture(path: Path) -> bool:
 
 
 def picture(rgb: Tensor) -> Picture:
-    """(3, H, W) codes of a `Frame` to a (H, W, 3) picture of `vsrdb_cli.evaluation.metrics`."""
+    """Convert (3, H, W) codes of a `Frame` to a picture of `vsrdb_cli.evaluation.metrics`."""
     codes: Picture = np.ascontiguousarray(rgb.permute(1, 2, 0).numpy())
     return codes if codes.dtype == np.uint8 else codes.astype(np.float32) / _CODES_PER_WHITE_STEP
 
 
 def together(
-    sources: Sequence[FrameSource], on_frame: Callable[[], None] = lambda: None
+    sources: Sequence[FrameSource], on_frame: Callable[[], None] = ignore
 ) -> Iterator[tuple[Frame, ...]]:
-    """The first frames of all sources, the second ones, and so on.
+    """Yield the first frames of all sources, then the second ones, and so on.
 
     Raises:
-        VideoError: one has more frames than another; known at the end of the shortest.
+        VideoError: one source has more frames than another; raised at the end of the shortest.
     """
     streams = [source.frames() for source in sources]
     for frames in zip_longest(*streams):
         if None in frames:
             for stream in streams:
-                deque(stream, maxlen=0)  # to the end, to know how many there are
+                deque(stream, maxlen=0)  # read to the end to count the frames
             _check_counts({source.info.path: source.report.frames for source in sources})
         yield frames
         on_frame()
 
 
 def picked(source: FrameSource, indices: Sequence[int]) -> Iterator[Frame]:
-    """The frames with these indices, which never fall; one may be wanted several times."""
+    """Yield the frames with these indices, which are in ascending order and may repeat."""
     if not indices:
         return
     first = indices[0]
@@ -141,37 +144,36 @@ def picked(source: FrameSource, indices: Sequence[int]) -> Iterator[Frame]:
 
 
 def check_sizes(sources: Sequence[FrameSource]) -> None:
-    """Whether what was restored is as large as the truth, and the truth a multiple of an LR input.
+    """Check that restored and truth are of one size, and that this is a multiple of LR's.
 
     Args:
-        sources: truth, restored and perhaps LR.
+        sources: truth, restored and, optionally, LR.
 
     Raises:
-        VideoError: it is not.
+        VideoError: the sizes do not match.
     """
     truth, restored, *lr = (source.info for source in sources)
     if (restored.width, restored.height) != (truth.width, truth.height):
         raise VideoError(
             f"{restored.path} is {restored.width}x{restored.height}, but"
             f" {truth.path} is {truth.width}x{truth.height}",
-            hint="cut the ground truth to the size of what was restored, where it was cut"
-            " before it was made smaller",
+            hint="crop the ground truth to the size of the restored video",
         )
     for info in lr:
         scale = truth.width // info.width
         if scale < 2 or (info.width * scale, info.height * scale) != (truth.width, truth.height):
             raise VideoError(
-                f"{info.path} is {info.width}x{info.height}; {truth.path}, {truth.width}x"
-                f"{truth.height}, is no whole multiple of it",
+                f"{truth.path}, {truth.width}x{truth.height}, is not a whole multiple of"
+                f" {info.path}, {info.width}x{info.height}",
                 hint="give the low-resolution video that was restored as --input",
             )
 
 
 def check_known_counts(sources: Sequence[FrameSource]) -> None:
-    """Compare the counts of pictures, which are known; what a video promises may be wrong.
+    """Compare the numbers of pictures; those of videos are not known before the end.
 
     Raises:
-        VideoError: they differ.
+        VideoError: the numbers differ.
     """
     _check_counts(
         {
@@ -184,8 +186,8 @@ def check_known_counts(sources: Sequence[FrameSource]) -> None:
 
 def _check_counts(counts: Mapping[Path, int]) -> None:
     if len(set(counts.values())) > 1:
-        each = ", ".join(f"{path} has {frames}" for path, frames in counts.items())
+        each = ", ".join(f"{path} has {count(frames, 'frame')}" for path, frames in counts.items())
         raise VideoError(
             f"the numbers of frames differ: {each}",
-            hint="give videos that show the same frames, from the same first to the same last",
+            hint="give videos that start and end at the same frame",
         )

@@ -1,11 +1,11 @@
-"""Quality per frame as a picture."""
+"""Plot the scores of every frame."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from vsrdb_cli.errors import OptionError, OutputError
-from vsrdb_cli.evaluation.metrics import extra
+from vsrdb_cli.evaluation.metrics import import_extra
 from vsrdb_cli.evaluation.scores import Evaluation
 from vsrdb_cli.files import check_file, whole
 
@@ -15,33 +15,33 @@ _DOTS_PER_INCH = 110
 
 
 def check_plot(path: Path, sources: list[Path]) -> None:
-    """Whether a plot can be written to `path`, before the work that leads to it.
+    """Check before the work that a plot can be written to `path`.
 
     Raises:
-        OptionError: its ending is none of FORMATS.
-        OutputError: it is a source or among its pictures, or its folder cannot be written to.
+        OptionError: its extension is not one of FORMATS.
+        OutputError: it is a source or in a source's folder of pictures, or not writable.
         VsrdbError: matplotlib is not installed.
     """
     if path.suffix.lower() not in FORMATS:
         raise OptionError(
-            f"cannot write a plot to '{path.suffix or 'a name without an ending'}'",
-            hint=f"end the plot's name with one of: {' '.join(FORMATS)}",
+            f"{path.name}: unsupported plot extension '{path.suffix}'",
+            hint=f"use one of: {' '.join(FORMATS)}",
         )
     for source in sources:
         check_file(path.absolute(), source, overwrite=True)
         if path.resolve().parent == source.resolve():
             raise OutputError(
-                f"the plot would be a picture of {source} the next time",
-                hint="choose another folder for it",
+                f"{path} would be read as a frame of {source} next time",
+                hint="write the plot to another folder",
             )
-    extra("matplotlib.figure")
+    import_extra("matplotlib.figure")
 
 
 def plot_scores(evaluation: Evaluation, path: Path) -> None:
-    """Draw PSNR, SSIM and tOF over the frames of every clip; a file of that name is replaced."""
+    """Plot PSNR, SSIM and tOF of every clip; an existing file is replaced."""
     clips = len(next(iter(evaluation.methods.values())))
     size = max(_FEWEST_INCHES, clips * _INCHES_PER_CLIP), 3 * _INCHES_PER_METRIC
-    figure = extra("matplotlib.figure").Figure(figsize=size, layout="constrained")
+    figure = import_extra("matplotlib.figure").Figure(figsize=size, layout="constrained")
     axes = figure.subplots(3, clips, squeeze=False, sharex="col", sharey="row")
     for method, scored in evaluation.methods.items():
         for column, clip in enumerate(scored):

@@ -1,4 +1,4 @@
-"""REDS4, the paper's test clips, and the numbers it reports for them."""
+"""Find REDS4, the paper's test clips, and quote the scores it reports for them."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ FRAMES = 100  # of each clip
 
 @dataclass(frozen=True, slots=True)
 class PaperRow:
-    """One method of Table 9; `clips` in the order of CLIPS."""
+    """One method of Table 9."""
 
     method: str
     clips: tuple[Score, Score, Score, Score]
+    """In the order of CLIPS."""
     average: Score
 
 
 # Youk, Oh and Kim, "FMA-Net", CVPR 2024, supplement, Table 9: both its models and the best of the
 # others, RVRT retrained for the task. As printed: FMA-Net's average PSNR, 28.83 throughout the
-# paper, is not the mean of its four clips, 28.86; all other averages here are.
+# paper, is not the mean of its four clips, 28.86; all other averages here are the means.
 TABLE_9 = (
     PaperRow(
         "RVRT*",
@@ -61,7 +62,7 @@ TABLE_9 = (
 
 
 def reds4_clips(restored: Path, root: Path, lr: Path | None = None) -> list[Clip]:
-    """The four clips, each a folder of pictures in every one of the roots.
+    """Return the four clips, each a folder of pictures in every root.
 
     Raises:
         VideoError: a folder is missing.
@@ -71,14 +72,14 @@ def reds4_clips(restored: Path, root: Path, lr: Path | None = None) -> list[Clip
         if not folder.is_dir():
             raise VideoError(
                 f"the REDS4 clip {folder} is missing",
-                hint=f"put the folders {', '.join(CLIPS)} into {folder.parent}, each with its"
-                " pictures 00000000.png and so on",
+                hint=f"put the folders {', '.join(CLIPS)}, each with 00000000.png and so on, into"
+                f" {folder.parent}",
             )
     return [Clip(name, *(base / name for base in roots)) for name in CLIPS]
 
 
 def not_comparable(evaluation: Evaluation) -> list[str]:
-    """Why scores of REDS4 may not be held against the paper's, one line each."""
+    """Return the reasons why scores of REDS4 cannot be compared with the paper's, one line each."""
     if evaluation.end_frames != END_FRAMES:
         return ["not comparable with the paper, which leaves out each clip's first and last frame"]
     wanted = FRAMES - 2 * END_FRAMES
@@ -90,7 +91,7 @@ def not_comparable(evaluation: Evaluation) -> list[str]:
 
 
 def paper_as_json() -> dict[str, Any]:
-    """Table 9 as in the JSON of an evaluation: by method, clips and mean."""
+    """Return Table 9 in the form of an evaluation's JSON: by method, clips and mean."""
     return {
         row.method: {
             "clips": {name: score.as_json() for name, score in zip(CLIPS, row.clips, strict=True)},

@@ -1,4 +1,4 @@
-"""How close restored video is to the truth: scores per frame, per clip and over all clips."""
+"""Score restored videos against the ground truth: per frame, per clip and over all clips."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from vsrdb_cli.backends.builtin import enlarge
+from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.evaluation.metrics import SMALLEST, Motion, extra, psnr, ssim, tof
+from vsrdb_cli.evaluation.metrics import SMALLEST_SIDE, FlowEstimator, import_extra, psnr, ssim, tof
 from vsrdb_cli.evaluation.pairs import (
     Clip,
     check_known_counts,
@@ -21,6 +22,7 @@ from vsrdb_cli.evaluation.pairs import (
     picture,
     together,
 )
+from vsrdb_cli.text import count as counted
 from vsrdb_cli.video.pixels.colour import to_float, to_planes
 from vsrdb_cli.video.reading.open import open_source
 
@@ -35,24 +37,24 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 RESTORED = "restored"
-# The paper restores the centre frame of T = 3, so that a clip's first and last have no score.
+# The paper restores the centre frame of T = 3, so a clip's first and last frames have no score.
 END_FRAMES = 3 // 2
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """PSNR in dB (infinite for equal pictures), SSIM, and tOF in pixels.
-
-    `tof` is None where there is no frame before to have moved from.
-    """
+    """Scores of one frame, or their means."""
 
     psnr: float
+    """In dB; infinite for equal pictures."""
     ssim: float
+    """-1 to 1."""
     tof: float | None
+    """In pixels; None for a first frame, which has no motion."""
 
     @classmethod
     def mean(cls, scores: Sequence[Score]) -> Score:
-        """The mean of each, over those that have it."""
+        """Average each score over the frames that have it."""
         flows = [score.tof for score in scores if score.tof is not None]
         return cls(
             fmean(score.psnr for score in scores),
@@ -61,25 +63,27 @@ class Score:
         )
 
     def as_json(self) -> dict[str, float | str | None]:
-        """JSON knows no infinity: it becomes the string "Infinity"."""
+        """Return plain values; JSON has no infinity, so it becomes the string "Infinity"."""
         value = "Infinity" if math.isinf(self.psnr) else self.psnr
         return {"psnr": value, "ssim": self.ssim, "tof": self.tof}
 
 
 @dataclass(frozen=True, slots=True)
 class ClipScores:
-    """The scores of one clip; `frames[i]` is that of the frame with index `first + i`."""
+    """Scores of one clip."""
 
     name: str
     first: int
+    """Index of the first frame that has a score."""
     frames: tuple[Score, ...]
 
     @property
     def mean(self) -> Score:
-        """Over the frames."""
+        """Mean over the frames."""
         return Score.mean(self.frames)
 
     def frames_as_json(self) -> list[dict[str, Any]]:
+        """Return the scores of each frame with its index."""
         return [
             {"frame": index, **score.as_json()}
             for index, score in enumerate(self.frames, self.first)
@@ -88,23 +92,21 @@ class ClipScores:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """Scores by method ("restored", and the baseline's name), the clips in the same order.
-
-    Attributes:
-        end_frames: how many frames at either end of each clip have no score.
-        notices: what was odd about the sources, one line each.
-    """
+    """Scores of all clips."""
 
     methods: Mapping[str, tuple[ClipScores, ...]]
+    """By method ("restored", and the baseline's name), with the clips in the same order."""
     end_frames: int
+    """Number of frames left out at each end of a clip."""
     notices: tuple[str, ...] = ()
+    """Problems with the sources, one line each."""
 
     def mean(self, method: str) -> Score:
-        """Over the clips, each counting the same, as in the paper."""
+        """Average over the clips, each with the same weight, as in the paper."""
         return Score.mean([clip.mean for clip in self.methods[method]])
 
     def as_json(self, *, summary: bool = False) -> dict[str, Any]:
-        """Per frame, unless it is a summary, and mean; ready for `json.dumps`."""
+        """Return means and, unless it is a summary, the scores of each frame."""
         return {
             "end_frames_left_out": self.end_frames,
             "methods": {
@@ -126,30 +128,33 @@ def evaluate(
     *,
     baseline: str | None = None,
     end_frames: int = END_FRAMES,
-    on_progress: Callable[[int, int | None], None] = lambda _done, _total: None,
+    open_video: Callable[[Path], FrameSource] = open_source,
+    on_progress: Callable[[int, int | None], None] = ignore,
 ) -> Evaluation:
     """Score clips frame by frame; memory does not grow with their length.
 
     Args:
-        baseline: a method of `vsrdb_cli.backends.builtin`, applied to every clip's `lr` and
-            scored beside what was restored.
-        end_frames: frames left out at either end.
-        on_progress: called after every frame with the number of frames done, of all clips, and
-            of those to do, or None where a container makes no promise.
+        clips: the videos to compare.
+        baseline: a method of `vsrdb_cli.backends.builtin` to apply to every clip's `lr` and score
+            as well.
+        end_frames: frames to leave out at each end of a clip.
+        open_video: opens a source.
+        on_progress: called after every frame with the frames done, over all clips, and the total,
+            or None if a container does not say.
 
     Raises:
-        OptionError: frames too small or too few to be scored.
-        VideoError: a source cannot be read, or sizes or counts of frames differ.
-        VsrdbError: a package that evaluating needs is not installed.
+        OptionError: frames are too small or too few.
+        VideoError: a source cannot be read, or sizes or numbers of frames differ.
+        VsrdbError: a package needed for evaluating is not installed.
     """
     for module in ("cv2", "skimage.metrics"):
-        extra(module)  # before any frame is read
+        import_extra(module)  # before any frame is read
     methods = [RESTORED] if baseline is None else [RESTORED, baseline]
     found: dict[str, list[ClipScores]] = {method: [] for method in methods}
     notices: list[str] = []
     with ExitStack() as stack:
         opened = [
-            (clip, [stack.enter_context(open_source(path)) for path in _paths(clip, baseline)])
+            (clip, [stack.enter_context(open_video(path)) for path in _paths(clip, baseline)])
             for clip in clips
         ]
         for _, sources in opened:
@@ -185,10 +190,10 @@ def _score(
     end_frames: int,
     on_frame: Callable[[], None],
 ) -> dict[str, list[Score]]:
-    """Scores of one clip; `sources` are truth, restored and, with a baseline, LR."""
+    """Score one clip; `sources` are truth, restored and, with a baseline, LR."""
     scores: dict[str, list[Score]] = {method: [] for method in methods}
-    truth_motion = Motion()
-    motions = {method: Motion() for method in methods}
+    truth_motion = FlowEstimator()
+    motions = {method: FlowEstimator() for method in methods}
     for truth_frame, *frames in _without_ends(together(sources, on_frame), end_frames):
         truth = picture(truth_frame.rgb)
         truth_flow = truth_motion(truth)
@@ -216,18 +221,18 @@ def _without_ends(items: Iterator[T], left_out: int) -> Iterator[T]:
 
 
 def _check_large_enough(truth: VideoInfo) -> None:
-    if min(truth.width, truth.height) < SMALLEST:
+    if min(truth.width, truth.height) < SMALLEST_SIDE:
         raise OptionError(
-            f"{truth.path} is {truth.width}x{truth.height}; tOF asks for at least"
-            f" {SMALLEST}x{SMALLEST}, since it cuts the borders",
+            f"{truth.path} is {truth.width}x{truth.height}; tOF needs at least"
+            f" {SMALLEST_SIDE}x{SMALLEST_SIDE}, because it leaves out the borders",
             hint="evaluate larger frames",
         )
 
 
 def _too_few(clip: Clip, frames: int, end_frames: int) -> OptionError:
+    left_out = f", and {end_frames} is left out at each end" if end_frames else ""
     return OptionError(
-        f"{clip.restored} has {frames} frames, {end_frames} of them left out at either end;"
-        " tOF compares motion between 2 frames at least",
+        f"{clip.restored} has {counted(frames, 'frame')}{left_out}; tOF needs at least 2 frames",
         hint="add --all-frames" if end_frames and frames >= 2 else "evaluate a longer video",
     )
 

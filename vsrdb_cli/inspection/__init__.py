@@ -1,1 +1,1 @@
-"""What FMA-Net saw in a frame and what it made of it, as pictures, a page, or arrays."""
+"""Show what FMA-Net computes for a frame, as pictures, a page or arrays."""

@@ -1,11 +1,11 @@
-"""What a network computes on its way from T frames to the sharp one, whole or in tiles."""
+"""Keep what a network computes on its way from T frames to the sharp one, whole or in tiles."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from vsrdb_cli.pipeline.memory import SHARE, available_bytes
 from vsrdb_cli.pipeline.tiling import Tiling
 
 if TYPE_CHECKING:
+    from vsrdb_cli.network.config import FMANetConfig
     from vsrdb_cli.network.fmanet import FMANet, Restoration
 
 Array = NDArray[np.float32]
@@ -27,44 +28,45 @@ Array = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Kernels:
-    """Kernels of LR pixels on a grid: every `every`-th row and column, from the first.
-
-    degradation: (rows, columns, T, k_d, k_d), K^D: how HR pixels around each LR pixel of frame t
-    were mixed into it; 0 and more, 1 in sum over T and taps (vertical, then horizontal).
-    restoration: (rows, columns, s, s, T, k_r, k_r), K^R: how LR pixels of the warped frame t make
-    the HR pixel (vertical, horizontal sub-pixel); of either sign, 1 in sum over T and taps.
-    """
+    """Kernels of LR pixels on a grid: every `every`-th row and column, from the first."""
 
     every: int
     degradation: Array
+    """(rows, columns, T, k_d, k_d), K^D: how HR pixels around each LR pixel of frame t were mixed
+    into it; not negative, with a sum of 1 over T and taps (vertical, then horizontal)."""
     restoration: Array
+    """(rows, columns, s, s, T, k_r, k_r), K^R: how LR pixels of the warped frame t make the HR
+    pixel (vertical, horizontal sub-pixel); of either sign, with a sum of 1 over T and taps."""
 
 
 @dataclass(frozen=True)
 class Inspection:
-    """One frame, its window, and all that lies between; RGB, 0 to 1; flows in LR pixels.
-
-    frames: (T, 3, H, W), the input. flow: (T, 2, H, W), f^X as (dx, dy): pixel (x, y) of the centre
-    is read at (x + dx, y + dy) of frame t. mask: (T, H, W), how much of that is taken, 0 to 1.
-    feature_flow, feature_mask: (T, n, 2, H, W) and (T, n, H, W), f^{R,M} likewise, one for each
-    group of channels. warped: (T, 3, H, W), the frames moved onto the centre, times the mask.
-    filtered, residual: (3, 4H, 4W), what the filter and what the residual contributes;
-    restored: their sum, unclamped. bicubic: (3, 4H, 4W), the centre frame enlarged, to compare.
-    tile: side of the tiles, None for a whole picture.
-    """
+    """A restored frame and every step towards it; RGB, 0 to 1; flows in LR pixels."""
 
     frames: Array
+    """(T, 3, H, W), the input window."""
     flow: Array
+    """(T, 2, H, W), f^X as (dx, dy): pixel (x, y) of the centre is read at (x + dx, y + dy) of
+    frame t."""
     mask: Array
+    """(T, H, W), the weight of that pixel, 0 to 1."""
     feature_flow: Array
+    """(T, n, 2, H, W), f^{R,M} likewise, one for each group of channels."""
     feature_mask: Array
+    """(T, n, H, W), its masks, 0 to 1."""
     warped: Array
+    """(T, 3, H, W), the frames warped onto the centre, times the mask."""
     kernels: Kernels
     filtered: Array
+    """(3, 4H, 4W), the filter's contribution."""
     residual: Array
+    """(3, 4H, 4W), the residual's contribution."""
     restored: Array
+    """(3, 4H, 4W), the sum of both, unclamped."""
     bicubic: Array
+    """(3, 4H, 4W), the centre frame enlarged, for comparison."""
     tile: int | None
+    """Side of the tiles; None for a whole picture."""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -74,12 +76,12 @@ class Inspection:
 
     @property
     def length(self) -> int:
-        """T."""
+        """Number of frames, T."""
         return len(self.frames)
 
     @property
     def centre(self) -> int:
-        """The index of the frame that is restored."""
+        """Index of the frame that is restored."""
         return self.length // 2
 
 
@@ -89,11 +91,13 @@ def inspect_clip(
 ) -> Inspection:
     """Run the network on a clip (1, 3, T, H, W) and keep what it computes.
 
-    In tiles each array is cross-faded as restored pictures are; kernels are normalised before, so
-    that what is true of each stays true.
+    Arrays of tiles are cross-faded like restored pictures; kernels are normalised first, so that
+    their sums stay 1.
 
     Args:
-        every: kernels of every so many rows and columns are kept.
+        network: in float32, on the CPU.
+        clip: RGB, 0 to 1.
+        every: keep the kernels of every so many rows and columns.
         tile: side of the tiles in LR pixels; None is the whole picture.
     """
     config = network.config
@@ -140,7 +144,7 @@ def inspect_clip(
 
 
 def _maps(found: Restoration, length: int) -> dict[str, Tensor]:
-    """Everything that has a value at every pixel, (..., H, W) or (..., 4H, 4W)."""
+    """Return everything with a value at every pixel, (..., H, W) or (..., 4H, 4W)."""
     image = found.image_flow_mask_x[0].transpose(0, 1).float()
     feature = found.flow_mask_r.reshape(length, -1, 3, *found.flow_mask_r.shape[2:]).float()
     return {
@@ -155,7 +159,7 @@ def _maps(found: Restoration, length: int) -> dict[str, Tensor]:
 
 
 def _kernels(found: Restoration, grid: tuple[slice, slice]) -> dict[str, Tensor]:
-    """K^D (T k_d^2, h, w) and K^R (s^2, T, k_r^2, h, w) on a grid, normalised as they are used."""
+    """Return K^D (T k_d^2, h, w) and K^R (s^2, T, k_r^2, h, w) on a grid, normalised as used."""
     kernel_d = found.kernel_d[0][(..., *grid)].float().transpose(0, 1).flatten(0, 1).softmax(dim=0)
     scale = found.output.shape[-1] // found.warped_x.shape[-1]
     kernel_r = found.kernel_r[0][(..., *grid)].float()
@@ -190,38 +194,45 @@ def largest_tile(
     beside: int,
     available: Callable[[str], int] = available_bytes,
 ) -> int | None:
-    """The largest tile side whose memory fits beside `beside` bytes; None is the whole picture.
+    """Return the largest tile side that fits into memory, or None for the whole picture.
+
+    Args:
+        network: in float32, on the CPU.
+        height: of the picture, in LR pixels, as for `width`.
+        width: likewise.
+        beside: bytes needed for other things.
+        available: returns the free bytes of a device.
 
     Raises:
-        OptionError: not even the smallest does.
+        OptionError: not even the smallest tile fits.
     """
     budget = int(available("cpu") * SHARE)
     config, tile = network.config, max(height, width)
     while True:
         size = Tiling.of(height, width, tile).tile_size
-        # K^D is looked at here; restoring a video never makes it.
+        # Restoring a video never materialises K^D; inspecting a frame does.
         kernels = 4 * math.prod(size) * config.num_seq * config.ds_kernel_size**2
         needed = estimate_memory(network, *size).total(config.num_seq) + kernels + beside
         if needed <= budget:
             return tile if tile < max(height, width) else None
         if tile <= SMALLEST_TILE:
             raise OptionError(
-                f"looking into {width}x{height} takes {needed / 2**30:.1f} GiB even in tiles of"
-                f" {tile} pixels, and only {budget / 2**30:.1f} GiB is available",
-                hint="close other programs, or make the video smaller first",
+                f"inspecting {width}x{height} needs {needed / 2**30:.1f} GiB even in tiles of"
+                f" {tile} pixels; {budget / 2**30:.1f} GiB is available",
+                hint="close other programs, or shrink the video first",
             )
         tile = max(SMALLEST_TILE, tile * 7 // 8)
 
 
-def bytes_beside(network: FMANet, height: int, width: int, every: int) -> int:
-    """What an `Inspection` takes for itself."""
+def inspection_bytes(network: FMANet, height: int, width: int, every: int) -> int:
+    """Return the bytes of an `Inspection`."""
     config = network.config
     points = -(-height // every) * -(-width // every)
-    a_pixel = 4 * config.scale**2 * 3 + config.num_seq * (9 + 3 * config.num_flow)
-    return 4 * (height * width * a_pixel + points * numbers_a_point(config))
+    per_pixel = 4 * config.scale**2 * 3 + config.num_seq * (9 + 3 * config.num_flow)
+    return 4 * (height * width * per_pixel + points * weights_per_pixel(config))
 
 
-def numbers_a_point(config: Any) -> int:
-    """How many weights the kernels of one LR pixel have."""
+def weights_per_pixel(config: FMANetConfig) -> int:
+    """Return the number of weights in the kernels of one LR pixel."""
     restoration = config.scale**2 * config.us_kernel_size**2
-    return int(config.num_seq * (config.ds_kernel_size**2 + restoration))
+    return config.num_seq * (config.ds_kernel_size**2 + restoration)

@@ -1,4 +1,4 @@
-"""Numbers as colours: the wheel for flow, diverging red and blue for what has a sign, grey."""
+"""Turn numbers into colours: a colour wheel for flow, red and blue for signed values, grey."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RED, _BLUE = np.array([178, 24, 43]) / 255, np.array([33, 102, 172]) / 255
 
 @cache
 def _wheel() -> Array:
-    """(55, 3) hues, 0 to 1, around the circle; Baker et al. 2011."""
+    """Return (55, 3) hues, 0 to 1, around the circle; Baker et al. 2011."""
     corners = ((1, 0, 0), (1, 1, 0), (0, 1, 0), (0, 1, 1), (0, 0, 1), (1, 0, 1), (1, 0, 0))
     parts = [
         np.linspace(corners[i], corners[i + 1], steps, endpoint=False)
@@ -28,9 +28,9 @@ def _wheel() -> Array:
 
 
 def flow_colours(flow: Array, reach: float) -> Picture:
-    """Flow (2, H, W) as (H, W, 3): hue is the direction, strength the length over `reach`.
+    """Colour flow (2, H, W) as (H, W, 3): hue is the direction, saturation the length over `reach`.
 
-    No motion is white; what is longer than `reach` is darker than anything within.
+    No motion is white; flow longer than `reach` is darker than any within.
 
     Source: Baker et al., "A Database and Evaluation Methodology for Optical Flow" (IJCV 2011).
     """
@@ -47,7 +47,7 @@ def flow_colours(flow: Array, reach: float) -> Picture:
 
 
 def flow_legend(side: int) -> Picture:
-    """(side, side, 3): the wheel; at its rim lies flow as long as the reach; white outside."""
+    """Draw the wheel, (side, side, 3): its rim is flow as long as the reach; white outside."""
     y, x = np.mgrid[0:side, 0:side].astype(np.float32)
     half = (side - 1) / 2
     flow = np.stack([(x - half) / half, (y - half) / half])
@@ -57,25 +57,25 @@ def flow_legend(side: int) -> Picture:
 
 
 def flow_reach(*flows: Array) -> float:
-    """A round number of pixels that nearly all of the flow stays within."""
+    """Return a round number of pixels that covers nearly all of the flow."""
     longest = max(float(np.percentile(np.hypot(*flow), 99)) for flow in flows)
     steps = [m * 10.0**e for e in range(-2, 4) for m in (1, 2, 5)]
     return next((step for step in steps if step >= longest), steps[-1])
 
 
 def signed(values: Array, reach: float) -> Picture:
-    """(H, W) as (H, W, 3): red above 0, white at 0, blue below; full colour at `reach`."""
+    """Colour (H, W) as (H, W, 3): red above 0, white at 0, blue below; full colour at `reach`."""
     share = np.clip(values / max(reach, 1e-12), -1, 1)[..., None]
     return _codes(1 - np.abs(share) * (1 - np.where(share > 0, _RED, _BLUE)))
 
 
 def grey(values: Array, reach: float = 1.0) -> Picture:
-    """(H, W), 0 to `reach`, as (H, W, 3)."""
+    """Draw (H, W), 0 to `reach`, as (H, W, 3) grey."""
     return _codes(np.repeat(np.clip(values / max(reach, 1e-12), 0, 1)[..., None], 3, axis=2))
 
 
 def rgb(picture: Array) -> Picture:
-    """(3, H, W), RGB 0 to 1, as (H, W, 3)."""
+    """Convert (3, H, W), RGB 0 to 1, to (H, W, 3) codes."""
     return _codes(np.clip(picture, 0, 1).transpose(1, 2, 0))
 
 

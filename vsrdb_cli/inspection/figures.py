@@ -1,4 +1,4 @@
-"""The figures of one frame: pictures with what they show, as in the paper's Fig. 10 and 11."""
+"""Draw the figures of one frame, as in the paper's Fig. 10 and 11."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from vsrdb_cli.inspection.colours import (
     signed,
 )
 
-# The residual is small: drawn around mid-grey, so many times as strong.
+# The residual is small: it is drawn around mid-grey and amplified.
 RESIDUAL_GAIN = 4
 POINT_COLOURS = {"yellow": (255, 214, 0), "green": (0, 200, 83), "pink": (255, 64, 129)}
-# Kernels drawn over the picture, along its longer side, and the least screen pixels a tap has.
+# Kernels drawn along the picture's longer side.
 _KERNELS_ACROSS = 12
 _LEGEND_SIDE = 151
 _GAP = 2
@@ -32,70 +32,72 @@ _BACKGROUND = 208
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture of a group, (H, W, 3).
-
-    name: for its file. group, title: what it shows, for people. lr_scale: screen pixels per LR
-    pixel where it is a picture of the frame; 0 where it is none (legends, kernels).
-    """
+    """A picture with a title."""
 
     name: str
+    """For file names."""
     group: str
+    """A key of GROUPS."""
     title: str
     picture: Picture
+    """(H, W, 3)."""
     lr_scale: float = 0
+    """Screen pixels per LR pixel; 0 for anything but a picture of the frame (legends, kernels)."""
 
 
-# Titles and captions of the groups, in the order in which the network works.
+# Titles and captions of the groups, in the order of the network's steps.
 GROUPS = {
     "input": ("Input", "{T} frames; the middle one is restored."),
     "flow": (
         "Image flow fˣ",
-        "Where the middle frame's pixels are found in each frame: hue is the direction, strength"
-        " the length; the rim of the wheel is {image_reach:g} LR pixels.",
+        "Where the middle frame's pixels lie in each frame: hue is the direction, saturation the"
+        " length; the rim of the wheel is {image_reach:g} LR pixels.",
     ),
-    "mask": ("Occlusion masks oˣ", "How much is taken from there: white all, black nothing."),
+    "mask": ("Occlusion masks oˣ", "How much of each pixel is used: white all, black nothing."),
     "warped": (
         "Warped frames X′",
-        "Moved onto the middle frame, times the mask; where motion was found, they look alike.",
+        "Frames warped onto the middle one, times the mask; they look alike where motion was"
+        " found.",
     ),
     "feature flow": (
         "Feature flows fᴿ",
-        "The {n} flows that the features follow, one for each group of channels; the rim of the"
-        " wheel is {feature_reach:g} LR pixels.",
+        "The {n} flows that warp the features, one per group of channels; the rim of the wheel is"
+        " {feature_reach:g} LR pixels.",
     ),
     "degradation": (
         "Degradation kernels Kᴰ over the picture",
-        "How {k_d}x{k_d} sharp pixels of each frame were mixed into one, white being the largest"
+        "How {k_d}x{k_d} sharp pixels of each frame were mixed into one; white is the largest"
         " weight; below, each frame's share.",
     ),
     "restoration": (
         "Restoration kernels Kᴿ at {points} points",
         "The {k_r}x{k_r} weights on each frame for each of the {s}x{s} new pixels: red adds, blue"
-        " takes away.",
+        " subtracts.",
     ),
     "parts": (
         "Result",
-        "What the filter makes of the warped frames, what the residual adds (around grey, {gain}"
-        " times as strong), their sum, and bicubic enlargement to compare.",
+        "The filter's output for the warped frames, the residual (around grey, amplified {gain}"
+        " times), their sum, and bicubic enlargement for comparison.",
     ),
 }
 
 
 @dataclass(frozen=True)
 class Scales:
-    """What full colour stands for: flow in LR pixels, the same for all frames of a figure."""
+    """The flow, in LR pixels, that full colour stands for; the same for all frames of a figure."""
 
     image_reach: float
     feature_reach: float
 
     @classmethod
     def of(cls, found: Inspection) -> Scales:
+        """Choose the scales of a frame."""
         features = found.feature_flow.reshape(-1, 2, *found.size)
         return cls(flow_reach(*found.flow), flow_reach(*features))
 
 
 def captions(found: Inspection) -> dict[str, tuple[str, str]]:
-    """Title and caption of each group of figures, by its name."""
+    """Return the title and caption of each group of figures, by its name."""
     scales = Scales.of(found)
     values = {
         "T": found.length,
@@ -115,13 +117,13 @@ def captions(found: Inspection) -> dict[str, tuple[str, str]]:
 
 
 def frame_name(found: Inspection, t: int) -> str:
-    """ "t-1", "t" or "t+1"."""
+    """Return "t-1", "t" or "t+1"."""
     offset = t - found.centre
     return f"t{offset:+d}" if offset else "t"
 
 
 def figures(found: Inspection) -> Iterator[Figure]:
-    """All of them, in the order in which the network works."""
+    """Yield all figures, in the order of the network's steps."""
     scales = Scales.of(found)
     names = [frame_name(found, t) for t in range(found.length)]
     for t, name in enumerate(names):
@@ -164,7 +166,7 @@ def figures(found: Inspection) -> Iterator[Figure]:
 
 
 def kernel_map(found: Inspection, t: int) -> Picture:
-    """K^D of frame t at places all over the picture, laid out as the places are."""
+    """Draw K^D of frame t at places all over the picture, laid out like the places."""
     kernels = found.kernels.degradation
     rows, columns, _, side, _ = kernels.shape
     across = max(1, round(_KERNELS_ACROSS * columns / max(rows, columns)))
@@ -178,7 +180,7 @@ def kernel_map(found: Inspection, t: int) -> Picture:
 
 
 def restoration_kernels(kernel: Array, tap: int = 6) -> Picture:
-    """K^R of one LR pixel, (s, s, T, k, k): a table of s x s kernels for each frame."""
+    """Draw K^R of one LR pixel, (s, s, T, k, k): a table of s x s kernels for each frame."""
     reach = float(np.abs(kernel).max())
     blocks = []
     for t in range(kernel.shape[2]):
@@ -188,7 +190,7 @@ def restoration_kernels(kernel: Array, tap: int = 6) -> Picture:
 
 
 def points(found: Inspection) -> list[tuple[int, int]]:
-    """Places of the kernels' grid (row, column) with the strongest edges, well apart."""
+    """Choose places of the kernels' grid (row, column) with the strongest edges, well apart."""
     every = found.kernels.every
     luma = found.frames[found.centre].mean(axis=0)
     strength = np.hypot(*np.gradient(luma))[::every, ::every].copy()
@@ -206,7 +208,7 @@ def points(found: Inspection) -> list[tuple[int, int]]:
 
 
 def with_points(found: Inspection) -> Picture:
-    """The centre frame, enlarged, with the chosen points in boxes of their colours."""
+    """Draw the centre frame, enlarged, with the chosen points in boxes of their colours."""
     zoom = max(1, 480 // max(found.size))
     picture = _enlarged(rgb(found.frames[found.centre]), zoom)
     every, reach = found.kernels.every, 3 * max(1, max(found.size) // 160)
@@ -223,7 +225,7 @@ def with_points(found: Inspection) -> Picture:
 
 
 def _spread(length: int, count: int) -> NDArray[np.int64]:
-    """`count` places evenly over `length`, in the middle of their parts."""
+    """Spread `count` places evenly over `length`, each in the middle of its part."""
     return ((np.arange(count) + 0.5) * length / count).astype(int)
 
 
@@ -232,7 +234,7 @@ def _enlarged(picture: Picture, times: int) -> Picture:
 
 
 def _table(cells: list[list[Picture]]) -> Picture:
-    """Pictures of one size in rows, with gaps between them."""
+    """Arrange pictures of one size in rows, with gaps between them."""
     gap = ((0, _GAP), (0, _GAP), (0, 0))
     lines = [
         np.hstack([np.pad(cell, gap, constant_values=_BACKGROUND) for cell in line])

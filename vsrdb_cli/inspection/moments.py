@@ -1,4 +1,4 @@
-"""The moments to look at: frames of a source with the neighbours the network sees beside them."""
+"""Read the frames to inspect, with the neighbours the network sees beside them."""
 
 from __future__ import annotations
 
@@ -22,39 +22,41 @@ from vsrdb_cli.video.reading.trim import busiest, index_of
 if TYPE_CHECKING:
     from vsrdb_cli.video.frame import FrameSource
 
-# The part of a video that is searched for its busiest, where no time is given.
+# Without a time, the middle of the busiest stretch of this length is inspected.
 _BUSY_SECONDS = Fraction(1)
 
 
 @dataclass(frozen=True)
 class Moment:
-    """One frame and its window.
-
-    index: of the centre frame, from 0. seconds: when it is shown. clip: (1, 3, T, H, W), RGB
-    float32, 0 to 1. mirrored: which of the T frames stand in for one beyond the shot's end.
-    """
+    """One frame and its window."""
 
     index: int
+    """Of the centre frame, from 0."""
     seconds: float
+    """When it is shown."""
     clip: Tensor
+    """(1, 3, T, H, W), RGB float32, 0 to 1."""
     mirrored: tuple[bool, ...]
+    """For each of the T frames, True if it stands in for one beyond the end of the shot."""
 
 
 def moments(
     source: FrameSource, length: int, *, at: Position | None = None, count: int = 1
 ) -> Iterator[Moment]:
-    """`count` moments in a row (fewer at the source's end), as a restoration of it all sees them.
+    """Yield consecutive frames as a restoration of the whole source sees them.
 
     Args:
-        length: T, frames of one window.
-        at: the first one; None is amid the second that its encoder spent most bytes on.
+        source: the video.
+        length: T, the frames of one window.
+        at: the first frame; None is the middle of the busiest second, the one with most bytes.
+        count: the number of frames; at the end of the source there are fewer.
 
     Raises:
         OptionError: the source has no frame there, or is a stream.
     """
     if not isinstance(source, SeekableSource):
         raise OptionError(
-            "only files can be looked into, not a stream on stdin", hint="write it to a file first"
+            "inspect needs a file, not a stream on stdin", hint="save the stream to a file first"
         )
     if at is None:
         begin = busiest(source, _BUSY_SECONDS)
@@ -62,7 +64,7 @@ def moments(
         at = begin + max(Fraction(0), min(_BUSY_SECONDS, last - begin)) / 2
     first = index_of(source, at)
     detector = SceneCutDetector()
-    # The detector knows a cut by the motion before it, so it begins some frames earlier.
+    # The detector recognises a cut by the motion before it, so it starts some frames earlier.
     earliest = max(0, first - length)
     frames = source.frames(earliest, first + count + length // 2)
     pictures = (

@@ -1,4 +1,4 @@
-"""All figures of a frame on one labelled sheet, by matplotlib."""
+"""Draw all figures of a frame on one labelled sheet, with matplotlib."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _DOTS_PER_INCH = 96
 
 
 def can_draw() -> bool:
-    """Whether matplotlib is installed."""
+    """Return whether matplotlib is installed."""
     return find_spec("matplotlib") is not None
 
 
 def write_overview(path: Path, heading: str, found: Inspection) -> None:
-    """Draw the sheet to a PNG file; asks for matplotlib."""
+    """Draw the sheet to a PNG file; needs matplotlib."""
     groups = {name: list(members) for name, members in groupby(figures(found), lambda f: f.group)}
     sheet = _Sheet(found)
     right = _MARGIN + _COLUMN + _BETWEEN
@@ -45,7 +45,7 @@ def write_overview(path: Path, heading: str, found: Inspection) -> None:
 
 
 def _lines(name: str, members: list[Figure]) -> list[list[Figure]]:
-    """Which pictures of a group stand in a line."""
+    """Arrange the pictures of a group in lines."""
     if name == "feature flow":
         half = len(members) // 2
         return [members[:half], members[half:]]
@@ -55,7 +55,7 @@ def _lines(name: str, members: list[Figure]) -> list[list[Figure]]:
 
 
 class _Sheet:
-    """Pictures with their places, in inches from the top left, drawn once the height is known."""
+    """A sheet of pictures placed in inches from the top left, drawn once its height is known."""
 
     def __init__(self, found: Inspection) -> None:
         self._captions = captions(found)
@@ -65,7 +65,7 @@ class _Sheet:
     def group(
         self, name: str, lines: list[list[Figure]], left: float, top: float, width: float
     ) -> float:
-        """Lay out lines of pictures, each of one height; returns where the next group begins."""
+        """Lay out lines of pictures, each of one height; return where the next group begins."""
         self._titles.append((*self._captions[name], left, top))
         top += _TITLE + _CAPTION
         for line in lines:
@@ -80,7 +80,7 @@ class _Sheet:
         return top + _GAP
 
     def draw(self, path: Path, heading: str, width: float, height: float) -> None:
-        """Draw all of it on a sheet of so many inches."""
+        """Draw everything on a sheet of this size in inches."""
         from matplotlib.figure import Figure as Canvas
 
         canvas = Canvas(figsize=(width, height), facecolor="white")

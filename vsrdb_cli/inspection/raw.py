@@ -1,21 +1,21 @@
-"""The arrays behind the figures, in one .npz file a frame.
+"""Arrays behind the figures, one .npz file per frame.
 
 | name | shape | what |
 | --- | --- | --- |
 | frames | (T, 3, H, W) | the input, RGB, 0 to 1; the middle one is restored |
 | flow | (T, 2, H, W) | f^X as (dx, dy), right and down, in LR pixels: pixel (x, y) of the middle frame is read at (x + dx, y + dy) of frame t |
 | mask | (T, H, W) | o^X after the sigmoid, 0 to 1 |
-| feature_flow | (T, n, 2, H, W) | f^{R,M}, likewise; flow j moves the j-th of n equal groups of channels |
+| feature_flow | (T, n, 2, H, W) | f^{R,M}, likewise; flow j warps the j-th of n equal groups of channels |
 | feature_mask | (T, n, H, W) | their masks, 0 to 1 |
 | warped | (T, 3, H, W) | X': the frames read along f^X, times the mask |
-| kernel_row, kernel_column | (rows,), (columns,) | the LR pixels whose kernels are kept |
+| kernel_row, kernel_column | (rows,), (columns,) | the LR pixels whose kernels are stored |
 | kernel_degradation | (rows, columns, T, k_d, k_d) | K^D after the softmax over T and taps, in HR pixels, vertical then horizontal |
-| kernel_restoration | (rows, columns, s, s, T, k_r, k_r) | K^R as it is used, its sum over T and taps 1: vertical, horizontal sub-pixel; frame; vertical, horizontal tap in LR pixels |
+| kernel_restoration | (rows, columns, s, s, T, k_r, k_r) | K^R as used, with a sum of 1 over T and taps: vertical, horizontal sub-pixel; frame; vertical, horizontal tap in LR pixels |
 | filtered, residual, restored | (3, sH, sW) | RGB; the last is the sum of the first two, not clamped to 0 to 1 |
 | bicubic | (3, sH, sW) | the middle frame enlarged |
 | index, seconds | () | of the middle frame, from 0; when it is shown |
 
-All are float32 but kernel_row, kernel_column and index (int64). T frames in order of time, sizes
+All are float32 except kernel_row, kernel_column and index (int64). Frames are in order of time, sizes
 (height, width), rows from the top.
 """  # noqa: E501 - a table
 

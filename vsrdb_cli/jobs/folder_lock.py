@@ -45,6 +45,7 @@ class FolderLock:
         self._lock: BaseFileLock = FileLock(
             self._file, timeout=0, thread_local=False, fallback_to_soft=False
         )
+        self._opened: int | None = None  # the folder itself, whatever its name leads to later
 
     def take(self) -> None:
         """Take the lock; create the folder if it is not there.
@@ -59,6 +60,7 @@ class FolderLock:
                 made |= self._make_or_check()
                 with suppress(FileNotFoundError):  # its last holder has just removed the folder
                     self._lock.acquire()
+                    self._open()
                     break
             except Timeout:
                 raise self._held() from None
@@ -90,6 +92,39 @@ class FolderLock:
             else:
                 return True
 
+    def _open(self) -> None:
+        """Have hold of the folder that is checked and locked; what came before is checked anew."""
+        if os.name == "nt":  # where a folder with an open file in it keeps its name
+            return
+        try:
+            self._opened = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            check_ours(self._folder)
+            self.require_same()
+        except BaseException:
+            self._close()
+            self._lock.release()
+            raise
+
+    def _close(self) -> None:
+        if self._opened is not None:
+            os.close(self._opened)
+            self._opened = None
+
+    def require_same(self) -> None:
+        """Whether the folder's name still leads to the one that was locked.
+
+        Raises:
+            OutputError: to another: who may write beside it can rename it.
+            FileNotFoundError: to none.
+        """
+        if self._opened is not None and not os.path.samestat(
+            os.fstat(self._opened), os.lstat(self._folder)
+        ):
+            raise OutputError(
+                f"the work folder {self._folder} was replaced by another one during the run",
+                hint=f"see who may write to {self._folder.parent}, or choose another folder",
+            )
+
     def release(self, *, with_folder: bool) -> None:
         """Release the lock and, if asked, remove the folder, which must hold nothing else."""
         # Once released, the lock could be another's when its folder is removed. Windows does not
@@ -97,6 +132,7 @@ class FolderLock:
         first = os.name != "nt" and self.notice is None
         if with_folder and first:
             self._remove_folder()
+        self._close()
         self._lock.release()
         if with_folder and not first:
             self._remove_folder()

@@ -218,6 +218,7 @@ class Journal:
 
     def is_finished(self, index: int, path: Path) -> bool:
         """Return whether a segment is entered and its file unchanged, to the last byte."""
+        self._lock.require_same()
         entered = self._record.finished.get(str(index))
         if entered is None or not path.exists() or size_of(path) != entered:
             return False
@@ -256,6 +257,7 @@ class Journal:
 
     def remove(self) -> None:
         """Remove the work folder: the output is in its place, and its name on the disk."""
+        self._lock.require_same()
         # The journal last, so that a folder removed in part still shows that the job is done.
         for entry in self.folder.iterdir():
             if entry not in (self._file, *self._lock.files[:2]):
@@ -283,10 +285,12 @@ class Journal:
 
     def _write(self) -> None:
         """Replace the journal in one step, on the disk before anything relies on it."""
+        self._lock.require_same()
         with whole(self._file) as temporary:
             temporary.write_text(json.dumps(asdict(self._record)), encoding="utf-8")
 
     def _clear(self) -> None:
+        self._lock.require_same()
         for entry in self.folder.iterdir():
             if entry not in self._lock.files:
                 remove(entry)
@@ -294,7 +298,9 @@ class Journal:
     def _release(self) -> None:
         """Release the lock; remove the folder, where it holds nothing to continue."""
         over = False
-        with suppress(OSError):  # the folder's disk may be gone, and an error under way
+        # The folder's disk may be gone, or another folder in its place; an error is under way.
+        with suppress(OSError, OutputError):
+            self._lock.require_same()
             over = not self._file.exists()
             for entry in self.folder.iterdir() if over else ():
                 if entry not in self._lock.files[:2]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
@@ -66,7 +67,7 @@ def finished_frames(
     if options.restart or not work_folder(target).exists():
         return 0
     with Journal(work_folder(target)) as journal:
-        journal.bind(_source_facts(reader, options))
+        journal.bind(_source_facts(identity(reader.info.path), options))
         if not journal.begun:
             return 0
         journal.bind(runner.facts)
@@ -79,9 +80,18 @@ def finished_frames(
 
 
 def restore_source(
-    reader: FrameSource, target: Path, options: RestoreOptions, executor: Executor, log: RunLog
+    reader: FrameSource,
+    target: Path,
+    options: RestoreOptions,
+    executor: Executor,
+    log: RunLog,
+    *,
+    known: Mapping[str, str],
 ) -> RestoreReport:
     """Restore a source; a long one by segments, continuing where an earlier run was stopped.
+
+    Args:
+        known: `identity` of the source before it was opened.
 
     Raises:
         VsrdbError: it could not be restored; finished segments are kept.
@@ -91,16 +101,16 @@ def restore_source(
         if is_divided(reader.info, target, options):
             check_folder(followed(target.absolute()).parent)
             journal = stack.enter_context(Journal(work_folder(target), restart=options.restart))
-        run = _Run(reader, target, options, executor, log, journal)
+        run = _Run(reader, target, options, executor, log, known, journal)
         if journal is None or not run.resume(journal):
             job = run.begin()
             run.restore(job)
             run.finish(job)
-        report = run.report()
+        report, read = run.report(), run.read
         if journal is not None:
-            run.remove_folder(journal)
+            run.remove_folder(journal)  # and what it knows
     if options.strict:
-        require_whole(target, run.read, run.lost)
+        require_whole(target, read, run.lost)
     return report
 
 
@@ -113,6 +123,9 @@ class _Run:
     options: RestoreOptions
     executor: Executor
     log: RunLog
+    known: Mapping[str, str]
+    """Identity of the source before it was opened."""
+
     journal: Journal | None
     """Journal of an output restored by segments; None if it is restored at once."""
 
@@ -133,7 +146,7 @@ class _Run:
         """Check that an earlier run's work fits; return whether it finished the output."""
         if journal.notice:
             self.log.notice(journal.notice)
-        journal.bind(_source_facts(self.reader, self.options))
+        journal.bind(_source_facts(self.known, self.options))
         if not journal.is_joined(self.target):
             return False
         self.log.notice("an earlier run finished this output; removing its work folder")
@@ -150,7 +163,7 @@ class _Run:
         for line in (*losses(info, output, strict=options.strict), *info.assumed):
             log.notice(line)
         at_once = self.journal is None and info.kind is not Kind.PIPE
-        known = identity(info.path) if at_once else None
+        known = self.known if at_once else None
         spec = RestoreSpec.of_output(options, output)
         log.phase(Phase.LOAD)
         self.tile = self.executor.prepare(spec)
@@ -305,7 +318,7 @@ class _Run:
             )
 
 
-def _source_facts(reader: FrameSource, options: RestoreOptions) -> dict[str, str]:
+def _source_facts(known: Mapping[str, str], options: RestoreOptions) -> dict[str, str]:
     """Return what the frames depend on, the network aside, by names that users know."""
     texts = {name: json.dumps(value, default=str) for name, value in options.frame_values.items()}
-    return {**identity(reader.info.path), **texts, "version of vsrdb": __version__}
+    return {**known, **texts, "version of vsrdb": __version__}

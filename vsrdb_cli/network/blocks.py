@@ -213,7 +213,7 @@ class FRMABlock(nn.Module):
         if not fused.in_one_kernel(feature):
             # Sampling reads planes in float32; every strip of both warps reads all of them.
             planes = feature.contiguous().float()
-        flow_mask = self._refine_flow(feature, planes, centre, flow_mask)
+        flow_mask = self.refine_flow(feature, planes, centre, flow_mask)
         warped = self._align(planes, flow_mask, warped, feature.dtype)
         if degradation is not None:
             own = ops.side_by_side(self.rdb_KD(degradation), self.length)
@@ -222,7 +222,7 @@ class FRMABlock(nn.Module):
             warped = block(warped, centre, degradation)
         return flow_mask, warped
 
-    def _refine_flow(
+    def refine_flow(
         self, feature: Tensor, planes: Tensor, centre: Tensor, flow_mask: Tensor | None
     ) -> Tensor:
         first = self.conv_f.first

@@ -1,4 +1,4 @@
-"""Hyper-parameters of FMA-Net, named as in the released checkpoints' training options."""
+"""Define the hyper-parameters of FMA-Net, named as in the released checkpoints' options."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class FMANetConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> FMANetConfig:
-        """Build from a mapping with exactly this class's names (unknown ones raise TypeError)."""
+        """Build from a mapping; unknown names raise TypeError."""
         return cls(**values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -61,5 +61,5 @@ class FMANetConfig:
 
     @property
     def ffn_hidden(self) -> int:
-        """Hidden channels h of the gated feed-forward network."""
+        """Number of hidden channels, h, of the gated feed-forward network."""
         return int(self.dim * self.ffn_expansion_factor)

@@ -1,4 +1,4 @@
-"""Net^D: how each pixel of the centre frame was blurred."""
+"""Estimate how each pixel of the centre frame was blurred: Net^D."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class DegradationNetwork(nn.Module):
             self.a_conv = FrameConvPair(channels, channels, 3, bias=bias)
 
     def encode(self, picture: Tensor) -> tuple[Tensor, ...]:
-        """(N, 3, H, W) -> F^{D,0..M}, each (N, C, H, W)."""
+        """Encode (N, 3, H, W) into F^{D,0..M}, each (N, C, H, W)."""
         return refinements(self.feature_extractor(picture), self.FRMA_blocks)
 
     def forward(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """F^{D,0..M} of a window, each (B*T, C, H, W) -> f^{D,M} and what K^D is made from.
+        """Turn F^{D,0..M} of a window, each (B*T, C, H, W), into f^{D,M} and the input of K^D.
 
         The latter, (B*T, C, H, W), is the input of K^D's last convolution, `kernels`.
         """
@@ -57,6 +57,6 @@ class DegradationNetwork(nn.Module):
         return flow_mask, leaky_relu(self.d_conv.first(spread(warped, self.length)))
 
     def kernels(self, hidden: Tensor) -> Tensor:
-        """K^D, (B*T, k_d^2, H, W), not normalised."""
+        """Compute K^D, (B*T, k_d^2, H, W), not normalised."""
         kernels: Tensor = self.d_conv.second(hidden)
         return kernels

@@ -1,4 +1,4 @@
-"""What is kept of each frame, and how frames become a window."""
+"""Hold the features of frames, and join them into windows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vsrdb_cli.network.layout import join
 
 @dataclass(frozen=True)
 class FrameFeatures:
-    """What one frame contributes to every window it is in.
+    """The contribution of a frame to every window it is in.
 
     picture: (B, 3, H, W). degradation, restoration: M + 1 tensors (B, C, H, W) each: F^0..F^M of
     Net^D and Net^R.
@@ -25,19 +25,19 @@ class FrameFeatures:
     restoration: Sequence[Tensor]
 
     def tensors(self) -> list[Tensor]:
-        """All of them, picture first."""
+        """Return all of them, picture first."""
         return [self.picture, *self.degradation, *self.restoration]
 
     @classmethod
     def of(cls, tensors: Sequence[Tensor]) -> FrameFeatures:
-        """The features that `tensors()` has taken apart."""
+        """Restore features from the result of `tensors()`."""
         picture, *features = tensors
         levels = len(features) // 2
         return cls(picture, features[:levels], features[levels:])
 
 
 def window_of(window: Sequence[FrameFeatures], length: int) -> FrameFeatures:
-    """Features of T frames (B each) as one, with batch index b*T + t."""
+    """Join the features of T frames (B each), with batch index b*T + t."""
     if len(window) != length:
         raise ShapeError(f"a window of {len(window)} frames, expected {length}")
 
@@ -49,7 +49,7 @@ def window_of(window: Sequence[FrameFeatures], length: int) -> FrameFeatures:
 
 
 class _JoinedLevels(Sequence[Tensor]):
-    """F^0..F^M of a window, each joined only when it is asked for.
+    """F^0..F^M of a window, each joined on first use.
 
     All of them side by side would double the memory that the frames' features take.
     """

@@ -1,4 +1,4 @@
-"""The operator `vsrdb::fgdf`: flow-guided dynamic filtering, upsampling, as one step.
+"""Define the operator `vsrdb::fgdf`: upsampling flow-guided dynamic filtering in one step.
 
 Restoring and exporting go through it, so that every runtime can bring its own kernel: Triton on
 CUDA (`fgdf_triton`), an ONNX node with a function as its body (`vsrdb_cli.export`) and a TensorRT
@@ -53,7 +53,7 @@ def _(frames: Tensor, flow_mask: Tensor, kernel: Tensor, scale: int, ksize: int)
 
 @fgdf.register_kernel("cuda")
 def on_cuda(frames: Tensor, flow_mask: Tensor, kernel: Tensor, scale: int, ksize: int) -> Tensor:
-    """The Triton kernel or, where it cannot be compiled, the reference."""
+    """Return the Triton kernel or, if it cannot be compiled, the reference."""
     _check_shapes(frames, flow_mask, kernel, scale, ksize)
     batch, _, channels, height, width = frames.shape
     out = kernel.new_empty((batch, channels, height * scale, width * scale))

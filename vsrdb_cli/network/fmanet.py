@@ -16,18 +16,18 @@ from torch import Tensor, nn
 
 from vsrdb_cli.errors import ShapeError
 from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.network.degradation_features import FusedDegradationConv
 from vsrdb_cli.network.degradation_network import DegradationNetwork
 from vsrdb_cli.network.features import FrameFeatures, window_of
 from vsrdb_cli.network.layout import unfold
 from vsrdb_cli.network.ops import filter_upsampling, masked_warp
-from vsrdb_cli.network.past_kd import PastKD
 from vsrdb_cli.network.prepared import forget, is_prepared, prepare, prepared
 from vsrdb_cli.network.restoration_network import RestorationNetwork
 
 
 @dataclass(frozen=True)
 class Restoration:
-    """Everything a window gives; training heads are None where the network has none.
+    """All results of a window; training heads are None if the network has none.
 
     output: (B, 3, 4H, 4W), unclamped. warped_x: (B, 3, T, H, W), X'. kernel_d:
     (B, k_d^2, T, H, W), K^D before normalisation. kernel_r: (B, s^2 k_r^2, T, H, W), K^R likewise.
@@ -68,7 +68,7 @@ class FMANet(nn.Module):
         self.restoration_network = RestorationNetwork(config, training_heads=training_heads)
 
     def prepare(self) -> FMANet:
-        """Make once what is made of weights alone; new ones, another dtype or training undo it."""
+        """Precompute what depends on weights only; new weights, dtypes or training undo it."""
         prepare(self.eval().requires_grad_(False))
         return self
 
@@ -87,11 +87,11 @@ class FMANet(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
-        """Precision of the convolutions; flows, norms and sums are float32 in any case."""
+        """Precision of the convolutions; flows, norms and sums are always float32."""
         return self.restoration_network.res_conv1.weight.dtype
 
     def encode(self, picture: Tensor) -> FrameFeatures:
-        """Features of single frames: `picture` (N, 3, H, W), RGB, 0 to 1."""
+        """Encode single frames (N, 3, H, W), RGB, 0 to 1."""
         if picture.dim() != 4 or picture.shape[1] != self.config.in_channels:
             raise ShapeError(f"picture is {tuple(picture.shape)}, expected (N, 3, H, W)")
         picture = picture.to(self.dtype).contiguous(memory_format=torch.channels_last)
@@ -100,7 +100,7 @@ class FMANet(nn.Module):
         return FrameFeatures(picture, degradation, restoration)
 
     def restore(self, window: Sequence[FrameFeatures]) -> Tensor:
-        """Features of T frames -> the sharp centre frame, (B, 3, 4H, 4W), float32, unclamped."""
+        """Restore the centre of T frames: (B, 3, 4H, 4W), float32, unclamped."""
         net_r, length = self.restoration_network, self.config.num_seq
         frames = window_of(window, length)
         flow_mask, hidden = self.degradation_learning_network(frames.degradation)
@@ -110,17 +110,17 @@ class FMANet(nn.Module):
         return filtered.float() + net_r.residual(warped).float()
 
     def forward(self, clip: Tensor) -> Tensor:
-        """Clip (B, 3, T, H, W), RGB, 0 to 1 -> (B, 3, 4H, 4W), float32, unclamped."""
+        """Restore clips (B, 3, T, H, W), RGB, 0 to 1, as (B, 3, 4H, 4W), float32, unclamped."""
         return self.restore_clip(clip).output
 
     def restore_clip(self, clip: Tensor) -> Restoration:
-        """The whole forward of a clip (B, 3, T, H, W), with all that lies between."""
+        """Restore clips (B, 3, T, H, W) and keep all intermediate results."""
         if clip.dim() != 5 or clip.shape[2] != self.config.num_seq:
             raise ShapeError(f"clip is {tuple(clip.shape)}, expected T = {self.config.num_seq}")
         return self.restore_window(self.encode(clip.transpose(1, 2).flatten(0, 1)))
 
     def restore_window(self, frames: FrameFeatures) -> Restoration:
-        """`frames`: features of whole windows, batch index b*T + t."""
+        """Restore windows from the features of `frames`, with batch index b*T + t."""
         net_d, net_r = self.degradation_learning_network, self.restoration_network
         length = self.config.num_seq
         flow_mask_d, hidden = net_d(frames.degradation)
@@ -153,15 +153,15 @@ class FMANet(nn.Module):
         )
 
     def _read_kernels(self, hidden: Tensor) -> Tensor:
-        """K^D as Net^R first reads it, from what K^D is made from; see `PastKD`."""
+        """Read K^D by Net^R's first convolution, without making it; see `FusedDegradationConv`."""
         net_d, net_r = self.degradation_learning_network, self.restoration_network
         if not is_prepared(self):
             return net_r.read_kernels(net_d.kernels(hidden))
-        past_kd = prepared(
+        degradation_conv = prepared(
             self,
             "past K^D",
-            lambda: PastKD.of(
+            lambda: FusedDegradationConv.of(
                 net_d.d_conv.second, cast(nn.Conv3d, net_r.d_conv[0]), self.config.num_seq
             ),
         )
-        return past_kd(hidden)
+        return degradation_conv(hidden)

@@ -1,4 +1,4 @@
-"""Frames of a window side by side: how B clips of T frames lie in one batch.
+"""Arrange the frames of windows: B clips of T frames in one batch.
 
 What is computed frame by frame has the batch index b*T + t; B is the number of clips.
 """
@@ -12,35 +12,35 @@ from torch import Tensor
 
 
 def join(tensors: Sequence[Tensor]) -> Tensor:
-    """T tensors (B, C, H, W) -> (B*T, C, H, W)."""
+    """Join T tensors (B, C, H, W) into (B*T, C, H, W)."""
     if tensors[0].shape[0] == 1:
         return torch.cat(list(tensors))
     return torch.stack(list(tensors), dim=1).flatten(0, 1)
 
 
 def centres(frames: Tensor, length: int) -> Tensor:
-    """(B*T, C, H, W) -> the centre frames, (B, C, H, W)."""
+    """Take the centre frames, (B, C, H, W), from (B*T, C, H, W)."""
     return frames[length // 2 :: length]
 
 
 def spread(warped: Tensor, length: int) -> Tensor:
-    """F_w (B, C, H, W), channel index c*T + t -> (B*T, C/T, H, W)."""
+    """Split F_w (B, C, H, W), channel index c*T + t, into (B*T, C/T, H, W)."""
     apart = warped.reshape(warped.shape[0], -1, length, *warped.shape[2:])
     return apart.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
 
 
 def unfold(frames: Tensor, length: int) -> Tensor:
-    """(B*T, C, H, W) -> (B, C, T, H, W)."""
+    """Unfold (B*T, C, H, W) to (B, C, T, H, W)."""
     return by_clip(frames, length).transpose(1, 2)
 
 
 def by_clip(frames: Tensor, length: int) -> Tensor:
-    """(B*T, C, H, W) -> (B, T, C, H, W), without a copy."""
+    """View (B*T, C, H, W) as (B, T, C, H, W), without a copy."""
     return frames.reshape(-1, length, *frames.shape[1:])
 
 
 def frames_read(t: int, length: int) -> list[tuple[int, int]]:
-    """Which frames a convolution 3 in time reads for frame `t`, each with the tap it reads with.
+    """List the frames that a temporal convolution of 3 reads for frame `t`, each with its tap.
 
     Frames beyond the ends are zeros: 2 of 9 products for T = 3, left out.
     """

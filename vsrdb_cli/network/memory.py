@@ -1,4 +1,4 @@
-"""What the network holds, counted in bytes per LR pixel."""
+"""Count the memory of the network, in bytes per LR pixel."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def feature_bytes(config: FMANetConfig, size: int, *, picture: int = 4) -> int:
 
 
 def kernel_count(config: FMANetConfig) -> int:
-    """Numbers of K^R."""
+    """Return the number of K^R's weights."""
     return config.num_seq * (config.scale * config.us_kernel_size) ** 2
 
 

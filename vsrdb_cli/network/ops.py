@@ -1,4 +1,4 @@
-"""Warping and flow-guided dynamic filtering: the reference every kernel must match.
+"""Warp and filter along the flow: the reference that every kernel must match.
 
 Flow-masks carry dx, dy (pixels) and a mask logit. Coordinates and masks are computed in float32
 whatever the features' precision: half a float16 step at 640 pixels' width is 0.08 pixels.
@@ -74,7 +74,7 @@ def backward_warp(
 def masked_warp(
     source: Tensor, flow_mask: Tensor, top: int | None = None, dtype: torch.dtype | None = None
 ) -> Tensor:
-    """Backward warp times sigmoid of the mask logit.
+    """Warp backwards and multiply by the sigmoid of the mask logit.
 
     Args:
         source: (B, C, H, W).
@@ -91,7 +91,7 @@ def masked_warp(
 def multi_flow_warp(
     feature: Tensor, flow_mask: Tensor, top: int | None = None, dtype: torch.dtype | None = None
 ) -> Tensor:
-    """W(F, f): each of n groups of channels follows its own flow and mask.
+    """Compute W(F, f): each of n groups of channels follows its own flow and mask.
 
     Args:
         feature: (B, C, H, W); its channels are n consecutive groups of C/n.
@@ -124,7 +124,7 @@ def side_by_side(frames: Tensor, length: int) -> Tensor:
 
 
 def gelu_gate(hidden: Tensor) -> Tensor:
-    """gelu(first half of the channels) * second half; (N, 2h, H, W) -> (N, h, H, W)."""
+    """Multiply gelu(first half of the channels) by the second; (N, 2h, H, W) -> (N, h, H, W)."""
     gate, value = hidden.chunk(2, dim=1)
     if gate.device.type == "cpu":
         # PyTorch's kernel takes fifteen times as long where it reads channels with gaps.
@@ -133,7 +133,7 @@ def gelu_gate(hidden: Tensor) -> Tensor:
 
 
 def channel_products(q: Tensor, k: Tensor, heads: int) -> Tensor:
-    """What attention between channels asks of q and k: their products by head, and their lengths.
+    """Compute the products of q and k by head, and their lengths, for attention between channels.
 
     Args:
         q, k: (B, C, H, W).
@@ -156,7 +156,7 @@ def channel_products(q: Tensor, k: Tensor, heads: int) -> Tensor:
 def flow_guided_dynamic_filter(
     frames: Tensor, flow_mask: Tensor, kernel: Tensor, scale: int, kernel_size: int
 ) -> Tensor:
-    """Upsampling FGDF: warp and mask the frames, then filter each pixel with its own kernels.
+    """Upsample by FGDF: warp and mask the frames, then filter each pixel with its own kernels.
 
     At each pixel and sub-pixel the T * k^2 weights have their mean removed and 1 / (T * k^2)
     added; with N = T * k^2, sum((K - mean(K) + 1/N) X) = sum(K X) + (1 - sum(K)) / N * sum(X),
@@ -194,7 +194,7 @@ def flow_guided_dynamic_filter(
 
 
 def filter_upsampling(warped: Tensor, kernel: Tensor, scale: int, kernel_size: int) -> Tensor:
-    """The filtering half of `flow_guided_dynamic_filter`, for frames already warped and masked.
+    """Filter frames already warped and masked, as `flow_guided_dynamic_filter` does.
 
     Args:
         warped: (B, C, T, H, W), X'.
@@ -207,7 +207,7 @@ def filter_upsampling(warped: Tensor, kernel: Tensor, scale: int, kernel_size: i
 
 
 def pad_for_filter(warped: Tensor, kernel_size: int) -> Tensor:
-    """X' as `filter_padded` reads it: (B, C, T, H, W) -> (B, T, H + k - 1, W + k - 1, C + 1).
+    """Pad X' for `filter_padded`: (B, C, T, H, W) -> (B, T, H + k - 1, W + k - 1, C + 1).
 
     Replicate-padded, float32; the last channel is 1.
     """
@@ -220,7 +220,7 @@ def pad_for_filter(warped: Tensor, kernel_size: int) -> Tensor:
 
 
 def filter_padded(padded: Tensor, kernel: Tensor, scale: int, kernel_size: int) -> Tensor:
-    """Filter rows of a picture: what `pad_for_filter` gave for them and k // 2 rows around.
+    """Filter rows of a picture, given `pad_for_filter`'s result for them and k // 2 rows around.
 
     Args:
         padded: (B, T, H + k - 1, W + k - 1, C + 1).
@@ -259,7 +259,7 @@ def filter_padded(padded: Tensor, kernel: Tensor, scale: int, kernel_size: int) 
 def flow_guided_downsampling(
     frames_hr: Tensor, flow_mask: Tensor, kernel: Tensor, scale: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Downsampling FGDF of Net^D, for training and for pictures of the degradation kernels.
+    """Downsample by Net^D's FGDF, for training and for pictures of the degradation kernels.
 
     Args:
         frames_hr: (B, C, T, s H, s W), sharp frames.
@@ -298,5 +298,5 @@ def flow_guided_downsampling(
 
 
 def _fold(clip: Tensor) -> Tensor:
-    """(B, C, T, H, W) -> (B T, C, H, W)."""
+    """Fold (B, C, T, H, W) to (B T, C, H, W)."""
     return clip.transpose(1, 2).flatten(0, 1)

@@ -1,4 +1,4 @@
-"""A picture computed strip by strip, so that what lies between two steps stays in the cache.
+"""Compute a picture strip by strip, so that intermediate results stay in the cache.
 
 The widest tensors of the network (478 channels in a feed-forward, 90 at four times the size in the
 residual) are made of one step and read by the next. Whole, each crosses the memory twice and its
@@ -32,7 +32,7 @@ class Strip:
 
     @property
     def top(self) -> int | None:
-        """Of a part of the picture, its first row; None of the whole."""
+        """First row of a part of the picture; None for the whole."""
         return None if self.whole else self.start
 
     def of(self, picture: Tensor) -> Tensor:
@@ -40,7 +40,7 @@ class Strip:
 
     @property
     def outer(self) -> slice:
-        """The rows a 3x3 convolution reads."""
+        """Rows that a 3x3 convolution reads."""
         if self.whole:
             return slice(0, self.height)
         return slice(max(self.start - 1, 0), min(self.stop + 1, self.height))
@@ -55,7 +55,7 @@ class Strip:
     def convolve(
         self, outer: Tensor, weight: Tensor, bias: Tensor | None, groups: int = 1
     ) -> Tensor:
-        """conv 3x3 of the rows `outer` -> rows start..stop, with zeros beyond the picture alone."""
+        """Convolve (3x3) rows `outer` into rows start..stop, with zeros only beyond the picture."""
         # Padded above and below at either edge of the picture: the row too many, which saw zeros
         # inside the picture, is left out. Padding one side only would cost a copy.
         above, below = self.start == 0, self.stop == self.height
@@ -67,14 +67,14 @@ class Strip:
 
 
 def joined_rows(rows: Sequence[Tensor]) -> Tensor:
-    """Strips of one picture, top to bottom."""
+    """Join the strips of one picture, top to bottom."""
     return rows[0] if len(rows) == 1 else torch.cat(list(rows), dim=2)
 
 
 def strips(picture: Tensor, scale: int = 1) -> list[Strip]:
-    """How `picture` (B, C, H, W), `scale` times the LR size, is cut.
+    """Cut `picture` (B, C, H, W), `scale` times the LR size, into strips.
 
-    Into one strip on a GPU, for training and in an exported graph.
+    One strip on a GPU, for training and in an exported graph.
     """
     height, width = picture.shape[2:]
     rows = height

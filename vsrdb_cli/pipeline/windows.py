@@ -60,10 +60,10 @@ def _rest_of_shot(
 
 def _window(shot: deque[Item], first: int, centre: int, reach: int, count: int) -> tuple[Item, ...]:
     places = range(centre - reach, centre + reach + 1)
-    return tuple(shot[_mirrored(place, count) - first] for place in places)
+    return tuple(shot[mirrored(place, count) - first] for place in places)
 
 
-def _mirrored(place: int, count: int) -> int:
+def mirrored(place: int, count: int) -> int:
     """Reflect `place` into [0, count) about the first and the last frame."""
     if count == 1:
         return 0

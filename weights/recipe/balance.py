@@ -1,4 +1,4 @@
-"""The scale of Net^R's degradation features, brought within float16.
+"""Scale Net^R's degradation features to fit float16.
 
 They are only ever asked what they are like: the queries made from them are normalised over the
 picture, so nothing holds their size, and it grows while training goes on (240,000 in the third
@@ -23,7 +23,7 @@ LARGEST = 64.0  # on the pictures it is measured on; others may show a thousand 
 
 @torch.no_grad()
 def balance(network: FMANet, pictures: Sequence[Tensor]) -> None:
-    """Scale the degradation features of `network` down, in place; its outputs stay.
+    """Scale the degradation features of `network` down, in place, without changing its outputs.
 
     Args:
         network: float32.
@@ -49,8 +49,8 @@ def balance(network: FMANet, pictures: Sequence[Tensor]) -> None:
 def _sizes(
     network: FMANet, blocks: list[FRMABlock], pictures: Sequence[Tensor]
 ) -> tuple[float, list[float], list[float]]:
-    """Largest magnitudes: of what the blocks' RDBs read and write, and by block of what the
-    queries are made from, and of the queries."""
+    """Return the largest magnitudes of the inputs and outputs of the blocks' RDBs, and by block of
+    the queries' inputs and of the queries."""
     features, summaries, queries, hooks = [0.0], [0.0] * len(blocks), [0.0] * len(blocks), []
 
     def largest(*tensors: Tensor) -> float:
@@ -75,7 +75,7 @@ def _sizes(
 
 
 def _power_of_two(size: float) -> float:
-    """What makes `size` LARGEST or less; 1 if it is."""
+    """Return the power of two that brings `size` down to LARGEST, or 1."""
     return 2.0 ** -max(math.ceil(math.log2(max(size, 1e-6) / LARGEST)), 0)
 
 

@@ -1,4 +1,4 @@
-"""Pictures to look at: crops of the input enlarged, of the restoration, and of the truth.
+"""Draw crops of the enlarged input, of the restoration and of the truth side by side.
 
     python -m recipe.crops LR GT --frame 5 --crop 250,120,220,160 -o crops.png
 
@@ -25,19 +25,19 @@ GAP = 4
 
 
 def frame_of(path: Path, index: int, reach: int) -> list[torch.Tensor]:
-    """Frames index - reach .. index + reach of a source, (3, H, W) float each."""
+    """Read frames index - reach .. index + reach of a source, (3, H, W) float each."""
     with open_source(path) as source:
         return [to_float(frame.rgb) for frame in source.frames(index - reach, index + reach + 1)]
 
 
 def restored(pictures: list[torch.Tensor], weights: str) -> torch.Tensor:
-    """The middle one of `pictures`, restored."""
+    """Restore the middle one of `pictures`."""
     frames = restore_frames(pictures, load_runner(weights), scene_cuts=False)
     return next(islice(frames, len(pictures) // 2, None))
 
 
 def sheet(columns: list[torch.Tensor], crops: list[tuple[int, ...]], zoom: int) -> np.ndarray:
-    """Crops of every column side by side, one row a crop; (H, W, 3), BGR, 8 bit."""
+    """Place the crops of every column side by side, one row per crop; (H, W, 3), BGR, 8 bit."""
     rows = []
     for left, top, width, height in crops:
         parts = []

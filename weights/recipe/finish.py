@@ -19,7 +19,7 @@ from vsrdb_cli.network.fmanet import FMANet
 
 
 def finish(run: Path, settings: Settings, target: Path, *, overwrite: bool) -> int:
-    """Write the checkpoint; returns how many steps its run has done."""
+    """Write the checkpoint and return the number of steps of its run."""
     state = torch.load(run / "state.pt", map_location="cpu", weights_only=True)
     network = FMANet(settings.network, training_heads=True).eval()
     network.load_state_dict(state["ema"])

@@ -1,4 +1,4 @@
-"""A training step as a CUDA graph.
+"""Run a training step as a CUDA graph.
 
 A step of a small network is thousands of short kernels; launched one by one they leave a GPU idle
 for more than half of the time. A graph launches them as a whole.
@@ -48,7 +48,7 @@ class GraphedUpdate:
 
 
 class _Captured:
-    """One graph and the memory it reads and writes."""
+    """A graph and the memory it reads and writes."""
 
     def __init__(self, update: Update, batch: Batch, learns: Subject) -> None:
         self._batch = Batch(*(part.clone() for part in batch))
@@ -57,7 +57,7 @@ class _Captured:
             self._found = update(self._batch, learns)
 
     def replay(self, batch: Batch) -> dict[str, Tensor]:
-        """The tensors are overwritten by the next call."""
+        """Replay the graph; the next call overwrites the tensors."""
         for own, given in zip(self._batch, batch, strict=True):
             own.copy_(given)
         self._graph.replay()

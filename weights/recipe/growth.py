@@ -1,4 +1,4 @@
-"""A deeper network that starts as a trained shallower one: the same output, more to learn with.
+"""Grow a trained network: a deeper one that starts with the same output.
 
 Deeper means more residual dense blocks in the feature extractors (`num_RDB`) and wider dense
 layers (`growth_rate`). Source: T. Chen et al., "Net2Net: Accelerating learning via knowledge
@@ -48,7 +48,7 @@ def grow(network: FMANet, small: FMANet) -> None:
 
 
 def _grow_block(block: ResidualDenseBlock, small: ResidualDenseBlock | None) -> None:
-    """`block` as `small`, or, where it is new, as the identity."""
+    """Make `block` compute what `small` does or, if it is new, the identity."""
     block.conv.weight.zero_()
     if small is None:
         cast(Tensor, block.conv.bias).zero_()
@@ -68,7 +68,7 @@ def _grow_block(block: ResidualDenseBlock, small: ResidualDenseBlock | None) -> 
 
 
 def _grow_fusion(block: ResidualInResidualDenseBlock, small: ResidualInResidualDenseBlock) -> None:
-    """The new blocks hand on what the last one gives: they share its part of the fusion."""
+    """Share the last block's part of the fusion among the new ones, which repeat its output."""
     fusion, old = cast(FrameConv, block.conv[0]), cast(FrameConv, small.conv[0])
     channels = fusion.out_channels
     *before, last = old.weight.split(channels, dim=1)

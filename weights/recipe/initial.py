@@ -1,4 +1,4 @@
-"""A start that converges fast: step 0 is bicubic interpolation of the centre frame."""
+"""Initialise a network to converge fast: step 0 is bicubic interpolation of the centre frame."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def hand_flows_on(network: FMANet, mask_shift: float) -> None:
 
 
 def bicubic_kernel(scale: int, size: int) -> Tensor:
-    """Weights of bicubic x`scale` up (Keys, a = -0.5), (s^2 k^2,), in the order of K^R."""
+    """Return weights of bicubic enlargement (Keys, a = -0.5), (s^2 k^2,), in the order of K^R."""
     one = torch.zeros(1, 1, 1, size)
     one[..., size // 2] = 1
     # The response to a single bright pixel holds every tap of every sub-pixel phase.
@@ -75,7 +75,7 @@ def bicubic_kernel(scale: int, size: int) -> Tensor:
 
 
 def _start_with_bicubic(net_r: RestorationNetwork, kernel: Tensor) -> None:
-    """Kernels: `kernel` on the centre frame, nothing on the others.
+    """Set the kernels to `kernel` on the centre frame and to zero on the others.
 
     K^R's convolutions are the same for all frames; what tells frames apart is F_w, whose channels
     0..T-1 go one to each frame. They are made to say +1 for the centre and -1 for the others.

@@ -1,4 +1,4 @@
-"""What a network is trained for: the paper's losses, with the renderer's true flow in RAFT's place.
+"""Compute the paper's losses, with the renderer's true flow in place of RAFT's.
 
 The paper's first stage (Net^D alone, Eq. 8) is replaced by a cheaper one that learns motion and
 nothing else; the second is the paper's (Eq. 9).
@@ -27,24 +27,22 @@ NOISE = 1 / 255  # errors below it count for little: flat windows have no more t
 
 @dataclass(frozen=True)
 class LossWeights:
-    """Weights of the terms; one of weight 0 is not computed, but for `restored`, which is logged.
-
-    restored: the restored picture's mean absolute error.
-    psnr: minus its PSNR in dB, of each window by itself: what it is judged by. 0.006 pulls about as
-        strongly as an absolute error of weight 1.
-    anchor: sharp LR frames from the features of both nets (lambda 3 and 5).
-    flow: end-point error of f^Y and f^X, in LR pixels (lambda 2, there for f^Y alone).
-    warp: the masked, warped X against its centre (lambda 4).
-    degradation: the LR centre synthesised from sharp HR frames by K^D (the first term of Eq. 8),
-        of one window of the batch: it costs a tenth of a step and counts little.
-    """
+    """Weights of the terms; a term of weight 0 is not computed, except `restored`, for the log."""
 
     restored: float = 1.0
+    """Mean absolute error of the restored picture."""
     psnr: float = 0.0
+    """Minus its PSNR in dB, window by window; 0.006 pulls about as strongly as an absolute error of
+    weight 1."""
     anchor: float = 0.1
+    """Sharp LR frames from the features of both networks (lambda 3 and 5)."""
     flow: float = 0.01
+    """End-point error of f^Y and f^X, in LR pixels (lambda 2, which is for f^Y only)."""
     warp: float = 0.1
+    """The masked, warped X against its centre (lambda 4)."""
     degradation: float = 0.1
+    """The LR centre synthesised from sharp HR frames by K^D (the first term of Eq. 8), of one
+    window of the batch: it costs a tenth of a step and counts little."""
 
 
 class Objective(nn.Module):
@@ -58,21 +56,21 @@ class Objective(nn.Module):
         self.network, self.weights = network, weights
 
     def forward(self, batch: Batch, learns: Subject) -> dict[str, Tensor]:
-        """Loss terms by name, scalars; "total" is their weighted sum."""
+        """Return the loss terms by name, scalars; "total" is their weighted sum."""
         device = batch.clip.device
         low = device.type == "cuda" or cpu_computes_bfloat16()
         with torch.autocast(device.type, torch.bfloat16, enabled=low):
             if learns == "everything":
-                found: Restoration | Motion = self.network.restore_clip(batch.clip)
+                found: Restoration | NetDFlows = self.network.restore_clip(batch.clip)
             else:
-                found = motion_of_clip(self.network, batch.clip)
+                found = net_d_flows(self.network, batch.clip)
         if isinstance(found, Restoration):
             return total_loss(found, batch, self.weights)
-        return motion_loss(found, batch)
+        return flow_loss(found, batch)
 
 
 def total_loss(found: Restoration, batch: Batch, weights: LossWeights) -> dict[str, Tensor]:
-    """Loss terms of the whole network, Eq. 9."""
+    """Compute the loss terms of the whole network, Eq. 9."""
     clip, sharp_hr = batch.clip, batch.sharp_hr
     length, scale = clip.shape[2], sharp_hr.shape[-1] // clip.shape[-1]
     centre = length // 2
@@ -111,34 +109,35 @@ def total_loss(found: Restoration, batch: Batch, weights: LossWeights) -> dict[s
 
 
 @dataclass(frozen=True)
-class Motion:
-    """The flows of Net^D in LR pixels, (dx, dy): of every FRMA block, (B, T, n, 2, H, W) each; and
-    of f^Y, (B, T, 2, H, W)."""
+class NetDFlows:
+    """Flows of Net^D, (dx, dy) in LR pixels."""
 
     blocks: list[Tensor]
+    """Of every FRMA block, (B, T, n, 2, H, W) each."""
     image: Tensor
+    """Of f^Y, (B, T, 2, H, W)."""
 
 
-def motion_of_clip(network: FMANet, clip: Tensor) -> Motion:
-    """The flows of Net^D and nothing else, on a clip (B, 3, T, H, W)."""
+def net_d_flows(network: FMANet, clip: Tensor) -> NetDFlows:
+    """Compute only the flows of Net^D on a clip (B, 3, T, H, W)."""
     net_d, length = network.degradation_learning_network, network.config.num_seq
     pictures = clip.transpose(1, 2).flatten(0, 1).contiguous(memory_format=torch.channels_last)
     features = net_d.encode(pictures)
     centre = centres(features[0], length)
     flow_mask, blocks = None, []
     for feature, block in zip(features[1:], net_d.FRMA_blocks, strict=True):
-        # A flow follows from the one before and from features of single frames: the warped
-        # feature, its attention and K^D, most of the work, need not be computed.
-        refine = cast(FRMABlock, block)._refine_flow
+        # A flow depends on the previous one and on features of single frames: the warped
+        # feature, its attention and K^D, most of the work, are not needed.
+        refine = cast(FRMABlock, block).refine_flow
         flow_mask = refine(feature, feature.contiguous(), centre, flow_mask)
         by_clip = flow_mask.float().unflatten(1, (-1, 3)).unflatten(0, (-1, length))
         blocks.append(by_clip[:, :, :, :2])
     assert flow_mask is not None
-    return Motion(blocks, net_d.f_conv(flow_mask)[:, :2].float().unflatten(0, (-1, length)))
+    return NetDFlows(blocks, net_d.f_conv(flow_mask)[:, :2].float().unflatten(0, (-1, length)))
 
 
-def motion_loss(found: Motion, batch: Batch) -> dict[str, Tensor]:
-    """End-point errors; the blocks' count half, being what f^Y is made from."""
+def flow_loss(found: NetDFlows, batch: Batch) -> dict[str, Tensor]:
+    """Compute end-point errors; those of the blocks, from which f^Y is made, count half."""
     truth = batch.flow.transpose(1, 2)  # (B, 2, 2, H, W): frame, then (dx, dy)
     flows = [of_neighbours(flow, dim=1) for flow in found.blocks]
     blocks = torch.stack([end_point_error(flow, truth[:, :, None], dim=3) for flow in flows]).sum()
@@ -147,20 +146,20 @@ def motion_loss(found: Motion, batch: Batch) -> dict[str, Tensor]:
 
 
 def end_point_error(flow: Tensor, truth: Tensor, dim: int) -> Tensor:
-    """Mean length of the difference of flows in pixels; (dx, dy) stand at `dim`."""
+    """Return the mean length of the difference of flows in pixels; (dx, dy) are at `dim`."""
     # The root's slope is infinite at zero.
     return ((flow - truth).square().sum(dim) + 1e-12).sqrt().mean()
 
 
 def of_neighbours(frames: Tensor, dim: int) -> Tensor:
-    """All frames of a clip, which stand at `dim`, but the centre: those that have a flow."""
-    # By a list of numbers it would be a copy from the host, which a CUDA graph cannot hold.
+    """Return all frames of a clip, which are at `dim`, except the centre: those with a flow."""
+    # Indexing by a list would copy it from the host, which a CUDA graph cannot contain.
     before, _, after = frames.split([frames.shape[dim] // 2, 1, frames.shape[dim] // 2], dim)
     return torch.cat([before, after], dim)
 
 
 def _downscale(clip_hr: Tensor, scale: int) -> Tensor:
-    """Bicubic down with antialiasing, (B, C, T, sH, sW) -> (B, C, T, H, W)."""
+    """Downscale (B, C, T, sH, sW) to (B, C, T, H, W), bicubic with antialiasing."""
     frames = clip_hr.transpose(1, 2).flatten(0, 1)
     small = F.interpolate(
         frames, scale_factor=1 / scale, mode="bicubic", antialias=True, align_corners=False

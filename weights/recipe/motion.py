@@ -1,4 +1,4 @@
-"""Smooth motion of a layer: where its texture is read at any time, and the flow that follows."""
+"""Move a layer smoothly: where its texture is read at any time, and the resulting flow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Motion:
+class LayerMotion:
     """At time t (in frames; 0 = middle of the centre's exposure) pixel x shows the texture at
     x + position(t) + t * shape(x); at t = 0 the texture is seen untouched.
 
@@ -29,18 +29,18 @@ class Motion:
     shape: Array
 
     def displacement(self, time: float) -> Array:
-        """(H, W, 2): what to add to a pixel's position to find its texture."""
+        """Return (H, W, 2) to add to a pixel's position to find its texture."""
         return self.source(time, np.zeros_like(self.shape))
 
     def source(self, time: float, grid: Array) -> Array:
-        """`grid` + displacement at `time`."""
+        """Return `grid` + displacement at `time`."""
         sway = np.sin(self.shake_rate * time + self.shake_phase) - np.sin(self.shake_phase)
         position = self.velocity * time + self.acceleration * (time * time / 2) + self.shake * sway
         moved = cv2.scaleAdd(self.shape, time, grid)
         return cv2.add(moved, (*position.tolist(), 0.0, 0.0), dst=moved)
 
     def flow(self, time: float) -> Array:
-        """Flow from the centre to `time`, (H, W, 2) as (dx, dy): where each pixel went."""
+        """Return the flow from the centre to `time`, (H, W, 2) as (dx, dy)."""
         grid = pixel_grid(*self.shape.shape[:2])
         found = -self.displacement(time)
         # Texture x is seen at y with y + displacement(y) = x; displacement varies slowly, so
@@ -61,7 +61,7 @@ class Motion:
 
 @lru_cache(maxsize=8)
 def pixel_grid(height: int, width: int, offset: int = 0) -> Array:
-    """(H, W, 2) positions (x, y) of pixels, plus `offset`."""
+    """Return (H, W, 2) positions (x, y) of pixels, plus `offset`."""
     x, y = np.meshgrid(
         np.arange(offset, offset + width, dtype=np.float32),
         np.arange(offset, offset + height, dtype=np.float32),
@@ -69,14 +69,14 @@ def pixel_grid(height: int, width: int, offset: int = 0) -> Array:
     return np.stack([x, y], axis=-1)
 
 
-def still(side: int) -> Motion:
-    """No motion at all."""
+def still(side: int) -> LayerMotion:
+    """Return no motion at all."""
     zero = np.zeros(2, np.float32)
-    return Motion(zero, zero, zero, 0.0, 0.0, np.zeros((side, side, 2), np.float32))
+    return LayerMotion(zero, zero, zero, 0.0, 0.0, np.zeros((side, side, 2), np.float32))
 
 
-def random_motion(rng: np.random.Generator, side: int, *, speed: float) -> Motion:
-    """Handheld-like motion about `speed` HR pixels a frame in a random direction."""
+def random_motion(rng: np.random.Generator, side: int, *, speed: float) -> LayerMotion:
+    """Draw handheld-like motion of about `speed` HR pixels per frame in a random direction."""
     angle = rng.uniform(0, 2 * np.pi)
     # Pans and walks move sideways more than up and down.
     direction = np.array([np.cos(angle), rng.choice([0.4, 1.0]) * np.sin(angle)])
@@ -98,7 +98,7 @@ def random_motion(rng: np.random.Generator, side: int, *, speed: float) -> Motio
         size = min(rng.exponential(0.12 * speed + 0.2), 4.0)
         field = rng.normal(0, size, (cells, cells, 2)).astype(np.float32)
         shape = shape + cv2.resize(field, (side, side), interpolation=cv2.INTER_CUBIC)
-    return Motion(
+    return LayerMotion(
         velocity.astype(np.float32),
         acceleration.astype(np.float32),
         shake.astype(np.float32),

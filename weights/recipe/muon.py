@@ -1,4 +1,4 @@
-"""Muon: momentum whose every step is made orthogonal, for weights that are matrices."""
+"""Optimise matrices with Muon: momentum with orthogonalised steps."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Muon(torch.optim.Optimizer):
                     weight.sub_(group["lr"] * step.reshape(weight.shape))
 
     def _average(self, weight: Tensor, group: dict[str, Any]) -> Tensor:
-        """Nesterov's look ahead, (outputs, inputs * taps)."""
+        """Return Nesterov's look-ahead, (outputs, inputs * taps)."""
         assert weight.grad is not None
         state = self.state[weight]
         if not state:
@@ -56,7 +56,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """(N, rows, columns), float32, with singular values drawn near to 1: most to 0.7 to 1.2."""
+    """Bring the singular values of (N, rows, columns), float32, close to 1: most to 0.7 to 1.2."""
     wide = matrices.shape[1] <= matrices.shape[2]
     x = matrices.float() if wide else matrices.float().mT
     x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
@@ -68,5 +68,5 @@ def orthogonal(matrices: Tensor) -> Tensor:
 
 
 def is_matrix(weight: nn.Parameter) -> bool:
-    """Whether `weight` mixes channels: a depthwise convolution and a vector do not."""
+    """Return whether `weight` mixes channels: a depthwise convolution and a vector do not."""
     return weight.dim() > 1 and weight.shape[1] > 1

@@ -1,4 +1,4 @@
-"""Replicate padding that `torch.compile` can differentiate."""
+"""Pad by replication in a way that `torch.compile` can differentiate."""
 
 from __future__ import annotations
 

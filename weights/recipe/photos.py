@@ -1,4 +1,4 @@
-"""Sharp photos as textures in linear light."""
+"""Read sharp photos as textures in linear light."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ _TO_LINEAR_LUT = _TO_LINEAR.astype(np.float32)
 
 
 def to_linear(picture: NDArray[np.uint8]) -> Array:
-    """sRGB codes (..., 3), uint8 -> linear light 0..1 (IEC 61966-2-1)."""
+    """Convert sRGB codes (..., 3), uint8, to linear light 0..1 (IEC 61966-2-1)."""
     return _TO_LINEAR_LUT[picture]
 
 
 def to_codes(linear: Array) -> Array:
-    """Linear light -> sRGB codes as float 0..255, not rounded; clipped to 0..1 first."""
+    """Convert linear light, clipped to 0..1, to sRGB codes as float 0..255, not rounded."""
     clipped = np.clip(linear, 0, 1)
     high = 1.055 * cv2.pow(clipped, 1 / 2.4) - 0.055
     return np.where(clipped <= 0.0031308, 12.92 * clipped, high).astype(np.float32) * 255
 
 
 class Photos:
-    """A folder of photos, with crops drawn where there is something to see.
+    """A folder of photos, from which detailed crops are drawn.
 
     Args:
         folder: JPEG files and `manifest.json`, a list "photos" of objects with "file" and
@@ -55,7 +55,7 @@ class Photos:
             raise ValueError(f"{folder} has no usable photos")
 
     def crop(self, rng: np.random.Generator, side: int) -> NDArray[np.uint8]:
-        """A crop (side, side, 3), RGB, of a random photo at a random reduction.
+        """Draw a crop (side, side, 3), RGB, of a random photo at a random reduction.
 
         Photos too small for `side` are continued by reflection.
         """

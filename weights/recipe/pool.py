@@ -1,4 +1,4 @@
-"""Rendered windows on disk: shards of plain arrays, memory-mapped; batches cut from them."""
+"""Store rendered windows as shards of plain, memory-mapped arrays, and cut batches from them."""
 
 from __future__ import annotations
 
@@ -14,25 +14,30 @@ A = TypeVar("A", NDArray[Any], Tensor)
 
 
 class Window(NamedTuple, Generic[A]):
-    """lr (3, S, S, 3) and hr (3, 4S, 4S, 3), uint8 RGB; flow (2, S, S, 2), float16, in LR pixels
-    as (dx, dy) from the centre to the frame before and the frame after. Arrays or tensors."""
+    """A rendered window, as arrays or tensors."""
 
     lr: A
+    """(3, S, S, 3), uint8 RGB."""
     hr: A
+    """(3, 4S, 4S, 3), uint8 RGB."""
     flow: A
+    """(2, S, S, 2), float16, in LR pixels as (dx, dy) from the centre to the previous and the next
+    frame."""
 
 
 class Batch(NamedTuple):
-    """clip (B, 3, T, H, W), sharp_hr (B, 3, T, 4H, 4W), float 0..1; flow (B, 2, 2, H, W): (dx, dy)
-    from the centre to the frame before and after, in LR pixels; channel dim second."""
+    """Windows to train on."""
 
     clip: Tensor
+    """(B, 3, T, H, W), 0..1."""
     sharp_hr: Tensor
+    """(B, 3, T, 4H, 4W), 0..1."""
     flow: Tensor
+    """(B, 2, 2, H, W), in LR pixels: (dx, dy) second, then the previous and the next frame."""
 
 
 class ShardWriter:
-    """Writes one shard, a folder of three arrays, which appears under its name when whole."""
+    """A writer of one shard, a folder of three arrays that appears when complete."""
 
     def __init__(self, folder: Path, count: int, size: int, scale: int) -> None:
         self._final = folder
@@ -64,7 +69,7 @@ class ShardWriter:
 
 
 class Pool:
-    """All whole shards of a folder.
+    """All complete shards of a folder.
 
     Args:
         folder: of `recipe.render`.
@@ -80,7 +85,7 @@ class Pool:
             raise ValueError(f"{folder} holds no shards; make some with: python -m recipe.render")
 
     def refresh(self) -> None:
-        """Take in the shards that have appeared since: a renderer may still be at work."""
+        """Add the shards that have appeared since: a renderer may still be running."""
         found = {path for path in self._folder.iterdir() if path.is_dir()}
         for path in sorted(found - self._shards.keys()):
             if path.suffix != ".part":
@@ -97,7 +102,7 @@ class Pool:
         raise IndexError("the pool has fewer windows")
 
     def sample(self, rng: np.random.Generator, count: int, size: int) -> Batch:
-        """A random batch of `size` LR pixels, augmented; `rng` decides all of it.
+        """Draw a random, augmented batch of `size` LR pixels; `rng` decides everything.
 
         It comes from one shard, so that a GPU gathers it in a few operations; every window of the
         pool is as likely as any other.
@@ -110,7 +115,7 @@ class Pool:
         return cut(shard, Cuts.random(rng, count, places, spare), size)
 
     def fixed(self, count: int) -> Batch:
-        """The first `count` windows, whole.
+        """Return the first `count` windows, uncropped.
 
         Raises:
             ValueError: there are fewer.
@@ -127,7 +132,7 @@ class Pool:
 
 
 def _load(shard: Path, device: str) -> Window[Tensor]:
-    """A shard's arrays, windows along their first dimension."""
+    """Load a shard's arrays, with windows along their first dimension."""
     # Mapped copy-on-write: nothing is written, but a tensor may not be made of read-only memory.
     return Window(
         *(
@@ -138,25 +143,27 @@ def _load(shard: Path, device: str) -> Window[Tensor]:
 
 
 class Cuts(NamedTuple):
-    """Squares to cut from a shard's windows and ways to turn them, (B,) each but `colours`, (B, 3).
+    """Squares to cut from a shard's windows and ways to turn them, (B,) each.
 
-    place: window in the shard; top, left: in LR pixels. First time is reversed and the square is
-    flipped (upside down) and mirrored (left to right), then transposed. colours: channel to take
-    as red, green and blue.
+    Time is reversed first, and the square flipped (upside down) and mirrored (left to right); then
+    it is transposed.
     """
 
     place: NDArray[np.int64]
+    """Window in the shard."""
     top: NDArray[np.int64]
+    """In LR pixels, as is `left`."""
     left: NDArray[np.int64]
     reversed_: NDArray[np.bool_]
     flipped: NDArray[np.bool_]
     mirrored: NDArray[np.bool_]
     transposed: NDArray[np.bool_]
     colours: NDArray[np.int64]
+    """(B, 3), the channels to take as red, green and blue."""
 
     @classmethod
     def random(cls, rng: np.random.Generator, count: int, places: int, spare: int) -> Cuts:
-        """`count` of them from `places` windows that are `spare` LR pixels larger than the cut:
+        """Draw `count` cuts from `places` windows that are `spare` LR pixels larger than the cut:
         eight ways in space, two in time, and of three in ten the channels permuted."""
         colours = np.tile(np.arange(3), (count, 1))
         recoloured = rng.random(count) < 0.3
@@ -170,13 +177,13 @@ class Cuts(NamedTuple):
 
     @classmethod
     def whole(cls, count: int) -> Cuts:
-        """The first `count` windows as they are."""
+        """Return the first `count` windows unchanged."""
         zero, no = np.zeros(count, np.int64), np.zeros(count, bool)
         return cls(np.arange(count), zero, zero, no, no, no, no, np.tile(np.arange(3), (count, 1)))
 
 
 def cut(shard: Window[Tensor], cuts: Cuts, size: int) -> Batch:
-    """A batch of squares of `size` LR pixels, made where the shard is."""
+    """Cut a batch of squares of `size` LR pixels on the shard's device."""
     # One copy to the device, then one gather for each of lr, hr and flow.
     table = torch.from_numpy(np.column_stack(cuts).astype(np.int64)).to(shard.lr.device)
     place, top, left, *ways = table[:, :7].T
@@ -184,12 +191,12 @@ def cut(shard: Window[Tensor], cuts: Cuts, size: int) -> Batch:
     colours = table[:, 7:]
 
     def along(length: int, backwards: Tensor) -> Tensor:
-        """Indices (B, length), from the end where `backwards`."""
+        """Return indices (B, length), from the end where `backwards`."""
         forwards = torch.arange(length, device=table.device).expand(len(table), -1)
         return torch.where(backwards, length - 1 - forwards, forwards)
 
     def gathered(array: Tensor, times: Tensor, channels: Tensor, scale: int) -> Tensor:
-        """(places, T, S, S, C) -> (B, C, T, size, size)."""
+        """Gather (B, C, T, size, size) from (places, T, S, S, C)."""
         down = along(size * scale, flipped) + top[:, None] * scale
         right = along(size * scale, mirrored) + left[:, None] * scale
         swap = transposed[..., None]

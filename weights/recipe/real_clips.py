@@ -1,4 +1,4 @@
-"""Blurred x4 versions of sharp real clips, with their truth, for measuring.
+"""Make blurred LR versions of sharp real clips, with their truth, for measuring.
 
 Every `--step`-th source frame is restored's truth; its blurry LR frame is the mean in linear light
 over 0.8 of the time between two truths, of flow-interpolated moments, then bicubic x4 down with
@@ -27,7 +27,7 @@ MOMENTS = 13  # per exposure
 
 
 class Interpolator:
-    """The clip at any moment, in linear light; `time` counts source frames from 0."""
+    """A clip interpolated in time, in linear light; `time` counts source frames from 0."""
 
     def __init__(self, frames: list[NDArray[np.uint8]]) -> None:
         self._frames = frames
@@ -44,7 +44,7 @@ class Interpolator:
         return before * np.float32(1 - part) + after * np.float32(part)
 
     def _moved(self, source: int, target: int, part: float) -> Array:
-        """Frame `source` moved `part` of its way to `target`, read backwards along the flow."""
+        """Move frame `source` by `part` of its way to `target`, read backwards along the flow."""
         grid = pixel_grid(*self._frames[0].shape[:2])
         flow = self._flow(source, target)
         # The flow stands at the source's pixels; half-way pixels borrow it from where they came.
@@ -73,7 +73,7 @@ class Interpolator:
 
 
 def read_clip(file: Path) -> list[NDArray[np.uint8]]:
-    """All frames, (H, W, 3) RGB; sizes cut to multiples of the scale."""
+    """Read all frames, (H, W, 3) RGB, cropped to multiples of the scale."""
     with av.open(str(file)) as container:
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     height, width = (length // SCALE * SCALE for length in frames[0].shape[:2])
@@ -81,7 +81,7 @@ def read_clip(file: Path) -> list[NDArray[np.uint8]]:
 
 
 def make(file: Path, out: Path, step: int, *, sharp: bool, limit: int | None) -> int:
-    """Write one clip's LR and truth pictures; returns how many."""
+    """Write one clip's LR and truth pictures, and return their number."""
     frames = read_clip(file)
     reach = 0.0 if sharp else SHUTTER * step / 2
     first = int(np.ceil(reach))

@@ -1,4 +1,4 @@
-"""Blurry LR windows with sharp HR truth and true flow, rendered from photos.
+"""Render blurry LR windows with sharp HR truth and true flow from photos.
 
 A window shows layers (a background, up to two foregrounds with soft masks) under smooth motion.
 Each blurry frame is the mean over its exposure in linear light, then bicubic x4 down.
@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from recipe.motion import Motion, pixel_grid, random_motion, still
+from recipe.motion import LayerMotion, pixel_grid, random_motion, still
 from recipe.photos import Array, Photos, to_codes, to_linear
 from recipe.pool import ShardWriter, Window
 
@@ -43,10 +43,10 @@ class Layer:
     """
 
     texture: Array
-    motion: Motion
+    motion: LayerMotion
 
     def at(self, time: float, interpolation: int) -> Array:
-        """The layer as seen at `time`, (side, side, 3 or 4)."""
+        """Return the layer at `time`, (side, side, 3 or 4)."""
         side = self.motion.shape.shape[0]
         if self.motion.speed == 0:
             inside = slice(MARGIN_HR, MARGIN_HR + side)
@@ -58,7 +58,7 @@ class Layer:
 
 
 def composite(layers: list[Layer], time: float, interpolation: int = cv2.INTER_LINEAR) -> Array:
-    """The scene at one moment, (side, side, 3), linear light."""
+    """Draw the scene at one moment, (side, side, 3), linear light."""
     picture = layers[0].at(time, interpolation)
     for layer in layers[1:]:
         front = layer.at(time, interpolation)
@@ -68,7 +68,7 @@ def composite(layers: list[Layer], time: float, interpolation: int = cv2.INTER_L
 
 
 def exposed(layers: list[Layer], time: float, exposure: float) -> Array:
-    """Mean over the exposure (in frames) around `time`, linear light: what the shutter lets in."""
+    """Average the scene over the exposure (in frames) around `time`, in linear light."""
     path = max(layer.motion.speed for layer in layers) * exposure
     count = int(np.clip(np.ceil(path / TRAIL_STEP_HR), 1, MAX_SUBFRAMES))
     moments = time + exposure * ((np.arange(count) + 0.5) / count - 0.5)
@@ -79,7 +79,7 @@ def exposed(layers: list[Layer], time: float, exposure: float) -> Array:
 
 
 def true_flow(layers: list[Layer], time: float) -> Array:
-    """Flow from the centre frame to `time` at what is in front, (side, side, 2), HR pixels."""
+    """Return the flow of the front layer from the centre to `time`, (side, side, 2), HR pixels."""
     flow = layers[0].motion.flow(time)
     for layer in layers[1:]:
         opaque = layer.at(0.0, cv2.INTER_LINEAR)[..., 3:] > 0.5
@@ -88,7 +88,7 @@ def true_flow(layers: list[Layer], time: float) -> Array:
 
 
 def downscale(codes: Array) -> Array:
-    """Bicubic x4 down with antialiasing, (H, W, C) -> (H/4, W/4, C), on sRGB codes as REDS does."""
+    """Downscale (H, W, C) to (H/4, W/4, C), bicubic with antialiasing, on sRGB codes as in REDS."""
     image = torch.from_numpy(np.ascontiguousarray(codes)).permute(2, 0, 1)[None]
     size = [codes.shape[0] // SCALE, codes.shape[1] // SCALE]
     small = torch.nn.functional.interpolate(
@@ -102,7 +102,7 @@ def to_bytes(codes: Array) -> NDArray[np.uint8]:
 
 
 def random_mask(rng: np.random.Generator, side: int) -> Array:
-    """A soft-edged mask (side, side): blobs, boxes or thin strokes."""
+    """Draw a soft-edged mask (side, side): blobs, boxes or thin strokes."""
     mask = np.zeros((side, side), np.float32)
     kind = rng.choice(["blob", "box", "strokes"], p=[0.5, 0.25, 0.25])
     if kind == "blob":
@@ -123,7 +123,7 @@ def random_mask(rng: np.random.Generator, side: int) -> Array:
 
 
 def draw_text(rng: np.random.Generator, picture: NDArray[np.uint8]) -> None:
-    """Letters and lines on top of a texture: sharp, man-made structure."""
+    """Draw letters and lines on a texture, in place: sharp, man-made structure."""
     side = picture.shape[0]
     for _ in range(int(rng.integers(3, 14))):
         colour = rng.integers(0, 256, 3).tolist()
@@ -140,18 +140,18 @@ def draw_text(rng: np.random.Generator, picture: NDArray[np.uint8]) -> None:
 
 
 def random_speed(rng: np.random.Generator) -> float:
-    """HR pixels a frame: handheld walks mostly below 15, pans to 25, a tail beyond."""
+    """Draw a speed in HR pixels per frame: mostly below 15 (walks), to 25 (pans), and a tail."""
     return float(min(rng.gamma(1.6, 6.5), 50.0))
 
 
 def random_exposure(rng: np.random.Generator) -> float:
-    """Part of the time between frames: of a fifth a quarter and less, as by bright daylight."""
+    """Draw a share of the time between frames; a fifth of them below a quarter, as in daylight."""
     chance = rng.random()
     return float(chance * 1.25 if chance < 0.2 else 0.25 + (chance - 0.2) * 0.9375)
 
 
 def random_scene(rng: np.random.Generator, photos: Photos, side: int) -> list[Layer]:
-    """Background and foregrounds of one window of `side` HR pixels."""
+    """Draw background and foregrounds of one window of `side` HR pixels."""
     wide = side + 2 * MARGIN_HR
     kind = rng.choice(["static", "fixed camera", "moving"], p=[0.08, 0.12, 0.80])
     background = photos.crop(rng, wide).copy()
@@ -171,7 +171,7 @@ def random_scene(rng: np.random.Generator, photos: Photos, side: int) -> list[La
         if kind == "moving" and rng.random() < 0.5:
             # Parallax: something nearer goes the same way, faster.
             nearer = np.float32(rng.uniform(1.1, 1.8))
-            motion = Motion(
+            motion = LayerMotion(
                 moving.velocity * nearer,
                 moving.acceleration * nearer,
                 moving.shake * nearer,
@@ -184,7 +184,7 @@ def random_scene(rng: np.random.Generator, photos: Photos, side: int) -> list[La
 
 
 def compress(frames: list[NDArray[np.uint8]], crf: int) -> list[NDArray[np.uint8]]:
-    """The frames after H.264 (4:2:0) and back; without PyAV, after JPEG, each by itself."""
+    """Compress frames with H.264 (4:2:0) or, without PyAV, each with JPEG, and decode them."""
     if av is None:
         return [compress_jpeg(frame, 100 - 2 * crf) for frame in frames]
     buffer = io.BytesIO()
@@ -202,13 +202,13 @@ def compress(frames: list[NDArray[np.uint8]], crf: int) -> list[NDArray[np.uint8
 
 
 def compress_jpeg(frame: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
-    """The frame after JPEG (4:2:0) and back."""
+    """Compress a frame with JPEG (4:2:0) and decode it."""
     _, coded = cv2.imencode(".jpg", frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     return np.ascontiguousarray(cv2.imdecode(coded, cv2.IMREAD_COLOR)[..., ::-1])
 
 
 def degrade(rng: np.random.Generator, frames: list[Array]) -> list[NDArray[np.uint8]]:
-    """LR frames as codes 0..255 -> 8 bit; a share of them with mild noise or compression."""
+    """Round LR frames in codes 0..255 to 8 bit, some of them with mild noise or compression."""
     chance = rng.random()
     if chance < 0.2:
         level = rng.uniform(0.5, 2.5)
@@ -219,7 +219,7 @@ def degrade(rng: np.random.Generator, frames: list[Array]) -> list[NDArray[np.ui
 
 
 def render_window(rng: np.random.Generator, photos: Photos, size: int) -> Window[NDArray[Any]]:
-    """One window of `size` LR pixels: three blurry LR frames, three sharp HR frames, true flow."""
+    """Render a window of `size` LR pixels: 3 blurry LR frames, 3 sharp HR frames, true flow."""
     layers = random_scene(rng, photos, size * SCALE)
     exposure = random_exposure(rng)
     sharp = [to_bytes(to_codes(composite(layers, t, cv2.INTER_CUBIC))) for t in TIMES]

@@ -1,4 +1,4 @@
-"""One model's recipe: a TOML file."""
+"""Read a model's recipe from a TOML file."""
 
 from __future__ import annotations
 

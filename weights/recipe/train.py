@@ -48,7 +48,7 @@ CHECK_STEPS = 50  # looking at a number makes a GPU wait
 
 @dataclass(frozen=True)
 class Job:
-    """What the command line says."""
+    """The command line."""
 
     settings: Settings
     run: Path
@@ -94,7 +94,7 @@ class Training:
             self.load()
 
     def _optimizers(self) -> list[torch.optim.Optimizer]:
-        """Adam; for weights that are matrices Muon, where the settings say so."""
+        """Make Adam and, if the settings ask for it, Muon for weights that are matrices."""
         job, muon = self.job, self.settings.optimizer == "muon"
         parameters = list(self.network.parameters())
         matrices = [p for p in parameters if muon and is_matrix(p)]
@@ -116,7 +116,7 @@ class Training:
 
     @property
     def progress(self) -> float:
-        """Part of the run that is done."""
+        """Share of the run that is done."""
         return self.windows / self.settings.windows
 
     def rate(self) -> float:
@@ -145,7 +145,7 @@ class Training:
             self._check()
 
     def _update(self, batch: Batch, learns: Subject) -> dict[str, Tensor]:
-        """One step of the optimizers; the losses by name, and the gradient's length."""
+        """Make one step; return the losses by name, and the gradient's length."""
         for optimizer in self.optimizers:
             optimizer.zero_grad()
         losses = self.objective(batch, learns)
@@ -156,17 +156,17 @@ class Training:
         return {name: value.detach() for name, value in {**losses, "gradient": norm}.items()}
 
     def _mix(self, ema: Any, network: Any, _count: Tensor | int) -> None:
-        """One step of the average; its memory is short at first, or it would hold the start."""
+        """Update the average, whose memory is short at first, so that it forgets the start."""
         keep = min(self.settings.ema, (1 + self.step) / (10 + self.step))
         torch._foreach_lerp_(ema, network, 1 - keep)
 
     def _check(self) -> None:
-        """Raises FloatingPointError if a gradient since the last log was not finite."""
+        """Raise FloatingPointError if a gradient since the last log was not finite."""
         if not math.isfinite(float(self.sums.get("gradient", 0.0))):
             raise FloatingPointError(f"a gradient up to step {self.step} is not finite")
 
     def validate(self, examples: list[Example]) -> dict[str, Scores]:
-        """Scores of the EMA weights, by set; the workers share the sets."""
+        """Score the EMA weights by set; the workers share the sets."""
         with torch.inference_mode():
             own = {
                 example.name: score(cast(FMANet, self.ema.module), example)
@@ -228,14 +228,14 @@ class Training:
         self.seconds, self.sums = state["seconds"], state["sums"]
 
     def agreed(self, stop: bool) -> bool:
-        """Worker 0's answer, on every worker."""
+        """Return worker 0's answer on every worker."""
         shared = torch.tensor(stop)
         if self.job.workers > 1:
             dist.broadcast(shared, 0)
         return bool(shared)
 
     def run(self, examples: list[Example], stop: Callable[[], bool] = lambda: False) -> None:
-        """Train until the end, or until `stop` says so, to go on later."""
+        """Train until the end, or until `stop` returns true; a later run continues."""
         started, before = time.monotonic(), self.seconds
         saved = started
         validated = -1 if self.step == 0 else self.windows // self.settings.validate_windows
@@ -278,7 +278,7 @@ def load_start(network: FMANet, file: Path) -> None:
 
 
 def work(rank: int, job: Job) -> None:
-    """One worker's process."""
+    """Run one worker's process."""
     deadline = time.monotonic() + job.stop_after
     asked = Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,4 +1,4 @@
-"""Scores during training, on rendered windows and on windows of real clips."""
+"""Score a network during training, on rendered windows and on windows of real clips."""
 
 from __future__ import annotations
 
@@ -25,17 +25,19 @@ CUT_HR = 4  # pixels left out at each side, as in the paper's evaluation
 
 @dataclass(frozen=True)
 class Example:
-    """A named set of clips (N, 3, T, H, W), their sharp centres (N, 3, 4H, 4W), 0..1, and, where it
-    is known, the true flow (N, 2, 2, H, W) as in `Batch`."""
+    """A named set of clips to score."""
 
     name: str
     clip: Tensor
+    """(N, 3, T, H, W), 0..1."""
     sharp_hr: Tensor
+    """(N, 3, 4H, 4W), the sharp centres."""
     flow: Tensor | None = None
+    """(N, 2, 2, H, W), the true flow as in `Batch`, if known."""
 
 
 def psnr(restored: Tensor, sharp: Tensor) -> float:
-    """Mean PSNR over the batch in dB, of 8-bit RGB pictures, CUT_HR pixels cut off."""
+    """Return the mean PSNR of 8-bit RGB pictures in dB, with CUT_HR pixels cut off."""
     cut = slice(CUT_HR, -CUT_HR)
     restored = (restored.clamp(0, 1) * 255).round() / 255
     error = (restored - sharp)[..., cut, cut].square().mean(dim=(1, 2, 3))
@@ -43,20 +45,20 @@ def psnr(restored: Tensor, sharp: Tensor) -> float:
 
 
 def bicubic(clip: Tensor, scale: int = 4) -> Tensor:
-    """The centre frames, bicubic (Keys, a = -0.5), (B, C, T, H, W) -> (B, C, sH, sW)."""
+    """Enlarge the centre frames, bicubic (Keys, a = -0.5): (B, C, T, H, W) -> (B, C, sH, sW)."""
     centre = clip[:, :, clip.shape[2] // 2]
     return F.interpolate(centre, scale_factor=scale, mode="bicubic", antialias=True)
 
 
 def rendered_examples(pool: Pool, count: int) -> list[Example]:
-    """The first `count` windows of a validation pool, as one set."""
+    """Return the first `count` windows of a validation pool as one set."""
     batch = pool.fixed(count)
     centre = batch.sharp_hr[:, :, batch.sharp_hr.shape[2] // 2]
     return [Example("rendered", batch.clip, centre, batch.flow)]
 
 
 def real_examples(folder: Path, per_clip: int, size: tuple[int, int]) -> list[Example]:
-    """Windows of the clips under `folder` (`lr/NAME/*.png` and `gt/NAME/*.png`), cut to `size`.
+    """Cut windows from the clips under `folder` (`lr/NAME/*.png` and `gt/NAME/*.png`).
 
     `per_clip` windows, evenly spread; the middle `size` (LR height, width) of each.
     """
@@ -80,7 +82,7 @@ def real_examples(folder: Path, per_clip: int, size: tuple[int, int]) -> list[Ex
 
 
 def score(network: FMANet, example: Example) -> Scores:
-    """Scores of `network` and, beside each, of knowing nothing."""
+    """Return the scores of `network`, each with that of bicubic or of no flow."""
     device = next(network.parameters()).device
     # A few at a time: whole sets would take much memory.
     found = [network.restore_clip(part.to(device)) for part in example.clip.split(4)]

@@ -23,6 +23,7 @@ from vsrdb_cli.disks import RESUME_HINT
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.containers.demuxing import Demuxer, codec_name
 from vsrdb_cli.video.containers.limits import check_texts
+from vsrdb_cli.video.containers.tag_limits import check_tags
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -223,8 +224,9 @@ def _kind_refused(path: Path) -> str:
 
 @lru_cache(maxsize=64)
 def _check_texts(path: Path, _size: int, _modified: int) -> None:
-    """Run `check_texts` once for each state of a file."""
+    """Run `check_texts` and `check_tags` once for each state of a file."""
     check_texts(path)
+    check_tags(path)
 
 
 @lru_cache(maxsize=64)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
 
 from av.codec.context import Flags
 from av.error import FFmpegError
@@ -29,16 +30,30 @@ SAME_SHAPE = Fraction(1, 100)
 class FrameDecoder:
     """Decodes packets to frames that carry their pixels' aspect ratio, which PyAV does not show.
 
-    A decoder knows it for the packet it was given last, whose frame may come out later.
+    A decoder knows it for the packet it was given last, whose frame may come out later. A context
+    manager: leaving it empties the decoder.
 
     Args:
         stream: not decoded yet.
     """
 
     def __init__(self, stream: VideoStream) -> None:
-        self._stream, self._allowed = stream, allowed_pixels(stream)
+        self.stream, self._allowed = stream, allowed_pixels(stream)
         self._context = stream.codec_context
         self._context.flags |= Flags.copy_opaque.value
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        # What is on a packet is let go by the decoder's threads, which wait for Python to do so.
+        # PyAV does not let it run while a decoder goes, which waits for its threads: for ever.
+        self._context.flush_buffers()
 
     def decode(self, packet: Packet[Any]) -> list[VideoFrame]:
         """Decode a packet's frames.
@@ -53,7 +68,7 @@ class FrameDecoder:
         try:
             frames: list[VideoFrame] = packet.decode()
         except FFmpegError as error:
-            refusal = decoding_refusal(self._stream, self._allowed, error)
+            refusal = decoding_refusal(self.stream, self._allowed, error)
             if refusal is not None:
                 raise refusal from error
             raise

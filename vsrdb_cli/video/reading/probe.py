@@ -135,10 +135,11 @@ def _first_frame(
         VideoError: there is none.
     """
     weaver = Weaver(codec_name(stream))
-    pictures = decoded_frames(container, stream, FrameDecoder(stream).decode)
-    first = next(pictures, None)
-    if first is not None:
-        return next(weaver.frames(chain([first], pictures))), weaver.is_field(first)
+    with FrameDecoder(stream) as decoder:
+        pictures = decoded_frames(container, stream, decoder.decode)
+        first = next(pictures, None)
+        if first is not None:
+            return next(weaver.frames(chain([first], pictures))), weaver.is_field(first)
     if _is_still(container, path):
         inspect_picture(path)  # finds out more about what is wrong
     raise VideoError(

@@ -211,9 +211,12 @@ class VideoReader:
         info, report = self.info, self.report
         clock = Clock(info.timeline)
         checksums = Ffv1Checksums() if info.codec == "ffv1" else None
-        with open_input(info.path) as container:
-            stream = main_video(container, info.path)
-            demuxer, shapes = Demuxer(container, stream), FrameDecoder(stream)
+        with (
+            open_input(info.path) as container,
+            FrameDecoder(main_video(container, info.path)) as shapes,
+        ):
+            stream = shapes.stream
+            demuxer = Demuxer(container, stream)
             holes, demuxed = Holes(info.frame_ticks), 0
             made_up = GuessedDuration(stream, info.rate)
             order = DecodeOrder() if info.in_decode_order else None
@@ -232,7 +235,9 @@ class VideoReader:
                     if checksums is not None:
                         report.damaged_frames += checksums.damaged(bytes(packet))
                     if order is not None:
-                        order.feed(time_of(packet, by_dts=by_dts))
+                        # What an edit list leaves out gives no frame.
+                        time = None if packet.is_discard else time_of(packet, by_dts=by_dts)
+                        order.feed(time)
                 try:
                     decoded = shapes.decode(packet)
                 except FFmpegError:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 _PGS = "hdmv_pgs_subtitle"
 _UNTIL_NEXT = (_PGS, "dvb_subtitle")
 _PGS_BEGINS = 0x16
+# As much sound as recordings that were glued together may have twice.
+TOLD_SECONDS = Fraction(1, 4)
 # How far sound may lie behind its pictures in a file.
 READ_ON_SECONDS = 10
 
@@ -198,12 +200,18 @@ class SideStreams:
             for index, number in sorted(copied.holes.items())
             if number
         )
+        overlapping = tuple(
+            f"{float(sound.overlap_seconds):.2f} s of {streams[index]} dropped: there is other"
+            " sound at its time"
+            for index, sound in sorted(self._sounds.items())
+            if sound.overlap_seconds > TOLD_SECONDS
+        )
         unconverted = tuple(
             f"{count(converter.lost, 'text')} of {streams[index]} could not be converted"
             for index, converter in sorted(self._texts.items())
             if converter.lost
         )
-        return dropped + refused + missing + unconverted
+        return dropped + refused + missing + overlapping + unconverted
 
     def close(self) -> None:
         """Close the source."""

@@ -29,6 +29,8 @@ WINDOW_SAMPLES = 1024
 PRIMING_SECONDS = Fraction(1, 10)
 # Two roundings of containers that count milliseconds, and what edit lists cut off.
 ROUNDING_SECONDS = Fraction(1, 125)
+# No pause is as long: times that jump so far are damaged.
+LONGEST_PAUSE_SECONDS = 24 * 3600
 # Inaudible: a decoder that restarts after damage gives as much more or less.
 UNHEARD_SECONDS = Fraction(2, 100)
 # Decibels below a track's usual level at which a sound still counts, and at which silence begins.
@@ -154,11 +156,12 @@ class SoundDecoder:
     """Decodes the packets of one track, in order, to frames at their times.
 
     Attributes:
-        failed: packets that could not be decoded.
+        failed: packets that could not be decoded, and jumps of damaged times.
     """
 
     def __init__(self) -> None:
         self._due: Fraction | None = None
+        self._jumped = Fraction(0)  # seconds, in damaged times
         self._begun = False
         self.failed = 0
 
@@ -175,9 +178,13 @@ class SoundDecoder:
             self.failed += 1
             return
         for frame in frames:
-            begin = self._due or Fraction(0)
+            begin = due = self._due or Fraction(0)
             if frame.pts is not None and frame.time_base is not None:
-                begin = frame.pts * frame.time_base
+                begin = frame.pts * frame.time_base - self._jumped
+            if abs(begin - due) > LONGEST_PAUSE_SECONDS:
+                self._jumped += begin - due
+                begin = due
+                self.failed += 1
             self._due = begin + Fraction(frame.samples, frame.sample_rate)
             yield frame, begin
 
@@ -260,6 +267,8 @@ def describe_difference(  # noqa: PLR0911  one answer for each way to differ
 
 
 def _difference_in_places(source: Loudness, output: Loudness, first: int, last: int) -> str | None:
+    if first == last:  # within one bin
+        return None
     around = first - SMEAR_BINS, last + SMEAR_BINS
     heard, given = source.levels(*around), output.levels(*around)
     level = _usual(heard)

@@ -37,7 +37,7 @@ class SoundConverter:
         begin_seconds, end_seconds: samples outside are dropped; None for no limit.
 
     Attributes:
-        heard: the loudness of what went in.
+        heard: the loudness of what went in, but for what is dropped.
     """
 
     def __init__(
@@ -60,13 +60,20 @@ class SoundConverter:
         self._shape: tuple[int, str, str] | None = None
         self._run_begin = Fraction(0)  # of the samples that follow one another without a gap
         self._run_samples = 0
+        self._taken = Fraction(0)  # before this there was other sound already as they began
         self._first: int | None = None  # place of the first sample, in samples of the target
         self._written: int | None = None  # place after the last sample, in samples of the target
+        self._left_out = 0  # samples of the target
 
     @property
     def failed(self) -> int:
         """Return how many packets could not be decoded."""
         return self._decode.failed
+
+    @property
+    def overlap_seconds(self) -> Fraction:
+        """How much was left out because there was other sound at its time."""
+        return Fraction(self._left_out, self._target.rate)
 
     @property
     def begin_seconds(self) -> Fraction:
@@ -105,6 +112,7 @@ class SoundConverter:
                 self._written = place
             yield from self._pad(place)
             self._skip = max(0, self._written - place)
+            self._taken = Fraction(self._written, target.rate)
         begin = self._due
         self._run_samples += frame.samples
         samples = samples_of(frame)
@@ -115,7 +123,8 @@ class SoundConverter:
             yield from self._encode(samples_of(resampled))
 
     def _listen(self, samples: NDArray[Any], rate: int, begin: Fraction) -> None:
-        first = 0 if self._begin is None else max(0, round((self._begin - begin) * rate))
+        wanted = self._taken if self._begin is None else max(self._taken, self._begin)
+        first = max(0, round((wanted - begin) * rate))
         last = samples.shape[1]
         if self._end is not None:
             last = min(last, max(0, round((self._end - begin) * rate)))
@@ -143,6 +152,7 @@ class SoundConverter:
         assert self._written is not None
         skipped = min(self._skip, samples.shape[1])
         self._skip -= skipped
+        self._left_out += skipped
         samples = samples[:, skipped:]
         rate = self._target.rate
         first = 0 if self._begin is None else max(0, round(self._begin * rate) - self._written)

@@ -49,6 +49,8 @@ class SoundScan:
     """Whether packets give the decoder other parameters on the way."""
     hides_inside: bool = False
     """Whether something between two audible parts is hidden."""
+    goes_back: bool = False
+    """Whether times fall, which those of a copy may not."""
     packets: int = 0
     """The number of packets."""
     first: tuple[bytes, int] | None = None
@@ -56,6 +58,7 @@ class SoundScan:
     _decode: SoundDecoder = field(default_factory=SoundDecoder)
     _sounded: bool = False
     _hid: bool = False
+    _last: int | None = None
 
     def take(self, packet: Packet[Any]) -> None:
         """Decode the stream's next packet."""
@@ -64,6 +67,9 @@ class SoundScan:
         if packet.size and self.first is None:
             self.first = bytes(packet), packet.duration or 1
         self.packets += bool(packet.size)
+        if packet.pts is not None:
+            self.goes_back |= self._last is not None and packet.pts < self._last
+            self._last = packet.pts
         if packet.is_discard or not packet.size:
             self._hid |= self._sounded
             return
@@ -91,7 +97,7 @@ class SoundScan:
     @property
     def is_plain(self) -> bool:
         """Return whether nothing speaks against a copy."""
-        doubts = self.failed or self.changes or self.hides_inside
+        doubts = self.failed or self.changes or self.hides_inside or self.goes_back
         return len(self.shapes) <= 1 and not doubts
 
 

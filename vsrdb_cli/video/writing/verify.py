@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from operator import itemgetter
 from pathlib import Path
 
 from vsrdb_cli.video.containers.demuxing import main_video
@@ -41,8 +42,8 @@ def mismatches(path: Path, expected: Expected) -> Iterator[str]:
             for packet in container.demux(video)
             if packet.size and packet.pts is not None
         ]
-        first = min((pts for pts, _ in shown), default=0)
-        end = max((after for _, after in shown), default=0)
+        shown.sort(key=itemgetter(0))
+        first, end = (shown[0][0], shown[-1][1]) if shown else (0, 0)
         # Exact in mp4, whose packets tell the steps of decode times only; elsewhere a guess, which
         # for a single picture may be the length of the sound.
         if video.duration and container.format.name.startswith("mov"):

@@ -1,4 +1,4 @@
-"""A part of the picture restored, and whether that agrees with what was filmed."""
+"""Restore part of a picture and test whether the result agrees with the input."""
 
 from __future__ import annotations
 
@@ -14,50 +14,56 @@ from torch import Tensor
 
 from vsrdb_cli.backends.builtin import bicubic
 from vsrdb_cli.network.ops import flow_guided_downsampling
+from vsrdb_cli.pipeline.windows import mirrored
 
 if TYPE_CHECKING:
     from vsrdb_cli.network.fmanet import FMANet
 
-# Of the picture that is tried, LR pixels; and what is cut from its edges before measuring.
+# LR pixels of the part restored, and of the border cut off before measuring.
 HEIGHT, WIDTH, BORDER = 120, 160, 4
-# Less detail than 8-bit codes round away is none.
+# Detail below the rounding of 8-bit codes counts as none.
 QUANTISED = 1 / 255**2
 
 
 @dataclass(frozen=True)
-class Trial:
-    """What restoring made of some frames in a row; powers are mean squares of 0 to 1.
-
-    consistency: PSNR in dB of the restored frames, degraded again by the network's own kernels and
-    flow, against the input. unexplained: the power by which the two differ, over that of the
-    input's finest detail (what it has over its mean of 3x3 pixels). change: power of what restoring
-    changed over bicubic enlargement.
-    """
+class RestorationTrial:
+    """Scores of a trial restoration; powers are mean squares of 0 to 1."""
 
     consistency: float
+    """PSNR in dB of the restored frames, degraded again by the network's own kernels and flow,
+    against the input."""
     unexplained: float
+    """Power of that difference, over that of the input's finest detail (its difference from the
+    mean of 3x3 pixels)."""
     change: float
+    """Power of the difference from bicubic enlargement."""
 
     @classmethod
-    def mean(cls, several: Sequence[Trial]) -> Trial:
+    def mean(cls, several: Sequence[RestorationTrial]) -> RestorationTrial:
+        """Average each score."""
         return cls(*(fmean(values) for values in zip(*map(astuple, several), strict=True)))
 
 
 def frames_needed(length: int) -> int:
-    """How many frames in a row a trial takes: T restored ones, each with its window."""
+    """Return the number of frames a trial needs: T restored ones, each with its window of T."""
     return 2 * length - 1
 
 
 @torch.inference_mode()
-def attempt(network: FMANet, pictures: Sequence[Tensor]) -> Trial:
-    """Restore the part of some frames in a row that has most detail.
+def try_restoring(network: FMANet, pictures: Sequence[Tensor]) -> RestorationTrial:
+    """Restore the most detailed part of consecutive frames, and degrade it again.
 
     Args:
+        network: in float32, on the CPU.
         pictures: `frames_needed` of (3, H, W), RGB, 0 to 1; fewer are mirrored.
     """
     length, scale = network.config.num_seq, network.config.scale
     part = busiest_part(pictures[len(pictures) // 2])
-    frames = [picture[(..., *part)] for picture in _mirrored(pictures, frames_needed(length))]
+    needed, held = frames_needed(length), len(pictures)
+    first = (held - needed) // 2
+    frames = [
+        pictures[mirrored(place, held)][(..., *part)] for place in range(first, first + needed)
+    ]
     restored, centre = [], None
     for first in range(length):
         found = network.restore_clip(torch.stack(frames[first : first + length], dim=1)[None])
@@ -66,7 +72,7 @@ def attempt(network: FMANet, pictures: Sequence[Tensor]) -> Trial:
             centre = found
     assert centre is not None
     truth = frames[length - 1][None]
-    # The head of f^Y is left out of checkpoints; f^X is the same motion, seen in the input.
+    # Checkpoints leave out the head of f^Y; f^X is the same motion, seen in the input.
     again, _, _ = flow_guided_downsampling(
         torch.stack(restored, dim=2), centre.image_flow_mask_x, centre.kernel_d, scale
     )
@@ -74,7 +80,7 @@ def attempt(network: FMANet, pictures: Sequence[Tensor]) -> Trial:
     middle = restored[length // 2]
     difference = _power(again - truth, BORDER)
     smooth = F.avg_pool2d(F.pad(truth, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    return Trial(
+    return RestorationTrial(
         consistency=-10 * log10(max(difference, 1e-10)),
         unexplained=difference / max(_power(truth - smooth, BORDER), QUANTISED),
         change=_power(middle - enlarged, BORDER * scale),
@@ -82,7 +88,7 @@ def attempt(network: FMANet, pictures: Sequence[Tensor]) -> Trial:
 
 
 def busiest_part(picture: Tensor) -> tuple[slice, slice]:
-    """Rows and columns, at most HEIGHT x WIDTH, of the part of (3, H, W) with most detail."""
+    """Find the most detailed part of (3, H, W): rows and columns, at most HEIGHT x WIDTH."""
     height, width = picture.shape[1:]
     rows, columns = min(HEIGHT, height), min(WIDTH, width)
     luma = picture.mean(dim=0)
@@ -90,16 +96,6 @@ def busiest_part(picture: Tensor) -> tuple[slice, slice]:
     sums = F.avg_pool2d(detail[None, None], (rows, columns), stride=8)[0, 0]
     top, left = divmod(int(sums.argmax()), sums.shape[1])
     return slice(top * 8, top * 8 + rows), slice(left * 8, left * 8 + columns)
-
-
-def _mirrored(pictures: Sequence[Tensor], count: int) -> list[Tensor]:
-    """The middle `count` pictures, going back and forth where there are fewer."""
-    if len(pictures) == 1:
-        return [pictures[0]] * count
-    first = (len(pictures) - count) // 2
-    period = 2 * (len(pictures) - 1)
-    places = [place % period for place in range(first, first + count)]
-    return [pictures[min(place, period - place)] for place in places]
 
 
 def _power(difference: Tensor, border: int) -> float:

@@ -1,4 +1,4 @@
-"""Which frames a page shows: those of the part asked for that all versions have."""
+"""Choose the frames a page shows: those of the part asked for that all versions have."""
 
 from __future__ import annotations
 
@@ -6,31 +6,44 @@ from collections.abc import Mapping
 from fractions import Fraction
 
 from vsrdb_cli.comparison.alignment import Timestamps, align, timestamps
-from vsrdb_cli.comparison.layout import BITS
+from vsrdb_cli.comparison.stacked_layout import BITS
 from vsrdb_cli.comparison.stacked_video import most_bytes
 from vsrdb_cli.comparison.versions import Version
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.option_values import Position
+from vsrdb_cli.text import count as counted
 from vsrdb_cli.video.reading.trim import busiest, position_text
 
-# Of a video longer than this, where no part is named, the busiest part is shown.
+# Of a video longer than this only the busiest part is shown, unless a part is named.
 LONG_SECONDS, SHOWN_SECONDS = Fraction(20), Fraction(10)
 LARGEST_PAGE = 300_000_000  # bytes; browsers hold a page in memory several times
-# So few frames are kept as lossless pictures, all of them.
-ALL_EXACT = 8
+# Up to this many frames are all lossless.
+ALL_LOSSLESS = 8
 
 
-def frames_shown(
-    versions: Mapping[str, Version], start: Position | None, end: Position | None, count: int | None
+def choose_frames(
+    versions: Mapping[str, Version],
+    start: Position | None,
+    end: Position | None,
+    count: int | None,
+    *,
+    largest_page: int = LARGEST_PAGE,
 ) -> tuple[dict[str, list[int]], list[str]]:
-    """For every version, which of its frames stand side by side; and what is to be said of it.
+    """Choose for every version the frames to show side by side.
 
     Args:
-        start, end, count: see `vsrdb_cli.comparison.compare.write_page`.
+        versions: the videos compared.
+        start: see `vsrdb_cli.comparison.compare.PageOptions`, as for `end`.
+        end: exclusive.
+        count: the number of frames.
+        largest_page: bytes above which a page is refused.
+
+    Returns:
+        Indices by version, and notices, one line each.
 
     Raises:
         OptionError: the part does not exist, or is too long for a page.
-        VideoError: nothing tells which frames belong together.
+        VideoError: the contents do not match.
     """
     main = versions["after"]
     times = timestamps(main.source)
@@ -40,13 +53,14 @@ def frames_shown(
         end = start + SHOWN_SECONDS
         notices.append(
             f"{times.name} lasts {float(times.seconds):.1f} s: the page shows its busiest"
-            f" {SHOWN_SECONDS} s, from {position_text(start)} on; --start and --end choose others"
+            f" {SHOWN_SECONDS} s, from {position_text(start)} on; choose others with --start and"
+            " --end"
         )
     picks = {"after": tuple[int | None, ...](range(len(times.starts)))}
     for name in versions.keys() - {"after"}:
         other = versions[name].source
-        picks[name], said = align(other, timestamps(other), main.source, times)
-        notices += said
+        picks[name], remarks = align(other, timestamps(other), main.source, times)
+        notices += remarks
     places = _part(times, start, end)
     places = [place for place in places if all(pick[place] is not None for pick in picks.values())]
     if not places:
@@ -55,12 +69,12 @@ def frames_shown(
             hint="choose another part with --start and --end",
         )
     places = _first(places, count, times, start)
-    _check_length(main, times, len(places))
+    _check_length(main, times, len(places), largest_page)
     return {name: [pick[p] or 0 for p in places] for name, pick in picks.items()}, notices
 
 
 def _part(times: Timestamps, start: Position | None, end: Position | None) -> list[int]:
-    """The frames from `start` on, before `end`."""
+    """Return the frames from `start` to before `end`."""
 
     def reached(position: Position | None, index: int) -> bool:
         if isinstance(position, int):
@@ -72,7 +86,7 @@ def _part(times: Timestamps, start: Position | None, end: Position | None) -> li
     if not wanted:
         until = "on" if end is None else f"to {position_text(end)}"
         raise OptionError(
-            f"{times.name} has no frames there: from {position_text(start)} {until}",
+            f"{times.name} has no frames from {position_text(start)} {until}",
             hint=_last(times),
         )
     return wanted
@@ -81,11 +95,10 @@ def _part(times: Timestamps, start: Position | None, end: Position | None) -> li
 def _first(
     places: list[int], count: int | None, times: Timestamps, start: Position | None
 ) -> list[int]:
-    """So many of the frames that all versions have."""
+    """Return the first `count` places."""
     if count is not None and count > len(places):
         raise OptionError(
-            f"{times.name} has {len(places)} frames from {position_text(start)} on,"
-            f" fewer than {count}",
+            f"{times.name} has only {counted(len(places), 'frame')} from {position_text(start)} on",
             hint=f"--frames {len(places)}; {_last(times)}",
         )
     return places[:count]
@@ -95,12 +108,12 @@ def _last(times: Timestamps) -> str:
     return f"the last frame is at {float(times.starts[-1]):.3f} s (frame {len(times.starts) - 1})"
 
 
-def _check_length(main: Version, times: Timestamps, count: int) -> None:
+def _check_length(main: Version, times: Timestamps, count: int, largest_page: int) -> None:
     size = most_bytes(main.size, float(count * times.frame_seconds))
-    if count < 1 << BITS and (count <= ALL_EXACT or size <= LARGEST_PAGE):
+    if count < 1 << BITS and (count <= ALL_LOSSLESS or size <= largest_page):
         return
     raise OptionError(
         f"a page of {count} frames of {main.size[1]}x{main.size[0]} would take up to"
-        f" {size / 1e6:.0f} MB, more than browsers open well",
+        f" {size / 1e6:.0f} MB, too much for browsers",
         hint="choose a part: --start 0:10 --end 0:20, or --frames 300",
     )

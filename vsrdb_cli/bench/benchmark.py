@@ -1,4 +1,4 @@
-"""The whole benchmark: a network, from file to file, at one size after another."""
+"""Measure a network, the other stages and a whole run, at one size after another."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -26,9 +26,10 @@ from vsrdb_cli.bench.network import (
     operations,
     warm_up,
 )
-from vsrdb_cli.bench.report import BackendReport, Machine, Problem, SizeReport
+from vsrdb_cli.bench.results import BackendReport, Machine, Problem, SizeReport
 from vsrdb_cli.bench.video import make_clip, measure_stages
 from vsrdb_cli.bench.whole_run import WholeRun, restore_whole
+from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
 from vsrdb_cli.checkpoints.registry import METHODS
 from vsrdb_cli.device_kinds import with_number
@@ -38,53 +39,63 @@ from vsrdb_cli.pipeline.spec import RestoreSpec
 
 ALL = "all"
 Size = tuple[int, int]
-
-
-class OnStep(Protocol):
-    """Called before each step with what it is, and within one with how far it is."""
-
-    def __call__(self, step: str, detail: str = "") -> None: ...
-
-
-def _silent(step: str, detail: str = "") -> None: ...
-
-
-# A size is to take less than two minutes, of which these are for the whole run, for the network
-# alone before it and after, and for each further backend.
-_WHOLE_SECONDS, _ALONE_SECONDS, _BACKEND_SECONDS = 25.0, 8.0, 6.0
-_ALL_SECONDS = 100.0
-_FEWEST, _MOST = 6, 240
 # What torch loads at the first call is loaded for a picture of any size.
 _TINY = (16, 16)
 
 
-@dataclass(frozen=True)
-class Request:
-    """What to measure.
+class OnStep(Protocol):
+    """Called before each step with its name, and during a long one with its progress."""
 
-    sizes: (height, width) of LR pictures. backend: one of `BACKENDS`, or "all". device: its name,
-    or "all". precision: where it is "auto" and one of the others "all", each precision that is
-    quick there.
-    """
+    def __call__(self, step: str, detail: str = "", /) -> None: ...
+
+
+@dataclass(frozen=True)
+class BenchRequest:
+    """The measurements to make."""
 
     sizes: tuple[Size, ...]
+    """(height, width) of LR pictures."""
     weights: str
     backend: str = "auto"
+    """One of `BACKENDS`, or "all"."""
     device: str = "auto"
+    """Its name, or "all"."""
     precision: str = "auto"
+    """If it is "auto" and the backend or the device "all": every precision that is fast there."""
 
 
-def measure(
-    request: Request,
-    on_step: OnStep = _silent,
+@dataclass(frozen=True)
+class BenchLimits:
+    """The time to spend on one size: less than two minutes."""
+
+    seconds: float = 100.0
+    """After these no other backend is measured, and no whole run begun."""
+    whole_seconds: float = 25.0
+    alone_seconds: float = 8.0
+    """For the network alone, before the whole run and again after it."""
+    backend_seconds: float = 6.0
+    """For each other backend."""
+    fewest_frames: int = 6
+    """Of a whole run; there is none if these would take too long."""
+    most_frames: int = 240
+
+
+def run_benchmark(
+    request: BenchRequest,
+    on_step: OnStep = ignore,
     *,
-    seconds: float = _ALL_SECONDS,
+    limits: BenchLimits = BenchLimits(),
+    load: Callable[..., Runner] = load_runner,
+    available: Callable[[str], int] = available_bytes,
 ) -> Iterator[SizeReport | Problem]:
-    """Measure size by size; of one that cannot be, a problem comes, and the next one.
+    """Measure size by size; a size that cannot be measured yields a problem.
 
     Args:
-        on_step: called before each step with what it is.
-        seconds: for each size; what would begin after them is left out, and said to be.
+        request: what to measure.
+        on_step: called before each step.
+        limits: the time to spend.
+        load: loads a runner.
+        available: returns the free bytes of a device.
 
     Raises:
         VsrdbError: there is no such network, backend or device here.
@@ -93,7 +104,7 @@ def measure(
         on_step("loading the network")
         backend = "auto" if request.backend == ALL else request.backend
         device = "auto" if request.device == ALL else request.device
-        runner = load_runner(
+        runner = load(
             request.weights,
             backend=backend,
             device=device,
@@ -101,22 +112,29 @@ def measure(
             size=size,
         )
         try:
-            _require_memory(runner, *size)
-            yield _Bench(request, runner, size, on_step, time.monotonic() + seconds).report()
+            _require_memory(runner, *size, available)
+            deadline = time.monotonic() + limits.seconds
+            bench = _SizeBenchmark(
+                request, runner, size, on_step, limits, deadline, load, available
+            )
+            yield bench.report()
         except VsrdbError as error:
             height, width = size
             yield Problem(f"{width}x{height}", str(error), error.hint)
 
 
 @dataclass
-class _Bench:
-    """One size, measured."""
+class _SizeBenchmark:
+    """The measurements at one size."""
 
-    request: Request
+    request: BenchRequest
     runner: Runner
     size: Size
     on_step: OnStep
+    limits: BenchLimits
     deadline: float
+    load: Callable[..., Runner]
+    available: Callable[[str], int]
 
     def report(self) -> SizeReport:
         height, width = self.size
@@ -167,16 +185,18 @@ class _Bench:
         )
 
     def _alone(self, known: Steps) -> list[Steps]:
-        """Frames of the network alone; if one takes too long, what is known of it already."""
-        if known.together.wall > _ALONE_SECONDS * 2:
+        """Time the network alone, unless one frame takes too long: then return its known time."""
+        if known.together.wall > self.limits.alone_seconds * 2:
             return [known]
-        return measure_steps(self.runner, *self.size, seconds=_ALONE_SECONDS)
+        return measure_steps(self.runner, *self.size, seconds=self.limits.alone_seconds)
 
     def _whole(self, folder: Path, frame_seconds: float) -> WholeRun | None:
-        """None where even the fewest frames would take too long."""
-        if _FEWEST * frame_seconds > self.deadline - time.monotonic():
+        """Time a whole run, or return None if even the fewest frames would take too long."""
+        limits = self.limits
+        if limits.fewest_frames * frame_seconds > self.deadline - time.monotonic():
             return None
-        frames = min(max(round(_WHOLE_SECONDS / frame_seconds), _FEWEST), _MOST)
+        frames = round(limits.whole_seconds / frame_seconds)
+        frames = min(max(frames, limits.fewest_frames), limits.most_frames)
         self.on_step("a clip to restore")
         clip = make_clip(folder / "clip.mp4", *self.size, frames)
         return restore_whole(
@@ -188,13 +208,14 @@ class _Bench:
         )
 
     def _backends(self, own: Steps) -> tuple[list[BackendReport], list[Problem]]:
-        """The runner's own network, and where all are asked for, those of all others."""
+        """Report the runner's own network and, if all are asked for, every other backend's."""
         reference: Runner = self.runner
         if self.request.weights not in METHODS:
-            reference = load_runner(
+            reference = self.load(
                 self.request.weights, backend="torch", device="cpu", precision="float32"
             )
-        reports = [BackendReport(self.runner.info, own, _off(reference, self.runner, self.size))]
+        agreement = worst_agreement(reference, self.runner, self.size)
+        reports = [BackendReport(self.runner.info, own, agreement)]
         problems: list[Problem] = []
         if self.request.weights in METHODS:
             return reports, problems
@@ -204,7 +225,7 @@ class _Bench:
             try:
                 reports.append(self._backend(backend, device, precision, reference))
             except VsrdbError as error:
-                # What is not installed is missing in every precision.
+                # A package that is not installed is missing in every precision.
                 if not any(problem.message == str(error) for problem in problems):
                     problems.append(Problem(name, str(error), error.hint))
         return reports, problems
@@ -213,26 +234,28 @@ class _Bench:
         self, backend: str, device: str, precision: str, reference: Runner
     ) -> BackendReport:
         if time.monotonic() > self.deadline:
-            raise ResourceError("not measured, for want of time", hint="choose a smaller --size")
-        runner = load_runner(
+            raise ResourceError("not measured: time is up", hint="choose a smaller --size")
+        runner = self.load(
             self.request.weights,
             backend=backend,
             device=device,
             precision=precision,
             size=self.size,
         )
-        _require_memory(runner, *self.size)
+        _require_memory(runner, *self.size, self.available)
         warm_up(runner, *self.size)
-        steps = measure_steps(runner, *self.size, seconds=_BACKEND_SECONDS)
-        return BackendReport(runner.info, best(steps), _off(reference, runner, self.size))
+        steps = measure_steps(runner, *self.size, seconds=self.limits.backend_seconds)
+        agreement = worst_agreement(reference, runner, self.size)
+        return BackendReport(runner.info, best(steps), agreement)
 
 
 def others(
-    request: Request, info: RunnerInfo, devices: Sequence[str] | None = None
+    request: BenchRequest, info: RunnerInfo, devices: Sequence[str] | None = None
 ) -> Iterator[tuple[str, str, str]]:
-    """Yield what else is asked for: every backend, device and precision, but the runner's own.
+    """Yield every backend, device and fast precision asked for, except the runner's own.
 
     Args:
+        request: what to measure.
         info: of the runner.
         devices: all of this machine; None asks torch.
     """
@@ -252,23 +275,35 @@ def others(
                     yield backend, device, precision
 
 
-def _off(reference: Runner, runner: Runner, size: Size) -> parity.Agreement | None:
+def worst_agreement(reference: Runner, runner: Runner, size: Size) -> parity.Agreement | None:
+    """Compare a runner with a reference on the test scene, or return None for the same runner.
+
+    Args:
+        reference: torch in float32, or a built-in method.
+        runner: compared in the small sizes of `parity`, or, where it takes none of them, in `size`.
+        size: (height, width) in LR pixels.
+
+    Returns:
+        The agreement with the largest error.
+    """
     if reference.info == runner.info:
         return None
-    small = [taken for taken in parity.SIZES if runner.takes(*taken)]
+    small = [small for small in parity.SIZES if runner.takes(*small)]
     agreements: Sequence[parity.Agreement] = parity.compare(reference, runner, small or [size])
     return max(agreements, key=lambda agreement: agreement.max_error)
 
 
-def _require_memory(runner: Runner, height: int, width: int) -> None:
+def _require_memory(
+    runner: Runner, height: int, width: int, available: Callable[[str], int]
+) -> None:
     """Raise ResourceError unless whole pictures fit."""
     device = runner.info.device
     spec = RestoreSpec((height, width), bit_depth=8, scale=runner.scale)
     needed = network_bytes(runner, spec) + (spec.pipeline_bytes if device == "cpu" else 0)
-    free = available_bytes(device)
+    free = available(device)
     if needed > free:
         raise ResourceError(
-            f"a whole picture of {width}x{height} takes {needed / 2**30:.1f} GiB, and"
+            f"a whole picture of {width}x{height} needs {needed / 2**30:.1f} GiB, and"
             f" {free / 2**30:.1f} GiB is free",
             hint="choose a smaller --size: larger videos are restored in tiles",
         )
@@ -286,10 +321,10 @@ def _machine() -> Machine:
 
 
 def _processor() -> str:
-    """What the processor calls itself, where the system tells, and what torch uses of it."""
+    """Return the processor's name, if the system reports it, and the vector unit torch uses."""
     name = platform.processor() or platform.machine()
-    told = Path("/proc/cpuinfo")
-    if told.is_file():
-        lines = (line.partition(":") for line in told.read_text().splitlines())
+    file = Path("/proc/cpuinfo")
+    if file.is_file():
+        lines = (line.partition(":") for line in file.read_text().splitlines())
         name = next((value.strip() for key, _, value in lines if key.strip() == "model name"), name)
     return f"{name} ({torch.backends.cpu.get_cpu_capability()})"

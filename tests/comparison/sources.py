@@ -1,4 +1,4 @@
-"""Videos and pictures to compare: lossless, so that what a page shows can be told exactly."""
+"""Make lossless videos and pictures to compare, so that pages can be checked exactly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From Net^D's hidden features to Net^R's, past K^D: two convolutions fused into one.
+"""Compute Net^R's degradation features without K^D: two convolutions fused into one.
 
 K^D's last convolution and Net^R's first are linear in a row, C -> k_d^2 -> C: together one of
 3 x 5 x 5, with 2.1 of 17 million multiply-adds a pixel less for the paper's model, and K^D, 1200
@@ -21,7 +21,7 @@ _BORDERS = ((2, False), (2, True), (3, False), (3, True))
 
 
 @dataclass(frozen=True)
-class PastKD:
+class FusedDegradationConv:
     """Weights of the fused convolution, one of each output frame, and those of the borders.
 
     weights: T of (C, taps C, 5, 5), where taps are the frames read. biases: T of (C,), or None.
@@ -34,7 +34,7 @@ class PastKD:
     borders: list[tuple[Tensor, Tensor | None, Tensor]]
 
     @classmethod
-    def of(cls, first: nn.Conv3d, second: nn.Conv3d, length: int) -> PastKD:
+    def of(cls, first: nn.Conv3d, second: nn.Conv3d, length: int) -> FusedDegradationConv:
         """Of conv 1x3x3 (C -> k_d^2) and conv 3x3x3 (k_d^2 -> C), for windows of `length`."""
         dtype, device = first.weight.dtype, first.weight.device
         inner = _exactly(first.weight)[:, :, 0]

@@ -1,4 +1,4 @@
-"""A few frames encoded on trial: how large an output will be, and what time encoding takes."""
+"""Encode a few frames to estimate the size of an output and the time encoding takes."""
 
 from __future__ import annotations
 
@@ -17,73 +17,87 @@ from vsrdb_cli.video.reading.packet_scan import packet_sizes
 from vsrdb_cli.video.streams.plan import StreamAction, StreamPlan
 from vsrdb_cli.video.writing.output import FileOutput, Output, PicturesOutput
 
-# Frames merely enlarged, since restoring so many would take too long.
+# Frames to encode, only enlarged, since restoring so many would take too long.
 ENLARGED = 24
-# Few of them do if they are large: no more are begun after this time.
-LONGEST_SECONDS = 5.0
+# After this time no more are encoded, but for the fewest.
+ENCODING_SECONDS = 5.0
 _FEWEST = 3
-# libx264 and its like put a picture of its own into a video at least this often.
+# libx264 and others insert a key frame at least this often.
 _KEY_FRAMES = 250
-# How much more or less than its beginning the rest of a video may be taken to hold.
+# Limit of how much busier, or calmer, than its beginning the rest of a video may be.
 _LARGEST_RATIO = 10.0
 
 
 @dataclass(frozen=True)
-class Trial:
-    """What an output will be, by what was tried.
-
-    size: in bytes, None where nobody knows. read_seconds, write_seconds: of each frame.
-    """
+class EncodingTrial:
+    """Estimates from encoding a few frames."""
 
     size: int | None
+    """Bytes of the output; None if they cannot be estimated."""
     read_seconds: float
+    """Per frame."""
     write_seconds: float
+    """Per frame."""
 
 
 @dataclass(frozen=True)
 class _Packets:
-    """Mean bytes of a video's pictures: of those that stand alone, and of the others."""
+    """Mean bytes of a video's packets: key frames, and all others."""
 
     key: float
     other: float
 
     @classmethod
     def of(cls, sizes: Sequence[tuple[bool, int]]) -> _Packets:
-        """From (stands alone, bytes) of each, in the file's order; the first one does."""
-        key = [size for index, (alone, size) in enumerate(sizes) if alone or index == 0]
-        other = [size for alone, size in sizes[1:] if not alone]
+        """Average (is a key frame, bytes) in the file's order; the first is one."""
+        key = [size for index, (is_key, size) in enumerate(sizes) if is_key or index == 0]
+        other = [size for is_key, size in sizes[1:] if not is_key]
         return cls(_mean(key) or 1.0, _mean(other) or _mean(key) or 1.0)
 
 
-def measure(
+def try_encoding(
     output: Output,
     reader: FrameSource,
     restored: Sequence[Frame],
     *,
     scale: int,
     segment_seconds: float,
-) -> Trial:
-    """How large an output will be, and how long its frames take to read and write."""
+    seconds: float = ENCODING_SECONDS,
+) -> EncodingTrial:
+    """Estimate the size of an output, and the time its frames take to read and write.
+
+    Args:
+        output: chosen for the run.
+        reader: the source.
+        restored: its first frames.
+        scale: of the output.
+        segment_seconds: length of the run's segments, each of which starts with a key frame.
+        seconds: encode no more frames after this time.
+    """
     match output:
         case FileOutput():
-            return _measure_video(output, reader, restored, scale, segment_seconds)
+            return _try_video(
+                output, reader, restored, scale, segment_seconds, longest_seconds=seconds
+            )
         case PicturesOutput():
-            return _measure_pictures(output, reader, restored)
+            return _try_pictures(output, reader, restored)
         case _:
-            return Trial(None, 0.0, 0.0)
+            return EncodingTrial(None, 0.0, 0.0)
 
 
-def _measure_video(
+def _try_video(
     output: FileOutput,
     reader: FrameSource,
     restored: Sequence[Frame],
     scale: int,
     segment_seconds: float,
-) -> Trial:
-    """Encode the source's first frames, merely enlarged, and the few that were restored.
+    *,
+    longest_seconds: float,
+) -> EncodingTrial:
+    """Encode the source's first frames, only enlarged, and the few that were restored.
 
-    The first tell of time and size, the second how much more the restored detail costs. The rest
-    of the video is taken to be as much more or less busy as its own packets are.
+    The former give time and size, the latter the extra size of restored detail. The rest of the
+    video is assumed to differ from its beginning as the source's own packets do.
     """
     info = reader.info
     bicubic = Restorer(BuiltinRunner("bicubic"), scale=scale, tile=None)
@@ -96,7 +110,7 @@ def _measure_video(
             if len(few) < len(restored):
                 few.append(frame)
             yield frame
-            if number >= _FEWEST and time.monotonic() - started > LONGEST_SECONDS:
+            if number >= _FEWEST and time.monotonic() - started > longest_seconds:
                 return
 
     many_sizes, write_seconds = _encoded(watched(), output)
@@ -104,20 +118,20 @@ def _measure_video(
     tried = len(many_sizes)
     frames = info.frame_count
     if frames is None:
-        return Trial(None, read_seconds, write_seconds)
+        return EncodingTrial(None, read_seconds, write_seconds)
     detail = _bytes_of(restored, output) / _bytes_of(few, output)
     many = _Packets.of(many_sizes)
     parts = max(1.0, (info.duration_seconds or 0) / segment_seconds)
     keys = min(max(parts, frames / _KEY_FRAMES), frames)
     sides, busy = _source_packets(info, output.stream_plans, tried)
     video = many.key * busy.key * keys + many.other * busy.other * (frames - keys)
-    return Trial(round(detail * video) + sides, read_seconds, write_seconds)
+    return EncodingTrial(round(detail * video) + sides, read_seconds, write_seconds)
 
 
-def _measure_pictures(
+def _try_pictures(
     output: PicturesOutput, reader: FrameSource, restored: Sequence[Frame]
-) -> Trial:
-    """Write the restored pictures; all are taken to be as large."""
+) -> EncodingTrial:
+    """Write the restored pictures; all others are assumed to be as large."""
     with tempfile.TemporaryDirectory() as folder:
         path = output.segment(Path(folder), 0)
         with output.open_segment(path, len(restored)) as writer:
@@ -125,11 +139,11 @@ def _measure_pictures(
         size = _mean([file.stat().st_size for file in path.iterdir()])
     frames = reader.info.frame_count
     whole = None if frames is None else round(size * frames)
-    return Trial(whole, _read_seconds(reader), write_seconds)
+    return EncodingTrial(whole, _read_seconds(reader), write_seconds)
 
 
 def _write(frames: Iterable[Frame], sink: FrameSink) -> float:
-    """Write and finish; seconds for each frame."""
+    """Write and finish; return the seconds per frame."""
     seconds, count = 0.0, 0
     for frame in frames:
         started = time.monotonic()
@@ -144,7 +158,7 @@ def _write(frames: Iterable[Frame], sink: FrameSink) -> float:
 def _encoded(
     frames: Iterable[Frame], output: FileOutput
 ) -> tuple[Sequence[tuple[bool, int]], float]:
-    """(Stands alone, bytes) of each packet, and seconds for each frame."""
+    """Return (is a key frame, bytes) of each packet, and the seconds per frame."""
     with tempfile.TemporaryDirectory() as folder:
         path = output.segment(Path(folder), 0)
         with output.open_segment(path, 0) as writer:
@@ -166,7 +180,7 @@ def _read_seconds(reader: FrameSource) -> float:
 def _source_packets(
     info: VideoInfo, plans: Sequence[StreamPlan], tried: int
 ) -> tuple[int, _Packets]:
-    """Bytes of the streams that come along, and the mean size of the video's packets.
+    """Return the bytes of the other streams that are kept, and the mean size of packets.
 
     The latter as a ratio to the packets of the beginning. Nothing is decoded.
     """

@@ -1,11 +1,11 @@
-"""What a benchmark makes of its times."""
+"""Rates and ratios that a benchmark derives from its times."""
 
 import pytest
 
 from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.bench.clock import Seconds
 from vsrdb_cli.bench.network import Steps, operations
-from vsrdb_cli.bench.report import Machine, SizeReport
+from vsrdb_cli.bench.results import Machine, SizeReport
 from vsrdb_cli.bench.video import VideoStages
 from vsrdb_cli.bench.whole_run import WholeRun
 from vsrdb_cli.network.config import FMANetConfig
@@ -42,12 +42,12 @@ def test_stages_come_in_the_order_a_frame_goes_through_them():
     (12.0, 12 / 7, 0.0),  # even slower
     (6.5, 6.5 / 7, 1.0),  # other programs disturbed what was timed alone
 ])  # fmt: skip
-def test_what_overlaps_is_told_by_the_whole_run_and_the_stages_alone(whole, ratio, overlap):
+def test_overlap_follows_from_the_whole_run_and_the_stages_alone(whole, ratio, overlap):
     assert report(whole).ratio == pytest.approx(ratio)
     assert report(whole).overlap == pytest.approx(overlap)
 
 
-def test_of_a_network_quicker_than_all_else_it_is_the_network_that_is_hidden():
+def test_a_network_faster_than_all_else_is_what_is_hidden():
     assert report(2.0, network=(1.0, 1.0)).overlap == pytest.approx(1.0)
     assert report(2.5, network=(1.0, 1.0)).overlap == pytest.approx(0.5)
 
@@ -62,14 +62,14 @@ def test_memory_is_what_the_run_added():
     assert report(7.0, memory_before=500).memory == 200
 
 
-def test_without_a_whole_run_nothing_is_said_of_it():
+def test_without_a_whole_run_its_fields_are_null():
     values = report(None).to_json()
     assert [values[name] for name in ("whole_seconds", "whole_over_network", "overlap")] == [
         None
     ] * 3
 
 
-def test_operations_are_those_of_the_released_network_without_what_is_not_computed():
+def test_operations_are_the_released_networks_without_those_spared():
     # A forward of the released network is 17.1 million multiply-adds a pixel where features are
     # used again. Frames beyond the ends are skipped (2 of 9 products of K^D's two convolutions),
     # and K^D's last and Net^R's first, 90 to 400 to 90 channels, become one of 5x5.

@@ -1,4 +1,4 @@
-"""What a benchmark found at one size."""
+"""Hold what a benchmark measured at one size, and derive rates and ratios."""
 
 from __future__ import annotations
 
@@ -16,96 +16,103 @@ from vsrdb_cli.bench.whole_run import WholeRun
 
 @dataclass(frozen=True)
 class Machine:
-    """What measured. load: how many threads wanted a core, on average of the minute before."""
+    """The machine that measured."""
 
     processor: str
     cores: int
     threads: int
+    """Threads that torch uses."""
     torch: str
+    """Version of torch."""
     load: float | None
+    """Load average of the last minute; None if the system does not report it."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something asked for that could not be measured."""
+    """A measurement that failed."""
 
     name: str
     message: str
     hint: str | None
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values."""
+        """Return plain values."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class BackendReport:
-    """One backend's network alone. off: from torch in float32 on the CPU, at its worst; None of
-    that one itself."""
+    """Speed of one backend's network alone."""
 
     runner: RunnerInfo
     steps: Steps
-    off: Agreement | None
+    agreement: Agreement | None
+    """Its largest difference from torch in float32 on the CPU; None for that one itself."""
 
     @property
     def frames_per_second(self) -> float:
+        """Frames of a long video per second."""
         return 1 / self.steps.together.wall
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; times in seconds a frame."""
+        """Return plain values; times in seconds per frame."""
         return {
             **asdict(self.runner),
             "encode_seconds": self.steps.encode.wall,
             "restore_seconds": self.steps.restore.wall,
             "frames_per_second": self.frames_per_second,
-            "max_error": self.off and self.off.max_error,
-            "psnr_db": self.off and self.off.psnr,
+            "max_error": self.agreement and self.agreement.max_error,
+            "psnr_db": self.agreement and self.agreement.psnr,
         }
 
 
 @dataclass(frozen=True)
 class Stage:
-    """seconds: of one frame, the stage alone."""
+    """One stage of a run, measured alone."""
 
     name: str
     seconds: Seconds
+    """Time per frame."""
 
 
 @dataclass(frozen=True)
 class SizeReport:
-    """Everything at one size.
-
-    height, width: of the LR pictures. alone: the network alone, before the whole run and after.
-    whole: None where one frame takes too long. operations: floating-point ones of a frame, None
-    of a network without any. convolution_rate: of this machine, a second. memory: bytes in use
-    before the first picture; estimate: of the run's.
-    """
+    """Everything measured at one size."""
 
     width: int
+    """In LR pixels."""
     height: int
+    """In LR pixels."""
     scale: int
     machine: Machine
     runner: RunnerInfo
     alone: tuple[Steps, ...]
+    """The network alone, before and after the whole run."""
     video: VideoStages
     whole: WholeRun | None
+    """None if one frame takes too long."""
     operations: int | None
+    """Floating-point operations per frame; None for a built-in method."""
     convolution_rate: float | None
+    """Operations per second of one convolution on this machine."""
     memory_before: int
+    """Bytes in use before the first picture."""
     memory_estimate: int
+    """Estimated bytes of the whole run."""
     backends: tuple[BackendReport, ...]
     problems: tuple[Problem, ...]
 
     @property
     def network(self) -> Steps:
-        """The mean of all times alone, as a whole run's time is a mean."""
+        """Mean of all times alone, as a whole run's time is a mean."""
         encode, restore = Seconds(0, 0), Seconds(0, 0)
         for steps in self.alone:
             encode, restore = encode + steps.encode, restore + steps.restore
         return Steps(encode / len(self.alone), restore / len(self.alone))
 
     def stages(self) -> Iterator[Stage]:
-        """In the order a frame goes through them."""
+        """Yield the stages in the order a frame goes through them."""
         yield Stage("read", self.video.read)
         yield Stage("to RGB", self.video.to_rgb)
         yield Stage("encode step", self.network.encode)
@@ -115,19 +122,19 @@ class SizeReport:
 
     @property
     def in_series(self) -> Seconds:
-        """All stages, one after another."""
+        """Sum of all stages."""
         return self.network.together + self.video.together
 
     @property
     def ratio(self) -> float | None:
-        """The whole run over the network alone."""
+        """Time of the whole run over that of the network alone."""
         if self.whole is None:
             return None
         return self.whole.frame.wall / self.network.together.wall
 
     @property
     def overlap(self) -> float | None:
-        """Which share of the shorter of the two, the network and all else, the longer hides."""
+        """Share of the shorter of two, the network and all else, that the longer one hides."""
         if self.whole is None:
             return None
         hidden = self.in_series.wall - self.whole.frame.wall
@@ -137,25 +144,25 @@ class SizeReport:
 
     @property
     def network_rate(self) -> float | None:
-        """Operations a second of the network alone, at its best."""
+        """Operations per second of the network alone, at its best."""
         if self.operations is None:
             return None
         return self.operations / best(list(self.alone)).together.wall
 
     @property
     def nearness(self) -> float | None:
-        """The network's rate over this machine's own of convolution."""
+        """Network's rate as a share of this machine's convolution rate."""
         if self.network_rate is None or self.convolution_rate is None:
             return None
         return self.network_rate / self.convolution_rate
 
     @property
     def memory(self) -> int | None:
-        """What the whole run took, in bytes."""
+        """Bytes that the whole run took."""
         return None if self.whole is None else max(0, self.whole.memory - self.memory_before)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values; times in seconds a frame."""
+        """Return plain values; times in seconds per frame."""
         whole = self.whole
         return {
             "width": self.width,

@@ -1,8 +1,8 @@
-"""The stacked picture: every version of one frame, and its number, in a single picture.
+"""Stack every version of one frame, and its number, into a single picture.
 
-What is compared can then not drift apart: the page decodes one picture and reads from its strip
-which frame that is. From left to right and from above: before, after; truth, low-resolution input;
-the strip, one block a bit, most significant bit first, white for 1.
+The versions then cannot get out of step: the page decodes one picture and reads from its strip
+which frame it is. From left to right and top to bottom: before, after; truth, low-resolution input;
+the strip, one block per bit, most significant bit first, white for 1.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import torch
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-# Blocks of the strip survive any compression; pictures lie on the grid codecs work in, and are
-# continued beyond their edges so that none takes on its neighbour's colours.
+# Blocks of the strip survive any compression; pictures lie on the codecs' grid and are continued
+# beyond their edges, so that no picture takes on its neighbour's colours.
 BLOCK = GAP = 16
 BITS = 16
-NEIGHBOURHOOD = 32  # pixels, that count as one place
+NEIGHBOURHOOD = 32  # side, in pixels, of the area whose mean difference counts
 COLUMNS = 2
 Size = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """Where one picture lies, in pixels."""
+    """The place of one picture, in pixels."""
 
     x: int
     y: int
@@ -37,7 +37,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where everything lies in a stacked picture of `width` x `height`."""
+    """The places of all pictures in a stacked picture of `width` x `height`."""
 
     width: int
     height: int
@@ -46,7 +46,7 @@ class Layout:
 
     @classmethod
     def of(cls, size: Size, *, truth: bool, lr: Size | None) -> Layout:
-        """Room for pictures of (height, width) `size`, and for smaller ones of size `lr`."""
+        """Lay out pictures of (height, width) `size` and, optionally, an input of size `lr`."""
         sizes = {"before": size, "after": size}
         if truth:
             sizes["truth"] = size
@@ -69,11 +69,11 @@ class Layout:
         return cls(width, y + strip.height, boxes, strip)
 
     def stack(self, pictures: Mapping[str, Tensor], number: int) -> Tensor:
-        """One picture of all, (3, height, width) uint8.
+        """Stack pictures into one, (3, height, width) uint8.
 
         Args:
             pictures: (3, H, W) uint8, by the names of `boxes`.
-            number: of the frame, written into the strip.
+            number: the frame's number, written into the strip.
         """
         stacked = np.zeros((3, self.height, self.width), np.uint8)
         for name, box in self.boxes.items():
@@ -87,7 +87,7 @@ class Layout:
         return torch.from_numpy(stacked)
 
     def number_in(self, stacked: Tensor) -> int:
-        """The number in the strip of a (3, height, width) picture, compressed or not."""
+        """Read the number in the strip of a (3, height, width) picture, compressed or not."""
         middle = BLOCK // 2
         bits = (int(stacked[1, y + middle, x + middle]) > 127 for y, x in self._blocks())
         return sum(bit << (BITS - 1 - place) for place, bit in enumerate(bits))
@@ -97,7 +97,7 @@ class Layout:
         return [(self.strip.y + b // per_line * BLOCK, b % per_line * BLOCK) for b in range(BITS)]
 
     def most_different_place(self, stacked: Tensor) -> tuple[int, int]:
-        """Where (x, y) before and after of a stacked picture differ most, around some pixels."""
+        """Find the place (x, y) around which before and after differ most."""
         before, after = (
             stacked[:, b.y : b.y + b.height, b.x : b.x + b.width].float()
             for b in (self.boxes["before"], self.boxes["after"])
@@ -109,10 +109,10 @@ class Layout:
         return column * step + side // 2, row * step + side // 2
 
     def as_json(self) -> dict[str, Any]:
-        """As the page's script wants it."""
+        """Return plain values for the page's script."""
         return {**asdict(self), "block": BLOCK, "bits": BITS}
 
 
 def _room(length: int) -> int:
-    """A length with a gap beyond it, up to the codec's grid."""
+    """Add a gap to a length and round up to the codecs' grid."""
     return -(-(length + GAP) // BLOCK) * BLOCK

@@ -1,12 +1,11 @@
-"""One page for a browser, with everything in it: the figures, and the kernels to click at."""
+"""Put the figures of frames, and the kernels behind a click, into one HTML document."""
 
 from __future__ import annotations
 
 import base64
 import gzip
-import json
 from collections.abc import Sequence
-from importlib.resources import files
+from html import escape
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -15,55 +14,55 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-from vsrdb_cli.inspection.analysis import Inspection, numbers_a_point
+from vsrdb_cli.inspection.analysis import Inspection, weights_per_pixel
 from vsrdb_cli.inspection.figures import Figure, captions, figures, frame_name, points
+from vsrdb_cli.pages import fill_page, script_json
 from vsrdb_cli.video.pictures.formats import encode_png
 
 if TYPE_CHECKING:
     from vsrdb_cli.inspection.moments import Moment
     from vsrdb_cli.network.config import FMANetConfig
 
-# What the kernels of all frames take in the page before they are compressed, a byte a weight.
+# Bytes of all kernels in the page before compression, one per weight.
 _KERNEL_BYTES = 10 << 20
 _LARGEST_SIDE = 1280
 
 
 def grid_for_page(config: FMANetConfig, height: int, width: int, moments: int) -> int:
-    """Every how many rows and columns of pixels a page can hold the kernels of."""
+    """Return the smallest grid spacing, in pixels, whose kernels fit into a page."""
     every = 1
-    while (
-        -(-height // every) * -(-width // every) * numbers_a_point(config) * moments > _KERNEL_BYTES
-    ):
+    frame_bytes = weights_per_pixel(config) * moments
+    while -(-height // every) * -(-width // every) * frame_bytes > _KERNEL_BYTES:
         every += 1
     return every
 
 
 def page(title: str, network: str, seen: Sequence[tuple[Moment, Inspection]]) -> str:
-    """The page's text; it needs nothing beside itself.
+    """Return the document, which contains everything it shows.
 
     Args:
-        title: of the page. network: what looked, in a few words.
+        title: of the page.
+        network: its name, and more about it in a few words.
+        seen: the frames.
     """
     data = {
         "title": title,
         "network": network,
         "moments": [_moment(moment, found) for moment, found in seen],
     }
-    template = files("vsrdb_cli.inspection").joinpath("page.html").read_text(encoding="utf-8")
-    # Within a script element only this begins anything else than text.
-    return template.replace("%DATA%", json.dumps(data).replace("<", "\\u003c"))
+    return fill_page("vsrdb_cli.inspection", title=escape(title), data=script_json(data))
 
 
 def describe(moment: Moment, found: Inspection) -> str:
-    """One line: which frame it is, and what is to be known of it."""
+    """Describe a frame in one line."""
     height, width = found.size
-    words = [f"frame {moment.index} at {moment.seconds:.3f} s", f"{width}x{height}"]
+    parts = [f"frame {moment.index} at {moment.seconds:.3f} s", f"{width}x{height}"]
     if found.tile:
-        words.append(f"in tiles of {found.tile} pixels")
+        parts.append(f"in tiles of {found.tile} pixels")
     mirrored = [frame_name(found, t) for t, is_so in enumerate(moment.mirrored) if is_so]
     if mirrored:
-        words.append(f"{' and '.join(mirrored)} mirrored, since the shot ends there")
-    return ", ".join(words)
+        parts.append(f"{' and '.join(mirrored)} mirrored because the shot ends there")
+    return ", ".join(parts)
 
 
 def _moment(moment: Moment, found: Inspection) -> dict[str, Any]:
@@ -98,7 +97,7 @@ def _figure(figure: Figure, found: Inspection) -> dict[str, Any]:
 
 
 def _fitted(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The picture, made smaller where it is larger than any screen shows it."""
+    """Shrink a picture that is larger than any screen shows it."""
     share = _LARGEST_SIDE / max(picture.shape)
     if share >= 1:
         return picture
