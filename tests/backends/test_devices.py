@@ -234,12 +234,11 @@ class Operators(TorchDispatchMode):
         return operator(*arguments, **(options or {}))
 
 for dtype in (torch.float32, torch.float16):
-    network = FMANet(FMANetConfig()).eval().requires_grad_(False).to(dtype)
+    network = FMANet(FMANetConfig()).eval().requires_grad_(False).to(dtype).prepare()
     for module in network.modules():
         for name, weight in module._parameters.items():
             module._parameters[name] = None if weight is None else there(weight)
     with mode, torch.inference_mode(), Operators():
-        network.prepare()
         features = network.encode(there(torch.empty(1, 3, 34, 45)))
         restored = network.restore([features] * 3)
     print(restored.device, tuple(restored.shape))

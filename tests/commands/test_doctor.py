@@ -46,7 +46,7 @@ def test_what_works_has_been_run(told):
     torch_cpu = found(told, "backend")["torch cpu"]
     assert torch_cpu["state"] == "works"
     assert "loaded and run in" in torch_cpu["detail"]
-    assert " fps of 160x90" in torch_cpu["detail"]
+    assert " fps of 80x64" in torch_cpu["detail"]
     assert ("bfloat16" in torch_cpu["detail"]) == ("dB from float32" in torch_cpu["detail"])
     for codec in ENCODERS:
         assert "3 frames in" in found(told, "encoder")[codec]["detail"]

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 ENGINES = ("tensorrt", "tensorrt-rtx")
 OnNotice = Callable[[str], None]
 # What is tried of a runner: (height, width), and for how long.
-_TRIED_SIZE, _TRIED_SECONDS = (90, 160), 0.5
+_TRIED_SIZE, _TRIED_SECONDS = (64, 80), 0.5
 BACKENDS = ("auto", "torch", "onnxruntime", *ENGINES)
 
 
