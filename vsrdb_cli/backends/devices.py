@@ -27,12 +27,12 @@ class Accelerators:
     """
 
     def __init__(self, library: Any = torch) -> None:
-        self._torch = library
+        self.library = library
 
     @property
     def kind(self) -> DeviceKind | None:
         """The kind that is there; None without a GPU, or where vsrdb does not run on it."""
-        found = self._torch.accelerator.current_accelerator(check_available=True)
+        found = self.library.accelerator.current_accelerator(check_available=True)
         return None if found is None else KINDS.get(found.type)
 
     @property
@@ -43,13 +43,13 @@ class Accelerators:
             return ()
         if not kind.several:
             return (kind.name,)
-        return tuple(f"{kind.name}:{n}" for n in range(self._torch.accelerator.device_count()))
+        return tuple(f"{kind.name}:{n}" for n in range(self.library.accelerator.device_count()))
 
     @property
     def platform(self) -> str:
         """What torch reaches them by, with its version: "CUDA 13.0", "ROCm 6.4", "XPU", "Metal"."""
         kind = self.kind
-        version = self._torch.version
+        version = self.library.version
         match kind and kind.name:
             case "cuda" if version.hip:
                 return "ROCm " + ".".join(version.hip.split(".")[:2])
@@ -63,12 +63,12 @@ class Accelerators:
     @property
     def are_nvidia(self) -> bool:
         """Whether they are NVIDIA's: AMD's have the same names in torch."""
-        return self.kind is KINDS["cuda"] and not self._torch.version.hip
+        return self.kind is KINDS["cuda"] and not self.library.version.hip
 
     def describe(self, name: str) -> str:
         """Return what a GPU is, as "NVIDIA H200, CUDA 13.0"."""
         if kind_of(name) is KINDS["mps"]:
-            hardware = self._torch.backends.mps.get_name()
+            hardware = self.library.backends.mps.get_name()
         else:
             hardware = self._module(name).get_device_name(name)
         return f"{hardware}, {self.platform}"
@@ -93,10 +93,10 @@ class Accelerators:
 
     def synchronize(self, name: str) -> None:
         """Wait until a GPU has done all it was given."""
-        self._torch.accelerator.synchronize(name)
+        self.library.accelerator.synchronize(name)
 
     def _module(self, name: str) -> Any:
-        return getattr(self._torch, name.partition(":")[0])
+        return getattr(self.library, name.partition(":")[0])
 
 
 ACCELERATORS = Accelerators()
