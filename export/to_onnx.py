@@ -19,11 +19,11 @@ from vsrdb_cli.backends import graphs, parity, plugin
 from vsrdb_cli.backends.exported_files import ExportFiles
 from vsrdb_cli.checkpoints.checkpoint import Checkpoint, build_network
 from vsrdb_cli.errors import BackendError, OutputError
-from vsrdb_cli.export import fgdf_node, steps
+from vsrdb_cli.export import nodes, steps
 
 # The parsers of TensorRT before 10.15 or so, and ONNX Runtime's GridSample, know opset 18 well;
 # from 20 on "bilinear" is spelled "linear", which several TensorRT versions take for nearest.
-OPSET = fgdf_node.OPSET
+OPSET = nodes.OPSET
 
 OnStep = Callable[[str], None]
 
@@ -124,7 +124,7 @@ def _onnx(
             opset_version=OPSET,
             input_names=names,
             output_names=outputs,
-            custom_translation_table={torch.ops.vsrdb.fgdf.default: fgdf_node.translation()},
+            custom_translation_table=nodes.translations(),
             verbose=False,
         )
     assert program is not None
@@ -136,9 +136,10 @@ def _write(model: Any, name: str, info: graphs.GraphInfo, path: Path) -> None:
     import onnx
     from onnx import helper
 
-    if any(node.domain == plugin.DOMAIN for node in model.graph.node):
-        # Only now, so that the exporter's optimiser cannot dissolve the node into it.
-        model.functions.append(fgdf_node.body())
+    own = {node.op_type for node in model.graph.node if node.domain == plugin.DOMAIN}
+    if own:
+        # Only now, so that the exporter's optimiser cannot dissolve the nodes into them.
+        model.functions.extend(nodes.body(kind) for kind in sorted(own))
         if all(opset.domain != plugin.DOMAIN for opset in model.opset_import):
             model.opset_import.append(helper.make_opsetid(plugin.DOMAIN, int(plugin.VERSION)))
     del model.metadata_props[:]

@@ -1,8 +1,9 @@
 """The exported ONNX graphs as TensorRT or TensorRT-RTX engines.
 
-TensorRT builds on the GPU it builds for, with the plugin; TensorRT-RTX takes no plugins (the
-graph's function runs instead) and builds ahead of time on any machine. Each graph is built in a
-process of its own: what these libraries cannot do often ends the process they are in.
+TensorRT builds on the GPU it builds for, with the plugins or, where they cannot be used, with the
+functions that stand for them in the graph; TensorRT-RTX takes no plugins, and builds ahead of time
+on any machine. Each graph is built in a process of its own: what these libraries cannot do often
+ends the process they are in.
 """
 
 from __future__ import annotations
@@ -11,28 +12,103 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from vsrdb_cli.backends import engine_files as engines
+from vsrdb_cli.backends.devices import ACCELERATORS
 from vsrdb_cli.backends.engine_files import Engine, Place, Sizes
 from vsrdb_cli.backends.exported_files import GRAPHS, ExportFiles, file_sha256
 from vsrdb_cli.backends.graphs import CENTRE, FEATURES, PICTURE, restorer_inputs
-from vsrdb_cli.backends.plugin import register_plugin
+from vsrdb_cli.backends.parity import Agreement
+from vsrdb_cli.backends.plugin import DOMAIN, obstacle, register_plugins
 from vsrdb_cli.backends.tensorrt_library import import_library
+from vsrdb_cli.checkpoints.checkpoint import Checkpoint
 from vsrdb_cli.errors import BackendError
 from vsrdb_cli.export.to_onnx import OnStep
+from vsrdb_cli.files import remove
 from vsrdb_cli.network.config import FMANetConfig
 
 # What TensorRT-RTX builds for ahead of time: GeForce and RTX cards from Ampere on.
 RTX_CAPABILITIES = ("SM86", "SM89", "SM120")
 
 
+def export_engine(
+    checkpoint: Checkpoint,
+    files: ExportFiles,
+    place: Place,
+    sizes: Sizes,
+    *,
+    plugins: bool,
+    on_step: OnStep,
+    build: Callable[..., Engine] | None = None,
+    measure: Callable[..., list[Agreement]] | None = None,
+    hindered: Callable[[], str | None] = obstacle,
+) -> list[Agreement]:
+    """Build an engine, and keep it only if it agrees with torch.
+
+    Args:
+        plugins: use plugins. If they cannot be used, or the engine does not agree, `on_step` is
+            told so and the engine is built without them.
+        build: as `build_engine`.
+        measure: as `measured`.
+        hindered: as `plugin.obstacle`.
+
+    Returns:
+        Its agreements with torch in float32; empty without a GPU to run it on.
+
+    Raises:
+        BackendError: no engine could be built that agrees; nothing is left.
+    """
+    build, measure = build or build_engine, measure or measured
+    plugins = plugins and place.flavour == "tensorrt"
+    if plugins and (trouble := hindered()):
+        on_step(f"building the engine of standard operators, without plugins: {trouble}")
+        plugins = False
+    while True:
+        try:
+            engine = build(files, checkpoint.config, place, sizes, plugins=plugins, on_step=on_step)
+            return measure(engine, files, checkpoint, on_step=on_step)
+        except BackendError as error:
+            for path in engines.engine_paths(files, place, sizes):
+                remove(path)
+            if not plugins:
+                raise
+            on_step(f"rebuilding the engine of standard operators, without plugins: {error}")
+            plugins = False
+
+
+def measured(
+    engine: Engine, files: ExportFiles, checkpoint: Checkpoint, *, on_step: OnStep
+) -> list[Agreement]:
+    """Measure an engine's agreement with torch; return nothing without a GPU to run it on.
+
+    Raises:
+        BackendError: it does not run, or does not agree.
+    """
+    if not ACCELERATORS.are_nvidia:
+        return []
+    from vsrdb_cli.backends.trt import TrtRunner
+
+    on_step("comparing the engine with torch")
+    runner = TrtRunner(engine, files, checkpoint.config, "cuda")
+    return runner.proof.measure(runner, checkpoint)
+
+
 def build_engine(
-    files: ExportFiles, config: FMANetConfig, place: Place, sizes: Sizes, *, on_step: OnStep
+    files: ExportFiles,
+    config: FMANetConfig,
+    place: Place,
+    sizes: Sizes,
+    *,
+    plugins: bool,
+    on_step: OnStep,
 ) -> Engine:
     """Build both graphs for `place` and write engines and sidecar beside them.
+
+    Args:
+        plugins: use plugins for the network's own operators, instead of functions.
 
     Raises:
         BackendError: the library refused; nothing is left but what was there before.
@@ -48,7 +124,7 @@ def build_engine(
                     "graph": str(files.graph(name)),
                     "target": str(made[name]),
                     "profile": profile(name, config, sizes),
-                    "plugins": int(place.flavour == "tensorrt" and name == "restorer"),
+                    "plugins": plugins,
                     "tf32": files.precision != "float32",
                 }
             )
@@ -96,8 +172,9 @@ def parse_network(trt: Any, logger: Any, job: Mapping[str, Any]) -> tuple[Any, A
         ValueError: the parser refused it, took the plugin's node for something else, or reads
             GridSample differently: either would give wrong pictures without a word.
     """
+    expected = own_nodes(job["graph"]) if job["plugins"] else 0
     if job["plugins"]:
-        register_plugin(trt)
+        register_plugins(trt)
     builder = trt.Builder(logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)
@@ -113,9 +190,17 @@ def parse_network(trt: Any, logger: Any, job: Mapping[str, Any]) -> tuple[Any, A
             wanted = (trt.InterpolationMode.LINEAR, True, trt.SampleMode.FILL)
             if found != wanted:
                 raise ValueError(f"{layer.name} samples as {found}, expected {wanted}")
-    if plugins != job["plugins"]:
-        raise ValueError(f"{plugins} plugin layers after parsing, expected {job['plugins']}")
+    if plugins != expected:
+        raise ValueError(f"{plugins} plugin layers after parsing, expected {expected}")
     return builder, network
+
+
+def own_nodes(graph: str) -> int:
+    """Count the nodes of an ONNX file that are the network's own operators."""
+    import onnx
+
+    model = onnx.load(graph, load_external_data=False)
+    return sum(node.domain == DOMAIN for node in model.graph.node)
 
 
 def _build(job: Mapping[str, Any]) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-ARCHITECTURES = (80, 86, 89, 90, 100, 120)
+DTYPES = ("fp16", *(pytest.param(name, marks=pytest.mark.slow) for name in ("fp32", "bf16")))
+ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 
 
 def compiled(kernel, types, constants, architecture, warps):

@@ -1,107 +1,122 @@
-"""When work on a GPU is recorded, with a recording that counts in the GPU's place."""
+"""When work on a GPU is recorded, with GPUs that are not there."""
+
+import weakref
 
 import pytest
 import torch
+from made_up_cuda import MadeUpCuda
 
-from vsrdb_cli.backends import cuda_graphs
 from vsrdb_cli.backends.cuda_graphs import Recorder, is_wanted
 
 
-class Counting:
-    """Work that keeps what it was given, and the recordings made of it."""
+class Doubling:
+    """Work in one kernel; how often it was launched one by one and recorded, by size."""
 
-    def __init__(self):
-        self.plain, self.recorded, self.replayed = [], [], []
-        self.recording_fails = self.replaying_fails = self.working_fails = None
+    def __init__(self, device="cuda:0", cuda=None):
+        self.cuda = cuda or MadeUpCuda()
+        self.recorder = Recorder(torch.device(device), self.cuda)
+        self.device, self.plain, self.fails = device, [], None
 
     def work(self, inputs):
-        if self.working_fails:
-            raise self.working_fails
+        if self.fails:
+            raise self.fails
+        doubled = torch.empty_like(inputs[0])
+        self.cuda.launch(lambda: torch.mul(inputs[0], 2, out=doubled), self.device)
         self.plain.append(inputs[0].shape[0])
-        return [tensor * 2 for tensor in inputs]
+        return [doubled]
 
-    def recording(self, work, inputs, device):
-        if self.recording_fails:
-            raise self.recording_fails
-        self.recorded.append(inputs[0].shape[0])
-        counting = self
+    def __call__(self, size, times=1):
+        for _ in range(times):
+            given = torch.rand(size)
+            (doubled,) = self.recorder("double", self.work, [given])
+            assert torch.equal(doubled, 2 * given)
 
-        class Recording:
-            def replay(self, inputs):
-                if counting.replaying_fails:
-                    raise counting.replaying_fails
-                counting.replayed.append(inputs[0].shape[0])
-                return [tensor * 2 for tensor in inputs]
-
-        return Recording()
+    @property
+    def replays(self):
+        return [graph.replays for graph in self.cuda.graphs]
 
 
-@pytest.fixture
-def counting(monkeypatch):
-    counting = Counting()
-    monkeypatch.setattr(cuda_graphs, "_Recording", counting.recording)
-    return counting
+def test_from_its_third_call_on_work_of_a_size_is_replayed():
+    double = Doubling()
+    double(3, times=5)
+    double(4, times=2)
+    assert double.plain == [3, 3, 3, 4, 4]
+    assert double.replays == [3]
 
 
-@pytest.fixture
-def recorder():
-    return Recorder(torch.device("cuda", 0))
+def test_two_gpus_of_one_process_each_replay_their_own_work():
+    cuda = MadeUpCuda()
+    first, second = Doubling("cuda:0", cuda), Doubling("cuda:1", cuda)
+    for _ in range(5):
+        first(3)
+        second(3)
+    assert first.replays == [3, 3]
+    assert [len(graph.kernels) for graph in cuda.graphs] == [1, 1]
 
 
-def call(recorder, counting, size, times=1):
-    for _ in range(times):
-        (doubled,) = recorder("double", counting.work, [torch.ones(size)])
-        assert torch.equal(doubled, torch.full((size,), 2.0))
+def test_when_pictures_of_another_size_come_the_recordings_give_their_memory_back():
+    double = Doubling()
+    double(3, times=4)
+    (recording,) = map(weakref.ref, double.cuda.graphs)
+    double.cuda.graphs.clear()
+    double(4)
+    assert recording() is None
+    double(3)
+    assert double.plain == [3, 3, 3, 4, 3]
 
 
-def test_from_its_third_call_on_work_of_a_size_is_replayed(recorder, counting):
-    call(recorder, counting, 3, times=5)
-    call(recorder, counting, 4, times=2)
-    assert counting.plain == [3, 3, 4, 4]
-    assert counting.recorded == [3]
-    assert counting.replayed == [3, 3, 3]
+def test_recordings_of_one_size_work_in_the_same_memory():
+    double = Doubling()
+    for name in ("encode", "restore"):
+        for _ in range(3):
+            double.recorder(name, double.work, [torch.rand(3)])
+    encode, restore = double.cuda.graphs
+    assert restore.pool() is encode.pool()
 
 
-def test_of_many_sizes_the_last_are_kept(recorder, counting):
-    for size in range(1, 6):
-        call(recorder, counting, size, times=3)
-    call(recorder, counting, 5)
-    assert counting.recorded == [1, 2, 3, 4, 5]
-    counting.plain.clear()
-    call(recorder, counting, 1)
-    assert counting.plain == [1]
+def test_where_memory_is_short_for_a_recording_work_goes_on_without():
+    double = Doubling()
+    double.cuda.recording_fails = torch.OutOfMemoryError("out of memory")
+    double(3, times=4)
+    assert double.plain == [3] * 4
 
 
-def test_where_memory_is_short_for_a_recording_work_goes_on_without(recorder, counting):
-    counting.recording_fails = torch.OutOfMemoryError("out of memory")
-    call(recorder, counting, 3, times=4)
-    assert counting.plain == [3] * 4
-
-
-def test_what_cannot_be_recorded_is_said_once_and_done_without(recorder, counting):
-    counting.recording_fails = RuntimeError("operation not permitted when stream is capturing")
-    call(recorder, counting, 3, times=2)
+def test_what_cannot_be_recorded_is_said_once_and_done_without():
+    double = Doubling()
+    double.cuda.recording_fails = RuntimeError("operation not permitted when stream is capturing")
+    double(3, times=2)
     with pytest.warns(RuntimeWarning, match="without CUDA graphs.*not permitted") as said:
-        call(recorder, counting, 3, times=3)
+        double(3, times=3)
     assert len(said) == 1
-    assert counting.plain == [3] * 5
+    assert double.plain == [3] * 5
 
 
-def test_when_memory_runs_out_the_recordings_give_theirs_back_first(recorder, counting):
-    call(recorder, counting, 3, times=3)
-    counting.replaying_fails = torch.OutOfMemoryError("out of memory")
-    call(recorder, counting, 3)
-    assert counting.plain == [3, 3, 3]
-    counting.working_fails = torch.OutOfMemoryError("out of memory")
+def test_when_memory_runs_out_the_recordings_give_theirs_back_first():
+    double = Doubling()
+    double(3, times=3)
+    double.cuda.replaying_fails = torch.OutOfMemoryError("out of memory")
+    double(3)
+    assert double.plain == [3, 3, 3, 3]
+    double.fails = torch.OutOfMemoryError("out of memory")
     with pytest.raises(torch.OutOfMemoryError):
-        call(recorder, counting, 3)
+        double(3)
 
 
-def test_other_failures_are_told_as_they_are(recorder, counting):
-    call(recorder, counting, 3, times=3)
-    counting.replaying_fails = RuntimeError("an illegal memory access was encountered")
+def test_a_gpu_that_fails_for_good_while_it_records_is_told_at_once():
+    double = Doubling()
+    double.cuda.recording_fails = RuntimeError("CUDA error: unspecified launch failure")
+    double(3, times=2)
+    with pytest.raises(RuntimeError, match="unspecified launch failure"):
+        double(3)
+    assert double.plain == [3, 3]
+
+
+def test_other_failures_are_told_as_they_are():
+    double = Doubling()
+    double(3, times=3)
+    double.cuda.replaying_fails = RuntimeError("an illegal memory access was encountered")
     with pytest.raises(RuntimeError, match="illegal memory access"):
-        call(recorder, counting, 3)
+        double(3)
 
 
 @pytest.mark.parametrize(

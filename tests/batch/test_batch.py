@@ -270,6 +270,29 @@ def test_even_a_bug_in_vsrdb_does_not_stop_the_others(tmp_path, folder, clip, ca
     assert "this is a bug in vsrdb" in capsys.readouterr().err
 
 
+def test_a_gpu_that_fails_for_good_ends_the_batch_and_the_same_command_continues(
+    tmp_path, folder, clip
+):
+    put(clip, *(folder / f"{name}.mp4" for name in "abc"))
+
+    def fails(source, *arguments, **options):
+        if source.name == "b.mp4":
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
+        return restore_video(source, *arguments, **options)
+
+    report = tmp_path / "report.json"
+    request = restore_request(folder, tmp_path / "out", report_file=report)
+    assert RestoreRun(request, request.find_inputs(), Session(), restore=fails).run() == 1
+    assert tree(tmp_path / "out") == ["a.mp4"]
+    a, b = json.loads(report.read_text())["inputs"]
+    assert a["status"] == "restored"
+    assert b["error"].endswith("b.mp4 was restored: CUDA error: an illegal memory access was"
+                               " encountered")  # fmt: skip
+    assert "run the same command again" in b["hint"]
+    assert RestoreRun(request, request.find_inputs(), Session()).run() == 0
+    assert tree(tmp_path / "out") == ["a.mp4", "b.mp4", "c.mp4"]
+
+
 def test_an_interrupted_batch_continues_where_it_stopped(tmp_path, folder):
     for name in ("a", "b"):
         clips.make(folder / f"{name}.mp4", frames=26, height=24, width=32)

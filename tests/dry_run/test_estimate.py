@@ -323,7 +323,7 @@ def test_the_tiles_are_reported_if_a_part_is_restored_too(tmp_path):
     assert estimate.tile == 256
 
 
-def test_the_free_space_is_that_of_the_outputs_disk_before_its_folder_exists(
+def test_free_space_is_that_of_the_outputs_disk_before_its_folder_exists(
     tmp_path, source, monkeypatch
 ):
     from vsrdb_cli.dry_run import estimate

@@ -5,15 +5,14 @@ import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from fgdf_operands import operands, reference
-from triton_kernels import ARCHITECTURES, compiled, interpreted
+from triton_kernels import ARCHITECTURES, DTYPES, compiled, interpreted
 
-from vsrdb_cli.backends import plugin
 from vsrdb_cli.network import fgdf as operator
 from vsrdb_cli.network.fgdf import fgdf
+from vsrdb_cli.network.triton_kernel import Kernel
 
 
 def test_the_formula_of_the_paper_written_out_for_one_pixel():
@@ -42,39 +41,6 @@ def test_half_tensors_give_a_half_picture_with_float32_sums():
     torch.testing.assert_close(half.float(), rounded, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize("shape", [(1, 3, 17, 9, 5), (2, 5, 8, 6, 3)])
-def test_the_function_in_the_onnx_file_equals_the_reference(shape):
-    onnx = pytest.importorskip("onnx")
-    onnxruntime = pytest.importorskip("onnxruntime")
-    from onnx import TensorProto, helper
-
-    from vsrdb_cli.export import fgdf_node
-
-    ksize = shape[-1]
-    tensors = dict(zip(("frames", "flow_mask", "kernel"), operands(*shape), strict=True))
-    node = helper.make_node(
-        plugin.NAME, list(tensors), ["picture"], domain="vsrdb", scale=4, ksize=ksize
-    )
-    values = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, list(tensor.shape))
-        for name, tensor in tensors.items()
-    ]
-    out = helper.make_tensor_value_info("picture", TensorProto.FLOAT, [None] * 4)
-    model = helper.make_model(
-        helper.make_graph([node], "one", values, [out]),
-        functions=[fgdf_node.body()],
-        opset_imports=[helper.make_opsetid("", fgdf_node.OPSET), helper.make_opsetid("vsrdb", 1)],
-        ir_version=10,
-    )
-    onnx.checker.check_model(model, full_check=True)
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    (found,) = session.run(None, {name: tensor.numpy() for name, tensor in tensors.items()})
-    expected = reference(*tensors.values(), ksize).numpy()
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
-
-
 INTERPRETED = """
 import sys; sys.path.insert(0, {folder!r})
 import torch
@@ -97,18 +63,19 @@ def test_the_triton_kernel_in_the_interpreter_equals_the_reference():
     assert len(errors) == 2 and max(errors) <= 1e-5, errors
 
 
-def compiled_for(architecture):
+def compiled_for(architecture, dtype="fp16"):
     pytest.importorskip("triton")
     from vsrdb_cli.network.fgdf_triton import WARPS, fgdf_kernel
 
     constants = {"SCALE": 4, "KSIZE": 5, "PIXELS": 32, "kernel_c": 1, "frames_x": 1, "flow_x": 1}
-    types = {"frames": "*fp16", "kernel": "*fp16", "out": "*fp16", "flow_mask": "*fp32"}
+    types = dict.fromkeys(("frames", "kernel", "out"), f"*{dtype}") | {"flow_mask": "*fp32"}
     return compiled(fgdf_kernel, types, constants, architecture, WARPS)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_the_triton_kernel_compiles_without_a_gpu(architecture):
-    built = compiled_for(architecture)
+def test_the_triton_kernel_compiles_without_a_gpu(architecture, dtype):
+    built = compiled_for(architecture, dtype)
     assert re.search(rf"\.target sm_{architecture}a?\b", built["ptx"])
     # Loops, not unrolled taps: an earlier form took 40 s to compile and 400 kB.
     assert len(built["cubin"]) < 150_000
@@ -152,7 +119,8 @@ def failing_launch(monkeypatch):
     pytest.importorskip("triton")
     from vsrdb_cli.network import fgdf_triton
 
-    monkeypatch.setattr(operator.triton_kernel, "works", {})
+    fresh = Kernel("filtering", operator._launch, operator._reference, compared=False)
+    monkeypatch.setattr(operator, "triton_kernel", fresh)
 
     def fail_with(error):
         def launch(*_):

@@ -3,9 +3,11 @@
 import dataclasses
 import json
 import os
+import warnings
 from types import SimpleNamespace
 
 import pytest
+import torch
 from made_up_gpus import made_up
 
 from vsrdb_cli.backends import engine_files as engines
@@ -20,37 +22,85 @@ from vsrdb_cli.backends.engine_files import (
     make_sizes,
 )
 from vsrdb_cli.backends.exported_files import ExportFiles, StaleExportError, file_sha256
+from vsrdb_cli.backends.plugin import FGDF, FLOW_WARP, Sides, obstacle, register_plugins
+from vsrdb_cli.backends.trt import context_of
 from vsrdb_cli.errors import BackendError, OptionError
+from vsrdb_cli.network import ops
+from vsrdb_cli.network.fgdf import fgdf
 
 PLACE = Place("tensorrt", "11.4.0", "NVIDIA H200", "9.0")
 SIZES = Sizes((16, 16), (18, 32), (36, 64))
 
 
-def test_the_plugin_registers_and_is_made_from_its_fields():
+@pytest.mark.parametrize(
+    "name, numbers", [("FGDF", {"scale": 4, "ksize": 5}), ("FlowWarp", {"length": 3})]
+)
+def test_a_plugin_registers_and_is_made_from_its_fields(name, numbers):
     trt = pytest.importorskip("tensorrt_lean")
     import numpy as np
 
-    from vsrdb_cli.backends.plugin import register_plugin
-
-    register_plugin(trt)
-    register_plugin(trt)  # a second time is no error
-    creator = trt.get_plugin_registry().get_creator("FGDF", "1", "vsrdb")
-    assert [field.name for field in creator.field_names] == ["scale", "ksize"]
+    register_plugins(trt)
+    register_plugins(trt)  # a second time is no error
+    creator = trt.get_plugin_registry().get_creator(name, "1", "vsrdb")
+    assert [field.name for field in creator.field_names] == list(numbers)
     fields = [
-        trt.PluginField(name, np.array([value], dtype=np.int32), trt.PluginFieldType.INT32)
-        for name, value in (("scale", 4), ("ksize", 5))
+        trt.PluginField(field, np.array([value], dtype=np.int32), trt.PluginFieldType.INT32)
+        for field, value in numbers.items()
     ]
     plugin = creator.create_plugin(
-        "filter", trt.PluginFieldCollection(fields), trt.TensorRTPhase.BUILD
+        "node", trt.PluginFieldCollection(fields), trt.TensorRTPhase.BUILD
     )
     for made in (plugin, plugin.clone(), plugin.attach_to_context(None)):
         fields = made.get_fields_to_serialize()
         taken = [np.full(1, 777, dtype=np.int32) for _ in range(100)]  # of memory freed too early
         saved = {field.name: int(field.data[0]) for field in fields}
-        assert saved == {"scale": 4, "ksize": 5} and len(taken) == 100
+        assert saved == numbers and len(taken) == 100
     assert plugin.get_capability_interface(None) is plugin
     half, float32 = trt.DataType.HALF, trt.DataType.FLOAT
     assert plugin.get_output_data_types([half, float32, half]) == [half]
+
+
+class MadeUpBuilder:
+    """Computes with sides that are known."""
+
+    def constant(self, number):
+        return number
+
+    def operation(self, kind, side, number):
+        return side * number if kind == "PROD" else side // number
+
+
+@pytest.mark.parametrize(
+    "operator, numbers, inputs",
+    [
+        (FGDF, (4, 3), [(2, 3, 3, 5, 6), (2, 3, 3, 5, 6), (2, 3, 144, 5, 6)]),
+        (FLOW_WARP, (3,), [(6, 8, 5, 6), (6, 12, 5, 6)]),
+    ],
+)
+def test_a_plugins_output_has_the_shape_the_operator_gives_and_its_numbers_without_a_compiler(
+    operator, numbers, inputs
+):
+    trt = SimpleNamespace(DimensionOperation=SimpleNamespace(PROD="PROD", FLOOR_DIV="FLOOR_DIV"))
+    shape = operator.shape(Sides(trt, MadeUpBuilder()), inputs[0], *numbers)
+    generator = torch.Generator().manual_seed(0)
+    tensors = [torch.rand(one, generator=generator) for one in inputs]
+    if operator is FGDF:
+        wanted = fgdf(*tensors, *numbers)
+    else:
+        wanted = ops.side_by_side(ops.multi_flow_warp(*tensors), *numbers)
+    assert tuple(shape) == wanted.shape
+    out = torch.full(shape, torch.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that no kernel runs here
+        operator.fill([*tensors, out], numbers)
+    torch.testing.assert_close(out, wanted)
+
+
+def test_without_a_gpu_the_plugins_kernels_cannot_be_used_and_that_is_a_line():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        trouble = obstacle("cpu")
+    assert trouble and "\n" not in trouble
 
 
 @pytest.fixture
@@ -64,7 +114,7 @@ def rtx_engine(exported, checkpoint):
     return (
         files,
         place,
-        build_engine(files, checkpoint.config, place, SIZES, on_step=lambda _: None),
+        build_engine(files, checkpoint.config, place, SIZES, plugins=False, on_step=lambda _: None),
     )
 
 
@@ -82,7 +132,7 @@ def test_the_parser_reads_every_grid_sample_linear_aligned_and_zero_filled(expor
     from vsrdb_cli.export.to_tensorrt import parse_network
 
     files, _ = exported["float32"]
-    job = {"graph": str(files.graph("restorer")), "plugins": 0}
+    job = {"graph": str(files.graph("restorer")), "plugins": False}
     _, network = parse_network(trt, trt.Logger(trt.Logger.ERROR), job)
     layers = [network.get_layer(index) for index in range(network.num_layers)]
     samples = [layer for layer in layers if layer.type == trt.LayerType.GRID_SAMPLE]
@@ -95,9 +145,9 @@ def test_a_parser_that_takes_the_function_for_the_plugin_is_caught(exported, mon
     from vsrdb_cli.export import to_tensorrt
 
     files, _ = exported["float32"]
-    monkeypatch.setattr("vsrdb_cli.export.to_tensorrt.register_plugin", lambda _: None)
-    job = {"graph": str(files.graph("restorer")), "plugins": 1}
-    with pytest.raises(ValueError, match="0 plugin layers after parsing, expected 1"):
+    monkeypatch.setattr("vsrdb_cli.export.to_tensorrt.register_plugins", lambda _: None)
+    job = {"graph": str(files.graph("restorer")), "plugins": True}
+    with pytest.raises(ValueError, match="0 plugin layers after parsing, expected 5"):
         to_tensorrt.parse_network(trt, trt.Logger(trt.Logger.ERROR), job)
 
 
@@ -114,7 +164,12 @@ def test_a_build_that_fails_in_its_process_is_one_error_and_leaves_nothing(
     before = sorted(tmp_path.iterdir())
     with pytest.raises(BackendError, match=r"tensorrt-rtx failed to build .*encoder\.onnx"):
         build_engine(
-            files, checkpoint.config, find_place("tensorrt-rtx"), SIZES, on_step=lambda _: None
+            files,
+            checkpoint.config,
+            find_place("tensorrt-rtx"),
+            SIZES,
+            plugins=False,
+            on_step=lambda _: None,
         )
     assert sorted(tmp_path.iterdir()) == before
 
@@ -254,18 +309,90 @@ def test_a_device_that_engines_do_not_run_on_is_one_line(checkpoint, one_gpu, de
     assert fitting_engine(checkpoint, device=device, precision="auto", size=(32, 32)) is None
 
 
-def test_an_engine_that_differs_from_torch_is_not_kept(sidecar, monkeypatch):
-    from vsrdb_cli.commands import export
+def test_for_want_of_memory_there_is_no_engine_but_a_gpu_that_fails_for_good_is_told(
+    checkpoint, one_gpu
+):
+    def found(error):
+        def load(*_):
+            raise error
+
+        return fitting_engine(checkpoint, device="cuda", precision="auto", size=(32, 32), load=load)
+
+    assert found(torch.OutOfMemoryError("CUDA out of memory")) is None
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        found(RuntimeError("CUDA error: an illegal memory access was encountered"))
+
+
+def test_an_engine_without_room_on_the_gpu_is_one_line():
+    graph = SimpleNamespace(create_execution_context=lambda: None)
+    with pytest.raises(BackendError, match="not enough GPU memory for the tensorrt encoder"):
+        context_of(graph, "tensorrt encoder")
+
+
+@pytest.fixture
+def exporting(sidecar):
+    """Exports an engine that is built, hindered and measured as told; what was built and said."""
+    from vsrdb_cli.export.to_tensorrt import export_engine
 
     files, made, _ = sidecar
 
-    def differs(*_):
-        raise BackendError("the tensorrt engine differs from torch")
+    class Exporting:
+        kept = property(lambda self: sorted(files.folder.iterdir()))
 
-    monkeypatch.setattr("vsrdb_cli.export.to_tensorrt.build_engine", lambda *_, **__: made)
-    monkeypatch.setattr(ACCELERATORS, "library", made_up("cuda", names=("NVIDIA L4",)))
-    runner = SimpleNamespace(proof=SimpleNamespace(measure=differs))
-    monkeypatch.setattr("vsrdb_cli.backends.trt.TrtRunner", lambda *_: runner)
-    with pytest.raises(BackendError, match="differs from torch"):
-        export.export_engine(SimpleNamespace(config=None), files, PLACE, SIZES)
-    assert list(files.folder.iterdir()) == []
+        def __init__(self):
+            self.built, self.said = [], []
+
+        def __call__(self, *, plugins=True, trouble=None, fails=(), place=PLACE):
+            """`fails`: with which choices of plugins the engine does not agree."""
+
+            def build(*_, plugins, **__):
+                self.built.append(plugins)
+                return made
+
+            def measure(*_, **__):
+                if self.built[-1] in fails:
+                    raise BackendError("the engine agrees with torch to 30 dB")
+                return ["agreement"]
+
+            return export_engine(
+                SimpleNamespace(config=None),
+                files,
+                place,
+                SIZES,
+                plugins=plugins,
+                on_step=self.said.append,
+                build=build,
+                measure=measure,
+                hindered=lambda: trouble,
+            )
+
+    return Exporting()
+
+
+def test_an_engine_has_plugins_unless_it_is_to_have_none(exporting):
+    assert exporting() == ["agreement"]
+    exporting(plugins=False)
+    exporting(place=dataclasses.replace(PLACE, flavour="tensorrt-rtx"))  # which takes none
+    assert exporting.built == [True, False, False] and exporting.said == []
+
+
+def test_where_plugins_cannot_be_used_the_engine_is_built_without_and_that_is_one_line(exporting):
+    exporting(trouble="its kernel cannot be compiled; install gcc")
+    assert exporting.built == [False]
+    (line,) = exporting.said
+    assert line.endswith("without plugins: its kernel cannot be compiled; install gcc")
+
+
+def test_an_engine_with_plugins_that_does_not_agree_is_built_again_without(exporting):
+    assert exporting(fails=[True]) == ["agreement"]
+    assert exporting.built == [True, False]
+    (line,) = exporting.said
+    assert line.endswith("without plugins: the engine agrees with torch to 30 dB")
+
+
+def test_an_engine_that_differs_from_torch_either_way_is_not_kept(exporting):
+    assert exporting.kept
+    with pytest.raises(BackendError, match="agrees with torch to 30 dB"):
+        exporting(fails=[True, False])
+    assert exporting.built == [True, False]
+    assert exporting.kept == []

@@ -4,10 +4,10 @@ import warnings
 
 import pytest
 import torch
-from fused_operands import errors
+from fused_operands import LAST, PAPER, XS, errors
 
 from vsrdb_cli.backends import load_runner
-from vsrdb_cli.network import fused
+from vsrdb_cli.network import fused, ops
 
 pytestmark = pytest.mark.gpu
 
@@ -23,13 +23,68 @@ def test_the_kernels_equal_the_operators(cuda, height, width, dtype, tolerance):
     assert max(found.values()) < tolerance, found
 
 
+@pytest.mark.parametrize("widths", [PAPER, XS], ids=["paper", "xs"])
+@pytest.mark.parametrize(
+    "dtype, tolerance", [(torch.float32, 1e-5), (torch.float16, 1e-3), (torch.bfloat16, 8e-3)]
+)
+def test_at_the_networks_own_widths_too(cuda, widths, dtype, tolerance):
+    from vsrdb_cli.network import fused_triton
+
+    found = errors(fused_triton, dtype, device=cuda, height=180, width=320, **widths)
+    assert max(found.values()) < tolerance, found
+
+
+def drawn(device, channels, height, width, frames=1):
+    """More than 2^31 numbers in float16, channels last."""
+    shape = (frames, height, width, channels)
+    assert frames * height * width * channels > 2**31
+    return torch.empty(shape, dtype=torch.float16, device=device).normal_().permute(0, 3, 1, 2)
+
+
+def test_beyond_2_to_the_31_numbers_a_warp_is_right_to_the_last_row(cuda):
+    from vsrdb_cli.network import fused_triton
+
+    height, width, rows = 2900, 2800, 64
+    feature = drawn(cuda, 90, height, width, frames=3)
+    flow_mask = torch.empty(3, 27, height, width, device=cuda).normal_()
+    out = feature.new_empty((1, 270, height, width)).contiguous(memory_format=LAST)
+    fused_triton.multi_flow_warp(feature, flow_mask, 3, out)
+    bottom = [one[:, :, -rows:] for one in (feature, flow_mask)]
+    expected = ops.side_by_side(ops.multi_flow_warp(bottom[0].float(), bottom[1]), 3)
+    # The upper half of these rows looks beyond the strip that the reference was given.
+    found, wanted = out[:, :, -rows // 2 :].float(), expected[:, :, -rows // 2 :]
+    torch.testing.assert_close(found, wanted, rtol=2e-3, atol=2e-3)
+
+
+def test_beyond_2_to_the_31_numbers_a_gate_is_right_to_the_last_row(cuda):
+    from vsrdb_cli.network import fused_triton
+
+    hidden = drawn(cuda, 478, 2200, 2100)
+    out = hidden.new_empty((1, 239, 2200, 2100)).contiguous(memory_format=LAST)
+    fused_triton.gelu_gate(hidden, out)
+    wanted = ops.gelu_gate(hidden[:, :, -4:].float())
+    torch.testing.assert_close(out[:, :, -4:].float(), wanted, rtol=2e-3, atol=2e-3)
+
+
+def test_beyond_2_to_the_31_numbers_products_are_of_all_pixels(cuda):
+    from vsrdb_cli.network import fused_triton
+
+    q, k = (drawn(cuda, 90, 5000, 4900) for _ in range(2))
+    k += q  # so that the products are far from 0
+    out = torch.empty(1, 6, 17, 15, device=cuda)
+    fused_triton.channel_products(q, k, 6, out)
+    strips = zip(q.split(500, dim=2), k.split(500, dim=2), strict=True)
+    wanted = sum(ops.channel_products(*strip, 6).double() for strip in strips)
+    torch.testing.assert_close(out.double(), wanted, rtol=1e-3, atol=1e-3 * float(wanted.max()))
+
+
 def test_a_restored_window_went_through_all_of_them(cuda):
-    for kernel in (fused._warp, fused._gate, fused._products):
+    for kernel in (fused.warp_kernel, fused._gate, fused._products):
         kernel.works.clear()
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)  # that one is wrong or does not compile
         runner = load_runner("fmanet-xs", device=cuda, precision="float16")
         window = [runner.encode(torch.rand(1, 3, 48, 64)) for _ in range(3)]
         runner.restore(window)
-    for kernel in (fused._warp, fused._gate, fused._products):
-        assert list(kernel.works.values()) == [True]
+    for kernel in (fused.warp_kernel, fused._gate, fused._products):
+        assert set(kernel.works.values()) == {True}

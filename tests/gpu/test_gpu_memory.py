@@ -6,12 +6,15 @@ import pytest
 import torch
 
 from vsrdb_cli.backends import load_runner, parity
+from vsrdb_cli.backends.builtin import BuiltinRunner
+from vsrdb_cli.backends.cuda_graphs import Recorder
 from vsrdb_cli.backends.pytorch import TorchRunner
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.fmanet import FMANet
 from vsrdb_cli.pipeline.frames import restorer_for
 from vsrdb_cli.pipeline.memory import available_bytes, resolve_tile
+from vsrdb_cli.pipeline.restorer import Restorer
 from vsrdb_cli.pipeline.spec import RestoreSpec
 
 pytestmark = pytest.mark.gpu
@@ -90,6 +93,38 @@ def test_where_memory_runs_out_tiles_get_smaller_and_the_picture_whole(cuda, onl
     assert decibels(tiled, whole) > 45  # attention sees a tile where it saw the picture
 
 
+def test_where_a_recording_finds_no_room_the_work_is_done_all_the_same(cuda, only):
+    recorder, given = Recorder(torch.device(cuda)), torch.rand(8 << 20, device=cuda)
+    only(5 * (32 << 20))  # three for the work alone; a recording holds two more, and copies one
+
+    def work(inputs):
+        return [inputs[0] * 2 + 1]
+
+    for number in range(6):
+        (found,) = recorder("work", work, [given + number])
+        assert torch.equal(found[:9], (given + number)[:9] * 2 + 1)
+
+
+class OnGpu(BuiltinRunner):
+    """Leaves whole pictures on the GPU; tiles go to the CPU."""
+
+    def restore_on_device(self, window):
+        return super().restore(window).cuda()
+
+
+def test_where_a_finished_picture_finds_no_room_tiles_get_smaller(cuda, only):
+    frames = [frame[0] for frame in parity.scene(4, 300, 400)]
+    torch.zeros(1, device=cuda)
+    only(40 << 20)  # a restored picture, 23 MB, and not another one
+    sides = []
+    restorer = Restorer(OnGpu("nearest"), tile=None, on_shrink=sides.append)
+    found = [codes for _, codes in restorer.run_to_codes(enumerate(frames), 8)]
+    assert sides
+    wanted = Restorer(BuiltinRunner("nearest"), tile=None).run_to_codes(enumerate(frames), 8)
+    for codes, (_, expected) in zip(found, wanted, strict=True):
+        assert torch.equal(codes, expected)
+
+
 def test_a_second_video_keeps_its_tile(cuda):
     """What torch keeps of a first video's freed tensors is free for the next."""
     runner = load_runner("fmanet-xs", device=cuda)
@@ -103,3 +138,15 @@ def test_a_second_video_keeps_its_tile(cuda):
     assert torch.cuda.memory_reserved() > torch.cuda.memory_allocated() + (100 << 20)
     assert available_bytes(runner.info.device) >= free - held - (32 << 20)
     assert resolve_tile(runner, large) >= tile
+
+
+def test_what_is_promised_beside_recordings_is_there_for_another_size(cuda):
+    runner = load_runner("fmanet-xs", device=cuda, precision="float16")
+    peak_of(runner, 64, 64)  # loads what is loaded once
+    free = available_bytes(runner.info.device)
+    peak_of(runner, 720, 1280)
+    promised = available_bytes(runner.info.device)
+    # But for what the recordings read and leave, which nobody else can have.
+    assert promised > free - (runner.length + 3) * runner.memory(720, 1280).features
+    runner.encode(torch.rand(1, 3, 64, 64))
+    assert torch.empty(promised - (64 << 20), dtype=torch.uint8, device=cuda).is_cuda

@@ -137,6 +137,35 @@ def test_the_papers_network_stays_finite_in_float16_on_the_hardest_pictures(cuda
     assert restored(runner, clip).isfinite().all()
 
 
+@pytest.fixture
+def kernels(cuda, tmp_path, monkeypatch):
+    """How often each kernel is launched to encode and restore a frame, of the paper's network."""
+    monkeypatch.setenv("VSRDB_CUDA_GRAPHS", "0")  # in a graph kernels have no names of their own
+    torch.manual_seed(0)
+    path, config = tmp_path / "paper.safetensors", FMANetConfig()
+    save_checkpoint(path, FMANet(config).state_dict(), config, licence="none", origin="a seed")
+    runner = TorchRunner(load_checkpoint(path), cuda, "float16")
+    pictures = [picture.to(cuda) for picture in parity.scene(3, 180, 320)]
+    held = [runner.encode(picture) for picture in pictures]
+    runner.restore_on_device(held)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        runner.encode(pictures[0])
+        runner.restore_on_device(held)
+        torch.cuda.synchronize()
+    on_gpu = torch.autograd.DeviceType.CUDA
+    return {one.key: one.count for one in profile.key_averages() if one.device_type == on_gpu}
+
+
+def test_a_frame_takes_at_most_2000_launches(kernels):
+    assert 300 < sum(kernels.values()) <= 2000, kernels
+
+
+def test_no_kernel_only_changes_a_layout(kernels):
+    moving = {name: n for name, n in kernels.items() if "nchwtonhwc" in name.lower()}
+    moving |= {name: n for name, n in kernels.items() if "nhwctonchw" in name.lower()}
+    assert moving == {}
+
+
 def test_codes_made_on_the_gpu_are_those_made_on_the_cpu(device):
     """Also while the windows after it are under way already."""
     runner = load_runner("fmanet-xs", device=device, precision="float32")

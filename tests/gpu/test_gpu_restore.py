@@ -1,6 +1,7 @@
 """Videos restored on a GPU are those of the CPU, with several processes and after a kill too."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -114,6 +115,36 @@ def test_killed_in_its_second_segment_a_run_goes_on_from_there(
     assert decibels(frames(target), frames(whole)) >= 60
 
 
+DEAD = """
+import sys, torch
+from vsrdb_cli.backends import builtin
+from vsrdb_cli.cli import main
+restored, nearest = [], builtin.nearest
+def fails(picture, scale):
+    restored.append(picture)
+    if len(restored) > 30:  # the frames of the first
+        numbers = torch.zeros(4, device="cuda")
+        numbers[torch.tensor([9], device="cuda")].sum().item()
+    return nearest(picture, scale)
+builtin.nearest = fails
+main(["restore", *sys.argv[1:], "--weights", "nearest"])
+"""
+
+
+def test_a_gpu_that_fails_for_good_ends_a_batch(cuda, source, tmp_path):
+    for name in "abc":
+        shutil.copy(source, tmp_path / f"{name}.mp4")
+    paths = [str(Path(__file__).parents[2]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    done = subprocess.run(
+        [sys.executable, "-c", DEAD, str(tmp_path), str(tmp_path / "out")],
+        check=False, capture_output=True, text=True, timeout=120,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "the GPU failed while" in done.stderr and "run the same command again" in done.stderr
+    assert [path.name for path in (tmp_path / "out").glob("*.mp4")] == ["a.mp4"]
+
+
 def test_a_dry_run_tells_of_the_gpu_and_writes_nothing(device, source, options, tmp_path):
     estimate = estimate_run(source, tmp_path / "out.mkv", options)
     assert estimate.device == device
@@ -162,7 +193,8 @@ def test_onnx_runtimes_cuda_provider_agrees_with_torch(cuda, tmp_path, monkeypat
     require_agreement(runner)
 
 
-def test_an_engine_built_here_agrees_with_torch(cuda, tmp_path, monkeypatch):
+@pytest.mark.parametrize("plugins", [True, False])
+def test_an_engine_built_here_agrees_with_torch(cuda, tmp_path, monkeypatch, plugins):
     pytest.importorskip("tensorrt")
     pytest.importorskip("onnxscript")
     from vsrdb_cli.backends.engine_files import Sizes
@@ -177,7 +209,12 @@ def test_an_engine_built_here_agrees_with_torch(cuda, tmp_path, monkeypatch):
     files = ExportFiles.of(checkpoint, tmp_path, "float16")
     sizes = Sizes((16, 16), (31, 48), (64, 64))
     build_engine(
-        files, checkpoint.config, find_place("tensorrt", cuda), sizes, on_step=lambda _: None
+        files,
+        checkpoint.config,
+        find_place("tensorrt", cuda),
+        sizes,
+        plugins=plugins,
+        on_step=lambda _: None,
     )
     runner = load_runner("fmanet-xs", backend="tensorrt", device=cuda, size=(31, 48))
     require_agreement(runner)

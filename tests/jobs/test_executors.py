@@ -122,6 +122,45 @@ def test_a_worker_process_loads_the_network_that_fits_the_videos_size(options, m
     assert sizes == [(24, 32), (64, 60)]
 
 
+def test_a_worker_process_keeps_an_engine_until_a_video_has_another_size(options, monkeypatch):
+    class Engine(BuiltinRunner):
+        def __init__(self, size):
+            super().__init__("nearest")
+            self.size = size
+
+        def takes(self, height, width):
+            return (height, width) == self.size
+
+    built = []
+
+    def load(weights, *, size, loaded, **_):
+        if loaded is None:
+            built.append(size)
+        return loaded or Engine(size)
+
+    monkeypatch.setattr(executor_module, "load_runner", load)
+    wanted = replace(options, devices=("cpu",), backend="tensorrt")
+    start = lambda options, threads: start_worker_thread(LocalExecutor(options))  # noqa: E731
+    with ProcessExecutor(wanted, start) as executor:
+        for size in ((24, 32), (24, 32), (48, 64)):
+            executor.prepare(spec_of(wanted, size))
+    assert built == [(24, 32), (48, 64)]
+
+
+def test_worker_processes_use_no_engine_unasked(options):
+    backends = []
+
+    def start(options, threads):
+        backends.append(options.backend)
+        return start_worker_thread(LocalExecutor(options, BuiltinRunner("nearest")))
+
+    for backend in ("auto", "tensorrt"):
+        wanted = replace(options, devices=("cpu", "cpu"), backend=backend)
+        with ProcessExecutor(wanted, start) as executor:
+            executor.prepare(spec_of(wanted, (24, 32)))
+    assert backends == ["torch", "torch", "tensorrt", "tensorrt"]
+
+
 @pytest.mark.parametrize("option", [
     {"weights": "bicubic"}, {"backend": "torch"}, {"device": "cpu"}, {"precision": "float32"},
     {"devices": ("cpu", "cpu")}, {"ray": "local"},

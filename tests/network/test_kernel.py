@@ -1,10 +1,12 @@
 """A Triton kernel is used where it compiles and is right, and nowhere else."""
 
+import re
 import warnings
 
 import pytest
 import torch
 
+from vsrdb_cli.network import fused, ops
 from vsrdb_cli.network.triton_kernel import Kernel
 
 
@@ -47,6 +49,64 @@ def test_in_place_of_a_wrong_kernel_the_reference_runs_and_that_is_said_once(x, 
         assert torch.equal(one, doubled(x))
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        torch.ones(4, 5).half(),
+        torch.ones(4, 5, dtype=torch.bfloat16),
+        torch.ones(4, 6),
+        torch.ones(5, 4).t(),
+    ],
+)
+def test_every_variant_of_a_kernel_is_compared_for_itself(x, other):
+    """What was right in one number type, width or layout may be wrong in another."""
+
+    def launch(x, out):
+        out.copy_(2 * x if x is not other else x)
+
+    kernel = Kernel("doubling", launch, doubled, compared=True)
+    assert torch.equal(kernel(x, out=torch.empty_like(x)), doubled(x))
+    with pytest.warns(RuntimeWarning, match="is wrong"):
+        assert torch.equal(kernel(other, out=torch.empty_like(other)), doubled(other))
+    assert list(kernel.works.values()) == [True, False]
+
+
+def test_a_variant_has_its_numbers(x):
+    def launch(x, factor, out):
+        out.copy_(2 * x)
+
+    kernel = Kernel("scaling", launch, torch.mul, compared=True)
+    assert torch.equal(kernel(x, 2, out=torch.empty_like(x)), 2 * x)
+    with pytest.warns(RuntimeWarning, match="is wrong"):
+        assert torch.equal(kernel(x, 3, out=torch.empty_like(x)), 3 * x)
+
+
+def test_a_large_part_of_a_result_does_not_hide_that_a_small_one_is_wrong(x):
+    def squares_alone(x, out):
+        out.copy_(torch.stack((torch.zeros_like(x), 1e4 * x)))
+
+    kernel = Kernel(
+        "both",
+        squares_alone,
+        lambda x: torch.stack((x, 1e4 * x)),
+        compared=True,
+        parts=list,
+    )
+    with pytest.warns(RuntimeWarning, match="is wrong"):
+        assert torch.equal(kernel(x, out=torch.empty(2, 4, 5))[0], x)
+
+
+def test_without_its_products_attentions_kernel_is_wrong():
+    def squares_alone(q, k, heads, out):
+        out.copy_(ops.channel_products(q, k, heads))
+        out[:, :, :-2] = 0
+
+    kernel = fused.attention_kernel(squares_alone)
+    q, k = torch.randn(2, 1, 6, 40, 50, generator=torch.Generator().manual_seed(0))
+    with pytest.warns(RuntimeWarning, match="attention takes a slower way: .* is wrong"):
+        kernel(q, k, 2, out=torch.empty(1, 2, 5, 3))
+
+
 def test_a_kernel_that_is_not_compared_needs_no_reference(x):
     kernel = Kernel("doubling", filled_with(3), None, compared=False)
     with warnings.catch_warnings():
@@ -55,7 +115,14 @@ def test_a_kernel_that_is_not_compared_needs_no_reference(x):
 
 
 @pytest.mark.parametrize(
-    "error", [RuntimeError("PassManager::run failed"), AssertionError("no dot of this kind")]
+    "error",
+    [
+        RuntimeError("PassManager::run failed"),
+        RuntimeError("Triton Error [CUDA]: device kernel image is invalid"),
+        RuntimeError("Internal Triton PTX codegen error: `ptxas` returned 255"),
+        AssertionError("no dot of this kind"),
+        AssertionError(),
+    ],
 )
 def test_a_kernel_that_this_gpu_cannot_have_is_replaced(x, error):
     def launch(x, out):
@@ -66,10 +133,18 @@ def test_a_kernel_that_this_gpu_cannot_have_is_replaced(x, error):
         assert torch.equal(kernel(x, out=torch.empty_like(x)), doubled(x))
 
 
-def test_what_goes_wrong_on_the_gpu_itself_is_told():
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("Triton Error [CUDA]: out of memory"),
+        RuntimeError("Triton Error [CUDA]: an illegal memory access was encountered"),
+    ],
+)
+def test_what_goes_wrong_on_the_gpu_itself_is_told(error):
     def launch(x, out):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+        raise error
 
     kernel = Kernel("doubling", launch, doubled, compared=True)
-    with pytest.raises(torch.OutOfMemoryError):
+    with pytest.raises(RuntimeError, match=re.escape(str(error))):
         kernel(torch.zeros(3), out=torch.zeros(3))

@@ -1,12 +1,13 @@
 """A restored picture becomes codes where it was computed, and only if its numbers are finite."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from vsrdb_cli.errors import BackendError
-from vsrdb_cli.pipeline.pending import Pending
+from vsrdb_cli.pipeline.pending import Pending, reached
 from vsrdb_cli.video.pixels.colour import WHITE_8, WHITE_16
 
 # Beyond both ends, and halves of a code.
@@ -29,3 +30,19 @@ def test_a_number_that_is_not_finite_is_an_error_never_a_picture(value):
     with pytest.raises(BackendError, match="results of a runner are not finite") as caught:
         Pending(restored, 8, "a runner").result()
     assert caught.value.hint == "use --precision float32"
+
+
+def test_a_picture_is_waited_for_asleep():
+    events = []
+
+    class Event:
+        def __init__(self, **how):
+            self.how, self.recorded = how, False
+            events.append(self)
+
+        def record(self):
+            self.recorded = True
+
+    assert reached(SimpleNamespace(Event=Event)) is events[0]
+    assert events[0].how == {"blocking": True}
+    assert events[0].recorded

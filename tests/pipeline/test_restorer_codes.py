@@ -7,6 +7,7 @@ import torch
 
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.errors import BackendError
+from vsrdb_cli.pipeline.frames import restore_frames
 from vsrdb_cli.pipeline.restorer import Restorer
 from vsrdb_cli.video.pixels.colour import to_planes
 
@@ -51,3 +52,36 @@ def test_a_frame_that_is_not_finite_ends_the_run():
     restorer = Restorer(Broken("nearest"), tile=None)
     with pytest.raises(BackendError, match="not finite"):
         list(restorer.run_to_codes(pictures(), 8))
+    with pytest.raises(BackendError, match="not finite"):
+        list(restorer.run(pictures()))
+
+
+def test_a_program_is_told_of_a_picture_that_is_not_finite():
+    with pytest.raises(BackendError, match=r"results of nearest .* are not finite"):
+        list(restore_frames([picture for _, picture in pictures()], Broken("nearest")))
+
+
+class Crowded(torch.Tensor):
+    """A picture on a device that has no room for anything beside it."""
+
+    def aminmax(self):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+class NoRoom(BuiltinRunner):
+    """Leaves whole pictures on such a device; tiles go to the CPU."""
+
+    def restore_on_device(self, window):
+        return super().restore(window).as_subclass(Crowded)
+
+
+def test_where_memory_runs_out_while_a_picture_is_finished_tiles_get_smaller():
+    generator = torch.Generator().manual_seed(0)
+    large = [(i, torch.rand(3, 150, 180, generator=generator)) for i in range(4)]
+    sides = []
+    restorer = Restorer(NoRoom("nearest"), tile=None, on_shrink=sides.append)
+    found = list(restorer.run_to_codes(large, 8))
+    assert sides == [120] == [restorer.tile]
+    wanted = Restorer(BuiltinRunner("nearest"), tile=None).run_to_codes(large, 8)
+    for (_, codes), (_, expected) in zip(found, wanted, strict=True):
+        assert torch.equal(codes, expected)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from vsrdb_cli.pipeline.write_behind import WriteBehind
+from vsrdb_cli.pipeline.write_behind import DEPTH, WriteBehind
 
 
 class StoppedError(Exception):
@@ -47,6 +47,35 @@ def test_what_the_consumer_raises_is_raised_in_the_callers_thread():
     with pytest.raises(StoppedError, match="0"), WriteBehind(consume) as behind:
         for number in range(20):
             behind.put(number)
+
+
+@pytest.mark.parametrize(
+    "room, size, most", [(100, 5, 20), (100, 40, DEPTH), (100, 200, DEPTH), (0, 5, DEPTH)]
+)
+def test_as_many_items_wait_as_there_is_room_for_and_a_few_however_large(room, size, most):
+    """Most: of those that are put while the consumer has taken none."""
+    go_on, waiting = threading.Event(), []
+
+    def consume(items, tell):
+        go_on.wait()
+        for _ in items:
+            pass
+
+    def put_all(behind):
+        for number in range(most + 1):
+            behind.put(number)
+            waiting.append(number)
+
+    with WriteBehind(consume, room=room, size=lambda item: size) as behind:
+        putting = threading.Thread(target=put_all, args=(behind,))
+        putting.start()
+        while len(waiting) < most:
+            time.sleep(0.001)
+        putting.join(0.3)  # as long as one more would take if it might wait
+        assert putting.is_alive() and len(waiting) == most
+        go_on.set()
+        putting.join()
+    assert len(waiting) == most + 1
 
 
 def test_leaving_by_an_exception_ends_the_consumer_by_an_exception():

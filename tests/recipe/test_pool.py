@@ -47,6 +47,25 @@ def test_windows_rendered_meanwhile_join_when_their_shard_is_whole(tmp_path, win
         pool.fixed(3)
 
 
+def test_of_windows_of_several_sizes_those_are_taken_that_a_patch_fits_into(tmp_path, windows):
+    for name, size in (("0000", 24), ("0001", 16)):
+        writer = ShardWriter(tmp_path / name, 1, size, 4)
+        window = windows[0]
+        hr = 4 * size
+        writer.add(
+            Window(window.lr[:, :size, :size], window.hr[:, :hr, :hr], window.flow[:, :size, :size])
+        )
+        writer.close()
+    pool = Pool(tmp_path)
+    assert len(pool) == 2
+    rng = np.random.default_rng(0)
+    for size in (12, 20):
+        for _ in range(8):
+            assert pool.sample(rng, 2, size).clip.shape == (2, 3, 3, size, size)
+    with pytest.raises(ValueError, match="no windows of 25 LR pixels or more"):
+        pool.sample(rng, 2, 25)
+
+
 def shard(*windows: Window) -> Window:
     """Windows along the first dimension, as tensors."""
     return Window(*(torch.from_numpy(np.stack(parts)) for parts in zip(*windows, strict=True)))

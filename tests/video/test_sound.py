@@ -275,6 +275,17 @@ def test_less_than_a_hundredth_of_a_second_is_not_looked_into():
     assert describe_difference(short, short, Fraction(81, 1000), None) is None
 
 
+def test_what_rings_after_a_burst_is_not_too_much():
+    bursts, ringing = Loudness(), Loudness()
+    wave = np.sin(np.arange(8240, dtype=np.float32))
+    for loudness, tail in ((bursts, 0.0), (ringing, 0.05)):
+        volume = np.zeros_like(wave)
+        volume[:240] = volume[8000:] = 0.5
+        volume[240:1040] = tail
+        loudness.add((wave * volume)[None], 8000, Fraction(0))
+    assert describe_difference(bursts, ringing, None, None) is None
+
+
 def test_a_steady_offset_is_no_sound():
     with_offset = Loudness()
     wave = np.full((1, 8000), 0.05, np.float32)

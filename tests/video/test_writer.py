@@ -1,4 +1,5 @@
 import os
+import threading
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,8 +15,11 @@ from vsrdb_cli.errors import OptionError, OutputError
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.frame import Frame
+from vsrdb_cli.video.pixels.from_rgb import FromRgb
 from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.writing.encoders import ENCODERS
+from vsrdb_cli.video.writing.encoding import choose_encoding
+from vsrdb_cli.video.writing.frame_encoder import FrameEncoder
 
 
 @pytest.mark.parametrize("suffix, tolerance", [(".mp4", 0), (".mov", 0), (".mkv", 0.0005)])
@@ -229,3 +233,21 @@ def test_no_encoder_leaves_the_process_on_real_time_priority(tmp_path):
 def test_every_encoder_named_is_in_the_wheel():
     for encoder in ENCODERS.values():
         assert av.Codec(encoder.name, "w").name == encoder.name
+
+
+def test_a_frame_is_converted_beside_the_encoding_of_the_one_before(tmp_path):
+    source = clips.make(tmp_path / "in.mp4", frames=3, height=24, width=32)
+    threads = []
+    with open_source(source) as reader, av.open(tmp_path / "out.mkv", "w") as container:
+        encoding = choose_encoding(EncoderOptions(codec="ffv1"), ".mkv", reader.info, 24, 32)
+        convert = FromRgb(encoding.pix_fmt, reader.info.colour)
+
+        def noted(rgb):
+            threads.append(threading.current_thread())
+            return convert(rgb)
+
+        encoder = FrameEncoder(container, reader.info, encoding, noted)
+        packets = [list(encoder.encode(frame)) for frame in reader.frames()]
+        packets.append(list(encoder.finish()))
+    assert [len(ready) for ready in packets] == [0, 1, 1, 1]  # FFV1 itself holds nothing back
+    assert len(threads) == 3 and threading.main_thread() not in threads

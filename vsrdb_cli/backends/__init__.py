@@ -17,6 +17,7 @@ from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.checkpoints.registry import METHODS
 from vsrdb_cli.errors import BackendError
+from vsrdb_cli.network.gpu_errors import is_dead_context
 
 if TYPE_CHECKING:
     from vsrdb_cli.backends.engine_files import Place
@@ -207,11 +208,20 @@ def _proven_graphs(checkpoint: Checkpoint, files: ExportFiles, device: str) -> R
 
 
 def fitting_engine(
-    weights: str | Checkpoint, *, device: str, precision: str, size: tuple[int, int]
+    weights: str | Checkpoint,
+    *,
+    device: str,
+    precision: str,
+    size: tuple[int, int],
+    load: Callable[..., Runner] | None = None,
 ) -> Runner | None:
     """Find the engine for this GPU that takes pictures of `size` (height, width), if there is one.
 
-    An engine that cannot be used is no error here, and none is built: nobody asked for it.
+    An engine that cannot be used is no error here, and none is built: nobody asked for it. Only a
+    GPU that failed for good is one.
+
+    Args:
+        load: loads an engine of a flavour.
     """
     from vsrdb_cli.backends.devices import ACCELERATORS
 
@@ -226,8 +236,10 @@ def fitting_engine(
     for flavour in ENGINES:
         for name in _precisions(precision):
             try:
-                runner = _engine(weights, flavour, device, name, size)
-            except (BackendError, RuntimeError):  # of torch: no memory left for it
+                runner = (load or _engine)(weights, flavour, device, name, size)
+            except (BackendError, RuntimeError) as error:  # of torch: no memory left for it
+                if is_dead_context(error):
+                    raise
                 continue
             if runner.takes(*size):
                 return runner

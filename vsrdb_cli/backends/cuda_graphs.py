@@ -8,23 +8,24 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
-# A recording takes as long as some calls, and its memory is its own: pictures that come once or
-# twice are not worth it, and of the sizes that come again and again only the last are kept.
+from vsrdb_cli.network.gpu_errors import is_dead_context
+
+# A recording takes as long as some calls: pictures that come once or twice are not worth it.
 _PLAIN_CALLS = 2
-_KEPT = 4
 
 Work = Callable[[Sequence[Tensor]], Sequence[Tensor]]
 _Key = tuple[str, tuple[torch.Size, ...]]
 
 
 def is_wanted(device: torch.device) -> bool:
-    """Whether work on a device is recorded; VSRDB_CUDA_GRAPHS=0 turns it off."""
+    """Return whether work on a device is recorded; VSRDB_CUDA_GRAPHS=0 turns it off."""
     return device.type == "cuda" and os.environ.get("VSRDB_CUDA_GRAPHS") != "0"
 
 
@@ -33,12 +34,23 @@ class Recorder:
 
     Work has a name, and makes tensors of tensors without waiting for the GPU. Where memory does not
     suffice for a recording, or it cannot be made, the work is done as it would be without.
+
+    All recordings share the memory they work in, as much as the widest takes. They give it back
+    when pictures of another size come, so whoever plans for that size may count it as free.
+
+    Args:
+        device: the GPU.
+        cuda: records and replays.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self, device: torch.device, cuda: Any = torch.cuda) -> None:
+        self._device, self._cuda = device, cuda
+        # By default torch records on one stream of the first GPU, also what another one does:
+        # nothing of that is in the graph, and every replay leaves the first result as it is.
+        self._stream = cuda.Stream(device)
+        self._size: torch.Size | None = None
         self._calls: dict[_Key, int] = {}
-        self._recordings: OrderedDict[_Key, _Recording] = OrderedDict()
+        self._recordings: dict[_Key, _Recording] = {}
         self._gave_up = False
 
     def __call__(self, name: str, work: Work, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -52,22 +64,25 @@ class Recorder:
         return work(inputs)
 
     def _recording(self, name: str, work: Work, inputs: Sequence[Tensor]) -> _Recording | None:
-        """The one for this work in this size, if it has come often enough."""
+        """Return the recording of this work in this size, if it has come often enough."""
+        size = inputs[0].shape[-2:]
+        if size != self._size:
+            self._forget()
+            self._size = size
         key = name, tuple(tensor.shape for tensor in inputs)
         calls = self._calls[key] = self._calls.get(key, 0) + 1
         if calls <= _PLAIN_CALLS or self._gave_up:
             return None
         if key not in self._recordings:
-            while len(self._recordings) >= _KEPT:
-                old, _ = self._recordings.popitem(last=False)
-                self._calls[old] = 0
             try:
-                self._recordings[key] = _Recording(work, inputs, self._device)
+                self._recordings[key] = self._recorded(work, inputs)
             except torch.OutOfMemoryError:
                 self._forget()
                 self._gave_up = True
                 return None
             except RuntimeError as error:
+                if is_dead_context(error):
+                    raise
                 self._gave_up = True
                 warnings.warn(
                     f"the GPU is used without CUDA graphs, which is slower: {error}",
@@ -75,30 +90,39 @@ class Recorder:
                     stacklevel=2,
                 )
                 return None
-        self._recordings.move_to_end(key)
         return self._recordings[key]
+
+    def _recorded(self, work: Work, inputs: Sequence[Tensor]) -> _Recording:
+        inputs = [tensor.clone() for tensor in inputs]
+        graph = self._cuda.CUDAGraph()
+        # Where another one works, too: results are copied before anything else is replayed.
+        pool = next((other.graph.pool() for other in self._recordings.values()), None)
+        # Threads that read and write video may use the GPU meanwhile.
+        with (
+            self._cuda.device(self._device),
+            self._cuda.graph(
+                graph, pool=pool, stream=self._stream, capture_error_mode="thread_local"
+            ),
+        ):
+            outputs = work(inputs)
+        return _Recording(graph, inputs, outputs)
 
     def _forget(self) -> None:
         self._recordings.clear()
         self._calls.clear()
 
 
+@dataclass(frozen=True)
 class _Recording:
-    """One graph, with the memory it reads its inputs from and leaves its outputs in."""
+    """A graph, and the tensors it reads and leaves its results in."""
 
-    def __init__(self, work: Work, inputs: Sequence[Tensor], device: torch.device) -> None:
-        self._inputs = [tensor.clone() for tensor in inputs]
-        self._graph = torch.cuda.CUDAGraph()
-        # Threads that read and write video may use the GPU meanwhile.
-        with (
-            torch.cuda.device(device),
-            torch.cuda.graph(self._graph, capture_error_mode="thread_local"),
-        ):
-            self._outputs = work(self._inputs)
+    graph: Any
+    inputs: Sequence[Tensor]
+    outputs: Sequence[Tensor]
 
     def replay(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
-        for own, given in zip(self._inputs, inputs, strict=True):
+        for own, given in zip(self.inputs, inputs, strict=True):
             own.copy_(given)
-        self._graph.replay()
+        self.graph.replay()
         # Copies: the next replay overwrites what this one made.
-        return [tensor.clone() for tensor in self._outputs]
+        return [tensor.clone() for tensor in self.outputs]

@@ -76,7 +76,9 @@ class Accelerators:
     def memory(self, name: str) -> tuple[int, int]:
         """Return the bytes of a GPU that are free, and all.
 
-        What torch has freed and kept counts as free, though to the driver it is taken.
+        What torch has freed and kept counts as free, though to the driver it is taken. Also where
+        CUDA graphs work: the runner's estimate counts that, and pictures of another size get it
+        back.
         """
         module = self._module(name)
         if kind_of(name) is KINDS["mps"]:  # it shares the CPU's

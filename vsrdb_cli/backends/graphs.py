@@ -22,7 +22,7 @@ Precision = Literal["float32", "float16"]
 
 # Raised whenever the graphs' inputs, outputs, arithmetic or sidecars change: older files are made
 # again.
-REVISION = 2
+REVISION = 3
 
 PICTURE, CENTRE, FEATURES, RESTORED = "picture", "centre", "features", "restored"
 ENCODED = [CENTRE, FEATURES]

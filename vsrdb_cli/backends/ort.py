@@ -153,13 +153,12 @@ class OrtRunner:
     def _session(self, model: bytes) -> Any:
         import onnxruntime
 
-        provider = PROVIDERS[self._kind]
+        provider, settings = provider_of(self._kind, self._index)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3
         # Two sessions take turns, beside decoding and encoding: no thread may wait by spinning.
         options.add_session_config_entry("session.force_spinning_stop", "1")
-        settings = {"device_id": str(self._index)} if self._kind == "cuda" else {}
         session = onnxruntime.InferenceSession(model, options, providers=[(provider, settings)])
         # What is available may still fail to start, and then quietly becomes the CPU.
         if session.get_providers()[0] != provider:
@@ -169,6 +168,15 @@ class OrtRunner:
                 hint="its CUDA and cuDNN must match; or use --device cpu, or --backend torch",
             )
         return session
+
+
+def provider_of(kind: str, index: int) -> tuple[str, dict[str, str]]:
+    """Return the execution provider of a device, and its settings.
+
+    Float32 means float32: by default the CUDA one rounds to TF32's 10 bits.
+    """
+    settings = {"device_id": str(index), "use_tf32": "0"} if kind == "cuda" else {}
+    return PROVIDERS[kind], settings
 
 
 def available(kind: str) -> bool:

@@ -12,7 +12,7 @@ from torch import Tensor
 from vsrdb_cli.backends.engine_files import Engine, engine_path, sidecar_path
 from vsrdb_cli.backends.exported_files import GRAPHS, ExportFiles, StaleExportError, read_proven
 from vsrdb_cli.backends.graphs import CENTRE, ENCODED, FEATURES, PICTURE, RESTORED
-from vsrdb_cli.backends.plugin import register_plugin
+from vsrdb_cli.backends.plugin import register_plugins
 from vsrdb_cli.backends.proof import Proof
 from vsrdb_cli.backends.runner import Memory, RunnerInfo
 from vsrdb_cli.backends.tensorrt_library import import_library, require_gpu
@@ -41,7 +41,7 @@ class TrtRunner:
 
     Raises:
         StaleExportError: the engine has changed since, or TensorRT does not take it.
-        BackendError: there is no GPU.
+        BackendError: there is no GPU, or not enough memory on it.
     """
 
     def __init__(
@@ -52,13 +52,14 @@ class TrtRunner:
         self._engine, self._files, self._config = engine, files, config
         trt = import_library(engine.place.flavour)
         if engine.place.flavour == "tensorrt":
-            register_plugin(trt)
+            register_plugins(trt)
         self._stream = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
         with torch.cuda.device(self._device):
             self._runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))
             self._graphs = {name: self._deserialised(name) for name in GRAPHS}
             self._contexts = {
-                name: graph.create_execution_context() for name, graph in self._graphs.items()
+                name: context_of(graph, f"{engine.place.flavour} {name}")
+                for name, graph in self._graphs.items()
             }
         dtypes = {trt.float32: torch.float32, trt.float16: torch.float16}
         self._dtypes = {
@@ -170,6 +171,21 @@ class TrtRunner:
                 hint=f"work in tiles (--tile {min(sizes.largest)}), or build one for this size: "
                 + self._files.command(self._engine.place.flavour, "--size", f"{width}x{height}"),
             )
+
+
+def context_of(graph: Any, what: str) -> Any:
+    """Create the context that an engine runs in.
+
+    Raises:
+        BackendError: there is no room for one; TensorRT then returns None.
+    """
+    context = graph.create_execution_context()
+    if context is None:
+        raise BackendError(
+            f"there is not enough GPU memory for the {what}",
+            hint="close other programs that use the GPU, or use --backend torch",
+        )
+    return context
 
 
 def _outputs(trt: Any, graph: Any) -> list[str]:

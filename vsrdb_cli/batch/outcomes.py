@@ -16,10 +16,11 @@ from vsrdb_cli import __version__
 from vsrdb_cli.batch.journal import BatchJournal
 from vsrdb_cli.batch.targets import Item
 from vsrdb_cli.disks import resumable
-from vsrdb_cli.errors import OutputError, VsrdbError
+from vsrdb_cli.errors import BackendError, OutputError, VsrdbError
 from vsrdb_cli.files import is_there, whole
 from vsrdb_cli.jobs.report import RestoreReport
 from vsrdb_cli.names import reachable
+from vsrdb_cli.network.gpu_errors import is_dead_context
 from vsrdb_cli.pipeline.memory import is_out_of_memory, ran_out
 
 _FINISHED = "finished by an earlier run"
@@ -47,6 +48,8 @@ class Outcome:
     """A traceback, where the error is a bug in vsrdb."""
     damage: tuple[str, ...] = ()
     """What could not be read of the source, now or by the run that finished it."""
+    is_last: bool = False
+    """True if this process can restore nothing more."""
 
     def __str__(self) -> str:
         """Return the outcome in one line."""
@@ -104,13 +107,23 @@ def attempt(
             with suppress(OutputError):  # it is restored, even if the next run will not know
                 journal.enter(item, report.damage)
         return Outcome(item, Status.RESTORED, report, damage=report.damage)
-    except VsrdbError as error:
-        return Outcome(item, Status.FAILED, error=error)
     except Exception as error:  # one file that breaks vsrdb must not end a night's work
-        if is_out_of_memory(error):
-            return Outcome(item, Status.FAILED, error=ran_out(f"{item.source} was restored"))
-        details = "".join(traceback.format_exception(error))
-        return Outcome(item, Status.FAILED, error=error, details=details)
+        return _failed(item, error)
+
+
+def _failed(item: Item, error: Exception) -> Outcome:
+    if isinstance(error, VsrdbError):
+        return Outcome(item, Status.FAILED, error=error)
+    if is_out_of_memory(error):
+        return Outcome(item, Status.FAILED, error=ran_out(f"{item.source} was restored"))
+    if is_dead_context(error):
+        lost = BackendError(
+            f"the GPU failed while {item.source} was restored: {str(error).splitlines()[0]}",
+            hint="run the same command again to continue; if it fails again, add --device cpu",
+        )
+        return Outcome(item, Status.FAILED, error=lost, is_last=True)
+    details = "".join(traceback.format_exception(error))
+    return Outcome(item, Status.FAILED, error=error, details=details)
 
 
 def why_skipped(item: Item, *, skip_existing: bool, journal: BatchJournal | None) -> str | None:

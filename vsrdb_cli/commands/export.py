@@ -44,6 +44,14 @@ _SIZE = Read(read_size(2), "WxH")
 @click.option("--min", "smallest", type=_SIZE, help="Smallest size it takes.  [default: 32x32]")
 @click.option("--max", "largest", type=_SIZE, help="Largest size it takes.  [default: --size]")
 @click.option(
+    "--no-plugin",
+    "plugins",
+    flag_value=False,
+    default=True,
+    help="Build a TensorRT engine of standard operators only.  [default: with vsrdb's plugins, "
+    "which are faster, where they can be used]",
+)
+@click.option(
     "-o",
     "--output",
     "folder",
@@ -59,6 +67,7 @@ def export(
     size: tuple[int, int],
     smallest: tuple[int, int] | None,
     largest: tuple[int, int] | None,
+    plugins: bool,
     folder: Path | None,
 ) -> None:
     """Write a checkpoint as ONNX graphs and TensorRT engines.
@@ -101,39 +110,29 @@ def export(
         f" at {where}",
     ]
     if place is not None:
-        done += export_engine(checkpoint, files, place, sizes)
+        done += _engine(checkpoint, files, place, sizes, plugins=plugins)
     seconds = time.monotonic() - started
     console.result(f"{checkpoint.name} in {precision}, {seconds:.0f} s: {'; '.join(done)}")
 
 
-def export_engine(
-    checkpoint: Checkpoint, files: ExportFiles, place: Place, sizes: Sizes
+def _engine(
+    checkpoint: Checkpoint, files: ExportFiles, place: Place, sizes: Sizes, *, plugins: bool
 ) -> list[str]:
     """Build an engine, and return its files with their sizes, and its agreement with torch."""
-    from vsrdb_cli.backends.devices import ACCELERATORS
     from vsrdb_cli.backends.engine_files import engine_paths
-    from vsrdb_cli.export.to_tensorrt import build_engine
-    from vsrdb_cli.files import remove
+    from vsrdb_cli.export.to_tensorrt import export_engine
 
-    engine = build_engine(files, checkpoint.config, place, sizes, on_step=console.say)
-    paths = engine_paths(files, place, sizes)
-    _, *graphs = paths
+    agreements = export_engine(
+        checkpoint, files, place, sizes, plugins=plugins, on_step=console.say
+    )
+    _, *graphs = engine_paths(files, place, sizes)
     done = [_file(path) for path in graphs]
-    if not ACCELERATORS.are_nvidia:
+    if not agreements:
         return [*done, "the engine will be compared with torch where it first runs"]
-    from vsrdb_cli.backends.trt import TrtRunner
-
-    console.say("comparing the engine with torch")
-    try:
-        runner = TrtRunner(engine, files, checkpoint.config, "cuda")
-        measured = runner.proof.measure(runner, checkpoint)
-    except BackendError:
-        for path in paths:
-            remove(path)
-        raise
-    where = ", ".join(f"{a.width}x{a.height}" for a in measured)
-    worst = max(a.max_error for a in measured)
-    return [*done, f"the engine within {worst:.1e} of torch float32 at {where}"]
+    worst = max(agreements, key=lambda agreement: agreement.max_error)
+    where = ", ".join(f"{a.width}x{a.height}" for a in agreements)
+    return [*done, f"the engine within {worst.max_error:.1e} of torch float32"
+            f" ({worst.psnr:.0f} dB) at {where}"]  # fmt: skip
 
 
 def _file(path: Path) -> str:

@@ -59,7 +59,10 @@ class RestoreRun:
         """The outcomes of the inputs so far."""
 
     def run(self) -> int:
-        """Restore all inputs, and return the exit status. An input that fails is an outcome."""
+        """Restore all inputs, as far as this process can, and return the exit status.
+
+        An input that fails is an outcome.
+        """
         request, items = self._request, self._batch.items
         journal = open_journal(self._batch, request.options)
         report_file = request.report_file
@@ -90,6 +93,8 @@ class RestoreRun:
                         self._compare(outcome.report)
                 if not once:
                     self._write_report()
+                if outcome.is_last:
+                    break
         if once:
             self._write_report()
         if journal is not None and self._status != ExitStatus.FAILED:

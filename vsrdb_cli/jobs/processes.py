@@ -238,9 +238,11 @@ class ProcessExecutor(Executor):
     def _start(self) -> None:
         """Start a process for every device that has too few."""
         devices = Counter(self._options.devices)
+        # An engine may be there for one GPU and not for another: none is used unasked.
+        backend = "torch" if self._options.backend == "auto" else self._options.backend
         for device in (devices - Counter(w.device for w in self._workers)).elements():
             threads = max(1, cores() // devices[device]) if devices[device] > 1 else None
-            options = replace(self._options, device=device, devices=())
+            options = replace(self._options, backend=backend, device=device, devices=())
             self._workers.append(_WorkerHandle(device, *self._start_worker(options, threads)))
 
     def _check_alike(self) -> None:

@@ -23,6 +23,10 @@ from vsrdb_cli.video.frame import Frame, FrameSink, FrameSource, ReadReport
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.writing.output import Output
 
+# Bytes of frames that may wait to be written beside a GPU, which is not to stand still while a
+# segment is finished. A network on the CPU is slower than that, and plans with the memory.
+_ROOM = 128 << 20
+
 
 @dataclass(frozen=True)
 class Job:
@@ -144,7 +148,10 @@ def restore_segments(
                     sink.commit(segment.count)
             tell(partial(on_event, SegmentFinished(segment, sink.damage)))
 
-    with WriteBehind(write) as behind:
+    on_cpu = runner.info.device == "cpu"
+    with WriteBehind(
+        write, room=0 if on_cpu else _ROOM, size=lambda item: item[1].rgb.nbytes
+    ) as behind:
         for segment in segments:
             if segment is None:
                 behind.hear()

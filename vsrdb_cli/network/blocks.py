@@ -210,7 +210,7 @@ class FRMABlock(nn.Module):
             The refined flow-mask (B*T, 3n, H, W), float32, and warped feature (B, C, H, W).
         """
         planes = feature
-        if not fused.in_one_kernel(feature):
+        if not fused.warps_at_once(feature):
             # Sampling reads planes in float32; every strip of both warps reads all of them.
             planes = feature.contiguous().float()
         flow_mask = self.refine_flow(feature, planes, centre, flow_mask)

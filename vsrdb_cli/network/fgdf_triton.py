@@ -3,7 +3,7 @@
 The kernels, s^2 k^2 numbers a pixel and frame, are all that is large: each is read once, where the
 convolution left it (channels last or planar), and no warped frame is ever stored. Arithmetic is in
 float32 whatever the tensors' precision. Tests run the same source in Triton's interpreter on the
-CPU and compile it for every architecture from sm_80 to sm_120.
+CPU and compile it for every architecture from sm_75 to sm_120.
 """
 
 # ruff: noqa: N803, PLR0917 - a kernel takes every stride, and constants in capitals
@@ -28,11 +28,14 @@ def _sample(frame, x, y, height, width, stride_c, stride_y, stride_x):  # type: 
     green = tl.zeros_like(x)
     blue = tl.zeros_like(x)
     for corner in tl.static_range(4):
-        weight, offset = corner_of(x, y, corner, height, width, stride_y, stride_x)
+        weight, offset, inside = corner_of(x, y, corner, height, width, stride_y, stride_x)
         place = frame + offset
-        red += weight * tl.load(place).to(tl.float32)
-        green += weight * tl.load(place + stride_c).to(tl.float32)
-        blue += weight * tl.load(place + stride_c + stride_c).to(tl.float32)
+        r = tl.load(place, mask=inside, other=0.0)
+        g = tl.load(place + stride_c, mask=inside, other=0.0)
+        b = tl.load(place + stride_c + stride_c, mask=inside, other=0.0)
+        red += weight * r.to(tl.float32)
+        green += weight * g.to(tl.float32)
+        blue += weight * b.to(tl.float32)
     return red, green, blue
 
 

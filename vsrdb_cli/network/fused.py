@@ -20,12 +20,17 @@ _LAST = torch.channels_last
 
 
 def in_one_kernel(operand: Tensor) -> bool:
-    """Whether the kernels below are to be used: for inference on a GPU."""
+    """Return whether the kernels below are used: for inference on a GPU."""
     return (
         operand.device.type in {"cuda", "meta"}
         and not torch.is_grad_enabled()
         and not torch.compiler.is_compiling()
     )
+
+
+def warps_at_once(operand: Tensor) -> bool:
+    """Return whether warping is one step: a kernel, or a node of an exported graph."""
+    return in_one_kernel(operand) or torch.compiler.is_exporting()
 
 
 def multi_flow_warp(
@@ -37,9 +42,9 @@ def multi_flow_warp(
 ) -> Tensor:
     """`ops.multi_flow_warp` of `length` frames side by side: (B*T, ...) -> (B, T*C, h, W).
 
-    Kernels read all rows, in the dtype of `feature`: `top` and `dtype` are for `ops`.
+    In one step all rows are warped, in the dtype of `feature`: `top` and `dtype` are for `ops`.
     """
-    if in_one_kernel(feature):
+    if warps_at_once(feature):
         warped: Tensor = _multi_flow_warp(feature, flow_mask, length)
         return warped
     warped = ops.multi_flow_warp(feature, flow_mask, top, dtype)
@@ -48,7 +53,7 @@ def multi_flow_warp(
 
 def masked_warp(source: Tensor, flow_mask: Tensor) -> Tensor:
     """See `ops.masked_warp`."""
-    if in_one_kernel(source):
+    if warps_at_once(source):
         return multi_flow_warp(source, flow_mask, 1)
     return ops.masked_warp(source, flow_mask)
 
@@ -76,7 +81,7 @@ def _multi_flow_warp(feature: Tensor, flow_mask: Tensor, length: int) -> Tensor:
     Returns:
         (B, T*C, H, W), channel index t*C + c, channels last; dtype of `feature`.
     """
-    return _warp(feature, flow_mask, length, out=_laid_side_by_side(feature, length))
+    return warp_kernel(feature, flow_mask, length, out=_laid_side_by_side(feature, length))
 
 
 @_multi_flow_warp.register_fake
@@ -139,6 +144,19 @@ def _warp_reference(feature: Tensor, flow_mask: Tensor, length: int) -> Tensor:
     return ops.side_by_side(ops.multi_flow_warp(feature, flow_mask), length)
 
 
-_warp = Kernel("warping features", _launch("multi_flow_warp"), _warp_reference, compared=True)
+warp_kernel = Kernel("warping features", _launch("multi_flow_warp"), _warp_reference, compared=True)
 _gate = Kernel("the feed-forward's gate", _launch("gelu_gate"), ops.gelu_gate, compared=True)
-_products = Kernel("attention", _launch("channel_products"), ops.channel_products, compared=True)
+
+
+def attention_kernel(launch: Callable[..., None]) -> Kernel:
+    """Create the kernel of `ops.channel_products`; squares, which dwarf products, are apart."""
+    return Kernel(
+        "attention",
+        launch,
+        ops.channel_products,
+        compared=True,
+        parts=lambda result: [result[:, :, :-2], result[:, :, -2:]],
+    )
+
+
+_products = attention_kernel(_launch("channel_products"))

@@ -1,7 +1,7 @@
 """The Triton kernels behind `fused`; arithmetic is in float32 whatever the tensors' precision.
 
 Tests run the same source in Triton's interpreter on the CPU and compile it for every architecture
-from sm_80 to sm_120.
+from sm_75 to sm_120.
 """
 
 # ruff: noqa: N803, PLR0917 - a kernel takes every stride, and constants in capitals
@@ -51,8 +51,10 @@ def warp_kernel(  # type: ignore[no-untyped-def]
         source = feature + n * feature_n + channels * feature_c
         warped = tl.zeros((PIXELS, CHANNELS), tl.float32)
         for corner in tl.static_range(4):
-            weight, place = corner_of(from_x, from_y, corner, height, width, feature_y, feature_x)
-            read = tl.load(source + place[:, None], mask=valid, other=0.0)
+            weight, place, inside = corner_of(
+                from_x, from_y, corner, height, width, feature_y, feature_x
+            )
+            read = tl.load(source + place[:, None], mask=valid & inside[:, None], other=0.0)
             warped += weight[:, None] * read.to(tl.float32)
         warped *= (1 / (1 + tl.exp(-logit)))[:, None]
         tl.store(target + channels * out_c, warped, mask=valid)

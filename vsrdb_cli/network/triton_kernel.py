@@ -1,4 +1,4 @@
-"""A Triton kernel beside what computes the same without it."""
+"""Run Triton kernels, and PyTorch's operators where a kernel cannot be used."""
 
 from __future__ import annotations
 
@@ -6,27 +6,33 @@ import os
 import subprocess
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from vsrdb_cli.network.gpu_errors import is_dead_context
 from vsrdb_cli.runtime import is_configured
 from vsrdb_cli.user_folders import cache_folder
 
 _INSTALL = "install gcc and Python's headers (python3-dev)"
-_TOLERANCE = 0.02  # of the result's length: a few roundings of bfloat16
+_TOLERANCE = 0.02  # of a result's length: a few roundings of bfloat16
 
 
 class Kernel:
     """A Triton kernel, and PyTorch's operators where it does not compile or is wrong.
 
     Args:
-        what: it computes, for the warning.
+        what: names what is computed, for the warning.
         launch: fills its last operand; imports Triton, which comes with torch's CUDA builds.
-        reference: makes the same from the other operands.
-        compared: whether the first result on a device is compared with the reference.
+        reference: computes the same from the other operands.
+        compared: whether the first result of each variant is compared with the reference.
+        parts: splits a result into parts to compare one by one: a large one would hide a small one.
+
+    Attributes:
+        works: whether the kernel is used, by variant (see `_variant`).
+        troubles: the first reason on each device why it is not.
     """
 
     def __init__(
@@ -36,43 +42,62 @@ class Kernel:
         reference: Callable[..., Tensor],
         *,
         compared: bool,
+        parts: Callable[[Tensor], Sequence[Tensor]] = lambda result: [result],
     ) -> None:
         self._what, self._launch, self._reference = what, launch, reference
-        self._compared = compared
-        self.works: dict[torch.device, bool] = {}
+        self._compared, self._parts = compared, parts
+        self.troubles: dict[torch.device, str] = {}
+        self.works: dict[Hashable, bool] = {}
 
     def __call__(self, *operands: Any, out: Tensor) -> Tensor:
-        """`out`, filled, or the reference's tensor; why it is the latter is warned of once."""
-        if out.device not in self.works:
+        """Return `out`, filled, or the reference's tensor, with one warning that says why."""
+        variant = _variant(*operands, out)
+        if variant not in self.works:
             trouble = self._trouble(*operands, out=out)
-            self.works[out.device] = trouble is None
-            if trouble is not None:
+            self.works[variant] = trouble is None
+            if trouble is not None and out.device not in self.troubles:
+                self.troubles[out.device] = trouble
                 message = f"on this GPU {self._what} takes a slower way: {trouble}"
                 warnings.warn(message, RuntimeWarning, stacklevel=2)
-        elif self.works[out.device]:
+        elif self.works[variant]:
             self._launch(*operands, out)
-        return out if self.works[out.device] else self._reference(*operands)
+        return out if self.works[variant] else self._reference(*operands)
 
     def _trouble(self, *operands: Any, out: Tensor) -> str | None:
-        """Fill `out` for the first time on its device; what is wrong, if anything is."""
+        """Fill `out` by a variant for the first time; return what is wrong, if anything is."""
         if is_configured() and cache_folder() is None and "TRITON_CACHE_DIR" not in os.environ:
             # For a user without a home Triton would make a folder called ~ where it stands.
             os.environ["TRITON_CACHE_DIR"] = tempfile.mkdtemp(prefix="vsrdb-")
         try:
             self._launch(*operands, out)
-        except (ImportError, subprocess.CalledProcessError) as error:
-            return f"its kernel cannot be compiled ({error}); {_INSTALL}"
-        except RuntimeError as error:
-            if "C compiler" in str(error):
-                return f"its kernel cannot be compiled ({error}); {_INSTALL}"
-            if "PassManager" in str(error):
-                return f"Triton has no kernel for it ({error})"
-            raise
         except Exception as error:
-            return f"Triton has no kernel for it ({error})"
-        if not self._compared:
-            return None
-        expected = self._reference(*operands).float()
-        off = float((out.float() - expected).norm() / expected.norm().clamp_min(1e-12))
-        # Not the other way round: what is no number is no agreement.
-        return None if off <= _TOLERANCE else f"its kernel is wrong (off by {off:.2g})"
+            said = str(error).strip().partition("\n")[0]
+            # Smaller tiles help against the one, nothing against the other.
+            if "out of memory" in said.lower() or is_dead_context(error):
+                raise
+            if isinstance(error, ImportError | subprocess.CalledProcessError) or (
+                "C compiler" in said
+            ):
+                return f"its kernel cannot be compiled ({said}); {_INSTALL}"
+            return f"Triton has no kernel for it ({said or type(error).__name__})"
+        return self._difference(*operands, out=out) if self._compared else None
+
+    def _difference(self, *operands: Any, out: Tensor) -> str | None:
+        """Return what is wrong with a filled `out`, if anything is."""
+        expected = self._reference(*operands)
+        for found, wanted in zip(self._parts(out), self._parts(expected), strict=True):
+            length = wanted.float().norm().clamp_min(1e-12)
+            off = float((found.float() - wanted.float()).norm() / length)
+            if not off <= _TOLERANCE:  # so that a NaN is no agreement
+                return f"its kernel is wrong (off by {off:.2g})"
+        return None
+
+
+def _variant(*operands: Any) -> Hashable:
+    """Return all that a kernel is compiled for: devices, dtypes, channels, layouts and numbers."""
+    return tuple(
+        (one.device, one.dtype, one.shape[1:2], one.stride()[1:2] == (1,))
+        if isinstance(one, Tensor)
+        else one
+        for one in operands
+    )

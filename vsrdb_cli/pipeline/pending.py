@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -33,8 +35,12 @@ class Pending:
             codes = _codes(self._picture, depth)
             with torch.cuda.device_of(restored):  # type: ignore[no-untyped-call]
                 self._picture, self._extremes = _downloading(codes), _downloading(self._extremes)
-                self._event = torch.cuda.Event()  # type: ignore[no-untyped-call]
-                self._event.record()
+                self._event = reached()
+
+    @property
+    def is_under_way(self) -> bool:
+        """True while a GPU may still work on it, so that other work can be done here."""
+        return self._event is not None
 
     def result(self) -> Tensor:
         """(3, H, W), uint8 or uint16, on the CPU; halves rounded to even.
@@ -44,12 +50,34 @@ class Pending:
         """
         if self._event is not None:
             self._event.synchronize()
-        if not self._extremes.isfinite().all():
-            raise BackendError(
-                f"results of {self._origin} are not finite",
-                hint="use --precision float32",
-            )
+        _require_finite(self._extremes, self._origin)
         return self._picture if self._event is not None else to_planes(self._picture, self._depth)
+
+
+def reached(cuda: Any = torch.cuda) -> torch.cuda.Event:
+    """Record an event that is over once the current stream has come here.
+
+    Waiting for it sleeps. By default it would spin, on a core that decoding and encoding need.
+    """
+    event: torch.cuda.Event = cuda.Event(blocking=True)
+    event.record()
+    return event
+
+
+def clamped(restored: Tensor, origin: str) -> Tensor:
+    """Clamp a restored picture on the CPU in place to 0 to 1, (1, 3, H, W) -> (3, H, W).
+
+    Raises:
+        BackendError: some of the numbers were not finite.
+    """
+    with torch.inference_mode():  # what a network gives was made in that mode
+        _require_finite(torch.stack(restored.aminmax()), origin)
+        return restored.clamp_(0, 1)[0]
+
+
+def _require_finite(extremes: Tensor, origin: str) -> None:
+    if not extremes.isfinite().all():
+        raise BackendError(f"results of {origin} are not finite", hint="use --precision float32")
 
 
 def _codes(picture: Tensor, depth: int) -> Tensor:

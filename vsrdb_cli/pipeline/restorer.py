@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 import torch
@@ -16,12 +17,13 @@ from vsrdb_cli.backends.runner import Features, Runner
 from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.errors import OptionError, ResourceError
 from vsrdb_cli.pipeline.memory import is_out_of_memory
-from vsrdb_cli.pipeline.pending import Pending
+from vsrdb_cli.pipeline.pending import Pending, clamped
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
 from vsrdb_cli.pipeline.tiling import TiledRunner, smaller_side, tiled
 from vsrdb_cli.pipeline.windows import sliding_windows
 
 Item = TypeVar("Item")
+Finished = TypeVar("Finished")
 
 
 @dataclass
@@ -91,11 +93,12 @@ class Restorer:
             wanted: returns whether an item is restored, or is only context.
             size: (height, width) of the LR pictures whose results are wanted; what is restored
                 from another size is brought to theirs. None: each picture's own.
+
+        Raises:
+            BackendError: some of the numbers of a picture are not finite.
         """
-        for item, restored in self._restored(pictures, starts_shot, wanted, size):
-            with torch.inference_mode():  # in place: what a network gives was made in that mode
-                restored.clamp_(0, 1)
-            yield item, restored[0]
+        finish = partial(clamped, origin=str(self._untiled.info))
+        return self._restored(pictures, starts_shot, wanted, size, finish)
 
     def run_to_codes(
         self,
@@ -114,14 +117,16 @@ class Restorer:
             BackendError: some of the numbers of a picture are not finite.
         """
         begun: deque[tuple[Item, Pending]] = deque()
-        origin = str(self._untiled.info)
-        for item, restored in self._restored(pictures, starts_shot, wanted, size, on_device=True):
-            begun.append((item, Pending(restored, depth, origin)))
-            while len(begun) > (1 if restored.is_cuda else 0):
+        finish = partial(Pending, depth=depth, origin=str(self._untiled.info))
+        for item, last in self._restored(
+            pictures, starts_shot, wanted, size, finish, on_device=True
+        ):
+            begun.append((item, last))
+            while len(begun) > (1 if last.is_under_way else 0):
                 first, pending = begun.popleft()
                 yield first, pending.result()
-        for last, pending in begun:
-            yield last, pending.result()
+        for item, pending in begun:
+            yield item, pending.result()
 
     def _restored(
         self,
@@ -129,25 +134,21 @@ class Restorer:
         starts_shot: Callable[[Item], bool] | None,
         wanted: Callable[[Item], bool] | None,
         size: tuple[int, int] | None,
+        finish: Callable[[Tensor], Finished],
         *,
         on_device: bool = False,
-    ) -> Iterator[tuple[Item, Tensor]]:
-        """Yield (1, 3, s H, s W), unclamped; with `on_device` on the device where possible."""
+    ) -> Iterator[tuple[Item, Finished]]:
+        """Yield what `finish` makes of each (1, 3, s H, s W), unclamped.
+
+        With `on_device` it is still on the device where nothing else is done to it.
+        """
         held_frames = self._held(pictures, starts_shot)
         windows = sliding_windows(held_frames, self._untiled.length, lambda held: held.starts_shot)
         for window in windows:
             centre = window[self.reach]
-            if wanted is not None and not wanted(centre.item):
-                continue
-            restored = self._restore(window, on_device=on_device and self._strength == 1)
-            restored = self._blended(restored, centre.picture)
-            height, width = size or centre.picture.shape[1:]
-            size_hr = (height * self._scale, width * self._scale)
-            if restored.shape[2:] != size_hr:
-                restored = F.interpolate(
-                    restored.cpu(), size=size_hr, mode="bicubic", antialias=True
-                )
-            yield centre.item, restored
+            if wanted is None or wanted(centre.item):
+                finish_one = partial(self._finish, finish, centre.picture, size)
+                yield centre.item, self._restore(window, finish_one, on_device=on_device)
 
     def _held(
         self,
@@ -164,13 +165,35 @@ class Restorer:
             yield _Held(item, picture, cut or picture.shape != shape)
             shape = picture.shape
 
+    def _finish(
+        self,
+        finish: Callable[[Tensor], Finished],
+        picture: Tensor,
+        size: tuple[int, int] | None,
+        restored: Tensor,
+    ) -> Finished:
+        """Blend what was restored of `picture`, bring it to the size wanted, and finish it."""
+        restored = self._blended(restored, picture)
+        height, width = size or picture.shape[1:]
+        size_hr = (height * self._scale, width * self._scale)
+        if restored.shape[2:] != size_hr:
+            restored = F.interpolate(restored.cpu(), size=size_hr, mode="bicubic", antialias=True)
+        return finish(restored)
+
     def _blended(self, restored: Tensor, picture: Tensor) -> Tensor:
         """Blend the restored picture with the plain enlargement; (1, 3, s H, s W)."""
         if self._strength == 1:
             return restored
         return torch.lerp(bicubic(picture[None], self._untiled.scale), restored, self._strength)
 
-    def _restore(self, window: tuple[_Held[Item], ...], *, on_device: bool) -> Tensor:
+    def _restore(
+        self,
+        window: tuple[_Held[Item], ...],
+        finish: Callable[[Tensor], Finished],
+        *,
+        on_device: bool,
+    ) -> Finished:
+        """Restore the centre and finish it, with less memory where it runs out in either."""
         size = (window[0].picture.shape[1], window[0].picture.shape[2])
         if self._size != size:
             self._size = size
@@ -182,13 +205,14 @@ class Restorer:
                     if held.features is None:
                         held.features = self._runner.encode(held.picture[None])
                 features = [held.features for held in window]
-                if on_device:
+                if on_device and self._strength == 1:
                     restored = self._runner.restore_on_device(features)
                 else:
                     restored = self._runner.restore(features)
+                result = finish(restored)
                 if self._side is not None and self._side != before:
                     self._on_shrink(self._side)
-                return restored
+                return result
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise

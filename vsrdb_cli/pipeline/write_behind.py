@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
-from queue import Empty, Full, Queue, SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Generic, Self, TypeVar
 
 Item = TypeVar("Item")
@@ -13,7 +14,7 @@ Item = TypeVar("Item")
 _POLL_SECONDS = 0.1
 # How long an interrupted program waits for the consumer.
 _GRACE_SECONDS = 5.0
-# How many items may wait.
+# How many items may wait, however large.
 DEPTH = 4
 
 
@@ -31,15 +32,21 @@ class WriteBehind(Generic[Item]):
     Args:
         consume: called in the thread with an iterator of the items, and `tell`, which has a
             function called in the caller's thread.
+        room: bytes of items that may wait; DEPTH items may in any case.
+        size: returns the bytes of an item.
     """
 
     def __init__(
         self,
         consume: Callable[[Iterator[Item], Callable[[Callable[[], None]], None]], None],
-        depth: int = DEPTH,
+        *,
+        room: int = 0,
+        size: Callable[[Item], int] = lambda item: 1,  # noqa: ARG005
     ) -> None:
-        self._consume = consume
-        self._queue: Queue[tuple[Item] | None] = Queue(depth)
+        self._consume, self._room, self._size = consume, room, size
+        self._waiting: deque[tuple[Item] | None] = deque()
+        self._bytes = 0
+        self._changed = threading.Condition()
         self._told: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._abandoned = threading.Event()
         self._error: BaseException | None = None
@@ -89,12 +96,15 @@ class WriteBehind(Generic[Item]):
             self._told.get()()
 
     def _put(self, entry: tuple[Item] | None) -> None:
-        while self._thread.is_alive():
-            try:
-                self._queue.put(entry, timeout=_POLL_SECONDS)
-            except Full:
-                continue
-            return
+        size = 0 if entry is None else self._size(entry[0])
+        with self._changed:
+            while self._thread.is_alive():
+                if len(self._waiting) < DEPTH or self._bytes + size <= self._room:
+                    self._waiting.append(entry)
+                    self._bytes += size
+                    self._changed.notify()
+                    return
+                self._changed.wait(_POLL_SECONDS)
         self.hear()
         if self._error is not None:
             raise self._error
@@ -103,12 +113,15 @@ class WriteBehind(Generic[Item]):
         while True:
             if self._abandoned.is_set():
                 raise _AbandonedError
-            try:
-                entry = self._queue.get(timeout=_POLL_SECONDS)
-            except Empty:
-                continue
-            if entry is None:
-                return
+            with self._changed:
+                if not self._waiting:
+                    self._changed.wait(_POLL_SECONDS)
+                    continue
+                entry = self._waiting.popleft()
+                if entry is None:
+                    return
+                self._bytes -= self._size(entry[0])
+                self._changed.notify()
             yield entry[0]
 
     def _work(self) -> None:

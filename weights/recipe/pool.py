@@ -69,7 +69,7 @@ class ShardWriter:
 
 
 class Pool:
-    """All complete shards of a folder.
+    """All complete shards of a folder; their windows may differ in size from shard to shard.
 
     Args:
         folder: of `recipe.render`.
@@ -105,11 +105,16 @@ class Pool:
         """Draw a random, augmented batch of `size` LR pixels; `rng` decides everything.
 
         It comes from one shard, so that a GPU gathers it in a few operations; every window of the
-        pool is as likely as any other.
+        pool that is large enough is as likely as any other.
+
+        Raises:
+            ValueError: no window is large enough.
         """
-        shards = list(self._shards.values())
-        number = int(rng.integers(len(self)))
+        shards = [shard for shard in self._shards.values() if shard.lr.shape[2] >= size]
+        if not shards:
+            raise ValueError(f"{self._folder} holds no windows of {size} LR pixels or more")
         ends = np.cumsum([len(shard.lr) for shard in shards])
+        number = int(rng.integers(ends[-1]))
         shard = shards[int(np.searchsorted(ends, number, side="right"))]
         places, spare = len(shard.lr), shard.lr.shape[2] - size
         return cut(shard, Cuts.random(rng, count, places, spare), size)

@@ -86,7 +86,9 @@ class Training:
             objective.compile(dynamic=False)
         self.objective = objective
         self.optimizers = self._optimizers()
-        self.update: Update = GraphedUpdate(self._update) if job.graph else self._update
+        self.update: Update = self._update
+        if job.graph:
+            self.update = GraphedUpdate(self._update, torch.device(job.device))
         self.step, self.windows, self.seconds = 0, 0, 0.0
         self.sums: dict[str, Tensor] = {}
         self.pool = Pool(job.pool, job.device)

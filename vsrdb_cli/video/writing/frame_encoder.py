@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from fractions import Fraction
@@ -34,7 +35,9 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.packet import Packet
     from av.video.codeccontext import VideoCodecContext
+    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
+    from torch import Tensor
 
     from vsrdb_cli.video.frame import Frame
     from vsrdb_cli.video.info import VideoInfo
@@ -52,22 +55,33 @@ _COMPLAINTS = ("Error parsing option", "Unknown option", "Invalid value")
 class FrameEncoder:
     """Encodes frames to packets of one video stream of an open output.
 
+    A frame is converted in a thread of its own while the one before it is encoded.
+
     Args:
         container: the output; the stream is added to it.
         info: of the source.
         encoding: from `choose_encoding`.
+        convert: as `FromRgb`.
     """
 
-    def __init__(self, container: OutputContainer, info: VideoInfo, encoding: Encoding) -> None:
+    def __init__(
+        self,
+        container: OutputContainer,
+        info: VideoInfo,
+        encoding: Encoding,
+        convert: Callable[[Tensor], VideoFrame] | None = None,
+    ) -> None:
         self._info = info
         self._encoding = encoding
         self.stream = self._add_stream(container)
-        self._from_rgb = FromRgb(encoding.pix_fmt, info.colour)
+        self._from_rgb = convert or FromRgb(encoding.pix_fmt, info.colour)
         self._captioned = (
             Captioner(encoding.width, encoding.height, encoding.pix_fmt)
             if encoding.captions
             else None
         )
+        self._converting = ThreadPoolExecutor(1)
+        self._begun: tuple[Frame, Future[VideoFrame]] | None = None
         self._durations: dict[int, int] = {}
         self._last_dts: int | None = None
         self._first_dts: int | None = None
@@ -121,16 +135,25 @@ class FrameEncoder:
             context.sample_aspect_ratio = info.sample_aspect_ratio
 
     def encode(self, frame: Frame) -> Iterator[Packet[Any]]:
-        """Yield the packets that are ready after one more frame."""
+        """Yield the packets that are ready; this frame is encoded while the next is converted."""
         encoding = self._encoding
         if tuple(frame.rgb.shape[1:]) != (encoding.height, encoding.width):
             raise ValueError(
                 f"frame of {tuple(frame.rgb.shape[1:])} for a video of"
                 f" {(encoding.height, encoding.width)}"
             )
+        begun, self._begun = self._begun, (frame, self._converting.submit(self._converted, frame))
+        if begun is not None:
+            yield from self._encoded(*begun)
+
+    def _converted(self, frame: Frame) -> VideoFrame:
         picture = self._from_rgb(frame.rgb)
         if self._captioned is not None and frame.captions is not None:
             picture = self._captioned(picture, frame.captions)
+        return picture
+
+    def _encoded(self, frame: Frame, converted: Future[VideoFrame]) -> Iterator[Packet[Any]]:
+        picture = converted.result()
         # Times must rise: a step in the source may be none in coarser ticks.
         pts = self._ticks(frame.pts)
         if self._last_pts is not None:
@@ -146,7 +169,10 @@ class FrameEncoder:
             yield self._repaired(packet)
 
     def finish(self) -> Iterator[Packet[Any]]:
-        """Yield the packets the encoder still holds."""
+        """Yield the packets that are left."""
+        if self._begun is not None:
+            yield from self._encoded(*self._begun)
+        self._converting.shutdown()
         held = [self._repaired(packet) for packet in self._context.encode(None)]
         if held and self._first_dts is not None and self._first_pts is not None:
             end_track(held[-1], self._end, self._first_pts, self._first_dts)

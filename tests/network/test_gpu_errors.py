@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from vsrdb_cli.backends.gpu_errors import is_dead_context
+from vsrdb_cli.network.gpu_errors import is_dead_context
 
 
 @pytest.mark.parametrize("words", [

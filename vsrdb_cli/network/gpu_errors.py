@@ -1,4 +1,4 @@
-"""What an error says of the GPU it comes from."""
+"""Recognize errors after which a GPU cannot be used by this process."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ _FATAL = (
     "illegal memory access",
     "misaligned address",
     "illegal instruction",
-    "illegal address space",
+    "global/shared address space",
     "invalid program counter",
     "device-side assert",
     "unspecified launch failure",
     "launch timed out",
     "hardware stack error",
     "uncorrectable ecc error",
+    "uncorrectable nvlink error",
     "context is destroyed",
     "error_device_lost",
 )
 
 
 def is_dead_context(error: BaseException) -> bool:
-    """Whether nothing more can be computed on a GPU in this process, whatever is tried."""
+    """Return whether nothing more can be computed on a GPU in this process."""
     words = str(error).lower()
     return isinstance(error, RuntimeError) and any(phrase in words for phrase in _FATAL)
