@@ -16,9 +16,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from vsrdb_cli.backends import engine_files as engines
+from vsrdb_cli.backends.devices import ACCELERATORS
 from vsrdb_cli.backends.engine_files import Engine, Place, Sizes
 from vsrdb_cli.backends.exported_files import GRAPHS, ExportFiles, file_sha256
 from vsrdb_cli.backends.graphs import CENTRE, FEATURES, PICTURE, restorer_inputs
@@ -89,7 +88,7 @@ def measured(
     Raises:
         BackendError: it does not run, or does not agree.
     """
-    if not torch.cuda.is_available():
+    if not ACCELERATORS.are_nvidia:
         return []
     from vsrdb_cli.backends.trt import TrtRunner
 

@@ -235,7 +235,7 @@ def test_unknown_weights_are_refused_by_name_and_leave_nothing(tmp_path):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
 def test_a_gpu_asked_for_and_not_there_is_an_error_not_the_cpu():
-    with pytest.raises(BackendError, match="no CUDA GPU"):
+    with pytest.raises(BackendError, match="finds no NVIDIA or AMD GPU"):
         load_runner("fmanet-xs", device="cuda")
 
 

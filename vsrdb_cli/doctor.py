@@ -19,7 +19,14 @@ import torch
 
 from vsrdb_cli import __version__
 from vsrdb_cli.backends import ENGINES, try_network
-from vsrdb_cli.backends.devices import cores
+from vsrdb_cli.backends.devices import (
+    ACCELERATORS,
+    GPUS,
+    Accelerators,
+    cores,
+    list_devices,
+    unused_gpus,
+)
 from vsrdb_cli.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from vsrdb_cli.checkpoints.registry import bundled_models, default_weights
 from vsrdb_cli.errors import VsrdbError
@@ -29,7 +36,8 @@ from vsrdb_cli.video.containers.capabilities import suffixes_for
 from vsrdb_cli.video.containers.opening import library_versions
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
-from vsrdb_cli.video.writing.encoders import ENCODERS, NVENC
+from vsrdb_cli.video.writing.encoders import ENCODERS
+from vsrdb_cli.video.writing.hardware import HARDWARE
 from vsrdb_cli.video.writing.output import Output, resolve_output
 
 # Distributions whose versions matter.
@@ -114,8 +122,10 @@ def check_versions() -> Iterator[CheckResult]:
     yield version("ffmpeg", libraries)
 
 
-def check_devices() -> Iterator[CheckResult]:
-    """Report the CPU and every GPU."""
+def check_devices(
+    accelerators: Accelerators = ACCELERATORS, gpus: Path = GPUS
+) -> Iterator[CheckResult]:
+    """Report the CPU and every GPU; `gpus` is where Linux lists them."""
     yield CheckResult(
         "device",
         "cpu",
@@ -123,25 +133,18 @@ def check_devices() -> Iterator[CheckResult]:
         f"{cores()} cores, {torch.backends.cpu.get_cpu_capability()}, torch uses"
         f" {torch.get_num_threads()} threads",
     )
-    for index in range(torch.cuda.device_count()):
-        properties = torch.cuda.get_device_properties(index)
-        free, total = torch.cuda.mem_get_info(index)
-        yield CheckResult(
-            "device",
-            f"cuda:{index}",
-            State.WORKS,
-            f"{properties.name}, compute {properties.major}.{properties.minor},"
-            f" {free / 2**30:.1f} of {total / 2**30:.1f} GiB free",
-        )
-    if not torch.cuda.is_available():
-        seen = Path("/dev/nvidia0").exists()
-        yield CheckResult(
-            "device",
-            "cuda",
-            State.PROBLEM if seen else State.ABSENT,
-            f"torch {torch.__version__} finds no GPU" + (", although there is one" if seen else ""),
-            "install a CUDA build of torch and a matching driver" if seen else None,
-        )
+    for name in accelerators.names:
+        free, total = accelerators.memory(name)
+        space = f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
+        yield CheckResult("device", name, State.WORKS, f"{accelerators.describe(name)}, {space}")
+    unused = unused_gpus(accelerators, gpus)
+    for maker, install in unused:
+        # Whoever has an NVIDIA GPU counts on it; a processor's own may not be worth using.
+        state = State.PROBLEM if maker == "NVIDIA" else State.ABSENT
+        detail = f"torch {torch.__version__} finds no GPU, although there is one"
+        yield CheckResult("device", maker, state, detail, install)
+    if not accelerators.names and not unused:
+        yield CheckResult("device", "gpu", State.ABSENT, f"torch {torch.__version__} finds no GPU")
 
 
 def check_weights(
@@ -160,8 +163,7 @@ def check_weights(
 def check_backends(run_network: Callable[..., str] = try_network) -> Iterator[CheckResult]:
     """Restore a frame with every backend."""
     run = partial(run_network, default_weights())
-    devices = ["cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))]
-    for device in devices:
+    for device in list_devices():
         yield _try("backend", f"torch {device}", partial(run, backend="torch", device=device))
     for backend in ("onnxruntime", *ENGINES):
         found = _try("backend", backend, partial(run, backend=backend))
@@ -174,13 +176,18 @@ def check_encoders(choose_output: Callable[..., Output] = resolve_output) -> Ite
     info = VideoInfo.synthetic(256, 192, _FRAMES)
     for codec in ENCODERS:
         yield _try("encoder", codec, partial(_encode, codec, info, choose_output))
-        if codec in NVENC:
-            found = _try(
+    for hardware, encoders in HARDWARE.items():
+        found = [
+            _try(
                 "encoder",
-                f"{codec} on nvenc",
-                partial(_encode, codec, info, choose_output, hardware="nvenc"),
+                f"{codec} on {hardware}",
+                partial(_encode, codec, info, choose_output, hardware=hardware),
             )
-            yield replace(found, state=State.ABSENT) if found.state is State.PROBLEM else found
+            for codec in encoders
+        ]
+        works = [result for result in found if result.state is State.WORKS]
+        # They are optional. Where none works, the reason is the same for all codecs.
+        yield from works or [replace(found[0], name=hardware, state=State.ABSENT, hint=None)]
 
 
 def _encode(

@@ -12,6 +12,8 @@ from fractions import Fraction
 from numbers import Real
 from typing import Literal
 
+from vsrdb_cli.device_kinds import HOW_TO_NAME, is_device_name, with_number
+
 
 class FrameNumber(int):
     """The number of a frame, counted from 0. Other numbers are times in seconds."""
@@ -27,7 +29,6 @@ Tile = int | Literal["auto"] | None
 SMALLEST_TILE = 64
 
 _TIME = re.compile(r"(?:(?:(\d+):)?([0-5]?\d):)?(\d+(?:\.\d+)?)s?")
-_DEVICE = re.compile(r"auto|cpu|(cuda|mps)(:\d+)?")
 _CLUSTER = re.compile(r"[\w.\[\]:-]+:\d+")
 _HIGHEST_RATE = 1000
 _NTSC = {
@@ -56,13 +57,13 @@ def read_devices(value: str | Sequence[str]) -> tuple[str, ...]:
     if not all(devices) or "auto" in devices:
         raise ValueError("name each device, as in cuda:0,cuda:1")
     # By one name each, since those of the same device share its memory.
-    return tuple("cuda:0" if name == "cuda" else read_device(name) for name in devices)
+    return tuple(with_number(read_device(name)) for name in devices)
 
 
 def read_device(value: str) -> str:
     """Read "auto" or a device's name."""
-    if not _DEVICE.fullmatch(value):
-        raise ValueError("use auto, cpu, cuda, cuda:0 (the first GPU) or mps")
+    if not is_device_name(value):
+        raise ValueError(HOW_TO_NAME)
     return value
 
 

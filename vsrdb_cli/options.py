@@ -16,6 +16,7 @@ from os import PathLike, fspath
 from typing import Any
 
 from vsrdb_cli.checkpoints.registry import default_weights
+from vsrdb_cli.device_kinds import METAVAR
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.option_fields import CheckedOptions, flag_of, option
 from vsrdb_cli.option_values import (
@@ -75,8 +76,9 @@ class EncoderOptions(CheckedOptions):
     )
     hardware: str = option(
         "none",
-        "Encode on the GPU: auto uses NVENC if there is one, nvenc fails without.",
-        choices=("none", "auto", "nvenc"),
+        "Encode on the GPU: NVIDIA's (nvenc), Intel's (qsv), AMD's (amf) or Apple's (videotoolbox) "
+        "encoder, which fails where it is not; auto uses the first of them that works.",
+        choices=("none", "auto", "nvenc", "qsv", "amf", "videotoolbox"),
     )
     threads: int = 0
     """Threads of the encoder; 0 lets it decide. Set by workers; no option of the command."""
@@ -121,9 +123,9 @@ class RestoreOptions(CheckedOptions):
     )
     device: str = option(
         "auto",
-        "Device to run the network on.",
+        "Device to run the network on; auto is the GPU that torch finds, else the CPU.",
         read=read_device,
-        metavar="auto|cpu|cuda[:N]|mps",
+        metavar=METAVAR,
         frames=False,
     )
     devices: tuple[str, ...] = option(

@@ -9,7 +9,13 @@ from click.testing import CliRunner
 
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.backends.runner import RunnerInfo
-from vsrdb_cli.bench.benchmark import BenchLimits, BenchRequest, run_benchmark, worst_agreement
+from vsrdb_cli.bench.benchmark import (
+    BenchLimits,
+    BenchRequest,
+    others,
+    run_benchmark,
+    worst_agreement,
+)
 from vsrdb_cli.bench.network import measure_steps
 from vsrdb_cli.bench.results import SizeReport
 from vsrdb_cli.bench.video import make_clip, measure_stages
@@ -177,6 +183,31 @@ def test_a_size_that_is_none_is_refused_by_name(size):
     assert found.exit_code == 2
     assert f"--size {size} is not valid" in found.stderr
     assert "write a size such as 320x180, from 16x16 up" in found.stderr
+
+
+@pytest.mark.parametrize("asked, expected", [
+    ({"device": "all"}, [("torch", "xpu:0", "float32"), ("torch", "xpu:1", "float32"),
+                         ("torch", "xpu:1", "float16")]),
+    ({"device": "all", "precision": "float16"}, [("torch", "xpu:1", "float16")]),
+    ({"device": "xpu:0"}, []),
+])  # fmt: skip
+def test_all_devices_are_put_beside_the_one_chosen(asked, expected):
+    info = RunnerInfo("fmanet-xs", "", "torch", "xpu", "float16")
+    request = BenchRequest(((32, 48),), "fmanet-xs", **asked)
+    found = list(others(request, info, ["cpu", "xpu:0", "xpu:1"]))
+    assert [one for one in found if one[1] != "cpu"] == expected
+    assert any(device == "cpu" for _, device, _ in found) == (asked["device"] == "all")
+
+
+def test_every_backend_on_every_device_can_be_asked_for():
+    info = RunnerInfo("fmanet-xs", "", "torch", "cpu", "float32")
+    request = BenchRequest(
+        ((32, 48),), "fmanet-xs", backend="all", device="all", precision="float32"
+    )
+    found = list(others(request, info, ["cpu", "mps"]))
+    assert ("torch", "cpu", "float32") not in found
+    assert {device for _, device, _ in found} == {"cpu", "mps"}
+    assert {"torch", "onnxruntime"} <= {backend for backend, *_ in found}
 
 
 class Engine(BuiltinRunner):

@@ -4,15 +4,18 @@ import json
 import shutil
 import subprocess
 
+import made_up_gpus as gpus
 import pytest
 import torch
 from click.testing import CliRunner
 
 from vsrdb_cli import backends, doctor
+from vsrdb_cli.backends.devices import Accelerators
 from vsrdb_cli.cli import main
 from vsrdb_cli.doctor import State
 from vsrdb_cli.errors import BackendError, VsrdbError
 from vsrdb_cli.video.writing.encoders import ENCODERS
+from vsrdb_cli.video.writing.hardware import HARDWARE
 
 
 def run(*arguments):
@@ -43,8 +46,42 @@ def test_what_works_has_been_run(told):
     torch_cpu = found(told, "backend")["torch cpu"]
     assert torch_cpu["state"] == "works"
     assert "loaded and run in" in torch_cpu["detail"]
+    assert " fps of 80x64" in torch_cpu["detail"]
+    assert ("bfloat16" in torch_cpu["detail"]) == ("dB from float32" in torch_cpu["detail"])
     for codec in ENCODERS:
         assert "3 frames in" in found(told, "encoder")[codec]["detail"]
+
+
+@pytest.mark.parametrize("library, expected", [
+    (gpus.AMD, {"cuda:0": "Radeon RX 7900 XTX, ROCm 6.4, 4.0 of 8.0 GiB free"}),
+    (gpus.INTEL, {"xpu:0": "Intel(R) Arc(TM) B580 Graphics, XPU, 4.0 of 8.0 GiB free",
+                  "xpu:1": "Intel(R) Graphics, XPU, 4.0 of 8.0 GiB free"}),
+    (gpus.NONE, {"gpu": f"torch {torch.__version__} finds no GPU"}),
+])  # fmt: skip
+def test_every_gpu_is_told_of_by_what_it_is_and_its_memory(tmp_path, library, expected):
+    cpu, *others = doctor.check_devices(Accelerators(library), tmp_path)
+    assert cpu.name == "cpu"
+    assert {found.name: found.detail for found in others} == expected
+    assert all((f.state is State.WORKS) == (f.name != "gpu") for f in others)
+
+
+@pytest.mark.parametrize("vendor, maker, state", [
+    ("0x10de", "NVIDIA", State.PROBLEM), ("0x8086", "Intel", State.ABSENT),
+])  # fmt: skip
+def test_of_a_gpu_that_torch_does_not_use_it_says_what_to_install(tmp_path, vendor, maker, state):
+    file = tmp_path / "renderD128" / "device" / "vendor"
+    file.parent.mkdir(parents=True)
+    file.write_text(vendor)
+    _, found = doctor.check_devices(Accelerators(gpus.NONE), tmp_path)
+    assert (found.name, found.state) == (maker, state)
+    assert "build of torch" in found.hint
+
+
+def test_of_encoders_that_do_not_work_there_is_one_line_a_maker(told):
+    for hardware, encoders in HARDWARE.items():
+        names = [name for name in found(told, "encoder") if hardware in name]
+        works = [found(told, "encoder")[name]["state"] == "works" for name in names]
+        assert names == [hardware] or (all(works) and len(names) <= len(encoders))
 
 
 def test_for_people_there_is_a_line_each_and_the_one_that_mends(monkeypatch):

@@ -57,9 +57,7 @@ def assert_wiped(browser, made, share: float) -> None:
 
 @pytest.mark.parametrize("screen", [WIDE, PHONE], ids=["wide", "phone"])
 @pytest.mark.parametrize("share", [0.2, 0.7])
-def test_the_wipe_shows_left_and_right_picture_at_the_place_it_is_dragged_to(
-    browser, made, screen, share
-):
+def test_the_wipe_shows_both_pictures_at_the_place_it_is_dragged_to(browser, made, screen, share):
     browser.open(made["page"]["few"], **screen)
     move = browser.touch if screen is PHONE else browser.drag
     move(browser.place(0.5, 0.5, "#wipe"), browser.place(share, 0.6))

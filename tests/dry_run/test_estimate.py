@@ -323,7 +323,7 @@ def test_the_tiles_are_reported_if_a_part_is_restored_too(tmp_path):
     assert estimate.tile == 256
 
 
-def test_the_free_space_is_that_of_the_outputs_disk_before_its_folder_exists(
+def test_free_space_is_that_of_the_outputs_disk_before_its_folder_exists(
     tmp_path, source, monkeypatch
 ):
     from vsrdb_cli.dry_run import estimate
@@ -339,5 +339,5 @@ def test_the_free_space_is_that_of_the_outputs_disk_before_its_folder_exists(
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
 def test_every_device_is_looked_for_before_anything_is_tried(tmp_path, source):
     options = replace(NEAREST, devices=("cpu", "cuda:0"))
-    with pytest.raises(BackendError, match="finds no CUDA GPU for 'cuda:0'"):
+    with pytest.raises(BackendError, match="finds no NVIDIA or AMD GPU for 'cuda:0'"):
         estimate_run(source, tmp_path / "out.mp4", options)

@@ -8,9 +8,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from made_up_gpus import made_up
 
 from vsrdb_cli.backends import engine_files as engines
 from vsrdb_cli.backends import fitting_engine, load_runner
+from vsrdb_cli.backends.devices import ACCELERATORS
 from vsrdb_cli.backends.engine_files import (
     Engine,
     Place,
@@ -262,11 +264,12 @@ def test_sizes_default_to_what_was_asked_and_out_of_order_is_said():
         make_sizes((32, 32), (64, 64), None)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
+@pytest.mark.parametrize("gpus", [made_up(), made_up("cuda", names=("RX 7900 XTX",), hip="6.4")])
 @pytest.mark.parametrize("backend", ["tensorrt", "tensorrt-rtx"])
-def test_without_a_gpu_an_engine_is_refused_before_tensorrt_is_touched(
-    checkpoint, backend, monkeypatch
+def test_without_an_nvidia_gpu_an_engine_is_refused_before_tensorrt_is_touched(
+    checkpoint, backend, gpus, monkeypatch
 ):
+    monkeypatch.setattr(ACCELERATORS, "library", gpus)
     monkeypatch.setattr(
         "vsrdb_cli.backends.tensorrt_library.import_library",
         lambda _: pytest.fail("its objects crash without a GPU"),
@@ -291,8 +294,7 @@ def test_an_engine_of_weights_whose_name_has_brackets_is_found(sidecar):
 @pytest.fixture
 def one_gpu(monkeypatch):
     """A machine that says it has a GPU, with TensorRT not to be touched."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(ACCELERATORS, "library", made_up("cuda", names=("NVIDIA L4",)))
     monkeypatch.setattr(
         "vsrdb_cli.backends.tensorrt_library.import_library",
         lambda _: pytest.fail("there is no such device"),

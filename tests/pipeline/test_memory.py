@@ -114,11 +114,10 @@ def test_where_a_smaller_scale_would_fit_the_hint_says_so(monkeypatch):
     assert "smaller network" in refused.value.hint
 
 
-def test_what_torch_keeps_of_freed_tensors_counts_as_free_on_a_gpu(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda gpu: (3 * MIB, 80 * MIB))
-    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda gpu: 50 * MIB)
-    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda gpu: 10 * MIB)
-    assert memory.available_bytes("cuda:0") == 43 * MIB
+@pytest.mark.parametrize("device", ["cuda:0", "xpu:0", "mps"])
+def test_on_a_gpu_its_own_memory_counts(device):
+    gpus = SimpleNamespace(memory=lambda name: ({device: 43}[name], 80))
+    assert memory.available_bytes(device, gpus) == 43
 
 
 @pytest.mark.parametrize("words, ran_out", [
@@ -127,6 +126,13 @@ def test_what_torch_keeps_of_freed_tensors_counts_as_free_on_a_gpu(monkeypatch):
     ("cuDNN error: CUDNN_STATUS_ALLOC_FAILED", True),
     ("GET was unable to find an engine to execute this computation", True),
     ("CUDA out of memory. Tried to allocate 2 GiB", True), ("could not create a primitive", True),
+    ("XPU out of memory. Tried to allocate 2 GiB. GPU 0 has a total capacity of 8 GiB", True),
+    ("HIP out of memory. Tried to allocate 2 GiB", True), ("miopenStatusAllocFailed", True),
+    ("MPS backend out of memory (MPS allocated: 6 GiB, max allowed: 9 GiB).", True),
+    ("Invalid buffer size: 14.24 GiB", True),
+    ("level_zero backend failed with error: 39 (UR_RESULT_ERROR_OUT_OF_DEVICE_MEMORY)", True),
+    ("level_zero backend failed with error: 40 (UR_RESULT_ERROR_OUT_OF_RESOURCES)", True),
+    ("level_zero backend failed with error: 20 (UR_RESULT_ERROR_DEVICE_LOST)", False),
     ("mat1 and mat2 shapes cannot be multiplied", False),
 ])  # fmt: skip
 def test_runtimes_say_in_many_ways_that_memory_ran_out(words, ran_out):

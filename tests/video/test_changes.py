@@ -81,7 +81,7 @@ def test_a_part_of_one_shape_has_its_own_and_no_word(tmp_path, part, ratio):
     assert ffprobe(out)["streams"][0]["sample_aspect_ratio"] == ratio
 
 
-def test_a_container_that_contradicts_its_video_is_believed_and_that_is_said(tmp_path):
+def test_a_container_that_contradicts_its_video_is_believed_and_reported(tmp_path):
     path = clips.make(tmp_path / "in.mp4", frames=3, height=96, width=128, sar=Fraction(4, 3))
     data = path.read_bytes()
     with open_source(path) as reader:

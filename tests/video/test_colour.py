@@ -8,6 +8,7 @@ import pytest
 from colour_round_trip import CASES, measure
 
 from vsrdb_cli.errors import VideoError
+from vsrdb_cli.video.pixels.filters import FilterChain
 from vsrdb_cli.video.reading.open import open_source
 
 CHROMA_RMS = 0.5
@@ -65,3 +66,11 @@ def test_an_unsupported_matrix_is_refused_with_a_command_that_converts_it(tmp_pa
     subprocess.run([*given, "-v", "error"], check=True, timeout=60)
     with open_source(mended) as reader:
         assert reader.info.colour.matrix == 1
+
+
+def test_filters_take_frames_whose_colour_tags_nobody_knows():
+    frame = av.VideoFrame(32, 16, "yuv420p")
+    frame.colorspace, frame.color_range = 1_437_696_257, 9
+    (filtered,) = FilterChain(("null", "")).push(frame)
+    assert (filtered.width, filtered.height) == (32, 16)
+    assert (frame.colorspace, frame.color_range) == (1_437_696_257, 9)

@@ -101,7 +101,7 @@ def test_a_marked_packet_is_a_hole_only_where_times_are_missing_near_by():
 
 
 @pytest.mark.parametrize("offset", ["0", "50", "100"])
-def test_glued_recordings_are_not_damaged_whichever_of_their_clocks_is_ahead(tmp_path, offset):
+def test_glued_recordings_are_not_damaged_whichever_clock_is_ahead(tmp_path, offset):
     first = transport_stream(tmp_path / "first.ts")
     command = ["ffmpeg", "-v", "error", "-i", str(first), "-c", "copy"]
     later = tmp_path / "later.ts"

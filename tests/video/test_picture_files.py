@@ -246,6 +246,12 @@ def test_a_grid_that_cannot_be_put_together_is_refused(tmp_path):
         open_source(damaged)
 
 
+def test_a_grid_without_a_pixel_is_refused(tmp_path):
+    path = patched_grid(tmp_path, (GRID, bytes.fromhex("0000010100000080")))
+    with pytest.raises(VideoError, match="its picture is 0x128 pixels"):
+        open_source(path)
+
+
 def test_previews_and_further_pictures_of_heif_are_told_apart(tmp_path):
     tile = patched_grid(tmp_path, (b"pitm\0\0\0\0\0\x05", b"pitm\0\0\0\0\0\x01"))
     found = heif_picture(tile)

@@ -136,6 +136,20 @@ def test_sound_whose_times_fall_is_not_squeezed_into_what_is_left(tmp_path, suff
     assert clicks.length(out) == pytest.approx(1.6, abs=0.1)  # from where it is first heard
 
 
+def test_ticks_of_any_length_are_divided_exactly(tmp_path):
+    """Ticks that are coarse are made finer, and FFmpeg counts them in whole numbers of 32 bits."""
+    source = clicks.make(tmp_path / "in.mkv", "-c:a", "aac")
+    scale, ticks = b"\x2a\xd7\xb1\x83", (1_000_000, 1_026_406)  # nanoseconds
+    usual, odd = (scale + number.to_bytes(3) for number in ticks)
+    data = source.read_bytes()
+    assert data.count(usual) == 1
+    source.write_bytes(data.replace(usual, odd))
+    restore_video(source, tmp_path / "out.mkv", RestoreOptions(weights="nearest"))
+    with av.open(str(tmp_path / "out.mkv")) as container:
+        times = [float(p.pts * p.time_base) for p in container.demux(audio=0) if p.size]
+    assert times[-1] == pytest.approx(2 * 1.026, abs=0.05)
+
+
 def test_times_that_jump_by_days_are_damaged_and_the_sound_goes_on(tmp_path):
     source = clicks.make(tmp_path / "in.mkv", "-c:a", "flac")
     decode, begins = SoundDecoder(), []
@@ -273,6 +287,17 @@ def test_two_tracks_are_told_apart_by_where_they_sound(output, words):
 def test_less_than_a_hundredth_of_a_second_is_not_looked_into():
     short = track((0, 0.085))
     assert describe_difference(short, short, Fraction(81, 1000), None) is None
+
+
+def test_what_rings_after_a_burst_is_not_too_much():
+    bursts, ringing = Loudness(), Loudness()
+    wave = np.sin(np.arange(8240, dtype=np.float32))
+    for loudness, tail in ((bursts, 0.0), (ringing, 0.05)):
+        volume = np.zeros_like(wave)
+        volume[:240] = volume[8000:] = 0.5
+        volume[240:1040] = tail
+        loudness.add((wave * volume)[None], 8000, Fraction(0))
+    assert describe_difference(bursts, ringing, None, None) is None
 
 
 def test_a_steady_offset_is_no_sound():

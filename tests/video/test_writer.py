@@ -1,5 +1,4 @@
 import os
-import re
 import threading
 from fractions import Fraction
 from pathlib import Path
@@ -9,18 +8,16 @@ import clips
 import numpy as np
 import pytest
 import torch
-from click.testing import CliRunner
 from probing import ffprobe, sound
 from restoring import enlarged, open_sink, restore_nearest
 
-from vsrdb_cli.cli import main
 from vsrdb_cli.errors import OptionError, OutputError
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.pixels.from_rgb import FromRgb
 from vsrdb_cli.video.reading.open import open_source
-from vsrdb_cli.video.writing.encoders import ENCODERS, NVENC, unavailable_reason
+from vsrdb_cli.video.writing.encoders import ENCODERS
 from vsrdb_cli.video.writing.encoding import choose_encoding
 from vsrdb_cli.video.writing.frame_encoder import FrameEncoder
 
@@ -162,7 +159,7 @@ def test_an_existing_output_is_replaced_only_on_request_and_by_a_whole_one(tmp_p
     ("out.mp4", {"extra": {"aq-mode": "many"}}, "cannot be written"),
     ("out.mkv", {"codec": "ffv1", "crf": 3}, "ffv1 does not support --crf"),
     ("out.mkv", {"codec": "ffv1", "preset": "fast"}, "ffv1 has no preset"),
-    ("out.mkv", {"codec": "prores", "hardware": "nvenc"}, "NVENC does not encode prores"),
+    ("out.mkv", {"codec": "prores", "hardware": "nvenc"}, "nvenc does not encode prores"),
 ])  # fmt: skip
 def test_what_cannot_be_written_is_refused_before_anything_is(tmp_path, name, options, words):
     source = clips.make(tmp_path / "in.mp4", frames=1)
@@ -213,35 +210,6 @@ def test_options_of_the_encoder_are_passed_on(tmp_path):
     with av.open(str(tmp_path / "out.mp4")) as container:
         keys = [packet.is_keyframe for packet in container.demux(video=0) if packet.size]
     assert keys == [True, False] * 5
-
-
-def test_hardware_asked_for_on_the_command_line_is_refused_in_one_line(tmp_path):
-    if unavailable_reason(NVENC["hevc"]) is None:
-        pytest.skip("NVENC opens here")
-    source = clips.make(tmp_path / "in.mp4", frames=2, height=48, width=64)
-    out = tmp_path / "out.mp4"
-    command = ["restore", "--weights", "nearest", "--hardware", "nvenc", "--codec", "hevc"]
-    done = CliRunner().invoke(main, [*command, str(source), str(out)])
-    assert done.exit_code == 2
-    assert re.fullmatch(
-        ".+ -> .+\nerror: hevc_nvenc is not available here: .+\nhint: omit --hardware.+\n",
-        done.stderr,
-    )
-    assert not out.exists()
-
-
-def test_hardware_is_used_only_where_it_opens(tmp_path):
-    source = clips.make(tmp_path / "in.mp4", frames=2, height=48, width=64)
-    why_not = unavailable_reason(NVENC["h264"])
-    if why_not is None:
-        pytest.skip("NVENC opens here")
-    with (
-        open_source(source) as reader,
-        pytest.raises(OptionError, match="h264_nvenc is not available here"),
-    ):
-        open_sink(tmp_path / "out.mp4", reader.info, 4, EncoderOptions(hardware="nvenc"))
-    restore_nearest(source, tmp_path / "out.mp4", hardware="auto")
-    assert clips.read(tmp_path / "out.mp4").numbers == [0, 1]
 
 
 @pytest.mark.parametrize("codec, tag", [("hevc", "hvc1"), ("h264", "avc1"), ("av1", "av01")])

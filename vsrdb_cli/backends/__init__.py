@@ -6,8 +6,9 @@ available and proven, and the runner's `info` names the choice.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 ENGINES = ("tensorrt", "tensorrt-rtx")
 OnNotice = Callable[[str], None]
+# What is tried of a runner: (height, width), and for how long.
+_TRIED_SIZE, _TRIED_SECONDS = (64, 80), 0.5
 BACKENDS = ("auto", "torch", "onnxruntime", *ENGINES)
 
 
@@ -38,6 +41,7 @@ def load_runner(
     size: tuple[int, int] | None = None,
     loaded: Runner | None = None,
     on_notice: OnNotice = ignore,
+    webgpu: Callable[[], Sequence[str]] | None = None,
 ) -> Runner:
     """Load `weights` (a bundled name, a .safetensors path, "nearest" or "bicubic").
 
@@ -48,7 +52,9 @@ def load_runner(
             unasked.
         loaded: a runner from an earlier call that differed in `size` alone, and that takes `size`;
             it is returned again unless an engine now suits better.
-        on_notice: called with one line for exported files that were rebuilt.
+        on_notice: called with one line for exported files that were rebuilt, for a GPU that "auto"
+            leaves because it computes something else, and for one that only WebGPU reaches.
+        webgpu: names the GPUs that WebGPU reaches; None asks its plugin, where it is installed.
 
     Raises:
         CheckpointError: the weights are unknown, damaged or another network's.
@@ -80,7 +86,6 @@ def load_runner(
             f"{backend} has no bfloat16; its files are float32 or float16",
             hint="use --precision float16, float32 or auto, or --backend torch",
         )
-    from vsrdb_cli.backends.pytorch import TorchRunner
     from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(weights)
@@ -92,24 +97,80 @@ def load_runner(
         engine = fitting_engine(checkpoint, device=device, precision=precision, size=size)
         if engine is not None:
             return engine
-    return TorchRunner(checkpoint, device, precision)
+    return _torch(checkpoint, device, precision, on_notice, webgpu)
+
+
+def _torch(
+    checkpoint: Checkpoint,
+    device: str,
+    precision: str,
+    on_notice: OnNotice,
+    webgpu: Callable[[], Sequence[str]] | None,
+) -> Runner:
+    from vsrdb_cli.backends.devices import advice_on_webgpu, webgpu_adapters
+    from vsrdb_cli.backends.parity import DisagreementError
+    from vsrdb_cli.backends.proof import require_like_cpu
+    from vsrdb_cli.backends.pytorch import TorchRunner
+
+    try:
+        runner = TorchRunner(checkpoint, device, precision)
+        require_like_cpu(runner, checkpoint)
+    except (NotImplementedError, DisagreementError) as error:
+        if device == "auto":
+            on_notice(f"{str(error).splitlines()[0]}; runs on the CPU")
+            return TorchRunner(checkpoint, "cpu", precision)
+        if isinstance(error, BackendError):
+            raise
+        raise BackendError(
+            f"torch cannot compute this network on '{device}': {str(error).splitlines()[0]}",
+            hint="use --device cpu; or let torch compute on the CPU what it cannot do there, by"
+            " setting PYTORCH_ENABLE_MPS_FALLBACK=1",
+        ) from error
+    if device == "auto" and runner.info.device == "cpu":
+        advice = advice_on_webgpu(webgpu or webgpu_adapters)
+        if advice:
+            on_notice(advice)
+    return runner
 
 
 def try_network(weights: str, *, backend: str = "auto", device: str = "auto") -> str:
-    """Load a network and restore a frame with it; describe what ran, and how long that took.
+    """Load a network and restore with it; describe what ran, how fast, and how near to the CPU.
 
     Raises:
         VsrdbError: it cannot be loaded, or its results are not finite.
     """
-    import torch
+    from vsrdb_cli.backends import parity
 
     started = time.monotonic()
     runner = load_runner(weights, backend=backend, device=device)
+    facts = [str(runner.info)]
     if backend not in ENGINES:  # those are compared with torch when they are loaded
-        features = runner.encode(torch.rand(1, 3, 64, 80))
-        if not runner.restore([features] * runner.length).isfinite().all():
+        restored = parity.restored(runner, *_TRIED_SIZE)
+        facts.append(f"loaded and run in {time.monotonic() - started:.1f} s")
+        if not restored.isfinite().all():
             raise BackendError("its results are not finite", hint="use --backend torch")
-    return f"{runner.info}, loaded and run in {time.monotonic() - started:.1f} s"
+        facts.append(f"{_frames_per_second(runner):.1f} fps of {_TRIED_SIZE[1]}x{_TRIED_SIZE[0]}")
+        reference = load_runner(weights, backend="torch", device="cpu", precision="float32")
+        decibels = parity.psnr(restored - parity.restored(reference, *_TRIED_SIZE))
+        if decibels < math.inf:
+            facts.append(f"{decibels:.0f} dB from float32 on the CPU")
+    else:
+        facts.append(f"loaded in {time.monotonic() - started:.1f} s")
+    return ", ".join(facts)
+
+
+def _frames_per_second(runner: Runner) -> float:
+    """Return how many frames a runner restores in a second, tried for half of one."""
+    from vsrdb_cli.backends import parity
+
+    frames = parity.scene(runner.length, *_TRIED_SIZE)
+    window = [runner.encode(frame) for frame in frames]
+    started, done = time.monotonic(), 0
+    while done == 0 or time.monotonic() - started < _TRIED_SECONDS:
+        window = [*window[1:], runner.encode(frames[done % runner.length])]
+        runner.restore(window)
+        done += 1
+    return done / (time.monotonic() - started)
 
 
 def _onnxruntime(
@@ -162,9 +223,9 @@ def fitting_engine(
     Args:
         load: loads an engine of a flavour.
     """
-    import torch
+    from vsrdb_cli.backends.devices import ACCELERATORS
 
-    if device == "cpu" or not torch.cuda.is_available():
+    if device == "cpu" or not ACCELERATORS.are_nvidia:
         return None
     if isinstance(weights, str):
         if weights in METHODS:

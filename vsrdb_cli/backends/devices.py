@@ -1,50 +1,179 @@
-"""Devices, by torch's names."""
+"""Devices, by torch's names, and what torch says of them."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
 
+import psutil
 import torch
 
+from vsrdb_cli.device_kinds import HOW_TO_NAME, KINDS, DeviceKind, is_device_name, kind_of
 from vsrdb_cli.errors import BackendError
 
+# The makers of GPUs by their PCI numbers, and where Linux lists the GPUs.
+_MAKERS = {0x10DE: ("NVIDIA", "cuda"), 0x1002: ("AMD", "cuda"), 0x8086: ("Intel", "xpu")}
+GPUS = Path("/sys/class/drm")
 
-def find_device(name: str) -> torch.device:
-    """Find the device called `name`; "auto" is the NVIDIA GPU if there is one, else the CPU.
+
+class Accelerators:
+    """The GPUs that torch computes on; a build of torch knows one kind of them.
+
+    Args:
+        library: torch, or what answers in its place.
+    """
+
+    def __init__(self, library: Any = torch) -> None:
+        self.library = library
+
+    @property
+    def kind(self) -> DeviceKind | None:
+        """The kind that is there; None without a GPU, or where vsrdb does not run on it."""
+        found = self.library.accelerator.current_accelerator(check_available=True)
+        return None if found is None else KINDS.get(found.type)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all, as "cuda:0"."""
+        kind = self.kind
+        if kind is None:
+            return ()
+        if not kind.several:
+            return (kind.name,)
+        return tuple(f"{kind.name}:{n}" for n in range(self.library.accelerator.device_count()))
+
+    @property
+    def platform(self) -> str:
+        """What torch reaches them by, with its version: "CUDA 13.0", "ROCm 6.4", "XPU", "Metal"."""
+        kind = self.kind
+        version = self.library.version
+        match kind and kind.name:
+            case "cuda" if version.hip:
+                return "ROCm " + ".".join(version.hip.split(".")[:2])
+            case "cuda":
+                return f"CUDA {version.cuda}"
+            case "mps":
+                return "Metal"
+            case name:
+                return (name or "").upper()
+
+    @property
+    def are_nvidia(self) -> bool:
+        """Whether they are NVIDIA's: AMD's have the same names in torch."""
+        return self.kind is KINDS["cuda"] and not self.library.version.hip
+
+    def describe(self, name: str) -> str:
+        """Return what a GPU is, as "NVIDIA H200, CUDA 13.0"."""
+        if kind_of(name) is KINDS["mps"]:
+            hardware = self.library.backends.mps.get_name()
+        else:
+            hardware = self._module(name).get_device_name(name)
+        return f"{hardware}, {self.platform}"
+
+    def memory(self, name: str) -> tuple[int, int]:
+        """Return the bytes of a GPU that are free, and all.
+
+        What torch has freed and kept counts as free, though to the driver it is taken. Also where
+        CUDA graphs work: the runner's estimate counts that, and pictures of another size get it
+        back.
+        """
+        module = self._module(name)
+        if kind_of(name) is KINDS["mps"]:  # it shares the CPU's
+            total = int(module.recommended_max_memory())
+            free = total - int(module.current_allocated_memory())
+            return max(0, min(free, int(psutil.virtual_memory().available))), total
+        try:
+            free, total = module.mem_get_info(name)
+        except RuntimeError:  # not every driver of Intel's tells
+            total = module.get_device_properties(name).total_memory
+            free = total - module.memory_reserved(name)
+        kept = module.memory_reserved(name) - module.memory_allocated(name)
+        return int(free) + int(kept), int(total)
+
+    def synchronize(self, name: str) -> None:
+        """Wait until a GPU has done all it was given."""
+        self.library.accelerator.synchronize(name)
+
+    def _module(self, name: str) -> Any:
+        return getattr(self.library, name.partition(":")[0])
+
+
+ACCELERATORS = Accelerators()
+
+
+def find_device(name: str, accelerators: Accelerators = ACCELERATORS) -> torch.device:
+    """Find the device called `name`; "auto" is the GPU that torch computes on, else the CPU.
 
     Raises:
         BackendError: it does not exist, or vsrdb does not run on it.
     """
+    here = accelerators.kind
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
+        name = here.name if here else "cpu"
+    if not is_device_name(name):
+        raise BackendError(f"unknown device '{name}'", hint=HOW_TO_NAME)
+    device = torch.device(name)
+    kind = kind_of(name)
+    if kind is None:
+        return device
+    if kind is not here:
         raise BackendError(
-            f"unknown device '{name}'",
-            hint="use --device auto, cpu, cuda, cuda:0 or mps",
-        ) from None
-    if device.type == "cuda":
-        if not torch.cuda.is_available():
-            raise BackendError(
-                f"torch {torch.__version__} finds no CUDA GPU for '{name}'",
-                hint="use --device cpu, or install a CUDA build of torch and a GPU driver",
-            )
-        if (device.index or 0) >= torch.cuda.device_count():
-            raise BackendError(
-                f"there is no '{name}': this machine has {torch.cuda.device_count()} GPUs",
-                hint="the first GPU is cuda:0",
-            )
-    elif device.type == "mps":
-        if not torch.backends.mps.is_available():
-            raise BackendError(
-                f"torch {torch.__version__} finds no Apple GPU for 'mps'", hint="use --device cpu"
-            )
-    elif device.type != "cpu":
+            f"torch {torch.__version__} finds no {kind.gpu} for '{name}'",
+            hint=f"use --device cpu, or: {kind.install}",
+        )
+    names = accelerators.names
+    if (device.index or 0) >= len(names):
         raise BackendError(
-            f"vsrdb does not run on '{name}'", hint="use --device auto, cpu, cuda, cuda:0 or mps"
+            f"there is no '{name}': this machine has {len(names)} ({', '.join(names)})",
+            hint=f"the first GPU is {names[0]}",
         )
     return device
+
+
+def list_devices(accelerators: Accelerators = ACCELERATORS) -> list[str]:
+    """List the names of all devices torch computes on, the CPU first."""
+    return ["cpu", *accelerators.names]
+
+
+def unused_gpus(
+    accelerators: Accelerators = ACCELERATORS, folder: Path = GPUS
+) -> list[tuple[str, str]]:
+    """List the GPUs that Linux knows, where torch finds none: the maker, and what to install.
+
+    Args:
+        folder: where Linux lists them.
+    """
+    found: dict[str, str] = {}
+    if accelerators.kind is not None:
+        return []
+    for file in sorted(folder.glob("renderD*/device/vendor")):
+        try:
+            maker, kind = _MAKERS[int(file.read_text(), 16)]
+        except (OSError, ValueError, KeyError):
+            continue
+        found[maker] = KINDS[kind].install
+    return list(found.items())
+
+
+def webgpu_adapters() -> Sequence[str]:
+    """Return the names of the GPUs that WebGPU reaches; none where its plugin is not installed."""
+    try:
+        module = import_module("vsrdb_cli.backends.webgpu")
+    except ModuleNotFoundError:
+        return ()
+    adapters: Callable[[], Sequence[str]] = module.webgpu_adapters
+    return adapters()
+
+
+def advice_on_webgpu(adapters: Callable[[], Sequence[str]] = webgpu_adapters) -> str | None:
+    """Return the line for a run on the CPU beside a GPU that WebGPU reaches, if there is one."""
+    found = adapters()
+    if not found:
+        return None
+    return f"runs on the CPU, but there is a GPU ({found[0]}): try --device webgpu"
 
 
 def cores() -> int:

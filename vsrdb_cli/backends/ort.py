@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vsrdb_cli.backends import graphs
+from vsrdb_cli.backends.devices import ACCELERATORS
 from vsrdb_cli.backends.exported_files import StaleExportError
 from vsrdb_cli.backends.proof import Proof
 from vsrdb_cli.backends.runner import Memory, RunnerInfo
@@ -185,7 +186,7 @@ def available(kind: str) -> bool:
         import onnxruntime
     except ImportError:
         return False
-    if kind == "cuda" and not torch.cuda.is_available():
+    if kind == "cuda" and not ACCELERATORS.are_nvidia:
         return False
     return PROVIDERS[kind] in onnxruntime.get_available_providers()
 

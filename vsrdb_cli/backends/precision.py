@@ -15,6 +15,7 @@ from torch import Tensor
 from vsrdb_cli import __version__
 from vsrdb_cli.backends import parity
 from vsrdb_cli.backends.answer_cache import CachedAnswer
+from vsrdb_cli.device_kinds import kind_of
 from vsrdb_cli.errors import BackendError
 from vsrdb_cli.network.fmanet import FMANet
 
@@ -67,8 +68,8 @@ def _turn_tf32_off() -> ExitStack:
 
 def native_low_precision(device: torch.device) -> str | None:
     """Return the lower precision that is faster than float32 on this device, if any."""
-    if device.type == "cuda":
-        return "float16"
+    if kind := kind_of(device.type):
+        return kind.low_precision
     return "bfloat16" if device.type == "cpu" and cpu_computes_bfloat16() else None
 
 

@@ -1,4 +1,6 @@
-"""Proof that exported files compute what torch does, measured once per machine.
+"""Proof that exported files, and other GPUs than NVIDIA's, compute what torch does on the CPU.
+
+It is measured once per machine.
 
 The result is in the user's own cache, not beside the files, where anyone who can replace them could
 write it, too.
@@ -7,6 +9,7 @@ write it, too.
 from __future__ import annotations
 
 import hashlib
+import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +19,15 @@ import torch
 from vsrdb_cli import __version__
 from vsrdb_cli.backends import parity
 from vsrdb_cli.backends.answer_cache import CachedAnswer
+from vsrdb_cli.backends.devices import ACCELERATORS, Accelerators
 from vsrdb_cli.backends.exported_files import StaleExportError
 from vsrdb_cli.backends.pytorch import TorchRunner
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.checkpoints.checkpoint import Checkpoint
+from vsrdb_cli.device_kinds import kind_of
+
+# How well a GPU agrees with the CPU in float32, in dB.
+LEAST_DB = {"float32": 60.0, "float16": parity.AGREEMENT_DB, "bfloat16": 40.0}
 
 
 @dataclass(frozen=True)
@@ -68,4 +76,41 @@ class Proof:
             f"{checkpoint.sha256} {runner.info.precision} {self.where} {platform.node()}",
             f"torch {torch.__version__} vsrdb {__version__}",
         )
-        return CachedAnswer("agreement.json", hashlib.sha256("\n".join(facts).encode()).hexdigest())
+        return _agreement(*facts)
+
+
+def require_like_cpu(
+    runner: Runner, checkpoint: Checkpoint, accelerators: Accelerators = ACCELERATORS
+) -> None:
+    """Compare what torch computes on a GPU with the CPU, unless that was done before.
+
+    Not of an NVIDIA GPU, on which every kernel is tested.
+
+    Raises:
+        DisagreementError: the results differ; it names by how much.
+    """
+    if kind_of(runner.info.device) is None or accelerators.are_nvidia:
+        return
+    precision = runner.info.precision
+    remembered = _agreement(
+        f"{checkpoint.sha256} {precision} {runner.info.hardware} {platform.node()}",
+        f"torch {torch.__version__} vsrdb {__version__}",
+    )
+    if remembered.answer():
+        return
+    agreements = parity.compare(TorchRunner(checkpoint, "cpu", "float32"), runner)
+    worst = min(-math.inf if math.isnan(a.psnr) else a.psnr for a in agreements)
+    needed = LEAST_DB[precision]
+    if worst < needed:
+        raise parity.DisagreementError(
+            f"{runner.info.device} ({runner.info.hardware}) computes something else than the CPU:"
+            f" {worst:.0f} dB, where {precision} needs {needed:.0f}",
+            hint="use --device cpu, and report this"
+            if precision == "float32"
+            else "use --precision float32, or --device cpu",
+        )
+    remembered.keep(True)
+
+
+def _agreement(*facts: str) -> CachedAnswer:
+    return CachedAnswer("agreement.json", hashlib.sha256("\n".join(facts).encode()).hexdigest())

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vsrdb_cli.backends.cuda_graphs import Recorder, Work, is_wanted
-from vsrdb_cli.backends.devices import find_device
+from vsrdb_cli.backends.devices import ACCELERATORS, find_device
 from vsrdb_cli.backends.precision import ieee_float32, in_precision
 from vsrdb_cli.backends.runner import Memory, RunnerInfo
 from vsrdb_cli.network.features import FrameFeatures
@@ -28,7 +28,7 @@ class TorchRunner:
 
     Args:
         checkpoint: proven weights.
-        device: "auto", "cpu", "cuda", "cuda:N" or "mps"; auto is the NVIDIA GPU where there is one.
+        device: "auto", "cpu", or a GPU by its name in `device_kinds`; auto is the GPU, if any.
         precision: "auto", "float32", "float16" or "bfloat16"; auto is float16 on a GPU and
             bfloat16 on a CPU that computes in it, each only if it agrees with float32 here.
 
@@ -53,7 +53,12 @@ class TorchRunner:
         self._network.prepare()
         self._recorder = Recorder(self._device) if is_wanted(self._device) else None
         self.info = RunnerInfo(
-            checkpoint.name, checkpoint.sha256, "torch", str(self._device), chosen
+            checkpoint.name,
+            checkpoint.sha256,
+            "torch",
+            str(self._device),
+            chosen,
+            hardware="" if self._device.type == "cpu" else ACCELERATORS.describe(str(self._device)),
         )
 
     @property

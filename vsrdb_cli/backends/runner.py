@@ -30,6 +30,8 @@ class RunnerInfo:
     """The device, as torch names it."""
     precision: str
     """ "float32", "float16" or "bfloat16"."""
+    hardware: str = ""
+    """What the device is, as "Radeon RX 7900 XTX, ROCm 6.4"; "" of the CPU."""
 
     @property
     def facts(self) -> dict[str, str]:
@@ -38,7 +40,8 @@ class RunnerInfo:
         return {"weights": weights, "backend": self.backend, "precision": self.precision}
 
     def __str__(self) -> str:
-        return f"{self.weights} · {self.backend} {self.device} {self.precision}"
+        hardware = f" ({self.hardware})" if self.hardware else ""
+        return f"{self.weights} · {self.backend} {self.device}{hardware} {self.precision}"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from vsrdb_cli.backends.devices import ACCELERATORS
 from vsrdb_cli.backends.engine_files import Place
 from vsrdb_cli.errors import BackendError
 
@@ -20,7 +21,7 @@ def find_place(flavour: str, device: str = "cuda") -> Place:
         BackendError: there is no package, or (TensorRT) no GPU; raised before any of its objects
             is made, because they end the process if there is none.
     """
-    if flavour == "tensorrt" and not torch.cuda.is_available():
+    if flavour == "tensorrt" and not ACCELERATORS.are_nvidia:
         raise BackendError(
             "TensorRT needs an NVIDIA GPU, and torch finds none",
             hint="use a machine with one",
@@ -45,8 +46,8 @@ def import_library(flavour: str) -> Any:
 
 
 def require_gpu(flavour: str) -> None:
-    """Raise BackendError if torch finds no GPU: TensorRT's runtimes crash without one."""
-    if not torch.cuda.is_available():
+    """Raise BackendError if torch finds no NVIDIA GPU: TensorRT's runtimes crash without one."""
+    if not ACCELERATORS.are_nvidia:
         raise BackendError(
             f"the backend {flavour} needs an NVIDIA GPU, and torch {torch.__version__} finds none",
             hint="on this machine use --backend torch or onnxruntime",

@@ -15,9 +15,9 @@ import psutil
 import torch
 
 from vsrdb_cli.backends import BACKENDS, load_runner, parity
-from vsrdb_cli.backends.devices import cores
-from vsrdb_cli.backends.precision import cpu_computes_bfloat16
-from vsrdb_cli.backends.runner import Runner
+from vsrdb_cli.backends.devices import cores, list_devices
+from vsrdb_cli.backends.precision import native_low_precision
+from vsrdb_cli.backends.runner import Runner, RunnerInfo
 from vsrdb_cli.bench.network import (
     Steps,
     best,
@@ -32,6 +32,7 @@ from vsrdb_cli.bench.whole_run import WholeRun, restore_whole
 from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
 from vsrdb_cli.checkpoints.registry import METHODS
+from vsrdb_cli.device_kinds import with_number
 from vsrdb_cli.errors import ResourceError, VsrdbError
 from vsrdb_cli.pipeline.memory import available_bytes, network_bytes
 from vsrdb_cli.pipeline.spec import RestoreSpec
@@ -58,8 +59,9 @@ class BenchRequest:
     backend: str = "auto"
     """One of `BACKENDS`, or "all"."""
     device: str = "auto"
+    """Its name, or "all"."""
     precision: str = "auto"
-    """If it and the backend are "auto" and "all": every precision that is fast there."""
+    """If it is "auto" and the backend or the device "all": every precision that is fast there."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,11 @@ def run_benchmark(
     for size in request.sizes:
         on_step("loading the network")
         backend = "auto" if request.backend == ALL else request.backend
+        device = "auto" if request.device == ALL else request.device
         runner = load(
             request.weights,
             backend=backend,
-            device=request.device,
+            device=device,
             precision=request.precision,
             size=size,
         )
@@ -214,26 +217,28 @@ class _SizeBenchmark:
         agreement = worst_agreement(reference, self.runner, self.size)
         reports = [BackendReport(self.runner.info, own, agreement)]
         problems: list[Problem] = []
-        if self.request.backend != ALL or self.request.weights in METHODS:
+        if self.request.weights in METHODS:
             return reports, problems
-        for backend, precision in _others(self.request, self.runner):
-            name = f"{backend} {precision}"
+        for backend, device, precision in others(self.request, self.runner.info):
+            name = f"{backend} {device} {precision}"
             self.on_step(f"the network in {name}")
             try:
-                reports.append(self._backend(backend, precision, reference))
+                reports.append(self._backend(backend, device, precision, reference))
             except VsrdbError as error:
                 # A package that is not installed is missing in every precision.
                 if not any(problem.message == str(error) for problem in problems):
                     problems.append(Problem(name, str(error), error.hint))
         return reports, problems
 
-    def _backend(self, backend: str, precision: str, reference: Runner) -> BackendReport:
+    def _backend(
+        self, backend: str, device: str, precision: str, reference: Runner
+    ) -> BackendReport:
         if time.monotonic() > self.deadline:
             raise ResourceError("not measured: time is up", hint="choose a smaller --size")
         runner = self.load(
             self.request.weights,
             backend=backend,
-            device=self.request.device,
+            device=device,
             precision=precision,
             size=self.size,
         )
@@ -244,16 +249,30 @@ class _SizeBenchmark:
         return BackendReport(runner.info, best(steps), agreement)
 
 
-def _others(request: BenchRequest, runner: Runner) -> Iterator[tuple[str, str]]:
-    """Yield every backend with every precision that may be fast, except the runner's own."""
-    low = ("float16",) if runner.info.device != "cpu" else ()
-    if runner.info.device == "cpu" and cpu_computes_bfloat16():
-        low = ("bfloat16",)
-    for backend in BACKENDS[1:]:
-        quick = ("float32", *(low if backend == "torch" else ("float16",)))
-        for precision in quick if request.precision == "auto" else (request.precision,):
-            if (backend, precision) != (runner.info.backend, runner.info.precision):
-                yield backend, precision
+def others(
+    request: BenchRequest, info: RunnerInfo, devices: Sequence[str] | None = None
+) -> Iterator[tuple[str, str, str]]:
+    """Yield every backend, device and fast precision asked for, except the runner's own.
+
+    Args:
+        request: what to measure.
+        info: of the runner.
+        devices: all of this machine; None asks torch.
+    """
+    if ALL not in (request.backend, request.device):
+        return
+    if request.device == ALL:
+        devices = list_devices() if devices is None else devices
+    else:
+        devices = [with_number(info.device)]
+    for device in devices:
+        for backend in BACKENDS[1:] if request.backend == ALL else (info.backend,):
+            low = native_low_precision(torch.device(device)) if backend == "torch" else "float16"
+            quick = ("float32", *((low,) if low else ()))
+            for precision in quick if request.precision == "auto" else (request.precision,):
+                own = (info.backend, with_number(info.device), info.precision)
+                if (backend, device, precision) != own:
+                    yield backend, device, precision
 
 
 def worst_agreement(reference: Runner, runner: Runner, size: Size) -> parity.Agreement | None:

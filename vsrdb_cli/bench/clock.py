@@ -7,7 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
-import torch
+from vsrdb_cli.backends.devices import ACCELERATORS
+from vsrdb_cli.device_kinds import kind_of
 
 
 @dataclass(frozen=True)
@@ -52,5 +53,5 @@ def least(times: list[Seconds]) -> Seconds:
 
 
 def _finish(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)
+    if kind_of(device):
+        ACCELERATORS.synchronize(device)

@@ -14,6 +14,7 @@ import torch
 from vsrdb_cli.backends.runner import Features, Runner
 from vsrdb_cli.bench.clock import Seconds
 from vsrdb_cli.callbacks import ignore
+from vsrdb_cli.device_kinds import kind_of
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
 
@@ -72,25 +73,26 @@ def restore_whole(
 
 
 class _PeakMemory:
-    """The peak memory in use inside `with`: of the process on the CPU, of torch on a GPU."""
+    """The peak memory in use inside `with`: of torch where it counts it, else of the process."""
 
     def __init__(self, device: str) -> None:
-        self._device = device
+        kind = kind_of(device)
+        self._device = device if kind and kind.counts_memory else None
         self._process = psutil.Process()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self.bytes = 0
 
     def __enter__(self) -> Self:
-        if self._device.startswith("cuda"):
-            torch.cuda.reset_peak_memory_stats(self._device)
+        if self._device:
+            torch.accelerator.reset_peak_memory_stats(self._device)
         else:
             self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._device.startswith("cuda"):
-            self.bytes = torch.cuda.max_memory_allocated(self._device)
+        if self._device:
+            self.bytes = torch.accelerator.max_memory_allocated(self._device)
         else:
             self._ended.set()
             self._thread.join()

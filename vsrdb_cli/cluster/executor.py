@@ -59,7 +59,8 @@ class RayExecutor(Executor):
         if ":" in options.device:
             raise OptionError(
                 f"--ray and --device {options.device} cannot be used together",
-                hint="the cluster chooses among GPUs; use --device cuda",
+                hint="the cluster chooses among GPUs;"
+                f" use --device {options.device.partition(':')[0]}",
             )
         self._options = options
         self._verbose, self._shared, self._silence = verbose, shared, silence

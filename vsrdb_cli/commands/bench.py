@@ -12,9 +12,15 @@ from vsrdb_cli.commands import console
 from vsrdb_cli.commands.bar import steps
 from vsrdb_cli.commands.click_options import WEIGHTS_HELP, Read, read_size, restore_option
 from vsrdb_cli.commands.session import ExitStatus
+from vsrdb_cli.device_kinds import METAVAR
+from vsrdb_cli.option_values import read_device
 
 if TYPE_CHECKING:
     from vsrdb_cli.bench.results import Problem, SizeReport
+
+
+def _read_device(value: str) -> str:
+    return value if value == "all" else read_device(value)
 
 
 @click.command()
@@ -33,7 +39,12 @@ if TYPE_CHECKING:
     also=("all",),
     help="What runs the network. all measures every backend, and its error.",
 )
-@restore_option("device")
+@restore_option(
+    "device",
+    read=_read_device,
+    metavar=f"{METAVAR}|all",
+    help="Device to run the network on. all puts the devices of this machine side by side.",
+)
 @restore_option("precision", help="The number format of the network's arithmetic.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for other programs.")
 def bench(
@@ -54,6 +65,7 @@ def bench(
     \b
     vsrdb bench
     vsrdb bench --size 640x360 --backend all
+    vsrdb bench --device all
     """
     with steps("measuring") as on_step:
         from vsrdb_cli.bench.benchmark import BenchRequest, run_benchmark

@@ -137,7 +137,11 @@ class ProcessExecutor(Executor):
     def info(self) -> RunnerInfo:
         """The runner in use; its device lists those of all workers."""
         infos = self._infos
-        return replace(infos[0], device=",".join(info.device for info in infos))
+        return replace(
+            infos[0],
+            device=",".join(info.device for info in infos),
+            hardware=" and ".join(dict.fromkeys(i.hardware for i in infos if i.hardware)),
+        )
 
     @property
     def notices(self) -> Sequence[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 # cudaGetErrorString of the errors after which "the process must be terminated and relaunched"
-# (CUDA Runtime API, cudaError_t).
+# (CUDA Runtime API, cudaError_t); HIP's are worded alike. The last is Level Zero's.
 _FATAL = (
     "illegal memory access",
     "misaligned address",
@@ -17,6 +17,7 @@ _FATAL = (
     "uncorrectable ecc error",
     "uncorrectable nvlink error",
     "context is destroyed",
+    "error_device_lost",
 )
 
 

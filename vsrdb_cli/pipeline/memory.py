@@ -9,7 +9,9 @@ from pathlib import Path
 import psutil
 import torch
 
+from vsrdb_cli.backends.devices import ACCELERATORS, Accelerators
 from vsrdb_cli.backends.runner import Runner
+from vsrdb_cli.device_kinds import kind_of
 from vsrdb_cli.errors import ResourceError
 from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.pipeline.tiling import choose_tile, least_memory, tiled
@@ -22,27 +24,24 @@ SHARE = 0.75
 GROUPS_OF_PROCESS = Path("/proc/self/cgroup")
 GROUPS = Path("/sys/fs/cgroup")
 
-# Phrases of torch, CUDA and ONNX Runtime; without memory for their scratchpads, oneDNN and cuDNN
-# only name what they could not create or find.
+# Phrases of torch, CUDA, ROCm, Level Zero, Metal and ONNX Runtime; without memory for their
+# scratchpads, oneDNN and cuDNN only name what they could not create or find.
 _PHRASES = (
     *("can't allocate memory", "out of memory", "bad_alloc", "status_alloc_failed"),
     *("could not create a primitive", "could not create a memory object"),
-    "unable to find an engine",
+    *("unable to find an engine", "invalid buffer size", "miopenstatusallocfailed"),
+    *("error_out_of_device_memory", "error_out_of_host_memory", "error_out_of_resources"),
 )
 
 
-def available_bytes(device: str) -> int:
+def available_bytes(device: str, accelerators: Accelerators = ACCELERATORS) -> int:
     """Return the free bytes of `device` ("cpu", "cuda:0"), within limits such as a container's.
 
     Memory that this process has freed and kept counts as free.
     """
-    if device.startswith("cuda"):
-        gpu = torch.device(device)
-        free, _ = torch.cuda.mem_get_info(gpu)
-        # What torch keeps of freed tensors: the driver counts it as taken. Also where CUDA graphs
-        # work: the runner's estimate counts that, and pictures of another size get it back.
-        kept = torch.cuda.memory_reserved(gpu) - torch.cuda.memory_allocated(gpu)
-        return int(free) + kept
+    if kind_of(device):
+        free, _ = accelerators.memory(device)
+        return free
     free = int(psutil.virtual_memory().available)
     return min(free, *_free_in_groups(), free) + kept_bytes()
 

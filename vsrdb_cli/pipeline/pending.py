@@ -14,9 +14,9 @@ from vsrdb_cli.video.pixels.colour import WHITE_8, WHITE_16, to_planes
 class Pending:
     """The codes of a restored picture; what its runner does next need not wait for them.
 
-    On a GPU clamping, rounding and the check for finite numbers happen there, and a quarter of the
-    bytes goes to pinned memory by itself: keep one `Pending` while the next window is begun, and
-    the GPU never waits.
+    With CUDA clamping, rounding and the check for finite numbers happen on the GPU, and a quarter
+    of the bytes goes to pinned memory by itself: keep one `Pending` while the next window is begun,
+    and the GPU never waits.
 
     Args:
         restored: (1, 3, H, W), float, unclamped, on any device.
@@ -25,6 +25,8 @@ class Pending:
     """
 
     def __init__(self, restored: Tensor, depth: int, origin: str) -> None:
+        if not restored.is_cuda:  # other GPUs lack some of what follows, or 16-bit codes
+            restored = restored.cpu()
         self._picture, self._depth, self._origin = restored[0], depth, origin
         # They pass a NaN on, in one reading.
         self._extremes = torch.stack(restored.aminmax())

@@ -139,9 +139,16 @@ def shift(packet: Packet[Any], seconds: Fraction) -> None:
 
 
 def _refine(packet: Packet[Any]) -> None:
-    """Count a packet's times in finer ticks: AVI counts blocks of sound, of 0.04 s and more."""
-    factor = math.ceil(packet.time_base / COARSE_TICK)
-    packet.time_base = packet.time_base / factor
+    """Count a packet's times in finer ticks: AVI counts blocks of sound, of 0.04 s and more.
+
+    Raises:
+        OverflowError: the times are too large, as a damaged file's may be.
+    """
+    given = packet.time_base
+    packet.time_base = Fraction(
+        1, math.ceil(1 / (given.denominator * COARSE_TICK)) * given.denominator
+    )
+    factor = int(given / packet.time_base)
     if packet.pts is not None:
         packet.pts *= factor
     if packet.dts is not None:
@@ -197,10 +204,16 @@ class SideClock:
                     return
                 self._last = time
             del self._waiting[0]
-            if packet.time_base > COARSE_TICK:
-                _refine(packet)
             offset = self._own_offset
-            shift(packet, self._clock.offsets[self._recording] if offset is None else offset)
+            if offset is None:
+                offset = self._clock.offsets[self._recording]
+            try:
+                if packet.time_base > COARSE_TICK:
+                    _refine(packet)
+                shift(packet, offset)
+            except OverflowError:
+                self.timeless += 1
+                continue
             repaired = packet.dts if packet.dts is not None else packet.pts
             assert repaired is not None
             end = (repaired + (packet.duration or 0)) * packet.time_base

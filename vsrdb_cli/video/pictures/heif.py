@@ -145,6 +145,8 @@ class _Items:
                 raise _refused(path, f"its grid has {rows}x{columns} tiles and {len(tiles)} parts")
         elif kind not in _CODED:
             raise _refused(path, f"its picture is a HEIF item of the kind {kind!r}")
+        if not (width and height):
+            raise _refused(path, f"its picture is {width}x{height} pixels")
         if b"clap" in said:
             raise _refused(path, "its picture is cropped (clap), which is not supported")
         of_main = {i for (how, i), to in self.references.items() if how == "auxl" and main in to}

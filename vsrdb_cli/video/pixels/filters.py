@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 
+def _known(tag: int, count: int, unspecified: int) -> int:
+    """Return a colour tag as filters take it; damaged files hold tags that nobody knows."""
+    return tag if 0 <= tag < count else unspecified
+
+
 class FilterChain:
     """Filters in a row; rebuilt where size, format or colour tags change.
 
@@ -22,21 +27,24 @@ class FilterChain:
 
     def __init__(self, *filters: tuple[str, str]) -> None:
         self._filters = filters
-        self._shape: tuple[int, int, str, int, int] | None = None
+        self._shape: tuple[int | str, ...] | None = None
         self._ends: tuple[FilterContext, FilterContext] | None = None
         self._graph: Graph | None = None  # owns the ends
 
     def push(self, frame: VideoFrame) -> list[VideoFrame]:
         """Take one frame and return those that are ready."""
-        tags = int(frame.colorspace), int(frame.color_range)
-        shape = (frame.width, frame.height, frame.format.name, *tags)
+        given = int(frame.colorspace), int(frame.color_range)
+        tags = _known(given[0], 18, 2), _known(given[1], 3, 0)
+        shape = frame.width, frame.height, frame.format.name, *tags
         ready: list[VideoFrame] = []
         if shape != self._shape:
             ready = self.flush()
-            self._build(frame)
+            self._build(frame, *tags)
             self._shape = shape
         assert self._ends is not None
+        frame.colorspace, frame.color_range = tags
         self._ends[0].push(frame)
+        frame.colorspace, frame.color_range = given
         return ready + self._pull()
 
     def flush(self) -> list[VideoFrame]:
@@ -59,7 +67,7 @@ class FilterChain:
             assert isinstance(frame, av.VideoFrame)
             ready.append(frame)
 
-    def _build(self, frame: VideoFrame) -> None:
+    def _build(self, frame: VideoFrame, colorspace: int, color_range: int) -> None:
         graph = Graph()
         source = graph.add(
             "buffer",
@@ -68,8 +76,8 @@ class FilterChain:
             time_base="1/1",
             pixel_aspect="1/1",
             # The graph refuses frames whose tags differ from those it was built for.
-            colorspace=str(int(frame.colorspace)),
-            range=str(int(frame.color_range)),
+            colorspace=str(colorspace),
+            range=str(color_range),
         )
         sink = graph.add("buffersink")
         graph.link_nodes(source, *(graph.add(*f) for f in self._filters), sink).configure()

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 _PLANAR_YUV = re.compile(r"yuvj?(420|422|444)p(10le|12le)?")
 
+# Formats of encoders in GPUs, with both chroma planes in one; they are made of these.
+_TWO_PLANES = {"nv12": "yuv420p", "p010le": "yuv420p10le"}
+
 Samples = NDArray[Any]
 Filter = NDArray[np.float32]
 
@@ -52,7 +55,8 @@ class FromRgb:
         self._colour = colour
         self._left = LeftSited()
         self._reformatter = VideoReformatter()
-        planar = _PLANAR_YUV.fullmatch(pix_fmt)
+        self._planar = _TWO_PLANES.get(pix_fmt, pix_fmt)
+        planar = _PLANAR_YUV.fullmatch(self._planar)
         exact = planar and planar[1] == "444" and colour.range != PC  # by swscale itself
         self._deep = f"yuv{planar[1]}p16le" if planar and not exact else None
         # Into YUV swscale takes 65280 for white whatever the range; RGB samples it only shifts.
@@ -82,7 +86,9 @@ class FromRgb:
                 threads=1,
             )
             if self._deep:
-                frame = _rounded(frame, self._pix_fmt, self._colour.range)
+                frame = _rounded(frame, self._planar, self._colour.range)
+            if self._planar != self._pix_fmt:
+                frame = _interleaved(frame, self._pix_fmt)
             frame.colorspace = self._colour.matrix
             frame.color_range = self._colour.range
         # ProRes takes these from the frame, not from the encoder.
@@ -112,6 +118,20 @@ def _rounded(deep: VideoFrame, pix_fmt: str, range_: int) -> VideoFrame:
     down = _UNDO_MIDDLE if chroma[0].shape[0] < luma.shape[0] else _AS_IT_IS
     for plane, target in zip(chroma, codes, strict=True):
         _round_chroma(plane, target, bits, across, down, full=range_ == PC)
+    return frame
+
+
+def _interleaved(planar: VideoFrame, pix_fmt: str) -> VideoFrame:
+    """Copy planar YUV into a format with both chroma planes in one, and the codes in high bits."""
+    frame = av.VideoFrame(planar.width, planar.height, pix_fmt)
+    bits = bit_depth(planar.format)
+    kind = np.dtype(np.uint8 if bits == 8 else np.uint16)
+    shift = kind.itemsize * 8 - bits
+    luma, first, second = (_samples(plane, bits) << shift for plane in planar.planes)
+    bright, both = (plane_rows(plane).view(kind) for plane in frame.planes)
+    bright[:, : luma.shape[1]] = luma
+    width = first.shape[1]
+    both[:, 0 : 2 * width : 2], both[:, 1 : 2 * width : 2] = first, second
     return frame
 
 

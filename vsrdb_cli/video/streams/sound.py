@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 BINS_A_SECOND = 100
 # Encoders smear a sound over their window, and add up to two of these to its end.
 SMEAR_BINS = 3
+# Opus rings after a burst that is followed by silence.
+RING_BINS = 15
 WINDOW_SAMPLES = 1024
 # Sound that a decoder may need before the first it gives: AAC 0.05 s, Opus 0.08 s.
 PRIMING_SECONDS = Fraction(1, 10)
@@ -269,12 +271,14 @@ def describe_difference(  # noqa: PLR0911  one answer for each way to differ
 def _difference_in_places(source: Loudness, output: Loudness, first: int, last: int) -> str | None:
     if first == last:  # within one bin
         return None
-    around = first - SMEAR_BINS, last + SMEAR_BINS
+    around = first - RING_BINS, last + SMEAR_BINS
     heard, given = source.levels(*around), output.levels(*around)
     level = _usual(heard)
-    inside = slice(SMEAR_BINS, -SMEAR_BINS)
-    missing = (heard[inside] > level - AUDIBLE) & (_loudest_near(given) < level - SILENT)
-    added = (given[inside] > level - AUDIBLE) & (_loudest_near(heard) < level - SILENT)
+    inside = slice(RING_BINS, -SMEAR_BINS)
+    given_near = _loudest_near(given[RING_BINS - SMEAR_BINS :], SMEAR_BINS)
+    heard_near = _loudest_near(heard, RING_BINS)
+    missing = (heard[inside] > level - AUDIBLE) & (given_near < level - SILENT)
+    added = (given[inside] > level - AUDIBLE) & (heard_near < level - SILENT)
     for places, word in ((missing, "missing"), (added, "too much")):
         length = Fraction(int(places.sum()), BINS_A_SECOND)
         # Of overlapping parts, where recordings were joined, only one can be heard.
@@ -290,9 +294,10 @@ def _usual(levels: Levels) -> float:
     return float(np.percentile(sounding, 90)) if len(sounding) else np.inf
 
 
-def _loudest_near(levels: Levels) -> Levels:
-    """Return the loudest bin around each, except at both ends."""
-    loudest: Levels = np.lib.stride_tricks.sliding_window_view(levels, 2 * SMEAR_BINS + 1).max(1)
+def _loudest_near(levels: Levels, before: int) -> Levels:
+    """Return the loudest of each bin, `before` bins before it, and some after; not at the ends."""
+    window = before + 1 + SMEAR_BINS
+    loudest: Levels = np.lib.stride_tricks.sliding_window_view(levels, window).max(1)
     return loudest
 
 

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
-from typing import Any
-
-import av
-from av.error import FFmpegError
-
-from vsrdb_cli.video.containers.opening import reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +16,10 @@ class Encoder:
     """For 8 bit and for more."""
     crf: int | None = None
     """The default; None if the encoder has no such option."""
-    crf_option: str = "crf"
-    """The encoder's name for `--crf`."""
+    crf_options: tuple[str, ...] = ("crf",)
+    """The encoder's names for `--crf`."""
+    crf_value: Callable[[int], int] = int
+    """Turns `--crf` into what the encoder counts in."""
     crf_range: tuple[int, int] = (0, 51)
     """Of `--crf`, both ends included."""
     preset: str | None = None
@@ -45,6 +40,17 @@ class Encoder:
     """Options that are always given."""
     bits_per_pixel: float = 0.05
     """A low guess of the output's size."""
+
+    def settings(self, crf: int | None = None, preset: str | None = None) -> dict[str, str]:
+        """Return the options to give, by the encoder's names; None is its default."""
+        settings = dict(self.fixed)
+        crf = self.crf if crf is None else crf
+        if crf is not None:
+            settings |= dict.fromkeys(self.crf_options, str(self.crf_value(crf)))
+        preset = preset or self.preset
+        if preset is not None:
+            settings[self.preset_option] = preset
+        return settings
 
 
 _X26X_PRESETS = (
@@ -113,37 +119,3 @@ ENCODERS: Mapping[str, Encoder] = {
         bits_per_pixel=2.0,
     ),
 }
-
-# The same on NVIDIA's encoding hardware, which some GPUs lack: always tried first.
-NVENC: Mapping[str, Encoder] = {
-    codec: Encoder(
-        f"{codec}_nvenc",
-        ("yuv420p", "yuv420p" if codec == "h264" else "p010le"),
-        crf=19,
-        crf_option="cq",
-        preset="p5",
-        presets=tuple(f"p{p}" for p in range(1, 8)),
-        smallest=(64, 160),
-        captions=codec in ("h264", "hevc"),
-        largest=(4096, 4096) if codec == "h264" else (8192, 8192),
-        fixed={"rc": "vbr", "b": "0"},
-    )
-    for codec in ("h264", "hevc", "av1")
-}
-
-
-def unavailable_reason(encoder: Encoder) -> str | None:
-    """Try an encoder; return why it does not open on this machine, or None."""
-    try:
-        context: Any = av.CodecContext.create(encoder.name, "w")
-    except ValueError:
-        return "this FFmpeg was built without it"
-    context.width, context.height = 256, 256
-    context.pix_fmt = encoder.pix_fmts[0]
-    context.time_base = Fraction(1, 25)
-    context.framerate = Fraction(25)
-    try:
-        context.open()
-    except FFmpegError as error:
-        return reason(error)
-    return None

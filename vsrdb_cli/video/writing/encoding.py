@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,15 @@ from vsrdb_cli.errors import OptionError, OutputError
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.containers.capabilities import CONTAINERS, suffixes_for
 from vsrdb_cli.video.pixels.pixel_formats import bit_depth, code_depth
-from vsrdb_cli.video.writing.encoders import ENCODERS, NVENC, Encoder, unavailable_reason
+from vsrdb_cli.video.writing.encoders import ENCODERS, Encoder
+from vsrdb_cli.video.writing.hardware import HARDWARE, why_unavailable
 
 if TYPE_CHECKING:
     from vsrdb_cli.video.info import VideoInfo
     from vsrdb_cli.video.side_data.hdr import Light
+
+# Takes an encoder, a pixel format, height and width; returns None if it encodes such pictures.
+WhyNot = Callable[[Encoder, str, int, int], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +51,18 @@ class Encoding:
 
 
 def choose_encoding(
-    options: EncoderOptions, suffix: str, info: VideoInfo, height: int, width: int
+    options: EncoderOptions,
+    suffix: str,
+    info: VideoInfo,
+    height: int,
+    width: int,
+    *,
+    why_not: WhyNot = why_unavailable,
 ) -> Encoding:
     """Choose the encoder for an output of `height` x `width` in a container.
+
+    Args:
+        why_not: tries a GPU's encoder.
 
     Raises:
         OptionError: options that do not fit each other or the container.
@@ -57,7 +70,6 @@ def choose_encoding(
     """
     check_no_files(options.extra)
     codec = options.codec or _usual_codec(suffix, info)
-    encoder = ENCODERS[codec]
     if codec not in CONTAINERS[suffix].video:
         fitting = CONTAINERS[suffix].video
         raise OptionError(
@@ -65,9 +77,9 @@ def choose_encoding(
             hint=f"name the output {' or '.join(f'*{s}' for s in suffixes_for(codec))},"
             f" or choose --codec {' or '.join(fitting)}",
         )
-    encoder = _on_hardware(codec, encoder, options.hardware)
+    encoder = _on_hardware(codec, options, info, height, width, why_not=why_not)
     _check_size(codec, encoder, height, width)
-    pix_fmt = options.pix_fmt or encoder.pix_fmts[0 if info.bit_depth == 8 else 1]
+    pix_fmt = _pix_fmt(encoder, options, info)
     _check_pix_fmt(encoder, pix_fmt)
     _check_chroma(codec, encoder, pix_fmt, height, width)
     depth, had = bit_depth(av.VideoFormat(pix_fmt)), info.colour_bits
@@ -86,9 +98,12 @@ def choose_encoding(
     if info.light:
         params = _light_params(encoder.name, info.light)
         if params is None:
+            keeps = "--codec hevc, av1 or h264"
+            if _light_params(ENCODERS[codec].name, info.light):
+                keeps = "encoding on the CPU (--hardware none)"
             notices.append(
-                f"HDR mastering metadata is dropped: {codec} cannot hold it;"
-                " --codec hevc, av1 or h264 keeps it"
+                f"HDR mastering metadata is dropped: {encoder.name} cannot write it;"
+                f" {keeps} keeps it"
             )
         else:
             _append(settings, *params)
@@ -131,24 +146,53 @@ def _usual_codec(suffix: str, info: VideoInfo) -> str:
     return "hevc" if codec == "h264" and info.colour.hdr else codec
 
 
-def _on_hardware(codec: str, encoder: Encoder, hardware: str) -> Encoder:
+def _on_hardware(
+    codec: str,
+    options: EncoderOptions,
+    info: VideoInfo,
+    height: int,
+    width: int,
+    *,
+    why_not: WhyNot,
+) -> Encoder:
+    """Return the encoder of a codec: a GPU's where it is wanted and encodes such pictures.
+
+    Raises:
+        OptionError: the one named does not.
+        OutputError: it takes no pictures of this size.
+    """
+    hardware = options.hardware
     if hardware == "none":
-        return encoder
-    if codec not in NVENC:
-        if hardware == "auto":
-            return encoder
-        raise OptionError(
-            f"NVENC does not encode {codec}", hint=f"choose --codec {' or '.join(NVENC)}"
-        )
-    why_not = unavailable_reason(NVENC[codec])
-    if why_not is None:
-        return NVENC[codec]
+        return ENCODERS[codec]
     if hardware == "auto":
+        for encoders in HARDWARE.values():
+            encoder = encoders.get(codec)
+            if (
+                encoder is not None
+                and options.preset in (None, *encoder.presets)
+                and not why_not(encoder, _pix_fmt(encoder, options, info), height, width)
+            ):
+                return encoder
+        return ENCODERS[codec]
+    if codec not in HARDWARE[hardware]:
+        raise OptionError(
+            f"{hardware} does not encode {codec}",
+            hint=f"choose --codec {' or '.join(HARDWARE[hardware])}",
+        )
+    encoder = HARDWARE[hardware][codec]
+    _check_size(codec, encoder, height, width)
+    words = why_not(encoder, _pix_fmt(encoder, options, info), height, width)
+    if words is None:
         return encoder
     raise OptionError(
-        f"{NVENC[codec].name} is not available here: {why_not}",
-        hint="omit --hardware to encode on the CPU",
+        f"{encoder.name} is not available here: {words}; tried with three frames of"
+        f" {width}x{height}",
+        hint="omit --hardware to encode on the CPU, or let --hardware auto choose",
     )
+
+
+def _pix_fmt(encoder: Encoder, options: EncoderOptions, info: VideoInfo) -> str:
+    return options.pix_fmt or encoder.pix_fmts[0 if info.bit_depth == 8 else 1]
 
 
 def _light_params(encoder: str, light: Light) -> tuple[str, str] | None:
@@ -202,7 +246,6 @@ def _check_chroma(codec: str, encoder: Encoder, pix_fmt: str, height: int, width
 def _settings(
     codec: str, encoder: Encoder, options: EncoderOptions, pix_fmt: str
 ) -> dict[str, str]:
-    settings = dict(encoder.fixed)
     crf = encoder.crf if options.crf is None else options.crf
     if options.crf is not None and encoder.crf is None:
         raise OptionError(f"{codec} does not support --crf", hint="omit --crf")
@@ -212,8 +255,6 @@ def _settings(
             raise OptionError(
                 f"--crf {crf} is outside the range of {codec}", hint=f"choose {low} to {high}"
             )
-        settings[encoder.crf_option] = str(crf)
-    preset = encoder.preset if options.preset is None else options.preset
     if options.preset is not None and options.preset not in encoder.presets:
         raise OptionError(
             f"{codec} has no preset '{options.preset}'",
@@ -221,10 +262,10 @@ def _settings(
             if encoder.presets
             else "omit --preset",
         )
-    if preset is not None:
-        if codec == "av1" and options.preset is None and "10" in pix_fmt and crf and crf < 18:
-            preset = "7"  # preset 8 falls to 33 dB there
-        settings[encoder.preset_option] = preset
+    preset = options.preset
+    if encoder.name == "libsvtav1" and preset is None and "10" in pix_fmt and crf and crf < 18:
+        preset = "7"  # preset 8 falls to 33 dB there
+    settings = encoder.settings(options.crf, preset)
     for name, value in options.extra.items():
         joined = name in settings and name.endswith("-params")
         settings[name] = f"{settings[name]}:{value}" if joined else value

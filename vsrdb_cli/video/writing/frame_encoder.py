@@ -29,6 +29,7 @@ from vsrdb_cli.video.side_data.attachments import Captioner
 from vsrdb_cli.video.side_data.immersive import View, add_immersive_stream
 from vsrdb_cli.video.side_data.orientation import set_orientation
 from vsrdb_cli.video.timing import ticks
+from vsrdb_cli.video.writing.hardware import listening
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -271,15 +272,9 @@ def _refusals(name: str) -> Iterator[None]:
 
 def _start_listening(container: OutputContainer) -> list[str]:
     """Start, and return complaints from FFmpeg's log, which is off otherwise."""
-    level = av_logging.get_level()
-    av_logging.set_level(av_logging.WARNING)
-    try:
-        with av_logging.Capture() as log:
-            container.start_encoding()
-    finally:
-        av_logging.set_level(level)
-    lines = (str(message).strip().rstrip(".") for _, _, message in log)
-    return [line for line in lines if line.startswith(_COMPLAINTS)]
+    with listening(av_logging.WARNING) as log:
+        container.start_encoding()
+    return [line for line in log if line.startswith(_COMPLAINTS)]
 
 
 @contextmanager
