@@ -278,6 +278,9 @@ def whole(parts: list[Part], container: Container) -> bytes:
     return b"".join(pieces)
 
 
+MOST_PARTS = 5000
+
+
 def spoil_parts(data: bytes, random: Random) -> bytes:
     """A copy with some parts changed; with some bytes changed, if it is of no known kind."""
     container = next((known for known in CONTAINERS.values() if known.begins(data)), None)
@@ -285,15 +288,17 @@ def spoil_parts(data: bytes, random: Random) -> bytes:
         return spoil_bytes(data, random)
     top = parts_of(data[container.before :], container)
     for _ in range(random.choice((1, 1, 1, 2, 4, 16))):
-        by_kind = defaultdict(list)
-        for siblings in _lists(top):
+        by_kind, lists = defaultdict(list), _lists(top)
+        if sum(map(len, lists)) > MOST_PARTS:  # copies of copies
+            break
+        for siblings in lists:
             for part in siblings:
                 by_kind[part.head[container.kind]].append((siblings, part))
         if not by_kind:
             break
         # There are few headers, and many pictures.
         siblings, part = random.choice(by_kind[random.choice(sorted(by_kind))])
-        _change(part, siblings, random.choice(list(_lists(top))), random)
+        _change(part, siblings, random.choice(lists), random)
     return data[: container.before] + whole(top, container)
 
 
