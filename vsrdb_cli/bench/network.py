@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -79,12 +81,19 @@ def operations(config: FMANetConfig, height: int, width: int) -> int:
 
     Convolutions and matrix products count; nothing is computed.
     """
-    with torch.device("meta"), torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    counted = {torch.ops.vsrdb.depthwise: _depthwise_operations}
+    counter = FlopCounterMode(display=False, custom_mapping=counted)
+    with torch.device("meta"), torch.inference_mode(), counter:
         network = FMANet(config).prepare()
         picture = torch.empty(1, 3, height, width)
         features = network.encode(picture)
         network.restore([features] * config.num_seq)
     return int(counter.get_total_flops())
+
+
+def _depthwise_operations(x: Sequence[int], weight: Sequence[int], *_: object, **__: object) -> int:
+    """Count those of the kernel that convolves each channel by itself; from shapes."""
+    return 2 * math.prod(x) * math.prod(weight[1:])
 
 
 @torch.inference_mode()

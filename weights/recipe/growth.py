@@ -54,17 +54,24 @@ def _grow_block(block: ResidualDenseBlock, small: ResidualDenseBlock | None) -> 
         cast(Tensor, block.conv.bias).zero_()
         return
     # Where the small block's inputs lie among the block's: its own, then `growth` of every layer.
-    places = list(range(block.channels))
+    (channels, growth), (_, growth_before) = _widths(block), _widths(small)
+    places = list(range(channels))
     pairs = zip(block.layer, small.layer, strict=True)
     for index, (layer, old) in enumerate(pairs):
         conv, before = cast(DenseLayer, layer).conv, cast(DenseLayer, old).conv
-        conv.weight[: small.growth] = 0
-        conv.weight[: small.growth, places] = before.weight
+        conv.weight[:growth_before] = 0
+        conv.weight[:growth_before, places] = before.weight
         if conv.bias is not None and before.bias is not None:
-            conv.bias[: small.growth] = before.bias
-        first = block.channels + index * block.growth
-        places += range(first, first + small.growth)
+            conv.bias[:growth_before] = before.bias
+        first = channels + index * growth
+        places += range(first, first + growth_before)
     block.conv.weight[:, places] = small.conv.weight
+
+
+def _widths(block: ResidualDenseBlock) -> tuple[int, int]:
+    """Return the channels that a block takes, and those that each of its layers adds."""
+    conv = cast(DenseLayer, block.layer[0]).conv
+    return conv.in_channels, conv.out_channels
 
 
 def _grow_fusion(block: ResidualInResidualDenseBlock, small: ResidualInResidualDenseBlock) -> None:
