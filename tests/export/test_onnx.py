@@ -110,7 +110,7 @@ def test_the_filter_and_warps_are_nodes_that_name_their_plugins_and_bring_their_
             assert attributes.pop("plugin_version") == b"1"
             found.append((node.op_type, attributes))
     # Net^D's block aligns the frames, Net^R's moves them by the flow so far and aligns them; f^X.
-    of_features, of_pictures = {"groups": 2, "size": 4}, {"groups": 1, "size": 3}
+    of_features, of_pictures = {"groups": 2, "size": 3}, {"groups": 1, "size": 3}
     warps = [("FlowWarp", of_features | {"length": length}) for length in (3, 1, 3)]
     warps.append(("FlowWarp", of_pictures | {"length": 1}))
     assert found == [*warps, ("FGDF", {"scale": 4, "ksize": 3})]
@@ -145,7 +145,7 @@ def test_nothing_is_kept_of_graphs_that_compute_something_else(
     monkeypatch.setattr(
         "vsrdb_cli.export.to_onnx._traced", lambda name, *_: _broken(onnx.load(files.graph(name)))
     )
-    with pytest.raises(BackendError, match="less than the 100 dB asked of float32"):
+    with pytest.raises(BackendError, match="less than the 100 dB required in float32"):
         export_onnx(checkpoint, tmp_path / "new", "float32", on_step=lambda _: None)
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(BackendError):

@@ -181,7 +181,7 @@ def check_ours(folder: Path) -> None:
 def _problem(folder: Path, found: os.stat_result) -> str | None:
     if not stat.S_ISDIR(found.st_mode):
         return "it is a link" if stat.S_ISLNK(found.st_mode) else "it is not a folder"
-    if os.name == "nt":  # where neither number means anything
+    if not hasattr(os, "geteuid"):  # Windows, where neither number means anything
         return None
     if found.st_uid == os.geteuid() and not found.st_mode & _OTHERS_WRITE:
         return None
