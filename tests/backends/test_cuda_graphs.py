@@ -54,13 +54,15 @@ def test_two_gpus_of_one_process_each_replay_their_own_work():
     assert [len(graph.kernels) for graph in cuda.graphs] == [1, 1]
 
 
-def test_when_pictures_of_another_size_come_the_recordings_give_their_memory_back():
+def test_recordings_give_their_memory_back_to_pictures_of_another_size():
     double = Doubling()
     double(3, times=4)
     (recording,) = map(weakref.ref, double.cuda.graphs)
     double.cuda.graphs.clear()
+    assert double.recorder.count == 1
     double(4)
     assert recording() is None
+    assert double.recorder.count == 0
     double(3)
     assert double.plain == [3, 3, 3, 4, 3]
 

@@ -4,12 +4,12 @@ import dataclasses
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from vsrdb_cli.backends import parity
 from vsrdb_cli.backends.precision import in_precision
 from vsrdb_cli.backends.pytorch import TorchRunner
 from vsrdb_cli.checkpoints.checkpoint import build_network, load_checkpoint, save_checkpoint
-from vsrdb_cli.network import fgdf
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.fmanet import FMANet
 
@@ -64,18 +64,23 @@ def test_an_unusable_cache_is_ignored(checkpoint, cache, spoilt):
     assert chosen(checkpoint) == "bfloat16"
 
 
+class WrongInBfloat16(TorchDispatchMode):
+    """Adds a number to what `vsrdb::fgdf` returns in bfloat16."""
+
+    def __init__(self, wrong):
+        super().__init__()
+        self.wrong = wrong
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        wrong = function is torch.ops.vsrdb.fgdf.default and result.dtype == torch.bfloat16
+        return result + self.wrong if wrong else result
+
+
 @pytest.mark.parametrize("wrong", [torch.nan, 0.01])
-def test_a_lower_precision_is_judged_by_the_kernels_that_will_run(
-    checkpoint, cache, monkeypatch, wrong
-):
-    real = fgdf._reference
-
-    def broken(frames, flow_mask, kernel, scale, ksize):
-        picture = real(frames, flow_mask, kernel, scale, ksize)
-        return picture + wrong if kernel.dtype == torch.bfloat16 else picture
-
-    monkeypatch.setattr(fgdf, "_reference", broken)
-    assert chosen(checkpoint) == "float32"
+def test_a_lower_precision_is_judged_by_the_kernels_that_will_run(checkpoint, cache, wrong):
+    with WrongInBfloat16(wrong):
+        assert chosen(checkpoint) == "float32"
 
 
 def test_a_picture_left_on_the_device_is_the_one_restored(checkpoint):

@@ -270,9 +270,7 @@ def test_even_a_bug_in_vsrdb_does_not_stop_the_others(tmp_path, folder, clip, ca
     assert "this is a bug in vsrdb" in capsys.readouterr().err
 
 
-def test_a_gpu_that_fails_for_good_ends_the_batch_and_the_same_command_continues(
-    tmp_path, folder, clip
-):
+def test_a_dead_gpu_ends_the_batch_and_the_same_command_continues(tmp_path, folder, clip):
     put(clip, *(folder / f"{name}.mp4" for name in "abc"))
 
     def fails(source, *arguments, **options):

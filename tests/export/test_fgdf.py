@@ -10,9 +10,7 @@ import torch
 from fgdf_operands import operands, reference
 from triton_kernels import ARCHITECTURES, DTYPES, compiled, interpreted
 
-from vsrdb_cli.network import fgdf as operator
-from vsrdb_cli.network.fgdf import fgdf
-from vsrdb_cli.network.triton_kernel import Kernel
+from vsrdb_cli.network.fgdf import fgdf, filtering_kernel
 
 
 def test_the_formula_of_the_paper_written_out_for_one_pixel():
@@ -113,22 +111,13 @@ def test_the_triton_kernel_is_launched_on_the_device_its_operands_are_on(monkeyp
     assert launched == [True]
 
 
-@pytest.fixture
-def failing_launch(monkeypatch):
-    """Makes the kernel's launch raise what it is given."""
-    pytest.importorskip("triton")
-    from vsrdb_cli.network import fgdf_triton
+def failing_with(error):
+    """A kernel whose launch raises an error."""
 
-    fresh = Kernel("filtering", operator._launch, operator._reference, compared=False)
-    monkeypatch.setattr(operator, "triton_kernel", fresh)
+    def launch(*_):
+        raise error
 
-    def fail_with(error):
-        def launch(*_):
-            raise error
-
-        monkeypatch.setattr(fgdf_triton, "launch", launch)
-
-    return fail_with
+    return filtering_kernel(launch)
 
 
 @pytest.mark.parametrize(
@@ -139,17 +128,17 @@ def failing_launch(monkeypatch):
         ModuleNotFoundError("No module named 'triton'"),
     ],
 )
-def test_without_a_compiler_the_reference_runs_and_that_is_said_once(failing_launch, error):
-    failing_launch(error)
+def test_without_a_compiler_the_reference_runs_and_that_is_said_once(error):
+    kernel = failing_with(error)
     tensors = operands(1, 3, 5, 6, 3)
     with pytest.warns(RuntimeWarning, match="a slower way: .* install gcc") as said:
-        pictures = [operator.on_cuda(*tensors, 4, 3) for _ in range(2)]
+        pictures = [kernel(*tensors, 4, 3, out=torch.empty(1, 3, 20, 24)) for _ in range(2)]
     assert len(said) == 1
     for picture in pictures:
         assert torch.equal(picture, reference(*tensors, 3))
 
 
-def test_what_goes_wrong_on_the_gpu_itself_is_no_reason_to_fall_back(failing_launch):
-    failing_launch(RuntimeError("Triton Error [CUDA]: an illegal memory access was encountered"))
+def test_what_goes_wrong_on_the_gpu_itself_is_no_reason_to_fall_back():
+    error = RuntimeError("Triton Error [CUDA]: an illegal memory access was encountered")
     with pytest.raises(RuntimeError, match="illegal memory access"):
-        operator.on_cuda(*operands(1, 3, 5, 6, 3), 4, 3)
+        failing_with(error)(*operands(1, 3, 5, 6, 3), 4, 3, out=torch.empty(1, 3, 20, 24))

@@ -97,9 +97,7 @@ def test_every_convolution_reads_a_multiple_of_8_channels(exported, graph):
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16"])
-def test_the_filter_and_warps_are_nodes_that_name_their_plugins_and_bring_their_bodies(
-    exported, precision
-):
+def test_filter_and_warps_are_nodes_with_a_plugins_name_and_a_body(exported, precision):
     files, _ = exported[precision]
     model = onnx.load(files.graph("restorer"))
     found = []

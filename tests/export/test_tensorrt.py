@@ -78,9 +78,7 @@ class MadeUpBuilder:
         (FLOW_WARP, (4, 2, 3), [(6, 9, 5, 6), (6, 13, 5, 6)]),
     ],
 )
-def test_a_plugins_output_has_the_shape_the_operator_gives_and_its_numbers_without_a_compiler(
-    operator, numbers, inputs
-):
+def test_a_plugin_without_a_compiler_has_the_operators_shape_and_numbers(operator, numbers, inputs):
     trt = SimpleNamespace(DimensionOperation=SimpleNamespace(PROD="PROD", FLOOR_DIV="FLOOR_DIV"))
     shape = operator.shape(Sides(trt, MadeUpBuilder()), inputs[0], *numbers)
     generator = torch.Generator().manual_seed(0)
@@ -97,7 +95,7 @@ def test_a_plugins_output_has_the_shape_the_operator_gives_and_its_numbers_witho
     torch.testing.assert_close(out, wanted)
 
 
-def test_without_a_gpu_the_plugins_kernels_cannot_be_used_and_that_is_a_line():
+def test_without_a_gpu_the_plugins_kernels_are_refused_in_a_line():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trouble = obstacle("cpu")
@@ -223,7 +221,7 @@ def test_a_damaged_engine_and_one_of_another_revision_are_refused(sidecar):
 @pytest.mark.parametrize(
     "text", ["", "[" * 60_000, "[]", "{}", "\xff", '{"revision": 2}', "x" * 70_000]
 )
-def test_a_sidecar_of_any_content_is_one_line_with_the_command_that_rebuilds(sidecar, text):
+def test_a_damaged_sidecar_is_one_line_with_the_command_that_rebuilds(sidecar, text):
     files, _, path = sidecar
     path.write_text(text, encoding="latin-1")
     with pytest.raises(StaleExportError) as stale:
@@ -243,7 +241,7 @@ def test_a_sidecar_of_any_content_is_one_line_with_the_command_that_rebuilds(sid
         {"sha256": "0" * 64},
     ],
 )
-def test_a_sidecar_that_says_anything_but_what_its_name_promises_is_not_used(sidecar, forged):
+def test_a_sidecar_that_contradicts_its_name_is_not_used(sidecar, forged):
     files, _, path = sidecar
     path.write_text(json.dumps(json.loads(path.read_text()) | forged))
     with pytest.raises(StaleExportError):
@@ -266,7 +264,7 @@ def test_sizes_default_to_what_was_asked_and_out_of_order_is_said():
 
 @pytest.mark.parametrize("gpus", [made_up(), made_up("cuda", names=("RX 7900 XTX",), hip="6.4")])
 @pytest.mark.parametrize("backend", ["tensorrt", "tensorrt-rtx"])
-def test_without_an_nvidia_gpu_an_engine_is_refused_before_tensorrt_is_touched(
+def test_without_an_nvidia_gpu_engines_are_refused_before_tensorrt_loads(
     checkpoint, backend, gpus, monkeypatch
 ):
     monkeypatch.setattr(ACCELERATORS, "library", gpus)
@@ -310,9 +308,7 @@ def test_a_device_that_engines_do_not_run_on_is_one_line(checkpoint, one_gpu, de
     assert fitting_engine(checkpoint, device=device, precision="auto", size=(32, 32)) is None
 
 
-def test_for_want_of_memory_there_is_no_engine_but_a_gpu_that_fails_for_good_is_told(
-    checkpoint, one_gpu
-):
+def test_too_little_memory_means_no_engine_and_a_dead_gpu_an_error(checkpoint, one_gpu):
     def found(error):
         def load(*_):
             raise error
@@ -377,7 +373,7 @@ def test_an_engine_has_plugins_unless_it_is_to_have_none(exporting):
     assert exporting.built == [True, False, False] and exporting.said == []
 
 
-def test_where_plugins_cannot_be_used_the_engine_is_built_without_and_that_is_one_line(exporting):
+def test_without_usable_plugins_the_engine_is_built_with_one_notice(exporting):
     exporting(trouble="its kernel cannot be compiled; install gcc")
     assert exporting.built == [False]
     (line,) = exporting.said

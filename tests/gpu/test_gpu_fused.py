@@ -46,7 +46,7 @@ def test_beyond_2_to_the_31_numbers_a_warp_is_right_to_the_last_row(cuda):
     torch.testing.assert_close(found, wanted, rtol=2e-3, atol=2e-3)
 
 
-def test_beyond_2_to_the_31_numbers_a_gated_convolution_is_right_to_the_last_row(cuda):
+def test_a_gated_convolution_of_over_2_to_the_31_numbers_is_right(cuda):
     from vsrdb_cli.network import fused_triton
 
     hidden = drawn(cuda, 480, 2200, 2100)

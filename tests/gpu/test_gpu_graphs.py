@@ -37,8 +37,8 @@ def test_replayed_pictures_are_those_computed_without(cuda, monkeypatch, precisi
             wanted = restored(plain, frames_of(*size)).int()
             found = restored(recorded, frames_of(*size)).int()
             assert (found - wanted).abs().max() <= (1 if precision == "float32" else 40)
-    assert len(recorded._recorder._recordings) == 2
-    assert plain._recorder is None
+    assert recorded.recordings == 2
+    assert plain.recordings == 0
 
 
 def test_replayed_tiles_are_those_computed_without(cuda, monkeypatch):

@@ -40,7 +40,7 @@ def test_a_kernel_that_agrees_is_launched_every_time_and_compared_once(x):
 
 
 @pytest.mark.parametrize("wrong", [2.1, 0.0, float("nan")])
-def test_in_place_of_a_wrong_kernel_the_reference_runs_and_that_is_said_once(x, wrong):
+def test_the_reference_replaces_a_wrong_kernel_with_one_warning(x, wrong):
     kernel = Kernel("doubling", filled_with(wrong), doubled, compared=True)
     with pytest.warns(RuntimeWarning, match="doubling takes a slower way: .* is wrong") as said:
         found = [kernel(x, out=torch.empty_like(x)) for _ in range(2)]

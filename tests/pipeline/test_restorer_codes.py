@@ -75,7 +75,7 @@ class NoRoom(BuiltinRunner):
         return super().restore(window).as_subclass(Crowded)
 
 
-def test_where_memory_runs_out_while_a_picture_is_finished_tiles_get_smaller():
+def test_tiles_get_smaller_if_memory_runs_out_at_the_end_of_a_picture():
     generator = torch.Generator().manual_seed(0)
     large = [(i, torch.rand(3, 150, 180, generator=generator)) for i in range(4)]
     sides = []

@@ -188,7 +188,7 @@ def test_an_encoder_works_when_it_has_encoded_three_frames(codec):
     assert why_unavailable(ENCODERS[codec]) is None
 
 
-def test_an_encoder_does_not_work_in_a_format_it_does_not_have_or_a_size_it_refuses():
+def test_an_encoder_fails_with_a_format_or_size_it_does_not_take():
     assert "no pixel format 'rgb24'" in why_unavailable(ENCODERS["h264"], "rgb24")
     assert why_unavailable(ENCODERS["h264"], height=0)
     assert why_unavailable(replace(ENCODERS["h264"], name="h264_warp")) == (

@@ -53,6 +53,11 @@ class Recorder:
         self._recordings: dict[_Key, _Recording] = {}
         self._gave_up = False
 
+    @property
+    def count(self) -> int:
+        """The number of recordings that are kept."""
+        return len(self._recordings)
+
     def __call__(self, name: str, work: Work, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
         try:
             recording = self._recording(name, work, inputs)

@@ -69,6 +69,11 @@ class TorchRunner:
     def scale(self) -> int:
         return self._network.config.scale
 
+    @property
+    def recordings(self) -> int:
+        """The number of CUDA graphs that are kept."""
+        return 0 if self._recorder is None else self._recorder.count
+
     def takes(self, height: int, width: int) -> bool:  # noqa: ARG002
         return True
 

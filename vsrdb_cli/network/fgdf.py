@@ -10,6 +10,7 @@ Tensors are frame-major, (B, T, C, H, W), as the network holds them: nothing is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -53,7 +54,7 @@ def _(frames: Tensor, flow_mask: Tensor, kernel: Tensor, scale: int, ksize: int)
 
 @fgdf.register_kernel("cuda")
 def on_cuda(frames: Tensor, flow_mask: Tensor, kernel: Tensor, scale: int, ksize: int) -> Tensor:
-    """Return the Triton kernel or, if it cannot be compiled, the reference."""
+    """Compute with the Triton kernel or, if it cannot be compiled, as the reference does."""
     _check_shapes(frames, flow_mask, kernel, scale, ksize)
     batch, _, channels, height, width = frames.shape
     out = kernel.new_empty((batch, channels, height * scale, width * scale))
@@ -72,8 +73,15 @@ def _reference(frames: Tensor, flow_mask: Tensor, kernel: Tensor, scale: int, ks
     ).contiguous()
 
 
-# Not compared: the reference would need the memory of whole kernels in float32.
-triton_kernel = Kernel("filtering", _launch, _reference, compared=False)
+def filtering_kernel(launch: Callable[..., None]) -> Kernel:
+    """Create the kernel of `fgdf`, whose results are not compared with the reference's.
+
+    That would need the memory of whole kernels in float32.
+    """
+    return Kernel("filtering", launch, _reference, compared=False)
+
+
+triton_kernel = filtering_kernel(_launch)
 
 
 def _check_shapes(
