@@ -9,9 +9,11 @@ spoilt, in odd ones parts of the container. Prints the faults and what came of h
 
 from __future__ import annotations
 
+import faulthandler
 import hashlib
 import queue
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -84,6 +86,7 @@ def case(clips: list[Path], seed: int, folder: Path) -> str:
 
 
 def _child(clips: list[Path], seed: int) -> None:
+    faulthandler.register(signal.SIGUSR1)  # a hang shows where
     while True:
         print(f"seed {seed}", flush=True)
         with tempfile.TemporaryDirectory() as folder:
@@ -119,6 +122,8 @@ def _watch(folder: Path, seconds: float, seed: int) -> Counter[str]:
                 line = lines.get(timeout=PATIENCE_SECONDS)
             except queue.Empty:
                 line = "FAULT: it hangs"
+                child.send_signal(signal.SIGUSR1)
+                time.sleep(1)
             if line is None or line == "FAULT: it hangs":
                 if faulty != seed:
                     print(f"FAULT {seed}: {line or f'died ({child.wait()})'}", flush=True)
