@@ -12,7 +12,15 @@ import pytest
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.streams.sound import Loudness, SoundDecoder, describe_difference
+from vsrdb_cli.video.streams.plan import nearest_target
+from vsrdb_cli.video.streams.sound import (
+    Loudness,
+    SoundDecoder,
+    describe_difference,
+    match_tracks,
+    measure_loudness,
+)
+from vsrdb_cli.video.streams.sound_converter import SoundConverter
 
 WILD = Path(__file__).parents[1] / "wild"
 BOTH = pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
@@ -208,6 +216,32 @@ def test_sound_encoded_anew_is_cut_to_the_sample(tmp_path, suffix):
     assert clicks.length(out) == pytest.approx(2, abs=0.06)
 
 
+@pytest.mark.parametrize("encoder", ["aac", "libopus", "alac", "flac"])
+def test_samples_that_no_encoder_takes_leave_the_others_as_they_are(tmp_path, encoder):
+    wave = np.sin(np.arange(48000, dtype=np.float32))[None] / 2
+    expected = wave.copy()
+    wave[0, 10_000:10_100], wave[0, 20_000], wave[0, 30_000] = np.nan, np.inf, -1e30
+    with av.open(str(tmp_path / "in.mkv"), "w") as file:
+        track = file.add_stream("pcm_f32le", rate=48000, layout="mono")
+        for first in range(0, 48000, 4800):
+            frame = av.AudioFrame.from_ndarray(wave[:, first : first + 4800].copy(), "flt", "mono")
+            frame.sample_rate, frame.pts, frame.time_base = 48000, first, Fraction(1, 48000)
+            file.mux(track.encode(frame))
+    target = nearest_target(encoder, 48000, "mono", "flt")
+    with av.open(str(tmp_path / "in.mkv")) as source, av.open(str(tmp_path / "o.mkv"), "w") as out:
+        convert = SoundConverter(source.streams.audio[0], out, target)
+        for packet in source.demux():
+            out.mux(list(convert(packet) if packet.size else convert.finish()))
+    with av.open(str(tmp_path / "o.mkv")) as out:
+        (heard,) = measure_loudness(out, Fraction(0))
+    clean = Loudness()
+    clean.add(expected, 48000, Fraction(0))
+    assert describe_difference(clean, heard, None, None) is None
+    # What was infinite is a click; a tenth of a second from it, all is as it was.
+    near = heard.levels(70, 90) - clean.levels(70, 90)
+    assert abs(near).max() < 1
+
+
 @pytest.mark.parametrize("codec, kind, suffix, became", [
     ("aac", ".mp4", ".mp4", "aac"),
     ("aac", ".mp4", ".webm", "opus"),
@@ -282,6 +316,18 @@ def track(*sounding, rate=8000, gap_from=None):
 ])  # fmt: skip
 def test_two_tracks_are_told_apart_by_where_they_sound(output, words):
     assert describe_difference(track((0, 1), (3, 4)), output, None, None) == words
+
+
+def test_only_a_track_as_short_as_a_packet_may_be_silent():
+    assert describe_difference(track((0, 0.021)), Loudness(), None, None) is None
+    assert describe_difference(track((0, 1)), Loudness(), None, None) == "is silent"
+
+
+def test_tracks_are_matched_by_number_or_else_by_having_sound():
+    silent, short, long = Loudness(), track((0, 0.021)), track((0, 1))
+    assert match_tracks([short, long], [silent, long]) == [silent, long]
+    assert match_tracks([silent, long], [long]) == [None, long]
+    assert match_tracks([long, long], [long]) == [long, None]
 
 
 def test_less_than_a_hundredth_of_a_second_is_not_looked_into():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from math import floor
 from typing import TYPE_CHECKING, Any, cast
@@ -35,6 +35,8 @@ ROUNDING_SECONDS = Fraction(1, 125)
 LONGEST_PAUSE_SECONDS = 24 * 3600
 # Inaudible: a decoder that restarts after damage gives as much more or less.
 UNHEARD_SECONDS = Fraction(2, 100)
+# Full scale is 1; what is louder is damaged.
+LOUDEST = 100
 # Decibels below a track's usual level at which a sound still counts, and at which silence begins.
 AUDIBLE = 25
 SILENT = 45
@@ -69,6 +71,11 @@ class Loudness:
         self.shapes: set[tuple[int, int]] = set()
         self._due: Fraction | None = None  # when the next sample is, if there is no gap
         self._offset: NDArray[np.float32] | None = None  # of each channel, (channels, 1)
+
+    @property
+    def has_sound(self) -> bool:
+        """Return whether there is any sample."""
+        return self.begin_seconds is not None
 
     def add(self, samples: NDArray[Any], rate: int, begin_seconds: Fraction) -> None:
         """Take more samples.
@@ -143,15 +150,29 @@ def _unit(samples: NDArray[Any]) -> NDArray[np.float32]:
     return unit
 
 
+def make_finite(frame: AudioFrame) -> None:
+    """Replace in place what no encoder takes: numbers that are not finite, or no amplitudes."""
+    kind = _KINDS[frame.format.name.rstrip("p")]
+    if not np.issubdtype(kind, np.floating):
+        return
+    for plane in _planes(frame):
+        samples = np.frombuffer(plane, kind)
+        np.nan_to_num(samples, copy=False, nan=0.0)
+        samples.clip(-LOUDEST, LOUDEST, out=samples)
+
+
 def samples_of(frame: AudioFrame) -> NDArray[Any]:
     """Return the samples of a decoded frame, (channels, count)."""
     channels = frame.layout.nb_channels
     if frame.format.is_packed:
         return frame.to_ndarray().reshape(-1, channels).T
     kind = _KINDS[frame.format.name.rstrip("p")]
+    return np.stack([np.frombuffer(plane, kind, frame.samples) for plane in _planes(frame)])
+
+
+def _planes(frame: AudioFrame) -> tuple[Any, ...]:
     # PyAV counts one plane too many where there are eight, and reads what is not there.
-    planes: Any = frame.planes[:channels]
-    return np.stack([np.frombuffer(plane, kind, frame.samples) for plane in planes])
+    return frame.planes[: 1 if frame.format.is_packed else frame.layout.nb_channels]
 
 
 class SoundDecoder:
@@ -215,7 +236,7 @@ def measure_loudness(container: InputContainer, zero_seconds: Fraction) -> list[
         zero_seconds: subtracted from its times.
 
     Returns:
-        The loudness of each track with any sound, in their order.
+        The loudness of each track, in their order.
     """
     tracks = {stream.index: (SoundDecoder(), Loudness()) for stream in container.streams.audio}
     if not tracks:
@@ -224,7 +245,21 @@ def measure_loudness(container: InputContainer, zero_seconds: Fraction) -> list[
         decode, loudness = tracks[packet.stream.index]
         for frame, begin in decode(packet):
             loudness.add(samples_of(frame), frame.sample_rate, begin - zero_seconds)
-    return [loudness for _, loudness in tracks.values() if loudness.begin_seconds is not None]
+    return [loudness for _, loudness in tracks.values()]
+
+
+def match_tracks(sources: Sequence[Loudness], outputs: Sequence[Loudness]) -> list[Loudness | None]:
+    """Find the output's track for each of a source's; both are in the output's order.
+
+    Containers may leave out tracks without packets, and thus any without sound.
+
+    Returns:
+        For each of `sources` one of `outputs`, or None if it was left out.
+    """
+    if len(sources) == len(outputs):
+        return list(outputs)
+    sounding = (output for output in outputs if output.has_sound)
+    return [next(sounding, None) if source.has_sound else None for source in sources]
 
 
 def describe_difference(  # noqa: PLR0911  one answer for each way to differ
@@ -243,10 +278,11 @@ def describe_difference(  # noqa: PLR0911  one answer for each way to differ
     end = end if end_seconds is None else min(end_seconds, end)
     if begin >= end:
         return None
-    if output.begin_seconds is None or output.end_seconds is None:
-        return "is silent"
     slack = Fraction(SMEAR_BINS, BINS_A_SECOND)
     slack += Fraction(2 * WINDOW_SAMPLES, min(rate for rate, _ in source.shapes | output.shapes))
+    if output.begin_seconds is None or output.end_seconds is None:
+        # A decoder's priming may take up all of a packet or two.
+        return "is silent" if end - begin > slack else None
     # What lies beyond belongs to the first and the last packet.
     found_begin = output.begin_seconds
     found_begin = found_begin if begin_seconds is None else max(found_begin, begin_seconds)

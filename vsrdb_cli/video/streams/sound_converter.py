@@ -12,7 +12,13 @@ from av.audio.resampler import AudioResampler
 from numpy.typing import NDArray
 
 from vsrdb_cli.video.streams.plan import SoundTarget
-from vsrdb_cli.video.streams.sound import Loudness, SoundDecoder, flushing, samples_of
+from vsrdb_cli.video.streams.sound import (
+    Loudness,
+    SoundDecoder,
+    flushing,
+    make_finite,
+    samples_of,
+)
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -100,6 +106,7 @@ class SoundConverter:
         return self._run_begin + Fraction(self._run_samples, rate)
 
     def _take(self, frame: AudioFrame, begin: Fraction) -> Iterator[Packet[Any]]:
+        make_finite(frame)
         shape = frame.sample_rate, frame.format.name, frame.layout.name
         jump = self._shape is not None and abs(begin - self._due) > JITTER_SECONDS
         if shape != self._shape or jump:

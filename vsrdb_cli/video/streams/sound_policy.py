@@ -26,7 +26,12 @@ from vsrdb_cli.video.streams.plan import (
     nearest_target,
 )
 from vsrdb_cli.video.streams.side_streams import READ_ON_SECONDS, SideStreams
-from vsrdb_cli.video.streams.sound import SoundDecoder, describe_difference, measure_loudness
+from vsrdb_cli.video.streams.sound import (
+    SoundDecoder,
+    describe_difference,
+    match_tracks,
+    measure_loudness,
+)
 
 if TYPE_CHECKING:
     from av.packet import Packet, PktSideDataT
@@ -181,19 +186,19 @@ def try_copies(
             output.close()
             file.seek(0)
             with av.open(file, "r") as copied:
-                copies = iter(measure_loudness(copied, side.moved_seconds))
+                copies = measure_loudness(copied, side.moved_seconds)
         except EOFError:  # nothing was written
             return wrong
         except FFmpegError as error:
             return {plan.stream.index: f"cannot be written ({error.strerror})" for plan in tried}
         finally:
             side.close()
-    for plan in tried:
+    sources = [side.heard[plan.stream.index] for plan in tried]
+    matched = zip(tried, sources, match_tracks(sources, copies), strict=True)
+    for plan, source, copy in matched:
         index = plan.stream.index
-        source = side.heard[index]
-        if source.begin_seconds is None:
+        if not source.has_sound:
             continue
-        copy = next(copies, None)
         if copy is None:
             wrong[index] = "is empty"
         elif source.shapes != copy.shapes:
