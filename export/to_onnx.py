@@ -30,7 +30,12 @@ OnStep = Callable[[str], None]
 
 
 def export_onnx(
-    checkpoint: Checkpoint, folder: Path, precision: graphs.Precision, *, on_step: OnStep
+    checkpoint: Checkpoint,
+    folder: Path,
+    precision: graphs.Precision,
+    *,
+    on_step: OnStep,
+    tracing: Callable[..., Any] | None = None,
 ) -> list[parity.Agreement]:
     """Write encoder and restorer as ONNX files, tested against torch.
 
@@ -39,7 +44,8 @@ def export_onnx(
         folder: where the files go; made if missing. Files of the same names are replaced.
         precision: of features and most arithmetic; norms, softmax, flows and the pictures going in
             and out are float32 in any case.
-        on_step: told what is being done, before each long step.
+        on_step: called before each long step with what is being done.
+        tracing: as `trace`.
 
     Returns:
         How far ONNX Runtime on the CPU is from torch in float32, at each of `parity.SIZES`.
@@ -62,7 +68,7 @@ def export_onnx(
             network = padded(build_network(checkpoint)).to(getattr(torch, precision))
             for name in ("encoder", "restorer"):
                 on_step(f"tracing the {name}")
-                _write(_traced(name, network, checkpoint), name, info, made.graph(name))
+                _write((tracing or trace)(name, network, checkpoint), name, info, made.graph(name))
             on_step("comparing with torch")
             made.save_sidecar()
             runner = OrtRunner(made, "cpu")
@@ -88,8 +94,8 @@ def require_packages() -> None:
             )
 
 
-def _traced(name: str, network: Any, checkpoint: Checkpoint) -> Any:
-    """One of the two graphs as an onnx.ModelProto with the FGDF function attached."""
+def trace(name: str, network: Any, checkpoint: Checkpoint) -> Any:
+    """Trace one of the two graphs: an onnx.ModelProto with the FGDF function attached."""
     config = checkpoint.config
     # Any size will do to trace with; unequal, so that height and width are not taken for one, and
     # every input a tensor of its own, so that no two frames are.

@@ -166,8 +166,16 @@ def _build_apart(job: Mapping[str, Any]) -> None:
         )
 
 
-def parse_network(trt: Any, logger: Any, job: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Builder and strongly typed network of one graph, checked layer by layer.
+def parse_network(
+    trt: Any,
+    logger: Any,
+    job: Mapping[str, Any],
+    register: Callable[[Any], None] = register_plugins,
+) -> tuple[Any, Any]:
+    """Parse a graph; return its builder and strongly typed network, checked layer by layer.
+
+    Args:
+        register: as `register_plugins`.
 
     Raises:
         ValueError: the parser refused it, took the plugin's node for something else, or reads
@@ -175,7 +183,7 @@ def parse_network(trt: Any, logger: Any, job: Mapping[str, Any]) -> tuple[Any, A
     """
     expected = own_nodes(job["graph"]) if job["plugins"] else 0
     if job["plugins"]:
-        register_plugins(trt)
+        register(trt)
     builder = trt.Builder(logger)
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, logger)

@@ -119,6 +119,7 @@ class Clip:
         display_matrix: the nine numbers of FFmpeg's, by which players turn the picture.
         soft: edges spread over a few pixels, as a lens does it.
         woven: odd lines show the bar where it is half a frame later, as interlaced video does.
+        still: so many pictures at the start are the first one.
         field_order: what the file says of it; 1 = progressive, 2 = top field first.
     """
 
@@ -145,6 +146,7 @@ class Clip:
     display_matrix: tuple[int, ...] | None = None
     soft: bool = False
     woven: bool = False
+    still: int = 0
     field_order: int = 1
 
     def times(self) -> list[int]:
@@ -177,11 +179,12 @@ def make(path: Path, clip: Clip | None = None, **changes: object) -> Path:
         last = times[-1] + (clip.last_duration or round(1 / clip.rate / clip.time_base))
         packets = []
         for index, (pts, following) in enumerate(zip(times, [*times[1:], last], strict=True)):
-            image = picture(clip.first + index, clip.height, clip.width)
+            number = clip.first + (0 if index < clip.still else index)
+            image = picture(number, clip.height, clip.width)
             if clip.soft:
                 image = softened(image)
             if clip.woven:
-                image[1::2] = picture(clip.first + index, clip.height, clip.width, later=2)[1::2]
+                image[1::2] = picture(number, clip.height, clip.width, later=2)[1::2]
             frame = frame_of(image, clip)
             frame.pts, frame.time_base, frame.duration = pts, clip.time_base, following - pts
             packets += stream.encode(frame)

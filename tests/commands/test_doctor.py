@@ -3,13 +3,15 @@
 import json
 import shutil
 import subprocess
+from functools import partial
 
 import made_up_gpus as gpus
 import pytest
 import torch
 from click.testing import CliRunner
 
-from vsrdb_cli import backends, doctor
+from vsrdb_cli import doctor
+from vsrdb_cli.backends import load_runner, try_network
 from vsrdb_cli.backends.devices import Accelerators
 from vsrdb_cli.cli import main
 from vsrdb_cli.doctor import State
@@ -119,16 +121,13 @@ def test_whatever_a_broken_part_raises_is_its_result():
     assert encoders["h264"].hint
 
 
-def test_a_backend_that_computes_nonsense_does_not_work(monkeypatch):
-    real = backends.load_runner
-
+def test_a_backend_that_computes_nonsense_does_not_work():
     def nonsense(*arguments, **options):
-        runner = real("nearest")
+        runner = load_runner("nearest")
         runner.restore = lambda window: torch.full((1, 3, 8, 8), float("nan"))
         return runner
 
-    monkeypatch.setattr(backends, "load_runner", nonsense)
-    first = next(doctor.check_backends())
+    first = next(doctor.check_backends(partial(try_network, load=nonsense)))
     assert first.state is State.PROBLEM
     assert "results are not finite" in first.detail
 

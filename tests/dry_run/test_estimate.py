@@ -13,9 +13,10 @@ from click.testing import CliRunner
 
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.cli import main
+from vsrdb_cli.commands.dry_run import describe
 from vsrdb_cli.dry_run import network_time
 from vsrdb_cli.dry_run.encoding_trial import try_encoding
-from vsrdb_cli.dry_run.estimate import estimate_run
+from vsrdb_cli.dry_run.estimate import estimate_run, free_disk_bytes
 from vsrdb_cli.errors import BackendError, OptionError, OutputError, VsrdbError
 from vsrdb_cli.jobs.executor import LocalExecutor
 from vsrdb_cli.jobs.journal import Journal
@@ -105,16 +106,9 @@ def test_the_size_of_pictures_is_estimated_too(tmp_path, source):
     assert estimate.dropped == ("audio #1 aac",)
 
 
-def test_a_busier_rest_is_seen_in_the_sources_own_packets(tmp_path, monkeypatch):
-    calm, plain = clips.picture(0), clips.picture
-
-    def picture(number, height, width):
-        busy = plain(number, height, width)
-        return calm if number < 30 else busy
-
-    monkeypatch.setattr(clips, "picture", picture)
+def test_a_busier_rest_is_seen_in_the_sources_own_packets(tmp_path):
     options = {"crf": "8", "bf": "0", "g": "1000", "sc_threshold": "0"}
-    source = clips.make(tmp_path / "in.mp4", frames=90, options=options)
+    source = clips.make(tmp_path / "in.mp4", frames=90, still=30, options=options)
     estimate = estimate_run(source, tmp_path / "out.mp4", NEAREST)
     start = estimate_run(source, tmp_path / "out.mp4", replace(NEAREST, end="30f"))
     restore_video(source, tmp_path / "out.mp4", NEAREST)
@@ -206,15 +200,18 @@ def test_few_pictures_are_encoded_if_they_take_long(tmp_path, source, monkeypatc
     assert max(counts) == 3
 
 
-def test_too_little_memory_or_disk_is_reported(tmp_path, source, monkeypatch):
-    from vsrdb_cli.dry_run import estimate
+def test_too_little_memory_or_disk_is_reported(tmp_path, source):
+    estimate = estimate_run(source, tmp_path / "out.mp4", replace(NEAREST, tile=None))
 
-    monkeypatch.setattr(estimate, "available_bytes", lambda device: 1 << 20)
-    full = SimpleNamespace(disk_usage=lambda folder: SimpleNamespace(free=1000))
-    monkeypatch.setattr(estimate, "shutil", full)
-    done = vsrdb(source, tmp_path / "out.mp4", "--tile", "none")
-    assert "not enough memory" in done.stdout
-    assert "the disk will fill up" in done.stdout
+    def warnings(estimate):
+        return [text for name, text in describe(estimate) if name == "warning"]
+
+    assert warnings(estimate) == []
+    (load,) = estimate.loads
+    (line,) = warnings(replace(estimate, loads=(replace(load, free_bytes=1 << 20),)))
+    assert line.startswith("not enough memory")
+    (line,) = warnings(replace(estimate, free_disk_bytes=1000))
+    assert line.startswith("the disk will fill up")
 
 
 def test_what_an_earlier_run_finished_is_not_counted_again(tmp_path, source):
@@ -323,16 +320,14 @@ def test_the_tiles_are_reported_if_a_part_is_restored_too(tmp_path):
     assert estimate.tile == 256
 
 
-def test_free_space_is_that_of_the_outputs_disk_before_its_folder_exists(
-    tmp_path, source, monkeypatch
-):
-    from vsrdb_cli.dry_run import estimate
-
+def test_free_space_is_that_of_the_outputs_disk_before_its_folder_exists(tmp_path):
     asked = []
-    disk = SimpleNamespace(disk_usage=lambda at: asked.append(at) or SimpleNamespace(free=7))
-    monkeypatch.setattr(estimate, "shutil", disk)
-    target = tmp_path / "not" / "there" / "out.mp4"
-    assert estimate_run(source, target, NEAREST, new_folders=True).free_disk_bytes == 7
+
+    def disk_usage(folder):
+        asked.append(folder)
+        return SimpleNamespace(free=7)
+
+    assert free_disk_bytes(tmp_path / "not" / "there" / "out.mp4", disk_usage) == 7
     assert asked == [tmp_path]
 
 

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import weakref
-from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,7 +23,7 @@ from vsrdb_cli.cli import main
 from vsrdb_cli.commands import console
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.evaluation.pairs import Clip
-from vsrdb_cli.evaluation.reds4 import CLIPS, TABLE_9
+from vsrdb_cli.evaluation.reds4 import CLIPS, TABLE_9, reds4_clips
 from vsrdb_cli.evaluation.scores import evaluate
 from vsrdb_cli.video.frame import Frame, ReadReport
 from vsrdb_cli.video.info import Kind
@@ -241,16 +240,10 @@ def test_the_table_of_roots_has_a_row_with_the_gain_for_every_clip():
         assert row[7].strip()[0] in "+-"
 
 
-def test_progress_counts_the_frames_of_all_clips(reds4, monkeypatch):
+def test_progress_counts_the_frames_of_all_clips(reds4):
     reported = []
-
-    @contextmanager
-    def progress(description):
-        yield lambda done, total: reported.append((done, total))
-
-    monkeypatch.setattr("vsrdb_cli.commands.evaluate.progress", progress)
-    restored, truth = reds4
-    assert run(restored, "--reds4", truth).exit_code == 0
+    clips = reds4_clips(*reds4, None)
+    evaluate(clips, on_progress=lambda done, total: reported.append((done, total)))
     assert reported == [(done, 16) for done in range(1, 17)]
 
 

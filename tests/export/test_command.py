@@ -14,9 +14,10 @@ from vsrdb_cli.backends import load_runner
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.cli import main
 from vsrdb_cli.errors import BackendError
-from vsrdb_cli.jobs import executor as executors
-from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.jobs.executor import LocalExecutor
+from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.pipeline.spec import RestoreSpec
+from vsrdb_cli.restore import restore_video
 
 
 def clip(path, width, height):
@@ -27,6 +28,7 @@ def clip(path, width, height):
         for picture in np.random.default_rng(0).integers(0, 255, shape, dtype=np.uint8):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
+    return path
 
 
 @pytest.fixture
@@ -126,30 +128,28 @@ def test_bfloat16_of_files_that_have_none_is_refused(checkpoint, exports):
         load_runner(str(checkpoint.path), backend="onnxruntime", precision="bfloat16")
 
 
-@pytest.mark.parametrize("kind", ["short", "segments", "batch", "tiles"])
-def test_auto_asks_for_an_engine_of_the_size_to_come(tmp_path, monkeypatch, kind):
+@pytest.mark.parametrize(
+    "wanted, sizes",
+    [
+        ({}, [(72, 96), (48, 64)]),
+        ({"segment_seconds": 0.08}, [(72, 96), (48, 64)]),
+        ({"tile": 80}, [(72, 72), (48, 64)]),
+    ],
+)
+def test_auto_asks_for_an_engine_of_the_size_to_come(tmp_path, wanted, sizes):
     asked = []
-    real = executors.load_runner
 
     def load(weights, *, size=None, **options):
         asked.append(size)
-        return real(weights, **options)
+        return load_runner(weights, **options)
 
-    monkeypatch.setattr(executors, "load_runner", load)
-    source = tmp_path / "in" / "a.mkv"
-    source.parent.mkdir()
-    clip(source, 96, 72)
-    arguments = {
-        "short": [source, tmp_path / "a.mkv"],
-        "segments": [source, tmp_path / "a.mkv", "--segment-seconds", "0.08"],
-        "batch": [source.parent, tmp_path / "out"],
-        "tiles": [source, tmp_path / "a.mkv", "--tile", "80"],
-    }[kind]
-    done = CliRunner().invoke(
-        main, ["restore", *map(str, arguments), "--weights", "nearest", "--codec", "ffv1"]
-    )
-    assert done.exit_code == 0, done.output
-    assert asked[0] == ((72, 72) if kind == "tiles" else (72, 96))
+    encoder = EncoderOptions(codec="ffv1")
+    options = RestoreOptions(weights="nearest", encoder=encoder, **wanted)
+    executor = LocalExecutor(options, load=load)
+    for width, height in ((96, 72), (64, 48)):
+        source = clip(tmp_path / f"{width}.mkv", width, height)
+        restore_video(source, tmp_path / f"out-{width}.mkv", options, executor=executor)
+    assert asked == sizes
 
 
 def test_auto_on_the_cpu_is_torch_and_says_so(checkpoint, exports):
@@ -157,9 +157,7 @@ def test_auto_on_the_cpu_is_torch_and_says_so(checkpoint, exports):
     assert runner.info.backend == "torch"
 
 
-def test_a_batch_keeps_an_engine_that_fits_and_never_holds_two(
-    monkeypatch,
-):
+def test_a_batch_keeps_an_engine_that_fits_and_never_holds_two():
     loaded, alive = [], []
 
     class Engine(BuiltinRunner):
@@ -177,8 +175,7 @@ def test_a_batch_keeps_an_engine_that_fits_and_never_holds_two(
     def load(weights, *, size, loaded, **_):
         return loaded or Engine(size)
 
-    monkeypatch.setattr(executors, "load_runner", load)
-    executor = executors.LocalExecutor(RestoreOptions(weights="nearest"))
+    executor = LocalExecutor(RestoreOptions(weights="nearest"), load=load)
     for size in ((32, 48), (32, 48), (48, 64), (48, 64)):
         executor.prepare(RestoreSpec(size, bit_depth=8))
     assert loaded == [(32, 48), (48, 64)]

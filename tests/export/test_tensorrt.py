@@ -139,15 +139,14 @@ def test_the_parser_reads_every_grid_sample_linear_aligned_and_zero_filled(expor
     assert len(samples) >= 4
 
 
-def test_a_parser_that_takes_the_function_for_the_plugin_is_caught(exported, monkeypatch):
+def test_a_parser_that_takes_the_function_for_the_plugin_is_caught(exported):
     trt = pytest.importorskip("tensorrt_rtx")
     from vsrdb_cli.export import to_tensorrt
 
     files, _ = exported["float32"]
-    monkeypatch.setattr("vsrdb_cli.export.to_tensorrt.register_plugins", lambda _: None)
     job = {"graph": str(files.graph("restorer")), "plugins": True}
     with pytest.raises(ValueError, match="0 plugin layers after parsing, expected 5"):
-        to_tensorrt.parse_network(trt, trt.Logger(trt.Logger.ERROR), job)
+        to_tensorrt.parse_network(trt, trt.Logger(trt.Logger.ERROR), job, lambda _: None)
 
 
 def test_a_build_that_fails_in_its_process_is_one_error_and_leaves_nothing(

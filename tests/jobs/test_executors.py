@@ -9,7 +9,6 @@ from worker_threads import start_worker_thread
 
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.errors import CheckpointError, OptionError, VideoError
-from vsrdb_cli.jobs import executor as executor_module
 from vsrdb_cli.jobs.executor import LocalExecutor
 from vsrdb_cli.jobs.processes import ProcessExecutor
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
@@ -106,23 +105,22 @@ def test_what_cannot_be_loaded_is_one_error_and_leaves_nothing(tmp_path, options
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_worker_process_loads_the_network_that_fits_the_videos_size(options, monkeypatch):
+def test_a_worker_process_loads_the_network_that_fits_the_videos_size(options):
     sizes = []
 
     def load(weights, *, size, **_):
         sizes.append(size)
         return BuiltinRunner("nearest")
 
-    monkeypatch.setattr(executor_module, "load_runner", load)
     wanted = replace(options, devices=("cpu",))
-    start = lambda options, threads: start_worker_thread(LocalExecutor(options))  # noqa: E731
+    start = lambda options, threads: start_worker_thread(LocalExecutor(options, load=load))  # noqa: E731
     with ProcessExecutor(wanted, start) as executor:
         executor.prepare(spec_of(wanted, (24, 32)))
         executor.prepare(spec_of(replace(wanted, tile=64), (96, 72)))
     assert sizes == [(24, 32), (64, 60)]
 
 
-def test_a_worker_process_keeps_an_engine_until_a_video_has_another_size(options, monkeypatch):
+def test_a_worker_process_keeps_an_engine_until_a_video_has_another_size(options):
     class Engine(BuiltinRunner):
         def __init__(self, size):
             super().__init__("nearest")
@@ -138,9 +136,8 @@ def test_a_worker_process_keeps_an_engine_until_a_video_has_another_size(options
             built.append(size)
         return loaded or Engine(size)
 
-    monkeypatch.setattr(executor_module, "load_runner", load)
     wanted = replace(options, devices=("cpu",), backend="tensorrt")
-    start = lambda options, threads: start_worker_thread(LocalExecutor(options))  # noqa: E731
+    start = lambda options, threads: start_worker_thread(LocalExecutor(options, load=load))  # noqa: E731
     with ProcessExecutor(wanted, start) as executor:
         for size in ((24, 32), (24, 32), (48, 64)):
             executor.prepare(spec_of(wanted, size))

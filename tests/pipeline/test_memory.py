@@ -24,25 +24,9 @@ def test_what_the_process_freed_and_kept_is_known():
     assert kept_bytes() - before > 240 * MIB
 
 
-@pytest.fixture
-def groups(monkeypatch, tmp_path):
-    """A made-up tree of control groups of a machine with 64 MiB free and 1 MiB kept."""
-    monkeypatch.setattr(
-        memory.psutil, "virtual_memory", lambda: SimpleNamespace(available=64 * MIB)
-    )
-    monkeypatch.setattr(memory, "kept_bytes", lambda: MIB)
-    monkeypatch.setattr(memory, "GROUPS", tmp_path / "cgroup")
-    monkeypatch.setattr(memory, "GROUPS_OF_PROCESS", tmp_path / "self")
-
-    def make(lines, groups):
-        """`groups`: by folder, what the version's files say."""
-        (tmp_path / "self").write_text(lines)
-        for folder, contents in groups.items():
-            (tmp_path / "cgroup" / folder).mkdir(parents=True, exist_ok=True)
-            for name, text in contents.items():
-                (tmp_path / "cgroup" / folder / name).write_text(text)
-
-    return make
+def test_what_the_process_freed_and_kept_counts_as_free(monkeypatch):
+    monkeypatch.setattr(memory, "kept_bytes", lambda: 1 << 50)
+    assert memory.available_bytes("cpu") > 1 << 50
 
 
 def version_2(limit, used, inactive=0):
@@ -73,10 +57,15 @@ def version_1(limit, used, inactive=0):
     ("5:memory:/\n", {"memory": version_1(1 << 43, 10)}, 64),  # version 1 has no "max"
     ("4:cpu:/x\n", {"cpu/x": version_1(30, 10)}, 64),
 ])  # fmt: skip
-def test_limits_of_control_groups_around_the_process_count(groups, lines, made, free):
-    groups(lines, made)
-    # What this process has freed and kept counts as free, whatever the limits.
-    assert memory.available_bytes("cpu") == (free + 1) * MIB
+def test_limits_of_control_groups_around_the_process_count(tmp_path, lines, made, free):
+    own, groups = tmp_path / "self", tmp_path / "cgroup"
+    own.write_text(lines)
+    for folder, files in made.items():
+        (groups / folder).mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (groups / folder / name).write_text(text)
+    found = memory.within_groups(64 * MIB, groups_of_process=own, groups=groups)
+    assert found == free * MIB
 
 
 class Paper(BuiltinRunner):
@@ -94,23 +83,21 @@ class Paper(BuiltinRunner):
 @pytest.mark.parametrize("width, height, scale", [
     (640, 360, 4), (1280, 720, 4), (1920, 1080, 4), (3840, 2160, 1),
 ])  # fmt: skip
-def test_up_to_4k_is_restored_in_8_gib_by_the_papers_network(monkeypatch, width, height, scale):
-    monkeypatch.setattr(memory, "available_bytes", lambda device: 8 << 30)
-    options = RestoreOptions(scale=scale)
-    tile = memory.resolve_tile(Paper(), RestoreSpec.of(options, (height, width), 8))
+def test_up_to_4k_is_restored_in_8_gib_by_the_papers_network(width, height, scale):
+    spec = RestoreSpec.of(RestoreOptions(scale=scale), (height, width), 8)
+    tile = memory.resolve_tile(Paper(), spec, available=lambda device: 8 << 30)
     assert tile is not None
     assert tile >= 96
 
 
-def test_where_a_smaller_scale_would_fit_the_hint_says_so(monkeypatch):
-    monkeypatch.setattr(memory, "available_bytes", lambda device: 8 << 30)
+def test_where_a_smaller_scale_would_fit_the_hint_says_so():
+    spec = RestoreSpec((2160, 3840), 8)
     says = r"restoring 3840x2160 needs at least \d\d.\d GiB \(tiles of 96 pixels\); 6.0 GiB"
     with pytest.raises(ResourceError, match=says) as refused:
-        memory.resolve_tile(Paper(), RestoreSpec((2160, 3840), 8))
+        memory.resolve_tile(Paper(), spec, available=lambda device: 8 << 30)
     assert refused.value.hint.startswith("--scale 1 fits")
-    monkeypatch.setattr(memory, "available_bytes", lambda device: 1 << 30)
     with pytest.raises(ResourceError) as refused:
-        memory.resolve_tile(Paper(), RestoreSpec((2160, 3840), 8))
+        memory.resolve_tile(Paper(), spec, available=lambda device: 1 << 30)
     assert "smaller network" in refused.value.hint
 
 

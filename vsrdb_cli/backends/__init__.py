@@ -133,8 +133,17 @@ def _torch(
     return runner
 
 
-def try_network(weights: str, *, backend: str = "auto", device: str = "auto") -> str:
+def try_network(
+    weights: str,
+    *,
+    backend: str = "auto",
+    device: str = "auto",
+    load: Callable[..., Runner] = load_runner,
+) -> str:
     """Load a network and restore with it; describe what ran, how fast, and how near to the CPU.
+
+    Args:
+        load: loads a network, as `load_runner` does, which explains the other arguments.
 
     Raises:
         VsrdbError: it cannot be loaded, or its results are not finite.
@@ -142,7 +151,7 @@ def try_network(weights: str, *, backend: str = "auto", device: str = "auto") ->
     from vsrdb_cli.backends import parity
 
     started = time.monotonic()
-    runner = load_runner(weights, backend=backend, device=device)
+    runner = load(weights, backend=backend, device=device)
     facts = [str(runner.info)]
     if backend not in ENGINES:  # those are compared with torch when they are loaded
         restored = parity.restored(runner, *_TRIED_SIZE)

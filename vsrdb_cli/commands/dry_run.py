@@ -124,11 +124,12 @@ def _print(answer: _Answer) -> None:
             console.result(f"  skipped    {answer.item.target}: {answer.reason}")
         return
     console.result(str(estimate.source))
-    for name, text in _lines(estimate):
+    for name, text in describe(estimate):
         console.result(f"  {name:10} {text}")
 
 
-def _lines(e: Estimate) -> list[tuple[str, str]]:
+def describe(e: Estimate) -> list[tuple[str, str]]:
+    """Describe a run in lines, each with a heading of one word."""
     frames = "an unknown number of frames" if e.frames is None else count(e.frames, "frame")
     length = "" if e.duration_seconds is None else f", {e.duration_seconds:.2f} s"
     tiles = "whole pictures" if e.tile is None else f"tiles of {e.tile} pixels"

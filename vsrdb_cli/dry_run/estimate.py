@@ -226,7 +226,7 @@ def estimate_run(
             precision=runner.info.precision,
             tile=tile_in_use(*spec.size, tile),
             loads=loads,
-            free_disk_bytes=_free_bytes(target),
+            free_disk_bytes=free_disk_bytes(target),
             load_seconds=load_seconds,
             seconds_per_frame=seconds,
             seconds=None if left is None else load_seconds + seconds * left,
@@ -249,12 +249,17 @@ def _place(target: Path, *, new_folders: bool) -> Iterator[Path]:
         yield Path(folder) / target.name
 
 
-def _free_bytes(target: Path) -> int:
-    """Return the free bytes of the output's disk, whether or not its folder exists."""
+def free_disk_bytes(target: Path, disk_usage: Callable[[Path], Any] = shutil.disk_usage) -> int:
+    """Return the free bytes of the output's disk, whether or not its folder exists.
+
+    Args:
+        disk_usage: as `shutil.disk_usage`.
+    """
     place = followed(target).absolute().parent
     while not place.is_dir():
         place = place.parent
-    return shutil.disk_usage(place).free
+    free: int = disk_usage(place).free
+    return free
 
 
 def _resolve_tile(runner: Runner, spec: RestoreSpec, processes: Mapping[str, int]) -> int | None:

@@ -15,9 +15,8 @@ from torch import Tensor
 from vsrdb_cli.backends.builtin import bicubic
 from vsrdb_cli.backends.pytorch import estimate_memory
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.option_values import SMALLEST_TILE
-from vsrdb_cli.pipeline.memory import SHARE, available_bytes
-from vsrdb_cli.pipeline.tiling import Tiling
+from vsrdb_cli.pipeline.memory import available_bytes, usable_bytes
+from vsrdb_cli.pipeline.tiling import Tiling, sides, tile_in_use
 
 if TYPE_CHECKING:
     from vsrdb_cli.network.config import FMANetConfig
@@ -206,22 +205,19 @@ def largest_tile(
     Raises:
         OptionError: not even the smallest tile fits.
     """
-    budget = int(available("cpu") * SHARE)
-    config, tile = network.config, max(height, width)
-    while True:
+    budget, config = usable_bytes("cpu", available=available), network.config
+    for tile in sides(height, width):
         size = Tiling.of(height, width, tile).tile_size
         # Restoring a video never materialises K^D; inspecting a frame does.
         kernels = 4 * math.prod(size) * config.num_seq * config.ds_kernel_size**2
         needed = estimate_memory(network, *size).total(config.num_seq) + kernels + beside
         if needed <= budget:
-            return tile if tile < max(height, width) else None
-        if tile <= SMALLEST_TILE:
-            raise OptionError(
-                f"inspecting {width}x{height} needs {needed / 2**30:.1f} GiB even in tiles of"
-                f" {tile} pixels; {budget / 2**30:.1f} GiB is available",
-                hint="close other programs, or shrink the video first",
-            )
-        tile = max(SMALLEST_TILE, tile * 7 // 8)
+            return tile_in_use(height, width, tile)
+    raise OptionError(
+        f"inspecting {width}x{height} needs {needed / 2**30:.1f} GiB even in tiles of {tile}"
+        f" pixels; {budget / 2**30:.1f} GiB is available",
+        hint="close other programs, or shrink the video first",
+    )
 
 
 def inspection_bytes(network: FMANet, height: int, width: int, every: int) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, Self
 
 from vsrdb_cli.backends import load_runner
@@ -74,10 +74,17 @@ class LocalExecutor(Executor):
     Args:
         options: name the network.
         runner: loaded already, and used for every video.
+        load: loads a network, as `load_runner` does.
     """
 
-    def __init__(self, options: RestoreOptions, runner: Runner | None = None) -> None:
-        self._options = options
+    def __init__(
+        self,
+        options: RestoreOptions,
+        runner: Runner | None = None,
+        *,
+        load: Callable[..., Runner] = load_runner,
+    ) -> None:
+        self._options, self._load_runner = options, load
         self._given, self._runner = runner, runner
         self._notices: list[str] = []
 
@@ -107,7 +114,7 @@ class LocalExecutor(Executor):
         if self._runner is not None and not self._runner.takes(*size):
             self._runner = None  # an engine for other sizes; two would not fit into memory
         options = self._options
-        self._runner = load_runner(
+        self._runner = self._load_runner(
             options.weights,
             backend=options.backend,
             device=options.device,

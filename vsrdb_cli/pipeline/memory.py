@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,25 +42,31 @@ def available_bytes(device: str, accelerators: Accelerators = ACCELERATORS) -> i
     if kind_of(device):
         free, _ = accelerators.memory(device)
         return free
-    free = int(psutil.virtual_memory().available)
-    return min(free, *_free_in_groups(), free) + kept_bytes()
+    return within_groups(int(psutil.virtual_memory().available)) + kept_bytes()
 
 
-def _free_in_groups() -> Iterator[int]:
-    """Yield the free bytes of every control group with a limit that this process is in.
+def within_groups(
+    free: int, *, groups_of_process: Path = GROUPS_OF_PROCESS, groups: Path = GROUPS
+) -> int:
+    """Return `free` bytes, or fewer where a control group limits this process.
 
     A container, a service or a job scheduler sets such limits.
     """
+    return min((free, *_free_in_groups(groups_of_process, groups)))
+
+
+def _free_in_groups(groups_of_process: Path, groups: Path) -> Iterator[int]:
+    """Yield the free bytes of every control group with a limit that this process is in."""
     try:
-        lines = GROUPS_OF_PROCESS.read_text().splitlines()
+        lines = groups_of_process.read_text().splitlines()
     except OSError:  # no Linux
         return
     for line in lines:
         _, controllers, name = line.split(":", 2)
         if not controllers:  # version 2
-            root, files = GROUPS, ("memory.max", "memory.current", "inactive_file")
+            root, files = groups, ("memory.max", "memory.current", "inactive_file")
         elif "memory" in controllers.split(","):  # version 1
-            root = GROUPS / "memory"
+            root = groups / "memory"
             files = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
         else:
             continue
@@ -100,9 +106,22 @@ def ran_out(doing: str) -> ResourceError:
     )
 
 
-def network_budget(device: str, spec: RestoreSpec) -> int:
-    """Return how many bytes of `device` the network may take."""
-    budget = int(available_bytes(device) * SHARE * spec.share)
+def usable_bytes(
+    device: str, share: float = 1.0, available: Callable[[str], int] = available_bytes
+) -> int:
+    """Return how many bytes of `device` a run may use, or a share of them."""
+    return int(available(device) * SHARE * share)
+
+
+def network_budget(
+    device: str, spec: RestoreSpec, available: Callable[[str], int] | None = None
+) -> int:
+    """Return how many bytes of `device` the network may take.
+
+    Args:
+        available: returns the free bytes of a device; None asks the system.
+    """
+    budget = usable_bytes(device, spec.share, available or available_bytes)
     return budget - spec.pipeline_bytes if device == "cpu" else budget
 
 
@@ -123,13 +142,19 @@ def least_bytes(runner: Runner, spec: RestoreSpec) -> int:
     return network + spec.pipeline_bytes
 
 
-def resolve_tile(runner: Runner, spec: RestoreSpec, device: str | None = None) -> int | None:
+def resolve_tile(
+    runner: Runner,
+    spec: RestoreSpec,
+    device: str | None = None,
+    available: Callable[[str], int] | None = None,
+) -> int | None:
     """Return the side of the tiles a video is restored in; None for whole pictures.
 
     Runs, workers and dry runs all ask here, so that they agree.
 
     Args:
         device: where the network will run, if not on the runner's own.
+        available: returns the free bytes of a device; None asks the system.
 
     Raises:
         ResourceError: not even the smallest tiles fit.
@@ -137,7 +162,7 @@ def resolve_tile(runner: Runner, spec: RestoreSpec, device: str | None = None) -
     if not isinstance(spec.tile, str):
         return spec.tile
     device = device or runner.info.device
-    budget = network_budget(device, spec)
+    budget = network_budget(device, spec, available)
     tile = choose_tile(runner, *spec.size, budget)
     if tile is None:
         raise _too_little(runner, spec, budget, on_cpu=device == "cpu")

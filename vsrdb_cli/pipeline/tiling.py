@@ -221,7 +221,7 @@ def choose_tile(runner: Runner, height: int, width: int, budget: int) -> int | N
     useful tiles fit.
     """
     best, least = None, float("inf")
-    for side in _sides(height, width):
+    for side in sides(height, width):
         chosen = tiled(runner, height, width, side, budget)
         if chosen.memory(height, width).total(runner.length) > budget:
             continue
@@ -235,13 +235,13 @@ def least_memory(runner: Runner, height: int, width: int) -> tuple[int, int]:
     """Return the side of the tiles that need the least memory, and how many bytes they need."""
     takes = {
         side: tiled(runner, height, width, side, 0).memory(height, width).total(runner.length)
-        for side in _sides(height, width)
+        for side in sides(height, width)
     }
     side = min(takes, key=lambda side: takes[side])
     return side, takes[side]
 
 
-def _sides(height: int, width: int) -> Iterator[int]:
+def sides(height: int, width: int) -> Iterator[int]:
     """Yield the sides to choose from, the largest first."""
     side = max(height, width)
     yield side

@@ -183,9 +183,11 @@ def random_scene(rng: np.random.Generator, photos: Photos, side: int) -> list[La
     return layers
 
 
-def compress(frames: list[NDArray[np.uint8]], crf: int) -> list[NDArray[np.uint8]]:
-    """Compress frames with H.264 (4:2:0) or, without PyAV, each with JPEG, and decode them."""
-    if av is None:
+def compress(
+    frames: list[NDArray[np.uint8]], crf: int, *, as_video: bool = av is not None
+) -> list[NDArray[np.uint8]]:
+    """Compress frames as an H.264 video (4:2:0) or each with JPEG, and decode them."""
+    if not as_video:
         return [compress_jpeg(frame, 100 - 2 * crf) for frame in frames]
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="matroska") as container:
