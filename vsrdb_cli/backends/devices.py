@@ -47,7 +47,7 @@ class Accelerators:
 
     @property
     def platform(self) -> str:
-        """What torch reaches them by, with its version: "CUDA 13.0", "ROCm 6.4", "XPU", "Metal"."""
+        """The interface that torch reaches them by, with its version: "CUDA 13.0", "Metal"."""
         kind = self.kind
         version = self.library.version
         match kind and kind.name:
@@ -62,7 +62,7 @@ class Accelerators:
 
     @property
     def are_nvidia(self) -> bool:
-        """Whether they are NVIDIA's: AMD's have the same names in torch."""
+        """True if they are NVIDIA's; AMD's have the same names in torch."""
         return self.kind is KINDS["cuda"] and not self.library.version.hip
 
     def describe(self, name: str) -> str:

@@ -231,7 +231,7 @@ def _first_line(error: Exception) -> str:
 def estimate_memory(
     config: FMANetConfig, size: int, weights: int, height: int, width: int
 ) -> Memory:
-    """Bytes of the tensors alive at the widest step, for `size` bytes a number.
+    """Estimate the bytes of the tensors alive at the widest step, for `size` bytes a number.
 
     ONNX Runtime keeps what it once allocated, and holds the restorer's kernels several times over:
     as convolved, in the filter's layout, and multiplied. Five times fits what was measured: 24.8 kB

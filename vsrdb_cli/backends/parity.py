@@ -43,7 +43,7 @@ class Agreement:
 
 
 def scene(length: int, height: int, width: int) -> list[Tensor]:
-    """`length` frames (1, 3, H, W), RGB, 0 to 1: smooth shapes, fine texture, moving; seeded."""
+    """Draw `length` frames (1, 3, H, W), RGB, 0 to 1, of moving shapes and fine texture; seeded."""
     generator = torch.Generator().manual_seed(0)
     size = (height + 8, width + 8 + 2 * length)
     coarse = torch.rand(1, 3, size[0] // 8 + 2, size[1] // 8 + 2, generator=generator)

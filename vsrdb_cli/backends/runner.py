@@ -35,7 +35,7 @@ class RunnerInfo:
 
     @property
     def facts(self) -> dict[str, str]:
-        """What results depend on, the device aside, as text by the names that users know."""
+        """The facts that results depend on, without the device: text by the names users know."""
         weights = f"sha256 {self.sha256[:16]}" if self.sha256 else self.weights
         return {"weights": weights, "backend": self.backend, "precision": self.precision}
 
@@ -84,7 +84,7 @@ class Runner(Protocol):
         """Restore the centre of T frames: (1, 3, s H, s W) float32, unclamped, on the CPU."""
 
     def restore_on_device(self, window: Sequence[Features]) -> Tensor:
-        """As `restore`, but the result may be on the runner's device, in any float type."""
+        """Restore like `restore`; the result may be on the runner's device, in any float type."""
 
     def memory(self, height: int, width: int) -> Memory:
         """Estimate what restoring pictures of this size takes, on the runner's device."""

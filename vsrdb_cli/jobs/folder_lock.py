@@ -111,11 +111,11 @@ class FolderLock:
             self._opened = None
 
     def require_same(self) -> None:
-        """Whether the folder's name still leads to the one that was locked.
+        """Check that the folder's name still leads to the folder that was locked.
 
         Raises:
-            OutputError: to another: who may write beside it can rename it.
-            FileNotFoundError: to none.
+            OutputError: it leads to another; who may write beside it can rename it.
+            FileNotFoundError: it is gone.
         """
         if self._opened is not None and not os.path.samestat(
             os.fstat(self._opened), os.lstat(self._folder)

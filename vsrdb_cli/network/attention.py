@@ -75,7 +75,7 @@ class TransposedAttention(nn.Module):
         self.project_out = pointwise(channels, channels, bias=bias)
 
     def forward(self, x: Tensor, norm: LayerNorm, query: Tensor) -> Tensor:
-        """`x` plus its attention: (B, C, H, W); keys and values come from norm(x), queries from
+        """Add attention to `x`, (B, C, H, W); keys and values come from norm(x), queries from
         `query`."""
         parts = strips(x)
         values, products = [], []
@@ -122,7 +122,7 @@ class GatedFeedForward(nn.Module):
         self.project_out = pointwise(hidden, config.dim, bias=config.bias)
 
     def forward(self, x: Tensor, norm: LayerNorm) -> Tensor:
-        """`x` (B, C, H, W) plus the network's answer to norm(x)."""
+        """Add the network's output for norm(x) to `x`, (B, C, H, W)."""
         parts = []
         for strip in strips(x):
             hidden = self.project_in(norm(strip.outer_of(x)))
@@ -167,5 +167,5 @@ def _sum(parts: Sequence[Tensor]) -> Tensor:
 
 
 def _pixels(x: Tensor) -> Tensor:
-    """(B, C, H, W) -> (B, H*W, C), without a copy where channels are last."""
+    """Reshape (B, C, H, W) to (B, H*W, C), without a copy where channels are last."""
     return x.permute(0, 2, 3, 1).flatten(1, 2)

@@ -22,7 +22,7 @@ from vsrdb_cli.network.strips import joined_rows, strips
 
 
 def leaky_relu(x: Tensor) -> Tensor:
-    """LeakyReLU with the slope 0.2 used everywhere in FMA-Net."""
+    """Apply a LeakyReLU with the slope 0.2, as everywhere in FMA-Net."""
     return F.leaky_relu(x, 0.2, inplace=not torch.is_grad_enabled())
 
 
@@ -135,7 +135,7 @@ class ResidualDenseBlock(nn.Module):
         return fused.sum_up([x, F.conv2d(whole, self.conv.weight_2d)], self.conv.bias)
 
     def _by_input(self) -> tuple[list[Tensor], Tensor | None]:
-        """The layers' weights grouped by input instead of by output, and all their biases.
+        """Return the layers' weights grouped by input instead of by output, and all their biases.
 
         What the input, or a layer, gives to all later layers is one convolution. The arithmetic is
         the same, but a few wide convolutions replace many with 18 outputs (which waste most of a
@@ -183,7 +183,7 @@ class ResidualInResidualDenseBlock(nn.Module):
 
 
 def feature_extractor(inputs: int, config: FMANetConfig) -> nn.Sequential:
-    """conv 1x3x3 -> LeakyReLU -> RRDB: the initial features F^0 of one frame."""
+    """Create conv 1x3x3, LeakyReLU and RRDB: they compute F^0, the initial features of a frame."""
     return nn.Sequential(
         FrameConv(inputs, config.dim, bias=config.bias),
         LeakyReLU(),
@@ -283,7 +283,7 @@ class FRMABlock(nn.Module):
     def _align(
         self, planes: Tensor, flow_mask: Tensor, warped: Tensor | None, dtype: torch.dtype
     ) -> Tensor:
-        """The frames' features, each along its flow, and the warped feature so far as one."""
+        """Combine the frames' features, warped along their flows, with the warped feature so far."""
         bias, before = self.conv_Fw.bias, 0 if warped is None else warped.shape[1]
 
         def by_input() -> tuple[Tensor, Tensor]:
@@ -314,7 +314,7 @@ def _split(weight: Tensor, channels: int) -> tuple[Tensor, Tensor]:
 
 
 def refinements(initial: Tensor, blocks: nn.ModuleList) -> tuple[Tensor, ...]:
-    """F^0 -> F^0..F^M: each block's RDB refines the per-frame features of the one before."""
+    """Compute F^0..F^M from F^0: each block's RDB refines the per-frame features before it."""
     features = [initial]
     for block in blocks:
         features.append(cast(FRMABlock, block).rdb(features[-1]))

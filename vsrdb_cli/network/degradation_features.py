@@ -36,7 +36,7 @@ class FusedDegradationConv:
 
     @classmethod
     def of(cls, first: nn.Conv3d, second: nn.Conv3d, length: int) -> FusedDegradationConv:
-        """Of conv 1x3x3 (C -> k_d^2) and conv 3x3x3 (k_d^2 -> C), for windows of `length`."""
+        """Fuse conv 1x3x3 (C -> k_d^2) with conv 3x3x3 (k_d^2 -> C), for windows of `length`."""
         dtype, device = first.weight.dtype, first.weight.device
         inner = _exactly(first.weight)[:, :, 0]
         outer = _exactly(second.weight)
@@ -66,7 +66,7 @@ class FusedDegradationConv:
         return cls(weights, biases, borders)
 
     def __call__(self, hidden: Tensor) -> Tensor:
-        """(B*T, C, H, W), what K^D is convolved from -> (B*T, C, H, W), before its LeakyReLU."""
+        """Convolve the input of K^D, (B*T, C, H, W), into (B*T, C, H, W), before the LeakyReLU."""
         length = len(self.weights)
         clip = by_clip(hidden, length)
         outputs = []
@@ -92,7 +92,7 @@ class FusedDegradationConv:
 
 
 def _exactly(weight: Tensor) -> Tensor:
-    """In float64; on the CPU where the device has none, as Apple's GPUs."""
+    """Convert to float64, on the CPU if the device has none, such as Apple's GPUs."""
     try:
         return weight.detach().double()
     except TypeError:
@@ -100,7 +100,7 @@ def _exactly(weight: Tensor) -> Tensor:
 
 
 def _banded(weight: Tensor, length: int) -> Tensor:
-    """(C, M, 3, ...) -> (T C, T M, ...): a convolution in time as one over all frames at once."""
+    """Rewrite a convolution in time, (C, M, 3, ...), as one over all frames: (T C, T M, ...)."""
     outputs, inputs = weight.shape[:2]
     banded = weight.new_zeros(length, outputs, length, inputs, *weight.shape[3:])
     for t in range(length):

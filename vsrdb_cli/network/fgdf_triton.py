@@ -23,7 +23,7 @@ WARPS = 4
 
 @triton.jit
 def _sample(frame, x, y, height, width, stride_c, stride_y, stride_x):  # type: ignore[no-untyped-def]
-    """Red, green and blue of one frame at (x, y): bilinear, zeros outside."""
+    """Read red, green and blue of one frame at (x, y): bilinear, zeros outside."""
     red = tl.zeros_like(x)
     green = tl.zeros_like(x)
     blue = tl.zeros_like(x)
@@ -49,7 +49,7 @@ def fgdf_kernel(  # type: ignore[no-untyped-def]
     out_b, out_c, out_y, out_x,
     SCALE: tl.constexpr, KSIZE: tl.constexpr, PIXELS: tl.constexpr,
 ):  # fmt: skip
-    """One program: PIXELS neighbours of row y of picture b, all sub-pixels, three colours."""
+    """Compute PIXELS neighbours of row y of picture b, all sub-pixels, three colours."""
     taps: tl.constexpr = KSIZE * KSIZE
     b = tl.program_id(2).to(tl.int64)
     y = tl.program_id(1)

@@ -46,9 +46,10 @@ def multi_flow_warp(
     top: int | None = None,
     dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """`ops.multi_flow_warp` of `length` frames side by side: (B*T, ...) -> (B, T*C, h, W).
+    """Warp (B*T, ...) and put `length` frames side by side: (B, T*C, h, W).
 
-    In one step all rows are warped, in the dtype of `feature`: `top` and `dtype` are for `ops`.
+    A kernel warps all rows, in the dtype of `feature`; `top` and `dtype` are for
+    `ops.multi_flow_warp`.
     """
     if warps_at_once(feature):
         warped: Tensor = _multi_flow_warp(feature, flow_mask, groups, length)
@@ -58,7 +59,7 @@ def multi_flow_warp(
 
 
 def masked_warp(source: Tensor, flow_mask: Tensor) -> Tensor:
-    """See `ops.masked_warp`."""
+    """Warp and mask; see `ops.masked_warp`."""
     if warps_at_once(source):
         return multi_flow_warp(source, flow_mask, (1, source.shape[1]), 1)
     return ops.masked_warp(source, flow_mask)
@@ -74,7 +75,7 @@ def pixel_shuffle(x: Tensor) -> Tensor:
 
 
 def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, *, gated: bool = False) -> Tensor:
-    """See `ops.depthwise`; only where `in_one_kernel` says so."""
+    """Convolve each channel, see `ops.depthwise`; only if `in_one_kernel` is true."""
     convolved: Tensor = _depthwise(x, weight, bias, gated)
     return convolved
 
@@ -86,7 +87,7 @@ def sum_up(
     leaky: bool = False,
     copy: Tensor | None = None,
 ) -> Tensor:
-    """See `ops.sum_up`."""
+    """Add up tensors; see `ops.sum_up`."""
     if len(parts) == 1 and bias is None and not leaky and copy is None:
         return parts[0]
     if not in_one_kernel(parts[0]):
@@ -98,7 +99,7 @@ def sum_up(
 
 
 def channel_products(q: Tensor, k: Tensor, heads: int) -> Tensor:
-    """See `ops.channel_products`."""
+    """Multiply channels by channels; see `ops.channel_products`."""
     products = _channel_products if in_one_kernel(q) else ops.channel_products
     return products(q, k, heads)
 
@@ -110,7 +111,7 @@ def channel_mixing(
     projection: Tensor,
     dtype: torch.dtype,
 ) -> Tensor:
-    """See `ops.channel_mixing`; rounded to `dtype`."""
+    """Compute the weights that mix channels, in `dtype`; see `ops.channel_mixing`."""
     operands = products, temperature, absent, projection
     if not in_one_kernel(products):
         return ops.channel_mixing(*operands).to(dtype)
@@ -122,7 +123,7 @@ def channel_mixing(
 def _multi_flow_warp(
     feature: Tensor, flow_mask: Tensor, groups: Sequence[int], length: int
 ) -> Tensor:
-    """W(F, f), see `ops.multi_flow_warp`, of `length` frames side by side.
+    """Warp features, W(F, f), and put `length` frames side by side; see `ops.multi_flow_warp`.
 
     Args:
         feature: (B*T, C, H, W).
@@ -148,7 +149,7 @@ def _(
 
 @torch.library.custom_op("vsrdb::depthwise", mutates_args=())
 def _depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, gated: bool) -> Tensor:
-    """See `ops.depthwise`."""
+    """Convolve each channel; see `ops.depthwise`."""
     x = x.contiguous(memory_format=_LAST)
     return depthwise_kernel(x, weight.contiguous(), bias, gated, out=_convolved(x, gated))
 
@@ -160,7 +161,7 @@ def _(x: Tensor, weight: Tensor, bias: Tensor | None, gated: bool) -> Tensor:  #
 
 @torch.library.custom_op("vsrdb::sum_up", mutates_args=("copy",))
 def _sum_up(parts: list[Tensor], bias: Tensor | None, leaky: bool, copy: Tensor | None) -> Tensor:
-    """See `ops.sum_up`; at most SUMMED parts."""
+    """Add up at most SUMMED tensors; see `ops.sum_up`."""
     return sum_kernel(parts, bias, leaky, copy, out=_like(parts[0]))
 
 
@@ -176,7 +177,7 @@ def _(
 
 @torch.library.custom_op("vsrdb::channel_products", mutates_args=())
 def _channel_products(q: Tensor, k: Tensor, heads: int) -> Tensor:
-    """See `ops.channel_products`."""
+    """Multiply channels by channels; see `ops.channel_products`."""
     return products_kernel(q, k, heads, out=_of_heads(q, heads))
 
 
@@ -193,7 +194,7 @@ def _channel_mixing(
     projection: Tensor,
     dtype: torch.dtype,
 ) -> Tensor:
-    """See `channel_mixing`."""
+    """Compute the weights that mix channels; see `ops.channel_mixing`."""
     operands = products, temperature, absent, projection
     mixing = mixing_kernel(*operands, out=_mixed(products, projection, dtype))
     return mixing.to(dtype)
@@ -237,7 +238,7 @@ def _of_heads(q: Tensor, heads: int) -> Tensor:
 
 
 def _launch(name: str) -> Callable[..., None]:
-    """The launch of a kernel of `fused_triton`, which is imported when it is wanted."""
+    """Return the launch of a kernel of `fused_triton`, which is imported at the first launch."""
 
     def launch(*operands: Any) -> None:
         from vsrdb_cli.network import fused_triton

@@ -38,7 +38,7 @@ def warp_kernel(  # type: ignore[no-untyped-def]
     GROUPS: tl.constexpr, OF_GROUP: tl.constexpr, WIDTH: tl.constexpr,
     CHANNELS: tl.constexpr, PIXELS: tl.constexpr,
 ):  # fmt: skip
-    """One program: PIXELS neighbours of row y of frame n, all WIDTH channels of it.
+    """Compute PIXELS neighbours of row y of frame n, all WIDTH channels of it.
 
     CHANNELS >= OF_GROUP; the rest of WIDTH after the groups is set to 0.
     """
@@ -79,7 +79,7 @@ def depthwise_kernel(  # type: ignore[no-untyped-def]
     height, width, channels, blocks,
     BIASED: tl.constexpr, GATED: tl.constexpr, CHANNELS: tl.constexpr, PIXELS: tl.constexpr,
 ):  # fmt: skip
-    """One program: PIXELS neighbours of row y, CHANNELS of the `channels` of `out`.
+    """Compute PIXELS neighbours of row y, CHANNELS of the `channels` of `out`.
 
     Channels last. Gated, `x` has twice the channels: gelu(first half) * second half.
     """
@@ -124,7 +124,7 @@ def sum_kernel(  # type: ignore[no-untyped-def]
     COUNT: tl.constexpr, BIASED: tl.constexpr, LEAKY: tl.constexpr, COPIED: tl.constexpr,
     CHANNELS: tl.constexpr, NUMBERS: tl.constexpr,
 ):  # fmt: skip
-    """One program: NUMBERS of the first COUNT of a to d, summed; `..._x` from pixel to pixel."""
+    """Add up NUMBERS of the first COUNT of a to d; `..._x` is the stride between pixels."""
     index = tl.program_id(0).to(tl.int64) * NUMBERS + tl.arange(0, NUMBERS)
     valid = index < numbers
     pixel = index // CHANNELS
@@ -153,7 +153,7 @@ def products_kernel(  # type: ignore[no-untyped-def]
     k_b, k_c, k_y, k_x,
     OF_HEAD: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr, SPAN: tl.constexpr,
 ):  # fmt: skip
-    """One program: q^T k of one head over SPAN pixels, then the squares of q and of k, summed.
+    """Sum q^T k of one head over SPAN pixels, and then the squares of q and of k.
 
     `out` (B, spans, heads, OF_HEAD + 2, OF_HEAD), contiguous.
     """
@@ -191,7 +191,7 @@ def mixing_kernel(  # type: ignore[no-untyped-def]
     products, temperature, absent, projection, out, outputs,
     OF_HEAD: tl.constexpr, CHANNELS: tl.constexpr, OUTPUTS: tl.constexpr,
 ):  # fmt: skip
-    """One program: of one head, the rows of `out` (B, heads OF_HEAD, `outputs`), OUTPUTS of each.
+    """Compute one head's rows of `out` (B, heads OF_HEAD, `outputs`), OUTPUTS of each.
 
     All operands contiguous.
     """

@@ -8,7 +8,7 @@ from vsrdb_cli.network.strips import PIXELS
 
 
 def feature_bytes(config: FMANetConfig, size: int, *, picture: int = 4) -> int:
-    """Features of one frame, F^0..F^M of both nets and its picture, held between windows.
+    """Return the bytes of a frame's features held between windows: F^0..F^M of both nets, picture.
 
     They are those of the padded network; the plain one takes a few per cent less.
 
@@ -25,14 +25,14 @@ def kernel_count(config: FMANetConfig) -> int:
 
 
 def restoring_bytes(config: FMANetConfig, size: int, pixels: int, *, by_strips: bool) -> int:
-    """The tensors alive at the widest step of restoring a window, beside its frames' features.
+    """Return the bytes alive at the widest step of restoring a window, beside its features.
 
     Computed as `FMANet.restore` does once prepared.
 
     Args:
         size: bytes of one number.
         pixels: LR pixels of the picture.
-        by_strips: as on a CPU, where K^R is made and used up strip by strip.
+        by_strips: as on a CPU, where K^R is computed and used strip by strip.
     """
     channels, length = padded_dim(config), config.num_seq
     taps, subpixels = config.us_kernel_size**2, config.scale**2

@@ -125,7 +125,10 @@ def multi_flow_warp(
 
 
 def side_by_side(frames: Tensor, length: int) -> Tensor:
-    """(B*T, C, H, W) -> (B, T*C, H, W), channel index t*C + c, for windows of `length` frames."""
+    """Put the frames of windows of `length` side by side.
+
+    (B*T, C, H, W) becomes (B, T*C, H, W), with channel index t*C + c.
+    """
     if frames.shape[0] == length:  # B = 1: keep channels last
         return torch.cat([frames[t : t + 1] for t in range(length)], dim=1)
     return frames.reshape(-1, length * frames.shape[1], *frames.shape[2:])

@@ -36,7 +36,7 @@ def is_prepared(module: nn.Module) -> bool:
 
 
 def prepared(module: nn.Module, name: str, make: Callable[[], Made]) -> Made:
-    """What `make` makes of the weights of `module`."""
+    """Return what `make` computes of the weights of `module`, computed once if it is prepared."""
     kept = module.__dict__.get(_KEPT)
     if kept is None:
         return make()

@@ -77,18 +77,18 @@ class RestorationNetwork(nn.Module):
             self.a_conv = FrameConvPair(channels, channels, 3, bias=bias)
 
     def encode(self, picture: Tensor, degradation: Tensor) -> tuple[Tensor, ...]:
-        """Picture (N, 3, H, W) and its F^{D,M} -> F^{R,0..M}, each (N, C, H, W)."""
+        """Encode a picture (N, 3, H, W) and its F^{D,M} into F^{R,0..M}, each (N, C, H, W)."""
         initial = self.feature_extractor(torch.cat((picture, degradation), dim=1))
         return refinements(initial, self.FRMA_blocks)
 
     def read_kernels(self, kernel_d: Tensor) -> Tensor:
-        """K^D (B*T, k_d^2, H, W) -> its first convolution, (B*T, C, H, W), before its LeakyReLU."""
+        """Convolve K^D, (B*T, k_d^2, H, W), into (B*T, C, H, W), before the LeakyReLU."""
         return conv_in_time(kernel_d, cast(nn.Conv3d, self.d_conv[0]), self.length)
 
     def refine(
         self, features: Sequence[Tensor], flow_mask: Tensor, read_kernels: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """F^{R,0..M}, f^{D,M} and K^D as read, of a window -> f^{R,M} and F_w^{R,M}."""
+        """Compute f^{R,M} and F_w^{R,M} of a window from F^{R,0..M}, f^{D,M} and K^D as read."""
         centre = centres(features[0], self.length)
         flow_mask = self.f_conv1(flow_mask.to(read_kernels.dtype)).float()
         hidden = leaky_relu(read_kernels)
@@ -100,7 +100,7 @@ class RestorationNetwork(nn.Module):
         return flow_mask, warped
 
     def image_flow_mask(self, picture: Tensor, flow_mask: Tensor) -> Tensor:
-        """Pictures (B*T, 3, H, W) and f^{R,M} -> f^X, (B*T, 3, H, W), float32."""
+        """Compute f^X, (B*T, 3, H, W), float32, from pictures (B*T, 3, H, W) and f^{R,M}."""
         flow_mask = flow_mask.to(picture.dtype)
         first_flow_mask = self.f_conv2(flow_mask)[:, :3].float()
         first = fused.masked_warp(picture, first_flow_mask)
@@ -109,14 +109,14 @@ class RestorationNetwork(nn.Module):
         return image[:, :3].float()
 
     def kernels(self, warped: Tensor) -> Tensor:
-        """F_w^{R,M} (B, C, H, W) -> K^R, (B*T, s^2 k_r^2, H, W), not normalised."""
+        """Compute K^R, (B*T, s^2 k_r^2, H, W), not normalised, from F_w^{R,M}, (B, C, H, W)."""
         kernels: Tensor = self.r_conv(spread(warped, self.length))
         return kernels
 
     def filtered(self, picture: Tensor, image_flow_mask: Tensor, warped: Tensor) -> Tensor:
-        """Pictures (B*T, 3, H, W), f^X and F_w^{R,M} -> the centre, filtered, (B, 3, 4H, 4W).
+        """Filter pictures (B*T, 3, H, W) by f^X and F_w^{R,M} into the centre, (B, 3, 4H, 4W).
 
-        K^R, 1200 numbers a pixel for T = 3, is made and used up strip by strip.
+        K^R, 1200 numbers a pixel for T = 3, is computed and used strip by strip.
         """
         length, scale, size = self.length, self.scale, self.kernel_size
         parts = strips(picture)
@@ -136,14 +136,14 @@ class RestorationNetwork(nn.Module):
         return joined_rows(rows)
 
     def residual(self, warped: Tensor) -> Tensor:
-        """F_w^{R,M} (B, C, H, W) -> high-frequency detail (B, 3, 4H, 4W)."""
+        """Compute high-frequency detail, (B, 3, 4H, 4W), from F_w^{R,M}, (B, C, H, W)."""
         x = leaky_relu(self.res_conv1(warped))
         x = fused.pixel_shuffle(leaky_relu(self.upsample.conv1(x)))
         rows = [self._residual_rows(x, strip) for strip in strips(x, scale=2)]
         return joined_rows(rows)[:, :3]
 
     def _residual_rows(self, x: Tensor, strip: Strip) -> Tensor:
-        """The residual's last part for a strip of `x` (at twice the LR size)."""
+        """Compute the last part of the residual for a strip of `x` (at twice the LR size)."""
         conv2, conv3 = self.upsample.conv2, self.upsample.conv3
         # Each step is computed on just the rows the next one reads, with the zeros that a whole
         # picture would have had above its first and below its last row.
@@ -155,7 +155,7 @@ class RestorationNetwork(nn.Module):
 
 
 def conv_in_time(frames: Tensor, conv: nn.Conv3d, length: int) -> Tensor:
-    """conv 3x3x3, zero padding in time too, on (B*T, C, H, W)."""
+    """Convolve (B*T, C, H, W) by 3x3x3, with zero padding in time too."""
     pictures = by_clip(frames, length).unbind(1)
     weights = prepared(conv, "by tap", lambda: [laid_out(tap) for tap in conv.weight.unbind(2)])
     outputs = []
@@ -174,6 +174,6 @@ def conv_in_time(frames: Tensor, conv: nn.Conv3d, length: int) -> Tensor:
 
 
 def _conv_rows(x: Tensor, conv: nn.Conv2d, start: int, stop: int) -> Tensor:
-    """conv 3x3 for rows start..stop of `x`; rows outside `x` are zeros."""
+    """Convolve rows start..stop of `x` by 3x3; rows outside `x` are zeros."""
     strip = Strip(start, stop, x.shape[2])
     return strip.convolve(strip.outer_of(x), conv.weight, conv.bias)

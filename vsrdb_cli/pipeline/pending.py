@@ -43,7 +43,7 @@ class Pending:
         return self._event is not None
 
     def result(self) -> Tensor:
-        """(3, H, W), uint8 or uint16, on the CPU; halves rounded to even.
+        """Return (3, H, W), uint8 or uint16, on the CPU; halves are rounded to even.
 
         Raises:
             BackendError: some of the numbers were not finite.
@@ -81,7 +81,7 @@ def _require_finite(extremes: Tensor, origin: str) -> None:
 
 
 def _codes(picture: Tensor, depth: int) -> Tensor:
-    """`to_planes` where the picture is."""
+    """Convert as `to_planes` does, on the picture's device."""
     white, kind = (WHITE_8, torch.uint8) if depth == 8 else (WHITE_16, torch.uint16)
     return picture.float().clamp(0, 1).mul_(white).round_().to(kind)
 

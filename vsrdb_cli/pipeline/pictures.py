@@ -125,7 +125,7 @@ def _check_shape(picture: Any, name: str, *, channels_first: bool) -> None:
 
 
 def _to_rgb(picture: Tensor, name: str) -> Tensor:
-    """(3, H, W) of any number type that is taken -> float32, 0 to 1."""
+    """Convert (3, H, W) of any number type that is taken to float32, 0 to 1."""
     if picture.dtype == torch.uint8:
         return to_float(picture)
     if not picture.is_floating_point():

@@ -77,12 +77,12 @@ class ReadReport:
 
     @property
     def damaged(self) -> bool:
-        """Return whether anything in the file could not be read as it was written."""
+        """True if anything in the file could not be read as it was written."""
         return bool(self.damage)
 
     @property
     def damage(self) -> tuple[str, ...]:
-        """Return what could not be read as it was written, one line each."""
+        """What could not be read as it was written, one line each."""
         lines = (
             (self.read_errors, f"the file cannot be read in {count(self.read_errors, 'place')}"),
             (
@@ -111,7 +111,7 @@ class ReadReport:
 
     @property
     def changes(self) -> tuple[str, ...]:
-        """Return what was changed that was not known before, one line each."""
+        """Changes that were not known before, one line each."""
         lines = (
             (self.deinterlaced, f"{count(self.deinterlaced, 'frame')} deinterlaced"),
             (
@@ -155,7 +155,7 @@ class ReadReport:
 
     @property
     def notices(self) -> tuple[str, ...]:
-        """Return all of it, one line each."""
+        """All of it, one line each."""
         times = (
             (
                 self.clock_restarts,
@@ -177,11 +177,11 @@ class FrameSource(Protocol):
 
     @property
     def info(self) -> VideoInfo:
-        """Return what is known before the first frame is asked for."""
+        """Facts known before the first frame is read."""
 
     @property
     def report(self) -> ReadReport:
-        """Return what happened while reading; complete once `frames` has ended."""
+        """What happened while reading; complete once `frames` has ended."""
 
     def frames(self, first: int = 0, last: int | None = None) -> Iterator[Frame]:
         """Yield the frames with index `first` <= i < `last`, in the order they are shown.
@@ -223,7 +223,7 @@ class FrameSink(Protocol):
 
     @property
     def damage(self) -> tuple[str, ...]:
-        """Return what of the source's other streams could not be copied; known after `commit`."""
+        """Parts of the source's other streams that could not be copied; known after `commit`."""
 
     def write(self, frame: Frame) -> None:
         """Write one HR frame, with the `pts` and `duration` of the LR frame it came from."""

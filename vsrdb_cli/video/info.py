@@ -82,7 +82,7 @@ class Cut:
 
     @property
     def frames(self) -> range:
-        """Return the part's frames, counted from the source's first one."""
+        """The frames of the part, counted from the source's first one."""
         return range(self.first, self.first + self.count)
 
 
@@ -207,34 +207,34 @@ class VideoInfo:
 
     @property
     def coded_size(self) -> tuple[int, int]:
-        """Return (height, width) of the source's frames as they are decoded."""
+        """(height, width) of the source's frames as decoded."""
         top, bottom, left, right = self.crop
         return self.height + top + bottom, self.width + left + right
 
     @property
     def colour_bits(self) -> int:
-        """Return the bits a colour has in the source; the deepest picture may have more."""
+        """Bits per colour in the source; the deepest picture may have more."""
         bits = min(16, bit_depth(VideoFormat(self.pix_fmt)))
         return bits if (bits > 8) == (self.bit_depth > 8) else self.bit_depth
 
     @property
     def frames_before(self) -> int:
-        """Return how many frames lie before the wanted part, as context."""
+        """Number of frames before the wanted part, as context."""
         return self.cut.first if self.cut else 0
 
     @property
     def frame_ticks(self) -> int:
-        """Return the usual length of one frame, in ticks of `time_base`."""
+        """The usual duration of a frame, in ticks of `time_base`."""
         return max(1, round((self.usual_seconds or 1 / self.rate) / self.time_base))
 
     @property
     def output_time_base(self) -> Fraction:
-        """Return the seconds per tick of an output."""
+        """Seconds per tick of an output."""
         return self.coarse_time_base or self.time_base
 
     @property
     def extras(self) -> tuple[str, ...]:
-        """Return what the file holds beside its pictures, a few words each."""
+        """What the file holds beside its pictures, a few words each."""
         streams = [str(stream) for stream in self.streams if not stream.rebuilt]
         if self.kind is not Kind.VIDEO:
             return tuple(streams)
@@ -246,6 +246,6 @@ class VideoInfo:
 
     @property
     def timeline(self) -> Timeline:
-        """Return how time counts for everything that reads the file."""
+        """The timeline for everything that reads the file."""
         begin = -self.cut.begin if self.cut else 0
         return Timeline(self.time_base, self.frame_ticks, self.start_seconds, begin)

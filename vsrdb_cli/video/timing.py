@@ -86,17 +86,17 @@ class Clock:
 
     @property
     def restarts(self) -> int:
-        """Return how often the file's clock went back."""
+        """Number of times the file's clock went back."""
         return len(self.offsets) - 1
 
     @property
     def now(self) -> int:
-        """Return the repaired end of what has been seen of the video, in ticks."""
+        """The repaired end of the video as read so far, in ticks."""
         return self._end
 
     @property
     def now_seconds(self) -> Fraction:
-        """Return the same in seconds."""
+        """The same in seconds."""
         return self._end * self._time_base
 
     def repair(self, packet: Packet[Any]) -> None:

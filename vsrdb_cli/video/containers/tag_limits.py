@@ -23,10 +23,10 @@ _FLAC = (b"\x04", b"\x84")
 
 
 def check_tags(path: Path) -> None:
-    """Whether a video holds no more metadata than any needs: Matroska, Ogg, MP4 and MOV.
+    """Check that a video holds no more metadata than any needs: Matroska, Ogg, MP4 and MOV.
 
     Raises:
-        VideoError: it does.
+        VideoError: it holds more.
     """
     with path.open("rb") as file:
         head = file.read(12)
@@ -49,7 +49,7 @@ def check_tags(path: Path) -> None:
 
 
 def _matroska(file: IO[bytes]) -> Iterator[tuple[int, int]]:
-    """Of tags: bytes, and how many; as FFmpeg finds them, before the pictures or by an index."""
+    """Yield (bytes, number) of tags, which FFmpeg finds before the pictures or by an index."""
     *_, at = _element(file, 0)
     name, begin, _ = _element(file, at)
     if name != _SEGMENT:
@@ -100,7 +100,7 @@ def _positions(index: bytes, begin: int) -> Iterator[int]:
 
 
 def _ogg(file: IO[bytes]) -> Iterator[tuple[int, int]]:
-    """Of headers: bytes; and of each stream's second one, which holds its texts, how many."""
+    """Yield (bytes, 0) of each header, and (0, number) of the texts in a stream's second one."""
     second: dict[bytes, bytearray] = defaultdict(bytearray)
     packets: dict[bytes, int] = defaultdict(int)
     file.seek(0)
@@ -119,7 +119,7 @@ def _ogg(file: IO[bytes]) -> Iterator[tuple[int, int]]:
 
 
 def _comments(header: bytes) -> int:
-    """How many texts a header holds: it says so after the name of its writer."""
+    """Return how many texts a header holds, as it states after the name of its writer."""
     magic = next((len(magic) for magic in _MAGICS if header.startswith(magic)), 0)
     if header[:1] in _FLAC:
         magic = 4
@@ -129,7 +129,7 @@ def _comments(header: bytes) -> int:
 
 
 def _boxes_of_texts(file: IO[bytes]) -> Iterator[tuple[int, int]]:
-    """Of boxes for texts, of the video and of its tracks: bytes; and how many each holds."""
+    """Yield (bytes, 0) of each box for texts, of video or track, and (0, 1) of each text."""
     for kind, begin, end in _boxes(file, 0, file.seek(0, 2)):
         if kind == b"moov":
             yield from _texts_in(file, begin, end)
@@ -150,7 +150,7 @@ def _texts_in(file: IO[bytes], begin: int, end: int, depth: int = 0) -> Iterator
 
 
 def _boxes(file: IO[bytes], at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, and where content begins and ends."""
+    """Yield the kind of each box, and where its content begins and ends."""
     while at + 8 <= end:
         file.seek(at)
         head = file.read(16)

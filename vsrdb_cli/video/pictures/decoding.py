@@ -157,13 +157,13 @@ class Picture:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Return height and width, upright."""
+        """(height, width), upright."""
         coded = self._file.heif or self._tiles[0]
         return upright_size(coded.height, coded.width, self._orientation)
 
     @property
     def colour(self) -> Colour:
-        """Return the colour of a video made of it; sRGB is plain BT.709 there."""
+        """The colour of a video made of it; sRGB is plain BT.709 there."""
         file, frame = self._file, self._tiles[0]
         if file.colour.profile:
             return Colour(BT709, TV, coded_primaries(file.colour.profile) or 1, SDR.transfer)

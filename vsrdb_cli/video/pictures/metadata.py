@@ -69,14 +69,14 @@ class PictureColour:
 
     @property
     def is_srgb(self) -> bool:
-        """Return whether viewers show it like a picture without colour information."""
+        """True if viewers show it like a picture without colour information."""
         if self.profile:
             return coded_primaries(self.profile) == BT709
         return not self.uncoded
 
     @property
     def uncoded(self) -> str:
-        """Describe in a few words what code points cannot express; "" if they can."""
+        """What code points cannot express, in a few words; "" if they can express it all."""
         if self.profile:
             coded = coded_primaries(self.profile) is not None
             return "" if coded else f"the colour profile {profile_name(self.profile)!r}"

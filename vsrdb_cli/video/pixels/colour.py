@@ -55,12 +55,12 @@ class Colour:
 
     @property
     def hdr(self) -> bool:
-        """Return whether the signal is PQ or HLG, on which the network was not trained."""
+        """True if the signal is PQ or HLG, on which the network was not trained."""
         return self.transfer in (PQ, HLG)
 
     @property
     def hdr_name(self) -> str:
-        """Return the usual name of the HDR transfer."""
+        """The usual name of the HDR transfer."""
         return "PQ" if self.transfer == PQ else "HLG"
 
 

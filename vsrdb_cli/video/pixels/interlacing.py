@@ -196,7 +196,7 @@ class _Weave(NamedTuple):
 
     @property
     def own(self) -> float:
-        """Return the combs of the frames as they are, on average."""
+        """Mean number of combs of the frames before deinterlacing."""
         return (self.before + self.after) / 2
 
 

@@ -45,12 +45,12 @@ class Interlacing:
 
     @property
     def found(self) -> bool:
-        """Return whether pictures are interlaced anywhere."""
+        """True if pictures are interlaced anywhere."""
         return bool(self.orders)
 
     @property
     def possible(self) -> bool:
-        """Return whether every frame has to be checked."""
+        """True if every frame has to be checked."""
         return self.flagged or self.found
 
 

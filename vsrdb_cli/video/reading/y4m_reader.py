@@ -192,7 +192,7 @@ class Y4mStream:
 
     @property
     def problem(self) -> str | None:
-        """Return why there is no frame, if that is known without reading on."""
+        """The reason why there is no frame, if it is known without reading on."""
         if self.error is not None:
             return str(self.error.strerror)
         if not self._ahead:
@@ -202,7 +202,7 @@ class Y4mStream:
 
     @property
     def is_whole(self) -> bool:
-        """Return whether what was read so far ends with a whole frame."""
+        """True if what was read so far ends with a whole frame."""
         self._follow(self.samples or 0)
         return not (self._ahead or self._left or self.error)
 

@@ -35,12 +35,12 @@ class SoundTarget:
 
     @property
     def packed_format(self) -> str:
-        """Return the interleaved sample format: PyAV makes no frames of eight planes."""
+        """The interleaved sample format; PyAV makes no frames of eight planes."""
         return self.sample_format.rstrip("p")
 
     @property
     def codec(self) -> str:
-        """Return FFmpeg's name of the codec."""
+        """FFmpeg's name of the codec."""
         return str(av.Codec(self.encoder, "w").canonical_name)
 
     def open(self, context: Any) -> None:

@@ -169,7 +169,7 @@ class SideStreams:
 
     @property
     def moved_seconds(self) -> Fraction:
-        """Return how much later everything is in the output than on the source's clock."""
+        """Delay of the output against the source's clock."""
         return Fraction(0) if self._hides else self._writer.lead_seconds
 
     def audible(self, begin_seconds: Fraction) -> tuple[Fraction | None, Fraction | None]:
@@ -182,7 +182,7 @@ class SideStreams:
 
     @property
     def damage(self) -> tuple[str, ...]:
-        """Return what could not be copied so far, one line for each stream."""
+        """What could not be copied so far, one line for each stream."""
         streams, copied = self._streams, self.copied
         dropped = tuple(
             f"{number} damaged packet{'s' if number > 1 else ''} of {streams[index]} dropped"

@@ -74,7 +74,7 @@ class Loudness:
 
     @property
     def has_sound(self) -> bool:
-        """Return whether there is any sample."""
+        """True if there is any sample."""
         return self.begin_seconds is not None
 
     def add(self, samples: NDArray[Any], rate: int, begin_seconds: Fraction) -> None:

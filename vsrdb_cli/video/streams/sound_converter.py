@@ -73,17 +73,17 @@ class SoundConverter:
 
     @property
     def failed(self) -> int:
-        """Return how many packets could not be decoded."""
+        """Number of packets that could not be decoded."""
         return self._decode.failed
 
     @property
     def overlap_seconds(self) -> Fraction:
-        """How much was left out because there was other sound at its time."""
+        """Duration of sound that was left out because there was other sound at its time."""
         return Fraction(self._left_out, self._target.rate)
 
     @property
     def begin_seconds(self) -> Fraction:
-        """Return when the first sample is heard, after the encoder's priming; 0 if none is."""
+        """Time of the first sample that is heard, after the encoder's priming; 0 if none is."""
         return Fraction(self._first or 0, self._target.rate)
 
     def __call__(self, packet: Packet[Any]) -> Iterator[Packet[Any]]:
@@ -101,7 +101,7 @@ class SoundConverter:
 
     @property
     def _due(self) -> Fraction:
-        """Return when the next sample is due if there is no gap."""
+        """Time at which the next sample is due if there is no gap."""
         rate = self._shape[0] if self._shape else 1
         return self._run_begin + Fraction(self._run_samples, rate)
 

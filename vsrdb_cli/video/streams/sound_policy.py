@@ -86,22 +86,22 @@ class SoundScan:
 
     @property
     def layout(self) -> str:
-        """Return FFmpeg's name of the channels, where they are most."""
+        """FFmpeg's name of the channel layout with the most channels."""
         return max((layout for _, layout, _ in self.shapes), key=_channels)
 
     @property
     def failed(self) -> int:
-        """Return how many packets could not be decoded."""
+        """Number of packets that could not be decoded."""
         return self._decode.failed
 
     @property
     def decodes(self) -> bool:
-        """Return whether most of it could be decoded."""
+        """True if most of it could be decoded."""
         return bool(self.shapes) and 2 * self.failed < self.packets
 
     @property
     def is_plain(self) -> bool:
-        """Return whether nothing speaks against a copy."""
+        """True if nothing prevents a copy."""
         doubts = self.failed or self.changes or self.hides_inside or self.goes_back
         return len(self.shapes) <= 1 and not doubts
 

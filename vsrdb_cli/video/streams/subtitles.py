@@ -85,7 +85,7 @@ class TextConverter:
 
     @property
     def lost(self) -> int:
-        """Return how many texts went in and did not come out; of captions, 1 if none did."""
+        """Number of texts that went in and did not come out; of captions, 1 if none did."""
         if self.late:
             return int(self._texts_in > 0 and not self._texts_out)
         return self._texts_in - self._texts_out

@@ -41,12 +41,12 @@ class Encoding:
 
     @property
     def captions(self) -> bool:
-        """Return whether closed captions of the source are written."""
+        """True if closed captions of the source are written."""
         return self.encoder.captions and self.settings.get("a53cc") != "0"
 
     @property
     def bit_depth(self) -> int:
-        """Return the depth of the frames to hand over: 8 or 16."""
+        """Bit depth of the frames to write: 8 or 16."""
         return code_depth(av.VideoFormat(self.pix_fmt))
 
 

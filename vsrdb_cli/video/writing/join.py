@@ -184,17 +184,17 @@ class _Times:
 
     @property
     def count(self) -> int:
-        """Return the number of pictures."""
+        """Number of pictures."""
         return len(self._durations)
 
     @property
     def begin_seconds(self) -> Fraction:
-        """Return when the first picture is shown."""
+        """Time of the first picture."""
         return self.first_pts * self._time_base
 
     @property
     def end_seconds(self) -> Fraction:
-        """Return when the last picture ends."""
+        """End of the last picture."""
         return self.end * self._time_base
 
     def place(self, packet: Packet[Any]) -> None:

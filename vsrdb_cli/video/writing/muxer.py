@@ -109,7 +109,7 @@ class Muxer:
 
     @property
     def damage(self) -> tuple[str, ...]:
-        """Return what of the source's other streams could not be copied; known after `commit`."""
+        """Parts of the source's other streams that could not be copied; known after `commit`."""
         return self._side.damage if self._side is not None else ()
 
     def commit(self, frames: int, begin_seconds: Fraction, end_seconds: Fraction) -> Path:

@@ -55,21 +55,21 @@ class Output(ABC):
     @property
     @abstractmethod
     def notices(self) -> tuple[str, ...]:
-        """Return what it cannot hold or holds changed, one line each."""
+        """What it cannot hold, or only changed, one line each."""
 
     @property
     @abstractmethod
     def description(self) -> str:
-        """Return the encoder and its settings."""
+        """The encoder and its settings."""
 
     @property
     def bit_depth(self) -> int:
-        """Return the depth of the frames to write: 8 for uint8 codes, 16 for uint16 ones."""
+        """Bit depth of the frames to write: 8 for uint8 codes, 16 for uint16 codes."""
         return self.info.bit_depth
 
     @property
     def stream_plans(self) -> tuple[StreamPlan, ...]:
-        """Return what is done with the streams beside the video."""
+        """What is done with the streams beside the video."""
         return tuple(StreamPlan(stream, StreamAction.DROP) for stream in self.info.streams)
 
     def lost(self, read: ReadReport) -> tuple[str, ...]:

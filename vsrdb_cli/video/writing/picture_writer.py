@@ -109,7 +109,7 @@ class PictureWriter:
 
     @property
     def damage(self) -> tuple[str, ...]:
-        """Return nothing: no other streams are copied."""
+        """Empty: no other streams are copied."""
         return ()
 
     def write(self, frame: Frame) -> None:

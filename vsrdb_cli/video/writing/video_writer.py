@@ -44,7 +44,7 @@ class _Writer:
 
     @property
     def damage(self) -> tuple[str, ...]:
-        """Return what of the source's other streams could not be copied; known after `commit`."""
+        """Parts of the source's other streams that could not be copied; known after `commit`."""
         return self._muxer.damage
 
     def write(self, frame: Frame) -> None:

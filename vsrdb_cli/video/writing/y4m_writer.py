@@ -123,7 +123,7 @@ class PipeWriter:
 
     @property
     def damage(self) -> tuple[str, ...]:
-        """Return nothing: no other streams are copied."""
+        """Empty: no other streams are copied."""
         return ()
 
     def write(self, frame: Frame) -> None:
