@@ -126,30 +126,49 @@ def register_plugins(trt: Any) -> None:
 
 
 def make_plugin(trt: Any, operator: Operator) -> Any:
-    """Make a plugin's creator for a TensorRT module, such as the lean runtime."""
+    """Create a plugin's creator for a TensorRT module, such as the lean runtime."""
+    plugin = _plugin_class(trt, operator)
+
+    class Creator(trt.IPluginCreatorV3One):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.IPluginCreatorV3One.__init__(self)
+            self.name, self.plugin_version = operator.name, VERSION
+            self.plugin_namespace = DOMAIN
+            self.fields = _Fields(trt, dict.fromkeys(operator.fields))
+            self.field_names = self.fields.collection
+
+        def create_plugin(self, _name: str, fields: Any, _phase: Any) -> Any:
+            values = {field.name: int(field.data[0]) for field in fields}
+            return plugin([values[field] for field in operator.fields])
+
+    return Creator()
+
+
+def _plugin_class(trt: Any, operator: Operator) -> Callable[[Sequence[int]], Any]:
+    """Create the class of an operator's plugins; an object is created of the operator's numbers."""
     bases = (
         trt.IPluginV3,
         trt.IPluginV3OneCore,
         trt.IPluginV3OneBuild,
         trt.IPluginV3OneRuntime,
     )
-    name = operator.name
 
-    class Plugin(*bases):  # type: ignore[misc]
+    class Plugin(_Stateless, *bases):  # type: ignore[misc]
         def __init__(self, numbers: Sequence[int]) -> None:
             for base in bases:
                 base.__init__(self)
-            self.plugin_name, self.plugin_version, self.plugin_namespace = name, VERSION, DOMAIN
+            self.plugin_name, self.plugin_version = operator.name, VERSION
+            self.plugin_namespace = DOMAIN
             self.num_outputs = 1
             self.timing_cache_id = ""
             self.numbers = tuple(numbers)
             self.fields = _Fields(trt, dict(zip(operator.fields, self.numbers, strict=True)))
 
-        def get_capability_interface(self, _kind: Any) -> Any:
-            return self
-
         def clone(self) -> Any:
             return Plugin(self.numbers)
+
+        def attach_to_context(self, _context: Any) -> Any:
+            return self.clone()
 
         def get_fields_to_serialize(self) -> Any:
             return self.fields.collection
@@ -174,24 +193,6 @@ def make_plugin(trt: Any, operator: Operator) -> Any:
             wanted = trt.DataType.FLOAT if pos == 1 else tensors[0].desc.type
             return bool(tensor.type == wanted)
 
-        def configure_plugin(self, _inputs: Any, _outputs: Any) -> None:
-            pass
-
-        def on_shape_change(self, _inputs: Any, _outputs: Any) -> None:
-            pass
-
-        def get_valid_tactics(self) -> list[int]:
-            return []
-
-        def set_tactic(self, _tactic: int) -> None:
-            pass
-
-        def get_workspace_size(self, _inputs: Any, _outputs: Any) -> int:
-            return 0
-
-        def attach_to_context(self, _context: Any) -> Any:
-            return self.clone()
-
         def enqueue(
             self,
             input_desc: Any,
@@ -212,18 +213,29 @@ def make_plugin(trt: Any, operator: Operator) -> Any:
             with torch.cuda.stream(torch.cuda.ExternalStream(stream)):  # type: ignore[no-untyped-call]
                 operator.fill(tensors, self.numbers)
 
-    class Creator(trt.IPluginCreatorV3One):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.IPluginCreatorV3One.__init__(self)
-            self.name, self.plugin_version, self.plugin_namespace = name, VERSION, DOMAIN
-            self.fields = _Fields(trt, dict.fromkeys(operator.fields))
-            self.field_names = self.fields.collection
+    return Plugin
 
-        def create_plugin(self, _name: str, fields: Any, _phase: Any) -> Any:
-            values = {field.name: int(field.data[0]) for field in fields}
-            return Plugin([values[field] for field in operator.fields])
 
-    return Creator()
+class _Stateless:
+    """Answers for a plugin that keeps nothing between calls and has one way to compute."""
+
+    def get_capability_interface(self, _kind: Any) -> Any:
+        return self
+
+    def configure_plugin(self, _inputs: Any, _outputs: Any) -> None:
+        pass
+
+    def on_shape_change(self, _inputs: Any, _outputs: Any) -> None:
+        pass
+
+    def get_valid_tactics(self) -> list[int]:
+        return []
+
+    def set_tactic(self, _tactic: int) -> None:
+        pass
+
+    def get_workspace_size(self, _inputs: Any, _outputs: Any) -> int:
+        return 0
 
 
 class _Fields:

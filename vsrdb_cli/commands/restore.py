@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -20,6 +20,9 @@ from vsrdb_cli.errors import OptionError
 from vsrdb_cli.files import is_same
 from vsrdb_cli.pipes import STDOUT, descriptor_of
 from vsrdb_cli.video.containers.capabilities import CONTAINERS
+
+if TYPE_CHECKING:
+    from vsrdb_cli.commands.request import RestoreRequest
 
 
 class _Restore(click.Command):
@@ -195,26 +198,34 @@ def restore(
         as_json=as_json,
         verbose=verbose,
     )
+    session.end(_carry_out(request, session, outcomes=progress == "bar" and not quiet))
+
+
+def _carry_out(request: RestoreRequest, session: Session, *, outcomes: bool) -> int:
+    """Restore or estimate what is requested; return the exit status.
+
+    Args:
+        outcomes: print the outcome of each of several inputs.
+    """
     batch = request.find_inputs()
-    if dry_run:
+    if request.dry_run:
         from vsrdb_cli.commands.dry_run import estimate_all
 
         ended = estimate_all(request, batch, session.report)
         session.ended = lambda _: ended
-        session.end(ended.status)
+        return ended.status
 
     from vsrdb_cli.commands.run import RestoreRun
 
     run = RestoreRun(request, batch, session)
     session.stopped, session.ended = run.stopped, run.ended
     status = run.run()
-    rows = progress == "bar" and not quiet and sys.stdout is not None
-    if report_file is not None:  # programs read it
-        rows &= descriptor_of(report_file) != STDOUT
-    if rows and batch.folder is not None:
+    if request.report_file is not None:  # programs read it
+        outcomes &= descriptor_of(request.report_file) != STDOUT
+    if outcomes and sys.stdout is not None and batch.folder is not None:
         for outcome in run.outcomes:
             console.result(str(outcome))
-    session.end(status)
+    return status
 
 
 def _reporter(progress: str, *, quiet: bool, verbose: bool, log_file: Path | None) -> Reporter:

@@ -178,30 +178,28 @@ def estimate_run(
         for device in devices:
             find_device(device)
         on_progress(Progress(0, None, phase=Phase.LOAD))
-        started = time.monotonic()
         executor = executor or LocalExecutor(replace(options, device=devices[0], devices=()))
         spec = RestoreSpec.of_output(options, output)
+        started = time.monotonic()
         executor.prepare(spec)
-        runner = executor.runner
-        load_seconds = time.monotonic() - started
+        load_seconds, runner = time.monotonic() - started, executor.runner
         processes = Counter(runner.info.device if d == devices[0] else d for d in devices)
         tile = _resolve_tile(runner, spec, processes)
         loads = _loads(runner, spec, processes, tile)
         divided = is_divided(info, target, options)
         finished = finished_frames(reader, target, options, output, runner.info) if divided else 0
-        by_part = _part_seconds(runner, spec, tile, quick_seconds)
-        if by_part is None:
+        part_seconds = _part_seconds(runner, spec, tile, quick_seconds)
+        if part_seconds is None:
             restorer = restorer_for(runner, spec, tile)
         else:
             restorer = Restorer(BuiltinRunner("bicubic"), scale=options.scale, tile=None)
             notices = (*notices, "estimated from a part of a picture: whole ones take long")
-        restored, network_seconds = _restore_some(reader, restorer, spec.bit_depth, on_progress)
+        restored, whole_seconds = _restore_some(reader, restorer, spec.bit_depth, on_progress)
         trial = try_encoding(
             output, reader, restored, scale=options.scale, segment_seconds=options.segment_seconds
         )
-        seconds = _seconds_per_frame((by_part or network_seconds) / len(loads), trial, runner)
-        if divided:  # the run reads the source twice, first for scene cuts
-            seconds += trial.read_seconds
+        network_seconds = (part_seconds or whole_seconds) / len(loads)
+        seconds = _seconds_per_frame(network_seconds, trial, runner, divided=divided)
         height_hr, width_hr = output_size(target, info, options.scale)
         left = None if info.frame_count is None else max(0, info.frame_count - finished)
         return Estimate(
@@ -311,12 +309,15 @@ def _restore_some(
     return restored, [after - before for before, after in pairwise(times)][-1]
 
 
-def _seconds_per_frame(network_seconds: float, trial: EncodingTrial, runner: Runner) -> float:
+def _seconds_per_frame(
+    network_seconds: float, trial: EncodingTrial, runner: Runner, *, divided: bool
+) -> float:
     """Combine the times of the stages, which share the cores of a CPU but not a GPU."""
     others = trial.read_seconds + trial.write_seconds
-    if runner.info.device == "cpu":
-        return network_seconds + others
-    return max(network_seconds, others)
+    on_cpu = runner.info.device == "cpu"
+    seconds = network_seconds + others if on_cpu else max(network_seconds, others)
+    # A run in segments reads the source twice, first for scene cuts.
+    return seconds + trial.read_seconds if divided else seconds
 
 
 def _streams(plans: tuple[StreamPlan, ...], *actions: StreamAction) -> tuple[str, ...]:

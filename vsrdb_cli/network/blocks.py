@@ -283,7 +283,7 @@ class FRMABlock(nn.Module):
     def _align(
         self, planes: Tensor, flow_mask: Tensor, warped: Tensor | None, dtype: torch.dtype
     ) -> Tensor:
-        """Combine the frames' features, warped along their flows, with the warped feature so far."""
+        """Join the frames' features, warped along their flows, with the warped feature so far."""
         bias, before = self.conv_Fw.bias, 0 if warped is None else warped.shape[1]
 
         def by_input() -> tuple[Tensor, Tensor]:
