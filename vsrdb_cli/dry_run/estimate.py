@@ -36,11 +36,11 @@ from vsrdb_cli.pipeline.restorer import Restorer
 from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.pipeline.tiling import tile_in_use, tiled
 from vsrdb_cli.video.frame import Frame, FrameSource
-from vsrdb_cli.video.info import PIPE
+from vsrdb_cli.video.info import PIPE, VideoInfo
 from vsrdb_cli.video.reading.open import open_requested
 from vsrdb_cli.video.reading.y4m_reader import is_stream_input
 from vsrdb_cli.video.streams.plan import StreamAction, StreamPlan
-from vsrdb_cli.video.writing.output import output_size, resolve_output
+from vsrdb_cli.video.writing.output import Output, output_size, resolve_output
 
 # Frames to restore; the time of the second counts, since the first also warms up the network.
 RESTORED = 2
@@ -159,21 +159,14 @@ def estimate_run(
     Raises:
         VsrdbError: the run itself would raise it, too.
     """
-    if is_stream_input(source):
-        raise OptionError(
-            f"{'stdin' if source == PIPE else source} can be read only once, so a dry run is not"
-            " possible",
-            hint="give a file, or omit --dry-run",
-        )
+    _check_source(source)
     with (
         open_requested(source, options) as reader,
         _place(target, new_folders=new_folders) as place,
     ):
         info = reader.info
         output = resolve_output(place, info, options.scale, options.encoder, overwrite=True)
-        notices = (*losses(info, output, strict=options.strict), *info.assumed)
-        if is_there(target) and not options.overwrite:
-            notices = (*notices, f"{target} exists already: the run needs --overwrite")
+        notices = _notices(info, output, target, options)
         devices = options.devices or (options.device,)
         for device in devices:
             find_device(device)
@@ -189,11 +182,9 @@ def estimate_run(
         divided = is_divided(info, target, options)
         finished = finished_frames(reader, target, options, output, runner.info) if divided else 0
         part_seconds = _part_seconds(runner, spec, tile, quick_seconds)
-        if part_seconds is None:
-            restorer = restorer_for(runner, spec, tile)
-        else:
-            restorer = Restorer(BuiltinRunner("bicubic"), scale=options.scale, tile=None)
+        if part_seconds is not None:
             notices = (*notices, "estimated from a part of a picture: whole ones take long")
+        restorer = _restorer(runner, spec, tile, whole=part_seconds is None)
         restored, whole_seconds = _restore_some(reader, restorer, spec.bit_depth, on_progress)
         trial = try_encoding(
             output, reader, restored, scale=options.scale, segment_seconds=options.segment_seconds
@@ -235,6 +226,25 @@ def estimate_run(
             notices=notices,
             in_segments=divided,
         )
+
+
+def _check_source(source: Path) -> None:
+    if is_stream_input(source):
+        name = "stdin" if source == PIPE else source
+        raise OptionError(
+            f"{name} can be read only once, so a dry run is not possible",
+            hint="give a file, or omit --dry-run",
+        )
+
+
+def _notices(
+    info: VideoInfo, output: Output, target: Path, options: RestoreOptions
+) -> tuple[str, ...]:
+    """Return what the output loses, what is assumed, and what the run lacks."""
+    notices = (*losses(info, output, strict=options.strict), *info.assumed)
+    if is_there(target) and not options.overwrite:
+        notices = (*notices, f"{target} exists already: the run needs --overwrite")
+    return notices
 
 
 @contextmanager
@@ -290,6 +300,13 @@ def _part_seconds(
     budget = network_budget(runner.info.device, spec)
     seconds = network_time.frame_seconds(tiled(runner, *spec.size, tile, budget), spec.size)
     return seconds if RESTORED * seconds > quick_seconds else None
+
+
+def _restorer(runner: Runner, spec: RestoreSpec, tile: int | None, *, whole: bool) -> Restorer:
+    """Create the restorer of the frames to encode; a quick one where whole pictures take long."""
+    if whole:
+        return restorer_for(runner, spec, tile)
+    return Restorer(BuiltinRunner("bicubic"), scale=spec.scale, tile=None)
 
 
 def _restore_some(
