@@ -80,9 +80,9 @@ def test_outputs_of_a_batch_fit_though_their_ending_is_longer(tmp_path):
 
 
 @pytest.mark.parametrize("name, says", [
-    (name_of(256, ".mp4"), "256 bytes, at most 255 are possible"),
-    (name_of(256, ".mp4", "語"), "256 bytes, at most 255 are possible"),
-    ("/".join([name_of(200, "")] * 21) + "/out.mp4", "bytes, at most 4095 are possible"),
+    (name_of(256, ".mp4"), "256 bytes, the limit is 255"),
+    (name_of(256, ".mp4", "語"), "256 bytes, the limit is 255"),
+    ("/".join([name_of(200, "")] * 21) + "/out.mp4", "bytes, the limit is 4095"),
 ])  # fmt: skip
 def test_a_name_that_is_too_long_is_told_in_a_line(tmp_path, monkeypatch, name, says):
     monkeypatch.chdir(tmp_path)

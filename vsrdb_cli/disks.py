@@ -10,7 +10,7 @@ from pathlib import Path
 
 from vsrdb_cli.errors import OutputError
 
-RESUME_HINT = "check its disk or network, then run the same command again: what is finished is kept"
+RESUME_HINT = "check its disk or network, then run the same command again; finished work is kept"
 _OF_NAMES = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM}  # `reachable` has messages for them
 # Errors of disks that cannot flush a folder.
 _NO_FLUSHING = {

@@ -36,7 +36,7 @@ def too_long(path: Path) -> OptionError:
         name, most = str(path.absolute()), _LONGEST_PATH
         what = f"the path {path}"
     return OptionError(
-        f"{what} is too long: {_bytes_of(name)} bytes, at most {most} are possible",
+        f"{what} is too long: {_bytes_of(name)} bytes, the limit is {most}",
         hint="choose a shorter one; a letter can take several bytes",
     )
 

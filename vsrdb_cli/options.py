@@ -76,8 +76,8 @@ class EncoderOptions(CheckedOptions):
     )
     hardware: str = option(
         "none",
-        "Encode on the GPU: NVIDIA's (nvenc), Intel's (qsv), AMD's (amf) or Apple's (videotoolbox) "
-        "encoder, which fails where it is not; auto uses the first of them that works.",
+        "Encode on the GPU, with NVIDIA's (nvenc), Intel's (qsv), AMD's (amf) or Apple's "
+        "(videotoolbox) encoder, or fail; auto uses the first encoder that works, or the CPU.",
         choices=("none", "auto", "nvenc", "qsv", "amf", "videotoolbox"),
     )
     threads: int = 0
@@ -157,8 +157,8 @@ class RestoreOptions(CheckedOptions):
     )
     precision: str = option(
         "auto",
-        "Number format to compute in. auto uses less than float32 only where that is faster and "
-        "agrees with float32.",
+        "Number format to compute in. auto uses a smaller format than float32 only if it is faster "
+        "and agrees with float32.",
         choices=("auto", "float32", "float16", "bfloat16"),
         frames=False,
     )
@@ -170,7 +170,7 @@ class RestoreOptions(CheckedOptions):
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     hdr: Hdr = option(
         Hdr.REFUSE,
-        "HDR video: refuse it, keep it (10-bit BT.2020 with its light metadata) or convert it to "
+        "HDR video: refuse it, keep it (10-bit BT.2020 with its HDR metadata) or convert it to "
         "BT.709. The network was trained on neither.",
         read=Hdr,
         takes=(str, Hdr),
@@ -231,7 +231,8 @@ class RestoreOptions(CheckedOptions):
             raise OptionError("ray and devices cannot be used together", hint="omit one of them")
         if self.ray_ship_code and not self.ray:
             raise OptionError(
-                "code can be shipped to a Ray cluster only", hint="name one, as --ray auto does"
+                "code can only be sent to a Ray cluster",
+                hint="name one, such as --ray auto",
             )
         start, end = self.start, self.end
         if start is None or end is None or type(start) is not type(end):

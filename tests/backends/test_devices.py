@@ -188,9 +188,9 @@ def test_a_gpu_that_is_not_nvidias_is_compared_with_the_cpu_once(checkpoint):
 
 
 @pytest.mark.parametrize("error, precision, words", [
-    (0.01, "float32", r"xpu:0 \(Arc B580, XPU\) computes something else than the CPU: 40 dB,"
-     " where float32 needs 60"),
-    (0.01, "float16", "40 dB, where float16 needs 50"),
+    (0.01, "float32", r"xpu:0 \(Arc B580, XPU\) does not agree with the CPU: 40 dB,"
+     " but float32 needs 60"),
+    (0.01, "float16", "40 dB, but float16 needs 50"),
     (float("nan"), "float32", "-inf dB"),
 ])  # fmt: skip
 def test_one_that_computes_something_else_is_refused_each_time(checkpoint, error, precision, words):

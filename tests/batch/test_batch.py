@@ -355,7 +355,7 @@ def test_a_folder_is_named_in_the_output_as_it_is_called(tmp_path, folder, clip,
 
 def test_an_input_named_twice_is_a_problem(tmp_path, clip):
     (first, _) = find([clip, clip], tmp_path / "out").items
-    assert str(first.problem) == f"{clip} is named more than once"
+    assert str(first.problem) == f"{clip} is given more than once"
 
 
 def test_pictures_named_one_by_one_become_pictures_with_a_notice(tmp_path, folder):

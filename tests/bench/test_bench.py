@@ -137,7 +137,7 @@ def test_without_time_every_other_backend_is_one_problem(bare):
     assert [backend.runner.backend for backend in report.backends] == ["torch"]
     messages = [problem.message for problem in report.problems]
     assert len(messages) == len(set(messages))
-    assert all("not measured: time is up" in message for message in messages)
+    assert all("not measured: out of time" in message for message in messages)
 
 
 def test_a_backend_that_is_not_installed_does_not_stop_the_others(bare, capsys):

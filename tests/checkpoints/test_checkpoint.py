@@ -228,7 +228,7 @@ def test_without_metadata_shapes_tell_and_assumptions_are_noted(
     write_tensors(INFERENCE, path)
     checkpoint = load_checkpoint(str(path))
     assert checkpoint.config == TINY.config
-    assert checkpoint.notes == (f"{path} does not say its channel order; RGB is assumed",)
+    assert checkpoint.notes == (f"{path} does not state its channel order; RGB is assumed",)
     assert (checkpoint.licence, checkpoint.origin, checkpoint.recipe) == ("", "", "")
 
 

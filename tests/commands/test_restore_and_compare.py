@@ -136,7 +136,7 @@ def test_the_output_stays_where_the_page_fails(capsys):
     run = RestoreRun(request, request.find_inputs(), Session(), compare=no_space)
     assert run.run() == 1
     printed = capsys.readouterr().err
-    assert "out.mp4 is restored, but not compared: the disk is full" in printed
+    assert "out.mp4 was restored, but not compared: the disk is full" in printed
     assert Path("out.mp4").exists()
     (outcome,) = json.loads(Path("report.json").read_text())["inputs"]
     assert (outcome["status"], outcome["error"]) == ("restored", "the disk is full")

@@ -260,7 +260,7 @@ def test_files_of_another_checkpoint_are_refused(checkpoint, cached, monkeypatch
     for mine, theirs in zip(cached.files.graphs, other.graphs, strict=True):
         theirs.write_bytes(mine.read_bytes())
     other.save_sidecar()
-    with pytest.raises(StaleExportError, match="was made of") as caught:
+    with pytest.raises(StaleExportError, match="was made from") as caught:
         OrtRunner(other, "cpu")
     assert "vsrdb export" in caught.value.hint
 

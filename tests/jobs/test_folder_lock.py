@@ -34,7 +34,7 @@ def test_a_run_in_segments_works_with_a_word_and_leaves_nothing(tmp_path, no_loc
     watch = Watch()
     report = watch.restore(LONG, tmp_path / "out.mkv")
     assert report.frames == 600
-    assert sum("has no locks" in notice for notice in report.notices) == 1
+    assert sum("does not support locks" in notice for notice in report.notices) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["out.mkv"]
 
 

@@ -133,4 +133,4 @@ def test_a_stream_left_out_is_told(made, monkeypatch):
     monkeypatch.setattr(opening, "LATE_STREAMS", set())
     with open_source(source) as reader:
         assert len(list(reader.frames())) == 175
-    assert reader.report.changes == ("a stream that begins unannounced within the file is dropped",)
+    assert reader.report.changes == ("a stream that begins unannounced in mid-file is dropped",)

@@ -106,7 +106,7 @@ def test_bombs_end_in_one_line_within_two_gigabytes(bombs):
     told = json.loads(run.stdout)
     text = "holds more metadata than any picture needs"
     for name, words in {
-        "turns.h264": "changes to 8192x8192, far larger than its beginning",
+        "turns.h264": "changes to 8192x8192, far larger than at its beginning",
         "large.mjpeg": "is 12000x12000; at most 142 million pixels can be read",
         **dict.fromkeys(("ztxt.png", "itxt.png", "profile.png", "keys.png"), text),
     }.items():
@@ -229,7 +229,7 @@ def test_more_metadata_than_any_video_needs_is_refused_before_it_is_read(
         "mp4": lambda: mp4_with(clip_in["mp4"], count, size),
         "ogg": lambda: ogg_with(count, size),
     }[kind]())  # fmt: skip
-    with pytest.raises(VideoError, match="more text beside its video than any video needs"):
+    with pytest.raises(VideoError, match="more metadata than any video needs"):
         probe(source)
 
 

@@ -123,8 +123,8 @@ def _torch(
             raise
         raise BackendError(
             f"torch cannot compute this network on '{device}': {str(error).splitlines()[0]}",
-            hint="use --device cpu; or let torch compute on the CPU what it cannot do there, by"
-            " setting PYTORCH_ENABLE_MPS_FALLBACK=1",
+            hint="use --device cpu; or set PYTORCH_ENABLE_MPS_FALLBACK=1, and torch computes on the"
+            " CPU what it cannot compute there",
         ) from error
     if device == "auto" and runner.info.device == "cpu":
         advice = advice_on_webgpu(webgpu or webgpu_adapters)

@@ -58,7 +58,7 @@ def default_folder() -> Path:
     cache = cache_folder()
     if cache is None:
         raise BackendError(
-            "exported networks have no folder, because the user has no home",
+            "exported networks have no folder, because the user has no home folder",
             hint="set VSRDB_EXPORTS to a folder",
         )
     return cache / "exports"
@@ -131,8 +131,8 @@ class ExportFiles:
         expected = values.pop("graph_sha256", None)
         if values != self._facts():
             raise StaleExportError(
-                f"{self.sidecar} is not of {self.weights} ({self.sha256[:12]}) in {self.precision}"
-                f" by this version of vsrdb (revision {REVISION})",
+                f"{self.sidecar} does not describe {self.weights} ({self.sha256[:12]}) in"
+                f" {self.precision} as this version of vsrdb does (revision {REVISION})",
                 words,
             )
         return {name: read_proven(self.graph(name), sha256_in(expected, name), words)

@@ -75,13 +75,13 @@ class OrtRunner:
                 if not isinstance(error, ValueError) and not _is_refusal(error):
                     raise
                 raise StaleExportError(
-                    f"{files.graph(name)} is no graph of vsrdb: {_first_line(error)}",
+                    f"{files.graph(name)} is not a graph that vsrdb wrote: {_first_line(error)}",
                     files.words("onnx"),
                 ) from error
             if (graph.sha256, graph.precision) != (files.sha256, files.precision):
                 raise StaleExportError(
-                    f"{files.graph(name)} was made of {graph.weights} ({graph.sha256[:12]}) in"
-                    f" {graph.precision}, not of {files.weights} ({files.sha256[:12]}) in"
+                    f"{files.graph(name)} was made from {graph.weights} ({graph.sha256[:12]}) in"
+                    f" {graph.precision}, not from {files.weights} ({files.sha256[:12]}) in"
                     f" {files.precision}",
                     files.words("onnx"),
                 )
@@ -145,7 +145,7 @@ class OrtRunner:
                 raise MemoryError(str(error)) from error
             if _is_refusal(error):
                 raise StaleExportError(
-                    f"the graphs of {self._files.stem} do not fit each other: {_first_line(error)}",
+                    f"the two graphs of {self._files.stem} do not match: {_first_line(error)}",
                     self._files.words("onnx"),
                 ) from error
             raise
@@ -215,7 +215,7 @@ def _require_names(session: Any, inputs: list[str], outputs: list[str]) -> None:
     found = [[value.name for value in values]
              for values in (session.get_inputs(), session.get_outputs())]  # fmt: skip
     if found != [inputs, outputs]:
-        raise ValueError("its inputs and outputs are another graph's")
+        raise ValueError("its inputs and outputs are those of another graph")
 
 
 def _is_refusal(error: Exception) -> bool:

@@ -103,8 +103,8 @@ def require_like_cpu(
     needed = LEAST_DB[precision]
     if worst < needed:
         raise parity.DisagreementError(
-            f"{runner.info.device} ({runner.info.hardware}) computes something else than the CPU:"
-            f" {worst:.0f} dB, where {precision} needs {needed:.0f}",
+            f"{runner.info.device} ({runner.info.hardware}) does not agree with the CPU:"
+            f" {worst:.0f} dB, but {precision} needs {needed:.0f}",
             hint="use --device cpu, and report this"
             if precision == "float32"
             else "use --precision float32, or --device cpu",

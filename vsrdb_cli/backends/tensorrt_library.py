@@ -50,5 +50,5 @@ def require_gpu(flavour: str) -> None:
     if not ACCELERATORS.are_nvidia:
         raise BackendError(
             f"the backend {flavour} needs an NVIDIA GPU, and torch {torch.__version__} finds none",
-            hint="on this machine use --backend torch or onnxruntime",
+            hint="use --backend torch or onnxruntime",
         )

@@ -129,7 +129,7 @@ class TrtRunner:
         if not done:
             raise BackendError(
                 f"{self._engine.place.flavour} failed to run the {name}",
-                hint="the lines above say why; use --backend torch",
+                hint="see the lines above for the reason; or use --backend torch",
             )
         return outputs
 

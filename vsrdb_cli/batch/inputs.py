@@ -138,7 +138,7 @@ def find(
         search = _Search(source, inside, target, recursive, names, suffix)
         search.add_to(batch)
     if not batch.items:
-        wanted = "files of that name" if names.patterns else "videos"
+        wanted = "matching files" if names.patterns else "videos"
         raise VideoError(
             f"no {wanted} in {', '.join(map(str, sources))}",
             hint="add --recursive to search its subfolders too, or --pattern '*.ENDING'",
@@ -198,7 +198,7 @@ class _Folder:
             raise OptionError(
                 f"only {len(found.pictures)} of the"
                 f" {len(found.pictures) + found.other_pictures} pictures in {folder} match",
-                hint="a sequence is all pictures of a folder; move these to a folder of their own",
+                hint="a folder's pictures are one sequence; move these to a folder of their own",
             )
         return found
 

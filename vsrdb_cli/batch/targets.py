@@ -76,10 +76,10 @@ def check_targets(batch: Batch) -> None:
             problem = OutputError(
                 f"{item.target} would also be the output of {others}"
                 if others
-                else f"{item.source} is named more than once",
+                else f"{item.source} is given more than once",
                 hint="rename one of them, or restore them into different folders"
                 if others
-                else "name it once",
+                else "give it once",
             )
         if problem is not None:
             batch.items[index] = Item(item.source, item.target, problem)

@@ -234,7 +234,7 @@ class _SizeBenchmark:
         self, backend: str, device: str, precision: str, reference: Runner
     ) -> BackendReport:
         if time.monotonic() > self.deadline:
-            raise ResourceError("not measured: time is up", hint="choose a smaller --size")
+            raise ResourceError("not measured: out of time", hint="choose a smaller --size")
         runner = self.load(
             self.request.weights,
             backend=backend,

@@ -53,7 +53,7 @@ def infer_config(shapes: Shapes) -> FMANetConfig:
     parts = counts["RDBs"] * counts["layer"] + counts["FRMA_blocks"] * counts["multi_attn_block"]
     if max(parts, len(shapes)) > MOST_PARAMETERS or parts > len(shapes):
         raise CheckpointError(
-            f"its {len(shapes)} parameters name {parts} parts of a network, which is none"
+            f"its {len(shapes)} parameters name {parts} parts of a network, more than any has"
         )
     try:
         return FMANetConfig(
@@ -131,7 +131,7 @@ def _size(shapes: Shapes, name: str, axis: int) -> int:
         raise CheckpointError(f"{name} is missing; every FMA-Net has it")
     shape = shapes[name]
     if len(shape) <= axis or shape[axis] < 1:
-        raise CheckpointError(f"{name} is {shape}, which it never is in an FMA-Net")
+        raise CheckpointError(f"{name} is {shape}, which no FMA-Net has")
     return shape[axis]
 
 

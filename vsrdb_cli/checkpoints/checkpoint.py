@@ -85,7 +85,7 @@ class Checkpoint:
         """Assumptions made because the file does not say, one line each."""
         if self.channel_order:
             return ()
-        return (f"{self.path} does not say its channel order; RGB is assumed",)
+        return (f"{self.path} does not state its channel order; RGB is assumed",)
 
 
 def load_checkpoint(name_or_path: str | Path) -> Checkpoint:

@@ -187,7 +187,7 @@ def _check_members(name: str, members: Sequence[zipfile.ZipInfo]) -> None:
     packed = sum(member.compress_size for member in members)
     if size > (1 << 20) and size > _EXPANSION * packed:
         raise CheckpointError(
-            f"{name} unpacks to {size >> 20} MiB from {packed >> 10} KiB, as no weights do",
+            f"{name} unpacks to {size >> 20} MiB from {packed >> 10} KiB, more than any weights do",
             hint=AGAIN,
         )
 

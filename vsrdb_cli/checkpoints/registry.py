@@ -16,7 +16,7 @@ SUFFIX = ".safetensors"
 # Networks without parameters, which `--weights` takes like a checkpoint, and what each is for.
 METHODS = {
     "nearest": "repeats every pixel; for testing everything but the network",
-    "bicubic": "ordinary enlargement, for comparison",
+    "bicubic": "bicubic enlargement, for comparison",
 }
 
 
@@ -88,7 +88,7 @@ def place_for_import(name: str) -> Path:
     folder = imported_folder()
     if folder is None:
         raise OutputError(
-            "checkpoints have no folder, because the user has no home",
+            "checkpoints have no folder, because the user has no home folder",
             hint="set VSRDB_WEIGHTS to a folder, or choose a file with -o",
         )
     try:

@@ -37,15 +37,15 @@ def _read_device(value: str) -> str:
 @restore_option(
     "backend",
     also=("all",),
-    help="What runs the network. all measures every backend, and its error.",
+    help="Library that runs the network; all compares every one in speed and accuracy.",
 )
 @restore_option(
     "device",
     read=_read_device,
     metavar=f"{METAVAR}|all",
-    help="Device to run the network on. all puts the devices of this machine side by side.",
+    help="Device to run the network on; all compares the devices of this machine.",
 )
-@restore_option("precision", help="The number format of the network's arithmetic.")
+@restore_option("precision", help="Number format to compute in.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, for other programs.")
 def bench(
     *,
@@ -120,9 +120,9 @@ def show(report: SizeReport) -> None:
         )
     if report.nearness is not None:
         console.result(
-            f"arithmetic: {_giga(report.operations)} GFLOP a frame at {_giga(report.network_rate)}"
-            f" GFLOP/s, {report.nearness:.0%} of the"
-            f" {_giga(report.convolution_rate)} of a convolution"
+            f"arithmetic: {_giga(report.operations)} GFLOP per frame"
+            f" at {_giga(report.network_rate)} GFLOP/s, {report.nearness:.0%} of a"
+            f" convolution's {_giga(report.convolution_rate)}"
         )
     console.result("")
     console.show(_backends(report))
@@ -130,7 +130,7 @@ def show(report: SizeReport) -> None:
 
 
 def _stages(report: SizeReport) -> console.PlainTable:
-    table = _table("stage", "ms a frame", "CPU ms")
+    table = _table("stage", "ms per frame", "CPU ms")
     rows = [(stage.name, stage.seconds) for stage in report.stages()]
     rows.append(("all in series", report.in_series))
     if report.whole is not None:

@@ -19,7 +19,7 @@ from vsrdb_cli.text import count
 @click.option(
     "--folder",
     type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
-    help="With --ray, the folder of the videos; nodes that can read it need not be sent any.  "
+    help="With --ray, the folder of the videos; nodes that can read it are not sent any.  "
     "[default: the current folder]",
 )
 def doctor(*, as_json: bool, ray: str | None, folder: Path | None) -> None:

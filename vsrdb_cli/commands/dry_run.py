@@ -133,7 +133,7 @@ def describe(e: Estimate) -> list[tuple[str, str]]:
     frames = "an unknown number of frames" if e.frames is None else count(e.frames, "frame")
     length = "" if e.duration_seconds is None else f", {e.duration_seconds:.2f} s"
     tiles = "whole pictures" if e.tile is None else f"tiles of {e.tile} pixels"
-    per_frame = f"{e.seconds_per_frame:.2f} s a frame, {e.load_seconds:.1f} s to load"
+    per_frame = f"{e.seconds_per_frame:.2f} s per frame, {e.load_seconds:.1f} s to load"
     lines = [
         (
             "input",
@@ -156,7 +156,7 @@ def describe(e: Estimate) -> list[tuple[str, str]]:
         )
     elif e.in_segments:
         lines.append(
-            ("resume", "in segments; if the run is stopped, the same command continues it")
+            ("resume", "in segments; after an interruption, run the same command again to continue")
         )
     streams = (("copied", e.copied), ("converted", e.converted), ("dropped", e.dropped))
     lines += [(name, ", ".join(those)) for name, those in streams if those]

@@ -32,7 +32,7 @@ _TABLE_9_WIDTH = 141  # with three numbers to a line
 @click.option(
     "--baseline",
     type=click.Choice(["bicubic"]),
-    help="Also score ordinary enlargement of --input; --input implies it.",
+    help="Also score bicubic enlargement of --input; implied by --input.",
 )
 @click.option(
     "--reds4",
@@ -45,7 +45,7 @@ _TABLE_9_WIDTH = 141  # with three numbers to a line
 @click.option(
     "--all-frames", is_flag=True, help="Score the first and last frame of every clip too."
 )
-@click.option("--summary", is_flag=True, help="Print only means, no single frames.")
+@click.option("--summary", is_flag=True, help="Print only the means, not every frame.")
 @click.option(
     "--json",
     "as_json",

@@ -24,7 +24,7 @@ _SIZE = Read(read_size(2), "WxH")
 
 @click.command()
 @restore_option(
-    "weights", help="What to export: a name from `vsrdb weights list` or a .safetensors file."
+    "weights", help="Network to export: a name from `vsrdb weights list` or a .safetensors file."
 )
 @click.option(
     "--format",
@@ -128,7 +128,7 @@ def _engine(
     _, *graphs = engine_paths(files, place, sizes)
     done = [_file(path) for path in graphs]
     if not agreements:
-        return [*done, "the engine will be compared with torch where it first runs"]
+        return [*done, "the engine will be compared with torch when it first runs"]
     worst = max(agreements, key=lambda agreement: agreement.max_error)
     where = ", ".join(f"{a.width}x{a.height}" for a in agreements)
     return [*done, f"the engine within {worst.max_error:.1e} of torch float32"

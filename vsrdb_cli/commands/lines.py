@@ -218,5 +218,7 @@ class LogFile(LogLines):
             self._file.write(f"{now} {printable(text)}\n")
         except OSError as error:
             # A run must not fail because its log does.
-            console.warn(f"the log file {self._path} ends here: {error.strerror or error}")
+            console.warn(
+                f"no more is written to the log file {self._path}: {error.strerror or error}"
+            )
             self._file = None

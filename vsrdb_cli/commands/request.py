@@ -81,7 +81,7 @@ class RestoreRequest:
             )
         elif self.container:
             raise OptionError(
-                "--container needs several inputs", hint="give the output's name that ending"
+                "--container needs several inputs", hint="add the extension to the output's name"
             )
         else:
             batch = Batch([Item(self.sources[0], self.target)])

@@ -55,7 +55,7 @@ class _Restore(click.Command):
     "--output",
     metavar="TARGET",
     type=click.Path(),
-    help="TARGET as an option; every other name is then a source.",
+    help="TARGET as an option; all other names are then sources.",
 )
 @restore_options
 @click.option("--recursive", is_flag=True, help="Search subfolders of folders too.")
@@ -98,8 +98,8 @@ class _Restore(click.Command):
     type=click.Choice(["bar", "json"]),
     default="bar",
     show_default=True,
-    help="bar draws a bar, or prints lines where stderr is not a terminal. json prints one object "
-    "per line on stderr, for other programs.",
+    help="bar draws a bar, or prints lines if stderr is not a terminal. json prints one object per "
+    "line on stderr, for other programs.",
 )
 @click.option("--quiet", is_flag=True, help="Print only errors and damage.")
 @click.option("-v", "--verbose", is_flag=True, help="Print more: network, tiles, segments.")
@@ -120,7 +120,7 @@ class _Restore(click.Command):
     callback=read_config,
     is_eager=True,
     expose_value=False,
-    help="Read options from a TOML file, by these names; the command line wins.",
+    help="Read options from a TOML file, by these names; the command line takes precedence.",
 )
 @click.pass_context
 def restore(

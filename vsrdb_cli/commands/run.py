@@ -125,9 +125,9 @@ class RestoreRun:
                 parts.append(f"finished segments of {target.name} are kept in {folder}")
                 resumes = True
             else:
-                parts.append(f"nothing of {target.name} was written")
+                parts.append(f"nothing was written to {target.name}")
         if resumes:
-            parts.append("the same command continues from there")
+            parts.append("run the same command again to continue")
         return "; ".join(parts)
 
     @property
@@ -176,7 +176,7 @@ class RestoreRun:
             )
         except VsrdbError as error:
             self.outcomes[-1] = replace(self.outcomes[-1], error=error)
-            text = f"{report.output} is restored, but not compared: {error}"
+            text = f"{report.output} was restored, but not compared: {error}"
             self._report(events.Failed(VsrdbError(text, hint=error.hint)))
             return
         for notice in page.notices:

@@ -116,7 +116,7 @@ class Session:
 
             if not is_out_of_memory(error):
                 raise
-            self._fail(ran_out("this command worked"))
+            self._fail(ran_out("this command was running"))
 
     def _fail(self, error: VsrdbError) -> NoReturn:
         self.report(Failed(error))

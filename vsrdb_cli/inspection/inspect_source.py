@@ -116,7 +116,9 @@ def inspect_source(
         )
     write = _write_page if is_page else _write_folder
     if not is_page and not can_draw():
-        notices.append("no overview.png: it needs matplotlib: pip install 'vsrdb[evaluate]'")
+        notices.append(
+            "overview.png is left out because matplotlib is missing: pip install 'vsrdb[evaluate]'"
+        )
     arrays = write(source, target, name, seen, options)
     return InspectReport(
         target, tuple(arrays), tuple(describe(*one) for one in seen), tuple(notices)

@@ -122,7 +122,7 @@ class FolderLock:
         ):
             raise OutputError(
                 f"the work folder {self._folder} was replaced by another one during the run",
-                hint=f"see who may write to {self._folder.parent}, or choose another folder",
+                hint=f"check who may write to {self._folder.parent}, or choose another folder",
             )
 
     def release(self, *, with_folder: bool) -> None:
@@ -142,8 +142,8 @@ class FolderLock:
         # taken over.
         self._lock = SoftFileLock(self._stand_in, timeout=0, thread_local=False)
         self.notice = (
-            f"the disk of {self._folder.parent} has no locks, so a file is used instead: do not"
-            " restore the same output on another machine at the same time"
+            f"the disk of {self._folder.parent} does not support locks; a file is used instead:"
+            " do not restore the same output on another machine at the same time"
         )
 
     def _held(self) -> OutputError:

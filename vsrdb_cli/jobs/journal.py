@@ -65,7 +65,7 @@ def require_unchanged(source: Path, known: Mapping[str, str]) -> None:
     if changed:
         raise VideoError(
             f"{source} was changed while it was restored: " + "; ".join(changed),
-            hint="leave it alone until the output is there; add --restart to start over",
+            hint="do not change it during a run; add --restart to start over",
         )
 
 
@@ -242,7 +242,7 @@ class Journal:
             if not self.is_finished(index, path):
                 raise OutputError(
                     f"the finished segment {path} has changed on its disk",
-                    hint="run the same command again: only this segment is restored anew",
+                    hint="run the same command again: only this segment is restored again",
                 )
 
     def enter_joined(self, path: Path) -> None:

@@ -183,7 +183,7 @@ def _check_count(job: Job, segment: Segment, count: int) -> None:
     elif count != segment.count:
         assert job.plan is not None
         raise VideoError(
-            f"{job.source} gave {segment.first + count} frames, but {job.plan.bounds[-1]}"
-            " when it was planned",
+            f"{job.source} has {segment.first + count} frames, but had {job.plan.bounds[-1]}"
+            " when the run was planned",
             hint="the file has changed; add --restart to start over",
         )

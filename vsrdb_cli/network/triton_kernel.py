@@ -59,7 +59,7 @@ class Kernel:
             self.works[variant] = trouble is None
             if trouble is not None and out.device not in self.troubles:
                 self.troubles[out.device] = trouble
-                message = f"on this GPU {self._what} takes a slower way: {trouble}"
+                message = f"on this GPU, {self._what} is slower without its kernel: {trouble}"
                 warnings.warn(message, RuntimeWarning, stacklevel=2)
         elif self.works[variant]:
             self._launch(*operands, out)

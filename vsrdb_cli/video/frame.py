@@ -144,7 +144,7 @@ class ReadReport:
             ),
             (
                 self.unannounced,
-                "a stream that begins unannounced within the file is dropped",
+                "a stream that begins unannounced in mid-file is dropped",
             ),
             *(
                 (amount, f"{words} of {count(amount, 'frame')} dropped")
@@ -160,7 +160,7 @@ class ReadReport:
             (
                 self.clock_restarts,
                 f"the source's clock restarts {count(self.clock_restarts, 'time')}; times in the"
-                " output go on without a gap",
+                " output continue without a gap",
             ),
             (
                 self.repaired_times,

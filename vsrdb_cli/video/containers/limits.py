@@ -82,7 +82,7 @@ def decoding_refusal(
     width, height = stream.codec_context.width, stream.codec_context.height
     if width * height > allowed:
         return VideoError(
-            f"{path} changes to {width}x{height}, far larger than its beginning",
+            f"{path} changes to {width}x{height}, far larger than at its beginning",
             hint="split the file there and restore the parts separately",
         )
     if isinstance(error, MemoryError):

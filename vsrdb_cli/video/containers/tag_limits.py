@@ -43,7 +43,7 @@ def check_tags(path: Path) -> None:
             size, texts = size + more_size, texts + more_texts
             if size > LARGEST_TEXT or texts > MOST_TEXTS:
                 raise VideoError(
-                    f"{path} holds more text beside its video than any video needs",
+                    f"{path} holds more metadata than any video needs",
                     hint="save it without its metadata, and try again",
                 )
 

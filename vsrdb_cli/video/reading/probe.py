@@ -267,7 +267,7 @@ def _notices(
         order = " and ".join(dict.fromkeys(interlacing.orders))
         yield (
             f"the video is interlaced ({order} field first): it becomes progressive at the same"
-            " frame rate, which drops every other moment in time"
+            " frame rate, so half of the moments in time are lost"
         )
     if transparent:
         yield "transparency (alpha) is dropped: the video becomes opaque"

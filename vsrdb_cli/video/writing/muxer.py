@@ -197,7 +197,7 @@ def muxing_notices(
     lost = info.view.lost_in(kind)
     if lost:
         yield (
-            f"{lost} is dropped: {kind.format} files cannot tell players of it;"
+            f"{lost} is dropped: {kind.format} files cannot signal it to players;"
             f" a {'.mkv' if info.view.inverted else '.mp4 or .mkv'} output keeps it"
         )
     unusual = unusual_keys(info.metadata, kind)

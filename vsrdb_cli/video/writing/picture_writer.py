@@ -178,7 +178,7 @@ def picture_notices(info: VideoInfo, suffix: str = ".png") -> Iterator[str]:
     if suffix != ".png" and not info.picture_colour.profile:
         unsaid = info.picture_colour.uncoded or wide_colours(info.colour)
         if unsaid:
-            yield f"TIFF cannot hold colour information that PNG can, and looks different: {unsaid}"
+            yield f"TIFF cannot hold all colour information of a PNG, and looks different: {unsaid}"
     if info.colour.hdr:
         hdr = f"HDR ({info.colour.hdr_name})"
         tagged = "PNG is tagged as" if suffix == ".png" else "TIFF cannot be tagged as"
