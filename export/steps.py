@@ -31,7 +31,7 @@ class RestoreStep(nn.Module):
         self.network = network
 
     def forward(self, centre: Tensor, *frames: Tensor) -> Tensor:
-        """Restore the centre; `frames` are picture and features of each frame in turn."""
+        """Restore the centre; `frames` are the picture and features of each frame."""
         blocks = self.network.config.num_FRMA
         initial_d, initial_r = centre.chunk(2, dim=1)
         window = []

@@ -51,7 +51,7 @@ def export_engine(
 
     Args:
         plugins: use plugins. If they cannot be used, or the engine does not agree, `on_step` is
-            told so and the engine is built without them.
+            called with the reason, and the engine is built without them.
         build: as `build_engine`.
         measure: as `measured`.
         hindered: as `plugin.obstacle`.
@@ -138,7 +138,7 @@ def build_engine(
 
 
 def profile(name: str, config: FMANetConfig, sizes: Sizes) -> dict[str, list[list[int]]]:
-    """Input name -> smallest, best and largest shape of one graph."""
+    """Return the smallest, best and largest shape of each input of a graph, by name."""
     channels = {
         PICTURE: config.in_channels,
         CENTRE: 2 * padded_dim(config),

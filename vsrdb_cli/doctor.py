@@ -72,8 +72,7 @@ class CheckResult:
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
         values = asdict(self) | {"state": self.state.value}
-        # The hint's name in the output of earlier versions.
-        return values | {"mend": values.pop("hint")}
+        return values | {"fix": values.pop("hint")}
 
 
 def examine() -> Iterator[CheckResult]:

@@ -109,7 +109,8 @@ def open_through(path: Path, mode: str) -> BinaryIO:
         OSError: it cannot be opened, or no program has opened the other end of a named pipe.
     """
     descriptor = descriptor_of(path)
-    if descriptor is not None:  # by its name a file would begin anew, and a socket not open at all
+    if descriptor is not None:
+        # Opened by its name, a file would start again, and a socket would not open at all.
         return os.fdopen(os.dup(descriptor), mode)  # type: ignore[return-value]
     if special_kind(path) != FIFO:
         return path.open(mode)  # type: ignore[return-value]

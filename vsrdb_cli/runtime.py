@@ -73,7 +73,7 @@ def environment(**defaults: str) -> Iterator[None]:
 def keep_freed_memory() -> None:
     """Take large tensors from the heap and never shrink it; elsewhere than on glibc, do nothing.
 
-    By default every tensor of more than 32 MiB is mapped anew and given back after use, and the
+    By default every tensor of more than 32 MiB is mapped again and given back after use, and the
     kernel clears it page by page: a third of the time of restoring 320x180 with the paper's model.
     One heap serves all threads, since only the first can hold blocks of any size. The process then
     holds the peak of what it used until it ends.

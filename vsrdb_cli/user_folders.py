@@ -9,7 +9,7 @@ from platformdirs import user_cache_path, user_data_path
 
 
 def cache_folder() -> Path | None:
-    """Return the folder for what can be made anew; None for a user without a home."""
+    """Return the folder for files that can be made again; None for a user without a home."""
     return _folder(user_cache_path)
 
 

@@ -44,6 +44,12 @@ def test_it_tells_of_versions_devices_weights_backends_encoders_and_space(told):
     assert "memory" in found(told, "space")
 
 
+def test_as_json_every_finding_has_a_state_and_a_fix_or_null(told):
+    for finding in told["findings"]:
+        assert set(finding) == {"kind", "name", "state", "detail", "fix"}
+        assert finding["fix"] is None or finding["state"] != "works"
+
+
 def test_what_works_has_been_run(told):
     torch_cpu = found(told, "backend")["torch cpu"]
     assert torch_cpu["state"] == "works"
@@ -88,7 +94,7 @@ def test_of_encoders_that_do_not_work_there_is_one_line_a_maker(told):
 
 def test_for_people_there_is_a_line_each_and_the_one_that_mends(monkeypatch):
     def examine():
-        yield doctor.CheckResult("encoder", "h264", State.PROBLEM, "it is broken", "mend it so")
+        yield doctor.CheckResult("encoder", "h264", State.PROBLEM, "it is broken", "repair it so")
         yield doctor.CheckResult("backend", "tensorrt", State.ABSENT, "not here", "install it")
 
     monkeypatch.setattr(doctor, "examine", examine)
@@ -96,7 +102,7 @@ def test_for_people_there_is_a_line_each_and_the_one_that_mends(monkeypatch):
     assert done.exit_code == 1
     assert done.stdout.splitlines() == [
         "!! encoder  h264: it is broken",
-        "            -> mend it so",
+        "            -> repair it so",
         "-- backend  tensorrt: not here",
         "            -> install it",
         "1 problem found",

@@ -252,7 +252,7 @@ class WorkerPool:
         self._exclude(worker.node, str(error))
 
     def reset_counts(self) -> None:
-        """Begin to count anew, for another video."""
+        """Set all counts to 0 for the next video."""
         self._past.clear()
         for worker in self.workers:
             worker.tasks.clear()

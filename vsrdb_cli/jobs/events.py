@@ -34,7 +34,7 @@ class SegmentFinished:
 
 @dataclass(frozen=True)
 class SegmentLost:
-    """A segment begins anew: its frames will come again."""
+    """A segment starts again: its frames will be reported again."""
 
     segment: Segment
 

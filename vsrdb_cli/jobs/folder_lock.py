@@ -93,7 +93,7 @@ class FolderLock:
                 return True
 
     def _open(self) -> None:
-        """Have hold of the folder that is checked and locked; what came before is checked anew."""
+        """Open the folder that is checked and locked; what was checked before is checked again."""
         if os.name == "nt":  # where a folder with an open file in it keeps its name
             return
         try:

@@ -1,6 +1,6 @@
 """What is made of weights alone, made once for a network that no longer changes.
 
-Until `prepare` it is made anew each time, as training and exporting need it.
+Before `prepare` it is computed at each call, as training and exporting need it.
 """
 
 from __future__ import annotations

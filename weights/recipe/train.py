@@ -74,7 +74,7 @@ class Training:
         if job.start is not None:
             load_start(network, job.start)
             if self.settings.phases[0].learns == "motion":
-                # What handed on no flow for want of one has forgotten how.
+                # Layers that never had a flow to pass on no longer pass one on.
                 hand_flows_on(network, PICTURE_MASK_LOGIT)
         self.network = network.to(job.device)
         self.ema = AveragedModel(self.network, multi_avg_fn=self._mix)

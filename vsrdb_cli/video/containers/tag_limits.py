@@ -75,7 +75,7 @@ def _matroska(file: IO[bytes]) -> Iterator[tuple[int, int]]:
 
 
 def _element(file: IO[bytes], at: int) -> tuple[int, int, int]:
-    """Name, and where content begins and ends; the name is 0 where there is none."""
+    """Return an element's name, and where its content begins and ends; 0 is no name."""
     length = file.seek(0, 2)
     if at >= length:  # perhaps further than the system counts
         return 0, at, at
