@@ -121,6 +121,7 @@ class Clip:
         woven: odd lines show the bar where it is half a frame later, as interlaced video does.
         still: so many pictures at the start are the first one.
         field_order: what the file says of it; 1 = progressive, 2 = top field first.
+        shows: the number of each frame's picture, in place of `first` and those that follow it.
     """
 
     frames: int = 8
@@ -148,6 +149,7 @@ class Clip:
     woven: bool = False
     still: int = 0
     field_order: int = 1
+    shows: tuple[int, ...] | None = None
 
     def times(self) -> list[int]:
         """The pts of all frames, in ticks."""
@@ -180,6 +182,8 @@ def make(path: Path, clip: Clip | None = None, **changes: object) -> Path:
         packets = []
         for index, (pts, following) in enumerate(zip(times, [*times[1:], last], strict=True)):
             number = clip.first + (0 if index < clip.still else index)
+            if clip.shows is not None:
+                number = clip.shows[index]
             image = picture(number, clip.height, clip.width)
             if clip.soft:
                 image = softened(image)

@@ -61,7 +61,8 @@ def levels(*values: float) -> list[torch.Tensor]:
 @pytest.mark.parametrize("count", [1, 2, 3, 10])
 def test_each_frame_is_encoded_once_and_restored_once(count):
     runner = Counting()
-    restored = list(restore_frames(levels(*[0.5] * count), runner))
+    pictures = levels(*(0.5 + 0.01 * number for number in range(count)))
+    restored = list(restore_frames(pictures, runner))
     assert len(restored) == count
     assert (runner.encoded, runner.restored) == (count, count)
 
@@ -74,12 +75,34 @@ def test_pictures_come_out_in_order_enlarged_and_within_0_to_1():
         assert after.shape == (3, 24, 40)
 
 
+@pytest.mark.parametrize("changes", [
+    {"pix_fmt": "yuv420p"}, {"pix_fmt": "yuv420p10le"},
+    {"codec": "libx264", "options": {"qp": "0"}},
+    {"pts": (0, 3003, 6006, 30000, 33003, 90000)},
+])  # fmt: skip
+def test_a_picture_shown_often_is_restored_once_and_every_frame_keeps_its_time(tmp_path, changes):
+    shows = (0, 0, 1, 1, 1, 2)
+    changes = {"codec": "ffv1", "options": {}, **changes}
+    source = clips.make(tmp_path / "in.mkv", frames=6, shows=shows, **changes)
+    runner, progress = Counting(), []
+    report = restore_video(
+        source, tmp_path / "out.mkv", RestoreOptions(), runner=runner, on_progress=progress.append
+    )
+    assert (runner.encoded, runner.restored) == (3, 3)
+    assert (report.frames, report.repeats) == (6, 3)
+    assert [p.repeats for p in progress if p.frames and p.phase == "restore"] == [0, 1, 1, 2, 3, 3]
+    before, after = clips.read(source), clips.read(tmp_path / "out.mkv")
+    assert after.numbers == list(shows)
+    assert after.times == before.times
+
+
 def test_windows_end_at_scene_cuts_unless_told_otherwise():
-    pictures = levels(0.1, 0.1, 0.1, 0.9, 0.9, 0.9)
+    pictures = levels(0.1, 0.12, 0.14, 0.9, 0.92, 0.94)
     at_cuts = [p.mean().item() for p in restore_frames(pictures, Mean("nearest"))]
     across = [p.mean().item() for p in restore_frames(pictures, Mean("nearest"), scene_cuts=False)]
-    assert at_cuts == pytest.approx([0.1, 0.1, 0.1, 0.9, 0.9, 0.9])
-    assert across == pytest.approx([0.1, 0.1, 1.1 / 3, 1.9 / 3, 0.9, 0.9])
+    inside = [0.34 / 3, 0.12, 0.38 / 3, 2.74 / 3, 0.92, 2.78 / 3]
+    assert at_cuts == pytest.approx(inside)
+    assert across == pytest.approx([*inside[:2], 1.16 / 3, 1.96 / 3, *inside[4:]])
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])

@@ -98,7 +98,7 @@ def unbroken(source, options, tmp_path):
 def segments_of(source, options):
     with open_source(source) as reader:
         seconds = options.segment_seconds
-        return plan_segments(reader, segment_seconds=seconds, scene_cuts=True).segments
+        return plan_segments(reader, segment_seconds=seconds, scene_cuts=True, reach=1).segments
 
 
 def idle(ray):
@@ -295,7 +295,7 @@ class Hungry(BuiltinRunner):
 
 def test_a_worker_whose_memory_ran_out_stays_with_smaller_tiles(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=6, height=90, width=160)
-    plan = Plan((0, 3, 6), frozenset({0}))
+    plan = Plan((0, 3, 6), frozenset({0}), (0, 0), 1)
     worker = Worker(load=Hungry)
     worker.load(Network("nearest", None, "cpu", "float32"))
     with open_source(source) as reader:

@@ -167,11 +167,11 @@ def run(tmp_path, source):
             ray = StandIn(seed, fault, files, encoder_facts(output, 4))
             pool = WorkerPool(ray.cluster, NETWORK, 0, {})
             pool.on_notice = notices.append
-            plan = Plan(bounds, frozenset())
+            plan = Plan(bounds, frozenset(), (0,) * (len(bounds) - 1), 1)
             spec = RestoreSpec.of_output(OPTIONS, output)
             job = Job(source, OPTIONS, output, spec, None, plan, folder)
             pool.start()
-            Distribution(pool, job, plan.segments, reader, on_event, reach=1).run()
+            Distribution(pool, job, plan.segments, reader, on_event).run()
         contents = [job.path(segment).read_bytes() for segment in plan.segments]
         return SimpleNamespace(
             frames=frames, done=done, notices=notices, ray=ray, contents=contents

@@ -62,6 +62,20 @@ def test_the_next_run_restores_the_rest_alone_and_reports_that(tmp_path, source,
     assert {file.name for file in tmp_path.iterdir()} == {"in.mp4", "out.mp4", "whole.mp4"}
 
 
+def test_repeated_frames_of_an_earlier_run_are_counted_too(tmp_path, target):
+    shows = tuple(number // 3 for number in range(26))
+    source = clips.make(tmp_path / "in.mkv", frames=26, codec="ffv1", options={}, shows=shows)
+    stopped(source, target, after=20)
+    watch = Watch()
+    report = watch.restore(source, target)
+    assert (report.frames, report.resumed, report.repeats) == (26, 12, 17)
+    assert [p.repeats for p in watch.told] == [i - shows[i] for i in range(12, 26)]
+    assert clips.read(target).numbers == list(shows)
+    restore_video(source, tmp_path / "whole.mp4", replace(OPTIONS, segment_seconds=60))
+    whole = tmp_path / "whole.mp4"
+    assert long_jobs.streams_and_times(target) == long_jobs.streams_and_times(whole)
+
+
 def test_a_run_stopped_before_its_first_segment_goes_on_too(source, target):
     stopped(source, target, after=3)
     assert not segments_in(target)

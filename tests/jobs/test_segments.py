@@ -1,6 +1,7 @@
 """Restored in segments is restored at once: the same frames before encoding, times and streams."""
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import clips
 import long_jobs
@@ -16,9 +17,11 @@ from vsrdb_cli.jobs.plan import Plan, plan_segments
 from vsrdb_cli.jobs.segments import ForwardSource, Job, restore_segments
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.pipeline.frames import restore_range, restorer_for
+from vsrdb_cli.pipeline.repeats import with_context
 from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.reading.trim import trim
 from vsrdb_cli.video.writing.output import resolve_output
 
 VARIABLE = tuple(3003 * i + (40000 if i > 12 else 0) + 7 * (i % 3) for i in range(26))
@@ -65,8 +68,9 @@ def in_segments(reader, options, folder):
     """The frames of a job as its segments' writers get them, with the plan."""
     runner = load_runner(options.weights, precision="float32")
     plan = plan_segments(
-        reader, segment_seconds=options.segment_seconds, scene_cuts=options.scene_cuts
-    )
+        reader, segment_seconds=options.segment_seconds, scene_cuts=options.scene_cuts,
+        reach=runner.length // 2,
+    )  # fmt: skip
     job, events = job_of(reader.info, options, folder, plan, RecordedJob), []
     restore_segments(job, plan.segments, reader, runner, events.append)
     done = [event.segment for event in events if isinstance(event, SegmentFinished)]
@@ -106,18 +110,57 @@ def test_the_frames_before_encoding_are_those_of_an_unbroken_run(
         assert torch.equal(one.rgb, other.rgb)
 
 
+HELD = {
+    "every picture twice": tuple(i // 2 for i in range(26)),
+    "24 in 30": tuple(i * 4 // 5 for i in range(26)),
+    "a slide longer than a segment": (0, 1, *[2] * 15, 3, *[4] * 6, 5, 6),
+    "held across the bounds": (*range(7), *[7] * 6, *range(8, 13), *[13] * 4, *range(14, 18)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("length", [3, 5])
+@pytest.mark.parametrize("shows", HELD.values(), ids=HELD)
+def test_repeated_frames_are_those_of_an_unbroken_run(tmp_path, tiny, tiny_of_5, shows, length):
+    source = clips.make(
+        tmp_path / "in.mkv", frames=26, height=24, width=32, codec="ffv1", options={}, shows=shows
+    )
+    options = replace(OPTIONS, weights=tiny if length == 3 else tiny_of_5, tile=None)
+    with open_source(source) as reader:
+        divided, plan = in_segments(reader, options, tmp_path)
+        whole = at_once(reader, options)
+        for start, end in [(0, 4), (3, 9), (12, 18), (9, 26)]:
+            with trim(open_source(source), start=start, end=end) as part:
+                of_part = at_once(part, options)
+            assert len(of_part) == end - start
+            for one, other in zip(of_part, whole[start:end], strict=True):
+                assert torch.equal(one.rgb, other.rgb)
+            with trim(open_source(source), start=start, end=end) as part:
+                of_part, _ = in_segments(part, replace(options, segment_seconds=0.1), tmp_path)
+            for one, other in zip(of_part, whole[start:end], strict=True):
+                assert torch.equal(one.rgb, other.rgb)
+    assert len(plan.segments) >= 2
+    assert len(divided) == len(whole) == 26
+    for one, other in zip(divided, whole, strict=True):
+        assert (one.pts, one.duration) == (other.pts, other.duration)
+        assert torch.equal(one.rgb, other.rgb)
+    changes = {i for i in range(26) if i == 0 or shows[i] != shows[i - 1]}
+    assert set(plan.bounds[:-1]) <= changes
+    assert sum(plan.repeats) == 26 - len(changes)
+    told = [one.rgb is other.rgb for one, other in pairwise(whole)]
+    assert told == [shows[i] == shows[i + 1] for i in range(25)]
+
+
 def test_without_the_frames_outside_its_range_a_segment_would_differ(tmp_path, monkeypatch, tiny):
     source = clips.make(tmp_path / "in.mp4", frames=21, height=24, width=32)
     options = replace(OPTIONS, weights=tiny, tile=None, scene_cuts=False)
     with open_source(source) as reader:
         whole = at_once(reader, options)
-        forward = ForwardSource.frames
 
-        def without(self, first=0, last=None):
-            frames = list(forward(self, first, last))
-            return iter(frames if last is None or last > 21 else [*frames[:-1], frames[-2]])
+        def without(source, reach, first, last, *, margin):
+            frames = with_context(source, reach, first, last, margin=margin)
+            return ((index, frame) for index, frame in frames if index < last)
 
-        monkeypatch.setattr(ForwardSource, "frames", without)
+        monkeypatch.setattr("vsrdb_cli.pipeline.frames.with_context", without)
         divided, _ = in_segments(reader, options, tmp_path)
     differing = [i for i in range(21) if not torch.equal(divided[i].rgb, whole[i].rgb)]
     assert differing == [9, 19]
@@ -201,7 +244,7 @@ def test_a_source_read_forward_is_decoded_once_for_all_ranges(tmp_path):
 
 def test_a_source_that_lost_frames_since_it_was_planned_is_an_error(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=15, height=24, width=32)
-    plan = Plan((0, 10, 20), frozenset({0}))
-    with open_source(source) as reader, pytest.raises(VideoError, match="gave 15 frames, but 20"):
+    plan = Plan((0, 10, 20), frozenset({0}), (0, 0), 1)
+    with open_source(source) as reader, pytest.raises(VideoError, match="has 15 frames, but had 20"):
         job = job_of(reader.info, replace(OPTIONS, tile=None), tmp_path, plan)
         restore_segments(job, plan.segments, reader, load_runner("nearest"), ignore)

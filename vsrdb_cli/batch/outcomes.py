@@ -64,6 +64,7 @@ class Outcome:
             "output": str(self.item.target),
             "status": self.status.value,
             "frames": report and report.frames,
+            "repeats": report and report.repeats,
             "width": report and report.width_hr,
             "height": report and report.height_hr,
             "seconds": report and round(report.seconds, 3),

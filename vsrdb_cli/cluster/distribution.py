@@ -39,7 +39,6 @@ class Distribution:
     """A job on a pool of workers.
 
     Args:
-        reach: frames of context on either side of a segment.
         shared: nodes may read the source themselves, where they can.
     """
 
@@ -51,11 +50,10 @@ class Distribution:
         reader: FrameSource,
         on_event: OnEvent,
         *,
-        reach: int,
         shared: bool = True,
     ) -> None:
         self._pool, self._ray = pool, pool.ray
-        self._job, self._reader, self._on_event, self._reach = job, reader, on_event, reach
+        self._job, self._reader, self._on_event = job, reader, on_event
         self._pending = deque(segments)
         self._failures: Counter[int] = Counter()
         self._source = identity(job.source) if shared else None
@@ -133,7 +131,9 @@ class Distribution:
         if self._excerpts is None:
             self._excerpts = excerpts_of(self._reader)
         assert segment.last is not None
-        return self._excerpts.excerpt(segment.first - self._reach, segment.last + self._reach)
+        assert self._job.plan is not None
+        margin = self._job.plan.margin
+        return self._excerpts.excerpt(segment.first - margin, segment.last + margin)
 
     def _receive(self) -> None:
         """Wait a moment for the next message of any worker."""
@@ -158,10 +158,10 @@ class Distribution:
 
     def _handle(self, worker: WorkerHandle, task: Task, message: Message) -> None:
         match message:
-            case FrameRestored():
+            case FrameRestored(_, is_repeat):
                 task.frames += 1
                 worker.frames += 1
-                self._on_event(FrameRestored(task.segment))
+                self._on_event(FrameRestored(task.segment, is_repeat))
             case Delivery(files) if not all(map(_is_plain, files)):
                 cause = BackendError("it sent files with names that no segment has")
                 self._retry(worker, task, cause)

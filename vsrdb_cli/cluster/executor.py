@@ -78,6 +78,11 @@ class RayExecutor(Executor):
         return replace(workers[0].loaded.info, device=devices)
 
     @property
+    def length(self) -> int:
+        assert self._runner is not None
+        return self._runner.length
+
+    @property
     def nodes(self) -> tuple[NodeShare, ...]:
         return () if self._pool is None else self._pool.shares
 
@@ -115,16 +120,12 @@ class RayExecutor(Executor):
     ) -> None:
         pool = self._pool
         assert pool is not None
-        assert self._runner is not None
         for notice in self._notices:
             on_event(Notice(notice))
         self._notices.clear()
         pool.on_notice = lambda line: on_event(Notice(line))
-        reach = self._runner.length // 2
         try:
-            Distribution(
-                pool, job, segments, reader, on_event, reach=reach, shared=self._shared
-            ).run()
+            Distribution(pool, job, segments, reader, on_event, shared=self._shared).run()
         except BaseException:
             pool.stop()
             raise

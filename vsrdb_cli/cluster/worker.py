@@ -140,9 +140,11 @@ class Worker:
         self._job, self._source = job, None
         try:
             if source is not None and identity(job.source) == source:
-                overlap = 2 * (self._loaded.runner.length // 2)
+                assert job.plan is not None
                 # Read once for all segments to come.
-                self._source = ForwardSource(open_requested(job.source, job.options), overlap)
+                self._source = ForwardSource(
+                    open_requested(job.source, job.options), overlap=2 * job.plan.margin
+                )
         except (OSError, VsrdbError):
             pass  # not there, or not in the same place: it will be sent
         return Accepted(self._source is not None, encoder_facts(job.output, job.spec.scale))

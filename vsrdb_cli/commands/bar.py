@@ -28,7 +28,7 @@ from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.commands import console, events
 from vsrdb_cli.commands.events import Event
 from vsrdb_cli.commands.lines import PHASES, say
-from vsrdb_cli.text import printable
+from vsrdb_cli.text import count, printable
 
 if TYPE_CHECKING:
     from vsrdb_cli.jobs.report import Phase
@@ -79,15 +79,17 @@ class Bar:
         elif self._on_frame is None:
             self._count(PHASES[progress.phase])
         if self._on_frame is not None:
-            self._on_frame(progress.frames, progress.total, self._below(event.all_seconds_left))
+            self._on_frame(progress.frames, progress.total, self._below(event))
 
-    def _below(self, all_seconds_left: float | None) -> str:
-        if self._input is None or self._input.of == 1:
-            return ""
-        text = f"  {self._input.number - 1} of {self._input.of} done"
-        if all_seconds_left is not None:
-            text += f", about {console.human_seconds(all_seconds_left)} left"
-        return text
+    def _below(self, event: events.Progressed) -> str:
+        parts = []
+        if event.progress.repeats:
+            parts.append(f"{count(event.progress.repeats, 'frame')} repeated")
+        if self._input is not None and self._input.of > 1:
+            parts.append(f"{self._input.number - 1} of {self._input.of} done")
+            if event.all_seconds_left is not None:
+                parts.append(f"about {console.human_seconds(event.all_seconds_left)} left")
+        return f"  {', '.join(parts)}" if parts else ""
 
     def _spin(self, step: str) -> None:
         self._drawn.close()

@@ -143,6 +143,7 @@ def describe(e: Estimate) -> list[tuple[str, str]]:
         ("output", f"{e.output}: {e.width_hr}x{e.height_hr}, {e.encoder}"),
         ("network", f"{e.weights} · {e.backend} {e.device} {e.precision}, {tiles}"),
         *(("memory", _memory(load, several=len(e.loads) > 1)) for load in e.loads),
+        *((("repeats", _repeats(e)),) if e.repeated else ()),
         ("time", f"{_time(e.seconds)}: {per_frame}"),
         ("size", f"{_size(e.output_bytes)}; {console.human_bytes(e.free_disk_bytes)} available"),
     ]
@@ -161,6 +162,11 @@ def describe(e: Estimate) -> list[tuple[str, str]]:
     streams = (("copied", e.copied), ("converted", e.converted), ("dropped", e.dropped))
     lines += [(name, ", ".join(those)) for name, those in streams if those]
     return lines + [("note", notice) for notice in e.notices]
+
+
+def _repeats(e: Estimate) -> str:
+    number = "" if e.frames is None else f", about {count(round(e.repeated * e.frames), 'frame')}"
+    return f"{e.repeated:.0%} of the frames looked at{number}: restored with the one before"
 
 
 def _memory(load: Load, *, several: bool) -> str:

@@ -81,7 +81,9 @@ def _text_of(event: Event, place: str) -> str | None:
 def _summary(restored: events.Restored) -> str:
     report, size = restored.report, restored.bytes
     return (
-        f"{report.output}: {count(report.frames, 'frame')}, {report.width_hr}x{report.height_hr},"
+        f"{report.output}: {count(report.frames, 'frame')}"
+        + (f" ({report.repeats} repeated)" if report.repeats else "")
+        + f", {report.width_hr}x{report.height_hr},"
         + (f" {console.human_bytes(size)}," if size is not None else "")
         + f" in {report.seconds:.1f} s ({report.frames_per_second:.2f} fps, {report.runner})"
     )
@@ -168,6 +170,7 @@ class LogLines:
         name = f"{self._input.place}{self._input.target.name}: " if self._input else ""
         text = f"{name}{PHASES[progress.phase]}, {progress.frames}{of} {unit}"
         if progress.phase is Phase.RESTORE:
+            text += f" ({progress.repeats} repeated)" if progress.repeats else ""
             text += "" if event.rate is None else f", {event.rate:.2f} fps"
             if event.seconds_left is not None:
                 text += f", about {console.human_seconds(event.seconds_left)} left"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vsrdb_cli.backends.builtin import BuiltinRunner
-from vsrdb_cli.pipeline.frames import restore_range
+from vsrdb_cli.pipeline.frames import restore_beginning
 from vsrdb_cli.pipeline.restorer import Restorer
 from vsrdb_cli.video.frame import Frame, FrameSink, FrameSource
 from vsrdb_cli.video.info import VideoInfo
@@ -101,7 +101,7 @@ def _try_video(
     """
     info = reader.info
     bicubic = Restorer(BuiltinRunner("bicubic"), scale=scale, tile=None)
-    enlarged = restore_range(reader, bicubic, output.bit_depth, last=ENLARGED)
+    enlarged = restore_beginning(reader, bicubic, output.bit_depth, ENLARGED)
     few: list[Frame] = []
 
     def watched() -> Iterable[Frame]:

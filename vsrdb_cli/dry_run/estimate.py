@@ -25,25 +25,29 @@ from vsrdb_cli.jobs.executor import LocalExecutor
 from vsrdb_cli.jobs.report import Phase, Progress, losses
 from vsrdb_cli.jobs.run import finished_frames, is_divided
 from vsrdb_cli.options import RestoreOptions
-from vsrdb_cli.pipeline.frames import restore_range, restorer_for
+from vsrdb_cli.pipeline.frames import restore_beginning, restorer_for
 from vsrdb_cli.pipeline.memory import (
     available_bytes,
     network_budget,
     network_bytes,
     resolve_tile,
 )
+from vsrdb_cli.pipeline.repeats import is_equal
 from vsrdb_cli.pipeline.restorer import Restorer
 from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.pipeline.tiling import tile_in_use, tiled
 from vsrdb_cli.video.frame import Frame, FrameSource
 from vsrdb_cli.video.info import PIPE, VideoInfo
 from vsrdb_cli.video.reading.open import open_requested
+from vsrdb_cli.video.reading.sampling import sample_runs
 from vsrdb_cli.video.reading.y4m_reader import is_stream_input
 from vsrdb_cli.video.streams.plan import StreamAction, StreamPlan
 from vsrdb_cli.video.writing.output import Output, output_size, resolve_output
 
-# Frames to restore; the time of the second counts, since the first also warms up the network.
+# Pictures to restore; the time of the second counts, since the first also warms up the network.
 RESTORED = 2
+# Frames of each place that are looked at for repeated ones, and for different ones to restore.
+LOOKED_AT, PLACES = 24, 4
 # Only a part of large pictures is restored if RESTORED whole ones would take longer.
 QUICK_SECONDS = 8.0
 _MATRICES = {0: "RGB", 1: "BT.709", 4: "FCC", 5: "BT.601", 6: "BT.601", 9: "BT.2020"}
@@ -85,6 +89,8 @@ class Estimate:
     frames: int | None
     """As the container states; None if it does not."""
     duration_seconds: float | None
+    repeated: float
+    """Share of the frames that repeat the one before, in samples from several places."""
     finished: int
     """Frames that an earlier run has finished."""
     width_hr: int
@@ -143,7 +149,7 @@ def estimate_run(
     quick_seconds: float = QUICK_SECONDS,
     on_progress: Callable[[Progress], None] = ignore,
 ) -> Estimate:
-    """Estimate a run by restoring two frames, or a part of one, and encoding enlarged ones.
+    """Estimate a run by restoring two pictures, or a part of one, and encoding enlarged ones.
 
     Nothing is left behind.
 
@@ -189,7 +195,8 @@ def estimate_run(
         trial = try_encoding(
             output, reader, restored, scale=options.scale, segment_seconds=options.segment_seconds
         )
-        network_seconds = (part_seconds or whole_seconds) / len(loads)
+        repeated = _repeated_share(reader)
+        network_seconds = (part_seconds or whole_seconds) * (1 - repeated) / len(loads)
         seconds = _seconds_per_frame(network_seconds, trial, runner, divided=divided)
         height_hr, width_hr = output_size(target, info, options.scale)
         left = None if info.frame_count is None else max(0, info.frame_count - finished)
@@ -205,6 +212,7 @@ def estimate_run(
             rate=float(info.rate),
             frames=info.frame_count,
             duration_seconds=info.duration_seconds,
+            repeated=repeated,
             finished=finished,
             width_hr=width_hr,
             height_hr=height_hr,
@@ -315,15 +323,27 @@ def _restore_some(
     bit_depth: int,
     on_progress: Callable[[Progress], None],
 ) -> tuple[list[Frame], float]:
-    """Restore the first frames; return them and the seconds of the last."""
-    frames = restore_range(reader, restorer, bit_depth, last=RESTORED)
-    restored, times = [], [time.monotonic()]
-    for frame in frames:
+    """Restore the first different pictures; return their frames, and the seconds of the last."""
+    restored: list[Frame] = []
+    times = [time.monotonic()]
+    for frame in restore_beginning(reader, restorer, bit_depth, LOOKED_AT):
+        if not restored or frame.rgb is not restored[-1].rgb:
+            times.append(time.monotonic())
+            elapsed = times[-1] - times[0]
+            on_progress(Progress(len(times) - 1, RESTORED, elapsed, phase=Phase.MEASURE))
         restored.append(frame)
-        times.append(time.monotonic())
-        elapsed = times[-1] - times[0]
-        on_progress(Progress(len(restored), RESTORED, elapsed, phase=Phase.MEASURE))
-    return restored, [after - before for before, after in pairwise(times)][-1]
+        if len(times) > RESTORED:
+            break
+    return restored, times[-1] - times[-2]
+
+
+def _repeated_share(reader: FrameSource) -> float:
+    """Return the share of frames that repeat the one before, sampled at several places."""
+    frames = repeats = 0
+    for pictures in sample_runs(reader, PLACES, LOOKED_AT):
+        frames += len(pictures)
+        repeats += sum(is_equal(before, after) for before, after in pairwise(pictures))
+    return repeats / max(frames, 1)
 
 
 def _seconds_per_frame(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,6 +12,7 @@ from torch import Tensor
 
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.option_values import Position
+from vsrdb_cli.pipeline.repeats import runs, with_context
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
 from vsrdb_cli.pipeline.windows import sliding_windows
 from vsrdb_cli.video.frame import SeekableSource
@@ -35,7 +35,7 @@ class Moment:
     seconds: float
     """When it is shown."""
     clip: Tensor
-    """(1, 3, T, H, W), RGB float32, 0 to 1."""
+    """(1, 3, T, H, W), RGB float32, 0 to 1: the nearest different pictures of the shot."""
     mirrored: tuple[bool, ...]
     """For each of the T frames, True if it stands in for one beyond the end of the shot."""
 
@@ -60,24 +60,26 @@ def moments(
         )
     if at is None:
         begin = busiest(source, _BUSY_SECONDS)
-        last = Fraction(source.info.duration_seconds or 0) - 1 / source.info.rate
-        at = begin + max(Fraction(0), min(_BUSY_SECONDS, last - begin)) / 2
+        latest = Fraction(source.info.duration_seconds or 0) - 1 / source.info.rate
+        at = begin + max(Fraction(0), min(_BUSY_SECONDS, latest - begin)) / 2
     first = index_of(source, at)
+    last = first + count
+    # The detector recognises a cut by the motion before it, so it starts some pictures earlier.
+    frames = with_context(source, length, first, last)
+    numbered = enumerate(runs((item, item[1].rgb) for item in frames))
+    held = ((place, run, to_float(run.picture)) for place, run in numbered)
     detector = SceneCutDetector()
-    # The detector recognises a cut by the motion before it, so it starts some frames earlier.
-    earliest = max(0, first - length)
-    frames = source.frames(earliest, first + count + length // 2)
-    pictures = (
-        (index, frame.pts, to_float(frame.rgb)) for index, frame in enumerate(frames, earliest)
-    )
-    windows = sliding_windows(pictures, length, lambda item: detector(item[2]))
     time_base = source.info.time_base
-    for window in islice(windows, first - earliest, first - earliest + count):
-        index, pts, _ = window[length // 2]
-        wanted = range(index - length // 2, index + length // 2 + 1)
-        yield Moment(
-            index,
-            float(pts * time_base),
-            torch.stack([picture for _, _, picture in window], dim=1)[None],
-            tuple(held[0] != place for held, place in zip(window, wanted, strict=True)),
-        )
+    for window in sliding_windows(held, length, lambda item: detector(item[2])):
+        centre, run, _ = window[length // 2]
+        wanted = range(centre - length // 2, centre + length // 2 + 1)
+        for index, frame in run.items:
+            if first <= index < last:
+                yield Moment(
+                    index,
+                    float(frame.pts * time_base),
+                    torch.stack([picture for _, _, picture in window], dim=1)[None],
+                    tuple(it[0] != place for it, place in zip(window, wanted, strict=True)),
+                )
+            if index >= last - 1:
+                return

@@ -13,6 +13,8 @@ class FrameRestored:
     """A frame was restored and written."""
 
     segment: Segment
+    is_repeat: bool = False
+    """True if it repeats the one before and shares its result."""
 
 
 @dataclass(frozen=True)

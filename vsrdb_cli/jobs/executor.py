@@ -29,6 +29,10 @@ class Executor(Protocol):
         """The runner in use; known once `prepare` has been called."""
 
     @property
+    def length(self) -> int:
+        """T, the frames of a window; known likewise."""
+
+    @property
     def nodes(self) -> tuple[NodeShare, ...]:
         """The share of each node of a cluster; empty without one."""
         return ()
@@ -91,6 +95,10 @@ class LocalExecutor(Executor):
     @property
     def info(self) -> RunnerInfo:
         return self.runner.info
+
+    @property
+    def length(self) -> int:
+        return self.runner.length
 
     @property
     def notices(self) -> Sequence[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,6 +14,7 @@ from typing import Any
 from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.jobs.typed import fits
 from vsrdb_cli.pipeline.prefetch import Prefetch
+from vsrdb_cli.pipeline.repeats import with_context
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
 from vsrdb_cli.video.frame import FrameSource
 from vsrdb_cli.video.pixels.colour import to_float
@@ -51,7 +52,14 @@ class Plan:
     """The first frame of each segment, then the number of frames."""
 
     cuts: frozenset[int]
-    """Frames that begin a shot, as a run without segments would have found them."""
+    """Frames that begin a shot, as a run without segments would have found them; also around a part
+    of a video."""
+
+    repeats: tuple[int, ...]
+    """Frames of each segment that repeat the one before."""
+
+    margin: int
+    """Frames before and after a segment that hold the different pictures its windows reach."""
 
     @property
     def frames(self) -> int:
@@ -64,7 +72,12 @@ class Plan:
         )
 
     def to_json(self) -> dict[str, Any]:
-        return {"bounds": list(self.bounds), "cuts": sorted(self.cuts)}
+        return {
+            "bounds": list(self.bounds),
+            "cuts": sorted(self.cuts),
+            "repeats": list(self.repeats),
+            "margin": self.margin,
+        }
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Plan:
@@ -73,13 +86,17 @@ class Plan:
         Raises:
             ValueError: the values are not valid.
         """
-        bounds, cuts = values.get("bounds"), values.get("cuts")
-        if not (fits(bounds, list[int]) and fits(cuts, list[int])):
+        lists = [values.get(name) for name in ("bounds", "cuts", "repeats")]
+        margin = values.get("margin")
+        if not (all(fits(each, list[int]) for each in lists) and fits(margin, int)):
             raise ValueError("the plan has values of wrong types")
-        plan = cls(tuple(bounds or ()), frozenset(cuts or ()))
+        bounds, cuts, repeats = (each or () for each in lists)
+        plan = cls(tuple(bounds), frozenset(cuts), tuple(repeats), margin or 0)
         rises = all(first < last for first, last in pairwise(plan.bounds))
         if len(plan.bounds) < 2 or plan.bounds[0] < 0 or not rises:
             raise ValueError("the plan's bounds do not rise")
+        if len(plan.repeats) != len(plan.segments) or min(*plan.repeats, plan.margin) < 0:
+            raise ValueError("the plan's repeats are not those of its segments")
         return plan
 
 
@@ -88,6 +105,7 @@ def plan_segments(
     *,
     segment_seconds: float,
     scene_cuts: bool,
+    reach: int,
     on_frame: Callable[[int], None] = ignore,
 ) -> Plan:
     """Decode a source once, without the network, and divide it.
@@ -95,32 +113,63 @@ def plan_segments(
     Args:
         segment_seconds: approximate length of a segment, in the video's own time.
         scene_cuts: end windows, and segments where possible, at scene cuts.
+        reach: different pictures that a window sees on either side of its centre.
         on_frame: called with the number of frames decoded so far.
     """
     detector = SceneCutDetector()
-    times = array("q")
+    count = reader.info.cut.count if reader.info.cut is not None else None
+    times, changes = array("q"), array("q")
     cuts = []
-    # The frame before a part of a video shows whether the part begins with a cut.
-    begin = -min(1, reader.info.frames_before)
-    with Prefetch(reader.frames(begin)) as frames:
-        for index, frame in enumerate(frames, begin):
-            cut = scene_cuts and detector(to_float(frame.rgb))
-            if index < 0:
-                continue
-            if cut:
-                cuts.append(index)
-            times.append(frame.pts)
-            on_frame(index + 1)
+    picture = None
+    with Prefetch(with_context(reader, reach)) as frames:
+        for index, frame in frames:
+            if frame.rgb is not picture:
+                picture = frame.rgb
+                changes.append(index)
+                # Also around a part of a video, which its windows reach.
+                if scene_cuts and detector(to_float(picture)):
+                    cuts.append(index)
+            if index >= 0 and (count is None or index < count):
+                times.append(frame.pts)
+                on_frame(index + 1)
     length = Fraction(str(segment_seconds)) / reader.info.time_base
-    return Plan(divide(times, cuts, length), frozenset(cuts))
+    bounds = divide(times, changes, cuts, length)
+    repeats = tuple(
+        last - first - 1 - (bisect_left(changes, last) - bisect_right(changes, first))
+        for first, last in pairwise(bounds)
+    )
+    return Plan(bounds, frozenset(cuts), repeats, _margin(bounds, changes, reach))
 
 
-def divide(times: Sequence[int], cuts: Sequence[int], length: Fraction) -> tuple[int, ...]:
+def _margin(bounds: Sequence[int], changes: Sequence[int], reach: int) -> int:
+    """Return how many frames before and after each bound hold `reach` different pictures.
+
+    Args:
+        changes: indices of the frames whose pictures differ from the one before, rising.
+    """
+    if not reach:
+        return 0
+    margin = reach
+    for bound in bounds:
+        own = bisect_right(changes, bound) - 1
+        following = bisect_left(changes, bound)
+        before = changes[max(own - reach + 1, 0)] - 1
+        after = changes[min(following + reach, len(changes)) - 1]
+        margin = max(margin, bound - before, after + 1 - bound)
+    return margin
+
+
+def divide(
+    times: Sequence[int], changes: Sequence[int], cuts: Sequence[int], length: Fraction
+) -> tuple[int, ...]:
     """Return bounds of segments of about `length` ticks, moved to a scene cut where one is near.
 
     Args:
         times: of all frames, rising.
-        cuts: indices of frames, rising.
+        changes: indices of the frames whose pictures differ from the one before, rising; those
+            before or after all frames are ignored. A segment begins at one of them, so that no
+            picture is restored twice, and none is a window's neighbour for itself.
+        cuts: those of them that begin a shot.
     """
     bounds = [0]
     while True:
@@ -129,11 +178,13 @@ def divide(times: Sequence[int], cuts: Sequence[int], length: Fraction) -> tuple
         bound = max(bisect_left(times, start + length), bounds[-1] + 1)
         near = [
             cut
-            for cut in cuts[bisect_left(cuts, bounds[-1] + 1) :]
+            for cut in cuts[bisect_left(cuts, bounds[-1] + 1) : bisect_left(cuts, len(times))]
             if abs(times[cut] - start - length) <= NEAR * length
         ]
         if near:
             bound = min(near, key=lambda cut: abs(times[cut] - start - length))
+        change = bisect_left(changes, bound)
+        bound = changes[change] if change < len(changes) else len(times)
         if bound >= len(times):
             return (*bounds, len(times))
         bounds.append(bound)

@@ -132,6 +132,11 @@ class ProcessExecutor(Executor):
         self._options, self._start_worker = options, start
         self._workers: list[_WorkerHandle] = []
         self._notices: tuple[str, ...] = ()
+        self._length = 0
+
+    @property
+    def length(self) -> int:
+        return self._length
 
     @property
     def info(self) -> RunnerInfo:
@@ -169,6 +174,7 @@ class ProcessExecutor(Executor):
             self.close()
             raise
         self._notices = tuple(line for answer in answers for line in answer.notices)
+        self._length = answers[0].length
         return min((a.tile for a in answers if a.tile is not None), default=None)
 
     def restore(

@@ -62,6 +62,9 @@ class RestoreReport:
     notices: tuple[str, ...]
     """All notices of the run, and what is known only at the end, one line each."""
 
+    repeats: int = 0
+    """Frames that repeat the one before and share its result."""
+
     resumed: int = 0
     """Frames that an earlier run had finished."""
 
@@ -119,6 +122,9 @@ class Progress:
 
     resumed: int = 0
     """Frames that an earlier run had finished."""
+
+    repeats: int = 0
+    """Frames done that repeat the one before and share its result."""
 
     segment: int | None = None
     """Segment that the last frame belongs to, counted from 0; None without segments."""

@@ -133,6 +133,9 @@ class _Run:
     frames: Counter[Segment] = field(default_factory=Counter)
     """Frames restored of each segment, by this run or an earlier one."""
 
+    repeats: Counter[Segment] = field(default_factory=Counter)
+    """Those of them that repeat the one before."""
+
     resumed: int = 0
     lost: list[str] = field(default_factory=list)
     """Parts of the source's other streams that are not in the output, one line each."""
@@ -151,7 +154,7 @@ class _Run:
             return False
         self.log.notice("an earlier run finished this output; removing its work folder")
         self.tile, self.resumed = journal.tile, journal.plan.frames
-        self.frames[WHOLE] = self.resumed
+        self.frames[WHOLE], self.repeats[WHOLE] = self.resumed, sum(journal.plan.repeats)
         return True
 
     def begin(self) -> Job:
@@ -194,6 +197,7 @@ class _Run:
             self.reader,
             segment_seconds=options.segment_seconds,
             scene_cuts=options.scene_cuts,
+            reach=self.executor.length // 2,
             on_frame=lambda frames: log.phase(Phase.PLAN, frames, info.frame_count),
         )
         journal.require_unchanged(info.path)
@@ -208,6 +212,8 @@ class _Run:
         done = [segment for segment in segments if segment not in pending]
         self.frames = Counter({segment: segment.count or 0 for segment in done})
         self.resumed = self.frames.total()
+        if job.plan is not None:
+            self.repeats = Counter({segment: job.plan.repeats[segment.index] for segment in done})
         if job.plan is not None and done:
             self.log.notice(
                 f"continuing an interrupted run: {len(done)} of {count(len(segments), 'segment')}"
@@ -225,11 +231,13 @@ class _Run:
     def _handle(self, job: Job, event: Event) -> None:
         """Handle an event of the executor."""
         match event:
-            case FrameRestored(segment):
+            case FrameRestored(segment, is_repeat):
                 self.frames[segment] += 1
+                self.repeats[segment] += is_repeat
                 self._show_progress(job, segment)
             case SegmentLost(segment):
                 self.frames.pop(segment, None)
+                self.repeats.pop(segment, None)
             case SegmentFinished(segment, damage):
                 self.lost.extend(damage)
                 if self.journal is not None:
@@ -260,6 +268,7 @@ class _Run:
                 total,
                 self.log.restoring_seconds,
                 resumed=self.resumed,
+                repeats=self.repeats.total(),
                 segment=at,
                 segments=segments,
                 nodes=self.executor.nodes,
@@ -300,6 +309,7 @@ class _Run:
             strength=self.options.strength,
             tile=tile_in_use(info.height, info.width, self.tile),
             notices=tuple(dict.fromkeys((*log.notices, *read.notices, *self.lost))),
+            repeats=self.repeats.total(),
             resumed=self.resumed,
             restoring_seconds=log.restoring_seconds,
             damage=(*read.damage, *self.lost),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from vsrdb_cli.jobs.journal import require_unchanged
 from vsrdb_cli.jobs.plan import Plan, Segment
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.frames import restore_range, restorer_for
+from vsrdb_cli.pipeline.repeats import shared
 from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.pipeline.write_behind import WriteBehind
 from vsrdb_cli.video.frame import Frame, FrameSink, FrameSource, ReadReport
@@ -88,7 +90,9 @@ class ForwardSource:
         oldest = self._kept[0][0] if self._kept else self._following
         if self._running is None or first < oldest:
             self._kept.clear()
-            self._running, self._following = self._source.frames(first), first
+            # Beyond the end of a part, too: its last windows reach there.
+            end = None if last is None else sys.maxsize
+            self._running, self._following = shared(self._source.frames(first, end)), first
         for index, frame in list(self._kept):
             if index >= first and (last is None or index < last):
                 yield frame
@@ -129,7 +133,7 @@ def restore_segments(
     )
     source: FrameSource = reader
     if job.plan is not None:
-        source = ForwardSource(reader, overlap=2 * restorer.reach)
+        source = ForwardSource(reader, overlap=2 * job.plan.margin)
 
     def write(
         items: Iterator[tuple[Segment, Frame]], tell: Callable[[Callable[[], None]], None]
@@ -137,9 +141,11 @@ def restore_segments(
         for segment, first in items:
             others = None if segment.count is None else segment.count - 1
             with job.open(segment) as sink:
+                picture = None
                 for _, frame in chain([(segment, first)], islice(items, others)):
                     sink.write(frame)
-                    tell(partial(on_event, FrameRestored(segment)))
+                    tell(partial(on_event, FrameRestored(segment, frame.rgb is picture)))
+                    picture = frame.rgb
                 if job.identity is not None:
                     require_unchanged(job.source, job.identity)
                 if segment.count is None:
@@ -164,6 +170,7 @@ def restore_segments(
                 first=segment.first,
                 last=segment.last,
                 cuts=None if job.plan is None else job.plan.cuts,
+                margin=None if job.plan is None else job.plan.margin,
             ):
                 behind.put((segment, frame))
                 count += 1

@@ -36,6 +36,9 @@ class Prepared:
     """From a worker: what runs, and the side of the tiles that fit on its device."""
 
     info: RunnerInfo
+    length: int
+    """T, the frames of a window."""
+
     tile: int | None
     notices: tuple[str, ...]
 
@@ -107,7 +110,7 @@ def _answer(request: Request, executor: LocalExecutor, connection: Connection) -
     match request:
         case Prepare(spec):
             tile = executor.prepare(spec)
-            return Prepared(executor.info, tile, tuple(executor.notices))
+            return Prepared(executor.info, executor.length, tile, tuple(executor.notices))
         case Restore(job):
             with open_requested(job.source, job.options) as reader:
                 executor.restore(job, _segments(connection), reader, connection.send)

@@ -13,10 +13,10 @@ from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.memory import network_budget, resolve_tile
 from vsrdb_cli.pipeline.pictures import Picture, read_pictures
 from vsrdb_cli.pipeline.prefetch import Prefetch
+from vsrdb_cli.pipeline.repeats import with_context
 from vsrdb_cli.pipeline.restorer import Restorer
 from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.video.frame import Frame, FrameSource
-from vsrdb_cli.video.pixels.colour import to_float
 
 
 def restore_frames(
@@ -38,7 +38,7 @@ def restore_frames(
 
     Yields:
         A picture for every picture, `scale` times as large and of the same kind, number type and
-        device; float ones from 0 to 1.
+        device; float ones from 0 to 1. Those that repeat the one before are restored once.
 
     Raises:
         OptionError: an option is not possible, or something is not such a picture.
@@ -50,8 +50,9 @@ def restore_frames(
         return
     spec = RestoreSpec.of(options, (first.rgb.shape[1], first.rgb.shape[2]), bit_depth=16)
     restorer = restorer_for(runner, spec, resolve_tile(runner, spec))
-    for read, restored in restorer.run((read, read.rgb) for read in chain([first], arriving)):
-        yield read.convert_back(restored)
+    read = ((picture.convert_back, picture.rgb) for picture in chain([first], arriving))
+    for convert_back, restored in restorer.run(read):
+        yield convert_back(restored)
 
 
 def restorer_for(
@@ -85,22 +86,22 @@ def restore_range(
     first: int = 0,
     last: int | None = None,
     cuts: Container[int] | None = None,
+    margin: int | None = None,
 ) -> Iterator[Frame]:
     """Read and restore the frames with index `first` <= i < `last` of a source, lazily.
 
     The frames just outside the range are read as context, so that a video restored range by range
     equals the video restored at once, given the same cuts. Reading has a thread of its own; the
-    network works in the caller's.
+    network works in the caller's. A frame that repeats the one before shares its tensor.
 
     Args:
         bit_depth: of the frames to yield, 8 or 16.
         cuts: indices of the frames that begin a shot; None has them detected.
+        margin: as `with_context` takes it.
     """
     cut = reader.info.cut
     if last is None and cut is not None:
         last = cut.count
-    begin = max(-reader.info.frames_before, first - restorer.reach)
-    end = None if last is None else last + restorer.reach
     starts_shot: Callable[[tuple[int, Frame]], bool] | None = None
     if cuts is not None:
 
@@ -110,11 +111,22 @@ def restore_range(
     def wanted(item: tuple[int, Frame]) -> bool:
         return first <= item[0] and (last is None or item[0] < last)
 
-    with Prefetch(reader.frames(begin, end)) as frames:
-        pictures = ((item, to_float(item[1].rgb)) for item in enumerate(frames, begin))
+    with Prefetch(with_context(reader, restorer.reach, first, last, margin=margin)) as frames:
+        pictures = ((item, item[1].rgb) for item in frames)
         size = reader.info.height, reader.info.width
         pairs = restorer.run_to_codes(
             pictures, bit_depth, starts_shot=starts_shot, wanted=wanted, size=size
         )
         for (_, frame), codes in pairs:
+            yield replace(frame, rgb=codes)
+
+
+def restore_beginning(
+    reader: FrameSource, restorer: Restorer, bit_depth: int, count: int
+) -> Iterator[Frame]:
+    """Read and restore the first `count` frames of a source, lazily, as if none came after them."""
+    size = reader.info.height, reader.info.width
+    with Prefetch(reader.frames(0, count)) as frames:
+        pictures = ((frame, frame.rgb) for frame in frames)
+        for frame, codes in restorer.run_to_codes(pictures, bit_depth, size=size):
             yield replace(frame, rgb=codes)

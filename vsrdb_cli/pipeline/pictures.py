@@ -78,8 +78,8 @@ def _read(picture: Any, name: str) -> ReadPicture[Any]:
                 hint='convert it: image.convert("RGB")',
             )
         read = _read_array(np.array(picture), name)
-        from_array = sys.modules["PIL.Image"].fromarray
-        return ReadPicture(read.rgb, lambda rgb: from_array(read.convert_back(rgb)))
+        from_array, to_array = sys.modules["PIL.Image"].fromarray, read.convert_back
+        return ReadPicture(read.rgb, lambda rgb: from_array(to_array(rgb)))
     raise OptionError(
         f"{name} is a {type(picture).__name__}, which is not a picture",
         hint="pass torch tensors (3, H, W), numpy arrays (H, W, 3) or PIL images",
@@ -148,8 +148,8 @@ def _to_rgb(picture: Tensor, name: str) -> Tensor:
 def _to_dtype(rgb: Tensor, dtype: torch.dtype) -> Tensor:
     if dtype == torch.uint8:
         return to_planes(rgb, 8)
-    # The caller could not change a tensor of inference mode in place.
-    return rgb.to(dtype, copy=rgb.is_inference())
+    # A copy: the caller may change it in place, and repeated pictures share what was restored.
+    return rgb.to(dtype, copy=True)
 
 
 def _wrong_dtype(picture: Any, name: str) -> OptionError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
@@ -18,9 +18,11 @@ from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.errors import OptionError, ResourceError
 from vsrdb_cli.pipeline.memory import is_out_of_memory
 from vsrdb_cli.pipeline.pending import Pending, clamped
+from vsrdb_cli.pipeline.repeats import runs
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
 from vsrdb_cli.pipeline.tiling import TiledRunner, smaller_side, tiled
 from vsrdb_cli.pipeline.windows import sliding_windows
+from vsrdb_cli.video.pixels.colour import to_float
 
 Item = TypeVar("Item")
 Finished = TypeVar("Finished")
@@ -28,9 +30,9 @@ Finished = TypeVar("Finished")
 
 @dataclass
 class _Held(Generic[Item]):
-    """A frame in the windows, with its features once they are computed."""
+    """A run of frames in the windows, with its features once they are computed."""
 
-    item: Item
+    items: Sequence[Item]
     picture: Tensor
     starts_shot: bool
     features: Features = None
@@ -87,9 +89,12 @@ class Restorer:
     ) -> Iterator[tuple[Item, Tensor]]:
         """Restore (item, picture) pairs; items come out with their restored pictures, in order.
 
+        Pictures that repeat the one before are restored once and share the result.
+
         Args:
-            pictures: as in `restore_frames`; a change of size begins a shot.
-            starts_shot: returns whether an item begins a shot; None has it detected.
+            pictures: (3, H, W), RGB, float from 0 to 1 or codes; a change of size begins a shot.
+            starts_shot: returns whether an item, the first with its picture, begins a shot; None
+                has it detected.
             wanted: returns whether an item is restored, or is only context.
             size: (height, width) of the LR pictures whose results are wanted; what is restored
                 from another size is brought to theirs. None: each picture's own.
@@ -98,7 +103,9 @@ class Restorer:
             BackendError: some of the numbers of a picture are not finite.
         """
         finish = partial(clamped, origin=str(self._untiled.info))
-        return self._restored(pictures, starts_shot, wanted, size, finish)
+        for items, restored in self._restored(pictures, starts_shot, wanted, size, finish):
+            for item in items:
+                yield item, restored
 
     def run_to_codes(
         self,
@@ -116,17 +123,16 @@ class Restorer:
         Raises:
             BackendError: some of the numbers of a picture are not finite.
         """
-        begun: deque[tuple[Item, Pending]] = deque()
+        begun: deque[tuple[Sequence[Item], Pending]] = deque()
         finish = partial(Pending, depth=depth, origin=str(self._untiled.info))
-        for item, last in self._restored(
+        for items, last in self._restored(
             pictures, starts_shot, wanted, size, finish, on_device=True
         ):
-            begun.append((item, last))
+            begun.append((items, last))
             while len(begun) > (1 if last.is_under_way else 0):
-                first, pending = begun.popleft()
-                yield first, pending.result()
-        for item, pending in begun:
-            yield item, pending.result()
+                yield from _each(*begun.popleft())
+        for items, pending in begun:
+            yield from _each(items, pending)
 
     def _restored(
         self,
@@ -137,18 +143,20 @@ class Restorer:
         finish: Callable[[Tensor], Finished],
         *,
         on_device: bool = False,
-    ) -> Iterator[tuple[Item, Finished]]:
-        """Yield what `finish` makes of each (1, 3, s H, s W), unclamped.
+    ) -> Iterator[tuple[Sequence[Item], Finished]]:
+        """Yield the items wanted of each run, and what `finish` makes of its (1, 3, s H, s W).
 
-        With `on_device` it is still on the device where nothing else is done to it.
+        That is unclamped. With `on_device` it is still on the device where nothing else is done to
+        it.
         """
-        held_frames = self._held(pictures, starts_shot)
-        windows = sliding_windows(held_frames, self._untiled.length, lambda held: held.starts_shot)
+        held_runs = self._held(pictures, starts_shot)
+        windows = sliding_windows(held_runs, self._untiled.length, lambda held: held.starts_shot)
         for window in windows:
             centre = window[self.reach]
-            if wanted is None or wanted(centre.item):
+            items = [item for item in centre.items if wanted is None or wanted(item)]
+            if items:
                 finish_one = partial(self._finish, finish, centre.picture, size)
-                yield centre.item, self._restore(window, finish_one, on_device=on_device)
+                yield items, self._restore(window, finish_one, on_device=on_device)
 
     def _held(
         self,
@@ -157,12 +165,15 @@ class Restorer:
     ) -> Iterator[_Held[Item]]:
         detector = SceneCutDetector()
         shape = None
-        for item, picture in pictures:
+        for run in runs(pictures):
+            picture = run.picture
+            if not picture.is_floating_point():
+                picture = to_float(picture)
             if not self._scene_cuts:
                 cut = False
             else:
-                cut = detector(picture) if starts_shot is None else starts_shot(item)
-            yield _Held(item, picture, cut or picture.shape != shape)
+                cut = detector(picture) if starts_shot is None else starts_shot(run.items[0])
+            yield _Held(run.items, picture, cut or picture.shape != shape)
             shape = picture.shape
 
     def _finish(
@@ -240,3 +251,9 @@ class Restorer:
         assert self._size is not None
         self._runner = tiled(self._untiled, *self._size, self._side, self._budget)
         self.tile = None if self._runner is self._untiled else self._side
+
+
+def _each(items: Sequence[Item], pending: Pending) -> Iterator[tuple[Item, Tensor]]:
+    codes = pending.result()
+    for item in items:
+        yield item, codes

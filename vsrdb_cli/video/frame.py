@@ -30,7 +30,7 @@ class Frame:
     duration: int
     """How long it is shown, in the same ticks; at least 1."""
     captions: VideoFrame | None = None
-    """The source's own frame, if closed captions are attached to it."""
+    """A small frame with all that is attached to the source's, if closed captions are."""
 
 
 @dataclass(slots=True)

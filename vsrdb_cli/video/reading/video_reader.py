@@ -23,6 +23,7 @@ from vsrdb_cli.video.reading.frame_changes import (
     ratios_differ,
 )
 from vsrdb_cli.video.reading.packet_scan import GuessedDuration, keeps_decode_times, time_of
+from vsrdb_cli.video.side_data.attachments import CaptionKeeper
 from vsrdb_cli.video.timing import Clock, DecodeOrder, FrameTimes, ticks
 
 if TYPE_CHECKING:
@@ -86,11 +87,12 @@ class VideoReader:
             crop=info.crop,
             to_sdr=info.converted_from is not None,
         )
+        captions_of = CaptionKeeper()
         waiting: tuple[VideoFrame, _Time] | None = None  # a frame lasts until the next one
         for index, (decoded, time) in enumerate(self._timed(), self.begin):
             if waiting is not None:
                 pts, _, captions = waiting[1]
-                held = waiting[0] if captions else None
+                held = captions_of(waiting[0]) if captions else None
                 yield Frame(to_rgb(waiting[0]), pts, time.pts - pts, held)
                 waiting = None
             if last is not None and index >= last:
@@ -102,7 +104,8 @@ class VideoReader:
             decoded, time = waiting
             duration = self._last_duration(time)
             self._look_at_end(time.pts + max(duration, self._guessed_duration))
-            yield Frame(to_rgb(decoded), time.pts, duration, decoded if time.captions else None)
+            held = captions_of(decoded) if time.captions else None
+            yield Frame(to_rgb(decoded), time.pts, duration, held)
 
     def with_info(self, info: VideoInfo) -> Self:
         """Return a reader of the same file with another part wanted, in its own aspect ratio."""

@@ -139,12 +139,26 @@ def _words(kind: int, data: bytes) -> str | None:
     return _WORDS.get(kind, f"side data of FFmpeg type {kind}")
 
 
+class CaptionKeeper:
+    """Reduces frames to what is attached to them: a repeated picture is held for many of them.
+
+    PyAV cannot attach anything to a frame, but FFmpeg's filters keep attachments. One per thread.
+    """
+
+    def __init__(self) -> None:
+        self._reduced = FilterChain(("scale", "16:16:flags=neighbor"))
+
+    def __call__(self, source: VideoFrame) -> VideoFrame:
+        """Return a small frame with all that is attached to `source`."""
+        (carrier,) = self._reduced.push(source)
+        return carrier
+
+
 class Captioner:
     """Copies to pictures for an encoder the captions of the frames they were restored from.
 
-    PyAV cannot attach anything to a frame, but FFmpeg's filters keep attachments: so the source's
-    frame is enlarged in the cheapest way, and its samples are overwritten. One per thread; keeps
-    its filters.
+    What a `CaptionKeeper` has kept is enlarged in the cheapest way, and its samples overwritten.
+    One per thread; keeps its filters.
 
     Args:
         width, height, pix_fmt: of the pictures.
