@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import struct
 import subprocess
@@ -21,6 +22,7 @@ from spoiling import CONTAINERS
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
+from vsrdb_cli.video.containers import opening
 from vsrdb_cli.video.containers.limits import LARGEST_TEXT, MOST_TEXTS, check_texts
 from vsrdb_cli.video.containers.structures import element
 from vsrdb_cli.video.reading.probe import probe
@@ -230,6 +232,27 @@ def test_more_metadata_than_any_video_needs_is_refused_before_it_is_read(
         "ogg": lambda: ogg_with(count, size),
     }[kind]())  # fmt: skip
     with pytest.raises(VideoError, match="more metadata than any video needs"):
+        probe(source)
+
+
+def avi_with(clip, count):
+    """With tags of different names before the pictures."""
+    data = clip.read_bytes()
+    names = itertools.islice(itertools.product(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ", repeat=4), count)
+    tags = b"INFO" + b"".join(bytes(name) + struct.pack("<I", 2) + b"v\0" for name in names)
+    at = data.index(b"movi") - 8
+    return data[:at] + b"LIST" + struct.pack("<I", len(tags)) + tags + data[at:]
+
+
+def test_a_file_that_takes_ffmpeg_too_long_to_open_is_refused(tmp_path, monkeypatch):
+    """In formats whose tags nobody counts beforehand."""
+    clip = clips.make(tmp_path / "clip.avi", frames=3, height=32, width=32)
+    source = tmp_path / "in.avi"
+    source.write_bytes(avi_with(clip, 8000))
+    with av.open(str(source)) as container:
+        assert len(container.metadata) > 8000
+    monkeypatch.setattr(opening, "OPENING_SECONDS", 0.05)
+    with pytest.raises(VideoError, match=r"cannot be opened within 0\.05 seconds"):
         probe(source)
 
 

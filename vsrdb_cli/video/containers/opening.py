@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import errno
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from time import thread_time
+from typing import TYPE_CHECKING
 
 import av
 from av import logging as av_logging
@@ -68,29 +69,49 @@ AS_NAMED = {
 }
 
 
+# Processor time that FFmpeg may take to open a file, and bytes a second that count on top of it. It
+# compares each tag with all before it, in any format: hours for a million of them.
+OPENING_SECONDS, OPENING_RATE = 30, 10 << 20
+
+
 class SourceFile(io.FileIO):
     """A file whose content the system may refuse to give.
 
     FFmpeg's formats turn a read error into the end of the file or into damage, and report damage as
     system errors. Here the system's error is raised itself, by PyAV when FFmpeg returns; only the
     first one, since FFmpeg may read on before it returns.
+
+    Attributes:
+        is_open: whether FFmpeg has opened the file, and may from now on take as long as it needs.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._failed = False
+        self.is_open = False
+        self._begun, self._given = thread_time(), 0
         super().__init__(path, "rb")
 
     def read(self, size: int | None = -1) -> bytes:
         """Return the next bytes; b"" at the end, and after an error.
 
         Raises:
-            VideoError: the system cannot give them.
+            VideoError: the system cannot give them, or FFmpeg takes too long to open the file.
         """
         if self._failed:
             return b""
+        allowed = OPENING_SECONDS + self._given / OPENING_RATE
+        if not self.is_open and thread_time() - self._begun > allowed:
+            self._failed = True
+            raise VideoError(
+                f"{self._path} cannot be opened within {OPENING_SECONDS} seconds: it is damaged, or"
+                " holds more metadata than any video needs",
+                hint="download or copy it again",
+            )
         try:
-            return super().read(-1 if size is None else size) or b""
+            data = super().read(-1 if size is None else size) or b""
+            self._given += len(data)
+            return data
         except OSError as error:
             self._failed = True
             raise read_error(self._path, error) from error
@@ -110,25 +131,32 @@ class SourceFile(io.FileIO):
             raise read_error(self._path, error) from error
 
 
-def restricted_opener(path: Path, name: str) -> Callable[[str, int, Mapping[str, str]], Any]:
-    """Make a function that opens this one file for FFmpeg and refuses all others.
+class _Opener:
+    """Opens one file for FFmpeg, and refuses all others.
 
     Args:
+        path: of the file.
         name: what FFmpeg calls it.
+
+    Attributes:
+        opened: the file, as often as it was opened.
     """
 
-    def open_named(asked: str, _flags: int, _options: Mapping[str, str]) -> SourceFile:
-        if asked != name:
+    def __init__(self, path: Path, name: str) -> None:
+        self._path, self._name = path, name
+        self.opened: list[SourceFile] = []
+
+    def __call__(self, asked: str, _flags: int, _options: Mapping[str, str]) -> SourceFile:
+        if asked != self._name:
             raise VideoError(
-                f"{path} is a list of other files, such as {asked.removeprefix('file:')}",
+                f"{self._path} is a list of other files, such as {asked.removeprefix('file:')}",
                 hint="give the file that holds the video itself",
             )
         try:
-            return SourceFile(path)
+            self.opened.append(SourceFile(self._path))
         except OSError as error:
-            raise read_error(path, error) from error
-
-    return open_named
+            raise read_error(self._path, error) from error
+        return self.opened[-1]
 
 
 def read_error(path: Path, error: OSError) -> VideoError:
@@ -199,12 +227,11 @@ def open_input(path: Path) -> InputContainer:
 def _opened(path: Path, options: Mapping[str, str]) -> InputContainer:
     # FFmpeg only compares the name, and PyAV cannot hand back bytes that are not valid text.
     name = url(path).encode("utf-8", "replace").decode()
-    return av.open(
-        name,
-        options=dict(options),
-        metadata_errors="replace",
-        io_open=restricted_opener(path, name),
-    )
+    opener = _Opener(path, name)
+    container = av.open(name, options=dict(options), metadata_errors="replace", io_open=opener)
+    for file in opener.opened:
+        file.is_open = True
+    return container
 
 
 def _kind_refused(path: Path) -> str:
