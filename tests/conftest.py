@@ -1,6 +1,19 @@
 """Put tests/ on the import path, so that tests in folders share its modules."""
 
+import os
+import sys
+
 import pytest
+
+SYSTEMS = {"linux": sys.platform == "linux", "posix": os.name == "posix"}
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what a system lacks; the markers of pyproject.toml say what that is."""
+    for item in items:
+        for name, is_this in SYSTEMS.items():
+            if item.get_closest_marker(name) and not is_this:
+                item.add_marker(pytest.mark.skip(reason=f"needs what only {name} systems have"))
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import faulthandler
 import hashlib
 import queue
-import resource
 import signal
 import subprocess
 import sys
@@ -86,6 +85,8 @@ def case(clips: list[Path], seed: int, folder: Path) -> str:
 
 
 def _child(clips: list[Path], seed: int) -> None:
+    import resource  # here: Windows lacks it
+
     faulthandler.register(signal.SIGUSR1)  # a hang shows where
     while True:
         print(f"seed {seed}", flush=True)

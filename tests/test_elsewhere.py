@@ -19,9 +19,9 @@ import av, click, filelock, numpy, platformdirs, psutil, rich, torch
 
 for name in ("fcntl", "resource", "pwd", "grp", "termios", "tty", "pty", "readline"):
     sys.modules[name] = None
-for name in ("SIGHUP", "SIGKILL", "SIGQUIT", "SIGUSR1", "SIGALRM"):
+for name in ("SIGHUP", "SIGKILL", "SIGQUIT", "SIGUSR1", "SIGALRM", "SIGTSTP"):
     delattr(signal, name)
-for name in ("sched_getscheduler", "sched_getaffinity", "geteuid", "getuid", "fork"):
+for name in ("sched_getscheduler", "sched_getaffinity", "geteuid", "getuid", "fork", "mkfifo"):
     delattr(os, name)
 
 synced = os.fsync
@@ -40,14 +40,11 @@ ctypes.CDLL = NoC
 
 there = pathlib.Path.is_dir
 pathlib.Path.is_dir = lambda self, **o: not str(self).startswith("/proc") and there(self, **o)
-
-from vsrdb_cli.cli import main
-main()
 """
 
 
-def without_linux(*arguments):
-    command = [sys.executable, "-c", WITHOUT, *map(str, arguments)]
+def without_linux(*arguments, program="from vsrdb_cli.cli import main; main()"):
+    command = [sys.executable, "-c", WITHOUT + program, *map(str, arguments)]
     return subprocess.run(
         command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
     )
@@ -67,7 +64,14 @@ def test_a_clip_is_restored_without_what_only_linux_has(tmp_path, options):
 
 def test_what_is_taken_away_is_gone():
     """Or the test before would prove nothing."""
-    code = WITHOUT.replace("from vsrdb_cli.cli import main\nmain()", "import fcntl")
-    command = [sys.executable, "-c", code]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    ended = without_linux(program="import fcntl")
     assert "ModuleNotFoundError: import of fcntl halted" in ended.stderr
+
+
+def test_all_tests_can_be_collected_without_what_only_linux_has():
+    """So that on other systems only the tests marked as impossible there are skipped."""
+    ended = without_linux(
+        *("--collect-only", "-qq", "-p", "no:cacheprovider", "-n", "0", "-m", ""),
+        program="import pytest; sys.exit(pytest.main())",
+    )
+    assert ended.returncode == 0, ended.stdout

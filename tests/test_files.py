@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import signal
 import stat
 import subprocess
@@ -47,6 +46,8 @@ def output(tmp_path):
 @contextmanager
 def largest_file(limit):
     """No file of ours may grow beyond so many bytes, as if the disk were full then."""
+    import resource  # which Windows lacks
+
     hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
@@ -60,6 +61,7 @@ def restore(source, target, **options):
 
 
 # Before the header, with the first pictures, and with the index at the end.
+@pytest.mark.posix
 @pytest.mark.parametrize("limit", [0, 500, 2000])
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.webm", "pictures", "y4m"])
 def test_a_full_disk_ends_the_run_in_one_line_and_leaves_nothing(source, output, name, limit):
@@ -81,6 +83,7 @@ def test_a_full_disk_ends_the_run_in_one_line_and_leaves_nothing(source, output,
     assert source.read_bytes() == before
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("limit, begun", [(100, False), (3000, True), (12000, True)])
 def test_a_full_disk_keeps_what_is_finished_of_a_long_video(source, output, limit, begun):
     out = output / "out.mkv"
@@ -93,6 +96,7 @@ def test_a_full_disk_keeps_what_is_finished_of_a_long_video(source, output, limi
     assert [path.name for path in output.iterdir()] == ["out.mkv"]
 
 
+@pytest.mark.posix
 def test_a_full_disk_leaves_the_output_that_was_there(source, output):
     out = output / "out.mp4"
     out.write_bytes(b"precious")
@@ -129,6 +133,7 @@ def test_an_output_through_a_symbolic_link_goes_where_it_leads(source, output, n
         assert len(list(restored.times())) == 20
 
 
+@pytest.mark.linux
 def test_a_link_to_another_disk_is_no_matter_for_segments_either(source, output):
     with TemporaryDirectory(dir="/dev/shm") as folder:
         if os.stat(folder).st_dev == output.stat().st_dev:  # noqa: PTH116
@@ -181,6 +186,7 @@ def as_nobody():
         os.setresuid(0, 0, 0)
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("segment_seconds", [10, 0.2])
 @pytest.mark.parametrize("name", ["out.mp4", "pictures"])
 def test_a_folder_that_may_not_be_written_to_is_refused(source, output, name, segment_seconds):
@@ -196,6 +202,7 @@ def test_a_folder_that_may_not_be_written_to_is_refused(source, output, name, se
     assert not list(output.iterdir())
 
 
+@pytest.mark.posix
 @pytest.mark.slow
 def test_killed_it_leaves_no_file_of_that_name_and_the_next_run_sweeps_up(source, output):
     before = source.read_bytes()
@@ -225,6 +232,7 @@ def test_what_a_living_process_writes_is_left_alone(output):
     assert list(output.iterdir()) == [mine]
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("name", ["new.mp4", "pictures"])
 def test_an_output_has_the_permissions_of_any_new_file(source, output, name):
     mask = os.umask(0o027)

@@ -20,9 +20,10 @@ from vsrdb_cli.errors import OutputError, VideoError
 from vsrdb_cli.files import put_in_place, whole
 from vsrdb_cli.video.reading.open import open_source
 
+pytestmark = pytest.mark.posix
+
 ROOT = Path(__file__).parents[1]
 LONG = ROOT / "tests" / "wild" / "long.mp4"
-NULL = os.makedev(1, 3)
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ def pipe(path):
 
 def device(path):
     try:
-        os.mknod(path, stat.S_IFCHR | 0o666, NULL)
+        os.mknod(path, stat.S_IFCHR | 0o666, Path(os.devnull).stat().st_rdev)
     except PermissionError:
         pytest.skip("only root makes devices")
     return path
@@ -140,6 +141,7 @@ class TestNothingIsReplaced:
         assert (tmp_path / "pipe").is_fifo()
         assert any(path.read_text() == "made" for path in tmp_path.glob("pipe.KEPT*"))
 
+    @pytest.mark.linux
     def test_a_full_device_is_told_in_a_line(self):
         with pytest.raises(OutputError, match="No space left"), whole(Path("/dev/full")) as file:
             file.write_text("some")
@@ -276,7 +278,8 @@ def test_in_a_folder_of_pictures_a_pipe_is_skipped_with_a_word(tmp_path, source)
 
 
 @pytest.mark.parametrize("name, kind", [
-    ("/dev/stdout", 1), ("/dev/stderr", 2), ("/dev/fd/0", 0), ("/proc/self/fd/7", 7),
+    ("/dev/stdout", 1), ("/dev/stderr", 2), ("/dev/fd/0", 0),
+    pytest.param("/proc/self/fd/7", 7, marks=pytest.mark.linux),
     ("/dev/null", None), ("/dev/fd/x", None), ("/dev", None), ("missing", None),
 ])  # fmt: skip
 def test_names_of_open_files_are_known(name, kind):
@@ -302,7 +305,9 @@ class TestOfTheShell:
             env=os.environ | {"PYTHONPATH": str(ROOT)},
         )  # fmt: skip
 
-    @pytest.mark.parametrize("target", ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"])
+    @pytest.mark.parametrize("target", [
+        "/dev/stdout", "/dev/fd/1", pytest.param("/proc/self/fd/1", marks=pytest.mark.linux),
+    ])  # fmt: skip
     def test_stdout_by_its_name_is_stdout(self, tmp_path, source, target):
         whole = self.run("VSRDB in.mp4 - | cat", tmp_path).stdout
         assert self.run(f"VSRDB in.mp4 {target} | cat", tmp_path).stdout == whole

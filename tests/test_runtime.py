@@ -100,7 +100,7 @@ def test_restoring_from_a_program_changes_nothing_of_its_process(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not GNU, reason="looks into /proc, which only Linux has")
+@pytest.mark.linux
 def test_a_program_may_have_its_process_tuned_after_it_has_loaded_torch():
     work = "def work():\n    vsrdb.configure_runtime()\n    vsrdb.load_runner('bicubic')\n"
     before, _, after = states(work + PROGRAM)

@@ -289,6 +289,7 @@ def test_names_that_ask_for_a_huge_network_are_refused_before_one_is_made(
         load_checkpoint(path)
 
 
+@pytest.mark.posix
 @pytest.mark.timeout(60)
 def test_what_has_no_end_is_no_checkpoint(tmp_path: Path) -> None:
     pipe = tmp_path / "pipe.safetensors"

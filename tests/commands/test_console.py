@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from vsrdb_cli.commands import console
 from vsrdb_cli.errors import VsrdbError
 
@@ -34,6 +36,7 @@ def test_help_imports_nothing_heavy():
     assert run.stdout == "set()\n"
 
 
+@pytest.mark.linux
 def test_a_full_disk_under_stdout_is_an_error_with_a_hint():
     code = "from vsrdb_cli.cli import main; main()"
     with Path("/dev/full").open("w") as full:

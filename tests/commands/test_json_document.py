@@ -151,6 +151,7 @@ def test_the_examples_of_the_page_are_such_objects():
     assert event.keys() == EVENTS[event["event"]] | {"event", "file"}
 
 
+@pytest.mark.posix
 def test_a_signal_during_the_imports_is_reported_with_its_status(tmp_path, source):
     code = (
         "import os, signal, sys\n"

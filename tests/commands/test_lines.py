@@ -74,6 +74,7 @@ def test_a_log_file_gets_every_line_with_its_time_whatever_is_shown(tmp_path, so
     assert "--overwrite" in lines[-1]
 
 
+@pytest.mark.linux
 def test_a_log_that_can_no_longer_be_written_does_not_end_the_run(tmp_path, source):
     done = vsrdb(source, tmp_path / "out.mp4", "--log-file", "/dev/full")
     assert done.exit_code == 0

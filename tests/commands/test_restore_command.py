@@ -127,6 +127,7 @@ def test_a_stream_cut_within_a_frame_is_damage(tmp_path, source):
     assert done.stderr.startswith(b"warning: ")
 
 
+@pytest.mark.linux
 @pytest.mark.slow
 def test_interrupted_it_reports_what_is_kept_and_ends_with_130(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=500, height=90, width=160)
@@ -154,6 +155,7 @@ def test_interrupted_it_reports_what_is_kept_and_ends_with_130(tmp_path):
     assert (work_folder(target) / "segment-00000.mp4").exists()
 
 
+@pytest.mark.posix
 @pytest.mark.slow
 def test_a_video_goes_through_pipes_between_two_ffmpeg(tmp_path, source):
     out = tmp_path / "out.mkv"
@@ -171,6 +173,7 @@ def test_a_video_goes_through_pipes_between_two_ffmpeg(tmp_path, source):
     assert frames[0].shape == (96, 128, 3)
 
 
+@pytest.mark.posix
 @pytest.mark.slow
 def test_the_pages_pipe_keeps_every_frame_and_the_sound(tmp_path):
     page = (ROOT / "docs" / "VIDEO.md").read_text(encoding="utf-8")
@@ -222,7 +225,9 @@ def test_what_a_configuration_file_cannot_mean_is_an_error(tmp_path, source, tex
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("text, says", [
-    (None, "/dev/zero cannot be read: it is longer than 1048576 bytes"),
+    pytest.param(
+        None, "/dev/zero cannot be read: it is longer than 1048576 bytes", marks=pytest.mark.posix
+    ),
     ("scale = " + 3000 * "[", "is not valid TOML"), ("scale = " + 5000 * "9", "is not valid TOML"),
 ])  # fmt: skip
 def test_a_file_that_is_no_configuration_is_read_to_a_limit(tmp_path, source, text, says):

@@ -27,6 +27,7 @@ def run(line, folder, **environment):
     )  # fmt: skip
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("line, status, says", [
     ("VSRDB --help >&-", 0, ""), ("VSRDB --help <&- 2>&-", 0, ""),
     ("VSRDB nonsense 2>&-", 2, ""), ("VSRDB nonsense <&- >&- 2>&-", 2, ""),
@@ -71,6 +72,7 @@ def test_without_a_home_nothing_is_kept_and_nothing_fails(tmp_path, no_home, mon
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.posix
 @pytest.mark.slow  # each starts a Python that imports torch
 class TestRuns:
     @pytest.fixture
@@ -106,6 +108,7 @@ class TestRuns:
         assert len(clips.read(folder / "out.mp4").numbers) == 6
         assert ended.stdout == "" or "outputs" in line  # no event of a closed stderr
 
+    @pytest.mark.linux
     @pytest.mark.parametrize("line", [
         f"VSRDB {NEAREST} in.mp4 out.mp4", "VSRDB restore in.mp4 out.mp4",
         f"VSRDB {NEAREST} in.mp4 in.y4m outputs", "VSRDB weights list", "VSRDB --help",

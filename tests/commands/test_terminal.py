@@ -1,7 +1,6 @@
 """At a real terminal: nothing binary, whole words, a cursor after Ctrl-C, something at once."""
 
 import os
-import pty
 import re
 import select
 import signal
@@ -12,7 +11,9 @@ from pathlib import Path
 import clips
 import pytest
 
-pytestmark = pytest.mark.slow  # each starts a Python that imports torch
+# Windows has no pseudo-terminals, and macOS an `env` without --default-signal.
+pty = pytest.importorskip("pty", reason="needs pseudo-terminals")
+pytestmark = [pytest.mark.slow, pytest.mark.linux]  # each starts a Python that imports torch
 
 ROOT = Path(__file__).parents[2]
 # A shell's background job ignores Ctrl-C and Ctrl-\, and its children inherit that.

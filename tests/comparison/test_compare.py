@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import re
-import resource
 import subprocess
 from contextlib import contextmanager
 from fractions import Fraction
@@ -394,6 +393,8 @@ def test_a_page_too_long_for_a_browser_is_refused():
 @contextmanager
 def largest_file(count: int):
     """Let files grow to so many bytes only, as on a full disk."""
+    import resource  # which Windows lacks
+
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (count, hard))
     try:
@@ -402,6 +403,7 @@ def largest_file(count: int):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.mark.posix
 def test_nothing_is_left_of_a_page_that_fails():
     video(Path("a.mkv"), numbered(2)), video(Path("b.mkv"), numbered(2))
     with largest_file(10_000):

@@ -247,6 +247,7 @@ def test_a_sidecar_that_contradicts_its_name_is_not_used(sidecar, forged):
         find_engine(files, PLACE)
 
 
+@pytest.mark.posix
 def test_an_engine_that_is_a_named_pipe_is_not_waited_for(sidecar):
     files, _, path = sidecar
     engines.engine_path(path, "encoder").unlink()

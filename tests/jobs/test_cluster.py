@@ -110,6 +110,7 @@ def idle(ray):
     return False
 
 
+@pytest.mark.linux
 @pytest.mark.slow
 class TestOnTwoNodes:
     """In this order: the last test kills a node."""

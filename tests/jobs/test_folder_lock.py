@@ -1,7 +1,6 @@
 """Disks without locks: a file is used instead, and a notice says so."""
 
 import errno
-import fcntl
 import os
 import subprocess
 import sys
@@ -17,12 +16,17 @@ from vsrdb_cli.jobs.run import work_folder
 LONG = Path(__file__).parents[1] / "wild" / "long.mp4"
 
 
-@pytest.fixture(params=[errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+@pytest.fixture(
+    params=[
+        pytest.param(number, marks=pytest.mark.posix)
+        for number in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+    ]
+)
 def no_locks(request, monkeypatch):
     def flock(*_):
         raise OSError(request.param, os.strerror(request.param))
 
-    monkeypatch.setattr(fcntl, "flock", flock)
+    monkeypatch.setattr("fcntl.flock", flock)
 
 
 @pytest.fixture
@@ -76,11 +80,12 @@ def test_a_disk_with_locks_is_not_spoken_of(tmp_path):
     assert not any("lock" in notice for notice in report.notices)
 
 
+@pytest.mark.posix
 def test_another_error_is_told_and_leaves_no_empty_folder(folder, monkeypatch):
     def flock(*_):
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    monkeypatch.setattr(fcntl, "flock", flock)
+    monkeypatch.setattr("fcntl.flock", flock)
     with pytest.raises(OutputError, match=r"cannot create and lock .*: Input/output error"):
         Journal(folder).__enter__()
     assert not folder.exists()

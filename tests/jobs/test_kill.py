@@ -67,6 +67,7 @@ def kept(target):
     return {file.name: file.stat().st_mtime_ns if file.exists() else None for file in files}
 
 
+@pytest.mark.posix
 @pytest.mark.slow
 def test_killed_at_random_moments_a_job_still_becomes_the_unbroken_result(tmp_path):
     source = clips.make(

@@ -15,6 +15,7 @@ from vsrdb_cli.jobs.run import work_folder
 TWO = ("cpu", "cpu")
 
 
+@pytest.mark.posix
 @pytest.mark.slow
 def test_a_killed_worker_is_replaced_for_the_next_job(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=55)
@@ -39,6 +40,7 @@ def test_a_killed_worker_is_replaced_for_the_next_job(tmp_path):
         assert clips.read(tmp_path / "next.mp4").numbers == list(range(55))
 
 
+@pytest.mark.posix
 @pytest.mark.slow
 def test_when_all_workers_are_dead_finished_segments_stay(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=55)

@@ -68,6 +68,7 @@ def test_a_work_folder_that_is_a_link_is_refused(tmp_path, source, target):
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("mode", [0o775, 0o757])
 def test_a_work_folder_that_others_may_write_to_is_refused(source, target, stopped, mode):
     stopped.chmod(mode)
@@ -76,9 +77,11 @@ def test_a_work_folder_that_others_may_write_to_is_refused(source, target, stopp
     assert Watch().restore(source, target).resumed == 20
 
 
-@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.posix
 @pytest.mark.parametrize("name", [".", "segment-00000.mp4", "journal.json"])
 def test_what_belongs_to_another_user_is_refused(source, target, stopped, name):
+    if os.geteuid() != 0:
+        pytest.skip("only root gives files away")
     os.chown(stopped / name, 4711, 4711)
     refused(source, target, r".*belongs to another user")
 
@@ -129,13 +132,14 @@ def test_a_folder_of_something_else_is_not_taken_for_a_work_folder(source, targe
     assert (work_folder(target) / "letters.txt").read_text() == "precious"
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+@pytest.mark.posix
 def test_a_named_pipe_in_it_is_not_waited_for(source, target):
     work_folder(target).mkdir()
     os.mkfifo(work_folder(target) / "journal.json")
     refused(source, target, r"journal\.json in it is not one of vsrdb's files")
 
 
+@pytest.mark.posix
 def test_a_work_folder_is_not_for_others_whatever_is_usual(source, target):
     before = os.umask(0)
     try:

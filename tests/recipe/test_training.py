@@ -197,6 +197,7 @@ def test_a_run_out_of_time_saves_what_it_has(tmp_path, pool_folder):
     assert (state["step"], state["windows"]) == (1, 2)
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_what_the_run_has(tmp_path, pool_folder, monkeypatch, number):
     monkeypatch.setattr("recipe.train.keep_freed_memory", lambda: None)

@@ -101,6 +101,7 @@ def bombs(tmp_path_factory, much):
     return sorted(folder.iterdir())
 
 
+@pytest.mark.linux
 def test_bombs_end_in_one_line_within_two_gigabytes(bombs):
     run = subprocess.run([sys.executable, "-c", RUN, *map(str, bombs)],
                          capture_output=True, text=True, timeout=300, check=False)  # fmt: skip

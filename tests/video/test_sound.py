@@ -280,6 +280,7 @@ def test_no_channel_is_mixed_with_another_while_there_is_a_place_for_each(
     assert "mixed" not in notice
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("channels, words", [
     (16, "is re-encoded as aac: vsrdb cannot copy it into .mp4 files; a .mkv output keeps it; its"
          " channels (16 channels) are mixed to 7.1"),

@@ -35,6 +35,7 @@ def failing(monkeypatch, after):
     monkeypatch.setattr(SourceFile, "read", reading)
 
 
+@pytest.mark.posix
 @pytest.mark.parametrize("container", ["mkv", "ts", "mp4", "flv"])
 def test_an_error_of_reading_is_neither_damage_nor_an_end(tmp_path, clip, monkeypatch, container):
     path = tmp_path / f"copy.{container}"
@@ -57,7 +58,7 @@ def test_a_file_that_was_cut_off_is_still_damage(clip):
         assert sum(packet.size > 0 for packet in Demuxer(container, *container.streams)) > 100
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are not told here")
+@pytest.mark.linux
 def test_a_source_that_is_closed_holds_no_file_open(clip):
     before = open_files()
     for _ in range(5):

@@ -219,7 +219,7 @@ def test_players_find_the_codec_under_the_name_they_know(tmp_path, codec, tag):
     assert ffprobe(tmp_path / "out.mp4")["streams"][0]["codec_tag_string"] == tag
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="Linux only")
+@pytest.mark.linux
 def test_no_encoder_leaves_the_process_on_real_time_priority(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=2, height=48, width=64)
     with (
