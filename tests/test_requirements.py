@@ -16,8 +16,12 @@ def pins(file):
 
 
 def test_locked_versions_are_those_of_constraints_and_have_hashes():
-    locked, named = pins("requirements-locked.txt"), pins("constraints.txt")
-    # triton asks for setuptools, which pip has already where it takes no locks.
+    plain, named = pins("requirements-locked.txt"), pins("constraints.txt")
+    development = pins("requirements-dev-locked.txt")
+    assert "-r requirements-locked.txt\n" in (ROOT / "requirements-dev-locked.txt").read_text()
+    assert not plain.keys() & development.keys()
+    locked = plain | development
+    # torch asks for setuptools, which pip has already where it takes no locks.
     assert {name: version for name, (version, _) in locked.items() if name != "setuptools"} == {
         name: version for name, (version, _) in named.items() if name != "torch"
     }
