@@ -245,6 +245,6 @@ def test_a_source_read_forward_is_decoded_once_for_all_ranges(tmp_path):
 def test_a_source_that_lost_frames_since_it_was_planned_is_an_error(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=15, height=24, width=32)
     plan = Plan((0, 10, 20), frozenset({0}), (0, 0), 1)
-    with open_source(source) as reader, pytest.raises(VideoError, match="has 15 frames, but had 20"):
+    with open_source(source) as reader, pytest.raises(VideoError, match="15 frames, but had 20"):
         job = job_of(reader.info, replace(OPTIONS, tile=None), tmp_path, plan)
         restore_segments(job, plan.segments, reader, load_runner("nearest"), ignore)
