@@ -23,7 +23,7 @@ from vsrdb_cli.jobs.journal import Journal
 from vsrdb_cli.jobs.run import work_folder
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.pipeline import memory
-from vsrdb_cli.pipeline.frames import restore_range
+from vsrdb_cli.pipeline.frames import restore_beginning, restore_range
 from vsrdb_cli.pipeline.memory import SHARE
 from vsrdb_cli.pipeline.restorer import Restorer
 from vsrdb_cli.pipeline.spec import RestoreSpec
@@ -175,6 +175,30 @@ def test_the_time_of_a_part_counts_tiles_and_repeated_features():
     assert seconds(TiledRunner(Slow(), tiling)) == pytest.approx(2 * pixels / area)
     again = seconds(TiledRunner(Slow(), tiling, hold=False))
     assert again == pytest.approx(4 * pixels / area)
+
+
+def test_the_share_of_repeated_frames_is_told_and_only_others_take_time(tmp_path):
+    shows = tuple(number // 4 for number in range(40))
+    options = {"codec": "ffv1", "options": {}, "frames": 40, "height": 24, "width": 32}
+    held = clips.make(tmp_path / "held.mkv", shows=shows, **options)
+    moving = clips.make(tmp_path / "moving.mkv", **options)
+    estimate = estimate_run(held, tmp_path / "out.mkv", NEAREST)
+    assert estimate.repeated == pytest.approx(0.75)
+    assert estimate_run(moving, tmp_path / "out.mkv", NEAREST).repeated == 0
+    done = vsrdb(held, tmp_path / "out.mkv")
+    assert "repeats    75% of the frames looked at, about 30 frames" in done.stdout
+
+
+def test_of_a_picture_shown_for_hours_a_dry_run_looks_at_few_frames(tmp_path):
+    shows = (0,) * 400
+    source = clips.make(
+        tmp_path / "in.mkv", frames=400, height=24, width=32, codec="ffv1", options={}, shows=shows
+    )
+    with open_source(source) as reader:
+        frames = list(restore_beginning(reader, Restorer(Slow(), tile=None), 8, 24))
+    assert len(frames) == 24
+    assert reader.report.frames == 24
+    assert estimate_run(source, tmp_path / "out.mkv", NEAREST).repeated > 0.9
 
 
 def test_few_pictures_are_encoded_if_they_take_long(tmp_path, source, monkeypatch):

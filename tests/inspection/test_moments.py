@@ -53,6 +53,15 @@ def test_a_window_ends_at_a_scene_cut(tmp_path):
     assert moment.mirrored == (True, False, False)
 
 
+def test_the_neighbours_of_a_held_picture_are_the_different_ones_beside_it(tmp_path):
+    shows = (0, 1, 1, 1, 2, 2, 3)
+    source = clips.make(tmp_path / "in.mkv", frames=7, codec="ffv1", options={}, shows=shows)
+    looked_at = look(source, at=1, count=5)
+    assert [moment.index for moment in looked_at] == [1, 2, 3, 4, 5]
+    assert [numbers(moment) for moment in looked_at] == [*[[0, 1, 2]] * 3, *[[1, 2, 3]] * 2]
+    assert {moment.mirrored for moment in looked_at} == {(False, False, False)}
+
+
 def test_without_a_time_the_busiest_second_is_looked_at(tmp_path):
     for index in range(72):
         noise = np.random.default_rng(index).integers(0, 255, (32, 32, 3), dtype=np.uint8)
