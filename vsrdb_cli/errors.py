@@ -6,18 +6,21 @@ promise between our own functions is a `ValueError` instead, and its traceback i
 
 from __future__ import annotations
 
+from vsrdb_cli.text import printable
+
 
 class VsrdbError(Exception):
     """An error the user can fix.
 
     Args:
-        message: what is wrong, with the value found and the value wanted; one line.
-        hint: the step that helps, ready to paste; one line.
+        message: what is wrong, with the value found and the value wanted. Unprintable characters,
+            of names and metadata, are escaped: it is one line.
+        hint: the step that helps, ready to paste; one line, too.
     """
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.hint = hint
+        super().__init__(printable(message))
+        self.hint = None if hint is None else printable(hint)
 
 
 class VideoError(VsrdbError):

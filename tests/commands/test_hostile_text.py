@@ -171,3 +171,8 @@ def test_what_a_file_says_about_its_streams_is_spelled_out(tmp_path):
     shown = vsrdb("restore", "--weights", "nearest", source, tmp_path / "out")
     assert "forged" in shown
     assert is_harmless(shown)
+
+
+def test_an_error_of_the_library_is_one_line_as_well():
+    error = VsrdbError(HOSTILE, hint=HOSTILE)
+    assert str(error) == error.hint == printable(HOSTILE)
