@@ -1,8 +1,10 @@
-"""What torch answers on machines with other GPUs, made up: nothing here has run on one."""
+"""What torch and ONNX Runtime answer on machines with other GPUs, made up: none has run here."""
 
 from types import SimpleNamespace
 
 import torch
+
+from vsrdb_cli.backends.webgpu import WebGpu
 
 GIB = 1 << 30
 
@@ -50,3 +52,54 @@ APPLE = made_up(
     mps=SimpleNamespace(recommended_max_memory=lambda: 3, current_allocated_memory=lambda: 1),
     backends=SimpleNamespace(mps=SimpleNamespace(get_name=lambda: "Apple M2")),
 )
+
+
+def listed(kind, vendor, device, **metadata):
+    """Return a device as ONNX Runtime lists it for the plugin, with the numbers of its maker."""
+    hardware = SimpleNamespace(
+        type=kind, vendor_id=vendor, device_id=device, vendor="", metadata=metadata
+    )
+    return SimpleNamespace(
+        ep_name="WebGpuExecutionProvider", ep_metadata={"version": "0.4.0"}, device=hardware
+    )
+
+
+RADEON = listed("gpu", 0x1002, 0x744C, Discrete="1")
+GEFORCE = listed("gpu", 0x10DE, 0x2684, Discrete="1", Description="NVIDIA GeForce RTX 4090")
+UHD = listed("gpu", 0x8086, 0x4680, Discrete="0")
+SERVER_DISPLAY = listed(
+    "gpu", 0x1A03, 0x2000
+)  # of a server's board: it shows, and computes nothing
+PROCESSOR = listed("cpu", 0x8086, 0)
+
+
+def webgpu(*devices, refusal=None):
+    """Answer as ONNX Runtime does on a machine with these devices, once the plugin is registered.
+
+    Args:
+        refusal: what it says instead of registering the plugin.
+    """
+    registered = []
+
+    def register(name, path):
+        if refusal or registered:
+            raise RuntimeError(refusal or f"EP library is already registered under {name}")
+        registered.append(path)
+
+    runtime = SimpleNamespace(
+        __version__="1.32.0",
+        OrtHardwareDeviceType=SimpleNamespace(CPU="cpu", GPU="gpu"),
+        register_execution_provider_library=register,
+        get_ep_devices=lambda: list(devices) if registered else [],
+    )
+    plugin = SimpleNamespace(
+        get_ep_name=lambda: "WebGpuExecutionProvider", get_library_path=lambda: "plugin.so"
+    )
+    return WebGpu({"onnxruntime": runtime, "onnxruntime_ep_webgpu": plugin}.__getitem__)
+
+
+def _not_installed(name):
+    raise ModuleNotFoundError(f"No module named '{name}'", name="onnxruntime_ep_webgpu")
+
+
+NO_PLUGIN = WebGpu(_not_installed)

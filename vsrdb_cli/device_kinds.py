@@ -1,6 +1,7 @@
 """The kinds of devices that the network runs on: the one list of their names.
 
-It needs no torch. To add a kind, add it here; what torch says of a device is `backends/devices.py`.
+It needs no torch. To add a kind, add it here; what torch says of a device is `backends/devices.py`,
+and what ONNX Runtime says of one is `backends/webgpu.py`.
 """
 
 from __future__ import annotations
@@ -8,26 +9,30 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+TORCH, ONNX_RUNTIME = "torch", "onnxruntime"
+
 
 @dataclass(frozen=True, slots=True)
 class DeviceKind:
     """One kind of GPU."""
 
     name: str
-    """torch's; with ":N" after it where a machine can have several."""
+    """The library's; with ":N" after it where a machine can have several."""
     gpu: str
     """What people call it."""
     install: str
-    """What makes torch find one."""
+    """What makes the library find one."""
     several: bool = True
     """Whether a machine can have several."""
     low_precision: str = "float16"
     """The precision that is faster than float32 there."""
     counts_memory: bool = True
-    """Whether torch knows how much is in use, and was at most."""
+    """Whether the library knows how much is in use, and was at most."""
+    library: str = TORCH
+    """What computes there."""
 
 
-# In the order in which "auto" looks for them, before the CPU.
+# Those of torch in the order in which "auto" looks for them, before the CPU; it takes no other.
 KINDS = {
     kind.name: kind
     for kind in (
@@ -46,12 +51,31 @@ KINDS = {
             several=False,
             counts_memory=False,
         ),
+        DeviceKind(
+            "webgpu",
+            "GPU with Vulkan, D3D12 or Metal",
+            "pip install 'vsrdb[webgpu]', and install the GPU's driver",
+            counts_memory=False,
+            library=ONNX_RUNTIME,
+        ),
     )
+}
+
+# The makers of GPUs by their PCI numbers, and by those of Arm's and Qualcomm's systems.
+MAKERS = {
+    0x10DE: "NVIDIA",
+    0x1002: "AMD",
+    0x8086: "Intel",
+    0x106B: "Apple",
+    0x13B5: "Arm",
+    0x5143: "Qualcomm",
+    0x4D4F4351: "Qualcomm",
 }
 
 # For `--help`, and for hints.
 METAVAR = "|".join(["auto", "cpu", *(k.name + "[:N]" * k.several for k in KINDS.values())])
-HOW_TO_NAME = "use auto, cpu, cuda, cuda:0 (the first GPU), " + " or ".join(list(KINDS)[1:])
+*_MORE, _LAST = list(KINDS)[1:]
+HOW_TO_NAME = f"use auto, cpu, cuda, cuda:0 (the first GPU), {', '.join(_MORE)} or {_LAST}"
 
 _NAME = re.compile(rf"auto|cpu|({'|'.join(KINDS)})(:\d+)?")
 
@@ -69,3 +93,9 @@ def with_number(name: str) -> str:
 def kind_of(name: str) -> DeviceKind | None:
     """Return the kind of a GPU by its name, as "cuda:0"; None of the CPU and anything else."""
     return KINDS.get(name.partition(":")[0])
+
+
+def is_torchs(name: str) -> bool:
+    """Return whether torch computes on the device with this name, not ONNX Runtime alone."""
+    kind = kind_of(name)
+    return kind is None or kind.library == TORCH

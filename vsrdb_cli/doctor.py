@@ -42,8 +42,8 @@ from vsrdb_cli.video.writing.output import Output, resolve_output
 
 # Distributions whose versions matter.
 _PACKAGES = (
-    *("torch", "av", "numpy", "safetensors", "onnx", "onnxruntime", "onnxruntime-gpu", "triton"),
-    *("tensorrt", "tensorrt-rtx"),
+    *("torch", "av", "numpy", "safetensors", "onnx", "onnxruntime", "onnxruntime-gpu"),
+    *("onnxruntime-ep-webgpu", "triton", "tensorrt", "tensorrt-rtx"),
 )
 # Below this even a short run may fail.
 _LITTLE_DISK, _LITTLE_MEMORY = 2 << 30, 1 << 30

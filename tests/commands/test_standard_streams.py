@@ -61,7 +61,7 @@ def no_home(monkeypatch):
 def test_without_a_home_nothing_is_kept_and_nothing_fails(tmp_path, no_home, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert imported_models() == {}
-    memory = CachedAnswer("precision.json", "sha bfloat16")
+    memory = CachedAnswer("precision.json", "sha bfloat16", bool)
     memory.keep(answer=True)
     assert memory.answer() is None
     with pytest.raises(OutputError, match="the user has no home") as refused:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.checkpoints.registry import METHODS
+from vsrdb_cli.device_kinds import is_torchs
 from vsrdb_cli.errors import BackendError
 from vsrdb_cli.network.gpu_errors import is_dead_context
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from vsrdb_cli.backends.engine_files import Place
     from vsrdb_cli.backends.exported_files import ExportFiles
     from vsrdb_cli.backends.trt import TrtRunner
+    from vsrdb_cli.backends.webgpu import WebGpu
     from vsrdb_cli.checkpoints.checkpoint import Checkpoint
 
 ENGINES = ("tensorrt", "tensorrt-rtx")
@@ -41,20 +43,21 @@ def load_runner(
     size: tuple[int, int] | None = None,
     loaded: Runner | None = None,
     on_notice: OnNotice = ignore,
-    webgpu: Callable[[], Sequence[str]] | None = None,
+    webgpu: WebGpu | None = None,
 ) -> Runner:
     """Load `weights` (a bundled name, a .safetensors path, "nearest" or "bicubic").
 
     Args:
         backend: one of BACKENDS. "auto" is, on a GPU, an engine built for it and for `size`, or
-            else torch; on the CPU torch, the faster one there (tests/benchmarks/backends.py).
+            else torch; by WebGPU ONNX Runtime; on the CPU torch, the faster one there
+            (tests/benchmarks/backends.py).
         size: (height, width) of the pictures or tiles to come; without it no engine is taken
             unasked.
         loaded: a runner from an earlier call that differed in `size` alone, and that takes `size`;
             it is returned again unless an engine now suits better.
-        on_notice: called with one line for exported files that were rebuilt, for a GPU that "auto"
-            leaves because it computes something else, and for one that only WebGPU reaches.
-        webgpu: names the GPUs that WebGPU reaches; None asks its plugin, where it is installed.
+        on_notice: called with one line for files that were exported, for a GPU that "auto" leaves
+            because it computes something else, and for one that only WebGPU reaches.
+        webgpu: finds the GPUs that WebGPU reaches; None asks its plugin, where it is installed.
 
     Raises:
         CheckpointError: the weights are unknown, damaged or another network's.
@@ -89,8 +92,8 @@ def load_runner(
     from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
 
     checkpoint = load_checkpoint(weights)
-    if backend == "onnxruntime":
-        return _onnxruntime(checkpoint, device, precision, on_notice)
+    if backend == "onnxruntime" or (backend == "auto" and not is_torchs(device)):
+        return _onnxruntime(checkpoint, device, precision, on_notice, webgpu)
     if backend in ENGINES:
         return _engine(checkpoint, backend, device, precision, size, on_notice=on_notice)
     if backend == "auto" and size is not None:
@@ -105,12 +108,13 @@ def _torch(
     device: str,
     precision: str,
     on_notice: OnNotice,
-    webgpu: Callable[[], Sequence[str]] | None,
+    webgpu: WebGpu | None,
 ) -> Runner:
-    from vsrdb_cli.backends.devices import advice_on_webgpu, webgpu_adapters
+    from vsrdb_cli.backends.devices import advice_on_webgpu
     from vsrdb_cli.backends.parity import DisagreementError
     from vsrdb_cli.backends.proof import require_like_cpu
     from vsrdb_cli.backends.pytorch import TorchRunner
+    from vsrdb_cli.backends.webgpu import WEBGPU
 
     try:
         runner = TorchRunner(checkpoint, device, precision)
@@ -127,7 +131,7 @@ def _torch(
             " CPU what it cannot compute there",
         ) from error
     if device == "auto" and runner.info.device == "cpu":
-        advice = advice_on_webgpu(webgpu or webgpu_adapters)
+        advice = advice_on_webgpu(webgpu or WEBGPU)
         if advice:
             on_notice(advice)
     return runner
@@ -183,12 +187,21 @@ def _frames_per_second(runner: Runner) -> float:
 
 
 def _onnxruntime(
-    checkpoint: Checkpoint, device: str, precision: str, on_notice: OnNotice
+    checkpoint: Checkpoint,
+    device: str,
+    precision: str,
+    on_notice: OnNotice,
+    webgpu: WebGpu | None,
 ) -> Runner:
     from vsrdb_cli.backends.exported_files import ExportFiles, default_folder
     from vsrdb_cli.backends.ort import available, require_onnxruntime
     from vsrdb_cli.backends.rebuild import load_or_rebuild
+    from vsrdb_cli.backends.webgpu import WEBGPU
 
+    if not is_torchs(device):
+        from vsrdb_cli.backends.webgpu_runner import load_webgpu
+
+        return load_webgpu(checkpoint, (webgpu or WEBGPU).find(device), precision, on_notice)
     if device == "auto":
         device = "cuda" if available("cuda") else "cpu"
     require_onnxruntime(device)
@@ -234,7 +247,7 @@ def fitting_engine(
     """
     from vsrdb_cli.backends.devices import ACCELERATORS
 
-    if device == "cpu" or not ACCELERATORS.are_nvidia:
+    if device == "cpu" or not is_torchs(device) or not ACCELERATORS.are_nvidia:
         return None
     if isinstance(weights, str):
         if weights in METHODS:

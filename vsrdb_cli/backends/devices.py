@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 
-from vsrdb_cli.device_kinds import HOW_TO_NAME, KINDS, DeviceKind, is_device_name, kind_of
+from vsrdb_cli.backends.webgpu import WEBGPU, WebGpu
+from vsrdb_cli.device_kinds import (
+    HOW_TO_NAME,
+    KINDS,
+    MAKERS,
+    DeviceKind,
+    is_device_name,
+    is_torchs,
+    kind_of,
+)
 from vsrdb_cli.errors import BackendError
 
-# The makers of GPUs by their PCI numbers, and where Linux lists the GPUs.
-_MAKERS = {0x10DE: ("NVIDIA", "cuda"), 0x1002: ("AMD", "cuda"), 0x8086: ("Intel", "xpu")}
+# What torch calls the GPUs of each maker, and where Linux lists them.
+_KINDS = {"NVIDIA": "cuda", "AMD": "cuda", "Intel": "xpu"}
 GPUS = Path("/sys/class/drm")
 
 
@@ -115,8 +122,12 @@ def find_device(name: str, accelerators: Accelerators = ACCELERATORS) -> torch.d
         name = here.name if here else "cpu"
     if not is_device_name(name):
         raise BackendError(f"unknown device '{name}'", hint=HOW_TO_NAME)
-    device = torch.device(name)
     kind = kind_of(name)
+    if not is_torchs(name):
+        raise BackendError(
+            f"torch does not compute on '{name}'", hint="use --backend auto or onnxruntime"
+        )
+    device = torch.device(name)
     if kind is None:
         return device
     if kind is not here:
@@ -133,9 +144,19 @@ def find_device(name: str, accelerators: Accelerators = ACCELERATORS) -> torch.d
     return device
 
 
-def list_devices(accelerators: Accelerators = ACCELERATORS) -> list[str]:
-    """List the names of all devices torch computes on, the CPU first."""
-    return ["cpu", *accelerators.names]
+def require_device(
+    name: str, accelerators: Accelerators = ACCELERATORS, webgpu: WebGpu = WEBGPU
+) -> None:
+    """Raise BackendError unless this machine has a device."""
+    if is_torchs(name):
+        find_device(name, accelerators)
+    else:
+        webgpu.find(name)
+
+
+def list_devices(accelerators: Accelerators = ACCELERATORS, webgpu: WebGpu = WEBGPU) -> list[str]:
+    """List the names of all devices, the CPU first."""
+    return ["cpu", *accelerators.names, *(adapter.name for adapter in webgpu.adapters())]
 
 
 def unused_gpus(
@@ -151,29 +172,19 @@ def unused_gpus(
         return []
     for file in sorted(folder.glob("renderD*/device/vendor")):
         try:
-            maker, kind = _MAKERS[int(file.read_text(), 16)]
+            maker = MAKERS[int(file.read_text(), 16)]
+            found[maker] = KINDS[_KINDS[maker]].install
         except (OSError, ValueError, KeyError):
             continue
-        found[maker] = KINDS[kind].install
     return list(found.items())
 
 
-def webgpu_adapters() -> Sequence[str]:
-    """Return the names of the GPUs that WebGPU reaches; none where its plugin is not installed."""
-    try:
-        module = import_module("vsrdb_cli.backends.webgpu")
-    except ModuleNotFoundError:
-        return ()
-    adapters: Callable[[], Sequence[str]] = module.webgpu_adapters
-    return adapters()
-
-
-def advice_on_webgpu(adapters: Callable[[], Sequence[str]] = webgpu_adapters) -> str | None:
+def advice_on_webgpu(webgpu: WebGpu = WEBGPU) -> str | None:
     """Return the line for a run on the CPU beside a GPU that WebGPU reaches, if there is one."""
-    found = adapters()
-    if not found:
+    found = next((a for a in webgpu.adapters() if not a.is_software), None)
+    if found is None:
         return None
-    return f"runs on the CPU, but there is a GPU ({found[0]}): try --device webgpu"
+    return f"runs on the CPU, but there is a GPU ({found.hardware}): try --device webgpu"
 
 
 def cores() -> int:

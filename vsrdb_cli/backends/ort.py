@@ -58,9 +58,10 @@ class OrtRunner:
     """
 
     def __init__(self, files: ExportFiles, device: str) -> None:
+        import onnxruntime
+
         self._kind, _, index = device.partition(":")
         self._index = int(index or 0)
-        import onnxruntime
 
         self._files = files
         models = files.read_graphs()
@@ -75,7 +76,7 @@ class OrtRunner:
                 if not isinstance(error, ValueError) and not _is_refusal(error):
                     raise
                 raise StaleExportError(
-                    f"{files.graph(name)} is not a graph that vsrdb wrote: {_first_line(error)}",
+                    f"{files.graph(name)} is not a graph that vsrdb wrote: {first_line(error)}",
                     files.words("onnx"),
                 ) from error
             if (graph.sha256, graph.precision) != (files.sha256, files.precision):
@@ -122,7 +123,7 @@ class OrtRunner:
         for t, frame in enumerate(window):
             inputs[f"{graphs.PICTURE}_{t}"] = frame.picture
             inputs[f"{graphs.FEATURES}_{t}"] = frame.features
-        (restored,) = self._run(self._restorer, inputs, [graphs.RESTORED])
+        (restored,) = self._run(self._restorer, inputs, [graphs.RESTORED], to_cpu=True)
         return torch.from_numpy(restored.numpy())
 
     def restore_on_device(self, window: Sequence[OrtFeatures]) -> Tensor:
@@ -132,35 +133,40 @@ class OrtRunner:
         size = 4 if self.info.precision == "float32" else 2
         return estimate_memory(self._config, size, self._bytes, height, width)
 
-    def _run(self, session: Any, inputs: dict[str, Any], outputs: list[str]) -> list[Any]:
+    def _run(
+        self, session: Any, inputs: dict[str, Any], outputs: list[str], *, to_cpu: bool = False
+    ) -> list[Any]:
         binding = session.io_binding()
         for name, value in inputs.items():
             binding.bind_ortvalue_input(name, value)
         for name in outputs:
-            binding.bind_output(name, self._kind, self._index)
+            binding.bind_output(name, *(("cpu",) if to_cpu else (self._kind, self._index)))
         try:
             session.run_with_iobinding(binding)
         except Exception as error:
-            if "allocate memory" in str(error) or "bad allocation" in str(error):
-                raise MemoryError(str(error)) from error
-            if _is_refusal(error):
-                raise StaleExportError(
-                    f"the two graphs of {self._files.stem} do not match: {_first_line(error)}",
-                    self._files.words("onnx"),
-                ) from error
+            if failure := self._failure(error):
+                raise failure from error
             raise
         return list(binding.get_outputs())
+
+    def _failure(self, error: Exception) -> Exception | None:
+        """Return what to raise for an error of a run; None for the error itself."""
+        if "allocate memory" in str(error) or "bad allocation" in str(error):
+            return MemoryError(str(error))
+        if _is_refusal(error):
+            return StaleExportError(
+                f"the two graphs of {self._files.stem} do not match: {first_line(error)}",
+                self._files.words("onnx"),
+            )
+        return None
 
     def _session(self, model: bytes) -> Any:
         import onnxruntime
 
         provider, settings = provider_of(self._kind, self._index)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 3
-        # Two sessions take turns, beside decoding and encoding: no thread may wait by spinning.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        session = onnxruntime.InferenceSession(model, options, providers=[(provider, settings)])
+        session = onnxruntime.InferenceSession(
+            model, session_options(), providers=[(provider, settings)]
+        )
         # What is available may still fail to start, and then quietly becomes the CPU.
         if session.get_providers()[0] != provider:
             raise BackendError(
@@ -169,6 +175,18 @@ class OrtRunner:
                 hint="its CUDA and cuDNN must match; or use --device cpu, or --backend torch",
             )
         return session
+
+
+def session_options() -> Any:
+    """Create the options of a session on any device."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3
+    # Two sessions take turns, beside decoding and encoding: no thread may wait by spinning.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    return options
 
 
 def provider_of(kind: str, index: int) -> tuple[str, dict[str, str]]:
@@ -224,7 +242,8 @@ def _is_refusal(error: Exception) -> bool:
     return kind.__module__.startswith("onnxruntime") and kind.__name__ in _REFUSALS
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of an error, at most 200 characters."""
     return str(error).strip().partition("\n")[0][:200]
 
 

@@ -78,16 +78,21 @@ def psnr(error: Tensor) -> float:
     return math.inf if square == 0 else -10 * math.log10(square)
 
 
+def worst(agreements: Sequence[Agreement]) -> float:
+    """Return the least PSNR of all, in dB; minus infinity if there is a NaN."""
+    return min(-math.inf if math.isnan(a.psnr) else a.psnr for a in agreements)
+
+
 def require(agreements: Sequence[Agreement], precision: str, what: str) -> None:
     """Raise unless every agreement is as good as `precision` allows.
 
     Raises:
         DisagreementError: names `what`, how well it agrees, and how well it must.
     """
-    worst = min(agreements, key=lambda a: -math.inf if math.isnan(a.psnr) else a.psnr)
-    if not worst.psnr >= LEAST_DB[precision]:  # so that a NaN does not pass
+    least = min(agreements, key=lambda agreement: worst([agreement]))
+    if worst([least]) < LEAST_DB[precision]:
         raise DisagreementError(
-            f"{what} agrees with torch to {worst.psnr:.0f} dB at {worst.width}x{worst.height},"
+            f"{what} agrees with torch to {least.psnr:.0f} dB at {least.width}x{least.height},"
             f" less than the {LEAST_DB[precision]:.0f} dB required in {precision}",
             hint="use float32, or torch: vsrdb restore --backend torch"
             if precision != "float32"

@@ -122,11 +122,11 @@ def in_precision(
     return (lowered, low) if agrees else (network, "float32")
 
 
-def _memory(sha256: str, precision: str) -> CachedAnswer:
+def _memory(sha256: str, precision: str) -> CachedAnswer[bool]:
     """Look up whether a precision agreed with float32 for these weights on this CPU."""
     machine = f"{platform.node()} {torch.backends.cpu.get_cpu_capability()}"
     versions = f"torch {torch.__version__} vsrdb {__version__}"
-    return CachedAnswer("precision.json", f"{sha256} {precision} {machine} {versions}")
+    return CachedAnswer("precision.json", f"{sha256} {precision} {machine} {versions}", bool)
 
 
 @torch.inference_mode()

@@ -9,7 +9,6 @@ write it, too.
 from __future__ import annotations
 
 import hashlib
-import math
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,7 +50,7 @@ class Proof:
         Raises:
             StaleExportError: the results differ; `command` rebuilds the files.
         """
-        if self._remembered(runner, checkpoint).answer():
+        if self._remembered(runner, checkpoint).answer() is not None:
             return
         try:
             self.measure(runner, checkpoint)
@@ -67,16 +66,15 @@ class Proof:
         reference = TorchRunner(checkpoint, "cpu", "float32")
         agreements = parity.compare(reference, runner, self.sizes)
         parity.require(agreements, runner.info.precision, self.what)
-        self._remembered(runner, checkpoint).keep(True)
+        self._remembered(runner, checkpoint).keep(parity.worst(agreements))
         return agreements
 
-    def _remembered(self, runner: Runner, checkpoint: Checkpoint) -> CachedAnswer:
+    def _remembered(self, runner: Runner, checkpoint: Checkpoint) -> CachedAnswer[float]:
         facts = (
             *(f"{name} {sha256}" for name, sha256 in sorted(self.hashes.items())),
             f"{checkpoint.sha256} {runner.info.precision} {self.where} {platform.node()}",
-            f"torch {torch.__version__} vsrdb {__version__}",
         )
-        return _agreement(*facts)
+        return remembered_agreement(*facts)
 
 
 def require_like_cpu(
@@ -91,26 +89,48 @@ def require_like_cpu(
     """
     if kind_of(runner.info.device) is None or accelerators.are_nvidia:
         return
-    precision = runner.info.precision
-    remembered = _agreement(
-        f"{checkpoint.sha256} {precision} {runner.info.hardware} {platform.node()}",
-        f"torch {torch.__version__} vsrdb {__version__}",
-    )
-    if remembered.answer():
-        return
-    agreements = parity.compare(TorchRunner(checkpoint, "cpu", "float32"), runner)
-    worst = min(-math.inf if math.isnan(a.psnr) else a.psnr for a in agreements)
-    needed = LEAST_DB[precision]
+    # Without the driver, which is not known: another one may compute the right thing.
+    facts = f"{checkpoint.sha256} {runner.info.precision} {runner.info.hardware} {platform.node()}"
+    require_agreement(runner, checkpoint, remembered_agreement(facts))
+
+
+def require_agreement(
+    runner: Runner,
+    checkpoint: Checkpoint,
+    remembered: CachedAnswer[float] | None,
+    *,
+    sizes: Sequence[tuple[int, int]] = parity.SIZES,
+    refusals: bool = False,
+) -> None:
+    """Compare what a GPU computes with torch on the CPU, unless that was done before.
+
+    Args:
+        remembered: the agreement in dB; None if none is remembered.
+        sizes: (height, width) of the pictures to compare.
+        refusals: remember a refusal, too.
+
+    Raises:
+        DisagreementError: the results differ; it names by how much.
+    """
+    info = runner.info
+    needed = LEAST_DB[info.precision]
+    worst = remembered.answer() if remembered else None
+    if worst is None:
+        reference = TorchRunner(checkpoint, "cpu", "float32")
+        worst = parity.worst(parity.compare(reference, runner, sizes))
+        if remembered and (refusals or worst >= needed):
+            remembered.keep(worst)
     if worst < needed:
         raise parity.DisagreementError(
-            f"{runner.info.device} ({runner.info.hardware}) does not agree with the CPU:"
-            f" {worst:.0f} dB, but {precision} needs {needed:.0f}",
+            f"{info.device} ({info.hardware}) does not agree with the CPU: {worst:.0f} dB, but"
+            f" {info.precision} needs {needed:.0f}",
             hint="use --device cpu, and report this"
-            if precision == "float32"
+            if info.precision == "float32"
             else "use --precision float32, or --device cpu",
         )
-    remembered.keep(True)
 
 
-def _agreement(*facts: str) -> CachedAnswer:
-    return CachedAnswer("agreement.json", hashlib.sha256("\n".join(facts).encode()).hexdigest())
+def remembered_agreement(*facts: str) -> CachedAnswer[float]:
+    """Look up an agreement in dB that depends on these facts, and on versions."""
+    text = "\n".join((*facts, f"torch {torch.__version__} vsrdb {__version__}"))
+    return CachedAnswer("agreement.json", hashlib.sha256(text.encode()).hexdigest(), float)

@@ -1,9 +1,10 @@
-"""Exported files that are damaged, outdated or another network's: rebuilt, then used."""
+"""Exported files that are missing, damaged, outdated or another network's: built, then used."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -18,34 +19,43 @@ T = TypeVar("T")
 def load_or_rebuild(
     load: Callable[[], T], files: ExportFiles, on_notice: Callable[[str], None]
 ) -> T:
-    """Return what `load` does, after rebuilding the files it needs if they are stale.
+    """Return what `load` does, after building the files it needs if they are missing or stale.
 
     Raises:
-        BackendError: they are stale, and cannot be rebuilt.
+        BackendError: they cannot be built.
     """
     try:
         return load()
     except StaleExportError:
         pass
     try:
+        files.folder.mkdir(parents=True, exist_ok=True)
         # One of several processes builds them.
         with FileLock(files.folder / ".vsrdb-export.lock"):
             try:
                 return load()
             except StaleExportError as error:
+                missing, started = not files.complete(), time.monotonic()
                 rebuild(error, files)
-                on_notice(f"{error}; rebuilt")
+                seconds = time.monotonic() - started
+                on_notice(
+                    f"exported {files.weights} in {files.precision}, which is done once and took"
+                    f" {seconds:.0f} s"
+                    if missing
+                    else f"{error}; rebuilt"
+                )
     except OSError as error:
         raise BackendError(
-            f"{files.folder} holds damaged files and cannot be written to: {error.strerror}",
+            f"{files.folder} cannot be written to: {error.strerror}",
             hint="set VSRDB_EXPORTS to another folder, and export there",
         ) from error
     return load()
 
 
 def rebuild(stale: StaleExportError, files: ExportFiles) -> None:
-    """Run the command that writes the files; in a process of its own, since exporters may crash."""
+    """Run the command that writes the files, in a process of its own, since exporters may crash."""
     _, *words = stale.command
+    missing = not files.complete()
     done = subprocess.run(
         [sys.executable, "-P", "-m", "vsrdb_cli", *words, "--output", str(files.folder)],
         stdin=subprocess.DEVNULL,
@@ -56,8 +66,11 @@ def rebuild(stale: StaleExportError, files: ExportFiles) -> None:
     )
     if done.returncode:
         lines = [line.strip() for line in done.stderr.splitlines() if line.startswith("error:")]
+        what = f"{files.weights} could not be exported" if missing else (
+            f"{stale}, and could not be rebuilt"
+        )  # fmt: skip
+        reason = lines[-1].removeprefix("error: ") if lines else f"status {done.returncode}"
         raise BackendError(
-            f"{stale}, and could not be rebuilt:"
-            f" {lines[-1].removeprefix('error: ') if lines else f'status {done.returncode}'}",
+            f"{what}: {reason}",
             hint=stale.hint,
         )

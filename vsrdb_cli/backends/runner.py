@@ -32,6 +32,8 @@ class RunnerInfo:
     """ "float32", "float16" or "bfloat16"."""
     hardware: str = ""
     """What the device is, as "Radeon RX 7900 XTX, ROCm 6.4"; "" of the CPU."""
+    nodes: str = ""
+    """Where a graph's nodes run, if not all run on the device: "923 on the GPU, 37 on the CPU"."""
 
     @property
     def facts(self) -> dict[str, str]:

@@ -32,7 +32,7 @@ from vsrdb_cli.bench.whole_run import WholeRun, restore_whole
 from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
 from vsrdb_cli.checkpoints.registry import METHODS
-from vsrdb_cli.device_kinds import with_number
+from vsrdb_cli.device_kinds import is_torchs, with_number
 from vsrdb_cli.errors import ResourceError, VsrdbError
 from vsrdb_cli.pipeline.memory import available_bytes, network_bytes
 from vsrdb_cli.pipeline.spec import RestoreSpec
@@ -161,7 +161,8 @@ class _SizeBenchmark:
             config = load_checkpoint(self.request.weights).config
             work = operations(config, height, width)
             device, precision = runner.info.device, runner.info.precision
-            rate = convolution_rate(config.dim, height, width, device, precision)
+            if is_torchs(device):
+                rate = convolution_rate(config.dim, height, width, device, precision)
         backends, problems = self._backends(best(alone))
         memory = runner.memory(height, width)
         beside = 0
@@ -266,13 +267,20 @@ def others(
     else:
         devices = [with_number(info.device)]
     for device in devices:
-        for backend in BACKENDS[1:] if request.backend == ALL else (info.backend,):
+        for backend in _backends_on(device, request, info):
             low = native_low_precision(torch.device(device)) if backend == "torch" else "float16"
             quick = ("float32", *((low,) if low else ()))
             for precision in quick if request.precision == "auto" else (request.precision,):
                 own = (info.backend, with_number(info.device), info.precision)
                 if (backend, device, precision) != own:
                     yield backend, device, precision
+
+
+def _backends_on(device: str, request: BenchRequest, info: RunnerInfo) -> tuple[str, ...]:
+    """List the backends to measure on a device."""
+    if not is_torchs(device):
+        return ("onnxruntime",) if request.backend in ("auto", "onnxruntime", ALL) else ()
+    return BACKENDS[1:] if request.backend == ALL else (info.backend,)
 
 
 def worst_agreement(reference: Runner, runner: Runner, size: Size) -> parity.Agreement | None:

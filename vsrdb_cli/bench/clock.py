@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from vsrdb_cli.backends.devices import ACCELERATORS
-from vsrdb_cli.device_kinds import kind_of
+from vsrdb_cli.device_kinds import is_torchs, kind_of
 
 
 @dataclass(frozen=True)
@@ -53,5 +53,5 @@ def least(times: list[Seconds]) -> Seconds:
 
 
 def _finish(device: str) -> None:
-    if kind_of(device):
+    if kind_of(device) and is_torchs(device):
         ACCELERATORS.synchronize(device)

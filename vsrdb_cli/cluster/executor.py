@@ -15,6 +15,7 @@ from vsrdb_cli.cluster.connection import connected
 from vsrdb_cli.cluster.distribution import Distribution
 from vsrdb_cli.cluster.pool import SILENCE_SECONDS, WorkerPool
 from vsrdb_cli.cluster.worker import Network
+from vsrdb_cli.device_kinds import is_torchs
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.jobs.events import Notice, OnEvent
 from vsrdb_cli.jobs.executor import Executor
@@ -55,6 +56,11 @@ class RayExecutor(Executor):
             raise OptionError(
                 f"--ray and --backend {options.backend} cannot be used together",
                 hint="on a cluster the network runs in torch; omit --backend",
+            )
+        if not is_torchs(options.device):
+            raise OptionError(
+                f"--ray and --device {options.device} cannot be used together",
+                hint="on a cluster the network runs in torch; omit --device",
             )
         if ":" in options.device:
             raise OptionError(

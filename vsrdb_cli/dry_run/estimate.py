@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vsrdb_cli.backends.builtin import BuiltinRunner
-from vsrdb_cli.backends.devices import find_device
+from vsrdb_cli.backends.devices import require_device
 from vsrdb_cli.backends.runner import Runner
 from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.dry_run import network_time
@@ -175,7 +175,7 @@ def estimate_run(
         notices = _notices(info, output, target, options)
         devices = options.devices or (options.device,)
         for device in devices:
-            find_device(device)
+            require_device(device)
         on_progress(Progress(0, None, phase=Phase.LOAD))
         executor = executor or LocalExecutor(replace(options, device=devices[0], devices=()))
         spec = RestoreSpec.of_output(options, output)

@@ -175,6 +175,8 @@ class _Run:
         log.detail(f"encoder: {output.description}")
         tiles = "whole pictures" if self.tile is None else f"tiles of {self.tile} pixels"
         log.detail(f"network: {self.executor.info}, {tiles}")
+        if nodes := self.executor.info.nodes:
+            log.detail(f"nodes of the network's graphs: {nodes}")
         if self.journal is None:
             return Job(info.path, options, output, spec, self.tile, identity=known)
         self._plan(self.journal)

@@ -11,7 +11,7 @@ import torch
 
 from vsrdb_cli.backends.devices import ACCELERATORS, Accelerators
 from vsrdb_cli.backends.runner import Runner
-from vsrdb_cli.device_kinds import kind_of
+from vsrdb_cli.device_kinds import is_torchs, kind_of
 from vsrdb_cli.errors import ResourceError
 from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.pipeline.tiling import choose_tile, least_memory, tiled
@@ -19,6 +19,10 @@ from vsrdb_cli.runtime import kept_bytes
 
 # Share of the free memory that a run may use; the rest is for decoding, encoding and others.
 SHARE = 0.75
+
+# Taken for free on a GPU by WebGPU, which tells nothing of memory: most cards have it, and a GPU
+# inside the processor shares the computer's. If it is not there, tiles get smaller.
+_OF_WEBGPU = 4 << 30
 
 # Where Linux lists the control groups of a process, and their limits.
 GROUPS_OF_PROCESS = Path("/proc/self/cgroup")
@@ -39,10 +43,11 @@ def available_bytes(device: str, accelerators: Accelerators = ACCELERATORS) -> i
 
     Memory that this process has freed and kept counts as free.
     """
-    if kind_of(device):
+    if kind_of(device) and is_torchs(device):
         free, _ = accelerators.memory(device)
         return free
-    return within_groups(int(psutil.virtual_memory().available)) + kept_bytes()
+    free = within_groups(int(psutil.virtual_memory().available)) + kept_bytes()
+    return free if is_torchs(device) else min(free, _OF_WEBGPU)
 
 
 def within_groups(
