@@ -104,6 +104,21 @@ def test_a_release_names_its_repository(tmp_path):
         assert (kind == "raw") == (Path(path).suffix in {".webp", ".png"})
 
 
+def test_the_front_of_the_model_card_says_what_the_card_says():
+    _, front, card = (ROOT / "weights/MODEL_CARD.md").read_text(encoding="utf-8").split("---\n", 2)
+    about = yaml.safe_load(front)
+    registry = tomllib.loads((ROOT / "weights/registry.toml").read_text(encoding="utf-8"))
+    (model,) = registry["model"]
+    assert about["license"] == model["licence"].lower()
+    (index,) = about["model-index"]
+    assert index["name"] == model["name"]
+    means = re.findall(r"^\| \*\*mean\*\* \|(.*)\|$", card, re.MULTILINE)
+    for mean, result in zip(means, index["results"], strict=True):
+        _, psnr, _, _, ssim, _, tof = mean.split("|")
+        values = {metric["type"]: metric["value"] for metric in result["metrics"]}
+        assert values == {"psnr": float(psnr), "ssim": float(ssim), "tof": float(tof)}
+
+
 def commands(command, name="vsrdb"):
     yield name
     for below in getattr(command, "commands", {}).values():
