@@ -104,7 +104,8 @@ def comparing_share(source: Path) -> float:
         return equal
 
     with patch.object(repeats, "is_equal", timed):
-        return spent / processor_seconds(source, BuiltinRunner("bicubic"))
+        whole = processor_seconds(source, BuiltinRunner("bicubic"))
+    return spent / whole
 
 
 def shown_twice(step: int, runner: Runner, count: int = 5) -> tuple[float, float]:
