@@ -28,7 +28,7 @@ class Doubling:
     def __call__(self, size, times=1):
         for _ in range(times):
             given = torch.rand(size)
-            (doubled,) = self.recorder("double", self.work, [given])
+            (doubled,) = self.recorder("double", self.work, [[given]])
             assert torch.equal(doubled, 2 * given)
 
     @property
@@ -41,6 +41,17 @@ def test_from_its_third_call_on_work_of_a_size_is_replayed():
     double(3, times=5)
     double(4, times=2)
     assert double.plain == [3, 3, 3, 4, 4]
+    assert double.replays == [3]
+
+
+@pytest.mark.parametrize("clips", [1, 2])
+def test_work_is_given_the_tensors_of_several_frames_joined(clips):
+    double = Doubling()
+    for _ in range(5):
+        frames = [[torch.rand(clips, 2, 4, 5), torch.rand(clips, 3, 4, 5)] for _ in range(3)]
+        expected = torch.stack([tensors[0] for tensors in frames], dim=1).flatten(0, 1) * 2
+        (found,) = double.recorder("double", double.work, frames)
+        assert torch.equal(found, expected)
     assert double.replays == [3]
 
 
@@ -71,7 +82,7 @@ def test_recordings_of_one_size_work_in_the_same_memory():
     double = Doubling()
     for name in ("encode", "restore"):
         for _ in range(3):
-            double.recorder(name, double.work, [torch.rand(3)])
+            double.recorder(name, double.work, [[torch.rand(3)]])
     encode, restore = double.cuda.graphs
     assert restore.pool() is encode.pool()
 

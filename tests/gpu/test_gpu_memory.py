@@ -101,7 +101,7 @@ def test_where_a_recording_finds_no_room_the_work_is_done_all_the_same(cuda, onl
         return [inputs[0] * 2 + 1]
 
     for number in range(6):
-        (found,) = recorder("work", work, [given + number])
+        (found,) = recorder("work", work, [[given + number]])
         assert torch.equal(found[:9], (given + number)[:9] * 2 + 1)
 
 

@@ -6,6 +6,7 @@ time; a CUDA graph launches all of them at once. Same kernels, same numbers.
 
 from __future__ import annotations
 
+import itertools
 import os
 import warnings
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 
 from vsrdb_cli.network.gpu_errors import is_dead_context
+from vsrdb_cli.network.layout import Joined, frames_of, join
 
 # A recording takes as long as some calls: pictures that come once or twice are not worth it.
 _PLAIN_CALLS = 2
@@ -34,6 +36,9 @@ class Recorder:
 
     Work has a name, and makes tensors of tensors without waiting for the GPU. Where memory does not
     suffice for a recording, or it cannot be made, the work is done as it would be without.
+
+    It is called with the tensors of one or several frames; work gets those of all frames joined. A
+    recording holds them joined, and copies each to its place: it joins nothing itself.
 
     All recordings share the memory they work in, as much as the widest takes. They give it back
     when pictures of another size come, so whoever plans for that size may count it as free.
@@ -58,29 +63,33 @@ class Recorder:
         """The number of recordings that are kept."""
         return len(self._recordings)
 
-    def __call__(self, name: str, work: Work, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+    def __call__(
+        self, name: str, work: Work, frames: Sequence[Sequence[Tensor]]
+    ) -> Sequence[Tensor]:
         try:
-            recording = self._recording(name, work, inputs)
-            return work(inputs) if recording is None else recording.replay(inputs)
+            recording = self._recording(name, work, frames)
+            return work(Joined(frames)) if recording is None else recording.replay(frames)
         except torch.OutOfMemoryError:
             if not self._recordings:
                 raise
             self._forget()
-        return work(inputs)
+        return work(Joined(frames))
 
-    def _recording(self, name: str, work: Work, inputs: Sequence[Tensor]) -> _Recording | None:
+    def _recording(
+        self, name: str, work: Work, frames: Sequence[Sequence[Tensor]]
+    ) -> _Recording | None:
         """Return the recording of this work in this size, if it has come often enough."""
-        size = inputs[0].shape[-2:]
+        size = frames[0][0].shape[-2:]
         if size != self._size:
             self._forget()
             self._size = size
-        key = name, tuple(tensor.shape for tensor in inputs)
+        key = name, tuple(tensor.shape for tensors in frames for tensor in tensors)
         calls = self._calls[key] = self._calls.get(key, 0) + 1
         if calls <= _PLAIN_CALLS or self._gave_up:
             return None
         if key not in self._recordings:
             try:
-                self._recordings[key] = self._recorded(work, inputs)
+                self._recordings[key] = self._recorded(work, frames)
             except torch.OutOfMemoryError:
                 self._forget()
                 self._gave_up = True
@@ -97,8 +106,8 @@ class Recorder:
                 return None
         return self._recordings[key]
 
-    def _recorded(self, work: Work, inputs: Sequence[Tensor]) -> _Recording:
-        inputs = [tensor.clone() for tensor in inputs]
+    def _recorded(self, work: Work, frames: Sequence[Sequence[Tensor]]) -> _Recording:
+        inputs = [join(tensors).clone() for tensors in zip(*frames, strict=True)]
         graph = self._cuda.CUDAGraph()
         # Where another one works, too: results are copied before anything else is replayed.
         pool = next((other.graph.pool() for other in self._recordings.values()), None)
@@ -110,7 +119,8 @@ class Recorder:
             ),
         ):
             outputs = work(inputs)
-        return _Recording(graph, inputs, outputs)
+        read = [frames_of(tensor, len(frames)) for tensor in inputs]
+        return _Recording(graph, list(zip(*read, strict=True)), outputs)
 
     def _forget(self) -> None:
         self._recordings.clear()
@@ -119,14 +129,15 @@ class Recorder:
 
 @dataclass(frozen=True)
 class _Recording:
-    """A graph, and the tensors it reads and leaves its results in."""
+    """A graph, and the tensors it reads, by frame, and leaves its results in."""
 
     graph: Any
-    inputs: Sequence[Tensor]
+    frames: Sequence[Sequence[Tensor]]
     outputs: Sequence[Tensor]
 
-    def replay(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
-        torch._foreach_copy_(list(self.inputs), list(inputs))  # in a few launches
+    def replay(self, frames: Sequence[Sequence[Tensor]]) -> Sequence[Tensor]:
+        read, given = (list(itertools.chain(*one)) for one in (self.frames, frames))
+        torch._foreach_copy_(read, given)  # in a few launches
         self.graph.replay()
         # Copies: the next replay overwrites what this one made.
         return [tensor.clone() for tensor in self.outputs]

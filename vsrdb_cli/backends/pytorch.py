@@ -15,6 +15,7 @@ from vsrdb_cli.backends.precision import ieee_float32, in_precision
 from vsrdb_cli.backends.runner import Memory, RunnerInfo
 from vsrdb_cli.network.features import FrameFeatures
 from vsrdb_cli.network.fmanet import FMANet
+from vsrdb_cli.network.layout import Joined
 from vsrdb_cli.network.memory import feature_bytes, restoring_bytes
 from vsrdb_cli.network.padding import padded
 from vsrdb_cli.runtime import tune_cpu
@@ -82,12 +83,12 @@ class TorchRunner:
         if self._device.type == "cuda" and not picture.is_cuda:
             # From pinned memory it is copied behind what the GPU still does, without waiting.
             picture = picture.pin_memory().to(self._device, non_blocking=True)
-        return FrameFeatures.of(self._do("encode", self._encode, [picture.to(self._device)]))
+        return FrameFeatures.of(self._do("encode", self._encode, [[picture.to(self._device)]]))
 
     @torch.inference_mode()
     def restore_on_device(self, window: Sequence[FrameFeatures]) -> Tensor:
-        tensors = [tensor for features in window for tensor in features.tensors()]
-        return self._do("restore", self._restore, tensors)[0]
+        frames = [features.tensors() for features in window]
+        return self._do("restore", self._restore, frames)[0]
 
     def restore(self, window: Sequence[FrameFeatures]) -> Tensor:
         return self.restore_on_device(window).cpu()
@@ -100,18 +101,18 @@ class TorchRunner:
         recorded = (self.length + 1) * estimate.features
         return replace(estimate, work=estimate.work + recorded)
 
-    def _do(self, name: str, work: Work, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+    def _do(self, name: str, work: Work, frames: Sequence[Sequence[Tensor]]) -> Sequence[Tensor]:
         with ieee_float32(self._device):
-            return work(inputs) if self._recorder is None else self._recorder(name, work, inputs)
+            if self._recorder is None:
+                return work(Joined(frames))
+            return self._recorder(name, work, frames)
 
     def _encode(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
         (picture,) = inputs
         return self._network.encode(picture).tensors()
 
     def _restore(self, inputs: Sequence[Tensor]) -> Sequence[Tensor]:
-        each = len(inputs) // self.length
-        frames = [inputs[t * each : (t + 1) * each] for t in range(self.length)]
-        return [self._network.restore([FrameFeatures.of(tensors) for tensors in frames])]
+        return [self._network.restore_joined(FrameFeatures.of(inputs))]
 
 
 # What is freed and kept for the next tensors never fits them exactly.

@@ -94,15 +94,18 @@ class FMANet(nn.Module):
         """Encode single frames (N, 3, H, W), RGB, 0 to 1."""
         if picture.dim() != 4 or picture.shape[1] != self.config.in_channels:
             raise ShapeError(f"picture is {tuple(picture.shape)}, expected (N, 3, H, W)")
-        picture = picture.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        picture = picture.to(self.dtype, memory_format=torch.channels_last)
         degradation = self.degradation_learning_network.encode(picture)
         restoration = self.restoration_network.encode(picture, degradation[-1])
         return FrameFeatures(picture, degradation, restoration)
 
     def restore(self, window: Sequence[FrameFeatures]) -> Tensor:
         """Restore the centre of T frames: (B, 3, 4H, 4W), float32, unclamped."""
-        net_r, length = self.restoration_network, self.config.num_seq
-        frames = window_of(window, length)
+        return self.restore_joined(window_of(window, self.config.num_seq))
+
+    def restore_joined(self, frames: FrameFeatures) -> Tensor:
+        """Restore as `restore` does, from the features of windows with batch index b*T + t."""
+        net_r = self.restoration_network
         flow_mask, hidden = self.degradation_learning_network(frames.degradation)
         flow_mask, warped = net_r.refine(frames.restoration, flow_mask, self._read_kernels(hidden))
         image_flow_mask = net_r.image_flow_mask(frames.picture, flow_mask)

@@ -6,6 +6,7 @@ What is computed frame by frame has the batch index b*T + t; B is the number of 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -13,10 +14,37 @@ from torch import Tensor
 
 
 def join(tensors: Sequence[Tensor]) -> Tensor:
-    """Join T tensors (B, C, H, W) into (B*T, C, H, W)."""
+    """Join T tensors (B, C, H, W) into (B*T, C, H, W); one is returned as it is."""
+    if len(tensors) == 1:
+        return tensors[0]
     if tensors[0].shape[0] == 1:
         return torch.cat(list(tensors))
     return torch.stack(list(tensors), dim=1).flatten(0, 1)
+
+
+class Joined(Sequence[Tensor]):
+    """Tensors of T frames, (B, C, H, W) each, joined when they are asked for, or in slices.
+
+    All of them side by side would double the memory that the frames' features take.
+    """
+
+    def __init__(self, frames: Sequence[Sequence[Tensor]]) -> None:
+        self._frames = frames
+
+    def __len__(self) -> int:
+        return len(self._frames[0])
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return Joined([tensors[index] for tensors in self._frames])
+        return join([tensors[index] for tensors in self._frames])
+
+
+def frames_of(joined: Tensor, length: int) -> list[Tensor]:
+    """Split (B*T, C, H, W) into T tensors (B, C, H, W), without a copy."""
+    if joined.shape[0] == length:
+        return list(torch.split(joined, 1))
+    return [joined[t::length] for t in range(length)]
 
 
 def laid_out(weight: Tensor) -> Tensor:
