@@ -11,11 +11,18 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from vsrdb_cli.network.features import FrameFeatures
+from vsrdb_cli.network.layout import join
+
 # These give another view of the same bytes, or memory to write to: nothing is launched.
 FREE = {"empty", "empty_like", "new_empty", "_unsafe_view", "alias", "detach", "lift_fresh"}
 
 
 LAST = torch.channels_last
+
+
+def _bytes(tensors):
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
 @dataclass
@@ -37,11 +44,17 @@ class Operators(TorchDispatchMode):
         if function is torch.ops.aten.convolution.default:
             outputs = self._convolved(outputs, *args[:2])
         name = function._schema.name.split("::")[1]
-        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        kwargs = {name: value for name, value in (kwargs or {}).items() if name != "out"}
+        # What is given twice is read once.
+        read = {id(leaf): leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
         if name not in FREE and not function.is_view:
             made = [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)]
             self.launched[name] += 1
-            self.moved[name] += sum(t.numel() * t.element_size() for t in tensors + made)
+            self.moved[name] += _bytes([*read.values(), *made])
+            if name == "convolution" and args[2] is not None:
+                # cuDNN adds no bias: PyTorch does, in an operator of its own.
+                self.launched["bias"] += 1
+                self.moved["bias"] += _bytes([outputs, outputs, args[2]])
         return outputs
 
     def _convolved(self, output, source, weight):
@@ -59,6 +72,12 @@ class Operators(TorchDispatchMode):
     @property
     def gigabytes(self) -> float:
         return self.moved.total() / 1e9
+
+
+def joined(frames):
+    """The features of a window as the recording of a GPU holds them: side by side already."""
+    tensors = zip(*(frame.tensors() for frame in frames), strict=True)
+    return FrameFeatures.of([join(list(one)) for one in tensors])
 
 
 def counted(function: Callable[[], object]) -> Operators:

@@ -15,7 +15,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from operators import counted
+from operators import counted, joined
 
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
 from vsrdb_cli.network.config import FMANetConfig
@@ -35,11 +35,12 @@ def main() -> None:
     with torch.device("meta"):
         network = padded(FMANet(config)).to(getattr(torch, arguments.precision)).prepare()
         picture = torch.empty(1, 3, height, width)
-    window = [network.encode(picture) for _ in range(3)]
-    network.restore(window)  # what is made of weights alone is made once
+    with torch.no_grad():
+        window = joined([network.encode(picture)] * 3)
+        network.restore_joined(window)  # what is made of weights alone is made once
     for name, step in (
         ("encode", lambda: network.encode(picture)),
-        ("restore", lambda: network.restore(window)),
+        ("restore", lambda: network.restore_joined(window)),
     ):
         found = counted(step)
         print(f"{name}: {found.count} operators, {found.gigabytes:.1f} GB")

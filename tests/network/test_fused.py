@@ -2,16 +2,19 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import torch
-from operators import counted
-from torch.utils._pytree import tree_map_only
-from triton_kernels import ARCHITECTURES, DTYPES, compiled, interpreted
+from drawn_networks import network_of
+from fused_operands import BUNDLED, PAPER, errors
+from golden_numbers import golden
+from operators import counted, joined
+from torch.utils._pytree import tree_leaves, tree_map_only
+from triton_kernels import SHARED_BYTES, interpreted, launches_compiled
 
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint
-from vsrdb_cli.network import ops
-from vsrdb_cli.network.blocks import ResidualDenseBlock
+from vsrdb_cli.network import fused, ops
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.fmanet import FMANet
 from vsrdb_cli.network.padding import padded
@@ -20,8 +23,11 @@ INTERPRETED = """
 import json
 import torch
 from fused_operands import {widths}, errors
+from triton_kernels import multiply_bfloat16
+multiply_bfloat16()
+from vsrdb_cli.network import fused
+fused.SPAN = 128
 from vsrdb_cli.network import fused_triton
-fused_triton.SPAN = 128
 print(json.dumps([
     errors(fused_triton, torch.{dtype}, height=height, width=width, widths={widths})
     for height, width in {sizes}
@@ -35,14 +41,12 @@ print(json.dumps([
     [("SMALL", [(5, 37), (4, 1), (1, 5)]), ("PAPER", [(3, 19)]), ("BUNDLED", [(3, 19)])],
 )
 @pytest.mark.parametrize(
-    "dtype, tolerance", [("float32", 1e-5), ("float16", 1e-3), ("bfloat16", 8e-3)]
+    "dtype, tolerance", [("float32", 1e-5), ("float16", 1e-3), ("bfloat16", 1.5e-2)]
 )
 def test_the_kernels_in_the_interpreter_equal_the_operators(widths, sizes, dtype, tolerance):
     code = INTERPRETED.format(widths=widths, sizes=sizes, dtype=dtype)
     for found in json.loads(interpreted(code)):
-        assert len(found) == 9
-        if dtype == "bfloat16":
-            del found["products"]  # the interpreter has no dot of it
+        assert len(found) == 20
         assert max(found.values()) < tolerance, found
 
 
@@ -61,13 +65,15 @@ with torch.inference_mode():
     expected = [network.restore([network.encode(one) for one in frames]) for network in networks]
     fused.in_one_kernel = lambda operand: True
     found = []
-    for network in networks:
-        wide = padded(network).prepare()
-        for _ in range(2):  # a kernel's first result is compared with the reference's
-            restored = wide.restore([wide.encode(one) for one in frames])
-        found.append(restored)
+    for multiplies in (True, False):
+        fused.multiplies = lambda operand: multiplies
+        for network in networks:
+            wide = padded(network).prepare()
+            for _ in range(2):  # a kernel's first result is compared with the reference's
+                restored = wide.restore([wide.encode(one) for one in frames])
+            found.append(restored)
 print(json.dumps({
-    "off": max((one - other).abs().max().item() for one, other in zip(found, expected)),
+    "off": max((one - other).abs().max().item() for one, other in zip(found, 2 * expected)),
     "works": [sorted(set(kernel.works.values())) for kernel in fused.KERNELS],
 }))
 """
@@ -76,7 +82,7 @@ print(json.dumps({
 @pytest.mark.slow
 def test_a_window_restored_the_way_of_a_gpu_is_the_one_restored_on_a_cpu():
     said = json.loads(interpreted(WHOLE))
-    assert said["works"] == [[True]] * 5
+    assert said["works"] == [[True]] * 8
     assert said["off"] < 1e-5
 
 
@@ -106,53 +112,30 @@ def test_flows_out_of_the_picture_read_0_and_undefined_flows_give_nan(flow):
     assert json.loads(interpreted(NOT_FINITE.format(flow=flow))) == [True, True]
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
-@pytest.mark.parametrize(
-    "kernel, types, constants",
-    [
-        (
-            "warp_kernel",
-            {"feature": "*{}", "flow_mask": "*fp32", "out": "*{}"},
-            {"GROUPS": 9, "OF_GROUP": 10, "WIDTH": 96, "CHANNELS": 16, "PIXELS": 32, "out_c": 1},
-        ),
-        (
-            "depthwise_kernel",
-            dict.fromkeys(("x", "weight", "bias", "out"), "*{}"),
-            {"BIASED": True, "GATED": True, "CHANNELS": 64, "PIXELS": 16},
-        ),
-        (
-            "sum_kernel",
-            dict.fromkeys(("a", "b", "c", "d", "bias", "out", "copy"), "*{}"),
-            {"COUNT": 4, "BIASED": True, "LEAKY": True, "COPIED": True, "NUMBERS": 1024}
-            | {"CHANNELS": 24},
-        ),
-        (
-            "products_kernel",
-            {"q": "*{}", "k": "*{}", "out": "*fp32"},
-            {"OF_HEAD": 16, "CHANNELS": 16, "BLOCK": 64, "SPAN": 512},
-        ),
-        (
-            "mixing_kernel",
-            {"out": "*{}"}
-            | dict.fromkeys(("products", "temperature", "absent", "projection"), "*fp32"),
-            {"OF_HEAD": 6, "CHANNELS": 16, "OUTPUTS": 32},
-        ),
-    ],
-)
-def test_the_kernels_compile_without_a_gpu(kernel, types, constants, architecture, dtype):
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("architecture", SHARED_BYTES)
+@pytest.mark.parametrize("widths", [PAPER, BUNDLED], ids=["paper", "fmanet-xs"])
+def test_the_kernels_compile_without_a_gpu(widths, architecture, dtype):
     pytest.importorskip("triton")
     from vsrdb_cli.network import fused_triton
 
-    function = getattr(fused_triton, kernel)
-    types = {name: kind.format(dtype) for name, kind in types.items()}
-    built = compiled(function, types, constants, architecture, fused_triton.WARPS)
-    assert re.search(rf"\.target sm_{architecture}a?\b", built["ptx"])
-    assert len(built["cubin"]) < 150_000
+    with launches_compiled(architecture) as kernels:
+        errors(fused_triton, getattr(torch, dtype), height=5, width=7, widths=widths)
+    assert len(kernels) == 15
+    for kernel in kernels:
+        # These are for tensor cores, see `fused.multiplies`.
+        if kernel.metadata.name in {"pointwise_kernel", "gated_kernel"} and (
+            architecture < 80 or dtype == "float32"
+        ):
+            continue
+        assert re.search(rf"\.target sm_{architecture}a?\b", kernel.asm["ptx"])
+        assert kernel.metadata.shared <= SHARED_BYTES[architecture]
+        assert len(kernel.asm["cubin"]) < 500_000
 
 
 @pytest.mark.parametrize(
-    "network, operators, gigabytes", [("paper", 970, 31), ("fmanet-xs", 360, 4.5)]
+    "network, operators, gigabytes", [("paper", 600, 18.6), ("fmanet-xs", 262, 3.7)]
 )
 def test_what_a_gpu_launches_and_moves_for_a_restored_frame_stays_within(
     network, operators, gigabytes
@@ -161,9 +144,9 @@ def test_what_a_gpu_launches_and_moves_for_a_restored_frame_stays_within(
     with torch.device("meta"), torch.no_grad():
         wide = padded(FMANet(config)).half().prepare()
         picture = torch.empty(1, 3, 180, 320)
-        window = [wide.encode(picture)] * 3
-        wide.restore(window)  # what is made of weights alone is made once
-        found = counted(lambda: (wide.encode(picture), wide.restore(window)))
+        window = joined([wide.encode(picture)] * 3)
+        wide.restore_joined(window)  # what is made of weights alone is made once
+        found = counted(lambda: (wide.encode(picture), wide.restore_joined(window)))
     assert found.count <= operators
     assert found.gigabytes <= gigabytes
 
@@ -172,18 +155,33 @@ def test_results_on_a_gpu_have_the_shape_and_layout_of_the_operators():
     feature, flow_mask = torch.rand(6, 16, 5, 8), torch.rand(6, 16, 5, 8)
     hidden, q = torch.rand(2, 14, 5, 8), torch.rand(2, 12, 5, 8)
     taps, bias, half = torch.rand(14, 1, 3, 3), torch.rand(14), torch.float16
+    k_v, then, values = torch.rand(2, 24, 5, 8), torch.rand(2, 30, 5, 8), torch.rand(2, 12, 5, 8)
+    following = [torch.rand(12), torch.rand(12), torch.rand(30, 12, 1, 1), None]
     products, projection = torch.rand(2, 3, 6, 4), torch.rand(3, 4, 10)
     operators = torch.ops.vsrdb
     pairs = [
+        (operators.multi_flow_warp, (feature, flow_mask, (4, 3), 3), fused.warp_reference),
         (
-            operators.multi_flow_warp,
-            (feature, flow_mask, (4, 3), 3),
-            lambda *operands: ops.side_by_side(ops.multi_flow_warp(*operands[:3]), 3),
+            operators.flows_and_warped,
+            (feature, flow_mask, (4, 3)),
+            lambda *operands: fused.flows_reference(*operands, 1),
         ),
-        (operators.depthwise, (hidden, taps, None, False), ops.depthwise),
-        (operators.depthwise, (hidden, taps, bias, True), ops.depthwise),
-        (operators.sum_up, ([hidden, hidden], bias, True, None), ops.sum_up),
-        (operators.channel_products, (q, q, 2), ops.channel_products),
+        (operators.sum_up, ([hidden, hidden], bias, True), ops.sum_up),
+        (
+            operators.pointwise,
+            ([hidden, q], torch.rand(9, 26, 1, 1), None, None, [], 0.0),
+            lambda *operands: [ops.pointwise(*operands[:4])],
+        ),
+        (
+            operators.gated,
+            (hidden, taps, bias, torch.rand(12, 7, 1, 1), None, q, following, 1e-5),
+            lambda *operands: [fused.gated_reference(*operands, then), then],
+        ),
+        (
+            operators.attention_products,
+            (q, k_v, taps[:12], torch.rand(24, 1, 3, 3), None, None, 2),
+            lambda *operands: (values, fused.products_reference(*operands, values)),
+        ),
         (
             operators.channel_mixing,
             (products, torch.rand(3, 1, 1), torch.rand(4), projection, half),
@@ -191,18 +189,29 @@ def test_results_on_a_gpu_have_the_shape_and_layout_of_the_operators():
         ),
     ]
     for operator, operands, reference in pairs:
-        expected = reference(*operands)
-        found = operator(*tree_map_only(torch.Tensor, lambda one: one.to("meta"), operands))
-        assert (found.shape, found.dtype) == (expected.shape, expected.dtype)
-        if expected.ndim == 4 and operator is not operators.channel_products:
-            assert found.is_contiguous(memory_format=torch.channels_last)
+        expected = tree_leaves(reference(*operands))
+        there = tree_map_only(torch.Tensor, lambda one: one.to("meta"), operands)
+        for found, wanted in zip(tree_leaves(operator(*there)), expected, strict=True):
+            assert (found.shape, found.dtype) == (wanted.shape, wanted.dtype)
+            if found.dim() == 4 and operator is not operators.channel_mixing:
+                assert found.is_contiguous(memory_format=torch.channels_last)
 
 
-@torch.no_grad()
+@pytest.mark.parametrize("multiplies", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
-def test_a_dense_block_in_place_is_the_block(bias):
-    torch.manual_seed(0)
-    block = ResidualDenseBlock(FMANetConfig(dim=6, growth_rate=4, num_dense_layer=5, num_flow=2,
-                                            num_heads=2, bias=bias))  # fmt: skip
-    x = torch.randn(2, 6, 5, 7).contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(block.in_place(x), block(x))
+def test_where_no_kernel_compiles_a_window_is_restored_the_way_of_a_gpu_too(
+    monkeypatch, bias, multiplies
+):
+    monkeypatch.setattr(fused, "multiplies", lambda operand: multiplies)
+    for kernel in fused.KERNELS:
+        monkeypatch.setattr(kernel, "works", {})
+        monkeypatch.setattr(kernel, "troubles", {})
+    network = network_of(replace(golden("tiny_32x48").config, bias=bias))
+    generator = torch.Generator().manual_seed(0)
+    frames = [torch.rand(2, 3, 8, 12, generator=generator) for _ in range(3)]
+    with torch.inference_mode(), pytest.warns(RuntimeWarning, match="is slower without its kernel"):
+        expected = network.restore([network.encode(one) for one in frames])
+        monkeypatch.setattr(fused, "in_one_kernel", lambda operand: True)
+        wide = padded(network).prepare()
+        found = wide.restore([wide.encode(one) for one in frames])
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)

@@ -6,7 +6,7 @@ import warnings
 import pytest
 import torch
 
-from vsrdb_cli.network import fused, ops
+from vsrdb_cli.network import fused
 from vsrdb_cli.network.triton_kernel import Kernel
 
 
@@ -123,14 +123,17 @@ def test_a_large_part_of_a_result_does_not_hide_that_a_small_one_is_wrong(x):
 
 
 def test_without_its_products_attentions_kernel_is_wrong():
-    def squares_alone(q, k, heads, out):
-        out.copy_(ops.channel_products(q, k, heads))
-        out[:, :, :-2] = 0
+    def squares_alone(*operands):
+        operands[-1].copy_(fused.products_reference(*operands[:-1]))
+        operands[-1][:, :, :, :-2] = 0
 
     kernel = fused.attention_kernel(squares_alone)
-    q, k = torch.randn(2, 1, 6, 40, 50, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    q, k_v = (torch.randn(1, 6 * times, 40, 50, generator=generator) for times in (1, 2))
+    taps = [torch.randn(6 * times, 1, 3, 3, generator=generator) for times in (1, 2)]
+    values, products = torch.empty(1, 6, 40, 50), torch.empty(1, 1, 2, 5, 3)
     with pytest.warns(RuntimeWarning, match="attention is slower without its kernel: .* is wrong"):
-        kernel(q, k, 2, out=torch.empty(1, 2, 5, 3))
+        kernel(q, k_v, *taps, None, None, 2, values, out=products)
 
 
 def test_a_kernel_that_is_not_compared_needs_no_reference(x):

@@ -5,10 +5,11 @@ All of it is local but for one small matrix of products of channels, so it runs 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vsrdb_cli.network import fused, ops
@@ -36,20 +37,7 @@ class LayerNorm(nn.Module):
         self.eps = 1e-5
 
     def forward(self, x: Tensor) -> Tensor:
-        pixels = x.permute(0, 2, 3, 1)
-        weight: Tensor = self.body.weight
-        bias: Tensor | None = self.body.bias
-        if bias is not None:
-            # PyTorch's kernel sums in float32 whatever it reads, and rounds once. Casts would move
-            # three times the bytes; a graph needs them, since other runtimes promise nothing.
-            if torch.is_grad_enabled() or torch.compiler.is_compiling():
-                pixels, weight, bias = pixels.float(), weight.float(), bias.float()
-            y = F.layer_norm(pixels, weight.shape, weight, bias, eps=self.eps)
-        else:
-            pixels, weight = pixels.float(), weight.float()
-            variance = pixels.var(dim=-1, keepdim=True, correction=0)
-            y = pixels * torch.rsqrt(variance + self.eps) * weight
-        return y.to(x.dtype).permute(0, 3, 1, 2)
+        return ops.layer_norm(x, self.body.weight, self.body.bias, self.eps)
 
 
 def pointwise(inputs: int, outputs: int, *, bias: bool) -> nn.Conv2d:
@@ -84,23 +72,39 @@ class TransposedAttention(nn.Module):
             k_v = _depthwise(strip, self.kv_conv(norm(strip.outer_of(x))), self.kv_dwconv)
             k, v = k_v.chunk(2, dim=1)
             values.append(v)
-            products.append(fused.channel_products(q, k, self.heads))
-        with float32_island(x):
-            weights = prepared(self, "float32 weights", self._float32_weights)
-            mixing = fused.channel_mixing(_sum(products), *weights, x.dtype)
+            products.append(ops.channel_products(q, k, self.heads))
+        mixing = self._mixing(_sum(products), x)
         mixed = []
         for strip, v in zip(parts, values, strict=True):
             own, v_pixels = _pixels(strip.of(x)), _pixels(v)
-            # One product and sum on a GPU; a CPU has a slower product for it.
-            y = (
-                torch.baddbmm(own, v_pixels, mixing)
-                if fused.in_one_kernel(x)
-                else own + v_pixels @ mixing
-            )
+            y = own + v_pixels @ mixing
             if self.project_out.bias is not None:
                 y = y + self.project_out.bias
             mixed.append(torch.unflatten(y, 1, v.shape[2:]).permute(0, 3, 1, 2))
         return joined_rows(mixed)
+
+    def in_kernels(
+        self, queries: Tensor, x: Tensor, k_v: Tensor, following: fused.Following | None
+    ) -> list[Tensor]:
+        """Compute `forward` from the queries, one of `queries`, and k_v = kv_conv(norm(x)).
+
+        Then compute the layer that is `following`.
+        """
+        values, products = fused.attention_products(
+            queries,
+            k_v,
+            (self.q_dwconv.weight, self.q_dwconv.bias),
+            (self.kv_dwconv.weight, self.kv_dwconv.bias),
+            self.heads,
+        )
+        mixing = self._mixing(products, x).transpose(1, 2)
+        return fused.pointwise([values], mixing, self.project_out.bias, plus=x, following=following)
+
+    def _mixing(self, products: Tensor, x: Tensor) -> Tensor:
+        """Compute how `x` mixes its channels, and projects them, from `ops.channel_products`."""
+        with float32_island(x):
+            weights = prepared(self, "float32 weights", self._float32_weights)
+            return fused.channel_mixing(products, *weights, x.dtype)
 
     def _float32_weights(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return temperature, `absent` and projection, as `ops.channel_mixing` takes them."""
@@ -126,9 +130,32 @@ class GatedFeedForward(nn.Module):
         parts = []
         for strip in strips(x):
             hidden = self.project_in(norm(strip.outer_of(x)))
-            gated = _depthwise(strip, hidden, self.dwconv, gated=True)
+            gated = ops.gelu_gate(_depthwise(strip, hidden, self.dwconv))
             parts.append(strip.of(x) + self.project_out(gated))
         return joined_rows(parts)
+
+    def in_kernels(
+        self, x: Tensor, hidden: Tensor, following: fused.Following | None
+    ) -> list[Tensor]:
+        """Compute `forward` from project_in(norm(x)), then the layer that is `following`."""
+        return fused.gated(
+            hidden,
+            self.dwconv.weight,
+            self.dwconv.bias,
+            self.project_out.weight,
+            self.project_out.bias,
+            plus=x,
+            following=following,
+        )
+
+
+@dataclass(frozen=True)
+class Step:
+    """An attention or a feed-forward in kernels: its norm with the convolution after, the rest."""
+
+    first: fused.Following
+    rest: Callable[[Tensor, Tensor, fused.Following | None], list[Tensor]]
+    """Called with x, what `first` gives of it, and what follows."""
 
 
 class MultiAttentionBlock(nn.Module):
@@ -154,12 +181,45 @@ class MultiAttentionBlock(nn.Module):
             warped = self.ffn2(warped, self.norm4)
         return warped
 
+    def in_kernels(self, of_centre: Tensor, of_degradation: Tensor | None) -> list[Step]:
+        """List the steps of `forward`, with these `queries`."""
 
-def _depthwise(strip: Strip, outer: Tensor, conv: nn.Conv2d, *, gated: bool = False) -> Tensor:
-    if fused.in_one_kernel(outer):
-        return fused.depthwise(outer, conv.weight, conv.bias, gated=gated)
-    convolved = strip.convolve(outer, conv.weight, conv.bias, groups=conv.weight.shape[0])
-    return ops.gelu_gate(convolved) if gated else convolved
+        def attention(layer: TransposedAttention, norm: LayerNorm, queries: Tensor) -> Step:
+            return Step(_following(norm, layer.kv_conv), partial(layer.in_kernels, queries))
+
+        def feed_forward(layer: GatedFeedForward, norm: LayerNorm) -> Step:
+            return Step(_following(norm, layer.project_in), layer.in_kernels)
+
+        steps = [
+            attention(self.co_attn, self.norm1, of_centre),
+            feed_forward(self.ffn1, self.norm2),
+        ]
+        if of_degradation is not None:
+            steps += [
+                attention(self.da_attn, self.norm3, of_degradation),
+                feed_forward(self.ffn2, self.norm4),
+            ]
+        return steps
+
+
+def queries(source: Tensor, layers: Sequence[TransposedAttention]) -> Sequence[Tensor]:
+    """Make the queries of several attentions from (B, C, H, W) in one kernel, (B, C, H, W) each."""
+
+    def joined() -> tuple[Tensor, Tensor | None]:
+        biases = [layer.q.bias for layer in layers if layer.q.bias is not None]
+        weight = torch.cat([layer.q.weight for layer in layers])
+        return weight, torch.cat(biases) if biases else None
+
+    (made,) = fused.pointwise([source], *prepared(layers[0], "queries", joined))
+    return made.chunk(len(layers), dim=1)
+
+
+def _following(norm: LayerNorm, conv: nn.Conv2d) -> fused.Following:
+    return fused.Following(norm.body.weight, norm.body.bias, norm.eps, conv.weight, conv.bias)
+
+
+def _depthwise(strip: Strip, outer: Tensor, conv: nn.Conv2d) -> Tensor:
+    return strip.convolve(outer, conv.weight, conv.bias, groups=conv.weight.shape[0])
 
 
 def _sum(parts: Sequence[Tensor]) -> Tensor:

@@ -7,6 +7,7 @@ convolution that never mixes frames is computed in 2-D over B*T pictures, channe
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -14,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vsrdb_cli.network import fused, ops
-from vsrdb_cli.network.attention import MultiAttentionBlock, pointwise
+from vsrdb_cli.network.attention import MultiAttentionBlock, pointwise, queries
 from vsrdb_cli.network.config import FMANetConfig
-from vsrdb_cli.network.layout import by_clip, laid_out, widened
+from vsrdb_cli.network.layout import by_clip, frames_of, laid_out, widened
 from vsrdb_cli.network.prepared import prepared
 from vsrdb_cli.network.strips import joined_rows, strips
 
@@ -99,7 +100,7 @@ class ResidualDenseBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if fused.in_one_kernel(x):
-            return self.in_place(x)
+            return self.in_kernels(x)
         weights, bias = prepared(self, "by input", self._by_input)
         pieces = [x]
         pending = F.conv2d(x, weights[0], bias, padding=1)
@@ -113,26 +114,20 @@ class ResidualDenseBlock(nn.Module):
         detail: Tensor = self.conv(torch.cat(pieces, dim=1))
         return x + detail
 
-    def in_place(self, x: Tensor) -> Tensor:
-        """Compute the same, but write each layer's output to its place in the concatenation."""
+    def in_kernels(self, x: Tensor) -> Tensor:
+        """Compute the same, without a concatenation and with one kernel after each convolution."""
         weights, bias = prepared(self, "by input", self._by_input)
-        batch, channels, height, width = x.shape
-        shape = batch, self.conv.weight.shape[1], height, width
-        whole = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=_LAST)
-        whole[:, :channels].copy_(x)
-        growth = (shape[1] - channels) // len(weights)
-        piece, convolved = x, list[Tensor]()
+        growth = weights[-1].shape[0]
+        pieces, convolved = [x], list[Tensor]()
         for index, weight in enumerate(weights):
-            convolved.append(F.conv2d(piece, weight, padding=1))
+            convolved.append(F.conv2d(pieces[-1], weight, padding=1))
             start = index * growth
-            piece = fused.sum_up(
-                # Each holds what it gives to this layer and to all later ones.
-                [one[:, start - len(weights) * growth :][:, :growth] for one in convolved],
-                None if bias is None else bias[start : start + growth],
-                leaky=True,
-                copy=whole[:, channels + start :][:, :growth],
-            )
-        return fused.sum_up([x, F.conv2d(whole, self.conv.weight_2d)], self.conv.bias)
+            # Each holds what it gives to this layer and to all later ones.
+            shares = [one[:, start - len(weights) * growth :][:, :growth] for one in convolved]
+            own = None if bias is None else bias[start : start + growth]
+            pieces.append(fused.sum_up(shares, own, leaky=True))
+        (y,) = fused.pointwise(pieces, self.conv.weight_2d, self.conv.bias, plus=x)
+        return y
 
     def _by_input(self) -> tuple[list[Tensor], Tensor | None]:
         """Return the layers' weights grouped by input instead of by output, and all their biases.
@@ -163,17 +158,19 @@ class ResidualInResidualDenseBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        weights = prepared(self, "by RDB", self._by_rdb)
-        bias = cast(FrameConv, self.conv[0]).bias
-        y, total = x, list[Tensor]()
+        fusion, last = cast(FrameConv, self.conv[0]), cast(FrameConv, self.conv[1])
+        if fused.in_one_kernel(x):
+            outputs = list(itertools.accumulate(self.RDBs, lambda y, rdb: rdb(y), initial=x))[1:]
+            (total,) = fused.pointwise(outputs, fusion.weight_2d, fusion.bias)
+            return fused.sum_up([x, F.conv2d(total, last.weight_2d, padding=1)], last.bias)
         # The 1x1 fusion is summed up RDB by RDB: the concatenation (R * C channels) is never held.
-        most = fused.SUMMED if fused.in_one_kernel(x) else 2
-        for index, (rdb, weight) in enumerate(zip(self.RDBs, weights, strict=True)):
+        first, *weights = prepared(self, "by RDB", self._by_rdb)
+        y = self.RDBs[0](x)
+        total = F.conv2d(y, first, fusion.bias)
+        for rdb, weight in zip(itertools.islice(self.RDBs, 1, None), weights, strict=True):
             y = rdb(y)
-            total.append(F.conv2d(y, weight, bias if index == 0 else None))
-            if len(total) == most:
-                total = [fused.sum_up(total)]
-        detail: Tensor = self.conv[1](fused.sum_up(total))
+            total = total + F.conv2d(y, weight)
+        detail: Tensor = last(total)
         return x + detail
 
     def _by_rdb(self) -> list[Tensor]:
@@ -241,6 +238,8 @@ class FRMABlock(nn.Module):
         Returns:
             The refined flow-mask (B*T, 3n, H, W), float32, and warped feature (B, C, H, W).
         """
+        if fused.in_one_kernel(feature):
+            return self._in_kernels(feature, centre, flow_mask, warped, degradation)
         planes = feature
         if not fused.warps_at_once(feature):
             # Sampling reads planes in float32; every strip of both warps reads all of them.
@@ -249,21 +248,59 @@ class FRMABlock(nn.Module):
         warped = self._align(planes, flow_mask, warped, feature.dtype)
         if degradation is not None:
             own = ops.side_by_side(self.rdb_KD(degradation), self.length)
-            weight = prepared(
-                self, "conv_KD by frame", lambda: self._time_major(self.conv_KD.weight)
-            )
-            degradation = F.conv2d(own, weight, self.conv_KD.bias)
+            degradation = F.conv2d(own, self._conv_kd(), self.conv_KD.bias)
         for block in self.multi_attn_block:
             warped = block(warped, centre, degradation)
+        return flow_mask, warped
+
+    def _in_kernels(
+        self,
+        feature: Tensor,
+        centre: Tensor,
+        flow_mask: Tensor | None,
+        warped: Tensor | None,
+        degradation: Tensor | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Compute `forward` in as few kernels as there are."""
+        first, second = self.conv_f.first, self.conv_f.second
+        of_centre, of_frame = self._conv_f(centre.shape[1])
+        own = feature
+        if flow_mask is not None:
+            own = fused.flows_and_warped(feature, flow_mask, self.groups)
+        shares = [
+            F.conv2d(one, weight, padding=1)
+            for one, weight in ((own, of_frame), (centre, of_centre))
+        ]
+        hidden = fused.sum_up(shares, first.bias, leaky=True)
+        delta: Tensor = second(hidden)
+        flow_mask = delta.float() if flow_mask is None else flow_mask + delta
+        blocks = [cast(MultiAttentionBlock, block) for block in self.multi_attn_block]
+        centre_queries = queries(centre, [block.co_attn for block in blocks])
+        kd_queries: Sequence[Tensor | None] = [None] * len(blocks)
+        if degradation is not None:
+            frames = frames_of(self.rdb_KD(degradation), self.length)
+            (of_kd,) = fused.pointwise(frames, self._conv_kd(), self.conv_KD.bias)
+            kd_queries = queries(of_kd, [block.da_attn for block in blocks])
+        steps = [
+            step
+            for block, one, other in zip(blocks, centre_queries, kd_queries, strict=True)
+            for step in block.in_kernels(one, other)
+        ]
+        moved = fused.multi_flow_warp(feature, flow_mask, self.groups, self.length)
+        parts = [moved] if warped is None else [warped, moved]
+        weight = prepared(self, "conv_Fw", lambda: torch.cat(self._conv_fw(warped), dim=1))
+        first_step, *later = [step.first for step in steps]
+        warped, given = fused.pointwise(parts, weight, self.conv_Fw.bias, following=first_step)
+        for step, following in zip(steps, later, strict=False):
+            warped, given = step.rest(warped, given, following)
+        (warped,) = steps[-1].rest(warped, given, None)
         return flow_mask, warped
 
     def refine_flow(
         self, feature: Tensor, planes: Tensor, centre: Tensor, flow_mask: Tensor | None
     ) -> Tensor:
         first = self.conv_f.first
-        of_centre, of_frame = prepared(
-            self, "conv_f by input", lambda: _split(first.weight_2d, centre.shape[1])
-        )
+        of_centre, of_frame = self._conv_f(centre.shape[1])
         # The centre's share is the same for all T frames: convolved once.
         shared = F.conv2d(centre, of_centre, first.bias, padding=1)
         rows = []
@@ -284,13 +321,8 @@ class FRMABlock(nn.Module):
         self, planes: Tensor, flow_mask: Tensor, warped: Tensor | None, dtype: torch.dtype
     ) -> Tensor:
         """Join the frames' features, warped along their flows, with the warped feature so far."""
-        bias, before = self.conv_Fw.bias, 0 if warped is None else warped.shape[1]
-
-        def by_input() -> tuple[Tensor, Tensor]:
-            own, frames = _split(self.conv_Fw.weight, before)
-            return own, self._time_major(frames)
-
-        own, by_frame = prepared(self, "conv_Fw by input", by_input)
+        bias = self.conv_Fw.bias
+        own, by_frame = prepared(self, "conv_Fw by input", lambda: self._conv_fw(warped))
         rows = []
         for strip in strips(planes):
             flows = strip.of(flow_mask)
@@ -300,6 +332,20 @@ class FRMABlock(nn.Module):
             row = F.conv2d(moved, by_frame, bias)
             rows.append(row if warped is None else row + F.conv2d(strip.of(warped), own))
         return joined_rows(rows)
+
+    def _conv_f(self, channels: int) -> tuple[Tensor, Tensor]:
+        """Return the weights of the flow's first convolution, of the centre and of each frame."""
+        weight = self.conv_f.first.weight_2d
+        return prepared(self, "conv_f by input", lambda: _split(weight, channels))
+
+    def _conv_fw(self, warped: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the weights of conv_Fw, of the feature warped so far and of the frames."""
+        own, frames = _split(self.conv_Fw.weight, 0 if warped is None else warped.shape[1])
+        return own, self._time_major(frames)
+
+    def _conv_kd(self) -> Tensor:
+        weight = self.conv_KD.weight
+        return prepared(self, "conv_KD by frame", lambda: self._time_major(weight))
 
     def _time_major(self, weight: Tensor) -> Tensor:
         """Reorder a 1x1 weight's inputs from the released c*T + t to t*C + c."""

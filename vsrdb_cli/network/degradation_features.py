@@ -8,17 +8,14 @@ of a K^D there, are they not equal: what such a K^D would have given is taken of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vsrdb_cli.network.layout import by_clip, frames_read, join, laid_out
-from vsrdb_cli.network.ops import side_by_side
-
-# The four borders: the axis across, and whether it is the far one.
-_BORDERS = ((2, False), (2, True), (3, False), (3, True))
+from vsrdb_cli.network.layout import by_clip, frames_of, frames_read, join, laid_out
 
 
 @dataclass(frozen=True)
@@ -26,8 +23,8 @@ class FusedDegradationConv:
     """Weights of the fused convolution, one of each output frame, and those of the borders.
 
     weights: T of (C, taps C, 5, 5), where taps are the frames read. biases: T of (C,), or None.
-    borders: of each of the four, two one-dimensional convolutions: C -> k_d^2 and its bias, then
-    T k_d^2 -> T C.
+    borders: of two by two, two one-dimensional convolutions: 2T times C -> k_d^2 and its bias,
+    then twice T k_d^2 -> T C.
     """
 
     weights: list[Tensor]
@@ -57,38 +54,56 @@ class FusedDegradationConv:
                 for t in range(length)
             ]
         borders = []
-        for axis, far in _BORDERS:
+        bias = None if first.bias is None else first.bias.repeat(2 * length)
+        for axis in (2, 3):
             # A K^D one pixel outside reads the nearest pixel inside, and is read by it.
-            near = inner.select(axis, 0 if far else 2).unsqueeze(axis)
-            read = outer.select(axis + 1, 2 if far else 0).unsqueeze(axis + 1)
-            banded = _banded(read, length).to(device, dtype)
-            borders.append((laid_out(near.to(device, dtype)), first.bias, laid_out(banded)))
+            near = [
+                inner.select(axis, tap).unsqueeze(axis) for tap in (2, 0) for _ in range(length)
+            ]
+            read = [outer.select(axis + 1, tap).unsqueeze(axis + 1) for tap in (0, 2)]
+            both = torch.cat(near), torch.cat([_banded(one, length) for one in read])
+            made, reading = (laid_out(one.to(device, dtype)) for one in both)
+            borders.append((made, bias, reading))
         return cls(weights, biases, borders)
 
     def __call__(self, hidden: Tensor) -> Tensor:
         """Convolve the input of K^D, (B*T, C, H, W), into (B*T, C, H, W), before the LeakyReLU."""
         length = len(self.weights)
-        clip = by_clip(hidden, length)
-        outputs = []
-        for t, weight in enumerate(self.weights):
-            frames = [clip[:, source] for source, _ in frames_read(t, length)]
-            bias = None if self.biases is None else self.biases[t]
-            outputs.append(F.conv2d(torch.cat(frames, dim=1), weight, bias, padding=2))
-        joined = join(outputs)
+        joined = convolve_in_time(hidden, self.weights, self.biases, padding=2)
         clip_out = by_clip(joined, length)
-        for (axis, far), (near, bias, read) in zip(_BORDERS, self.borders, strict=True):
+        frames = frames_of(hidden, length)
+        for axis, (near, bias, read) in zip((2, 3), self.borders, strict=True):
             # Above and below, K^D outside reaches beyond the corners; beside, it does not.
-            along, between = (2, 0) if axis == 2 else (1, 1)
-            border = slice(-1, None) if far else slice(1)
-            pixels = hidden[:, :, border] if axis == 2 else hidden[:, :, :, border]
-            pixels = pixels.contiguous(memory_format=torch.channels_last)
-            padding = (0, along) if axis == 2 else (along, 0)
-            outside = F.conv2d(pixels, near, bias, padding=padding)
-            padding = (0, between) if axis == 2 else (between, 0)
-            excess = F.conv2d(side_by_side(outside, length), read, padding=padding)
-            target = clip_out[:, :, :, border] if axis == 2 else clip_out[..., border]
-            target -= excess.reshape(target.shape)
+            padding, between = ((0, 2), (0, 0)) if axis == 2 else ((1, 0), (1, 0))
+            end = hidden.shape[axis] - 1
+            pixels = torch.cat(
+                [one.narrow(axis, at, 1) for at in (0, end) for one in frames], dim=1
+            )
+            outside = F.conv2d(pixels, near, bias, padding=padding, groups=2 * length)
+            excess = F.conv2d(outside, read, padding=between, groups=2)
+            for at, taken in zip((0, end), excess.chunk(2, dim=1), strict=True):
+                target = clip_out.narrow(axis + 1, at, 1)
+                target -= taken.reshape(target.shape)
         return joined
+
+
+def convolve_in_time(
+    frames: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor] | None, padding: int
+) -> Tensor:
+    """Convolve each frame of (B*T, C, H, W) beside those before and after it.
+
+    Args:
+        weights: of each of the T frames, (O, taps C, k, k), where taps are the frames read.
+        biases: of each, (O,); or None.
+    """
+    length = len(weights)
+    pictures = frames_of(frames, length)
+    outputs = []
+    for t, weight in enumerate(weights):
+        read = torch.cat([pictures[source] for source, _ in frames_read(t, length)], dim=1)
+        bias = None if biases is None else biases[t]
+        outputs.append(F.conv2d(read, weight, bias, padding=padding))
+    return join(outputs)
 
 
 def _exactly(weight: Tensor) -> Tensor:

@@ -8,24 +8,32 @@ from sm_75 to sm_120.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
+from vsrdb_cli.network.fused import SPAN
 from vsrdb_cli.network.sampling_triton import corner_of
 
 # Neighbouring pixels of one row that one program warps.
 PIXELS = 32
-# Numbers of a sum that one program makes; pixels and channels of a depthwise convolution.
+# Numbers of a sum that one program makes.
 NUMBERS = 1024
-DEPTHWISE_PIXELS, DEPTHWISE_CHANNELS = 16, 64
-# Pixels that one program multiplies at once, and that it sums up in all.
-BLOCK, SPAN = 64, 512
+# Pixels and channels of a feed-forward's gate alone.
+GATE_PIXELS, GATE_CHANNELS = 16, 64
+# Of a convolution 1x1: inputs multiplied at once (of taps convolved before it), outputs of one
+# program, and of a layer after it.
+INPUTS, GATED_INPUTS, MOST_OUTPUTS, NEXT_OUTPUTS = 32, 16, 128, 64
+# Pixels whose products are made at once.
+BLOCK = 64
 # Columns of a mixing matrix that one program makes.
 OUTPUTS = 32
 WARPS = 4
+# What nine taps read is too much to be held ahead of the products it goes to.
+STAGES_OF_TAPS = 1
 
 
 @triton.jit  # type: ignore[untyped-decorator]
@@ -35,12 +43,13 @@ def warp_kernel(  # type: ignore[no-untyped-def]
     feature_n, feature_c, feature_y, feature_x,
     flow_n, flow_c, flow_y, flow_x,
     out_b, out_c, out_y, out_x,
-    GROUPS: tl.constexpr, OF_GROUP: tl.constexpr, WIDTH: tl.constexpr,
+    GROUPS: tl.constexpr, OF_GROUP: tl.constexpr, WIDTH: tl.constexpr, BEFORE: tl.constexpr,
     CHANNELS: tl.constexpr, PIXELS: tl.constexpr,
 ):  # fmt: skip
     """Compute PIXELS neighbours of row y of frame n, all WIDTH channels of it.
 
-    CHANNELS >= OF_GROUP; the rest of WIDTH after the groups is set to 0.
+    CHANNELS >= OF_GROUP; the rest of WIDTH after the groups is set to 0. The first BEFORE channels
+    of `flow_mask` are copied before them.
     """
     n = tl.program_id(2).to(tl.int64)
     y = tl.program_id(1)
@@ -48,8 +57,14 @@ def warp_kernel(  # type: ignore[no-untyped-def]
     channel = tl.arange(0, CHANNELS)
     valid = (x < width)[:, None] & (channel < OF_GROUP)[None, :]
     flow = flow_mask + n * flow_n + y.to(tl.int64) * flow_y + x.to(tl.int64) * flow_x
-    target = out + n // length * out_b + n % length * WIDTH * out_c
+    target = out + n // length * out_b + n % length * (BEFORE + WIDTH) * out_c
     target += y.to(tl.int64) * out_y + x.to(tl.int64)[:, None] * out_x
+    for first in tl.static_range(0, BEFORE, CHANNELS):
+        copied = (first + channel)[None, :]
+        known = (x < width)[:, None] & (copied < BEFORE)
+        flows = tl.load(flow[:, None] + copied * flow_c, mask=known, other=0.0)
+        tl.store(target + copied * out_c, flows, mask=known)
+    target += BEFORE * out_c
     for group in range(GROUPS):
         g = tl.cast(group, tl.int64)
         own = flow + 3 * g * flow_c
@@ -74,113 +89,257 @@ def warp_kernel(  # type: ignore[no-untyped-def]
 
 
 @triton.jit  # type: ignore[untyped-decorator]
-def depthwise_kernel(  # type: ignore[no-untyped-def]
-    x, weight, bias, out,
-    height, width, channels, blocks,
-    BIASED: tl.constexpr, GATED: tl.constexpr, CHANNELS: tl.constexpr, PIXELS: tl.constexpr,
-):  # fmt: skip
-    """Compute PIXELS neighbours of row y, CHANNELS of the `channels` of `out`.
-
-    Channels last. Gated, `x` has twice the channels: gelu(first half) * second half.
-    """
-    n = (tl.program_id(2) // blocks).to(tl.int64)
-    y = tl.program_id(1)
-    column = tl.program_id(0) * PIXELS + tl.arange(0, PIXELS)
-    channel = tl.program_id(2) % blocks * CHANNELS + tl.arange(0, CHANNELS)
-    known = channel < channels
-    inputs = channels * 2 if GATED else channels
-    first = tl.zeros((PIXELS, CHANNELS), tl.float32)
-    second = tl.zeros_like(first)
-    for tap in tl.static_range(9):
-        tap_y = y + tap // 3 - 1
-        tap_x = column + tap % 3 - 1
-        inside = (tap_y >= 0) & (tap_y < height) & (tap_x >= 0) & (tap_x < width)
-        valid = inside[:, None] & known[None, :]
-        pixel = (n * height + tap_y) * width + tap_x
-        place = x + pixel[:, None] * inputs + channel[None, :]
-        own = weight + channel * 9 + tap
-        read = tl.load(place, mask=valid, other=0.0).to(tl.float32)
-        first += read * tl.load(own, mask=known, other=0.0).to(tl.float32)[None, :]
-        if GATED:
-            read = tl.load(place + channels, mask=valid, other=0.0).to(tl.float32)
-            factor = tl.load(own + channels * 9, mask=known, other=0.0).to(tl.float32)
-            second += read * factor[None, :]
-    if BIASED:
-        first += tl.load(bias + channel, mask=known, other=0.0).to(tl.float32)[None, :]
-        if GATED:
-            own = bias + channels + channel
-            second += tl.load(own, mask=known, other=0.0).to(tl.float32)[None, :]
-    if GATED:
-        first = first * 0.5 * (1 + tl.erf(first * 0.7071067811865476)) * second
-    pixel = (n * height + y) * width + column
-    target = out + pixel[:, None] * channels + channel[None, :]
-    tl.store(target, first, mask=(column < width)[:, None] & known[None, :])
-
-
-@triton.jit  # type: ignore[untyped-decorator]
 def sum_kernel(  # type: ignore[no-untyped-def]
-    a, b, c, d, bias, out, copy,
-    numbers, a_x, b_x, c_x, d_x, copy_x,
-    COUNT: tl.constexpr, BIASED: tl.constexpr, LEAKY: tl.constexpr, COPIED: tl.constexpr,
+    parts, bias, out, numbers, pixels,
+    STEPS: tl.constexpr, FRAMES: tl.constexpr, LEAKY: tl.constexpr,
     CHANNELS: tl.constexpr, NUMBERS: tl.constexpr,
 ):  # fmt: skip
-    """Add up NUMBERS of the first COUNT of a to d; `..._x` is the stride between pixels."""
+    """Add up NUMBERS of the sum.
+
+    Of each part: STEPS from pixel to pixel, and to how many FRAMES of `out` one picture is added.
+    """
     index = tl.program_id(0).to(tl.int64) * NUMBERS + tl.arange(0, NUMBERS)
     valid = index < numbers
     pixel = index // CHANNELS
     channel = index % CHANNELS
-    total = tl.load(a + pixel * a_x + channel, mask=valid, other=0.0).to(tl.float32)
-    if COUNT > 1:
-        total += tl.load(b + pixel * b_x + channel, mask=valid, other=0.0).to(tl.float32)
-    if COUNT > 2:
-        total += tl.load(c + pixel * c_x + channel, mask=valid, other=0.0).to(tl.float32)
-    if COUNT > 3:
-        total += tl.load(d + pixel * d_x + channel, mask=valid, other=0.0).to(tl.float32)
-    if BIASED:
+    total = tl.zeros((NUMBERS,), tl.float32)
+    for i in tl.static_range(len(parts)):
+        place = pixel
+        if FRAMES[i] > 1:
+            place = pixel // (pixels * FRAMES[i]) * pixels + pixel % pixels
+        read = tl.load(parts[i] + place * STEPS[i] + channel, mask=valid, other=0.0)
+        total += read.to(tl.float32)
+    if bias is not None:
         total += tl.load(bias + channel, mask=valid, other=0.0).to(tl.float32)
     if LEAKY:
         total = tl.where(total >= 0, total, total * 0.2)
     tl.store(out + index, total, mask=valid)
-    if COPIED:
-        tl.store(copy + pixel * copy_x + channel, total, mask=valid)
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def convolve_each(  # type: ignore[no-untyped-def]
+    x, taps, bias, place, row, column, channel, known, height, width,
+    STEP: tl.constexpr, PIXELS: tl.constexpr, CHANNELS: tl.constexpr,
+):  # fmt: skip
+    """Convolve each channel by itself, 3x3; return (PIXELS, CHANNELS), float32.
+
+    `place` counts the pixels of all pictures, which are STEP numbers apart.
+    """
+    total = tl.zeros((PIXELS, CHANNELS), tl.float32)
+    for tap in tl.static_range(9):
+        tap_y = row + tap // 3 - 1
+        tap_x = column + tap % 3 - 1
+        inside = (tap_y >= 0) & (tap_y < height) & (tap_x >= 0) & (tap_x < width)
+        pixel = place + (tap // 3 - 1) * width + tap % 3 - 1
+        valid = inside[:, None] & known[None, :]
+        read = tl.load(x + pixel[:, None] * STEP + channel[None, :], mask=valid, other=0.0)
+        factor = tl.load(taps + channel * 9 + tap, mask=known, other=0.0)
+        total += read.to(tl.float32) * factor.to(tl.float32)[None, :]
+    if bias is not None:
+        total += tl.load(bias + channel, mask=known, other=0.0).to(tl.float32)[None, :]
+    return total
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def finish(  # type: ignore[no-untyped-def]
+    total, bias, plus, following, then, out, place, valid, output,
+    OUTPUTS: tl.constexpr, EPS: tl.constexpr, NEXT: tl.constexpr, NEXT_BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Store `total` (pixels, `output`) of OUTPUTS channels, plus `bias` and `plus`.
+
+    With a `following` layer `output` are all channels: they are normalised and convolved to NEXT
+    channels, which go to `then`.
+    """
+    known = output < OUTPUTS
+    both = valid[:, None] & known[None, :]
+    own = place[:, None] * OUTPUTS + output[None, :]
+    if bias is not None:
+        total += tl.load(bias + output, mask=known, other=0.0).to(tl.float32)[None, :]
+    if plus is not None:
+        total += tl.load(plus + own, mask=both, other=0.0).to(tl.float32)
+    rounded = total.to(out.dtype.element_ty)
+    tl.store(out + own, rounded, mask=both)
+    if following is not None:
+        norm_weight, norm_bias, weight, next_bias = following
+        x = tl.where(known[None, :], rounded.to(tl.float32), 0.0)
+        mean = tl.sum(x, axis=1) / OUTPUTS
+        centred = tl.where(known[None, :], x - mean[:, None], 0.0)
+        deviation = tl.sqrt(tl.sum(centred * centred, axis=1) / OUTPUTS + EPS)
+        factor = tl.load(norm_weight + output, mask=known, other=0.0).to(tl.float32)
+        if norm_bias is None:
+            x = x / deviation[:, None] * factor[None, :]
+        else:
+            x = centred / deviation[:, None] * factor[None, :]
+            x += tl.load(norm_bias + output, mask=known, other=0.0).to(tl.float32)[None, :]
+        normal = x.to(out.dtype.element_ty)
+        for start in range(0, NEXT, NEXT_BLOCK):
+            later = start + tl.arange(0, NEXT_BLOCK)
+            wanted = later < NEXT
+            read = wanted[None, :] & known[:, None]
+            row = later[None, :] * OUTPUTS + output[:, None]
+            weights = tl.load(weight + row, mask=read, other=0.0)
+            result = tl.dot(normal, weights, input_precision="ieee")
+            if next_bias is not None:
+                added = tl.load(next_bias + later, mask=wanted, other=0.0)
+                result += added.to(tl.float32)[None, :]
+            target = then + place[:, None] * NEXT + later[None, :]
+            tl.store(target, result, mask=valid[:, None] & wanted[None, :])
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def pointwise_kernel(  # type: ignore[no-untyped-def]
+    parts, weight, bias, plus, following, then, out, pixels, blocks, weight_n,
+    WIDTHS: tl.constexpr, STEPS: tl.constexpr, FRAMES: tl.constexpr,
+    WEIGHT_IN: tl.constexpr, WEIGHT_OUT: tl.constexpr,
+    OUTPUTS: tl.constexpr, EPS: tl.constexpr, NEXT: tl.constexpr,
+    PIXELS: tl.constexpr, INPUTS: tl.constexpr, BLOCK: tl.constexpr, NEXT_BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Convolve PIXELS of picture n to one of the `blocks` of BLOCK outputs; see `finish`.
+
+    Of each part: WIDTHS channels, STEPS from pixel to pixel, FRAMES from picture to picture. INPUTS
+    are multiplied at once.
+    """
+    n = tl.program_id(1).to(tl.int64)
+    pixel = tl.program_id(0) // blocks * PIXELS + tl.arange(0, PIXELS)
+    output = tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
+    valid = pixel < pixels
+    total = tl.zeros((PIXELS, BLOCK), tl.float32)
+    own = weight + n * weight_n + output[None, :] * WEIGHT_OUT
+    for i in tl.static_range(len(parts)):
+        place = n * FRAMES[i] * pixels + pixel
+        for start in range(0, WIDTHS[i], INPUTS):
+            channel = start + tl.arange(0, INPUTS)
+            known = channel < WIDTHS[i]
+            source = parts[i] + place[:, None] * STEPS[i] + channel[None, :]
+            x = tl.load(source, mask=valid[:, None] & known[None, :], other=0.0)
+            read = known[:, None] & (output < OUTPUTS)[None, :]
+            weights = tl.load(own + channel[:, None] * WEIGHT_IN, mask=read, other=0.0)
+            total = tl.dot(x, weights, total, input_precision="ieee")
+        own += WIDTHS[i] * WEIGHT_IN
+    place = n * pixels + pixel
+    finish(
+        total, bias, plus, following, then, out, place, valid, output,
+        OUTPUTS, EPS, NEXT, NEXT_BLOCK,
+    )  # fmt: skip
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def gate(  # type: ignore[no-untyped-def]
+    x, taps, bias, place, row, column, channel, known, height, width,
+    CHANNELS: tl.constexpr, PIXELS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Return gelu(first half) * second half of `x`, of twice CHANNELS, each convolved by itself."""
+    first = convolve_each(
+        x, taps, bias, place, row, column, channel, known,
+        height, width, 2 * CHANNELS, PIXELS, BLOCK,
+    )  # fmt: skip
+    second = convolve_each(
+        x, taps, bias, place, row, column, CHANNELS + channel, known,
+        height, width, 2 * CHANNELS, PIXELS, BLOCK,
+    )  # fmt: skip
+    return first * 0.5 * (1 + tl.erf(first * 0.7071067811865476)) * second
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def gate_kernel(  # type: ignore[no-untyped-def]
+    x, taps, bias, out, height, width, blocks,
+    CHANNELS: tl.constexpr, PIXELS: tl.constexpr, BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Compute `gate` for PIXELS of picture n and one of the `blocks` of BLOCK channels."""
+    n = tl.program_id(1).to(tl.int64)
+    pixel = tl.program_id(0) // blocks * PIXELS + tl.arange(0, PIXELS)
+    channel = tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
+    known = channel < CHANNELS
+    place = n * height * width + pixel
+    made = gate(
+        x, taps, bias, place, pixel // width, pixel % width, channel, known,
+        height, width, CHANNELS, PIXELS, BLOCK,
+    )  # fmt: skip
+    target = out + place[:, None] * CHANNELS + channel[None, :]
+    tl.store(target, made, mask=(pixel < height * width)[:, None] & known[None, :])
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def gated_kernel(  # type: ignore[no-untyped-def]
+    x, taps, taps_bias, weight, bias, plus, following, then, out, height, width, blocks,
+    CHANNELS: tl.constexpr, OUTPUTS: tl.constexpr, EPS: tl.constexpr, NEXT: tl.constexpr,
+    PIXELS: tl.constexpr, INPUTS: tl.constexpr, BLOCK: tl.constexpr, NEXT_BLOCK: tl.constexpr,
+):  # fmt: skip
+    """Do as `pointwise_kernel`, with the `gate` of `x` as input."""
+    n = tl.program_id(1).to(tl.int64)
+    pixel = tl.program_id(0) // blocks * PIXELS + tl.arange(0, PIXELS)
+    output = tl.program_id(0) % blocks * BLOCK + tl.arange(0, BLOCK)
+    valid = pixel < height * width
+    place = n * height * width + pixel
+    row = pixel // width
+    column = pixel % width
+    total = tl.zeros((PIXELS, BLOCK), tl.float32)
+    for start in range(0, CHANNELS, INPUTS):
+        channel = start + tl.arange(0, INPUTS)
+        known = channel < CHANNELS
+        gated = gate(
+            x, taps, taps_bias, place, row, column, channel, known,
+            height, width, CHANNELS, PIXELS, INPUTS,
+        )  # fmt: skip
+        read = known[:, None] & (output < OUTPUTS)[None, :]
+        row_of = output[None, :] * CHANNELS + channel[:, None]
+        weights = tl.load(weight + row_of, mask=read, other=0.0)
+        total = tl.dot(gated.to(weights.dtype), weights, total, input_precision="ieee")
+    finish(
+        total, bias, plus, following, then, out, place, valid, output,
+        OUTPUTS, EPS, NEXT, NEXT_BLOCK,
+    )  # fmt: skip
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def products_kernel(  # type: ignore[no-untyped-def]
-    q, k, out,
-    pixels, width, spans,
-    q_b, q_c, q_y, q_x,
-    k_b, k_c, k_y, k_x,
-    OF_HEAD: tl.constexpr, CHANNELS: tl.constexpr, BLOCK: tl.constexpr, SPAN: tl.constexpr,
+    q, k_v, q_taps, k_v_taps, q_bias, k_v_bias, values, out, height, width, spans,
+    Q_STEP: tl.constexpr, ALL: tl.constexpr, OF_HEAD: tl.constexpr,
+    CHANNELS: tl.constexpr, BLOCK: tl.constexpr, SPAN: tl.constexpr,
 ):  # fmt: skip
     """Sum q^T k of one head over SPAN pixels, and then the squares of q and of k.
 
+    Queries, keys and values are convolved first, each channel by itself; the values are stored.
+    ALL: channels of all heads. Q_STEP: from pixel to pixel of `q`.
     `out` (B, spans, heads, OF_HEAD + 2, OF_HEAD), contiguous.
     """
     span = tl.program_id(0)
-    head = tl.program_id(1).to(tl.int64)
+    head = tl.program_id(1)
     b = tl.program_id(2).to(tl.int64)
-    channel = tl.arange(0, CHANNELS)
-    channels = head * OF_HEAD + channel
+    own = tl.arange(0, CHANNELS)
+    inside = own < OF_HEAD
+    channel = head * OF_HEAD + own
     products = tl.zeros((CHANNELS, CHANNELS), tl.float32)
     q_squares = tl.zeros((CHANNELS,), tl.float32)
     k_squares = tl.zeros_like(q_squares)
     for step in range(SPAN // BLOCK):
         pixel = span * SPAN + step * BLOCK + tl.arange(0, BLOCK)
-        y = (pixel // width).to(tl.int64)
-        x = (pixel % width).to(tl.int64)
-        valid = (pixel < pixels)[:, None] & (channel < OF_HEAD)[None, :]
-        place = b * q_b + (y * q_y + x * q_x)[:, None] + channels[None, :] * q_c
-        queries = tl.load(q + place, mask=valid, other=0.0)
-        place = b * k_b + (y * k_y + x * k_x)[:, None] + channels[None, :] * k_c
-        keys = tl.load(k + place, mask=valid, other=0.0)
+        place = b * height * width + pixel
+        row = pixel // width
+        column = pixel % width
+        valid = (pixel < height * width)[:, None] & inside[None, :]
+        queries = convolve_each(
+            q, q_taps, q_bias, place, row, column, channel, inside,
+            height, width, Q_STEP, BLOCK, CHANNELS,
+        )  # fmt: skip
+        keys = convolve_each(
+            k_v, k_v_taps, k_v_bias, place, row, column, channel, inside,
+            height, width, 2 * ALL, BLOCK, CHANNELS,
+        )  # fmt: skip
+        value = convolve_each(
+            k_v, k_v_taps, k_v_bias, place, row, column, ALL + channel, inside,
+            height, width, 2 * ALL, BLOCK, CHANNELS,
+        )  # fmt: skip
+        stored = values + place[:, None] * ALL + channel[None, :]
+        tl.store(stored, value.to(values.dtype.element_ty), mask=valid)
+        queries = tl.where(valid, queries, 0.0).to(values.dtype.element_ty)
+        keys = tl.where(valid, keys, 0.0).to(values.dtype.element_ty)
         products += tl.dot(tl.trans(queries), keys, input_precision="ieee")
         q_squares += tl.sum(queries.to(tl.float32) * queries.to(tl.float32), axis=0)
         k_squares += tl.sum(keys.to(tl.float32) * keys.to(tl.float32), axis=0)
     heads = tl.num_programs(1)
-    target = out + ((b * spans + span) * heads + head) * (OF_HEAD + 2) * OF_HEAD + channel
-    inside = channel < OF_HEAD
-    rows = target[None, :] + channel[:, None] * OF_HEAD
+    target = out + ((b * spans + span) * heads + head) * (OF_HEAD + 2) * OF_HEAD + own
+    rows = target[None, :] + own[:, None] * OF_HEAD
     tl.store(rows, products, mask=inside[:, None] & inside[None, :])
     tl.store(target + OF_HEAD * OF_HEAD, q_squares, mask=inside)
     tl.store(target + (OF_HEAD + 1) * OF_HEAD, k_squares, mask=inside)
@@ -223,7 +382,10 @@ def mixing_kernel(  # type: ignore[no-untyped-def]
 def multi_flow_warp(
     feature: Tensor, flow_mask: Tensor, groups: Sequence[int], length: int, out: Tensor
 ) -> None:
-    """Fill `out` (N / length, length C, H, W); the rest as `fused.multi_flow_warp` takes it."""
+    """Fill `out` (N / length, length (F + C), H, W); see `fused.multi_flow_warp`.
+
+    F: as many of the flows' channels as `out` has room for.
+    """
     frames, channels, height, width = feature.shape
     count, size = groups
     # Triton launches on the current device, wherever its operands are.
@@ -241,57 +403,142 @@ def multi_flow_warp(
             GROUPS=count,
             OF_GROUP=size,
             WIDTH=channels,
+            BEFORE=out.shape[1] // length - channels,
             CHANNELS=triton.next_power_of_2(size),
             PIXELS=PIXELS,
             num_warps=WARPS,
         )
 
 
-def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, gated: bool, out: Tensor) -> None:
-    """Fill `out` from `x`, both contiguous, channels last; see `fused.depthwise`."""
+def sum_up(parts: Sequence[Tensor], bias: Tensor | None, leaky: bool, out: Tensor) -> None:
+    """Fill `out`, contiguous, channels last; see `ops.sum_up`."""
     batch, channels, height, width = out.shape
-    blocks = triton.cdiv(channels, DEPTHWISE_CHANNELS)
-    with torch.cuda.device_of(x):  # type: ignore[no-untyped-call]
-        depthwise_kernel[triton.cdiv(width, DEPTHWISE_PIXELS), height, batch * blocks](
-            x,
-            weight,
-            weight if bias is None else bias,
-            out,
-            height,
-            width,
-            channels,
-            blocks,
-            BIASED=bias is not None,
-            GATED=gated,
-            CHANNELS=DEPTHWISE_CHANNELS,
-            PIXELS=DEPTHWISE_PIXELS,
-            num_warps=WARPS,
-        )
-
-
-def sum_up(
-    parts: Sequence[Tensor], bias: Tensor | None, leaky: bool, copy: Tensor | None, out: Tensor
-) -> None:
-    """Fill `out`, contiguous, channels last, and `copy`; see `fused.sum_up`."""
-    four = [*parts, *[parts[0]] * (4 - len(parts))]
-    held = out if copy is None else copy
     with torch.cuda.device_of(out):  # type: ignore[no-untyped-call]
         sum_kernel[(triton.cdiv(out.numel(), NUMBERS),)](
-            *four,
-            out if bias is None else bias,
+            tuple(parts),
+            bias,
             out,
-            held,
             out.numel(),
-            *(pixel_stride(part) for part in four),
-            pixel_stride(held),
-            COUNT=len(parts),
-            BIASED=bias is not None,
+            height * width,
+            STEPS=tuple(pixel_stride(part) for part in parts),
+            FRAMES=tuple(batch // part.shape[0] for part in parts),
             LEAKY=leaky,
-            COPIED=copy is not None,
-            CHANNELS=out.shape[1],
+            CHANNELS=channels,
             NUMBERS=NUMBERS,
             num_warps=WARPS,
         )
+
+
+def pointwise(
+    parts: Sequence[Tensor],
+    weight: Tensor,
+    bias: Tensor | None,
+    plus: Tensor | None,
+    following: Sequence[Tensor | None],
+    eps: float,
+    then: Tensor | None,
+    out: Tensor,
+) -> None:
+    """Fill `out` and `then`, contiguous, channels last, as `plus`; see `fused.pointwise`."""
+    batch, _, height, width = out.shape
+    strides = [picture_strides(part) for part in parts]
+    blocks, sizes = _sizes(out, then, eps)
+    with torch.cuda.device_of(out):  # type: ignore[no-untyped-call]
+        pointwise_kernel[triton.cdiv(height * width, sizes["PIXELS"]) * blocks, batch](
+            tuple(parts),
+            weight,
+            bias,
+            plus,
+            tuple(following) or None,
+            then,
+            out,
+            height * width,
+            blocks,
+            weight.stride(0) if weight.dim() == 3 else 0,
+            WIDTHS=tuple(part.shape[1] for part in parts),
+            STEPS=tuple(step for step, _ in strides),
+            FRAMES=tuple(frames for _, frames in strides),
+            WEIGHT_OUT=weight.stride(1 if weight.dim() == 3 else 0),
+            WEIGHT_IN=weight.stride(2 if weight.dim() == 3 else 1),
+            INPUTS=INPUTS,
+            num_stages=2,
+            **sizes,
+        )
+
+
+def gate_alone(x: Tensor, taps: Tensor, bias: Tensor | None, out: Tensor) -> None:
+    """Fill `out`, contiguous, channels last, as `x`; see `fused.gated`."""
+    batch, channels, height, width = out.shape
+    blocks = triton.cdiv(channels, GATE_CHANNELS)
+    with torch.cuda.device_of(out):  # type: ignore[no-untyped-call]
+        gate_kernel[triton.cdiv(height * width, GATE_PIXELS) * blocks, batch](
+            x,
+            taps,
+            bias,
+            out,
+            height,
+            width,
+            blocks,
+            CHANNELS=channels,
+            PIXELS=GATE_PIXELS,
+            BLOCK=GATE_CHANNELS,
+            num_warps=WARPS,
+        )
+
+
+def gated(
+    x: Tensor,
+    taps: Tensor,
+    taps_bias: Tensor | None,
+    weight: Tensor,
+    bias: Tensor | None,
+    plus: Tensor | None,
+    following: Sequence[Tensor | None],
+    eps: float,
+    then: Tensor | None,
+    out: Tensor,
+) -> None:
+    """Fill `out` and `then`, contiguous, channels last, as `x` and `plus`; see `fused.gated`."""
+    batch, _, height, width = out.shape
+    blocks, sizes = _sizes(out, then, eps)
+    with torch.cuda.device_of(out):  # type: ignore[no-untyped-call]
+        gated_kernel[triton.cdiv(height * width, sizes["PIXELS"]) * blocks, batch](
+            x,
+            taps,
+            taps_bias,
+            weight,
+            bias,
+            plus,
+            tuple(following) or None,
+            then,
+            out,
+            height,
+            width,
+            blocks,
+            CHANNELS=x.shape[1] // 2,
+            INPUTS=GATED_INPUTS,
+            num_stages=STAGES_OF_TAPS,
+            **sizes,
+        )
+
+
+def _sizes(out: Tensor, then: Tensor | None, eps: float) -> tuple[int, dict[str, Any]]:
+    """Return the number of blocks of outputs, and what a kernel with `finish` is compiled for."""
+    outputs = out.shape[1]
+    block = max(triton.next_power_of_2(outputs), 16)
+    if then is None:
+        block = min(block, MOST_OUTPUTS)
+    # What one program holds is limited by its numbers' bytes.
+    pixels = 256 // out.element_size()
+    return triton.cdiv(outputs, block), {
+        "OUTPUTS": outputs,
+        "EPS": eps,
+        "NEXT": 0 if then is None else then.shape[1],
+        "PIXELS": pixels,
+        "BLOCK": block,
+        "NEXT_BLOCK": NEXT_OUTPUTS,
+        "num_warps": pixels // 16,
+    }
 
 
 def pixel_stride(x: Tensor) -> int:
@@ -300,41 +547,70 @@ def pixel_stride(x: Tensor) -> int:
     Raises:
         ValueError: they are not channels last.
     """
-    batch, _, height, width = x.shape
-    sizes, strides = (width, height, batch), (x.stride(3), x.stride(2), x.stride(0))
-    step = next((stride for size, stride in zip(sizes, strides, strict=True) if size > 1), 1)
-    # Of an axis of one the stride says nothing; the steps before it are then whole rows.
-    rows = 1
-    for size, stride in zip(sizes, strides, strict=True):
-        if size > 1 and stride != step * rows:
-            raise ValueError(f"{tuple(x.shape)} with strides {x.stride()} is not channels last")
-        rows *= size
+    step, frames = picture_strides(x)
+    if frames != 1:
+        raise _not_channels_last(x)
     return step
 
 
-def channel_products(q: Tensor, k: Tensor, heads: int, out: Tensor) -> None:
-    """Fill `out` (B, heads, c + 2, c) from q and k (B, heads c, H, W), any strides."""
-    batch, channels, height, width = q.shape
-    of_head, spans = channels // heads, triton.cdiv(height * width, SPAN)
-    # Sums of parts, added in one order: atomic additions would give other digits every time.
-    parts = q.new_empty((batch, spans, *out.shape[1:]), dtype=torch.float32)
+def picture_strides(x: Tensor) -> tuple[int, int]:
+    """Return the stride from one pixel to the next, and that between pictures in whole pictures.
+
+    Raises:
+        ValueError: the pixels are not channels last.
+    """
+    batch, channels, height, width = x.shape
+    if channels > 1 and x.stride(1) != 1:
+        raise _not_channels_last(x)
+    # Of an axis of one the stride says nothing.
+    step = x.stride(3) if width > 1 else x.stride(2) if height > 1 else x.stride(0)
+    between = x.stride(0) if batch > 1 else step * height * width
+    frames, rest = divmod(between, max(step * height * width, 1))
+    if rest or (height > 1 and width > 1 and x.stride(2) != step * width):
+        raise _not_channels_last(x)
+    return step, frames
+
+
+def _not_channels_last(x: Tensor) -> ValueError:
+    return ValueError(f"{tuple(x.shape)} with strides {x.stride()} is not channels last")
+
+
+def attention_products(
+    q: Tensor,
+    k_v: Tensor,
+    q_taps: Tensor,
+    k_v_taps: Tensor,
+    q_bias: Tensor | None,
+    k_v_bias: Tensor | None,
+    heads: int,
+    values: Tensor,
+    out: Tensor,
+) -> None:
+    """Fill `out` (B, spans, heads, c + 2, c) and `values`; see `fused.attention_products`."""
+    batch, channels, height, width = values.shape
+    of_head = channels // heads
     with torch.cuda.device_of(q):  # type: ignore[no-untyped-call]
-        products_kernel[spans, heads, batch](
+        products_kernel[out.shape[1], heads, batch](
             q,
-            k,
-            parts,
-            height * width,
+            k_v,
+            q_taps,
+            k_v_taps,
+            q_bias,
+            k_v_bias,
+            values,
+            out,
+            height,
             width,
-            spans,
-            *q.stride(),
-            *k.stride(),
+            out.shape[1],
+            Q_STEP=pixel_stride(q),
+            ALL=channels,
             OF_HEAD=of_head,
             CHANNELS=max(triton.next_power_of_2(of_head), 16),
             BLOCK=BLOCK,
             SPAN=SPAN,
             num_warps=WARPS,
+            num_stages=STAGES_OF_TAPS,
         )
-    torch.sum(parts, dim=1, out=out)
 
 
 def channel_mixing(

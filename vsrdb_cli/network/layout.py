@@ -23,7 +23,7 @@ def join(tensors: Sequence[Tensor]) -> Tensor:
 
 
 class Joined(Sequence[Tensor]):
-    """Tensors of T frames, (B, C, H, W) each, joined when they are asked for, or in slices.
+    """Joins the tensors of T frames, (B, C, H, W) each, when they are asked for.
 
     All of them side by side would double the memory that the frames' features take.
     """

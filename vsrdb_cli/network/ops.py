@@ -143,40 +143,65 @@ def gelu_gate(hidden: Tensor) -> Tensor:
     return F.gelu(gate) * value
 
 
-def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None, gated: bool) -> Tensor:
-    """Convolve each channel by itself, 3x3, with zero padding.
-
-    Args:
-        x: (N, C, H, W).
-        weight: (C, 1, 3, 3).
-        bias: (C,), or None.
-        gated: apply `gelu_gate` to the result.
-
-    Returns:
-        (N, C, H, W), or (N, C/2, H, W) gated.
-    """
-    convolved = F.conv2d(x, weight, bias, padding=1, groups=weight.shape[0])
-    return gelu_gate(convolved) if gated else convolved
+def depthwise(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Convolve each channel of (N, C, H, W) by itself, 3x3, by (C, 1, 3, 3), zero padding."""
+    return F.conv2d(x, weight, bias, padding=1, groups=weight.shape[0])
 
 
-def sum_up(
-    parts: Sequence[Tensor], bias: Tensor | None, leaky: bool, copy: Tensor | None
-) -> Tensor:
+def sum_up(parts: Sequence[Tensor], bias: Tensor | None, leaky: bool) -> Tensor:
     """Add up tensors (N, C, H, W) and a bias (C,), or None.
 
     Args:
-        parts: channels last, whole tensors or some channels of wider ones.
+        parts: channels last, whole tensors or some channels of wider ones. After the first they may
+            have N / T pictures, each added to T pictures of the first.
         leaky: apply LeakyReLU to the result.
-        copy: filled with the result too.
     """
-    total = sum(parts[1:], start=parts[0])
+    frames = parts[0].shape[0]
+    whole = [one.repeat_interleave(frames // one.shape[0], dim=0) for one in parts[1:]]
+    total = sum(whole, start=parts[0])
     if bias is not None:
         total = total + bias[:, None, None]
-    if leaky:
-        total = F.leaky_relu(total, 0.2)
-    if copy is not None:
-        copy.copy_(total)
-    return total
+    return F.leaky_relu(total, 0.2) if leaky else total
+
+
+def layer_norm(x: Tensor, weight: Tensor, bias: Tensor | None, eps: float) -> Tensor:
+    """Normalise the channels of each pixel, statistics in float32; (N, C, H, W).
+
+    Without a bias the mean stays in (Restormer's "BiasFree").
+    """
+    pixels = x.permute(0, 2, 3, 1)
+    if bias is not None:
+        # PyTorch's kernel sums in float32 whatever it reads, and rounds once. Casts would move
+        # three times the bytes; a graph needs them, since other runtimes promise nothing.
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            pixels, weight, bias = pixels.float(), weight.float(), bias.float()
+        y = F.layer_norm(pixels, weight.shape, weight, bias, eps=eps)
+    else:
+        pixels, weight = pixels.float(), weight.float()
+        variance = pixels.var(dim=-1, keepdim=True, correction=0)
+        y = pixels * torch.rsqrt(variance + eps) * weight
+    return y.to(x.dtype).permute(0, 3, 1, 2)
+
+
+def pointwise(
+    parts: Sequence[Tensor], weight: Tensor, bias: Tensor | None, plus: Tensor | None
+) -> Tensor:
+    """Convolve 1x1 tensors as if they were concatenated.
+
+    Args:
+        parts: (N, C_i, H, W) each.
+        weight: (O, sum of C_i, 1, 1), or (N, O, sum of C_i), of each picture its own.
+        bias: (O,), or None.
+        plus: (N, O, H, W), added to the result, or None.
+    """
+    x = parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=1)
+    if weight.dim() == 3:
+        pixels = x.permute(0, 2, 3, 1).flatten(1, 2) @ weight.transpose(1, 2)
+        y = torch.unflatten(pixels, 1, x.shape[2:]).permute(0, 3, 1, 2)
+        y = y if bias is None else y + bias[:, None, None]
+    else:
+        y = F.conv2d(x, weight, bias)
+    return y if plus is None else y + plus
 
 
 def channel_products(q: Tensor, k: Tensor, heads: int) -> Tensor:

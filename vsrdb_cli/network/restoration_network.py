@@ -18,6 +18,7 @@ from vsrdb_cli.network.blocks import (
     refinements,
 )
 from vsrdb_cli.network.config import FMANetConfig
+from vsrdb_cli.network.degradation_features import convolve_in_time
 from vsrdb_cli.network.fgdf import fgdf
 from vsrdb_cli.network.layout import (
     by_clip,
@@ -138,7 +139,7 @@ class RestorationNetwork(nn.Module):
     def residual(self, warped: Tensor) -> Tensor:
         """Compute high-frequency detail, (B, 3, 4H, 4W), from F_w^{R,M}, (B, C, H, W)."""
         x = leaky_relu(self.res_conv1(warped))
-        x = fused.pixel_shuffle(leaky_relu(self.upsample.conv1(x)))
+        x = fused.leaky_shuffle(self.upsample.conv1(x))
         rows = [self._residual_rows(x, strip) for strip in strips(x, scale=2)]
         return joined_rows(rows)[:, :3]
 
@@ -148,7 +149,7 @@ class RestorationNetwork(nn.Module):
         # Each step is computed on just the rows the next one reads, with the zeros that a whole
         # picture would have had above its first and below its last row.
         outer, hr = strip.outer, Strip(2 * strip.start, 2 * strip.stop, 2 * strip.height)
-        y = leaky_relu(fused.pixel_shuffle(_conv_rows(x, conv2, outer.start, outer.stop)))
+        y = fused.leaky_shuffle(_conv_rows(x, conv2, outer.start, outer.stop))
         offset, around = 2 * outer.start, hr.outer
         y = leaky_relu(_conv_rows(y, conv3, around.start - offset, around.stop - offset))
         return _conv_rows(y, self.res_conv2, hr.start - around.start, hr.stop - around.start)
@@ -156,6 +157,18 @@ class RestorationNetwork(nn.Module):
 
 def conv_in_time(frames: Tensor, conv: nn.Conv3d, length: int) -> Tensor:
     """Convolve (B*T, C, H, W) by 3x3x3, with zero padding in time too."""
+    if fused.in_one_kernel(frames):
+
+        def beside() -> list[Tensor]:
+            read = [frames_read(t, length) for t in range(length)]
+            return [
+                laid_out(torch.cat([conv.weight[:, :, dt] for _, dt in taps], dim=1))
+                for taps in read
+            ]
+
+        weights = prepared(conv, "side by side", beside)
+        biases = None if conv.bias is None else [conv.bias] * length
+        return convolve_in_time(frames, weights, biases, padding=1)
     pictures = by_clip(frames, length).unbind(1)
     weights = prepared(conv, "by tap", lambda: [laid_out(tap) for tap in conv.weight.unbind(2)])
     outputs = []
