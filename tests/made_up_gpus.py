@@ -91,6 +91,7 @@ def webgpu(*devices, refusal=None):
         OrtHardwareDeviceType=SimpleNamespace(CPU="cpu", GPU="gpu"),
         register_execution_provider_library=register,
         get_ep_devices=lambda: list(devices) if registered else [],
+        set_default_logger_severity=lambda severity: None,
     )
     plugin = SimpleNamespace(
         get_ep_name=lambda: "WebGpuExecutionProvider", get_library_path=lambda: "plugin.so"

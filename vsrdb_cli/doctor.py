@@ -7,7 +7,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from functools import partial
@@ -27,8 +27,10 @@ from vsrdb_cli.backends.devices import (
     list_devices,
     unused_gpus,
 )
+from vsrdb_cli.backends.webgpu import WEBGPU, WebGpu
 from vsrdb_cli.checkpoints.checkpoint import Checkpoint, load_checkpoint
 from vsrdb_cli.checkpoints.registry import bundled_models, default_weights
+from vsrdb_cli.device_kinds import is_torchs
 from vsrdb_cli.errors import VsrdbError
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.pipeline.memory import available_bytes
@@ -122,7 +124,7 @@ def check_versions() -> Iterator[CheckResult]:
 
 
 def check_devices(
-    accelerators: Accelerators = ACCELERATORS, gpus: Path = GPUS
+    accelerators: Accelerators = ACCELERATORS, gpus: Path = GPUS, webgpu: WebGpu = WEBGPU
 ) -> Iterator[CheckResult]:
     """Report the CPU and every GPU; `gpus` is where Linux lists them."""
     yield CheckResult(
@@ -136,6 +138,8 @@ def check_devices(
         free, total = accelerators.memory(name)
         space = f"{free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
         yield CheckResult("device", name, State.WORKS, f"{accelerators.describe(name)}, {space}")
+    for adapter in webgpu.adapters():
+        yield CheckResult("device", adapter.name, State.WORKS, adapter.hardware)
     unused = unused_gpus(accelerators, gpus)
     for maker, install in unused:
         # Whoever has an NVIDIA GPU counts on it; a processor's own may not be worth using.
@@ -159,13 +163,20 @@ def check_weights(
         yield _try("weights", model.name, partial(describe, model.name))
 
 
-def check_backends(run_network: Callable[..., str] = try_network) -> Iterator[CheckResult]:
-    """Restore a frame with every backend."""
+def check_backends(
+    run_network: Callable[..., str] = try_network, devices: Sequence[str] | None = None
+) -> Iterator[CheckResult]:
+    """Restore a frame with every backend, on `devices`; None for all of this machine."""
     run = partial(run_network, default_weights())
-    for device in list_devices():
-        yield _try("backend", f"torch {device}", partial(run, backend="torch", device=device))
-    for backend in ("onnxruntime", *ENGINES):
-        found = _try("backend", backend, partial(run, backend=backend))
+    others = [(backend, "auto") for backend in ("onnxruntime", *ENGINES)]
+    for device in list_devices() if devices is None else devices:
+        if is_torchs(device):
+            yield _try("backend", f"torch {device}", partial(run, backend="torch", device=device))
+        else:
+            others.append(("onnxruntime", device))
+    for backend, device in others:
+        name = backend if device == "auto" else f"{backend} {device}"
+        found = _try("backend", name, partial(run, backend=backend, device=device))
         # They are optional: one that is not installed, or not built yet, is no problem.
         yield replace(found, state=State.ABSENT) if found.state is State.PROBLEM else found
 

@@ -6,8 +6,10 @@ from itertools import pairwise
 
 import pytest
 from click.testing import CliRunner
+from drawn_networks import CONFIGURATIONS, network_of
 
 from vsrdb_cli.backends.builtin import BuiltinRunner
+from vsrdb_cli.backends.pytorch import TorchRunner
 from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.bench.benchmark import (
     BenchLimits,
@@ -20,6 +22,7 @@ from vsrdb_cli.bench.network import measure_steps
 from vsrdb_cli.bench.results import SizeReport
 from vsrdb_cli.bench.video import make_clip, measure_stages
 from vsrdb_cli.bench.whole_run import restore_whole
+from vsrdb_cli.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from vsrdb_cli.cli import main
 from vsrdb_cli.commands.bench import show
 from vsrdb_cli.video.reading.open import open_source
@@ -197,6 +200,40 @@ def test_all_devices_are_put_beside_the_one_chosen(asked, expected):
     found = list(others(request, info, ["cpu", "xpu:0", "xpu:1"]))
     assert [one for one in found if one[1] != "cpu"] == expected
     assert any(device == "cpu" for _, device, _ in found) == (asked["device"] == "all")
+
+
+@pytest.mark.parametrize("backend, expected", [
+    ("auto", [("onnxruntime", "webgpu:0", "float32"), ("onnxruntime", "webgpu:0", "float16")]),
+    ("all", [("onnxruntime", "webgpu:0", "float32"), ("onnxruntime", "webgpu:0", "float16")]),
+    ("torch", []),
+])  # fmt: skip
+def test_on_webgpu_onnx_runtime_is_measured(backend, expected):
+    info = RunnerInfo("fmanet-xs", "", "torch", "cpu", "float32")
+    request = BenchRequest(((32, 48),), "fmanet-xs", backend=backend, device="all")
+    found = list(others(request, info, ["cpu", "webgpu:0"]))
+    assert [one for one in found if one[1] == "webgpu:0"] == expected
+
+
+class OnWebGpu(TorchRunner):
+    """Computes on the CPU and says that it is on WebGPU."""
+
+    def __init__(self, weights, **options):
+        super().__init__(load_checkpoint(weights), "cpu", "float32")
+        if options.get("device") == "webgpu":
+            self.info = RunnerInfo(weights, "", "onnxruntime", "webgpu:0", "float32", "UHD, Vulkan")
+
+
+def test_a_gpu_that_torch_does_not_reach_has_no_rate_of_torchs_convolution(tmp_path):
+    config = CONFIGURATIONS["one frame"]
+    path = tmp_path / "small.safetensors"
+    save_checkpoint(path, network_of(config).state_dict(), config, licence="none", origin="drawn")
+    request = BenchRequest(((16, 16),), str(path), device="webgpu")
+    (report,) = run_benchmark(request, limits=NO_WHOLE_RUN, load=OnWebGpu)
+    assert report.runner.device == "webgpu:0"
+    assert report.operations > 0
+    assert report.convolution_rate is report.nearness is None
+    (own,) = report.backends
+    assert own.agreement.max_error == 0
 
 
 def test_every_backend_on_every_device_can_be_asked_for():

@@ -73,6 +73,26 @@ def test_every_gpu_is_told_of_by_what_it_is_and_its_memory(tmp_path, library, ex
     assert all((f.state is State.WORKS) == (f.name != "gpu") for f in others)
 
 
+def test_gpus_that_webgpu_reaches_are_listed_and_tried(tmp_path):
+    machine = gpus.webgpu(gpus.GEFORCE, gpus.UHD)
+    devices = doctor.check_devices(Accelerators(gpus.NONE), tmp_path, machine)
+    found = {f.name: f for f in devices if "webgpu" in f.name}
+    assert list(found) == ["webgpu:0", "webgpu:1"]
+    assert found["webgpu:0"].detail.startswith("NVIDIA GeForce RTX 4090, ")
+
+    def run(weights, *, backend, device="auto"):
+        if device == "webgpu:1":
+            raise BackendError("webgpu:1 (Intel) does not agree with the CPU: 7 dB")
+        return f"{backend} on {device}, 12.0 fps of 80x64, 110 dB from float32 on the CPU"
+
+    tried = {f.name: f for f in doctor.check_backends(run, ["cpu", *found])}
+    assert tried["torch cpu"].state is State.WORKS
+    assert "torch webgpu:0" not in tried
+    assert tried["onnxruntime webgpu:0"].detail.startswith("onnxruntime on webgpu:0, 12.0 fps")
+    assert tried["onnxruntime webgpu:1"].state is State.ABSENT
+    assert "7 dB" in tried["onnxruntime webgpu:1"].detail
+
+
 @pytest.mark.parametrize("vendor, maker, state", [
     ("0x10de", "NVIDIA", State.PROBLEM), ("0x8086", "Intel", State.ABSENT),
 ])  # fmt: skip
