@@ -39,7 +39,7 @@ from vsrdb_cli.runtime import configure_runtime
 from vsrdb_cli.video.pixels.colour import to_float, to_planes
 
 OPTIONS = RestoreOptions(tile=None, overwrite=True, segment_seconds=1e6)
-STEPS = (2, 3, 5, 6, 7, 9)  # HR pixels a frame; multiples of 4 show the same samples again
+STEPS = (2, 3, 5, 6, 7, 9, 10)  # HR pixels a frame; multiples of 4 show the same samples again
 
 
 @contextmanager
