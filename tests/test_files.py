@@ -254,6 +254,7 @@ def test_a_file_is_whole_or_as_it_was(output):
     assert [path.read_text() for path in output.iterdir()] == ["first"]
 
 
+@pytest.mark.posix
 def test_a_file_that_cannot_be_written_whole_says_so(output):
     with (
         largest_file(10),

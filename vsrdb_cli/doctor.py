@@ -44,7 +44,7 @@ from vsrdb_cli.video.writing.output import Output, resolve_output
 
 # Distributions whose versions matter.
 _PACKAGES = (
-    *("torch", "av", "numpy", "safetensors", "onnx", "onnxruntime", "onnxruntime-gpu"),
+    *("av", "numpy", "safetensors", "onnx", "onnxruntime", "onnxruntime-gpu"),
     *("onnxruntime-ep-webgpu", "triton", "tensorrt", "tensorrt-rtx"),
 )
 # Below this even a short run may fail.
@@ -112,6 +112,7 @@ def check_versions() -> Iterator[CheckResult]:
 
     yield version("vsrdb", __version__)
     yield version("python", f"{platform.python_version()} on {platform.platform()}")
+    yield version("torch", torch.__version__)  # names the build, which its metadata may not
     for name in _PACKAGES:
         try:
             yield version(name, importlib.metadata.version(name))
