@@ -186,7 +186,7 @@ def test_the_share_of_repeated_frames_is_told_and_only_others_take_time(tmp_path
     assert estimate.repeated == pytest.approx(0.75)
     assert estimate_run(moving, tmp_path / "out.mkv", NEAREST).repeated == 0
     done = vsrdb(held, tmp_path / "out.mkv")
-    assert "repeats    75% of the frames looked at, about 30 frames" in done.stdout
+    assert "repeats    75% of the frames examined, about 30 frames" in done.stdout
 
 
 def test_of_a_picture_shown_for_hours_a_dry_run_looks_at_few_frames(tmp_path):

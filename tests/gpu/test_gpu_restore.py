@@ -147,7 +147,7 @@ def test_a_gpu_that_fails_for_good_ends_a_batch(cuda, source, tmp_path):
 
 def test_a_dry_run_tells_of_the_gpu_and_writes_nothing(device, source, options, tmp_path):
     estimate = estimate_run(source, tmp_path / "out.mkv", options)
-    assert estimate.device == device
+    assert estimate.runner.device == device
     assert estimate.loads[0].device == device
     assert 0 < estimate.loads[0].network_bytes < estimate.loads[0].free_bytes
     assert estimate.seconds > 0

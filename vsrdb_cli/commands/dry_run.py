@@ -130,18 +130,21 @@ def _print(answer: _Answer) -> None:
 
 def describe(e: Estimate) -> list[tuple[str, str]]:
     """Describe a run in lines, each with a heading of one word."""
-    frames = "an unknown number of frames" if e.frames is None else count(e.frames, "frame")
-    length = "" if e.duration_seconds is None else f", {e.duration_seconds:.2f} s"
+    info, runner = e.info, e.runner
+    number = info.frame_count
+    frames = "an unknown number of frames" if number is None else count(number, "frame")
+    length = "" if info.duration_seconds is None else f", {info.duration_seconds:.2f} s"
+    network = f"{runner.weights} · {runner.backend} {runner.device} {runner.precision}"
     tiles = "whole pictures" if e.tile is None else f"tiles of {e.tile} pixels"
     per_frame = f"{e.seconds_per_frame:.2f} s per frame, {e.load_seconds:.1f} s to load"
+    size = f"{info.width}x{info.height}, {float(info.rate):.6g} fps"
     lines = [
         (
             "input",
-            f"{e.width}x{e.height}, {e.rate:.6g} fps, {frames}{length}, {e.codec} {e.pix_fmt}"
-            f" {e.matrix}, {e.container}",
+            f"{size}, {frames}{length}, {info.codec} {info.pix_fmt} {e.matrix}, {info.container}",
         ),
         ("output", f"{e.output}: {e.width_hr}x{e.height_hr}, {e.encoder}"),
-        ("network", f"{e.weights} · {e.backend} {e.device} {e.precision}, {tiles}"),
+        ("network", f"{network}, {tiles}"),
         *(("memory", _memory(load, several=len(e.loads) > 1)) for load in e.loads),
         *((("repeats", _repeats(e)),) if e.repeated else ()),
         ("time", f"{_time(e.seconds)}: {per_frame}"),
@@ -165,8 +168,9 @@ def describe(e: Estimate) -> list[tuple[str, str]]:
 
 
 def _repeats(e: Estimate) -> str:
-    number = "" if e.frames is None else f", about {count(round(e.repeated * e.frames), 'frame')}"
-    return f"{e.repeated:.0%} of the frames looked at{number}: restored with the one before"
+    frames = e.info.frame_count
+    number = "" if frames is None else f", about {count(round(e.repeated * frames), 'frame')}"
+    return f"{e.repeated:.0%} of the frames examined{number}: restored with the one before"
 
 
 def _memory(load: Load, *, several: bool) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.backends.devices import require_device
-from vsrdb_cli.backends.runner import Runner
+from vsrdb_cli.backends.runner import Runner, RunnerInfo
 from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.dry_run import network_time
 from vsrdb_cli.dry_run.encoding_trial import EncodingTrial, try_encoding
@@ -78,17 +78,8 @@ class Estimate:
 
     source: Path
     output: Path
-    container: str
-    """Of the input, as are `codec`, `pix_fmt`, `matrix`, `width`, `height` and `rate`."""
-    codec: str
-    pix_fmt: str
-    matrix: str
-    width: int
-    height: int
-    rate: float
-    frames: int | None
-    """As the container states; None if it does not."""
-    duration_seconds: float | None
+    info: VideoInfo
+    """Of the input."""
     repeated: float
     """Share of the frames that repeat the one before, in samples from several places."""
     finished: int
@@ -96,10 +87,7 @@ class Estimate:
     width_hr: int
     height_hr: int
     encoder: str
-    weights: str
-    backend: str
-    device: str
-    precision: str
+    runner: RunnerInfo
     tile: int | None
     """None for whole pictures."""
     loads: tuple[Load, ...]
@@ -126,12 +114,33 @@ class Estimate:
         """True if the memory it needs is free on every device."""
         return all(load.fits for load in self.loads)
 
+    @property
+    def matrix(self) -> str:
+        """Name of the input's colour matrix."""
+        code = self.info.colour.matrix
+        return _MATRICES.get(code, f"matrix {code} of H.273")
+
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        first = self.loads[0]
-        return asdict(self) | {
+        info, runner, first = self.info, self.runner, self.loads[0]
+        own = {name: value for name, value in vars(self).items() if name not in ("info", "runner")}
+        return own | {
             "source": str(self.source),
             "output": str(self.output),
+            "container": info.container,
+            "codec": info.codec,
+            "pix_fmt": info.pix_fmt,
+            "matrix": self.matrix,
+            "width": info.width,
+            "height": info.height,
+            "rate": float(info.rate),
+            "frames": info.frame_count,
+            "duration_seconds": info.duration_seconds,
+            "weights": runner.weights,
+            "backend": runner.backend,
+            "device": runner.device,
+            "precision": runner.precision,
+            "loads": [asdict(load) for load in self.loads],
             "processes": sum(load.processes for load in self.loads),
             "network_bytes": first.network_bytes,
             "other_bytes": first.other_bytes,
@@ -203,24 +212,13 @@ def estimate_run(
         return Estimate(
             source=source,
             output=target,
-            container=info.container,
-            codec=info.codec,
-            pix_fmt=info.pix_fmt,
-            matrix=_MATRICES.get(info.colour.matrix, f"matrix {info.colour.matrix} of H.273"),
-            width=info.width,
-            height=info.height,
-            rate=float(info.rate),
-            frames=info.frame_count,
-            duration_seconds=info.duration_seconds,
+            info=info,
             repeated=repeated,
             finished=finished,
             width_hr=width_hr,
             height_hr=height_hr,
             encoder=output.description,
-            weights=runner.info.weights,
-            backend=runner.info.backend,
-            device=runner.info.device,
-            precision=runner.info.precision,
+            runner=runner.info,
             tile=tile_in_use(*spec.size, tile),
             loads=loads,
             free_disk_bytes=free_disk_bytes(target),
