@@ -162,6 +162,20 @@ def test_of_large_pictures_a_part_is_restored_if_whole_ones_take_long(tmp_path, 
     assert estimate.output_bytes > 0
 
 
+def test_what_loading_the_network_took_is_a_note_of_the_first_estimate(tmp_path, source):
+    def load(weights, *, loaded, on_notice, **_):
+        if loaded is None:
+            on_notice("exported it, which took 26 s")
+        return loaded or BuiltinRunner("nearest")
+
+    executor = LocalExecutor(NEAREST, load=load)
+    estimates = [
+        estimate_run(source, tmp_path / name, NEAREST, executor=executor)
+        for name in ("one.mp4", "two.mp4")
+    ]
+    assert ["exported it, which took 26 s" in e.notices for e in estimates] == [True, False]
+
+
 def test_the_time_of_a_part_counts_tiles_and_repeated_features():
     area = network_time.PART[0] * network_time.PART[1]
 

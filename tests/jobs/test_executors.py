@@ -151,11 +151,12 @@ def test_worker_processes_use_no_engine_unasked(options):
         backends.append(options.backend)
         return start_worker_thread(LocalExecutor(options, BuiltinRunner("nearest")))
 
-    for backend in ("auto", "tensorrt"):
-        wanted = replace(options, devices=("cpu", "cpu"), backend=backend)
+    for device, backend in (("cpu", "auto"), ("cpu", "tensorrt"), ("webgpu:0", "auto")):
+        wanted = replace(options, devices=(device, device), backend=backend)
         with ProcessExecutor(wanted, start) as executor:
             executor.prepare(spec_of(wanted, (24, 32)))
-    assert backends == ["torch", "torch", "tensorrt", "tensorrt"]
+    # By WebGPU torch computes nothing, and there are no engines.
+    assert backends == ["torch", "torch", "tensorrt", "tensorrt", "auto", "auto"]
 
 
 @pytest.mark.parametrize("option", [

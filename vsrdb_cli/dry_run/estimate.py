@@ -188,8 +188,9 @@ def estimate_run(
         on_progress(Progress(0, None, phase=Phase.LOAD))
         executor = executor or LocalExecutor(replace(options, device=devices[0], devices=()))
         spec = RestoreSpec.of_output(options, output)
-        started = time.monotonic()
+        started, told = time.monotonic(), len(executor.notices)
         executor.prepare(spec)
+        notices = (*notices, *executor.notices[told:])
         load_seconds, runner = time.monotonic() - started, executor.runner
         processes = Counter(runner.info.device if d == devices[0] else d for d in devices)
         tile = _resolve_tile(runner, spec, processes)

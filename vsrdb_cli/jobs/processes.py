@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from vsrdb_cli.backends.devices import cores
 from vsrdb_cli.backends.runner import RunnerInfo
+from vsrdb_cli.device_kinds import is_torchs
 from vsrdb_cli.errors import BackendError, OptionError
 from vsrdb_cli.jobs.events import Notice, OnEvent, SegmentFinished, SegmentLost
 from vsrdb_cli.jobs.executor import Executor
@@ -244,10 +245,12 @@ class ProcessExecutor(Executor):
     def _start(self) -> None:
         """Start a process for every device that has too few."""
         devices = Counter(self._options.devices)
-        # An engine may be there for one GPU and not for another: none is used unasked.
-        backend = "torch" if self._options.backend == "auto" else self._options.backend
         for device in (devices - Counter(w.device for w in self._workers)).elements():
             threads = max(1, cores() // devices[device]) if devices[device] > 1 else None
+            backend = self._options.backend
+            if backend == "auto" and is_torchs(device):
+                # An engine may be there for one GPU and not for another: none is used unasked.
+                backend = "torch"
             options = replace(self._options, backend=backend, device=device, devices=())
             self._workers.append(_WorkerHandle(device, *self._start_worker(options, threads)))
 
