@@ -133,7 +133,7 @@ def test_a_range_comes_with_the_different_pictures_around_it_and_no_more(numbers
         assert (one.rgb is other.rgb) == torch.equal(one.rgb, other.rgb)
 
 
-def test_where_nothing_repeats_a_range_is_read_once_with_as_few_frames_as_ever():
+def test_without_repeats_a_range_is_read_once_with_few_frames():
     source = Source(list(range(20)), before=8, end=12)
     assert [index for index, _ in with_context(source, 2)] == list(range(-2, 6))
     assert source.passes == [-2]
