@@ -167,6 +167,22 @@ class RestoreOptions(CheckedOptions):
         "Let the network look across scene cuts.",
         flag="no-scene-cut",
     )
+    prefilter: str | None = option(
+        None,
+        "Filters of FFmpeg for the decoded pictures, before the network: one frame out for each in."
+        " See docs/FILTERS.md.",
+        metavar="GRAPH",
+    )
+    postfilter: str | None = option(
+        None,
+        "Filters of FFmpeg for the restored pictures, before the encoder.",
+        metavar="GRAPH",
+    )
+    grain: float | None = option(
+        None,
+        "Add film grain of this strength to the restored pictures; 2 is fine, 6 is strong.",
+        between=(0.5, 20),
+    )
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
     hdr: Hdr = option(
         Hdr.REFUSE,

@@ -140,3 +140,11 @@ def test_the_output_stays_where_the_page_fails(capsys):
     assert Path("out.mp4").exists()
     (outcome,) = json.loads(Path("report.json").read_text())["inputs"]
     assert (outcome["status"], outcome["error"]) == ("restored", "the disk is full")
+
+
+@pytest.mark.parametrize("option", ["prefilter", "postfilter"])
+def test_a_page_of_filtered_pictures_is_refused_before_the_work(option):
+    done = vsrdb("--compare", "page.html", f"--{option}", "crop=16:16")
+    assert done.exit_code == 2
+    assert "--compare cannot be used with --prefilter or --postfilter" in done.stderr
+    assert not Path("out.mp4").exists()

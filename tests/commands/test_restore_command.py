@@ -204,6 +204,26 @@ def test_a_configuration_file_gives_options_and_the_command_line_wins(tmp_path, 
         assert container.streams.video[0].width == 128
 
 
+def test_a_graph_of_a_configuration_file_is_shown(tmp_path, source):
+    config = tmp_path / "vsrdb.toml"
+    config.write_text('prefilter = "hflip"\npostfilter = "vflip"\n')
+    done = vsrdb(source, tmp_path / "out.mp4", "--config", config)
+    assert "note: before the network (--prefilter): hflip" in done.stderr
+    assert "note: before the encoder (--postfilter): vflip" in done.stderr
+
+
+@pytest.mark.parametrize("option", ["prefilter", "postfilter"])
+def test_filters_open_files_only_by_the_command_line(tmp_path, source, option):
+    (tmp_path / "look.cube").write_text("LUT_3D_SIZE 2\n" + "0 0 0\n" * 8)
+    graph = f"lut3d={tmp_path / 'look.cube'}"
+    config = tmp_path / "vsrdb.toml"
+    config.write_text(f'{option} = "{graph}"\n')
+    done = vsrdb(source, tmp_path / "out.mp4", "--config", config)
+    assert (done.exit_code, (tmp_path / "out.mp4").exists()) == (2, False)
+    assert "lut3d can open files, which a configuration file must not" in done.stderr
+    assert vsrdb(source, tmp_path / "out.mp4", f"--{option}", graph).exit_code == 0
+
+
 @pytest.mark.parametrize("text, says", [
     ("scal = 2", "there is no option 'scal'"), ("quiet = 1", "quiet is 1, expected true or false"),
     ("scale = [2]", "scale is .2., expected one value"), ("scale = ", "is not valid TOML"),
@@ -212,6 +232,7 @@ def test_a_configuration_file_gives_options_and_the_command_line_wins(tmp_path, 
     ("scale = " + "9" * 5000, "is not valid TOML"),
     ("scale = 2\n" + "#" * (1 << 20), "is longer than"),
     ("scale = 0x" + "f" * 5000, "scale has too many digits"),
+    ("prefilter = 'hflip,'", "a filter is missing"),
 ])  # fmt: skip
 def test_what_a_configuration_file_cannot_mean_is_an_error(tmp_path, source, text, says):
     config = tmp_path / "vsrdb.toml"

@@ -130,10 +130,11 @@ class Distribution:
     def _excerpt(self, segment: Segment) -> Excerpt:
         if self._excerpts is None:
             self._excerpts = excerpts_of(self._reader)
-        assert segment.last is not None
         assert self._job.plan is not None
-        margin = self._job.plan.margin
-        return self._excerpts.excerpt(segment.first - margin, segment.last + margin)
+        around = self._job.plan.margin + self._reader.info.lead_in
+        wide = self._job.widened(segment)
+        assert wide.last is not None
+        return self._excerpts.excerpt(wide.first - around, wide.last + around)
 
     def _receive(self) -> None:
         """Wait a moment for the next message of any worker."""

@@ -143,7 +143,8 @@ class Worker:
                 assert job.plan is not None
                 # Read once for all segments to come.
                 self._source = ForwardSource(
-                    open_requested(job.source, job.options), overlap=2 * job.plan.margin
+                    open_requested(job.source, job.options),
+                    overlap=2 * (job.plan.margin + job.output.lead_in),
                 )
         except (OSError, VsrdbError):
             pass  # not there, or not in the same place: it will be sent

@@ -19,6 +19,7 @@ from vsrdb_cli.options import RestoreOptions, declared_options
 from vsrdb_cli.pipes import read_text
 
 _LONGEST_CONFIG = 1 << 20
+GRAPHS = ("prefilter", "postfilter")
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
 WEIGHTS_HELP = "The network: a name from `vsrdb weights list` or a .safetensors file."
@@ -159,11 +160,32 @@ def read_config(
                 hint=f"did you mean '{near[0]}'?" if near else "see: vsrdb restore --help",
             )
         _check_type(f"{path}: {key}", key, value, options[key])
+        if key in GRAPHS:
+            _check_no_files(f"{path}: {key}", str(value))
     context.default_map = {
         **(context.default_map or {}),
         **{str(options[key].name): _as_given(options[key], v) for key, v in values.items()},
     }
     return path
+
+
+def _check_no_files(name: str, graph: str) -> None:
+    """Refuse filters that open files unless the user names them on the command line.
+
+    Raises:
+        OptionError: a filter does, or the graph cannot be read.
+    """
+    from vsrdb_cli.video.filtering.graph import FilterGraph
+
+    try:
+        opening = FilterGraph.parse(graph).opens_files
+    except ValueError as error:
+        raise OptionError(f"{name} '{graph}': {error}") from None
+    if opening:
+        raise OptionError(
+            f"{name}: {' and '.join(opening)} can open files, which a configuration file must not",
+            hint="give this graph on the command line",
+        )
 
 
 def _as_given(option: click.Option, value: object) -> object:

@@ -54,6 +54,11 @@ class RestoreRequest:
                 "--dry-run and --ray cannot be used together",
                 hint="omit --ray: only this machine can be estimated",
             )
+        if self.page is not None and (self.options.prefilter or self.options.postfilter):
+            raise OptionError(
+                "--compare cannot be used with --prefilter or --postfilter, which may crop",
+                hint="compare afterwards: vsrdb compare IN OUT -o PAGE.html",
+            )
         page, report = self.page, self.report_file
         if page is not None and report is not None and is_same(page, report):
             raise OptionError(

@@ -42,7 +42,8 @@ from vsrdb_cli.video.reading.open import open_requested
 from vsrdb_cli.video.reading.sampling import sample_runs
 from vsrdb_cli.video.reading.y4m_reader import is_stream_input
 from vsrdb_cli.video.streams.plan import StreamAction, StreamPlan
-from vsrdb_cli.video.writing.output import Output, output_size, resolve_output
+from vsrdb_cli.video.writing.frame_converter import Postfilters
+from vsrdb_cli.video.writing.output import Output, resolve_output
 
 # Pictures to restore; the time of the second counts, since the first also warms up the network.
 RESTORED = 2
@@ -79,11 +80,16 @@ class Estimate:
     source: Path
     output: Path
     info: VideoInfo
-    """Of the input."""
+    """Of the input, as the prefilter leaves it."""
     repeated: float
     """Share of the frames that repeat the one before, in samples from several places."""
     finished: int
     """Frames that an earlier run has finished."""
+    prefilter: str | None
+    """The filters before the network."""
+    postfilter: str | None
+    """The filters before the encoder."""
+    grain: float | None
     width_hr: int
     height_hr: int
     encoder: str
@@ -180,7 +186,14 @@ def estimate_run(
         _place(target, new_folders=new_folders) as place,
     ):
         info = reader.info
-        output = resolve_output(place, info, options.scale, options.encoder, overwrite=True)
+        output = resolve_output(
+            place,
+            info,
+            options.scale,
+            options.encoder,
+            postfilters=Postfilters(options.postfilter, options.grain),
+            overwrite=True,
+        )
         notices = _notices(info, output, target, options)
         devices = options.devices or (options.device,)
         for device in devices:
@@ -207,8 +220,10 @@ def estimate_run(
         )
         repeated = _repeated_share(reader)
         network_seconds = (part_seconds or whole_seconds) * (1 - repeated) / len(loads)
+        if divided:  # frames on either side of each segment are restored for filters
+            network_seconds *= 1 + 2 * output.lead_in / float(options.segment_seconds * info.rate)
         seconds = _seconds_per_frame(network_seconds, trial, runner, divided=divided)
-        height_hr, width_hr = output_size(target, info, options.scale)
+        height_hr, width_hr = output.size
         left = None if info.frame_count is None else max(0, info.frame_count - finished)
         return Estimate(
             source=source,
@@ -216,6 +231,9 @@ def estimate_run(
             info=info,
             repeated=repeated,
             finished=finished,
+            prefilter=options.prefilter,
+            postfilter=options.postfilter,
+            grain=options.grain,
             width_hr=width_hr,
             height_hr=height_hr,
             encoder=output.description,
@@ -248,7 +266,8 @@ def _notices(
     info: VideoInfo, output: Output, target: Path, options: RestoreOptions
 ) -> tuple[str, ...]:
     """Return what the output loses, what is assumed, and what the run lacks."""
-    notices = (*losses(info, output, strict=options.strict), *info.assumed)
+    lost = losses(info, output, strict=options.strict)
+    notices = (*lost, *info.assumed, *output.filter_notices)
     if is_there(target) and not options.overwrite:
         notices = (*notices, f"{target} exists already: the run needs --overwrite")
     return notices

@@ -106,6 +106,7 @@ def plan_segments(
     segment_seconds: float,
     scene_cuts: bool,
     reach: int,
+    lead_in: int = 0,
     on_frame: Callable[[int], None] = ignore,
 ) -> Plan:
     """Decode a source once, without the network, and divide it.
@@ -114,6 +115,7 @@ def plan_segments(
         segment_seconds: approximate length of a segment, in the video's own time.
         scene_cuts: end windows, and segments where possible, at scene cuts.
         reach: different pictures that a window sees on either side of its centre.
+        lead_in: frames on either side of a segment that are restored as well, for filters.
         on_frame: called with the number of frames decoded so far.
     """
     detector = SceneCutDetector()
@@ -138,11 +140,13 @@ def plan_segments(
         last - first - 1 - (bisect_left(changes, last) - bisect_right(changes, first))
         for first, last in pairwise(bounds)
     )
-    return Plan(bounds, frozenset(cuts), repeats, _margin(bounds, changes, reach))
+    wide = (bound + step for bound in bounds for step in (-lead_in, 0, lead_in))
+    places = [place for place in wide if bounds[0] <= place <= bounds[-1]]
+    return Plan(bounds, frozenset(cuts), repeats, _margin(places, changes, reach))
 
 
-def _margin(bounds: Sequence[int], changes: Sequence[int], reach: int) -> int:
-    """Return how many frames before and after each bound hold `reach` different pictures.
+def _margin(places: Sequence[int], changes: Sequence[int], reach: int) -> int:
+    """Return how many frames before and after each place hold `reach` different pictures.
 
     Args:
         changes: indices of the frames whose pictures differ from the one before, rising.
@@ -150,12 +154,12 @@ def _margin(bounds: Sequence[int], changes: Sequence[int], reach: int) -> int:
     if not reach:
         return 0
     margin = reach
-    for bound in bounds:
-        own = bisect_right(changes, bound) - 1
-        following = bisect_left(changes, bound)
+    for place in places:
+        own = bisect_right(changes, place) - 1
+        following = bisect_left(changes, place)
         before = changes[max(own - reach + 1, 0)] - 1
         after = changes[min(following + reach, len(changes)) - 1]
-        margin = max(margin, bound - before, after + 1 - bound)
+        margin = max(margin, place - before, after + 1 - place)
     return margin
 
 

@@ -56,6 +56,11 @@ class RestoreReport:
     strength: float
     """As in `RestoreOptions`."""
 
+    prefilter: str | None
+    """As in `RestoreOptions`, like `postfilter` and `grain`."""
+
+    postfilter: str | None
+    grain: float | None
     tile: int | None
     """Side of the tiles in LR pixels; None for whole pictures."""
 

@@ -35,7 +35,8 @@ from vsrdb_cli.text import count
 from vsrdb_cli.video.frame import FrameSource, ReadReport
 from vsrdb_cli.video.info import Kind, VideoInfo
 from vsrdb_cli.video.pictures.formats import WRITTEN
-from vsrdb_cli.video.writing.output import Output, output_size, resolve_output
+from vsrdb_cli.video.writing.frame_converter import Postfilters
+from vsrdb_cli.video.writing.output import Output, resolve_output
 from vsrdb_cli.video.writing.picture_writer import is_single
 from vsrdb_cli.video.writing.y4m_writer import is_stream_output
 
@@ -130,6 +131,9 @@ class _Run:
     """Journal of an output restored by segments; None if it is restored at once."""
 
     tile: int | None = None
+    size_hr: tuple[int, int] = (0, 0)
+    """Height and width of the output, once it is chosen."""
+
     frames: Counter[Segment] = field(default_factory=Counter)
     """Frames restored of each segment, by this run or an earlier one."""
 
@@ -153,17 +157,33 @@ class _Run:
         if not journal.is_joined(self.target):
             return False
         self.log.notice("an earlier run finished this output; removing its work folder")
+        self._choose_output(overwrite=True)
         self.tile, self.resumed = journal.tile, journal.plan.frames
         self.frames[WHOLE], self.repeats[WHOLE] = self.resumed, sum(journal.plan.repeats)
         return True
 
+    def _choose_output(self, *, overwrite: bool) -> Output:
+        options = self.options
+        output = resolve_output(
+            self.target,
+            self.reader.info,
+            options.scale,
+            options.encoder,
+            postfilters=Postfilters(options.postfilter, options.grain),
+            overwrite=overwrite,
+        )
+        self.size_hr = output.size
+        return output
+
     def begin(self) -> Job:
         """Choose the output, load the network, and plan the segments."""
         info, options, log = self.reader.info, self.options, self.log
-        output = resolve_output(
-            self.target, info, options.scale, options.encoder, overwrite=options.overwrite
-        )
-        for line in (*losses(info, output, strict=options.strict), *info.assumed):
+        output = self._choose_output(overwrite=options.overwrite)
+        for line in (
+            *losses(info, output, strict=options.strict),
+            *info.assumed,
+            *output.filter_notices,
+        ):
             log.notice(line)
         at_once = self.journal is None and info.kind is not Kind.PIPE
         known = self.known if at_once else None
@@ -179,11 +199,11 @@ class _Run:
             log.detail(f"nodes of the network's graphs: {nodes}")
         if self.journal is None:
             return Job(info.path, options, output, spec, self.tile, identity=known)
-        self._plan(self.journal)
+        self._plan(self.journal, output)
         plan, folder = self.journal.plan, self.journal.folder
         return Job(info.path, options, output, spec, self.tile, plan, folder)
 
-    def _plan(self, journal: Journal) -> None:
+    def _plan(self, journal: Journal, output: Output) -> None:
         """Read the source once and enter the plan, or take over what an earlier run entered."""
         options, info, log = self.options, self.reader.info, self.log
         journal.bind(self.executor.info.facts)
@@ -200,6 +220,7 @@ class _Run:
             segment_seconds=options.segment_seconds,
             scene_cuts=options.scene_cuts,
             reach=self.executor.length // 2,
+            lead_in=output.lead_in,
             on_frame=lambda frames: log.phase(Phase.PLAN, frames, info.frame_count),
         )
         journal.require_unchanged(info.path)
@@ -300,7 +321,7 @@ class _Run:
     def report(self) -> RestoreReport:
         """Return the report of a run whose output is in its place."""
         info, read, log = self.reader.info, self.read, self.log
-        height_hr, width_hr = output_size(self.target, info, self.options.scale)
+        height_hr, width_hr = self.size_hr
         return RestoreReport(
             output=self.target,
             frames=self.frames.total(),
@@ -309,6 +330,9 @@ class _Run:
             width_hr=width_hr,
             runner=self.executor.info if self.journal is None else self.journal.runner,
             strength=self.options.strength,
+            prefilter=self.options.prefilter,
+            postfilter=self.options.postfilter,
+            grain=self.options.grain,
             tile=tile_in_use(info.height, info.width, self.tile),
             notices=tuple(dict.fromkeys((*log.notices, *read.notices, *self.lost))),
             repeats=self.repeats.total(),

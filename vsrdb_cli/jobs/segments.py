@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -54,6 +54,16 @@ class Job:
         """Return the file of a segment; a folder where the output is pictures."""
         assert self.folder is not None
         return self.output.segment(self.folder, segment.index)
+
+    def widened(self, segment: Segment) -> Segment:
+        """Return a segment with the frames around it that postfilters are given, too."""
+        lead_in = self.output.lead_in
+        if self.plan is None or segment.last is None or not lead_in:
+            return segment
+        begin, end = self.plan.bounds[0], self.plan.bounds[-1]
+        return Segment(
+            segment.index, max(begin, segment.first - lead_in), min(end, segment.last + lead_in)
+        )
 
     def open(self, segment: Segment) -> FrameSink:
         """Open a segment for writing."""
@@ -133,18 +143,20 @@ def restore_segments(
     )
     source: FrameSource = reader
     if job.plan is not None:
-        source = ForwardSource(reader, overlap=2 * job.plan.margin)
+        source = ForwardSource(reader, overlap=2 * (job.plan.margin + job.output.lead_in))
 
     def write(
         items: Iterator[tuple[Segment, Frame]], tell: Callable[[Callable[[], None]], None]
     ) -> None:
         for segment, first in items:
-            others = None if segment.count is None else segment.count - 1
+            count = job.widened(segment).count
+            others = None if count is None else count - 1
             with job.open(segment) as sink:
                 picture = None
                 for _, frame in chain([(segment, first)], islice(items, others)):
                     sink.write(frame)
-                    tell(partial(on_event, FrameRestored(segment, frame.rgb is picture)))
+                    if not frame.around:
+                        tell(partial(on_event, FrameRestored(segment, frame.rgb is picture)))
                     picture = frame.rgb
                 if job.identity is not None:
                     require_unchanged(job.source, job.identity)
@@ -162,19 +174,22 @@ def restore_segments(
             if segment is None:
                 behind.hear()
                 continue
+            wide = job.widened(segment)
             count = 0
             for frame in restore_range(
                 source,
                 restorer,
                 job.spec.bit_depth,
-                first=segment.first,
-                last=segment.last,
+                first=wide.first,
+                last=wide.last,
                 cuts=None if job.plan is None else job.plan.cuts,
                 margin=None if job.plan is None else job.plan.margin,
             ):
-                behind.put((segment, frame))
+                index = wide.first + count
+                around = index < segment.first or index >= (segment.last or index + 1)
+                behind.put((segment, replace(frame, around=True) if around else frame))
                 count += 1
-            _check_count(job, segment, count)
+            _check_count(job, wide, count)
 
 
 def _frames_read(reader: FrameSource) -> int:

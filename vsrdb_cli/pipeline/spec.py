@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from vsrdb_cli.option_values import Tile
 from vsrdb_cli.options import RestoreOptions
@@ -31,6 +31,9 @@ class RestoreSpec:
     tile: Tile = "auto"
     """Side of the tiles, as `RestoreOptions.tile` asks for it."""
 
+    held: int = 0
+    """Frames of the source that are held for the next segment's filters."""
+
     share: float = 1.0
     """Share of the device's free memory, where several processes work on one device."""
 
@@ -44,7 +47,8 @@ class RestoreSpec:
     @classmethod
     def of_output(cls, options: RestoreOptions, output: Output) -> RestoreSpec:
         """Create the spec of the video that `output` was chosen for."""
-        return cls.of(options, (output.info.height, output.info.width), output.bit_depth)
+        spec = cls.of(options, (output.info.height, output.info.width), output.bit_depth)
+        return replace(spec, held=2 * output.lead_in)
 
     @property
     def pipeline_bytes(self) -> int:
@@ -53,6 +57,7 @@ class RestoreSpec:
         hr = lr * self.scale**2
         colours = 3 * (1 if self.bit_depth == 8 else 2)
         # A queue before the network and one behind it, with the frame at either end.
-        queued = lr * (prefetch.DEPTH + 2) * colours + hr * (write_behind.DEPTH + 2) * colours
+        lr_frames = prefetch.DEPTH + 2 + self.held
+        queued = lr * lr_frames * colours + hr * (write_behind.DEPTH + 2) * colours
         windows = lr * 3 * 3 * 4  # the frames of a window in float32
         return queued + windows + hr * _ENCODER_BYTES_PER_PIXEL + _FIXED_BYTES

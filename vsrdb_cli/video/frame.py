@@ -31,6 +31,8 @@ class Frame:
     """How long it is shown, in the same ticks; at least 1."""
     captions: VideoFrame | None = None
     """A small frame with all that is attached to the source's, if closed captions are."""
+    around: bool = False
+    """Whether it only leads filters in or out, and is not part of what is written."""
 
 
 @dataclass(slots=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from av.video.format import VideoFormat
 
 from vsrdb_cli.text import count
+from vsrdb_cli.video.filtering.filtering import Filtering
 from vsrdb_cli.video.pictures.metadata import PictureColour
 from vsrdb_cli.video.pixels.colour import BT709, TV, Colour
 from vsrdb_cli.video.pixels.pixel_formats import bit_depth
@@ -116,6 +117,10 @@ class VideoInfo:
     """Of the frames: 8 (uint8), or 16 (uint16) for more than 8 bits a colour."""
     colour: Colour
     """As written, and as read unless `converted_from` is set."""
+    prefilter: Filtering | None = None
+    """The filters its frames pass first; all here is as they leave them."""
+    unfiltered: VideoInfo | None = None
+    """The same video without `prefilter`; None if there is none."""
     usual_seconds: Fraction | None = None
     """Between most frames and the next; None for `rate` throughout."""
     in_decode_order: bool = False
@@ -216,6 +221,11 @@ class VideoInfo:
         """Bits per colour in the source; the deepest picture may have more."""
         bits = min(16, bit_depth(VideoFormat(self.pix_fmt)))
         return bits if (bits > 8) == (self.bit_depth > 8) else self.bit_depth
+
+    @property
+    def lead_in(self) -> int:
+        """Number of frames on either side that are also read for the prefilter."""
+        return self.prefilter.graph.memory if self.prefilter else 0
 
     @property
     def frames_before(self) -> int:

@@ -33,7 +33,12 @@ from vsrdb_cli.video.pixels.colour import (
     to_planes,
 )
 from vsrdb_cli.video.pixels.pixel_formats import Transparency
-from vsrdb_cli.video.side_data.orientation import orientation_of, upright, upright_size
+from vsrdb_cli.video.side_data.orientation import (
+    Orientation,
+    orientation_of,
+    upright,
+    upright_size,
+)
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -160,6 +165,16 @@ class Picture:
         """(height, width), upright."""
         coded = self._file.heif or self._tiles[0]
         return upright_size(coded.height, coded.width, self._orientation)
+
+    @property
+    def frame(self) -> VideoFrame | None:
+        """The decoded frame, not turned; None if it is of several, or read by Pillow."""
+        return None if self._file.foreign or self._file.heif else self._tiles[0]
+
+    @property
+    def orientation(self) -> Orientation | None:
+        """How `frame` is turned to be upright."""
+        return self._orientation
 
     @property
     def colour(self) -> Colour:

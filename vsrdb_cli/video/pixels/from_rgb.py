@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _PLANAR_YUV = re.compile(r"yuvj?(420|422|444)p(10le|12le)?")
 
 # Formats of encoders in GPUs, with both chroma planes in one; they are made of these.
-_TWO_PLANES = {"nv12": "yuv420p", "p010le": "yuv420p10le"}
+TWO_PLANES = {"nv12": "yuv420p", "p010le": "yuv420p10le"}
 
 Samples = NDArray[Any]
 Filter = NDArray[np.float32]
@@ -55,7 +55,7 @@ class FromRgb:
         self._colour = colour
         self._left = LeftSited()
         self._reformatter = VideoReformatter()
-        self._planar = _TWO_PLANES.get(pix_fmt, pix_fmt)
+        self._planar = TWO_PLANES.get(pix_fmt, pix_fmt)
         planar = _PLANAR_YUV.fullmatch(self._planar)
         exact = planar and planar[1] == "444" and colour.range != PC  # by swscale itself
         self._deep = f"yuv{planar[1]}p16le" if planar and not exact else None

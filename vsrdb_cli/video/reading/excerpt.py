@@ -161,7 +161,7 @@ class _Video:
                 context.extradata,
                 context.width,
                 context.height,
-                context.pix_fmt or info.pix_fmt,
+                context.pix_fmt or (info.unfiltered or info).pix_fmt,
             )
             for packet in Demuxer(container, stream):
                 if packet.size:

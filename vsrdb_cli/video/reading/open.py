@@ -17,6 +17,7 @@ from vsrdb_cli.video.pictures.picture_file import frames_of_animation, inspect_p
 from vsrdb_cli.video.pixels.colour import BT2020_NCL, SDR
 from vsrdb_cli.video.pixels.pixel_formats import is_rgb
 from vsrdb_cli.video.reading.picture_reader import PictureReader
+from vsrdb_cli.video.reading.prefilter import prefiltered
 from vsrdb_cli.video.reading.probe import probe
 from vsrdb_cli.video.reading.trim import trim
 from vsrdb_cli.video.reading.video_reader import VideoReader
@@ -102,4 +103,5 @@ def open_requested(source: Path, options: RestoreOptions) -> FrameSource:
         VideoError, OptionError: it cannot be read, or has no such part.
     """
     whole = open_source(source, rate=options.fps, hdr=options.hdr, scale=options.scale)
-    return trim(whole, start=options.start, end=options.end, sample=options.sample)
+    part = trim(whole, start=options.start, end=options.end, sample=options.sample)
+    return part if options.prefilter is None else prefiltered(part, options.prefilter)

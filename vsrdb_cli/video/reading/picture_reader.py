@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.text import count
 from vsrdb_cli.video.containers.demuxing import main_video
 from vsrdb_cli.video.containers.opening import open_input
+from vsrdb_cli.video.filtering.filtering import FrameFilter, Pictures
 from vsrdb_cli.video.frame import Frame, ReadReport
 from vsrdb_cli.video.info import Kind, VideoInfo
 from vsrdb_cli.video.pictures.decoding import Picture, damage_error
 from vsrdb_cli.video.pictures.formats import SUFFIXES, picture_files, visible_files
 from vsrdb_cli.video.pictures.metadata import PictureColour
 from vsrdb_cli.video.pictures.picture_file import PictureFile, file_state, inspect_picture
-from vsrdb_cli.video.pixels.colour import PC, SMPTE170M
+from vsrdb_cli.video.pixels.colour import PC, SMPTE170M, Colour
+from vsrdb_cli.video.pixels.from_rgb import FromRgb
 from vsrdb_cli.video.pixels.pixel_formats import Transparency, bit_depth
 from vsrdb_cli.video.pixels.to_rgb import NO_CROP, ToRgb
 from vsrdb_cli.video.reading.probe import probe
+from vsrdb_cli.video.side_data.orientation import Orientation, upright, upright_size
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+    from torch import Tensor
 
 USUAL_RATE = Fraction(24)
 Inspect = Callable[[Path], PictureFile]
@@ -124,18 +131,37 @@ class PictureReader:
     def frames(self, first: int = 0, last: int | None = None) -> Iterator[Frame]:
         """Yield the pictures with index `first` <= i < `last`; see `FrameSource`."""
         self.report = ReadReport()
-        before, cut = self.info.frames_before, self.info.cut
+        before, cut, lead_in = self.info.frames_before, self.info.cut, self.info.lead_in
         if last is None and cut is not None:
             last = cut.count
-        colour = self.info.converted_from or self.info.colour
-        # Untagged pictures are full range, as JPEG and TIFF are, also grey ones.
-        colour = replace(colour, range=PC, matrix=SMPTE170M)
-        to_sdr = self.info.converted_from is not None
-        # No codec: pictures have their chroma in the middle, unless tagged otherwise.
-        to_rgb = ToRgb("", colour, self.info.bit_depth, to_sdr=to_sdr)
+        begin = max(0, first + before - lead_in)
+        end = len(self.files) if last is None else min(len(self.files), last + before + lead_in)
+        files = islice(enumerate(self.files, -before), begin, end)
+        read = self._rgb if self.info.prefilter is None else self._filtered
+        for index, rgb in read(self._pictures(files)):
+            if index < first or (last is not None and index >= last):
+                continue
+            if tuple(rgb.shape[1:]) != (self.info.height, self.info.width):
+                path = self.files[index + before]
+                raise _other_size(path, rgb.shape[2], rgb.shape[1], self.info)
+            yield Frame(rgb, index, 1)
+            self.report.frames = max(0, index + 1)
+
+    def pictures_given(self) -> Pictures:
+        """Return what a prefilter is given."""
+        _, picture = next(self._pictures(islice(enumerate(self.files), 1)))
+        frame, _ = self._frame(picture)
+        info = self.info
+        return Pictures(frame.width, frame.height, frame.format.name, _colour(info), None)
+
+    def upright_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return (height, width) of what a prefilter gives, upright."""
+        _, picture = next(self._pictures(islice(enumerate(self.files), 1)))
+        return upright_size(height, width, self._frame(picture)[1])
+
+    def _pictures(self, files: Iterable[tuple[int, Path]]) -> Iterator[tuple[int, Picture]]:
         transparency = Transparency()
-        end = None if last is None else last + before
-        for index, path in islice(enumerate(self.files, -before), first + before, end):
+        for index, path in files:
             # Inspection decodes the whole picture: once, unless it has changed.
             inspected = self._inspected.get(path)
             if inspected is None or inspected.state != file_state(path):
@@ -143,16 +169,52 @@ class PictureReader:
             picture = Picture(path, inspected)
             if not self.info.transparent:
                 self.report.opaque_again += picture.is_transparent(transparency)
-            rgb = picture.rgb(to_rgb, self.info.bit_depth)
-            if tuple(rgb.shape[1:]) != (self.info.height, self.info.width):
-                raise _other_size(path, rgb.shape[2], rgb.shape[1], self.info)
-            yield Frame(rgb, index, 1)
-            self.report.frames = max(0, index + 1)
+            yield index, picture
+
+    def _rgb(self, pictures: Iterable[tuple[int, Picture]]) -> Iterator[tuple[int, Tensor]]:
+        to_rgb = self._to_rgb(_colour(self.info))
+        for index, picture in pictures:
+            yield index, picture.rgb(to_rgb, self.info.bit_depth)
+
+    def _filtered(self, pictures: Iterable[tuple[int, Picture]]) -> Iterator[tuple[int, Tensor]]:
+        """Yield pictures as the prefilter leaves them."""
+        prefilter = self.info.prefilter
+        assert prefilter is not None
+        to_rgb = self._to_rgb(prefilter.gives.colour)
+        filters: FrameFilter[tuple[int, Orientation | None]] = FrameFilter(prefilter)
+
+        def passed() -> Iterator[tuple[VideoFrame, tuple[int, Orientation | None]]]:
+            for index, picture in pictures:
+                frame, orientation = self._frame(picture)
+                yield from filters.push(frame, index, (index, orientation))
+            yield from filters.flush()
+
+        for frame, (index, orientation) in passed():
+            yield index, upright(to_rgb(frame), orientation).contiguous()
+
+    def _frame(self, picture: Picture) -> tuple[VideoFrame, Orientation | None]:
+        """Return a picture for the prefilter, and how it is turned afterwards."""
+        if picture.frame is not None:
+            return picture.frame, picture.orientation
+        info = self.info.unfiltered or self.info
+        depth = info.bit_depth
+        rgb = picture.rgb(self._to_rgb(_colour(info), depth), depth)
+        return FromRgb("gbrp" if depth == 8 else "gbrp16le", info.colour)(rgb), None
+
+    def _to_rgb(self, colour: Colour, depth: int | None = None) -> ToRgb:
+        # No codec: pictures have their chroma in the middle, unless tagged otherwise.
+        to_sdr = self.info.converted_from is not None
+        return ToRgb("", colour, depth or self.info.bit_depth, to_sdr=to_sdr)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None: ...
+
+
+def _colour(info: VideoInfo) -> Colour:
+    """Return the colour of untagged pictures: full range, as JPEG and TIFF are, also grey ones."""
+    return replace(info.converted_from or info.colour, range=PC, matrix=SMPTE170M)
 
 
 def _info(

@@ -11,6 +11,7 @@ from av.error import FFmpegError
 
 from vsrdb_cli.video.containers.demuxing import Demuxer, Ffv1Checksums, Holes, main_video
 from vsrdb_cli.video.containers.opening import open_input
+from vsrdb_cli.video.filtering.filtering import FrameFilter
 from vsrdb_cli.video.frame import Frame, ReadReport
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.pixels.fields import Weaver
@@ -89,7 +90,7 @@ class VideoReader:
         )
         captions_of = CaptionKeeper()
         waiting: tuple[VideoFrame, _Time] | None = None  # a frame lasts until the next one
-        for index, (decoded, time) in enumerate(self._timed(), self.begin):
+        for index, (decoded, time) in enumerate(self._filtered(first), self.begin):
             if waiting is not None:
                 pts, _, captions = waiting[1]
                 held = captions_of(waiting[0]) if captions else None
@@ -158,11 +159,25 @@ class VideoReader:
                     sizes.append((time * info.time_base, packet.size))
         return sizes
 
+    def _filtered(self, first: int) -> Iterator[tuple[VideoFrame, _Time]]:
+        """Yield frames as the prefilter leaves them; those long before `first` do not pass it."""
+        prefilter = self.info.prefilter
+        if prefilter is None:
+            yield from self._timed()
+            return
+        filters: FrameFilter[_Time] = FrameFilter(prefilter)
+        for index, (decoded, time) in enumerate(self._timed(), self.begin):
+            if index < first - self.info.lead_in:
+                yield decoded, time
+            else:
+                yield from filters.push(decoded, time.pts, time)
+        yield from filters.flush()
+
     def _timed(self) -> Iterator[tuple[VideoFrame, _Time]]:
         """Yield progressive frames with their times."""
         times = FrameTimes(self.info.timeline)
         cut = self.info.cut
-        watch = ChangeMonitor(self.info, self.report)
+        watch = ChangeMonitor(self.info.unfiltered or self.info, self.report)
         deinterlacer: Deinterlacer[_Time] = Deinterlacer()
         interlaced = self.info.interlaced
         for index, decoded in enumerate(self._decode(), self.begin):

@@ -195,6 +195,24 @@ def _pix_fmt(encoder: Encoder, options: EncoderOptions, info: VideoInfo) -> str:
     return options.pix_fmt or encoder.pix_fmts[0 if info.bit_depth == 8 else 1]
 
 
+def pixel_formats(encoder: Encoder) -> list[str]:
+    """Return the names of the pixel formats an encoder takes."""
+    return [f.name for f in av.Codec(encoder.name, "w").video_formats or []]
+
+
+def usual_encoder(options: EncoderOptions, suffix: str, info: VideoInfo) -> tuple[Encoder, str]:
+    """Return the encoder on the CPU for an output, and its pixel format.
+
+    Raises:
+        OptionError: it has no such format.
+    """
+    encoder = ENCODERS[options.codec or _usual_codec(suffix, info)]
+    pix_fmt = _pix_fmt(encoder, options, info)
+    if options.hardware == "none":
+        _check_pix_fmt(encoder, pix_fmt)
+    return encoder, pix_fmt
+
+
 def _light_params(encoder: str, light: Light) -> tuple[str, str] | None:
     """Return the option and value that give an encoder HDR metadata."""
     if encoder == "libx265":
@@ -225,7 +243,7 @@ def _check_size(codec: str, encoder: Encoder, height: int, width: int) -> None:
 
 
 def _check_pix_fmt(encoder: Encoder, pix_fmt: str) -> None:
-    known = [f.name for f in av.Codec(encoder.name, "w").video_formats or []]
+    known = pixel_formats(encoder)
     if pix_fmt not in known:
         raise OptionError(
             f"{encoder.name} has no pixel format '{pix_fmt}'",

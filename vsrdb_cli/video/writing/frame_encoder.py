@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -23,12 +23,12 @@ from vsrdb_cli.files import DISK_HINT
 from vsrdb_cli.runtime import environment
 from vsrdb_cli.video.containers.capabilities import container_of
 from vsrdb_cli.video.containers.opening import reason
-from vsrdb_cli.video.pixels.from_rgb import FromRgb
 from vsrdb_cli.video.pixels.pixel_formats import is_rgb
 from vsrdb_cli.video.side_data.attachments import Captioner
 from vsrdb_cli.video.side_data.immersive import View, add_immersive_stream
 from vsrdb_cli.video.side_data.orientation import set_orientation
 from vsrdb_cli.video.timing import ticks
+from vsrdb_cli.video.writing.frame_converter import FrameConverter
 from vsrdb_cli.video.writing.hardware import listening
 
 if TYPE_CHECKING:
@@ -39,9 +39,11 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
     from torch import Tensor
 
+    from vsrdb_cli.video.filtering.filtering import Filtering
     from vsrdb_cli.video.frame import Frame
     from vsrdb_cli.video.info import VideoInfo
     from vsrdb_cli.video.writing.encoding import Encoding
+    from vsrdb_cli.video.writing.frame_converter import Converted
 
 # Between a packet's decode time and its picture; more is garbage, even at one frame a minute.
 LONGEST_DELAY_SECONDS = Fraction(3600)
@@ -62,6 +64,7 @@ class FrameEncoder:
         info: of the source.
         encoding: from `choose_encoding`.
         convert: as `FromRgb`.
+        postfilters: what restored frames pass before they are encoded.
     """
 
     def __init__(
@@ -70,18 +73,21 @@ class FrameEncoder:
         info: VideoInfo,
         encoding: Encoding,
         convert: Callable[[Tensor], VideoFrame] | None = None,
+        postfilters: Sequence[Filtering] = (),
     ) -> None:
         self._info = info
         self._encoding = encoding
+        given = postfilters[0].given if postfilters else None
+        self._size = (given or encoding).height, (given or encoding).width
         self.stream = self._add_stream(container)
-        self._from_rgb = convert or FromRgb(encoding.pix_fmt, info.colour)
+        self._converter = FrameConverter(encoding.pix_fmt, info, postfilters, convert=convert)
         self._captioned = (
             Captioner(encoding.width, encoding.height, encoding.pix_fmt)
             if encoding.captions
             else None
         )
         self._converting = ThreadPoolExecutor(1)
-        self._begun: tuple[Frame, Future[VideoFrame]] | None = None
+        self._begun: Future[list[Converted]] | None = None
         self._durations: dict[int, int] = {}
         self._last_dts: int | None = None
         self._first_dts: int | None = None
@@ -136,24 +142,20 @@ class FrameEncoder:
 
     def encode(self, frame: Frame) -> Iterator[Packet[Any]]:
         """Yield the packets that are ready; this frame is encoded while the next is converted."""
-        encoding = self._encoding
-        if tuple(frame.rgb.shape[1:]) != (encoding.height, encoding.width):
-            raise ValueError(
-                f"frame of {tuple(frame.rgb.shape[1:])} for a video of"
-                f" {(encoding.height, encoding.width)}"
-            )
-        begun, self._begun = self._begun, (frame, self._converting.submit(self._converted, frame))
+        if tuple(frame.rgb.shape[1:]) != self._size:
+            raise ValueError(f"frame of {tuple(frame.rgb.shape[1:])}, wanted {self._size}")
+        begun, self._begun = self._begun, self._converting.submit(self._converter.push, frame)
         if begun is not None:
-            yield from self._encoded(*begun)
+            yield from self._encoded(begun.result())
 
-    def _converted(self, frame: Frame) -> VideoFrame:
-        picture = self._from_rgb(frame.rgb)
-        if self._captioned is not None and frame.captions is not None:
-            picture = self._captioned(picture, frame.captions)
-        return picture
+    def _encoded(self, converted: list[Converted]) -> Iterator[Packet[Any]]:
+        for frame, picture in converted:
+            if self._captioned is not None and frame.captions is not None:
+                yield from self._encoded_picture(frame, self._captioned(picture, frame.captions))
+            else:
+                yield from self._encoded_picture(frame, picture)
 
-    def _encoded(self, frame: Frame, converted: Future[VideoFrame]) -> Iterator[Packet[Any]]:
-        picture = converted.result()
+    def _encoded_picture(self, frame: Frame, picture: VideoFrame) -> Iterator[Packet[Any]]:
         # Times must rise: a step in the source may be none in coarser ticks.
         pts = self._ticks(frame.pts)
         if self._last_pts is not None:
@@ -171,7 +173,8 @@ class FrameEncoder:
     def finish(self) -> Iterator[Packet[Any]]:
         """Yield the packets that are left."""
         if self._begun is not None:
-            yield from self._encoded(*self._begun)
+            yield from self._encoded(self._begun.result())
+        yield from self._encoded(self._converter.flush())
         self._converting.shutdown()
         held = [self._repaired(packet) for packet in self._context.encode(None)]
         if held and self._first_dts is not None and self._first_pts is not None:

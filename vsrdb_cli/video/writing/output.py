@@ -7,17 +7,32 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from av.video.format import VideoFormat
+
 from vsrdb_cli.files import check_file, check_space, followed
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.text import count
 from vsrdb_cli.video.containers.capabilities import CONTAINERS, suffix_of
+from vsrdb_cli.video.filtering.filtering import Filtering
 from vsrdb_cli.video.frame import FrameSink, ReadReport
 from vsrdb_cli.video.info import PIPE, Kind, VideoInfo
 from vsrdb_cli.video.pictures.formats import WRITTEN
-from vsrdb_cli.video.side_data.orientation import upright_size
+from vsrdb_cli.video.pixels.pixel_formats import code_depth
+from vsrdb_cli.video.side_data.orientation import upright_ratio, upright_size
 from vsrdb_cli.video.streams.plan import StreamAction, StreamPlan
 from vsrdb_cli.video.streams.policy import metadata_notices, plan_streams
-from vsrdb_cli.video.writing.encoding import Encoding, choose_encoding
+from vsrdb_cli.video.writing.encoding import (
+    Encoding,
+    choose_encoding,
+    pixel_formats,
+    usual_encoder,
+)
+from vsrdb_cli.video.writing.frame_converter import (
+    NO_POSTFILTERS,
+    OPTION,
+    Postfilters,
+    try_postfilters,
+)
 from vsrdb_cli.video.writing.frame_encoder import check_encoder_options
 from vsrdb_cli.video.writing.join import join, segment_suffix
 from vsrdb_cli.video.writing.muxer import muxing_notices
@@ -35,6 +50,7 @@ from vsrdb_cli.video.writing.y4m_writer import (
     check_stream,
     is_stream_output,
     y4m_notices,
+    y4m_pix_fmt,
 )
 
 OnCount = Callable[[int], None]
@@ -47,10 +63,14 @@ class Output(ABC):
     Attributes:
         path: the file or folder; "-" for stdout.
         info: of the source.
+        scale: of the restored pictures.
+        filterings: what these pass before they are written.
     """
 
     path: Path
     info: VideoInfo
+    scale: int
+    filterings: tuple[Filtering, ...]
 
     @property
     @abstractmethod
@@ -66,6 +86,27 @@ class Output(ABC):
     def bit_depth(self) -> int:
         """Bit depth of the frames to write: 8 for uint8 codes, 16 for uint16 codes."""
         return self.info.bit_depth
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of what is written."""
+        if not self.filterings:
+            return output_size(self.path, self.info, self.scale)
+        return self.filterings[-1].gives.size
+
+    @property
+    def filter_notices(self) -> tuple[str, ...]:
+        """The graph that the user has restored pictures pass, in one line."""
+        return tuple(
+            f"before the encoder ({filtering.option}): {filtering.graph.text}"
+            for filtering in self.filterings
+            if filtering.option == OPTION
+        )
+
+    @property
+    def lead_in(self) -> int:
+        """Number of restored frames on either side that its filters are also given."""
+        return sum(filtering.graph.memory for filtering in self.filterings)
 
     @property
     def stream_plans(self) -> tuple[StreamPlan, ...]:
@@ -109,9 +150,12 @@ def resolve_output(
     scale: int,
     options: EncoderOptions | None = None,
     *,
+    postfilters: Postfilters = NO_POSTFILTERS,
     overwrite: bool = False,
 ) -> Output:
     """Choose an output for the frames of a source, `scale` times as large; nothing is written.
+
+    They pass `postfilters` first, which may change their size.
 
     A video's extension gives a video; a folder (an existing one, or a name without an extension) or
     a picture's extension gives pictures; "-" is y4m on stdout, and anything else that is not a
@@ -123,20 +167,61 @@ def resolve_output(
     path = Path(path)
     if is_stream_output(path):
         check_stream(path, info.path)
-        return StreamOutput(info, scale, path)
+        filterings = _try_turned(postfilters, info, scale, y4m_pix_fmt(info.bit_depth))
+        return StreamOutput(info, scale, path, filterings)
     if _is_pictures(path):
         check_pictures(path, info, scale, overwrite=overwrite)
-        return PicturesOutput(path, info, scale, overwrite)
+        pix_fmt = WRITTEN[written_suffix(path, info)].pix_fmts[info.bit_depth > 8]
+        filterings = _try_turned(postfilters, info, scale, pix_fmt)
+        return PicturesOutput(path, info, scale, overwrite, filterings)
     options = options or EncoderOptions()
     suffix = suffix_of(path)
     height, width = info.height * scale, info.width * scale
+    filterings, options = _try_encoded(postfilters, info, (height, width), options, suffix)
+    if filterings:
+        gives = filterings[-1].gives
+        height, width = gives.size
+        info = replace(info, sample_aspect_ratio=gives.sample_aspect_ratio, colour=gives.colour)
     encoding = choose_encoding(options, suffix, info, height, width)
     check_file(path, info.path, overwrite=overwrite)
     pixels = height * width * (info.frame_count or 1)
     check_space(followed(path).parent, pixels * encoding.encoder.bits_per_pixel / 8)
     if encoding.asked:
         check_encoder_options(encoding, info, CONTAINERS[suffix].format)
-    return FileOutput(path, info, scale, options, encoding, plan_streams(info, suffix), overwrite)
+    plans = plan_streams(info, suffix)
+    return FileOutput(path, info, scale, options, encoding, plans, overwrite, filterings)
+
+
+def _try_turned(
+    asked: Postfilters, info: VideoInfo, scale: int, pix_fmt: str
+) -> tuple[Filtering, ...]:
+    """Try filters on pictures that are turned upright."""
+    size = upright_size(info.height * scale, info.width * scale, info.orientation)
+    ratio = upright_ratio(info.sample_aspect_ratio, info.orientation)
+    return try_postfilters(asked, replace(info, sample_aspect_ratio=ratio), size, pix_fmt)
+
+
+def _try_encoded(
+    asked: Postfilters,
+    info: VideoInfo,
+    size: tuple[int, int],
+    options: EncoderOptions,
+    suffix: str,
+) -> tuple[tuple[Filtering, ...], EncoderOptions]:
+    """Try filters on what an encoder gets, which encodes the pixel format that they give."""
+    if asked == NO_POSTFILTERS:
+        return (), options
+    encoder, pix_fmt = usual_encoder(options, suffix, info)
+    filterings = try_postfilters(asked, info, size, pix_fmt)
+    gives = filterings[-1].gives.pix_fmt
+    free = options.pix_fmt is None and options.hardware == "none" and not info.colour.hdr
+    if free and gives != pix_fmt and gives in pixel_formats(encoder):
+        options = replace(options, pix_fmt=gives)
+        # Made of RGB at once, not of another format's samples, where the filters take it, too.
+        again = try_postfilters(asked, info, size, gives)
+        if again[-1].gives.pix_fmt == gives:
+            filterings = again
+    return filterings, options
 
 
 def _is_pictures(path: Path) -> bool:
@@ -170,6 +255,7 @@ class FileOutput(Output):
     encoding: Encoding
     plans: tuple[StreamPlan, ...]
     overwrite: bool
+    filterings: tuple[Filtering, ...] = ()
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -181,6 +267,8 @@ class FileOutput(Output):
 
     @property
     def bit_depth(self) -> int:
+        if self.filterings:
+            return code_depth(VideoFormat(self.filterings[0].given.pix_fmt))
         return self.encoding.bit_depth
 
     @property
@@ -197,14 +285,19 @@ class FileOutput(Output):
 
     def open(self) -> FrameSink:
         return VideoWriter(
-            self.path, self.info, self.encoding, self.plans, overwrite=self.overwrite
+            self.path,
+            self.info,
+            self.encoding,
+            self.plans,
+            self.filterings,
+            overwrite=self.overwrite,
         )
 
     def segment(self, folder: Path, index: int) -> Path:
         return folder / f"segment-{index:05d}{segment_suffix(self.encoding.codec)}"
 
     def open_segment(self, path: Path, frames: int) -> FrameSink:  # noqa: ARG002
-        return VideoOnlyWriter(path, self.info, self.encoding, overwrite=True)
+        return VideoOnlyWriter(path, self.info, self.encoding, self.filterings, overwrite=True)
 
     def join(
         self,
@@ -235,6 +328,7 @@ class PicturesOutput(Output):
     info: VideoInfo
     scale: int
     overwrite: bool
+    filterings: tuple[Filtering, ...] = ()
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -249,14 +343,16 @@ class PicturesOutput(Output):
         return written_suffix(self.path, self.info)
 
     def open(self) -> FrameSink:
-        return PictureWriter(self.path, self.info, self.scale, overwrite=self.overwrite)
+        return PictureWriter(
+            self.path, self.info, self.scale, self.filterings, overwrite=self.overwrite
+        )
 
     def segment(self, folder: Path, index: int) -> Path:
         return folder / f"segment-{index:05d}"
 
     def open_segment(self, path: Path, frames: int) -> FrameSink:
         part = replace(self.info, frame_count=frames)
-        return PictureWriter(path, part, self.scale, overwrite=True)
+        return PictureWriter(path, part, self.scale, self.filterings, overwrite=True)
 
     def join(
         self,
@@ -279,6 +375,7 @@ class StreamOutput(Output):
     info: VideoInfo
     scale: int
     path: Path = PIPE
+    filterings: tuple[Filtering, ...] = ()
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -289,4 +386,4 @@ class StreamOutput(Output):
         return "y4m"
 
     def open(self) -> FrameSink:
-        return PipeWriter(self.info, self.scale, path=self.path)
+        return PipeWriter(self.info, self.scale, path=self.path, postfilters=self.filterings)

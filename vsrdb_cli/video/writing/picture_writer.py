@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+from av.video.format import VideoFormat
 
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.files import (
@@ -21,12 +23,17 @@ from vsrdb_cli.files import (
     temporary_beside,
     writing,
 )
+from vsrdb_cli.video.filtering.filtering import Filtering
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.pictures.formats import WRITTEN, natural_order, picture_encoder
 from vsrdb_cli.video.pictures.metadata import wide_colours
-from vsrdb_cli.video.pixels.from_rgb import FromRgb
+from vsrdb_cli.video.pixels.pixel_formats import code_depth
 from vsrdb_cli.video.side_data.orientation import upright, upright_ratio, upright_size
+from vsrdb_cli.video.writing.frame_converter import Converted, FrameConverter
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
 
 METADATA_LOST = "the picture's metadata (EXIF, XMP, text) is dropped; PNG output keeps it"
 _BITS_PER_PIXEL = {8: 4.0, 16: 8.0}  # a low guess
@@ -91,7 +98,15 @@ class PictureWriter:
     gets its name when it is complete.
     """
 
-    def __init__(self, path: Path, info: VideoInfo, scale: int, *, overwrite: bool) -> None:
+    def __init__(
+        self,
+        path: Path,
+        info: VideoInfo,
+        scale: int,
+        postfilters: Sequence[Filtering] = (),
+        *,
+        overwrite: bool,
+    ) -> None:
         self.path = path
         self._info = info
         self._overwrite = overwrite
@@ -99,8 +114,17 @@ class PictureWriter:
         self._suffix = written_suffix(path, info)
         self._size = info.height * scale, info.width * scale
         size = upright_size(*self._size, info.orientation)
-        self._encoder = picture_encoder(WRITTEN[self._suffix], *size, info.bit_depth)
-        self._from_rgb = FromRgb(str(self._encoder.pix_fmt), info.colour)
+        depth = info.bit_depth
+        if postfilters:
+            gives = postfilters[-1].gives
+            size, depth = (gives.height, gives.width), code_depth(VideoFormat(gives.pix_fmt))
+        self._encoder = picture_encoder(WRITTEN[self._suffix], *size, depth)
+        self._converter = FrameConverter(
+            str(self._encoder.pix_fmt),
+            info,
+            postfilters,
+            turned=lambda rgb: upright(rgb, info.orientation),
+        )
         self._written = 0
         self._temporary = temporary_beside(path.absolute())
         self._open = True
@@ -116,9 +140,15 @@ class PictureWriter:
         """Write one HR frame as a file."""
         if tuple(frame.rgb.shape[1:]) != self._size:
             raise ValueError(f"frame of {tuple(frame.rgb.shape[1:])}, wanted {self._size}")
-        if self._single and self._written:
-            raise _too_many(self.path)
-        picture = self._from_rgb(upright(frame.rgb, self._info.orientation))
+        self._encode(self._converter.push(frame))
+
+    def _encode(self, converted: list[Converted]) -> None:
+        for frame, picture in converted:
+            if self._single and self._written:
+                raise _too_many(self.path)
+            self._encode_picture(frame, picture)
+
+    def _encode_picture(self, frame: Frame, picture: VideoFrame) -> None:
         picture.pts = self._written
         data = b"".join(bytes(packet) for packet in self._encoder.encode(picture))
         said = self._info.picture_colour
@@ -138,6 +168,7 @@ class PictureWriter:
 
     def commit(self, frames: int | None = None) -> Path:
         """Give the folder or file its name; a replaced folder is removed."""
+        self._encode(self._converter.flush())
         if frames is not None and frames != self._written:
             kept = kept_beside(self.path, self._temporary, "MISMATCH")
             raise OutputError(

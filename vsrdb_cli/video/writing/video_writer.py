@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
+from vsrdb_cli.video.filtering.filtering import Filtering
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.side_data.immersive import View
@@ -27,6 +29,7 @@ class _Writer:
         info: VideoInfo,
         encoding: Encoding,
         plans: tuple[StreamPlan, ...] | None,
+        postfilters: Sequence[Filtering],
         *,
         overwrite: bool,
     ) -> None:
@@ -35,7 +38,9 @@ class _Writer:
         self._frames = self._first_pts = self._end = 0
         self._muxer = Muxer(path, info, plans, overwrite=overwrite)
         try:
-            self._encoder = FrameEncoder(self._muxer.container, info, encoding)
+            self._encoder = FrameEncoder(
+                self._muxer.container, info, encoding, postfilters=postfilters
+            )
             self._muxer.add_others(self._encoder.stream)
             start_encoding(self._muxer.container, path.name, encoding)
         except BaseException:
@@ -49,10 +54,11 @@ class _Writer:
 
     def write(self, frame: Frame) -> None:
         """Encode one HR frame at its time, and write what belongs before it beside the video."""
-        if not self._frames:
-            self._first_pts = frame.pts
-        self._frames += 1
-        self._end = frame.pts + frame.duration
+        if not frame.around:
+            if not self._frames:
+                self._first_pts = frame.pts
+            self._frames += 1
+            self._end = frame.pts + frame.duration
         self._muxer.mux(self._encoder.encode(frame))
         self._muxer.mux_others(frame.pts * self._info.time_base)
 
@@ -77,12 +83,18 @@ class VideoOnlyWriter(_Writer):
     """Writes a file that holds nothing but the video, such as a segment."""
 
     def __init__(
-        self, path: Path, info: VideoInfo, encoding: Encoding, *, overwrite: bool = False
+        self,
+        path: Path,
+        info: VideoInfo,
+        encoding: Encoding,
+        postfilters: Sequence[Filtering] = (),
+        *,
+        overwrite: bool = False,
     ) -> None:
         # Only the whole file declares how it is viewed: a segment's declaration would be read back
         # changed.
         flat = replace(info, view=View())
-        super().__init__(path, flat, encoding, None, overwrite=overwrite)
+        super().__init__(path, flat, encoding, None, postfilters, overwrite=overwrite)
 
 
 class VideoWriter(_Writer):
@@ -94,7 +106,8 @@ class VideoWriter(_Writer):
         info: VideoInfo,
         encoding: Encoding,
         plans: tuple[StreamPlan, ...],
+        postfilters: Sequence[Filtering] = (),
         *,
         overwrite: bool = False,
     ) -> None:
-        super().__init__(path, info, encoding, plans, overwrite=overwrite)
+        super().__init__(path, info, encoding, plans, postfilters, overwrite=overwrite)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
+
+from av.video.format import VideoFormat
 
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.files import writing
@@ -18,21 +20,30 @@ from vsrdb_cli.pipes import (
     open_through,
     special_kind,
 )
+from vsrdb_cli.video.filtering.filtering import Filtering
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import PIPE, Kind, VideoInfo
 from vsrdb_cli.video.pixels.colour import BT709, BT2020_NCL, PC
-from vsrdb_cli.video.pixels.from_rgb import FromRgb
-from vsrdb_cli.video.pixels.pixel_formats import plane_bytes
+from vsrdb_cli.video.pixels.pixel_formats import code_depth, plane_bytes
 from vsrdb_cli.video.side_data.orientation import (
     is_right_angled,
     upright,
     upright_ratio,
     upright_size,
 )
+from vsrdb_cli.video.writing.frame_converter import Converted, FrameConverter
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
 
 _FRAME = b"FRAME\n"
 Y4M_BITS = 10
 _PIX_FMTS = {8: ("yuv420p", "420mpeg2"), 16: ("yuv420p10le", "420p10 XYSCSS=420P10")}
+
+
+def y4m_pix_fmt(bit_depth: int) -> str:
+    """Return the pixel format of frames of 8 or 16 bits."""
+    return _PIX_FMTS[bit_depth][0]
 
 
 def is_stream_output(path: Path) -> bool:
@@ -91,13 +102,23 @@ class PipeWriter:
     """
 
     def __init__(
-        self, info: VideoInfo, scale: int, stream: BinaryIO | None = None, path: Path = PIPE
+        self,
+        info: VideoInfo,
+        scale: int,
+        stream: BinaryIO | None = None,
+        path: Path = PIPE,
+        postfilters: Sequence[Filtering] = (),
     ) -> None:
         self.path = path
         self._name = "stdout" if path == PIPE else str(path)
         self._info = info
         self._size = info.height * scale, info.width * scale
         height, width = upright_size(*self._size, info.orientation)
+        depth, ratio = info.bit_depth, upright_ratio(info.sample_aspect_ratio, info.orientation)
+        if postfilters:
+            gives = postfilters[-1].gives
+            height, width, ratio = gives.height, gives.width, gives.sample_aspect_ratio
+            depth = code_depth(VideoFormat(gives.pix_fmt))
         self._opened: BinaryIO | None = None
         if stream is None and path != PIPE:
             with writing(self._name):
@@ -111,9 +132,11 @@ class PipeWriter:
                 raise OutputError("stdout is closed", hint="write to a file instead")
             stream = sys.stdout.buffer
         self._stream = stream
-        pix_fmt, name = _PIX_FMTS[info.bit_depth]
-        self._from_rgb = FromRgb(pix_fmt, info.colour)
-        ratio = upright_ratio(info.sample_aspect_ratio, info.orientation) or Fraction(1)
+        pix_fmt, name = _PIX_FMTS[depth]
+        self._converter = FrameConverter(
+            pix_fmt, info, postfilters, turned=lambda rgb: upright(rgb, info.orientation)
+        )
+        ratio = ratio or Fraction(1)
         self._header = (
             f"YUV4MPEG2 W{width} H{height}"
             f" F{info.rate.numerator}:{info.rate.denominator} Ip"
@@ -134,7 +157,14 @@ class PipeWriter:
         """
         if tuple(frame.rgb.shape[1:]) != self._size:
             raise ValueError(f"frame of {tuple(frame.rgb.shape[1:])}, wanted {self._size}")
-        planes = plane_bytes(self._from_rgb(upright(frame.rgb, self._info.orientation)))
+        self._send(self._converter.push(frame))
+
+    def _send(self, converted: list[Converted]) -> None:
+        for _, picture in converted:
+            self._send_picture(picture)
+
+    def _send_picture(self, picture: VideoFrame) -> None:
+        planes = plane_bytes(picture)
         with writing(self._name):
             try:
                 self._stream.write(b"".join((self._header, _FRAME, *planes)))
@@ -147,7 +177,8 @@ class PipeWriter:
         self._header = b""
 
     def commit(self, frames: int | None = None) -> Path:  # noqa: ARG002
-        """Close the stream; everything is sent already."""
+        """Send what filters still hold, and close the stream."""
+        self._send(self._converter.flush())
         self.abort()
         return self.path
 
