@@ -16,7 +16,7 @@ from vsrdb_cli.commands.click_options import options_of
 from vsrdb_cli.commands.restore import restore
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.jobs.run import work_folder
-from vsrdb_cli.option_fields import flag_of
+from vsrdb_cli.option_fields import flag_of, is_switch
 from vsrdb_cli.option_values import FrameNumber
 from vsrdb_cli.options import EncoderOptions, Hdr, RestoreOptions, declared_options
 from vsrdb_cli.restore import restore_video
@@ -30,7 +30,7 @@ each_option = pytest.mark.parametrize("entry", DECLARED, ids=flag_of)
 def sample(entry):
     """A value other than the default, as a configuration file would say it."""
     declared = entry.metadata["option"]
-    if isinstance(entry.default, bool):
+    if is_switch(entry):
         return True  # of a flag: given
     if declared.choices:
         return declared.choices[-1]
@@ -244,3 +244,11 @@ def test_no_place_lies_before_the_beginning_and_no_length_is_a_frame(given):
     with pytest.raises(OptionError) as refused:
         RestoreOptions(**given)
     assert ("2250f" in refused.value.hint) is False
+
+
+def test_an_option_that_the_source_decides_can_be_turned_on_and_off(tmp_path):
+    assert by_command("--detelecine").detelecine is True
+    assert by_command("--no-detelecine").detelecine is False
+    (tmp_path / "vsrdb.toml").write_text("detelecine = false\n")
+    assert by_command("--config", tmp_path / "vsrdb.toml").detelecine is False
+    assert by_command("--config", tmp_path / "vsrdb.toml", "--detelecine").detelecine is True

@@ -126,6 +126,11 @@ def flag_of(entry: Field[Any]) -> str:
     return declared.flag or entry.name.replace("_", "-")
 
 
+def is_switch(entry: Field[Any]) -> bool:
+    """Return whether an option is turned on or off."""
+    return bool in _types()[entry.name]
+
+
 def is_whole(entry: Field[Any]) -> bool:
     """Return whether an option is a whole number."""
     return Integral in _types()[entry.name]

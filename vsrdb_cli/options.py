@@ -184,6 +184,11 @@ class RestoreOptions(CheckedOptions):
         between=(0.5, 20),
     )
     encoder: EncoderOptions = field(default_factory=EncoderOptions)
+    detelecine: bool | None = option(
+        None,
+        "Bring back the 24 frames a second of film in 29.97 fps video (3:2 pulldown).",
+        shown_default="if all of the video is such film",
+    )
     hdr: Hdr = option(
         Hdr.REFUSE,
         "HDR video: refuse it, keep it (10-bit BT.2020 with its HDR metadata) or convert it to "

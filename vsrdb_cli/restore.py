@@ -13,7 +13,7 @@ from vsrdb_cli.errors import OptionError
 from vsrdb_cli.jobs.executor import Executor, LocalExecutor
 from vsrdb_cli.jobs.journal import identity
 from vsrdb_cli.jobs.processes import ProcessExecutor
-from vsrdb_cli.jobs.report import OnNotice, OnProgress, RestoreReport, RunLog
+from vsrdb_cli.jobs.report import OnNotice, OnProgress, Phase, RestoreReport, RunLog
 from vsrdb_cli.jobs.run import is_divided, restore_source
 from vsrdb_cli.names import check_length
 from vsrdb_cli.options import RestoreOptions
@@ -63,7 +63,13 @@ def restore_video(
     log = RunLog(on_notice, on_progress, on_detail)
     with resumable(target), ExitStack() as stack:
         known = _identity(Path(source))  # before it is opened: a later replacement is noticed
-        reader = stack.enter_context(open_requested(Path(source), options))
+        reader = stack.enter_context(
+            open_requested(
+                Path(source),
+                options,
+                on_frame=lambda done, total: log.phase(Phase.FILM, done, total),
+            )
+        )
         several = bool(options.devices or options.ray)
         if several and not is_divided(reader.info, Path(target), options):
             if options.ray:

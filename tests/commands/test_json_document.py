@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 import clips
 import pytest
+import telecined
 from click.testing import CliRunner
 
 from vsrdb_cli.batch.outcomes import Outcome, Status
@@ -58,12 +59,15 @@ def test_every_event_has_the_fields_the_page_lists(tmp_path, source, capsys):
     clips.make(tmp_path / "whole.mkv", frames=26, height=96, width=128)
     cut.write_bytes((tmp_path / "whole.mkv").read_bytes()[:-2000])
     webm = tmp_path / "webm"
+    shown = telecined.woven(telecined.fields(telecined.film(20)))
+    film = telecined.write(tmp_path / "film.mkv", shown)
     runs = [
         (source, tmp_path / "out.mp4", "--segment-seconds", "0.4"),
         (source, tmp_path / "out.mp4"),
         (source, tmp_path / "out.mp4", "--skip-existing"),
         (source, tmp_path / "compared.mp4", "--compare", tmp_path / "page.html"),
         (source, tmp_path / "dry.mp4", "--dry-run"),
+        (film, tmp_path / "film.mp4"),
         (cut, source, webm, "--container", "webm"),
     ]
     events = [event for run in runs for event in events_of(vsrdb(*run, "--progress", "json"))]

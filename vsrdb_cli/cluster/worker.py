@@ -143,7 +143,7 @@ class Worker:
                 assert job.plan is not None
                 # Read once for all segments to come.
                 self._source = ForwardSource(
-                    open_requested(job.source, job.options),
+                    open_requested(job.source, job.options, known=job.output.info),
                     overlap=2 * (job.plan.margin + job.output.lead_in),
                 )
         except (OSError, VsrdbError):

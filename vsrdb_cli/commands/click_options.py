@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import click
 
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.option_fields import Option, flag_of, is_whole
+from vsrdb_cli.option_fields import Option, flag_of, is_switch, is_whole
 from vsrdb_cli.options import RestoreOptions, declared_options
 from vsrdb_cli.pipes import read_text
 
@@ -89,6 +89,9 @@ def _click_option(entry: Field[Any], declared: Option) -> Callable[[_Command], _
     kind: Any = None
     if isinstance(entry.default, bool):
         return click.option(*names, is_flag=True, default=False, help=text)
+    if is_switch(entry):  # one that also has a default of its own
+        both = f"--{flag_of(entry)}/--no-{flag_of(entry)}"
+        return click.option(both, entry.name, default=None, help=text)
     if declared.choices:
         kind = click.Choice(declared.choices)
     elif entry.name == "extra":

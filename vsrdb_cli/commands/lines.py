@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 # By the values of `Phase`, whose module takes long to import.
 PHASES = {
     "load": "loading the network",
+    "film": "looking for film in 3:2 pulldown",
     "plan": "looking for scene cuts",
     "restore": "restoring",
     "join": "joining",

@@ -182,7 +182,11 @@ def estimate_run(
     """
     _check_source(source)
     with (
-        open_requested(source, options) as reader,
+        open_requested(
+            source,
+            options,
+            on_frame=lambda done, total: on_progress(Progress(done, total, phase=Phase.FILM)),
+        ) as reader,
         _place(target, new_folders=new_folders) as place,
     ):
         info = reader.info

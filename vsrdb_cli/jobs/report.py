@@ -98,6 +98,9 @@ class Phase(StrEnum):
     LOAD = "load"
     """The network is being loaded."""
 
+    FILM = "film"
+    """A video is read once to find the frames of film in it."""
+
     PLAN = "plan"
     """A long video is read once, to divide it into segments."""
 

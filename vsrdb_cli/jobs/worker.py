@@ -112,7 +112,7 @@ def _answer(request: Request, executor: LocalExecutor, connection: Connection) -
             tile = executor.prepare(spec)
             return Prepared(executor.info, executor.length, tile, tuple(executor.notices))
         case Restore(job):
-            with open_requested(job.source, job.options) as reader:
+            with open_requested(job.source, job.options, known=job.output.info) as reader:
                 executor.restore(job, _segments(connection), reader, connection.send)
             return JobDone()
     raise ValueError(f"{request} is no request")

@@ -15,6 +15,7 @@ from vsrdb_cli.video.filtering.filtering import Filtering
 from vsrdb_cli.video.pictures.metadata import PictureColour
 from vsrdb_cli.video.pixels.colour import BT709, TV, Colour
 from vsrdb_cli.video.pixels.pixel_formats import bit_depth
+from vsrdb_cli.video.pixels.telecine import FRAMES_OF_FILM, QUARTERS, Film
 from vsrdb_cli.video.pixels.to_rgb import NO_CROP, Crop
 from vsrdb_cli.video.side_data.hdr import Light
 from vsrdb_cli.video.side_data.immersive import View
@@ -151,6 +152,10 @@ class VideoInfo:
     """
     interlaced: bool = False
     """Whether frames may be interlaced, so that each is checked."""
+    film: Film | None = None
+    """Where the frames of film lie that are read instead of the video's; `frame_count`, `rate` and
+    `time_base` are those of the film.
+    """
     transparent: bool = False
     """Whether it has an alpha channel that is used; it is left out."""
     stream_index: int = 0
@@ -238,6 +243,11 @@ class VideoInfo:
         return max(1, round((self.usual_seconds or 1 / self.rate) / self.time_base))
 
     @property
+    def coded_rate(self) -> Fraction:
+        """Return the frames per second in the file."""
+        return self.rate if self.film is None else self.rate / FRAMES_OF_FILM
+
+    @property
     def output_time_base(self) -> Fraction:
         """Seconds per tick of an output."""
         return self.coarse_time_base or self.time_base
@@ -258,4 +268,12 @@ class VideoInfo:
     def timeline(self) -> Timeline:
         """The timeline for everything that reads the file."""
         begin = -self.cut.begin if self.cut else 0
-        return Timeline(self.time_base, self.frame_ticks, self.start_seconds, begin)
+        if self.film is None:
+            return Timeline(self.time_base, self.frame_ticks, self.start_seconds, begin)
+        # The file's own ticks and frames are longer and shorter.
+        return Timeline(
+            QUARTERS * self.time_base,
+            round(1 / self.coded_rate / self.time_base / QUARTERS),
+            self.start_seconds,
+            round(begin / QUARTERS),
+        )

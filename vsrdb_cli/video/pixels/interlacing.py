@@ -112,7 +112,7 @@ def field_order(frames: Sequence[VideoFrame]) -> str | None:
     enough = combed >= FEWEST_COMBED and combed * 4 >= verdicts["progressive"]
     if not enough or less * 10 > combed:
         return None
-    weaves = [_weave(*pair) for pair in pairwise(map(_lines, frames))]
+    weaves = [_weave(*pair) for pair in pairwise(map(luma_lines, frames))]
     # Fine patterns that move look combed too. They weave with the next frame as badly both ways,
     orders = Counter(weave.order for weave in weaves if weave.order != "still")
     less, more = sorted((orders["top"], orders["bottom"]))
@@ -134,16 +134,16 @@ def _verdict(looked_at: VideoFrame, frame: VideoFrame) -> str:
 
 def is_combed(frame: VideoFrame) -> bool:
     """Return whether a planar frame shows a comb anywhere."""
-    lines = _lines(frame)
-    return int(_combs(lines).sum()) > COMB_SHARE * lines.numel()
+    lines = luma_lines(frame)
+    return int(combs(lines).sum()) > COMB_SHARE * lines.numel()
 
 
 def combing(luma: Tensor) -> float:
     """Return the share of a picture, (H, W) in 8-bit codes, that lies in combs."""
-    return float(_combs(luma.round().to(torch.int32)).float().mean()) if luma.numel() else 0.0
+    return float(combs(luma.round().to(torch.int32)).float().mean()) if luma.numel() else 0.0
 
 
-def _lines(frame: VideoFrame) -> Tensor:
+def luma_lines(frame: VideoFrame) -> Tensor:
     """Return the luma of a planar frame, in 8-bit codes."""
     luma = from_dlpack(frame.planes[0])
     if luma.dtype != torch.uint8:
@@ -152,12 +152,12 @@ def _lines(frame: VideoFrame) -> Tensor:
 
 
 def _some_columns(frame: VideoFrame) -> Tensor:
-    """Return `_lines`; of a large picture only some columns, which suffice."""
-    lines = _lines(frame)
+    """Return `luma_lines`; of a large picture only some columns, which suffice."""
+    lines = luma_lines(frame)
     return lines[:, :: max(1, lines.shape[1] // _COLUMNS)].contiguous()
 
 
-def _combs(lines: Tensor) -> Tensor:
+def combs(lines: Tensor) -> Tensor:
     """Return where five lines alternate up and down, (H - 4, W), by the middle line."""
     if len(lines) < FEWEST_LINES:
         return torch.zeros(0, lines.shape[1], dtype=torch.bool)
@@ -171,13 +171,13 @@ def _combs(lines: Tensor) -> Tensor:
     return up | down
 
 
-def _combs_of_moments(lines: Tensor) -> Tensor:
-    """Return the combs, as `_combs`, in which every other line is alike."""
+def combs_of_moments(lines: Tensor) -> Tensor:
+    """Return the combs, as `combs`, in which every other line is alike."""
     steps = (lines[1:] - lines[:-1]).abs()
     within = (lines[2:] - lines[:-2]).abs()
     least = torch.stack((steps[:-3], steps[1:-2], steps[2:-1], steps[3:])).amin(0)
     most = torch.stack((within[:-2], within[1:-1], within[2:])).amax(0)
-    return _combs(lines) & (most * ALIKE <= least)
+    return combs(lines) & (most * ALIKE <= least)
 
 
 class _Weave(NamedTuple):
@@ -208,7 +208,7 @@ def _weave(lines: Tensor, following: Tensor) -> _Weave:
     top, bottom = lines.clone(), lines.clone()
     top[::2] = following[::2]  # with the next frame's upper field, which comes first
     bottom[1::2] = following[1::2]
-    with_top, with_bottom = (int((_combs(woven) & moved).sum()) for woven in (top, bottom))
+    with_top, with_bottom = (int((combs(woven) & moved).sum()) for woven in (top, bottom))
     if not with_top + with_bottom:
         return _Weave("still")
     order = "alike"
@@ -217,7 +217,7 @@ def _weave(lines: Tensor, following: Tensor) -> _Weave:
     elif with_top > with_bottom * CLEARLY:
         order = "bottom"
     before, after, *woven = (
-        int((_combs_of_moments(picture) & moved).sum())
+        int((combs_of_moments(picture) & moved).sum())
         for picture in (lines, following, top, bottom)
     )
     return _Weave(order, before, after, min(woven))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 from av.video.format import VideoFormat
 
+from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.errors import OptionError, VideoError
 from vsrdb_cli.options import Hdr, RestoreOptions
 from vsrdb_cli.video.frame import FrameSource
@@ -16,6 +18,7 @@ from vsrdb_cli.video.pictures.metadata import coded_primaries
 from vsrdb_cli.video.pictures.picture_file import frames_of_animation, inspect_picture
 from vsrdb_cli.video.pixels.colour import BT2020_NCL, SDR
 from vsrdb_cli.video.pixels.pixel_formats import is_rgb
+from vsrdb_cli.video.reading.film_search import NO_SEARCH, FilmSearch
 from vsrdb_cli.video.reading.picture_reader import PictureReader
 from vsrdb_cli.video.reading.prefilter import prefiltered
 from vsrdb_cli.video.reading.probe import probe
@@ -26,7 +29,12 @@ from vsrdb_cli.video.side_data.hdr import Light
 
 
 def open_source(
-    path: Path | str, *, rate: Fraction | None = None, hdr: Hdr = Hdr.REFUSE, scale: int = 1
+    path: Path | str,
+    *,
+    rate: Fraction | None = None,
+    hdr: Hdr = Hdr.REFUSE,
+    scale: int = 1,
+    film_search: FilmSearch = NO_SEARCH,
 ) -> FrameSource:
     """Open a video file, a folder of pictures, a single picture, or a stream of y4m.
 
@@ -36,19 +44,23 @@ def open_source(
         rate: frames per second of pictures, which have no timestamps; 24 by default.
         hdr: what to do with HDR video.
         scale: the enlargement, for which it must be small enough.
+        film_search: decides whether a video file is read as film.
 
     Raises:
-        VideoError: it cannot be read.
-        OptionError: a rate is given for a source with timestamps.
+        VideoError: it cannot be read, or is not the film that is wanted.
+        OptionError: a rate is given for a source with timestamps, or film is wanted of another.
     """
     path = Path(path)
     if is_stream_input(path):
-        _refuse_rate(rate, "stdin" if path == PIPE else str(path))
+        name = "stdin" if path == PIPE else str(path)
+        _refuse_rate(rate, name)
+        _refuse_film(film_search, f"{name} is a stream")
         return PipeReader(path=path)
     if path.is_dir():
+        _refuse_film(film_search, f"{path} is a folder of pictures")
         pictures = PictureReader.of_folder(path, rate)
         return pictures.with_info(_for_hdr(pictures.info, hdr))
-    info = probe(path, scale)
+    info = probe(path, scale, film_search)
     if info.kind is Kind.STILL:
         pictures = PictureReader.of_still(path, rate)
         return pictures.with_info(_for_hdr(pictures.info, hdr))
@@ -96,12 +108,35 @@ def _refuse_rate(rate: Fraction | None, name: str) -> None:
         )
 
 
-def open_requested(source: Path, options: RestoreOptions) -> FrameSource:
+def _refuse_film(film_search: FilmSearch, what: str) -> None:
+    if film_search.wanted:
+        raise OptionError(
+            f"--detelecine applies to video files, and {what}", hint="omit --detelecine"
+        )
+
+
+def open_requested(
+    source: Path,
+    options: RestoreOptions,
+    *,
+    known: VideoInfo | None = None,
+    on_frame: Callable[[int, int | None], None] = ignore,
+) -> FrameSource:
     """Open `source`, or the part of it, as the options ask.
+
+    Args:
+        known: of the same source, opened with the same options; saves a search for film.
+        on_frame: called during that search, as `FilmSearch` does.
 
     Raises:
         VideoError, OptionError: it cannot be read, or has no such part.
     """
-    whole = open_source(source, rate=options.fps, hdr=options.hdr, scale=options.scale)
+    whole = open_source(
+        source,
+        rate=options.fps,
+        hdr=options.hdr,
+        scale=options.scale,
+        film_search=FilmSearch(options.detelecine, known, on_frame),
+    )
     part = trim(whole, start=options.start, end=options.end, sample=options.sample)
     return part if options.prefilter is None else prefiltered(part, options.prefilter)

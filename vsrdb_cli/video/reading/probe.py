@@ -46,7 +46,9 @@ from vsrdb_cli.video.pixels.pixel_formats import (
     is_grey,
     is_rgb,
 )
+from vsrdb_cli.video.pixels.telecine import Finding, Verdict
 from vsrdb_cli.video.pixels.to_rgb import NO_CROP, Crop, ToRgb
+from vsrdb_cli.video.reading.film_search import NO_SEARCH, FilmSearch, as_film
 from vsrdb_cli.video.reading.frame_changes import FrameDecoder, aspect_ratio_of, aspect_ratio_text
 from vsrdb_cli.video.reading.packet_scan import (
     PacketScan,
@@ -84,14 +86,16 @@ if TYPE_CHECKING:
 CLEARLY_OTHER_SHAPE = Fraction(1, 20)
 
 
-def probe(path: Path, scale: int = 1) -> VideoInfo:
+def probe(path: Path, scale: int = 1, film_search: FilmSearch = NO_SEARCH) -> VideoInfo:
     """Look at what `path` holds: its headers, its first frame, and the times of its packets.
 
     Args:
         scale: the enlargement.
+        film_search: decides whether it is read as film.
 
     Raises:
-        VideoError: it cannot be opened, has no video, is too large, or no frame can be decoded.
+        VideoError: it cannot be opened, has no video, is too large, no frame can be decoded, or
+            it is not the film that is wanted.
     """
     with open_input(path) as container:
         printed = description(container)
@@ -123,7 +127,9 @@ def probe(path: Path, scale: int = 1) -> VideoInfo:
         info = replace(info, height=info.height - top - bottom, width=info.width - left - right)
         interlacing = NOT_INTERLACED if info.kind is Kind.STILL else detect_interlacing(path)
         info = replace(info, interlaced=interlacing.possible)
-        return _with_side_data(info, stream, frame, interlacing, dolby_vision=dolby_vision)
+        found = film_search(info, interlacing)
+        info = _with_side_data(info, stream, frame, interlacing, found, dolby_vision=dolby_vision)
+        return info if found.film is None else as_film(info, found.film)
 
 
 def _first_frame(
@@ -227,6 +233,7 @@ def _with_side_data(
     stream: VideoStream,
     frame: VideoFrame,
     interlacing: Interlacing,
+    film: Finding,
     *,
     dolby_vision: bool,
 ) -> VideoInfo:
@@ -244,7 +251,7 @@ def _with_side_data(
     lost = tuple(dict.fromkeys(found))
     orientation = orientation_of(frame)
     named = (words for words in lost if not (info.timecode and words == FRAME_TIMECODES))
-    notices = _notices(interlacing, orientation, transparent=info.transparent, attached=named)
+    notices = _notices(interlacing, film, orientation, transparent=info.transparent, attached=named)
     return replace(
         info,
         light=light_of(frame),
@@ -258,12 +265,18 @@ def _with_side_data(
 
 def _notices(
     interlacing: Interlacing,
+    film: Finding,
     orientation: Orientation | None,
     *,
     transparent: bool,
     attached: Iterable[str],
 ) -> Iterator[str]:
-    if interlacing.found:
+    if film.verdict is Verdict.PART:
+        yield (
+            "the video is film in 3:2 pulldown only in part: all of it is deinterlaced, and keeps"
+            " its frame rate"
+        )
+    if interlacing.found and film.film is None:
         order = " and ".join(dict.fromkeys(interlacing.orders))
         yield (
             f"the video is interlaced ({order} field first): it becomes progressive at the same"

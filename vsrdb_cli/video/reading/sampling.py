@@ -15,6 +15,7 @@ from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.info import Kind
 from vsrdb_cli.video.pixels.fields import Weaver
 from vsrdb_cli.video.pixels.interlacing import FRAMES_A_PLACE, Deinterlacer, field_order
+from vsrdb_cli.video.pixels.telecine import CadenceFinder, Verdict, has_telecined_rate
 from vsrdb_cli.video.pixels.to_rgb import ToRgb
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Interlacing:
     """Whether the file is marked as interlaced."""
     orders: tuple[str, ...]
     """The field shown first, "top" or "bottom", for each place whose pictures are interlaced."""
+    film: bool = False
+    """Whether film in 3:2 pulldown was seen in one of the places."""
 
     @property
     def found(self) -> bool:
@@ -63,6 +66,7 @@ def detect_interlacing(path: Path) -> Interlacing:
     All frames of a short file are checked.
     """
     orders: list[str | None] = []
+    film = False
     with open_input(path) as container:
         stream = main_video(container, path)
         flagged = stream.codec_context.field_order in _FLAGGED
@@ -71,6 +75,7 @@ def detect_interlacing(path: Path) -> Interlacing:
         length = (container.duration or 0) / AV_TIME_BASE
         start = (container.start_time or 0) / AV_TIME_BASE
         most = 2 * len(PLACES) * FRAMES_A_PLACE
+        telecined = has_telecined_rate(stream.average_rate)
         short = length * float(stream.average_rate or 25) < most
         for place in PLACES[: 1 if short else None]:
             try:
@@ -80,9 +85,17 @@ def detect_interlacing(path: Path) -> Interlacing:
                 while taken := list(islice(frames, FRAMES_A_PLACE)):
                     flagged |= any(frame.interlaced_frame for frame in taken)
                     orders.append(field_order(taken))
+                    film = film or (telecined and _is_film(taken))
             except FFmpegError:
                 continue
-    return Interlacing(flagged, tuple(order for order in orders if order is not None))
+    return Interlacing(flagged, tuple(order for order in orders if order is not None), film)
+
+
+def _is_film(frames: list[VideoFrame]) -> bool:
+    finder = CadenceFinder()
+    for frame in frames:
+        finder.push(frame)
+    return finder.finding().verdict is not Verdict.NONE
 
 
 def sample_runs(source: FrameSource, places: int, count: int) -> Iterator[list[Tensor]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from av.error import FFmpegError
 
+from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.video.containers.demuxing import Demuxer, Ffv1Checksums, Holes, main_video
 from vsrdb_cli.video.containers.opening import open_input
 from vsrdb_cli.video.filtering.filtering import FrameFilter
@@ -16,6 +17,14 @@ from vsrdb_cli.video.frame import Frame, ReadReport
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.pixels.fields import Weaver
 from vsrdb_cli.video.pixels.interlacing import Deinterlacer
+from vsrdb_cli.video.pixels.telecine import (
+    QUARTERS,
+    CadenceFinder,
+    FieldWeaver,
+    Film,
+    FilmFrame,
+    Finding,
+)
 from vsrdb_cli.video.pixels.to_rgb import ToRgb
 from vsrdb_cli.video.reading.frame_changes import (
     ChangeMonitor,
@@ -28,7 +37,7 @@ from vsrdb_cli.video.side_data.attachments import CaptionKeeper
 from vsrdb_cli.video.timing import Clock, DecodeOrder, FrameTimes, ticks
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from av.packet import Packet
     from av.video.frame import VideoFrame
@@ -38,15 +47,12 @@ CUT_OFF_FRAMES = 2
 
 
 class _Time(NamedTuple):
-    """When a decoded frame is shown.
-
-    captions: whether closed captions are attached to it.
-    """
+    """When a frame is shown, in ticks of the source's time base."""
 
     pts: int
     """Repaired."""
     duration: int
-    """As the frame gives it; 0 if it does not."""
+    """As the decoded frame gives it; 0 if it does not."""
     captions: bool
     """Whether closed captions are attached to it."""
 
@@ -104,7 +110,7 @@ class VideoReader:
         if waiting is not None:
             decoded, time = waiting
             duration = self._last_duration(time)
-            self._look_at_end(time.pts + max(duration, self._guessed_duration))
+            self._look_at_end(time.pts + max(duration, self._from_file(self._guessed_duration)))
             held = captions_of(decoded) if time.captions else None
             yield Frame(to_rgb(decoded), time.pts, duration, held)
 
@@ -132,17 +138,36 @@ class VideoReader:
         """Yield the `pts` of all frames, decoded but not converted; the report is untouched."""
         report, self.report = self.report, ReadReport()
         self._shapes.clear()
-        times = FrameTimes(self.info.timeline)
+        times, film = FrameTimes(self.info.timeline), self.info.film
         decoding = self._decode()
         self._running.append(decoding)
+        shown = ((aspect_ratio_of(d), times.repair(d.pts, d.dts)) for d in decoding)
+        if film is not None:
+            shown = ((s, self._film_pts(place, pts)) for place, (s, pts), _ in film.along(shown))
         try:
-            for index, decoded in enumerate(decoding):
-                shape = aspect_ratio_of(decoded)
+            for index, (shape, pts) in enumerate(shown):
                 if not self._shapes or self._shapes[-1][1] != shape:
                     self._shapes.append((index, shape))
-                yield times.repair(decoded.pts, decoded.dts)
+                yield pts
         finally:
             self.report = report
+
+    def find_film(self, on_frame: Callable[[int], None] = ignore) -> Finding:
+        """Decode the whole video and look for film in it; the report is untouched.
+
+        Args:
+            on_frame: called with the number of frames decoded so far.
+        """
+        report, self.report = self.report, ReadReport()
+        finder, decoding = CadenceFinder(), self._decode()
+        self._running.append(decoding)
+        try:
+            for number, decoded in enumerate(decoding, 1):
+                finder.push(decoded)
+                on_frame(number)
+        finally:
+            self.report = report
+        return finder.finding()
 
     def sizes(self) -> list[tuple[Fraction, int]]:
         """Return when each frame is shown, in seconds, and its packet's bytes; in file order."""
@@ -155,8 +180,8 @@ class VideoReader:
                     clock.repair(packet)
                     time = packet.pts if packet.pts is not None else packet.dts
                     if time is None:  # a raw stream
-                        time = len(sizes) * info.frame_ticks
-                    sizes.append((time * info.time_base, packet.size))
+                        time = len(sizes) * info.timeline.frame_ticks
+                    sizes.append((time * info.timeline.time_base, packet.size))
         return sizes
 
     def _filtered(self, first: int) -> Iterator[tuple[VideoFrame, _Time]]:
@@ -175,16 +200,31 @@ class VideoReader:
 
     def _timed(self) -> Iterator[tuple[VideoFrame, _Time]]:
         """Yield progressive frames with their times."""
-        times = FrameTimes(self.info.timeline)
+        film = self.info.film
+        return self._deinterlaced() if film is None else self._of_film(film)
+
+    def _of_film(self, film: Film) -> Iterator[tuple[VideoFrame, _Time]]:
+        """Yield the frames of film with their times."""
+        cut = self.info.cut
+        watch = ChangeMonitor(self.info.unfiltered or self.info, self.report)
+        weave = FieldWeaver(top_first=film.top_first)
+        frames = film.along(self._stamped())
+        for index, (place, (before, pts), (decoded, _)) in enumerate(frames, self.begin):
+            wanted = index >= 0 and (cut is None or index < cut.count)
+            captions = watch.look_at(decoded, wanted=wanted)
+            frame = weave(before, decoded) if place.divided else decoded
+            yield frame, _Time(self._film_pts(place, pts), 0, captions)
+
+    def _deinterlaced(self) -> Iterator[tuple[VideoFrame, _Time]]:
+        """Yield the video's frames with their times, those deinterlaced that need it."""
         cut = self.info.cut
         watch = ChangeMonitor(self.info.unfiltered or self.info, self.report)
         deinterlacer: Deinterlacer[_Time] = Deinterlacer()
         interlaced = self.info.interlaced
-        for index, decoded in enumerate(self._decode(), self.begin):
+        for index, (decoded, pts) in enumerate(self._stamped(), self.begin):
             wanted = index >= 0 and (cut is None or index < cut.count)
             captions = watch.look_at(decoded, wanted=wanted)
-            time = _Time(times.repair(decoded.pts, decoded.dts), decoded.duration, captions)
-            self.report.repaired_times = times.repaired
+            time = _Time(pts, decoded.duration, captions)
             interlaced |= decoded.interlaced_frame  # perhaps not from the beginning on
             if interlaced:
                 yield from deinterlacer.push(decoded, time)
@@ -193,6 +233,27 @@ class VideoReader:
                 yield decoded, time
         yield from deinterlacer.flush()
         self.report.deinterlaced = deinterlacer.count
+
+    def _stamped(self) -> Iterator[tuple[VideoFrame, int]]:
+        """Yield decoded frames with their repaired times, in ticks of the file."""
+        times = FrameTimes(self.info.timeline)
+        for decoded in self._decode():
+            pts = times.repair(decoded.pts, decoded.dts)
+            self.report.repaired_times = times.repaired
+            yield decoded, pts
+
+    def _film_pts(self, place: FilmFrame, pts: int) -> int:
+        """Return when a frame of film is shown, in ticks of the source's time base.
+
+        Args:
+            pts: of the video frame in which it begins, in ticks of the file.
+        """
+        info = self.info
+        # A part begins at a frame of film, perhaps between two ticks of the file.
+        start = ticks(-info.start_seconds, info.timeline.time_base)
+        between = ticks(-info.start_seconds, info.time_base) - QUARTERS * start
+        later = Fraction(place.quarters, QUARTERS) - place.field // 2  # in frames of video
+        return QUARTERS * pts + between + ticks(later / info.coded_rate, info.time_base)
 
     def _last_duration(self, time: _Time) -> int:
         """Return how long the last frame is shown: to the stream's end if that is known.
@@ -205,7 +266,13 @@ class VideoReader:
             end = ticks(info.end_seconds, info.time_base)
             if end > time.pts:
                 return end - time.pts
-        return max(time.duration or info.frame_ticks, self._repeated_until - time.pts)
+        return max(
+            time.duration or info.frame_ticks, self._from_file(self._repeated_until) - time.pts
+        )
+
+    def _from_file(self, ticks_: int) -> int:
+        """Convert ticks of the file to those of the source's time base."""
+        return ticks_ if self.info.film is None else QUARTERS * ticks_
 
     def _look_at_end(self, end: int) -> None:
         """Note an end long before the promised one; FFmpeg does not report it.
@@ -235,8 +302,8 @@ class VideoReader:
         ):
             stream = shapes.stream
             demuxer = Demuxer(container, stream)
-            holes, demuxed = Holes(info.frame_ticks), 0
-            made_up = GuessedDuration(stream, info.rate)
+            holes, demuxed = Holes(info.timeline.frame_ticks), 0
+            made_up = GuessedDuration(stream, info.coded_rate)
             order = DecodeOrder() if info.in_decode_order else None
             by_dts = keeps_decode_times(container, stream)
             for packet in demuxer:
