@@ -112,7 +112,7 @@ def test_names_are_options():
     assert RestoreOptions(devices=("webgpu", "webgpu:1")).devices == ("webgpu:0", "webgpu:1")
 
 
-def test_of_a_gpu_that_tells_nothing_of_memory_no_more_is_taken_than_most_have():
+def test_a_gpu_of_unknown_memory_is_taken_to_have_what_most_have():
     assert 0 < available_bytes("webgpu:0") <= min(4 << 30, available_bytes("cpu"))
 
 

@@ -58,7 +58,7 @@ def test_tiles_are_those_of_torch(runner, checkpoint):
     torch.testing.assert_close(tiled, expected, rtol=0, atol=1e-5)
 
 
-def test_a_picture_too_large_for_the_gpu_is_an_error_of_memory_and_smaller_ones_go_on(runner):
+def test_too_large_a_picture_runs_out_of_memory_and_smaller_ones_go_on(runner):
     small = torch.rand(1, 3, 8, 8)
     before = runner.encode(small)
     with pytest.raises(MemoryError):

@@ -59,7 +59,7 @@ def test_a_gated_convolution_of_over_2_to_the_31_numbers_is_right(cuda):
     torch.testing.assert_close(out[:, :, -4:].float(), wanted, rtol=2e-3, atol=2e-3)
 
 
-def test_beyond_2_to_the_31_numbers_a_convolution_1x1_is_right_to_the_last_row(cuda):
+def test_a_convolution_1x1_of_over_2_to_the_31_numbers_is_right(cuda):
     from vsrdb_cli.network import fused_triton
 
     parts = [drawn(cuda, channels, 4800, 4700) for channels in (96, 96)]
