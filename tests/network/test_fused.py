@@ -3,6 +3,7 @@
 import json
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -114,24 +115,38 @@ def test_flows_out_of_the_picture_read_0_and_undefined_flows_give_nan(flow):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
-@pytest.mark.parametrize("architecture", SHARED_BYTES)
+@pytest.mark.parametrize("architecture", [75, 80, 86, 90, 120])
 @pytest.mark.parametrize("widths", [PAPER, BUNDLED], ids=["paper", "fmanet-xs"])
-def test_the_kernels_compile_without_a_gpu(widths, architecture, dtype):
+def test_the_kernels_compile_without_a_gpu(monkeypatch, widths, architecture, dtype):
     pytest.importorskip("triton")
     from vsrdb_cli.network import fused_triton
 
+    multiplies = architecture >= 80 and dtype != "float32"  # see `fused.multiplies`
+    if not multiplies:
+        for name in ("pointwise", "gated"):
+            monkeypatch.setattr(fused_triton, name, lambda *operands: None)
     with launches_compiled(architecture) as kernels:
         errors(fused_triton, getattr(torch, dtype), height=5, width=7, widths=widths)
-    assert len(kernels) == 15
+    assert len(kernels) == (15 if multiplies else 9)
     for kernel in kernels:
-        # These are for tensor cores, see `fused.multiplies`.
-        if kernel.metadata.name in {"pointwise_kernel", "gated_kernel"} and (
-            architecture < 80 or dtype == "float32"
-        ):
-            continue
         assert re.search(rf"\.target sm_{architecture}a?\b", kernel.asm["ptx"])
         assert kernel.metadata.shared <= SHARED_BYTES[architecture]
         assert len(kernel.asm["cubin"]) < 500_000
+
+
+@pytest.mark.parametrize(
+    "dtype, capability, expected",
+    [
+        (torch.float16, (7, 5), False),
+        (torch.float16, (8, 0), True),
+        (torch.bfloat16, (9, 0), True),
+        (torch.float32, (9, 0), False),
+    ],
+)
+def test_triton_multiplies_on_tensor_cores_only(monkeypatch, dtype, capability, expected):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    operand = SimpleNamespace(device=torch.device("cuda"), dtype=dtype)
+    assert fused.multiplies(operand) is expected
 
 
 @pytest.mark.parametrize(
