@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -81,7 +82,11 @@ def operations(config: FMANetConfig, height: int, width: int) -> int:
 
     Convolutions and matrix products count; nothing is computed.
     """
-    counted = {torch.ops.vsrdb.depthwise: _depthwise_operations}
+    counted = {
+        torch.ops.vsrdb.pointwise: _pointwise_operations,
+        torch.ops.vsrdb.gated: _gated_operations,
+        torch.ops.vsrdb.attention_products: _attention_operations,
+    }
     counter = FlopCounterMode(display=False, custom_mapping=counted)
     with torch.device("meta"), torch.inference_mode(), counter:
         network = FMANet(config).prepare()
@@ -91,9 +96,39 @@ def operations(config: FMANetConfig, height: int, width: int) -> int:
     return int(counter.get_total_flops())
 
 
-def _depthwise_operations(x: Sequence[int], weight: Sequence[int], *_: object, **__: object) -> int:
-    """Count those of the kernel that convolves each channel by itself; from shapes."""
-    return 2 * math.prod(x) * math.prod(weight[1:])
+# Of each kernel from the shapes of what it takes, in the order of `network.fused`.
+_Shape = Sequence[int]
+
+
+def _pointwise_operations(
+    parts: Sequence[_Shape], weight: _Shape, *others: Any, **_: object
+) -> int:
+    """Count those of a 1x1 convolution, and of the one that follows it, if any."""
+    _bias, _plus, following, *_others = others
+    batch, _channels, height, width = parts[0]
+    own = weight[1:] if len(weight) == 3 else weight  # one for each picture
+    weights = math.prod(own) + sum(math.prod(s) for s in following if s and len(s) > 1)
+    return int(2 * batch * height * width * weights)
+
+
+def _gated_operations(x: _Shape, taps: _Shape, *others: Any, **_: object) -> int:
+    """Count those of a convolution of each channel, and of what ends as `_pointwise_operations`."""
+    _taps_bias, *ending = others
+    return _depthwise_operations(x, taps) + _pointwise_operations([x], *ending)
+
+
+def _attention_operations(
+    q: _Shape, k_v: _Shape, q_taps: _Shape, k_v_taps: _Shape, *others: Any, **_: object
+) -> int:
+    """Count those of two convolutions of each channel, and of products of channels by head."""
+    _q_bias, _k_v_bias, heads = others
+    products = 2 * math.prod(q) * (q[1] // int(heads))
+    return products + _depthwise_operations(q, q_taps) + _depthwise_operations(k_v, k_v_taps)
+
+
+def _depthwise_operations(x: _Shape, taps: _Shape) -> int:
+    """Count those of a convolution of each channel by itself."""
+    return 2 * math.prod(x) * math.prod(taps[1:])
 
 
 @torch.inference_mode()
