@@ -14,12 +14,16 @@ LONGEST_NAME = 71
 def pytest_collection_modifyitems(items):
     """Skip what a system lacks; the markers of pyproject.toml say what that is."""
     for item in items:
-        name = getattr(item, "originalname", item.name)
-        if len(name) > LONGEST_NAME:
-            raise pytest.UsageError(f"{name} has more than {LONGEST_NAME} characters")
         for name, is_this in SYSTEMS.items():
             if item.get_closest_marker(name) and not is_this:
                 item.add_marker(pytest.mark.skip(reason=f"needs what only {name} systems have"))
+
+
+def pytest_runtest_setup(item):
+    """Fail a test whose name is not short."""
+    name = getattr(item, "originalname", item.name)
+    if len(name) > LONGEST_NAME:
+        pytest.fail(f"{name} has more than {LONGEST_NAME} characters", pytrace=False)
 
 
 @pytest.fixture(autouse=True)
