@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from dataclasses import replace
 from pathlib import Path
 
+import clips
 import cv2
 import numpy as np
 import pytest
@@ -16,11 +18,14 @@ from PIL import Image
 from vsrdb_cli.advice.advise import Advice
 from vsrdb_cli.advice.advise import advise as advice_on
 from vsrdb_cli.advice.command import command_for, scale_for
+from vsrdb_cli.advice.filters import propose_prefilter
+from vsrdb_cli.advice.measures import Bars, Measures
 from vsrdb_cli.advice.measures import measure_frames as measure
 from vsrdb_cli.advice.restoration_trial import RestorationTrial, busiest_part
 from vsrdb_cli.advice.verdict import Verdict, judge
 from vsrdb_cli.cli import main
-from vsrdb_cli.options import Hdr
+from vsrdb_cli.options import Hdr, RestoreOptions
+from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.info import Kind
 from vsrdb_cli.video.reading.open import open_source
 
@@ -145,7 +150,7 @@ def test_the_busiest_part_is_where_detail_is():
 
 @pytest.mark.parametrize("changed, tried, verdict", [
     ({}, {}, Verdict.WORTH),
-    ({"noise": 11, "noise_share": 0.3}, {}, Verdict.OUTSIDE),
+    ({"noise": 11, "noise_share": 0.3}, {}, Verdict.OUTSIDE),  # nothing is proposed here
     ({"noise": 6, "noise_share": 0.7}, {}, Verdict.WORTH),
     ({"noise": 11, "noise_share": 0.1}, {}, Verdict.WORTH),
     ({"blocking": 1.8}, {}, Verdict.LITTLE),
@@ -169,6 +174,66 @@ def test_every_measure_beyond_its_bounds_is_a_reason_and_no_other(info, measures
     assert reasons == {"light", "motion", "duplicates", "banding"}
 
 
+def test_noise_that_filters_remove_is_no_reason_against_it(info, measures):
+    noisy = replace(measures, noise=11, noise_share=0.3)
+    assert judge(info, noisy, TRIAL, noisy=False)[0] is Verdict.WORTH
+    assert judge(info, noisy, TRIAL, noisy=True)[0] is Verdict.OUTSIDE
+
+
+@pytest.mark.parametrize("changed, graph", [
+    ({}, None),
+    ({"noise": 4.6, "noise_share": 0.05}, None),  # fine texture
+    ({"noise": 2, "noise_share": 0.9}, None),
+    ({"noise": 5.6, "noise_share": 0.2}, "fftdnoiz=sigma=6:overlap=0.8"),
+    ({"noise": 11.2, "noise_share": 0.5}, "fftdnoiz=sigma=11:overlap=0.8"),
+    ({"blocking": 1.8}, "deblock=filter=weak"),
+    ({"combing": 0.1}, "bwdif=mode=send_frame:deint=all"),
+    ({"enlarged_by": 1.5}, None),
+    ({"enlarged_by": 2}, "scale=iw/2:ih/2:flags=area"),
+    ({"bars": Bars(0, 0, 0, 0)}, None),
+    ({"bars": Bars(10, 12, 0, 8)}, "crop=204:98:0:10"),
+    ({"bars": Bars(10, 10), "blocking": 2, "noise": 8, "noise_share": 0.5},
+     "crop=212:100:0:10,deblock=filter=weak,fftdnoiz=sigma=8:overlap=0.8"),
+])  # fmt: skip
+def test_filters_follow_what_was_measured(info, measures, changed, graph):
+    assert propose_prefilter(info, replace(measures, **changed)) == graph
+
+
+def test_pictures_are_not_cropped_for_each_may_be_turned(info, measures):
+    barred = replace(measures, bars=Bars(10, 10))
+    assert propose_prefilter(replace(info, kind=Kind.PICTURES), barred) is None
+
+
+def test_black_bars_are_what_all_frames_have(run):
+    barred = run + 20
+    barred[:, :11], barred[:, -6:], barred[:, :, :4] = 3, 5, 9
+    assert measure(barred).bars == Bars(top=12, bottom=6, left=4)
+    barred[-1, :5, 10:] = 90  # a subtitle, or a change of format
+    assert measure(barred).bars == Bars(bottom=6, left=4)
+    assert measure(run + 20).bars == Bars()
+    assert measure(np.full_like(run, 4)).bars is None
+    rows = np.arange(HEIGHT, dtype=np.float32)[:, None]
+    assert measure(np.minimum(run + 20, rows)).bars == Bars()  # a night sky
+
+
+def test_bars_of_several_places_are_those_that_all_have(measures):
+    places = [replace(measures, bars=bars) for bars in (Bars(10, 12), None, Bars(14, 8))]
+    assert Measures.mean(places).bars == Bars(10, 8)
+    assert Measures.mean(places[1:2]).bars is None
+
+
+def test_only_equal_frames_are_said_to_cost_no_time(info, run, measures):
+    held = run[[0, 0, 1, 2, 2]].copy()
+    assert (measure(held).duplicates, measure(held).repeated) == (0.5, 0.5)
+    held[1] += 0.1
+    found = measure(held)
+    assert (found.duplicates, found.repeated) == (0.5, 0.25)
+    findings = {one.name: one for one in judge(info, found, TRIAL)[1]}
+    assert findings["duplicates"].text == (
+        "50% of frames look like the previous one; 25% are equal to it and cost no time"
+    )
+
+
 def test_interlaced_video_gains_little(info, measures):
     assert judge(replace(info, interlaced=True), measures, TRIAL)[0] is Verdict.LITTLE
 
@@ -181,10 +246,10 @@ def test_the_scale_advised_makes_no_more_than_4k(height, width, scale):
 
 
 def test_the_command_is_one_line_for_the_shell(info, measures):
-    def line(changed=None, weights=None, **values):
+    def line(changed=None, prefilter=None, weights=None, **values):
         return command_for(
             replace(info, **values), replace(measures, **(changed or {})),
-            weights=weights, hdr=Hdr.REFUSE,
+            prefilter=prefilter, weights=weights, hdr=Hdr.REFUSE,
         )  # fmt: skip
 
     assert line() == "vsrdb restore in.mp4 in_restored.mp4"
@@ -195,28 +260,39 @@ def test_the_command_is_one_line_for_the_shell(info, measures):
     assert line(path=Path("-a.mp4")) == "vsrdb restore ./-a.mp4 ./-a_restored.mp4"
     assert line(weights="w.safetensors").endswith(" --weights w.safetensors")
     assert line(path=Path("f"), kind=Kind.PICTURES) == "vsrdb restore f f_restored"
-    shrunk = line({"enlarged_by": 2.0}, height=1080, width=1920)
-    assert "scale=iw/2:ih/2" in shrunk
-    assert shrunk.endswith("&& vsrdb restore in_prepared.mkv in_restored.mp4")
-    pictures = {"path": Path("f"), "kind": Kind.PICTURES, "height": 1080, "width": 1920}
-    assert line({"enlarged_by": 2.0}, **pictures) == "vsrdb restore f f_restored --scale 2"
-    assert "bwdif" in line({"combing": 0.1})
+    assert line(prefilter="a=b,c").endswith(" --prefilter a=b,c")
+    # What is shrunk first may be enlarged more.
+    assert line(height=1080, width=1920).endswith("--scale 2")
+    assert line({"enlarged_by": 2.0}, height=1080, width=1920).endswith("in_restored.mp4")
 
 
-def test_the_command_shrinks_what_is_enlarged_and_keeps_the_sound(tmp_path, info, measures):
-    import subprocess
+def test_what_is_proposed_can_be_run_as_it_stands(tmp_path, info, measures):
+    wanting = replace(measures, combing=0.1, bars=Bars(4, 4), blocking=2, enlarged_by=2)
+    source = clips.make(tmp_path / "in.mp4", frames=6, height=72, width=96)
+    with open_source(source) as opened:
+        graph = propose_prefilter(opened.info, replace(wanting, noise=6, noise_share=0.5))
+        line = command_for(opened.info, wanting, prefilter=graph, weights="bicubic", hdr=Hdr.REFUSE)
+    program, *arguments = shlex.split(line)
+    assert program == "vsrdb"
+    done = CliRunner().invoke(main, [*arguments[:2], str(tmp_path / "out.mp4"), *arguments[3:]])
+    assert done.exit_code == 0, done.stderr
+    with open_source(tmp_path / "out.mp4") as restored:
+        assert (restored.info.height, restored.info.width) == (128, 192)
+        assert len(list(restored.times())) == 6
 
-    import clips
 
-    source = clips.make(tmp_path / "in.mp4", frames=6, height=64, width=96)
-    line = command_for(
-        replace(info, path=source), replace(measures, enlarged_by=2.0), weights=None, hdr=Hdr.REFUSE
-    )
-    prepare, restore = line.split(" && ")
-    subprocess.run([*prepare.split(), "-loglevel", "error"], check=True, cwd=tmp_path, timeout=60)
-    with open_source(tmp_path / restore.split()[2]) as prepared:
-        assert (prepared.info.height, prepared.info.width) == (32, 48)
-        assert len(list(prepared.times())) == 6
+@pytest.mark.slow
+def test_a_noisy_clip_is_worth_it_with_the_filter_that_is_proposed(tmp_path):
+    noise = "noise=alls=35:allf=t:all_seed=1"
+    restore_video(
+        DEMO, tmp_path / "noisy.mkv",
+        RestoreOptions(weights="nearest", scale=1, codec="ffv1", prefilter=noise, end="9f"),
+    )  # fmt: skip
+    advice = advice_on(tmp_path / "noisy.mkv")
+    assert advice.prefilter is not None and advice.prefilter.startswith("fftdnoiz=sigma=")
+    assert f"--prefilter {advice.prefilter}" in advice.command
+    (noise,) = (one for one in advice.findings if one.name == "noise")
+    assert noise.is_reason and noise.text.endswith("to be denoised first")
 
 
 @pytest.mark.slow
@@ -278,8 +354,6 @@ def test_a_single_picture_is_advised_on(tmp_path):
 
 
 def test_a_long_video_is_looked_at_in_three_places(tmp_path):
-    import clips
-
     from vsrdb_cli.video.reading.sampling import sample_runs
 
     path = clips.make(tmp_path / "in.mp4", frames=60, height=64, width=96)

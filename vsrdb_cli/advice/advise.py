@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from vsrdb_cli.advice.command import command_for
+from vsrdb_cli.advice.filters import propose_prefilter
 from vsrdb_cli.advice.measures import Luma, Measures, measure_frames
 from vsrdb_cli.advice.restoration_trial import RestorationTrial, frames_needed, try_restoring
-from vsrdb_cli.advice.verdict import Finding, Verdict, judge
+from vsrdb_cli.advice.verdict import Finding, Verdict, is_noisy, judge
 from vsrdb_cli.checkpoints.checkpoint import build_network, load_checkpoint
 from vsrdb_cli.checkpoints.registry import default_weights
 from vsrdb_cli.errors import OptionError, VideoError
@@ -20,6 +21,7 @@ from vsrdb_cli.options import Hdr
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
 from vsrdb_cli.video.pixels.colour import to_float
 from vsrdb_cli.video.reading.open import open_source
+from vsrdb_cli.video.reading.prefilter import prefiltered
 from vsrdb_cli.video.reading.sampling import sample_runs
 from vsrdb_cli.video.reading.y4m_reader import is_stream_input
 
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
+
+    from vsrdb_cli.network.fmanet import FMANet
+    from vsrdb_cli.video.frame import FrameSource
 
 # Places of a source to look at, and consecutive frames at each.
 PLACES, FRAMES = 3, 8
@@ -45,6 +50,8 @@ class Advice:
     """Everything that was looked at, the reasons for the verdict among it."""
     command: str
     """The shell command to run next."""
+    prefilter: str | None
+    """The filters that it contains; None if there are none."""
     measures: Measures
     trial: RestorationTrial
     notices: tuple[str, ...]
@@ -60,6 +67,7 @@ class Advice:
             "usual_gain_db": list(self.verdict.usual_gain),
             "reasons": [f"{one.name}: {one.text}" for one in self.findings if one.is_reason],
             "command": self.command,
+            "prefilter": self.prefilter,
             "measures": self.measures.as_json(),
             "trial": {name: float(f"{value:.4g}") for name, value in asdict(self.trial).items()},
             "notices": list(self.notices),
@@ -94,24 +102,39 @@ def advise(source: Path, weights: str | None = None, *, hdr: Hdr = Hdr.REFUSE) -
                 f"{source} is {info.width}x{info.height}, too small to judge",
                 hint=f"give pictures of at least {SMALLEST_SIDE}x{SMALLEST_SIDE}",
             )
-        measured, trials, count = [], [], 0
-        for seen in sample_runs(opened, PLACES, FRAMES):
-            shot = _longest_shot([to_float(picture) for picture in seen])
-            if not shot:
-                continue
-            count += len(seen)
-            measured.append(measure_frames(np.stack([_luma(picture) for picture in shot])))
-            needed = frames_needed(network.config.num_seq)
-            first = max(0, len(shot) - needed) // 2
-            trials.append(try_restoring(network, shot[first : first + needed]))
+        shots, count = _shots(opened)
         notices = (*info.notices, *info.assumed, *opened.report.damage)
-    if not measured:
-        raise VideoError(f"{source} has no readable frames", hint="give another video")
-    measures, trial = Measures.mean(measured), RestorationTrial.mean(trials)
-    verdict, findings = judge(info, measures, trial)
+        if not shots:
+            raise VideoError(f"{source} has no readable frames", hint="give another video")
+        measures = _measures(shots)
+        prefilter, noisy = propose_prefilter(info, measures), None
+        if prefilter is not None:
+            shots, _ = _shots(prefiltered(opened, prefilter))
+            noisy = is_noisy(_measures(shots))
+    trial = RestorationTrial.mean([_try(network, shot) for shot in shots])
+    verdict, findings = judge(info, measures, trial, noisy)
     named = weights if weights and weights != default_weights() else None
-    command = command_for(info, measures, weights=named, hdr=hdr)
-    return Advice(source, count, verdict, tuple(findings), command, measures, trial, notices)
+    command = command_for(info, measures, prefilter=prefilter, weights=named, hdr=hdr)
+    return Advice(
+        source, count, verdict, tuple(findings), command, prefilter, measures, trial, notices
+    )
+
+
+def _shots(source: FrameSource) -> tuple[list[list[Tensor]], int]:
+    """Return a shot of each place that is looked at, and the number of frames seen there."""
+    runs = list(sample_runs(source, PLACES, FRAMES))
+    shots = [_longest_shot([to_float(picture) for picture in run]) for run in runs]
+    return [shot for shot in shots if shot], sum(map(len, runs))
+
+
+def _measures(shots: Sequence[Sequence[Tensor]]) -> Measures:
+    return Measures.mean([measure_frames(np.stack([*map(_luma, shot)])) for shot in shots])
+
+
+def _try(network: FMANet, shot: Sequence[Tensor]) -> RestorationTrial:
+    needed = frames_needed(network.config.num_seq)
+    first = max(0, len(shot) - needed) // 2
+    return try_restoring(network, shot[first : first + needed])
 
 
 def _longest_shot(pictures: Sequence[Tensor]) -> list[Tensor]:

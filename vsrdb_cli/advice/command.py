@@ -6,7 +6,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vsrdb_cli.advice.verdict import COMBING, is_enlarged
+from vsrdb_cli.advice.verdict import is_enlarged
 from vsrdb_cli.names import fitting
 from vsrdb_cli.options import Hdr
 from vsrdb_cli.video.info import Kind
@@ -22,12 +22,20 @@ LONG_SECONDS, SAMPLE = 10, "3s"
 _SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".webm")
 
 
-def command_for(info: VideoInfo, measures: Measures, *, weights: str | None, hdr: Hdr) -> str:
-    """Return a shell command that restores the source, shrunk or deinterlaced first if needed.
+def command_for(
+    info: VideoInfo,
+    measures: Measures,
+    *,
+    prefilter: str | None,
+    weights: str | None,
+    hdr: Hdr,
+) -> str:
+    """Return a shell command that restores the source.
 
     Args:
         info: the source.
         measures: of the source.
+        prefilter: the value of `--prefilter`; None for none.
         weights: the value of `--weights`; None is the default.
         hdr: the value of `--hdr`.
     """
@@ -35,30 +43,19 @@ def command_for(info: VideoInfo, measures: Measures, *, weights: str | None, hdr
     suffix = source.suffix if source.suffix.lower() in _SUFFIXES else ".mkv"
     if info.kind in (Kind.PICTURES, Kind.STILL):
         suffix = ""
-    filters = []
-    if measures.combing > COMBING:
-        filters.append("bwdif=deint=all")
     if is_enlarged(measures):
-        factor = measures.enlarged_by
-        filters.append(f"scale=iw/{factor:g}:ih/{factor:g}:flags=area")
-    before = ""
-    if filters and info.kind is Kind.VIDEO:
-        if is_enlarged(measures):
-            height, width = (int(side / measures.enlarged_by) for side in (height, width))
-        prepared = _beside(source, "prepared", ".mkv")
-        ffmpeg = ["ffmpeg", "-i", _argument(source), "-map", "0:v:0", "-map", "0:a?"]
-        ffmpeg += ["-vf", ",".join(filters), "-c", "copy", "-c:v", "ffv1", _argument(prepared)]
-        before, source = f"{shlex.join(ffmpeg)} && ", prepared
+        height, width = (int(side / measures.enlarged_by) for side in (height, width))
     long = (info.duration_seconds or 0) > LONG_SECONDS
-    target = _beside(info.path, "sample" if long else "restored", suffix)
+    target = _beside(source, "sample" if long else "restored", suffix)
     restore = ["vsrdb", "restore", _argument(source), _argument(target)]
     scale = scale_for(height, width)
     restore += ["--scale", str(scale)] if scale != 4 else []
+    restore += ["--prefilter", prefilter] if prefilter else []
     page = Path(fitting(target.stem, ".html"))
     restore += ["--sample", SAMPLE, "--compare", _argument(page)] if long else []
     restore += ["--weights", weights] if weights else []
     restore += ["--hdr", hdr.value] if hdr is not Hdr.REFUSE else []
-    return before + shlex.join(restore)
+    return shlex.join(restore)
 
 
 def scale_for(height: int, width: int) -> int:

@@ -1,4 +1,4 @@
-"""Measure a video: resolution, blur, noise, blocks, banding, exposure, motion.
+"""Measure a video: resolution, blur, noise, blocks, banding, exposure, bars, repeats, motion.
 
 A run is (N, H, W): N consecutive frames, luma in 8-bit codes, float32. Measures of a single picture
 take (H, W).
@@ -6,7 +6,8 @@ take (H, W).
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Sequence
+from dataclasses import asdict, astuple, dataclass, fields
 from itertools import pairwise
 from statistics import fmean, median
 from typing import Any
@@ -26,9 +27,32 @@ FACTORS = (1.5, 2.0, 3.0, 4.0)
 KEPT = 0.04
 # Luma codes: darker is crushed, lighter is clipped; smaller differences count as none.
 DARK, LIGHT, EQUAL = 16.0, 250.0, 0.4
+# The luma of black after compression, the percentile of a line's pixels that has to be as dark, and
+# the fewest lines of a bar.
+BLACK, _BRIGHT_SHARE, _THINNEST_BAR = 12.0, 98, 4
 _TILE = 16
 LARGEST = 512
 _GRID = 8
+
+
+@dataclass(frozen=True)
+class Bars:
+    """Rows and columns of a picture that are black from edge to edge, as even numbers."""
+
+    top: int = 0
+    bottom: int = 0
+    left: int = 0
+    right: int = 0
+
+    @property
+    def any(self) -> bool:
+        """True if there is one."""
+        return bool(self.top or self.bottom or self.left or self.right)
+
+    @classmethod
+    def common(cls, several: Sequence[Bars]) -> Bars | None:
+        """Return the bars that all have; None of none."""
+        return cls(*map(min, zip(*map(astuple, several), strict=True))) if several else None
 
 
 @dataclass(frozen=True)
@@ -57,8 +81,12 @@ class Measures:
     """Share of the picture that is nearly black."""
     clipped: float
     """Share of the picture that is nearly white."""
+    bars: Bars | None
+    """Black bars that all frames have; None if they are too dark to tell."""
     duplicates: float | None
-    """Share of frames equal to the previous one; None for a single picture."""
+    """Share of frames that look like the previous one; None for a single picture."""
+    repeated: float | None
+    """Share of frames that are equal to the previous one; None for a single picture."""
     motion: float | None
     """Median length of the motion, in pixels per frame; None for a single picture."""
     fast_motion: float | None
@@ -66,17 +94,23 @@ class Measures:
     detail: float
     """Mean gradient, in codes per pixel."""
 
-    def as_json(self) -> dict[str, float | None]:
+    def as_json(self) -> dict[str, Any]:
         """Return plain, rounded values."""
         return {
-            name: None if value is None else round(value, 4) for name, value in asdict(self).items()
+            name: round(value, 4) if isinstance(value, float) else value
+            for name, value in asdict(self).items()
         }
 
     @classmethod
     def mean(cls, several: list[Measures]) -> Measures:
-        """Average over runs; `enlarged_by` is the median and `blur_angle` that of the first run."""
-        values: dict[str, Any] = {}
+        """Average over runs.
+
+        `enlarged_by` is the median, `blur_angle` that of the first run, `bars` those of all runs.
+        """
+        values: dict[str, Any] = {"bars": Bars.common([one.bars for one in several if one.bars])}
         for field in fields(cls):
+            if field.name in values:
+                continue
             known = [value for one in several if (value := getattr(one, field.name)) is not None]
             values[field.name] = fmean(known) if known else None
         values["enlarged_by"] = median(one.enlarged_by for one in several)
@@ -87,6 +121,7 @@ class Measures:
 def measure_frames(run: Luma) -> Measures:
     """Measure a run of frames; of large ones only the exposure outside their middle."""
     dark, clipped = float((run < DARK).mean()), float((run > LIGHT).mean())
+    bars, repeated = black_bars(run), repeats(run)
     run = _middle(run)
     pictures = run[:: max(1, len(run) // 2)]
     ratio, angle = directional_blur(pictures[0])
@@ -103,7 +138,9 @@ def measure_frames(run: Luma) -> Measures:
         banding=fmean(banding(picture) for picture in pictures),
         dark=dark,
         clipped=clipped,
+        bars=bars,
         duplicates=duplicates(run),
+        repeated=repeated,
         motion=float(np.median(flows)) if flows.size else unmoved,
         fast_motion=float(np.percentile(flows, 95)) if flows.size else unmoved,
         detail=fmean(float(np.hypot(*np.gradient(picture)).mean()) for picture in pictures),
@@ -217,6 +254,29 @@ def duplicates(run: Luma) -> float | None:
     differences = np.abs(np.diff(run, axis=0)).mean(axis=(1, 2))
     equal = differences < EQUAL
     return 0.0 if equal.all() else float(equal.mean())
+
+
+def repeats(run: Luma) -> float | None:
+    """Return the share of frames that are equal to the previous one; None for a single picture."""
+    return fmean(map(np.array_equal, run, run[1:])) if len(run) > 1 else None
+
+
+def black_bars(run: Luma) -> Bars | None:
+    """Find the black bars around a run of frames; None if the picture is too dark to tell.
+
+    A bar ends with a step: a dark edge of the picture is none.
+    """
+    lightest = run.max(axis=0)
+    sides = []
+    for axis in (1, 0):
+        lines = np.percentile(lightest, _BRIGHT_SHARE, axis=axis)
+        if np.median(lines) <= BLACK:
+            return None
+        for ordered in (lines, lines[::-1]):
+            black = int(np.argmax(ordered > BLACK))
+            steps = bool(ordered[black : black + 3].max() > DARK + BLACK)
+            sides.append(black + black % 2 if steps and black >= _THINNEST_BAR else 0)
+    return Bars(*sides)
 
 
 def motions(run: Luma) -> Luma:

@@ -58,6 +58,8 @@ _FADES_BY_TIME = re.compile(r"(?:^|:)(?:d|duration)=")
 # A flag of `noise`: another pattern for every frame; its average with those before.
 _NEW_EACH_TIME = re.compile(r"(?:^|[:=+])t(?=$|[:+])")
 _AVERAGED = re.compile(r"(?:^|[:=+])a(?=$|[:+])")
+# Options of `fftdnoiz`.
+_FRAMES_BESIDE = re.compile(r"(?:^|:)(?:prev|next)=[^0]")
 _SEED = re.compile(r"(?:all|c0)_seed=(\d+)")
 _USUAL_SEED = 123457  # FFmpeg's
 _SEEDS = 1 << 31
@@ -96,6 +98,13 @@ class Node:
             self.outputs,
             self.ends_chain,
         )
+
+    @property
+    def remembers(self) -> bool:
+        """True if it looks at several frames, or may."""
+        if self.name == "fftdnoiz":
+            return bool(_FRAMES_BESIDE.search(self.arguments))
+        return self.name not in _ALONE
 
     @property
     def opens_files(self) -> bool:
@@ -142,7 +151,7 @@ class FilterGraph:
     @property
     def remembering(self) -> tuple[str, ...]:
         """Names of its filters that look at several frames, or may."""
-        return tuple(name for name in self.names if name not in _ALONE)
+        return tuple(dict.fromkeys(node.name for node in self.nodes if node.remembers))
 
     @cached_property
     def changes_noise(self) -> bool:

@@ -12,6 +12,7 @@ from av.error import FFmpegError
 
 from vsrdb_cli.video.containers.demuxing import AV_TIME_BASE, codec_name, decoded_frames, main_video
 from vsrdb_cli.video.containers.opening import open_input
+from vsrdb_cli.video.filtering.filtering import FrameFilter
 from vsrdb_cli.video.info import Kind
 from vsrdb_cli.video.pixels.fields import Weaver
 from vsrdb_cli.video.pixels.interlacing import FRAMES_A_PLACE, Deinterlacer, field_order
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
     from torch import Tensor
 
+    from vsrdb_cli.video.filtering.filtering import Filtering
     from vsrdb_cli.video.frame import FrameSource
     from vsrdb_cli.video.info import VideoInfo
 
@@ -149,12 +151,21 @@ def _seen(info: VideoInfo, share: float, count: int) -> list[Tensor]:
         frames: Iterator[VideoFrame] = islice(_woven(container, stream), count)
         if info.interlaced:
             frames = _progressive(frames)
+        if info.prefilter:
+            frames = _filtered(frames, info.prefilter)
         return [to_rgb(frame) for frame in frames]
 
 
 def _woven(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
     """Decode a stream and weave fields that were coded separately."""
     return Weaver(codec_name(stream)).frames(decoded_frames(container, stream))
+
+
+def _filtered(frames: Iterator[VideoFrame], prefilter: Filtering) -> Iterator[VideoFrame]:
+    filters: FrameFilter[None] = FrameFilter(prefilter)
+    for number, frame in enumerate(frames):
+        yield from (passed for passed, _ in filters.push(frame, number, None))
+    yield from (passed for passed, _ in filters.flush())
 
 
 def _progressive(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
