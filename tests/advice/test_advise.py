@@ -24,7 +24,7 @@ from vsrdb_cli.advice.measures import measure_frames as measure
 from vsrdb_cli.advice.restoration_trial import RestorationTrial, busiest_part
 from vsrdb_cli.advice.verdict import Verdict, judge
 from vsrdb_cli.cli import main
-from vsrdb_cli.options import Hdr, RestoreOptions
+from vsrdb_cli.options import EncoderOptions, Hdr, RestoreOptions
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.info import Kind
 from vsrdb_cli.video.reading.open import open_source
@@ -178,6 +178,8 @@ def test_noise_that_filters_remove_is_no_reason_against_it(info, measures):
     noisy = replace(measures, noise=11, noise_share=0.3)
     assert judge(info, noisy, TRIAL, noisy=False)[0] is Verdict.WORTH
     assert judge(info, noisy, TRIAL, noisy=True)[0] is Verdict.OUTSIDE
+    little_detail = replace(TRIAL, unexplained=0.6)
+    assert judge(info, noisy, little_detail, noisy=False)[0] is Verdict.WORTH
 
 
 @pytest.mark.parametrize("changed, graph", [
@@ -286,7 +288,10 @@ def test_a_noisy_clip_is_worth_it_with_the_filter_that_is_proposed(tmp_path):
     noise = "noise=alls=35:allf=t:all_seed=1"
     restore_video(
         DEMO, tmp_path / "noisy.mkv",
-        RestoreOptions(weights="nearest", scale=1, codec="ffv1", prefilter=noise, end="9f"),
+        RestoreOptions(
+            weights="nearest", scale=1, encoder=EncoderOptions(codec="ffv1"),
+            prefilter=noise, end="9f",
+        ),
     )  # fmt: skip
     advice = advice_on(tmp_path / "noisy.mkv")
     assert advice.prefilter is not None and advice.prefilter.startswith("fftdnoiz=sigma=")

@@ -19,10 +19,11 @@ from vsrdb_cli.commands.click_options import WEIGHTS_HELP, restore_option
 def advise(source: Path, *, weights: str, hdr: str, as_json: bool) -> None:
     """Estimate whether restoring SOURCE is worth the time.
 
-    Measures real resolution, blur, noise, blocks, interlacing, banding, light, repeated frames and
-    motion at three places of the video. Restores a part of each on the CPU, and tests whether the
-    result, degraded again by the network's own kernels, agrees with the source. ! marks reasons not
-    to restore. docs/ADVISE.md explains how the verdicts were calibrated.
+    Measures real resolution, black bars, blur, noise, blocks, interlacing, banding, light, repeated
+    frames and motion at three places of the video, and proposes filters for what the network cannot
+    restore. Restores a part of each place on the CPU, and tests whether the result, degraded again
+    by the network's own kernels, agrees with its input. ! marks what is beyond the usual.
+    docs/ADVISE.md explains how the verdicts were calibrated.
 
     \b
     vsrdb advise in.mp4
