@@ -8,6 +8,7 @@ from pathlib import Path
 
 import clips
 import pytest
+import telecined
 from click.testing import CliRunner
 
 from vsrdb_cli.cli import main
@@ -148,3 +149,15 @@ def test_a_page_of_filtered_pictures_is_refused_before_the_work(option):
     assert done.exit_code == 2
     assert "--compare cannot be used with --prefilter or --postfilter" in done.stderr
     assert not Path("out.mp4").exists()
+
+
+def test_film_is_compared_with_the_frames_of_film():
+    frames = telecined.woven(telecined.fields(telecined.film(20)))
+    telecined.write(Path("in.mp4"), frames)
+    done = vsrdb("--overwrite", "--compare", "page.html")
+    assert done.exit_code == 0, done.stderr
+    page = shown_on("page.html")
+    assert page["frames"] == list(range(20))
+    assert page["rate"] == pytest.approx(24000 / 1001)
+    assert max(page["curves"]["difference"]) < 2
+    assert "paired by number" not in done.stderr

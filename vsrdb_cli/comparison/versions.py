@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +12,15 @@ import torch.nn.functional as F
 
 from vsrdb_cli.backends.builtin import bicubic
 from vsrdb_cli.comparison.stacked_layout import Size
-from vsrdb_cli.errors import VideoError
+from vsrdb_cli.errors import VideoError, VsrdbError
 from vsrdb_cli.option_values import FrameNumber
 from vsrdb_cli.options import Hdr
 from vsrdb_cli.video.frame import SeekableSource
 from vsrdb_cli.video.info import Kind
 from vsrdb_cli.video.pixels.colour import to_float, to_planes
+from vsrdb_cli.video.pixels.telecine import FRAMES_OF_FILM
+from vsrdb_cli.video.reading.film_search import FilmSearch
+from vsrdb_cli.video.reading.frame_changes import ratios_differ
 from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.reading.trim import trim
 from vsrdb_cli.video.side_data.orientation import upright, upright_size
@@ -92,14 +95,24 @@ def open_versions(
     Raises:
         VideoError: one cannot be read, or one is HDR, another is not and `hdr` is not `Hdr.SDR`.
     """
+    # Pages are shown on SDR screens, so HDR is always converted.
+    sources = {
+        name: stack.enter_context(open_source(path, hdr=Hdr.SDR)) for name, path in paths.items()
+    }
+    film_rate = FRAMES_OF_FILM * sources["before"].info.rate
+    if not ratios_differ(sources["after"].info.rate, film_rate):
+        # Perhaps the frames of film in it were restored.
+        with suppress(VsrdbError):
+            sources["before"] = stack.enter_context(
+                open_source(paths["before"], hdr=Hdr.SDR, film_search=FilmSearch(wanted=True))
+            )
     versions = {}
-    for name, path in paths.items():
-        # Pages are shown on SDR screens, so HDR is always converted.
-        source = stack.enter_context(open_source(path, hdr=Hdr.SDR))
+    for name, source in sources.items():
+        wanted = source
         if part is not None and name == "before":
-            source = trim(source, start=FrameNumber(part.start), end=FrameNumber(part.stop))
-        assert isinstance(source, SeekableSource)
-        versions[name] = Version(source)
+            wanted = trim(source, start=FrameNumber(part.start), end=FrameNumber(part.stop))
+        assert isinstance(wanted, SeekableSource)
+        versions[name] = Version(wanted)
     bright = [version.name for version in versions.values() if version.hdr]
     if not bright:
         return versions, []
