@@ -244,7 +244,7 @@ class VideoInfo:
 
     @property
     def coded_rate(self) -> Fraction:
-        """Return the frames per second in the file."""
+        """Frames per second in the file."""
         return self.rate if self.film is None else self.rate / FRAMES_OF_FILM
 
     @property

@@ -124,12 +124,12 @@ class FilmFrame(NamedTuple):
 
     @property
     def complete(self) -> int:
-        """Return the number of the video frame with which it is complete."""
+        """Number of the video frame with which it is complete."""
         return (self.field + 1) // 2
 
     @property
     def divided(self) -> bool:
-        """Return whether no single video frame holds both of its fields."""
+        """True if no single video frame holds both of its fields."""
         return self.field % 2 == 1 and self.fields == 2
 
 
@@ -145,7 +145,7 @@ class Film:
 
     @property
     def count(self) -> int:
-        """Return the number of its frames."""
+        """Number of its frames."""
         return sum(1 for _ in self.frames())
 
     def frames(self) -> Iterator[FilmFrame]:
