@@ -114,7 +114,8 @@ def test_a_wrong_graph_is_refused_in_one_line_with_the_reason(graph, says):
 @pytest.mark.parametrize("graph, name", [
     ("fps=50", "fps"), ("fps=5", "fps"), ("nlmeans,framestep=2", "framestep"),
     ("setpts=2*PTS", "setpts"), ("bwdif=mode=send_field", "bwdif"), ("tblend", "tblend"),
-    ("select='gt(t,0)'", "select"), ("tpad=stop=1", "tpad"), ("minterpolate", "minterpolate"),
+    ("tmix,fps=50,lagfun", "fps"), ("select='gt(t,0)'", "select"), ("tpad=stop=1", "tpad"),
+    ("minterpolate", "minterpolate"),
 ])  # fmt: skip
 def test_a_filter_that_drops_adds_or_moves_frames_is_named(graph, name):
     with pytest.raises(VideoError) as refused:
@@ -231,7 +232,23 @@ def test_hdr_is_filtered_before_it_is_converted(tmp_path):
         assert next(iter(reader.frames())).rgb.shape == (3, 60, 80)
     with opened(source, "nlmeans", hdr=Hdr.SDR) as reader:
         assert reader.info.bit_depth == 8
-        assert "--prefilter leaves 8 of the source's 10 bits per colour" in reader.info.notices
+        said = "--prefilter leaves 8 of 10 bits per colour: values are rounded"
+        assert said in reader.info.notices
+    with pytest.raises(OptionError, match="nlmeans leaves 8 bits per colour; HDR video needs 10"):
+        opened(source, "nlmeans", hdr=Hdr.KEEP)
+    with (
+        open_requested(source, RestoreOptions(hdr=Hdr.KEEP)) as reader,
+        pytest.raises(OptionError, match="--postfilter nlmeans leaves 8 bits per colour"),
+    ):
+        resolve_output(tmp_path / "out.mp4", reader.info, 4, postfilters=Postfilters("nlmeans"))
+
+
+def test_pictures_say_that_filters_round_them(tmp_path):
+    source = clips.make(tmp_path / "in.mkv", frames=2, codec="ffv1", pix_fmt="yuv420p10le")
+    output, target = written(tmp_path, "out", "nlmeans", source=source)
+    assert any("--postfilter leaves 8 of 16 bits" in notice for notice in output.notices)
+    with av.open(str(next(target.iterdir()))) as made:
+        assert made.streams.video[0].pix_fmt == "rgb24"
 
 
 def test_transparent_video_is_filtered_with_its_alpha_channel(tmp_path):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from shlex import quote
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import av
 from av import logging as av_logging
 from av.error import FFmpegError
+from av.video.format import VideoFormat
 
 from vsrdb_cli.errors import OptionError, VideoError
 from vsrdb_cli.video.containers.opening import reason
 from vsrdb_cli.video.filtering.graph import FilterGraph, Node
 from vsrdb_cli.video.pixels.colour import PC, RGB, TV, UNSPECIFIED, Colour
 from vsrdb_cli.video.pixels.filters import FilterChain
-from vsrdb_cli.video.pixels.pixel_formats import is_rgb, plane_rows
+from vsrdb_cli.video.pixels.pixel_formats import bit_depth, is_rgb, plane_rows
 
 if TYPE_CHECKING:
     from av.filter import Graph
@@ -31,6 +32,7 @@ Item = TypeVar("Item")
 
 # Enough for filters that drop, add or move frames to show it, mostly.
 _TRIED_FRAMES = 2
+HDR_BITS = 10
 _RATIO = re.compile(r"\bsar:(\d+)/(\d+)")
 _LABEL_HINT = "give it one input and one output: [in] split [a][b]; [a] hflip [c]; [c][b] overlay"
 
@@ -125,6 +127,7 @@ class Filtering:
         except VideoError as error:
             if isinstance(error.__cause__, FFmpegError):
                 raise self._refusal(log, reason(error.__cause__)) from error
+            self._try_alone()
             raise
         first = passed[0][0]
         ratios = [_RATIO.search(message) for _, _, message in log]
@@ -136,6 +139,21 @@ class Filtering:
             self._colour_of(first),
             Fraction(int(ratio[1]), int(ratio[2])) if ratio and int(ratio[1]) else None,
         )
+
+    def _try_alone(self) -> None:
+        """Try each filter that may be the one, if there are several.
+
+        Raises:
+            VideoError: names the first that does not give one frame for each.
+        """
+        if len(self.graph.remembering) < 2:
+            return
+        for node in self.graph.nodes:
+            if node.name in self.graph.remembering:
+                alone = replace(node, inputs=(), outputs=(), ends_chain=True)
+                graph = FilterGraph(self.graph.text, (alone,))
+                with suppress(OptionError):  # one that needs what comes before it
+                    replace(self, graph=graph)._try()
 
     def _refusal(self, log: list[tuple[int, str, str]], otherwise: str) -> OptionError:
         """Return FFmpeg's reason in one line: its first error says most, the others follow."""
@@ -164,6 +182,27 @@ class Filtering:
             said(int(frame.color_primaries), before.primaries),
             said(int(frame.color_trc), before.transfer),
         )
+
+    @property
+    def rounding(self) -> tuple[str, ...]:
+        """One line if fewer bits per colour come out."""
+        before, after = (bit_depth(VideoFormat(p.pix_fmt)) for p in (self.given, self.gives))
+        if after >= before:
+            return ()
+        return (f"{self.option} leaves {after} of {before} bits per colour: values are rounded",)
+
+    def check_hdr(self) -> None:
+        """Check that HDR keeps the bits it needs.
+
+        Raises:
+            OptionError: it does not.
+        """
+        if self.gives.colour.hdr and bit_depth(VideoFormat(self.gives.pix_fmt)) < HDR_BITS:
+            raise OptionError(
+                f"{self.option} {self.graph.text} leaves 8 bits per colour; HDR video needs"
+                f" {HDR_BITS}",
+                hint="use filters that keep them, such as atadenoise, or add --hdr sdr",
+            )
 
     def failed(self, error: FFmpegError) -> VideoError:
         """Return the error for a filter that fails while frames pass."""

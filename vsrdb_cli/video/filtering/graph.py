@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 # Frames that filters with memory are given before, and after, those that are wanted of them.
@@ -91,13 +91,7 @@ class Node:
             return self
         given = _SEED.search(self.arguments)
         seed = (int(given[1]) if given else _USUAL_SEED) + ticks
-        return Node(
-            self.name,
-            f"{self.arguments}:all_seed={seed % _SEEDS}",
-            self.inputs,
-            self.outputs,
-            self.ends_chain,
-        )
+        return replace(self, arguments=f"{self.arguments}:all_seed={seed % _SEEDS}")
 
     @property
     def remembers(self) -> bool:

@@ -10,7 +10,7 @@ from vsrdb_cli.video.filtering.filtering import Filtering, Pictures
 from vsrdb_cli.video.frame import FrameSource, SeekableSource
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.pixels.colour import colour_of
-from vsrdb_cli.video.pixels.pixel_formats import bit_depth, code_depth, is_rgb
+from vsrdb_cli.video.pixels.pixel_formats import code_depth, is_rgb
 from vsrdb_cli.video.pixels.to_rgb import NO_CROP
 from vsrdb_cli.video.reading.picture_reader import PictureReader
 from vsrdb_cli.video.reading.y4m_reader import PipeReader
@@ -57,12 +57,9 @@ def prefiltered(source: FrameSource, graph: str) -> FrameSource:
 def _described(info: VideoInfo, filtering: Filtering) -> VideoInfo:
     gives = filtering.gives
     pixels = VideoFormat(gives.pix_fmt)
-    before, after = info.colour_bits, bit_depth(pixels)
-    fewer = (
-        (f"--prefilter leaves {after} of the source's {before} bits per colour",)
-        if after < before
-        else ()
-    )
+    to_sdr = info.converted_from is not None
+    if not to_sdr:
+        filtering.check_hdr()
     colour = colour_of(
         matrix=gives.colour.matrix,
         range_=gives.colour.range,
@@ -72,7 +69,6 @@ def _described(info: VideoInfo, filtering: Filtering) -> VideoInfo:
         height=gives.height,
         width=gives.width,
     )
-    to_sdr = info.converted_from is not None
     return replace(
         info,
         width=gives.width,
@@ -85,6 +81,6 @@ def _described(info: VideoInfo, filtering: Filtering) -> VideoInfo:
         crop=NO_CROP,
         prefilter=filtering,
         unfiltered=info,
-        notices=(*info.notices, *fewer),
+        notices=(*info.notices, *filtering.rounding),
         assumed=(*info.assumed, f"before the network ({OPTION}): {filtering.graph.text}"),
     )

@@ -65,6 +65,7 @@ def try_postfilters(
     filterings = []
     if asked.graph is not None:
         filterings.append(tried(OPTION, asked.graph, given))
+        filterings[0].check_hdr()
         given = filterings[0].gives
     if asked.grain is not None:
         graph = grain_graph(asked.grain, given.pix_fmt)

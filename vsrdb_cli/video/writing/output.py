@@ -244,6 +244,11 @@ def _picture_facts_lost(info: VideoInfo) -> Iterator[str]:
         yield METADATA_LOST
 
 
+def _rounding(filterings: Sequence[Filtering]) -> tuple[str, ...]:
+    """Return a line for each filtering that leaves fewer bits; `choose_encoding` has its own."""
+    return tuple(line for filtering in filterings for line in filtering.rounding)
+
+
 @dataclass(frozen=True)
 class FileOutput(Output):
     """A video file."""
@@ -332,7 +337,7 @@ class PicturesOutput(Output):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        return tuple(picture_notices(self.info, self._suffix))
+        return (*picture_notices(self.info, self._suffix), *_rounding(self.filterings))
 
     @property
     def description(self) -> str:
@@ -379,7 +384,8 @@ class StreamOutput(Output):
 
     @property
     def notices(self) -> tuple[str, ...]:
-        return (*y4m_notices(self.info), *_picture_facts_lost(self.info))
+        lost = (*y4m_notices(self.info), *_picture_facts_lost(self.info))
+        return (*lost, *_rounding(self.filterings))
 
     @property
     def description(self) -> str:
