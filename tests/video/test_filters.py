@@ -223,21 +223,29 @@ def test_interlaced_video_is_deinterlaced_first(tmp_path):
         assert reader.report.deinterlaced == plain.report.deinterlaced
 
 
-def test_hdr_is_filtered_before_it_is_converted(tmp_path):
-    source = clips.make(
-        tmp_path / "in.mkv", frames=2, codec="ffv1", pix_fmt="yuv420p10le", matrix=9, transfer=16
+@pytest.fixture
+def hdr_clip(tmp_path):
+    return clips.make(
+        tmp_path / "hdr.mkv", frames=2, codec="ffv1", pix_fmt="yuv420p10le", matrix=9, transfer=16
     )
-    with opened(source, "crop=80:60", hdr=Hdr.SDR) as reader:
+
+
+@pytest.mark.slow  # FFmpeg computes a table of colours for seconds
+def test_hdr_is_filtered_before_it_is_converted(hdr_clip):
+    with opened(hdr_clip, "crop=80:60", hdr=Hdr.SDR) as reader:
         assert (reader.info.colour, reader.info.bit_depth) == (SDR, 16)
         assert next(iter(reader.frames())).rgb.shape == (3, 60, 80)
-    with opened(source, "nlmeans", hdr=Hdr.SDR) as reader:
+
+
+def test_filters_that_leave_8_bits_are_refused_for_hdr(tmp_path, hdr_clip):
+    with opened(hdr_clip, "nlmeans", hdr=Hdr.SDR) as reader:
         assert reader.info.bit_depth == 8
         said = "--prefilter leaves 8 of 10 bits per colour: values are rounded"
         assert said in reader.info.notices
     with pytest.raises(OptionError, match="nlmeans leaves 8 bits per colour; HDR video needs 10"):
-        opened(source, "nlmeans", hdr=Hdr.KEEP)
+        opened(hdr_clip, "nlmeans", hdr=Hdr.KEEP)
     with (
-        open_requested(source, RestoreOptions(hdr=Hdr.KEEP)) as reader,
+        open_requested(hdr_clip, RestoreOptions(hdr=Hdr.KEEP)) as reader,
         pytest.raises(OptionError, match="--postfilter nlmeans leaves 8 bits per colour"),
     ):
         resolve_output(tmp_path / "out.mp4", reader.info, 4, postfilters=Postfilters("nlmeans"))
