@@ -107,7 +107,7 @@ def test_each_gpu_has_its_own_process_and_the_smaller_one_decides_the_tile(
     tmp_path, made_up, monkeypatch
 ):
     made_up({"cpu": 64 << 30, "cuda:0": 4000 * MIB, "cuda:1": 500 * MIB})
-    monkeypatch.setattr("vsrdb_cli.dry_run.estimate.find_device", lambda name: name)
+    monkeypatch.setattr("vsrdb_cli.dry_run.estimate.require_device", lambda name: None)
     source = clips.make(tmp_path / "in.mp4", frames=3)
     options = RestoreOptions(weights="nearest", devices=("cuda:0", "cuda:1"))
     dry = estimate_run(

@@ -210,8 +210,8 @@ def test_a_source_replaced_as_soon_as_it_was_opened_gives_no_output(
 ):
     opened = restore.open_requested
 
-    def opening(*args):
-        reader = opened(*args)
+    def opening(*args, **callbacks):
+        reader = opened(*args, **callbacks)
         clips.make(tmp_path / "other.mp4", frames=26).replace(source)
         return reader
 
