@@ -190,6 +190,7 @@ def test_noise_that_filters_remove_is_no_reason_against_it(info, measures):
     ({"noise": 11.2, "noise_share": 0.5}, "fftdnoiz=sigma=11:overlap=0.8"),
     ({"blocking": 1.8}, "deblock=filter=weak"),
     ({"combing": 0.1}, "bwdif=mode=send_frame:deint=all"),
+    ({"combing": 0.1, "noise": 20, "noise_share": 0.5}, "fftdnoiz=sigma=20:overlap=0.8"),
     ({"enlarged_by": 1.5}, None),
     ({"enlarged_by": 2}, "scale=iw/2:ih/2:flags=area"),
     ({"bars": Bars(0, 0, 0, 0)}, None),
@@ -216,6 +217,13 @@ def test_black_bars_are_what_all_frames_have(run):
     assert measure(np.full_like(run, 4)).bars is None
     rows = np.arange(HEIGHT, dtype=np.float32)[:, None]
     assert measure(np.minimum(run + 20, rows)).bars == Bars()  # a night sky
+
+
+def test_what_lies_within_the_bars_is_measured(run):
+    rng = np.random.default_rng(1)
+    flat = np.full_like(run, 128) + rng.normal(0, 8, run.shape).astype(np.float32)
+    flat[:, :24], flat[:, -24:] = 0, 0
+    assert measure(flat).noise == pytest.approx(8, rel=0.1)
 
 
 def test_bars_of_several_places_are_those_that_all_have(measures):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vsrdb_cli.advice.verdict import COMBING, has_blocks, is_denoised, is_enlarged
+from vsrdb_cli.advice.verdict import has_blocks, has_combs, is_denoised, is_enlarged
 from vsrdb_cli.video.info import Kind
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def propose_prefilter(info: VideoInfo, measures: Measures) -> str | None:
         measures: of the source.
     """
     filters = []
-    if measures.combing > COMBING:
+    if has_combs(measures):
         filters.append("bwdif=mode=send_frame:deint=all")
     bars = measures.bars
     if bars and bars.any and info.kind is Kind.VIDEO:

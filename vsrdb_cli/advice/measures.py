@@ -119,10 +119,13 @@ class Measures:
 
 
 def measure_frames(run: Luma) -> Measures:
-    """Measure a run of frames; of large ones only the exposure outside their middle."""
+    """Measure a run of frames within its black bars; of large ones only their middle.
+
+    Exposure is that of whole frames.
+    """
     dark, clipped = float((run < DARK).mean()), float((run > LIGHT).mean())
     bars, repeated = black_bars(run), repeats(run)
-    run = _middle(run)
+    run = _middle(run if bars is None else _within(run, bars))
     pictures = run[:: max(1, len(run) // 2)]
     ratio, angle = directional_blur(pictures[0])
     flows, unmoved = motions(run), 0.0 if len(run) > 1 else None
@@ -293,6 +296,11 @@ def motions(run: Luma) -> Luma:
         if seen.mean() > 0.01 and not np.array_equal(before, after):
             lengths.append(np.hypot(flow[..., 0], flow[..., 1])[seen])
     return np.concatenate(lengths) if lengths else np.zeros(0, np.float32)
+
+
+def _within(run: Luma, bars: Bars) -> Luma:
+    height, width = run.shape[1:]
+    return run[:, bars.top : height - bars.bottom, bars.left : width - bars.right]
 
 
 def _middle(run: Luma) -> Luma:

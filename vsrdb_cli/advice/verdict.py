@@ -119,6 +119,11 @@ def is_denoised(measures: Measures) -> bool:
     return measures.noise > DENOISED and measures.noise_share > DENOISED_SHARE
 
 
+def has_combs(measures: Measures) -> bool:
+    """Return whether interlacing is left; strong noise looks like it."""
+    return measures.combing > COMBING and not is_noisy(measures)
+
+
 def has_blocks(measures: Measures) -> bool:
     """Return whether compression has left blocks."""
     return measures.blocking > BLOCKING
@@ -166,7 +171,7 @@ def _blocks(measures: Measures) -> Finding:
 
 
 def _interlacing(info: VideoInfo, measures: Measures) -> Finding:
-    if measures.combing > COMBING:
+    if has_combs(measures):
         text = f"combing in {measures.combing:.0%} of the picture"
         return Finding("interlacing", text, Verdict.OUTSIDE)
     if info.interlaced:
