@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from statistics import mean
 from typing import Self
 
@@ -93,7 +94,8 @@ def weigher(options: RestoreOptions) -> Callable[[Item], float | None]:
         if is_stream_input(item.source):  # which can be opened only once
             return None
         try:
-            with open_requested(item.source, options) as reader:
+            # Without a search for film, for which all of a video is decoded.
+            with open_requested(item.source, replace(options, detelecine=False)) as reader:
                 info = reader.info
         except (VsrdbError, OSError):
             return 0.0  # the run will report it

@@ -23,6 +23,7 @@ from av.error import ArgumentError, FFmpegError
 from vsrdb_cli.disks import RESUME_HINT
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.containers.demuxing import Demuxer, codec_name
+from vsrdb_cli.video.containers.ffmpeg_log import listening
 from vsrdb_cli.video.containers.limits import check_texts
 from vsrdb_cli.video.containers.tag_limits import check_tags
 
@@ -239,13 +240,8 @@ def _kind_refused(path: Path) -> str:
 
     It reports this only to its log.
     """
-    level = av_logging.get_level()
-    av_logging.set_level(av_logging.ERROR)
-    try:
-        with av_logging.Capture() as logs, suppress(FFmpegError):
-            av.open(url(path), options=AS_NAMED).close()
-    finally:
-        av_logging.set_level(level)
+    with listening(av_logging.ERROR) as logs, suppress(FFmpegError):
+        av.open(url(path), options=AS_NAMED).close()
     return next((kind for _, kind, text in logs if "whitelist" in text), "")
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from shlex import quote
@@ -17,6 +17,7 @@ from av.error import FFmpegError
 from av.video.format import VideoFormat
 
 from vsrdb_cli.errors import OptionError, VideoError
+from vsrdb_cli.video.containers.ffmpeg_log import listening
 from vsrdb_cli.video.containers.opening import reason
 from vsrdb_cli.video.filtering.graph import FilterGraph, Node
 from vsrdb_cli.video.pixels.colour import PC, RGB, TV, UNSPECIFIED, Colour
@@ -114,9 +115,8 @@ class Filtering:
         """Pass empty frames; return what came out."""
         ticks = max(1, round(1 / self.rate / self.time_base))
         frame = _empty(self.given)
-        log: list[tuple[int, str, str]] = []
         try:
-            with _listening(log):
+            with listening(av_logging.INFO) as log:
                 filters = FrameFilter[int](self, shown=True)
                 passed = [
                     done
@@ -412,6 +412,17 @@ class _GraphChain(FilterChain):
         )
 
 
+def filtered(frames: Iterable[VideoFrame], filtering: Filtering | None) -> Iterator[VideoFrame]:
+    """Yield frames as filters leave them, one tick apart; as they are if there are no filters."""
+    if filtering is None:
+        yield from frames
+        return
+    filters: FrameFilter[None] = FrameFilter(filtering)
+    for number, frame in enumerate(frames):
+        yield from (passed for passed, _ in filters.push(frame, number, None))
+    yield from (passed for passed, _ in filters.flush())
+
+
 def _pads(context: Any, side: str) -> Sequence[object]:
     """Return a filter's inputs or outputs, which PyAV's annotations do not declare."""
     pads: Sequence[object] = getattr(context, side)
@@ -423,17 +434,3 @@ def _empty(pictures: Pictures) -> VideoFrame:
     for plane in frame.planes:
         plane_rows(plane)[:] = 1
     return frame
-
-
-@contextmanager
-def _listening(log: list[tuple[int, str, str]]) -> Iterator[None]:
-    """Append (level, filter, message) of what FFmpeg says in this thread; it is off otherwise."""
-    before = av_logging.get_level()
-    av_logging.set_level(av_logging.INFO)
-    captured: list[tuple[int, str, str]] = []
-    try:
-        with av_logging.Capture() as captured:
-            yield
-    finally:
-        av_logging.set_level(before)
-        log += captured

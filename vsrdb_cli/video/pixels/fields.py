@@ -55,7 +55,7 @@ class Weaver:
             top = self._is_top(frame)
             if self._top_first is None:
                 self._top_first = top
-            if waiting is not None and top != self._top_first and _same_size(waiting, frame):
+            if waiting is not None and top != self._top_first and same_size(waiting, frame):
                 yield self._woven(waiting, frame, top_first=self._top_first)
                 waiting = None
             else:
@@ -83,7 +83,8 @@ class Weaver:
         return frame
 
 
-def _same_size(first: VideoFrame, second: VideoFrame) -> bool:
+def same_size(first: VideoFrame, second: VideoFrame) -> bool:
+    """Return whether two frames have the same size and pixel format."""
     return (first.width, first.height, first.format.name) == (
         second.width,
         second.height,

@@ -151,10 +151,23 @@ def luma_lines(frame: VideoFrame) -> Tensor:
     return luma.to(torch.int16)
 
 
-def _some_columns(frame: VideoFrame) -> Tensor:
+def some_columns(frame: VideoFrame, columns: int = _COLUMNS) -> Tensor:
     """Return `luma_lines`; of a large picture only some columns, which suffice."""
     lines = luma_lines(frame)
-    return lines[:, :: max(1, lines.shape[1] // _COLUMNS)].contiguous()
+    return lines[:, :: max(1, lines.shape[1] // columns)].contiguous()
+
+
+def moved_pixels(lines: Tensor, other: Tensor) -> Tensor:
+    """Return where two frames differ, (H - 4, W), in any of the three middle lines of `combs`."""
+    moved = (lines - other).abs() > COMB_STEP
+    return moved[1:-3] | moved[2:-2] | moved[3:-1]
+
+
+def both_weaves(lines: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a frame with the upper field of another, and with its lower field."""
+    with_top, with_bottom = lines.clone(), lines.clone()
+    with_top[::2], with_bottom[1::2] = other[::2], other[1::2]
+    return with_top, with_bottom
 
 
 def combs(lines: Tensor) -> Tensor:
@@ -203,12 +216,9 @@ class _Weave(NamedTuple):
 def _weave(lines: Tensor, following: Tensor) -> _Weave:
     if lines.shape != following.shape or len(lines) < FEWEST_LINES:
         return _Weave("still")
-    moved = (lines - following).abs() > COMB_STEP
-    moved = moved[1:-3] | moved[2:-2] | moved[3:-1]
-    top, bottom = lines.clone(), lines.clone()
-    top[::2] = following[::2]  # with the next frame's upper field, which comes first
-    bottom[1::2] = following[1::2]
-    with_top, with_bottom = (int((combs(woven) & moved).sum()) for woven in (top, bottom))
+    moved = moved_pixels(lines, following)
+    weaves = both_weaves(lines, following)
+    with_top, with_bottom = (int((combs(woven) & moved).sum()) for woven in weaves)
     if not with_top + with_bottom:
         return _Weave("still")
     order = "alike"
@@ -217,8 +227,7 @@ def _weave(lines: Tensor, following: Tensor) -> _Weave:
     elif with_top > with_bottom * CLEARLY:
         order = "bottom"
     before, after, *woven = (
-        int((combs_of_moments(picture) & moved).sum())
-        for picture in (lines, following, top, bottom)
+        int((combs_of_moments(picture) & moved).sum()) for picture in (lines, following, *weaves)
     )
     return _Weave(order, before, after, min(woven))
 
@@ -268,7 +277,7 @@ class Deinterlacer(Generic[Item]):
         for whole in deinterlaced:
             frame, planar, item = self._waiting.popleft()
             combed = is_combed(planar) and not self._is_pattern(planar)
-            self._before = _some_columns(planar)
+            self._before = some_columns(planar)
             looked = _Looked(frame, item, whole, str(whole.metadata[_VERDICT]), combed)
             # Where idet is undecided, frames are like those before; the first ones like those
             # after.
@@ -280,10 +289,10 @@ class Deinterlacer(Generic[Item]):
 
     def _is_pattern(self, planar: VideoFrame) -> bool:
         """Return whether apparent combs are a fine pattern: neither neighbour's fields fit."""
-        before, lines = self._before, _some_columns(planar)
+        before, lines = self._before, some_columns(planar)
         weaves = [] if before is None else [_weave(before, lines)]
         if self._waiting:
-            weaves.append(_weave(lines, _some_columns(self._waiting[0][1])))
+            weaves.append(_weave(lines, some_columns(self._waiting[0][1])))
         few = COMB_SHARE * lines.numel()
         return bool(weaves) and all(w.woven > few and w.own < w.woven * FAR_APART for w in weaves)
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from enum import Enum
 from fractions import Fraction
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
@@ -22,14 +21,17 @@ import numpy as np
 import torch
 from torch.nn.functional import avg_pool2d
 
+from vsrdb_cli.video.pixels.fields import same_size
 from vsrdb_cli.video.pixels.filters import FilterChain
 from vsrdb_cli.video.pixels.interlacing import (
     COMB_SHARE,
-    COMB_STEP,
     Planar,
+    both_weaves,
     combs_of_moments,
-    luma_lines,
+    moved_pixels,
+    some_columns,
 )
+from vsrdb_cli.video.pixels.pixel_formats import plane_rows
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -187,20 +189,12 @@ class FieldWeaver:
 
     def __call__(self, before: VideoFrame, frame: VideoFrame) -> VideoFrame:
         """Return a frame with the first field replaced in `before`, by that of the next `frame`."""
-        if _shape(before) != _shape(frame):
+        if not same_size(before, frame):
             return frame
         (woven,), (other,) = self._copy.push(before), self._copy.push(frame)
         for plane, source in zip(woven.planes, other.planes, strict=True):
-            lines, others = (
-                np.frombuffer(memoryview(p), np.uint8).reshape(p.height, p.line_size)
-                for p in (plane, source)
-            )
-            lines[self._first :: 2] = others[self._first :: 2]
+            plane_rows(plane)[self._first :: 2] = plane_rows(source)[self._first :: 2]
         return woven
-
-
-def _shape(frame: VideoFrame) -> tuple[int, int, str]:
-    return frame.width, frame.height, frame.format.name
 
 
 def has_telecined_rate(rate: Fraction | None) -> bool:
@@ -208,20 +202,13 @@ def has_telecined_rate(rate: Fraction | None) -> bool:
     return rate is not None and abs(rate / _RATE - 1) <= _RATE_TOLERANCE
 
 
-class Verdict(Enum):
-    """How much of a video is film in a cadence."""
-
-    ALL = "all"
-    PART = "part"
-    NONE = "none"
-
-
 class Finding(NamedTuple):
     """What was found in a video."""
 
-    verdict: Verdict
     film: Film | None = None
     """Where its frames lie; None unless all of it is film."""
+    in_part: bool = False
+    """True if it is film, but not all of it."""
 
 
 class CadenceFinder:
@@ -236,16 +223,13 @@ class CadenceFinder:
 
     def push(self, frame: VideoFrame) -> None:
         """Look at the next frame."""
-        lines = luma_lines(self._planar(frame))
-        lines = lines[:, :: max(1, lines.shape[1] // _COLUMNS)].contiguous()
+        lines = some_columns(self._planar(frame), _COLUMNS)
         before = self._before
         if before is None or before.shape != lines.shape:
             before = lines
         self._changes.extend(_changes(before, lines))
-        moved = (lines - before).abs() > COMB_STEP
-        moved = moved[1:-3] | moved[2:-2] | moved[3:-1]
-        with_top, with_bottom = lines.clone(), lines.clone()
-        with_top[::2], with_bottom[1::2] = before[::2], before[1::2]
+        moved = moved_pixels(lines, before)
+        with_top, with_bottom = both_weaves(lines, before)
         for woven in (lines, with_bottom, with_top):
             self._combs.append(int((combs_of_moments(woven) & moved).sum()))
         self._before, self._samples = lines, lines.numel()
@@ -255,7 +239,7 @@ class CadenceFinder:
         changes = np.frombuffer(self._changes).reshape(-1, 2)
         combed = np.frombuffer(self._combs).reshape(-1, 3)
         if len(changes) < 2:
-            return Finding(Verdict.NONE)
+            return Finding()
         paths = [_Path(changes, combed, self._samples, top_first=first) for first in (True, False)]
         return min(paths, key=lambda path: path.cost).finding()
 
@@ -370,7 +354,7 @@ class _Path:
         seen = found & (other_change > _VISIBLY)
         missed = (~found & (other_change > _CLEARLY)) | (change > _NO_REPEAT)
         if seen.sum() < _FEWEST_REPEATS:
-            return Finding(Verdict.NONE)
+            return Finding()
         fields = len(self._states)
         often_broken = len(self._breaks) * 2 * _FEWEST_UNBROKEN > fields
         if (
@@ -379,12 +363,12 @@ class _Path:
             or missed.sum() > seen.sum()
             or _longest_run(missed) >= _MOST_MISSED
         ):
-            return Finding(Verdict.PART)
+            return Finding(in_part=True)
         sections = tuple(
             Section(first, _STATES[state].cadence, _STATES[state].place)
             for first, state in ((int(f), int(self._states[f])) for f in (0, *self._breaks))
         )
-        return Finding(Verdict.ALL, Film(self._top_first, fields, sections))
+        return Finding(Film(self._top_first, fields, sections))
 
 
 def _longest_run(flags: NDArray[np.bool_]) -> int:

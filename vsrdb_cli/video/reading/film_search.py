@@ -15,7 +15,6 @@ from vsrdb_cli.video.pixels.telecine import (
     QUARTERS,
     Film,
     Finding,
-    Verdict,
     has_telecined_rate,
 )
 from vsrdb_cli.video.reading.video_reader import VideoReader
@@ -24,8 +23,6 @@ from vsrdb_cli.video.timing import output_time_base
 if TYPE_CHECKING:
     from vsrdb_cli.video.info import VideoInfo
     from vsrdb_cli.video.reading.sampling import Interlacing
-
-_NOTHING = Finding(Verdict.NONE)
 
 
 @dataclass(frozen=True)
@@ -39,29 +36,33 @@ class FilmSearch:
     on_frame: Callable[[int, int | None], None] = ignore
     """Called with the number of frames decoded, and that of all frames if known."""
 
+    @property
+    def needs_glimpse(self) -> bool:
+        """True if a glimpse of the video decides whether all of it is searched."""
+        return self.wanted is None and self.known is None
+
     def __call__(self, info: VideoInfo, glimpse: Interlacing) -> Finding:
         """Search a video.
 
         Args:
             info: of the video.
-            glimpse: signs of interlacing in some of its frames.
+            glimpse: signs of interlacing, and of film if it `needs_glimpse`, in some of its frames.
 
         Raises:
             VideoError: film is wanted, and not all of the video is film.
         """
         if self.known is not None:
-            film = self.known.film
-            return _NOTHING if film is None else Finding(Verdict.ALL, film)
+            return Finding(self.known.film)
         telecined = has_telecined_rate(info.rate)
-        found = _NOTHING
-        if telecined and (self.wanted or (self.wanted is None and glimpse.film)):
+        found = Finding()
+        if telecined and (self.wanted or glimpse.film):
             with VideoReader(info) as reader:
                 found = reader.find_film(lambda done: self.on_frame(done, info.frame_count))
         if not self.wanted or found.film is not None:
             return found
         if not telecined:
             problem = f"has {float(info.rate):.6g} frames a second, and film in 3:2 pulldown 29.97"
-        elif found.verdict is Verdict.PART:
+        elif found.in_part:
             problem = "is film in 3:2 pulldown only in part"
         else:
             problem = "is not film in 3:2 pulldown: no repeated fields were found"

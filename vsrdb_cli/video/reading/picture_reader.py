@@ -26,7 +26,7 @@ from vsrdb_cli.video.pixels.from_rgb import FromRgb
 from vsrdb_cli.video.pixels.pixel_formats import Transparency, bit_depth
 from vsrdb_cli.video.pixels.to_rgb import NO_CROP, ToRgb
 from vsrdb_cli.video.reading.probe import probe
-from vsrdb_cli.video.side_data.orientation import Orientation, upright, upright_size
+from vsrdb_cli.video.side_data.orientation import Orientation, upright
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -147,17 +147,13 @@ class PictureReader:
             yield Frame(rgb, index, 1)
             self.report.frames = max(0, index + 1)
 
-    def pictures_given(self) -> Pictures:
-        """Return what a prefilter is given."""
+    def pictures_given(self) -> tuple[Pictures, Orientation | None]:
+        """Return what a prefilter is given, and how it is turned afterwards."""
         _, picture = next(self._pictures(islice(enumerate(self.files), 1)))
-        frame, _ = self._frame(picture)
-        info = self.info
-        return Pictures(frame.width, frame.height, frame.format.name, _colour(info), None)
-
-    def upright_size(self, height: int, width: int) -> tuple[int, int]:
-        """Return (height, width) of what a prefilter gives, upright."""
-        _, picture = next(self._pictures(islice(enumerate(self.files), 1)))
-        return upright_size(height, width, self._frame(picture)[1])
+        frame, orientation = self._frame(picture)
+        colour = _colour(self.info)
+        given = Pictures(frame.width, frame.height, frame.format.name, colour, None)
+        return given, orientation
 
     def _pictures(self, files: Iterable[tuple[int, Path]]) -> Iterator[tuple[int, Picture]]:
         transparency = Transparency()

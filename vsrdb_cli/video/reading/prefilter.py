@@ -14,6 +14,7 @@ from vsrdb_cli.video.pixels.pixel_formats import code_depth, is_rgb
 from vsrdb_cli.video.pixels.to_rgb import NO_CROP
 from vsrdb_cli.video.reading.picture_reader import PictureReader
 from vsrdb_cli.video.reading.y4m_reader import PipeReader
+from vsrdb_cli.video.side_data.orientation import upright_size
 
 OPTION = "--prefilter"
 
@@ -32,9 +33,9 @@ def prefiltered(source: FrameSource, graph: str) -> FrameSource:
     assert isinstance(source, SeekableSource | PipeReader)
     info = source.info
     if isinstance(source, PictureReader):
-        given = source.pictures_given()
+        given, orientation = source.pictures_given()
         filtering = Filtering.tried(OPTION, graph, given, time_base=info.time_base, rate=info.rate)
-        height, width = source.upright_size(filtering.gives.height, filtering.gives.width)
+        height, width = upright_size(*filtering.gives.size, orientation)
         return source.with_info(
             replace(_described(info, filtering), height=height, width=width, colour=info.colour)
         )

@@ -46,7 +46,7 @@ from vsrdb_cli.video.pixels.pixel_formats import (
     is_grey,
     is_rgb,
 )
-from vsrdb_cli.video.pixels.telecine import Finding, Verdict
+from vsrdb_cli.video.pixels.telecine import Finding
 from vsrdb_cli.video.pixels.to_rgb import NO_CROP, Crop, ToRgb
 from vsrdb_cli.video.reading.film_search import NO_SEARCH, FilmSearch, as_film
 from vsrdb_cli.video.reading.frame_changes import FrameDecoder, aspect_ratio_of, aspect_ratio_text
@@ -125,7 +125,9 @@ def probe(path: Path, scale: int = 1, film_search: FilmSearch = NO_SEARCH) -> Vi
         )
         top, bottom, left, right = info.crop
         info = replace(info, height=info.height - top - bottom, width=info.width - left - right)
-        interlacing = NOT_INTERLACED if info.kind is Kind.STILL else detect_interlacing(path)
+        interlacing = NOT_INTERLACED
+        if info.kind is not Kind.STILL:
+            interlacing = detect_interlacing(path, look_for_film=film_search.needs_glimpse)
         info = replace(info, interlaced=interlacing.possible)
         found = film_search(info, interlacing)
         info = _with_side_data(info, stream, frame, interlacing, found, dolby_vision=dolby_vision)
@@ -271,7 +273,7 @@ def _notices(
     transparent: bool,
     attached: Iterable[str],
 ) -> Iterator[str]:
-    if film.verdict is Verdict.PART:
+    if film.in_part:
         yield (
             "the video is film in 3:2 pulldown only in part: all of it is deinterlaced, and keeps"
             " its frame rate"

@@ -12,11 +12,11 @@ from av.error import FFmpegError
 
 from vsrdb_cli.video.containers.demuxing import AV_TIME_BASE, codec_name, decoded_frames, main_video
 from vsrdb_cli.video.containers.opening import open_input
-from vsrdb_cli.video.filtering.filtering import FrameFilter
+from vsrdb_cli.video.filtering.filtering import filtered
 from vsrdb_cli.video.info import Kind
 from vsrdb_cli.video.pixels.fields import Weaver
 from vsrdb_cli.video.pixels.interlacing import FRAMES_A_PLACE, Deinterlacer, field_order
-from vsrdb_cli.video.pixels.telecine import CadenceFinder, Verdict, has_telecined_rate
+from vsrdb_cli.video.pixels.telecine import CadenceFinder, Finding, has_telecined_rate
 from vsrdb_cli.video.pixels.to_rgb import ToRgb
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
     from torch import Tensor
 
-    from vsrdb_cli.video.filtering.filtering import Filtering
     from vsrdb_cli.video.frame import FrameSource
     from vsrdb_cli.video.info import VideoInfo
 
@@ -62,7 +61,7 @@ class Interlacing:
 NOT_INTERLACED = Interlacing(flagged=False, orders=())
 
 
-def detect_interlacing(path: Path) -> Interlacing:
+def detect_interlacing(path: Path, *, look_for_film: bool = False) -> Interlacing:
     """Look for interlacing in a few frames from several places of a file.
 
     All frames of a short file are checked.
@@ -77,7 +76,7 @@ def detect_interlacing(path: Path) -> Interlacing:
         length = (container.duration or 0) / AV_TIME_BASE
         start = (container.start_time or 0) / AV_TIME_BASE
         most = 2 * len(PLACES) * FRAMES_A_PLACE
-        telecined = has_telecined_rate(stream.average_rate)
+        telecined = look_for_film and has_telecined_rate(stream.average_rate)
         short = length * float(stream.average_rate or 25) < most
         for place in PLACES[: 1 if short else None]:
             try:
@@ -97,7 +96,7 @@ def _is_film(frames: list[VideoFrame]) -> bool:
     finder = CadenceFinder()
     for frame in frames:
         finder.push(frame)
-    return finder.finding().verdict is not Verdict.NONE
+    return finder.finding() != Finding()
 
 
 def sample_runs(source: FrameSource, places: int, count: int) -> Iterator[list[Tensor]]:
@@ -151,21 +150,12 @@ def _seen(info: VideoInfo, share: float, count: int) -> list[Tensor]:
         frames: Iterator[VideoFrame] = islice(_woven(container, stream), count)
         if info.interlaced:
             frames = _progressive(frames)
-        if info.prefilter:
-            frames = _filtered(frames, info.prefilter)
-        return [to_rgb(frame) for frame in frames]
+        return [to_rgb(frame) for frame in filtered(frames, info.prefilter)]
 
 
 def _woven(container: InputContainer, stream: VideoStream) -> Iterator[VideoFrame]:
     """Decode a stream and weave fields that were coded separately."""
     return Weaver(codec_name(stream)).frames(decoded_frames(container, stream))
-
-
-def _filtered(frames: Iterator[VideoFrame], prefilter: Filtering) -> Iterator[VideoFrame]:
-    filters: FrameFilter[None] = FrameFilter(prefilter)
-    for number, frame in enumerate(frames):
-        yield from (passed for passed, _ in filters.push(frame, number, None))
-    yield from (passed for passed, _ in filters.flush())
 
 
 def _progressive(frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:

@@ -19,7 +19,7 @@ from av.error import FFmpegError
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.pipes import DISK, open_through, special_kind
 from vsrdb_cli.video.containers.opening import read_error, reason
-from vsrdb_cli.video.filtering.filtering import FrameFilter
+from vsrdb_cli.video.filtering.filtering import filtered
 from vsrdb_cli.video.frame import Frame, ReadReport
 from vsrdb_cli.video.info import PIPE, Kind, VideoInfo
 from vsrdb_cli.video.pixels.colour import colour_of, grey_assumed, range_of
@@ -84,7 +84,7 @@ class PipeReader:
         if first or last is not None or frames is None:
             raise ValueError("a pipe can be read only once")
         to_rgb = ToRgb(self.info.codec, self.info.colour, self.info.bit_depth)
-        for index, frame in enumerate(self._filtered(frames)):
+        for index, frame in enumerate(filtered(frames, self.info.prefilter)):
             self.report.frames = index + 1
             yield Frame(to_rgb(frame), index, 1)
         if self._stream.error is not None:
@@ -97,18 +97,6 @@ class PipeReader:
         """Return the same stream, not read yet, as described."""
         self.info = info
         return self
-
-    def _filtered(self, frames: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
-        """Yield frames as the prefilter leaves them."""
-        if self.info.prefilter is None:
-            yield from frames
-            return
-        filters: FrameFilter[None] = FrameFilter(self.info.prefilter)
-        for index, frame in enumerate(frames):
-            for filtered, _ in filters.push(frame, index, None):
-                yield filtered
-        for filtered, _ in filters.flush():
-            yield filtered
 
     def __enter__(self) -> Self:
         return self

@@ -14,7 +14,7 @@ from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.video.containers.capabilities import CONTAINERS, suffixes_for
 from vsrdb_cli.video.pixels.pixel_formats import bit_depth, code_depth
 from vsrdb_cli.video.writing.encoders import ENCODERS, Encoder
-from vsrdb_cli.video.writing.hardware import HARDWARE, why_unavailable
+from vsrdb_cli.video.writing.hardware import HARDWARE, pixel_formats, why_unavailable
 
 if TYPE_CHECKING:
     from vsrdb_cli.video.info import VideoInfo
@@ -193,11 +193,6 @@ def _on_hardware(
 
 def _pix_fmt(encoder: Encoder, options: EncoderOptions, info: VideoInfo) -> str:
     return options.pix_fmt or encoder.pix_fmts[0 if info.bit_depth == 8 else 1]
-
-
-def pixel_formats(encoder: Encoder) -> list[str]:
-    """Return the names of the pixel formats an encoder takes."""
-    return [f.name for f in av.Codec(encoder.name, "w").video_formats or []]
 
 
 def usual_encoder(options: EncoderOptions, suffix: str, info: VideoInfo) -> tuple[Encoder, str]:

@@ -22,6 +22,7 @@ from vsrdb_cli.errors import OptionError, OutputError
 from vsrdb_cli.files import DISK_HINT
 from vsrdb_cli.runtime import environment
 from vsrdb_cli.video.containers.capabilities import container_of
+from vsrdb_cli.video.containers.ffmpeg_log import listening
 from vsrdb_cli.video.containers.opening import reason
 from vsrdb_cli.video.pixels.pixel_formats import is_rgb
 from vsrdb_cli.video.side_data.attachments import Captioner
@@ -29,7 +30,6 @@ from vsrdb_cli.video.side_data.immersive import View, add_immersive_stream
 from vsrdb_cli.video.side_data.orientation import set_orientation
 from vsrdb_cli.video.timing import ticks
 from vsrdb_cli.video.writing.frame_converter import FrameConverter
-from vsrdb_cli.video.writing.hardware import listening
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -277,7 +277,8 @@ def _start_listening(container: OutputContainer) -> list[str]:
     """Start, and return complaints from FFmpeg's log, which is off otherwise."""
     with listening(av_logging.WARNING) as log:
         container.start_encoding()
-    return [line for line in log if line.startswith(_COMPLAINTS)]
+    lines = (text.strip().rstrip(".") for _, _, text in log)
+    return [line for line in lines if line.startswith(_COMPLAINTS)]
 
 
 @contextmanager

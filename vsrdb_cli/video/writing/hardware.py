@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 from typing import Any
@@ -12,6 +11,7 @@ import av
 from av import logging as av_logging
 from av.error import FFmpegError
 
+from vsrdb_cli.video.containers.ffmpeg_log import listening
 from vsrdb_cli.video.containers.opening import reason
 from vsrdb_cli.video.writing.encoders import Encoder
 
@@ -101,12 +101,17 @@ HARDWARE: Mapping[str, Mapping[str, Encoder]] = {
 }
 
 
+def pixel_formats(encoder: Encoder) -> list[str]:
+    """Return the names of the pixel formats an encoder takes."""
+    return [f.name for f in av.Codec(encoder.name, "w").video_formats or []]
+
+
 def why_unavailable(
     encoder: Encoder, pix_fmt: str | None = None, height: int = 256, width: int = 256
 ) -> str | None:
     """Encode three grey frames; return why that does not work on this machine, or None."""
     try:
-        known = [one.name for one in av.Codec(encoder.name, "w").video_formats or ()]
+        known = pixel_formats(encoder)
     except ValueError:
         return "this FFmpeg was built without it"
     pix_fmt = pix_fmt or encoder.pix_fmts[0]
@@ -133,22 +138,7 @@ def why_unavailable(
         except (FFmpegError, ValueError) as error:
             refused = reason(error) if isinstance(error, FFmpegError) else str(error)
     if refused:
-        return log[0] if log else refused
+        return log[0][2].strip().rstrip(".") if log else refused
     if len(packets) != _TRIED_FRAMES:
         return f"of {_TRIED_FRAMES} frames it encoded {len(packets)}"
     return None
-
-
-@contextmanager
-def listening(level: int) -> Iterator[list[str]]:
-    """Collect what FFmpeg says in this thread at a level and above; it is off otherwise."""
-    lines: list[str] = []
-    before = av_logging.get_level()
-    av_logging.set_level(level)
-    log: list[tuple[int, str, str]] = []
-    try:
-        with av_logging.Capture() as log:
-            yield lines
-    finally:
-        av_logging.set_level(before)
-        lines += [message.strip().rstrip(".") for _, _, message in log]

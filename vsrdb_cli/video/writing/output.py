@@ -24,7 +24,6 @@ from vsrdb_cli.video.streams.policy import metadata_notices, plan_streams
 from vsrdb_cli.video.writing.encoding import (
     Encoding,
     choose_encoding,
-    pixel_formats,
     usual_encoder,
 )
 from vsrdb_cli.video.writing.frame_converter import (
@@ -34,6 +33,7 @@ from vsrdb_cli.video.writing.frame_converter import (
     try_postfilters,
 )
 from vsrdb_cli.video.writing.frame_encoder import check_encoder_options
+from vsrdb_cli.video.writing.hardware import pixel_formats
 from vsrdb_cli.video.writing.join import join, segment_suffix
 from vsrdb_cli.video.writing.muxer import muxing_notices
 from vsrdb_cli.video.writing.picture_writer import (
@@ -168,12 +168,12 @@ def resolve_output(
     if is_stream_output(path):
         check_stream(path, info.path)
         filterings = _try_turned(postfilters, info, scale, y4m_pix_fmt(info.bit_depth))
-        return StreamOutput(info, scale, path, filterings)
+        return StreamOutput(_as_filtered(info, filterings), scale, path, filterings)
     if _is_pictures(path):
         check_pictures(path, info, scale, overwrite=overwrite)
         pix_fmt = WRITTEN[written_suffix(path, info)].pix_fmts[info.bit_depth > 8]
         filterings = _try_turned(postfilters, info, scale, pix_fmt)
-        return PicturesOutput(path, info, scale, overwrite, filterings)
+        return PicturesOutput(path, _as_filtered(info, filterings), scale, overwrite, filterings)
     options = options or EncoderOptions()
     suffix = suffix_of(path)
     height, width = info.height * scale, info.width * scale
@@ -181,7 +181,8 @@ def resolve_output(
     if filterings:
         gives = filterings[-1].gives
         height, width = gives.size
-        info = replace(info, sample_aspect_ratio=gives.sample_aspect_ratio, colour=gives.colour)
+        info = replace(info, sample_aspect_ratio=gives.sample_aspect_ratio)
+    info = _as_filtered(info, filterings)
     encoding = choose_encoding(options, suffix, info, height, width)
     check_file(path, info.path, overwrite=overwrite)
     pixels = height * width * (info.frame_count or 1)
@@ -190,6 +191,11 @@ def resolve_output(
         check_encoder_options(encoding, info, CONTAINERS[suffix].format)
     plans = plan_streams(info, suffix)
     return FileOutput(path, info, scale, options, encoding, plans, overwrite, filterings)
+
+
+def _as_filtered(info: VideoInfo, filterings: Sequence[Filtering]) -> VideoInfo:
+    """Describe a source in the colours that filters leave."""
+    return replace(info, colour=filterings[-1].gives.colour) if filterings else info
 
 
 def _try_turned(
