@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 
+import clips
 import long_jobs
 import pytest
 from hypothesis import given
@@ -82,3 +83,30 @@ def test_without_scene_cuts_none_are_looked_for(tmp_path, monkeypatch):
         plan = plan_segments(reader, segment_seconds=0.4, scene_cuts=False, reach=1)
     assert plan.cuts == frozenset()
     assert plan.bounds == (0, 10, 20, 25)
+
+
+def plan_of(path, reach, lead_in=0):
+    with open_source(path) as reader:
+        return plan_segments(
+            reader, segment_seconds=0.4, scene_cuts=False, reach=reach, lead_in=lead_in
+        )
+
+
+def test_stills_at_both_ends_need_no_more_frames_around_moving_segments(tmp_path):
+    """Segments hold as many frames as that, and a cluster sends as many."""
+    shows = (*[0] * 30, *range(1, 41), *[41] * 30)
+    options = {"codec": "ffv1", "options": {}, "height": 24, "width": 32}
+    path = clips.make(tmp_path / "in.mkv", frames=len(shows), shows=shows, **options)
+    plan = plan_of(path, reach=1)
+    assert len(plan.segments) >= 4
+    assert plan.margin == 1
+
+
+def test_a_still_that_windows_of_five_see_beyond_is_within_the_margin(tmp_path):
+    shows = (*range(10), *[10] * 20, *range(11, 21))
+    options = {"codec": "ffv1", "options": {}, "height": 24, "width": 32}
+    path = clips.make(tmp_path / "in.mkv", frames=len(shows), shows=shows, **options)
+    plan = plan_of(path, reach=2)
+    # The segment of what moves afterwards begins after the still, and sees the picture before it.
+    assert 30 in plan.bounds
+    assert plan.margin == 21

@@ -140,26 +140,25 @@ def plan_segments(
         last - first - 1 - (bisect_left(changes, last) - bisect_right(changes, first))
         for first, last in pairwise(bounds)
     )
-    wide = (bound + step for bound in bounds for step in (-lead_in, 0, lead_in))
-    places = [place for place in wide if bounds[0] <= place <= bounds[-1]]
-    return Plan(bounds, frozenset(cuts), repeats, _margin(places, changes, reach))
+    return Plan(bounds, frozenset(cuts), repeats, _margin(bounds, changes, reach, lead_in))
 
 
-def _margin(places: Sequence[int], changes: Sequence[int], reach: int) -> int:
-    """Return how many frames before and after each place hold `reach` different pictures.
+def _margin(bounds: Sequence[int], changes: Sequence[int], reach: int, lead_in: int) -> int:
+    """Return how many frames before and after each segment hold `reach` different pictures.
 
     Args:
         changes: indices of the frames whose pictures differ from the one before, rising.
     """
-    if not reach:
-        return 0
     margin = reach
-    for place in places:
-        own = bisect_right(changes, place) - 1
-        following = bisect_left(changes, place)
+    if not reach:
+        return margin
+    for begin, end in pairwise(bounds):
+        first, last = max(bounds[0], begin - lead_in), min(bounds[-1], end + lead_in)
+        own = bisect_right(changes, first) - 1
         before = changes[max(own - reach + 1, 0)] - 1
-        after = changes[min(following + reach, len(changes)) - 1]
-        margin = max(margin, place - before, after + 1 - place)
+        beyond = bisect_left(changes, last) + reach - 1
+        after = changes[beyond] if beyond < len(changes) else bounds[-1] - 1
+        margin = max(margin, first - before, after + 1 - last)
     return margin
 
 
