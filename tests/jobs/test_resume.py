@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from types import SimpleNamespace
 
 import clips
 import long_jobs
@@ -14,6 +15,7 @@ from vsrdb_cli.jobs.journal import Journal, identity
 from vsrdb_cli.jobs.run import work_folder
 from vsrdb_cli.options import EncoderOptions, RestoreOptions
 from vsrdb_cli.restore import restore_video
+from vsrdb_cli.video.reading.open import open_source
 
 
 @pytest.fixture
@@ -167,7 +169,9 @@ def test_what_a_killed_run_left_half_written_is_swept_away(source, target):
     assert not list(work_folder(target).glob(".*"))
 
 
-def test_a_run_killed_just_before_its_folder_was_removed_needs_only_that(source, target):
+def test_a_run_killed_just_before_its_folder_was_removed_needs_only_that(
+    source, target, monkeypatch
+):
     stopped(source, target)
     kept = {file.name: file.read_bytes() for file in work_folder(target).iterdir()}
     Watch().restore(source, target)
@@ -178,9 +182,13 @@ def test_a_run_killed_just_before_its_folder_was_removed_needs_only_that(source,
     journal = json.loads(kept["journal.json"])
     journal["joined"] = len(made)
     (work_folder(target) / "journal.json").write_text(json.dumps(journal))
+    full = SimpleNamespace(free=0)  # of output and segments
+    monkeypatch.setattr("vsrdb_cli.files.shutil.disk_usage", lambda _: full)
     watch = Watch()
     report = watch.restore(source, target)
     assert (report.frames, report.resumed, watch.told) == (26, 26, [])
+    with open_source(target) as output:
+        assert (report.height_hr, report.width_hr) == (output.info.height, output.info.width)
     assert target.read_bytes() == made
     assert not work_folder(target).exists()
 

@@ -140,11 +140,10 @@ class Worker:
         self._job, self._source = job, None
         try:
             if source is not None and identity(job.source) == source:
-                assert job.plan is not None
                 # Read once for all segments to come.
                 self._source = ForwardSource(
                     open_requested(job.source, job.options, known=job.output.info),
-                    overlap=2 * (job.plan.margin + job.output.lead_in),
+                    job.overlap,
                 )
         except (OSError, VsrdbError):
             pass  # not there, or not in the same place: it will be sent

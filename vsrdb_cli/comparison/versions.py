@@ -18,9 +18,8 @@ from vsrdb_cli.options import Hdr
 from vsrdb_cli.video.frame import SeekableSource
 from vsrdb_cli.video.info import Kind
 from vsrdb_cli.video.pixels.colour import to_float, to_planes
-from vsrdb_cli.video.pixels.telecine import FRAMES_OF_FILM
+from vsrdb_cli.video.pixels.telecine import FRAMES_OF_FILM, has_telecined_rate
 from vsrdb_cli.video.reading.film_search import FilmSearch
-from vsrdb_cli.video.reading.frame_changes import ratios_differ
 from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.reading.trim import trim
 from vsrdb_cli.video.side_data.orientation import upright, upright_size
@@ -99,8 +98,8 @@ def open_versions(
     sources = {
         name: stack.enter_context(open_source(path, hdr=Hdr.SDR)) for name, path in paths.items()
     }
-    film_rate = FRAMES_OF_FILM * sources["before"].info.rate
-    if not ratios_differ(sources["after"].info.rate, film_rate):
+    before, after = (sources[name].info.rate for name in ("before", "after"))
+    if has_telecined_rate(before) and has_telecined_rate(after / FRAMES_OF_FILM):
         # Perhaps the frames of film in it were restored.
         with suppress(VsrdbError):
             sources["before"] = stack.enter_context(

@@ -42,8 +42,7 @@ from vsrdb_cli.video.reading.open import open_requested
 from vsrdb_cli.video.reading.sampling import sample_runs
 from vsrdb_cli.video.reading.y4m_reader import is_stream_input
 from vsrdb_cli.video.streams.plan import StreamAction, StreamPlan
-from vsrdb_cli.video.writing.frame_converter import Postfilters
-from vsrdb_cli.video.writing.output import Output, resolve_output
+from vsrdb_cli.video.writing.output import Output, resolve_requested
 
 # Pictures to restore; the time of the second counts, since the first also warms up the network.
 RESTORED = 2
@@ -190,14 +189,7 @@ def estimate_run(
         _place(target, new_folders=new_folders) as place,
     ):
         info = reader.info
-        output = resolve_output(
-            place,
-            info,
-            options.scale,
-            options.encoder,
-            postfilters=Postfilters(options.postfilter, options.grain),
-            overwrite=True,
-        )
+        output = resolve_requested(place, info, options, overwrite=True)
         notices = _notices(info, output, target, options)
         devices = options.devices or (options.device,)
         for device in devices:

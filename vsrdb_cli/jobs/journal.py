@@ -82,6 +82,9 @@ class _Record:
 
     runner: dict[str, str] = field(default_factory=dict)
     tile: int | None = None
+    size_hr: list[int] = field(default_factory=list)
+    """Height and width of the output."""
+
     finished: dict[str, int] = field(default_factory=dict)
     """Bytes of each finished segment."""
 
@@ -105,6 +108,8 @@ def _checked(record: _Record) -> _Record:
         Plan.from_json(record.plan)
         made_of(ReadReport, record.read)
         made_of(RunnerInfo, record.runner)
+        if len(record.size_hr) != 2 or min(record.size_hr) < 1:
+            raise ValueError(f"an output of {record.size_hr} pixels")
     if record.tile is not None and record.tile <= 2 * CONTEXT + BLEND:
         raise ValueError(f"tiles of {record.tile} pixels")
     return record
@@ -162,6 +167,12 @@ class Journal:
         return self._record.tile
 
     @property
+    def size_hr(self) -> tuple[int, int]:
+        """Height and width of the output; there are some once the job has begun."""
+        height, width = self._record.size_hr
+        return height, width
+
+    @property
     def runner(self) -> RunnerInfo:
         """The runner that the job began with."""
         return made_of(RunnerInfo, self._record.runner)
@@ -191,11 +202,19 @@ class Journal:
             )
         self._record.bound.update(facts)
 
-    def begin(self, plan: Plan, tile: int | None, read: ReadReport, runner: RunnerInfo) -> None:
+    def begin(
+        self,
+        plan: Plan,
+        tile: int | None,
+        size_hr: tuple[int, int],
+        read: ReadReport,
+        runner: RunnerInfo,
+    ) -> None:
         """Enter the plan and what it was made with."""
         if self._restart:  # only now is it known that the job can be done
             self._clear()
         self._record.plan, self._record.tile = plan.to_json(), tile
+        self._record.size_hr = list(size_hr)
         self._record.read, self._record.runner = asdict(read), asdict(runner)
         self._write()
 

@@ -35,8 +35,7 @@ from vsrdb_cli.text import count
 from vsrdb_cli.video.frame import FrameSource, ReadReport
 from vsrdb_cli.video.info import Kind, VideoInfo
 from vsrdb_cli.video.pictures.formats import WRITTEN
-from vsrdb_cli.video.writing.frame_converter import Postfilters
-from vsrdb_cli.video.writing.output import Output, resolve_output
+from vsrdb_cli.video.writing.output import Output, resolve_requested
 from vsrdb_cli.video.writing.picture_writer import is_single
 from vsrdb_cli.video.writing.y4m_writer import is_stream_output
 
@@ -157,28 +156,16 @@ class _Run:
         if not journal.is_joined(self.target):
             return False
         self.log.notice("an earlier run finished this output; removing its work folder")
-        self._choose_output(overwrite=True)
+        self.size_hr = journal.size_hr
         self.tile, self.resumed = journal.tile, journal.plan.frames
         self.frames[WHOLE], self.repeats[WHOLE] = self.resumed, sum(journal.plan.repeats)
         return True
 
-    def _choose_output(self, *, overwrite: bool) -> Output:
-        options = self.options
-        output = resolve_output(
-            self.target,
-            self.reader.info,
-            options.scale,
-            options.encoder,
-            postfilters=Postfilters(options.postfilter, options.grain),
-            overwrite=overwrite,
-        )
-        self.size_hr = output.size
-        return output
-
     def begin(self) -> Job:
         """Choose the output, load the network, and plan the segments."""
         info, options, log = self.reader.info, self.options, self.log
-        output = self._choose_output(overwrite=options.overwrite)
+        output = resolve_requested(self.target, info, options, overwrite=options.overwrite)
+        self.size_hr = output.size
         for line in (
             *losses(info, output, strict=options.strict),
             *info.assumed,
@@ -226,7 +213,7 @@ class _Run:
         journal.require_unchanged(info.path)
         for change in self.reader.report.changes:
             log.notice(change)
-        journal.begin(plan, self.tile, self.reader.report, self.executor.info)
+        journal.begin(plan, self.tile, output.size, self.reader.report, self.executor.info)
 
     def restore(self, job: Job) -> None:
         """Restore what is not finished."""

@@ -65,6 +65,12 @@ class Job:
             segment.index, max(begin, segment.first - lead_in), min(end, segment.last + lead_in)
         )
 
+    @property
+    def overlap(self) -> int:
+        """Frames before the end of what is read for a segment that the next may ask for again."""
+        assert self.plan is not None
+        return 2 * (self.plan.margin + self.output.lead_in)
+
     def open(self, segment: Segment) -> FrameSink:
         """Open a segment for writing."""
         if segment.count is None:
@@ -143,7 +149,7 @@ def restore_segments(
     )
     source: FrameSource = reader
     if job.plan is not None:
-        source = ForwardSource(reader, overlap=2 * (job.plan.margin + job.output.lead_in))
+        source = ForwardSource(reader, job.overlap)
 
     def write(
         items: Iterator[tuple[Segment, Frame]], tell: Callable[[Callable[[], None]], None]
