@@ -1,12 +1,37 @@
 """What torch and ONNX Runtime answer on machines with other GPUs, made up: none has run here."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import torch
 
+from vsrdb_cli.backends.pytorch import TorchRunner
 from vsrdb_cli.backends.webgpu import WebGpu
 
 GIB = 1 << 30
+
+
+class Drifting(TorchRunner):
+    """A runner on the CPU that says it is on a GPU, and computes the right picture plus an error.
+
+    `count` is of the pictures that were restored.
+    """
+
+    def __init__(
+        self,
+        checkpoint,
+        error=0.0,
+        precision="float32",
+        device="xpu:0",
+        hardware="Arc B580, XPU",
+    ):
+        super().__init__(checkpoint, "cpu", "float32")
+        self.error, self.count = error, 0
+        self.info = replace(self.info, device=device, precision=precision, hardware=hardware)
+
+    def restore(self, window):
+        self.count += 1
+        return super().restore(window) + self.error
 
 
 def made_up(kind=None, *, names=(), hip=None, tells_free=True, **modules):

@@ -24,8 +24,6 @@ class DeviceKind:
     """What makes the library find one."""
     several: bool = True
     """Whether a machine can have several."""
-    low_precision: str = "float16"
-    """The precision that is faster than float32 there."""
     counts_memory: bool = True
     """Whether the library knows how much is in use, and was at most."""
     library: str = TORCH
@@ -77,7 +75,8 @@ METAVAR = "|".join(["auto", "cpu", *(k.name + "[:N]" * k.several for k in KINDS.
 *_MORE, _LAST = list(KINDS)[1:]
 HOW_TO_NAME = f"use auto, cpu, cuda, cuda:0 (the first GPU), {', '.join(_MORE)} or {_LAST}"
 
-_NAME = re.compile(rf"auto|cpu|({'|'.join(KINDS)})(:\d+)?")
+# torch takes no leading zero, and holds a number in 8 bits.
+_NAME = re.compile(rf"auto|cpu|({'|'.join(KINDS)})(:(0|[1-9][0-9]?))?")
 
 
 def is_device_name(text: str) -> bool:

@@ -89,6 +89,9 @@ def test_what_torch_freed_and_kept_is_free(library, name, free, total):
     ("mps", "finds no Apple GPU for 'mps'", "macOS"),
     ("tpu", "unknown device 'tpu'", "use auto, cpu, cuda, cuda:0 (the first GPU), xpu, mps or"),
     ("vulkan", "unknown device 'vulkan'", "use auto, cpu"),
+    # What torch cannot parse, or would take for another number.
+    ("cuda:01", "unknown device 'cuda:01'", "use auto, cpu"),
+    ("cuda:256", "unknown device 'cuda:256'", "use auto, cpu"),
 ])  # fmt: skip
 def test_a_device_that_is_not_there_is_refused_with_what_to_install(name, words, hint):
     with pytest.raises(BackendError) as refused:
@@ -155,24 +158,6 @@ def test_who_asks_for_the_cpu_is_told_of_no_gpu(device, said):
     assert len(notices) == said
 
 
-class MadeUpGpu(TorchRunner):
-    """A runner on the CPU that says it is on a GPU, and computes the right picture plus an error.
-
-    `count` is of the pictures that were restored.
-    """
-
-    def __init__(self, checkpoint, error=0.0, precision="float32"):
-        super().__init__(checkpoint, "cpu", "float32")
-        self.error, self.count = error, 0
-        self.info = RunnerInfo(
-            checkpoint.name, checkpoint.sha256, "torch", "xpu:0", precision, "Arc B580, XPU"
-        )
-
-    def restore(self, window):
-        self.count += 1
-        return super().restore(window) + self.error
-
-
 @pytest.fixture
 def checkpoint(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -180,7 +165,7 @@ def checkpoint(monkeypatch, tmp_path):
 
 
 def test_a_gpu_that_is_not_nvidias_is_compared_with_the_cpu_once(checkpoint):
-    first, second = MadeUpGpu(checkpoint), MadeUpGpu(checkpoint)
+    first, second = gpus.Drifting(checkpoint), gpus.Drifting(checkpoint)
     require_like_cpu(first, checkpoint, Accelerators(gpus.INTEL))
     require_like_cpu(second, checkpoint, Accelerators(gpus.INTEL))
     assert first.count > 0
@@ -197,13 +182,13 @@ def test_one_that_computes_something_else_is_refused_each_time(checkpoint, error
     for _ in range(2):
         with pytest.raises(DisagreementError, match=words) as refused:
             require_like_cpu(
-                MadeUpGpu(checkpoint, error, precision), checkpoint, Accelerators(gpus.INTEL)
+                gpus.Drifting(checkpoint, error, precision), checkpoint, Accelerators(gpus.INTEL)
             )
         assert "--device cpu" in refused.value.hint
 
 
 def test_nvidias_gpus_and_the_cpu_are_not_compared(checkpoint):
-    wrong = MadeUpGpu(checkpoint, error=1.0)
+    wrong = gpus.Drifting(checkpoint, error=1.0)
     require_like_cpu(wrong, checkpoint, Accelerators(gpus.NVIDIA))
     assert wrong.count == 0
     require_like_cpu(TorchRunner(checkpoint, "cpu", "float32"), checkpoint)

@@ -11,7 +11,6 @@ from vsrdb_cli.backends import load_runner, parity, webgpu_runner
 from vsrdb_cli.backends.devices import require_device
 from vsrdb_cli.backends.parity import DisagreementError
 from vsrdb_cli.backends.proof import remembered_agreement, require_agreement
-from vsrdb_cli.backends.pytorch import TorchRunner
 from vsrdb_cli.backends.webgpu import driver
 from vsrdb_cli.checkpoints.checkpoint import load_checkpoint, save_checkpoint
 from vsrdb_cli.errors import BackendError, OptionError
@@ -131,22 +130,6 @@ def test_the_driver_is_another_once_its_files_change(monkeypatch, tmp_path):
     assert driver() is None
 
 
-class MadeUp(TorchRunner):
-    """A runner on the CPU that says it is on WebGPU, and computes the right picture plus an error.
-
-    `count` is of the pictures that were restored.
-    """
-
-    def __init__(self, checkpoint, error=0.0, precision="float32"):
-        super().__init__(checkpoint, "cpu", "float32")
-        self.error, self.count = error, 0
-        self.info = SimpleNamespace(device="webgpu:0", hardware="UHD", precision=precision)
-
-    def restore(self, window):
-        self.count += 1
-        return super().restore(window) + self.error
-
-
 @pytest.fixture
 def checkpoint(monkeypatch, tmp_path):
     """A small network, and no memory of any answer."""
@@ -163,7 +146,7 @@ def test_a_refusal_is_remembered_with_its_number_until_the_driver_changes(
 ):
     runners = []
     for known in ("driver 1", "driver 1", "driver 2", None):
-        runners.append(MadeUp(checkpoint, error))
+        runners.append(gpus.Drifting(checkpoint, error, device="webgpu:0", hardware="UHD"))
         with pytest.raises(DisagreementError, match=f"{number}, but float32 needs 60"):
             require_agreement(
                 runners[-1], checkpoint, known and remembered_agreement(known),
@@ -174,7 +157,7 @@ def test_a_refusal_is_remembered_with_its_number_until_the_driver_changes(
 
 def test_an_agreement_is_remembered(checkpoint):
     for count in (1, 0):
-        runner = MadeUp(checkpoint, error=1e-5)
+        runner = gpus.Drifting(checkpoint, 1e-5, device="webgpu:0", hardware="UHD")
         require_agreement(runner, checkpoint, remembered_agreement("driver 1"), sizes=[(17, 23)])
         assert runner.count == count
 

@@ -130,7 +130,7 @@ def _torch(
             hint="use --device cpu; or set PYTORCH_ENABLE_MPS_FALLBACK=1, and torch computes on the"
             " CPU what it cannot compute there",
         ) from error
-    if device == "auto" and runner.info.device == "cpu":
+    if device == "auto" and runner.info.device == "cpu" and on_notice is not ignore:
         advice = advice_on_webgpu(webgpu or WEBGPU)
         if advice:
             on_notice(advice)
@@ -163,10 +163,12 @@ def try_network(
         if not restored.isfinite().all():
             raise BackendError("its results are not finite", hint="use --backend torch")
         facts.append(f"{_frames_per_second(runner):.1f} fps of {_TRIED_SIZE[1]}x{_TRIED_SIZE[0]}")
-        reference = load_runner(weights, backend="torch", device="cpu", precision="float32")
-        decibels = parity.psnr(restored - parity.restored(reference, *_TRIED_SIZE))
-        if decibels < math.inf:
-            facts.append(f"{decibels:.0f} dB from float32 on the CPU")
+        info = runner.info
+        if (info.backend, info.device, info.precision) != ("torch", "cpu", "float32"):
+            reference = load_runner(weights, backend="torch", device="cpu", precision="float32")
+            decibels = parity.psnr(restored - parity.restored(reference, *_TRIED_SIZE))
+            if decibels < math.inf:
+                facts.append(f"{decibels:.0f} dB from float32 on the CPU")
     else:
         facts.append(f"loaded in {time.monotonic() - started:.1f} s")
     return ", ".join(facts)
@@ -176,12 +178,11 @@ def _frames_per_second(runner: Runner) -> float:
     """Return how many frames a runner restores in a second, tried for half of one."""
     from vsrdb_cli.backends import parity
 
-    frames = parity.scene(runner.length, *_TRIED_SIZE)
-    window = [runner.encode(frame) for frame in frames]
+    stream = parity.Stream(runner, *_TRIED_SIZE)
     started, done = time.monotonic(), 0
     while done == 0 or time.monotonic() - started < _TRIED_SECONDS:
-        window = [*window[1:], runner.encode(frames[done % runner.length])]
-        runner.restore(window)
+        stream.encode()
+        stream.restore()
         done += 1
     return done / (time.monotonic() - started)
 

@@ -53,6 +53,25 @@ def scene(length: int, height: int, width: int) -> list[Tensor]:
     return [picture[:, :, t : t + height, 2 * t : 2 * t + width] for t in range(length)]
 
 
+class Stream:
+    """Successive frames of a long video: each step encodes one, or restores one window."""
+
+    def __init__(self, runner: Runner, height: int, width: int) -> None:
+        self._runner, self._number = runner, 0
+        self._pictures = scene(runner.length, height, width)
+        self._window = [runner.encode(self._pictures[0])] * runner.length
+
+    def encode(self) -> None:
+        """Encode the next frame."""
+        self._number += 1
+        picture = self._pictures[self._number % self._runner.length]
+        self._window = [*self._window[1:], self._runner.encode(picture)]
+
+    def restore(self) -> None:
+        """Restore the window that ends with it."""
+        self._runner.restore(self._window)
+
+
 def restored(runner: Runner, height: int, width: int) -> Tensor:
     """Restore the test scene's centre frame: (1, 3, s H, s W)."""
     frames = scene(runner.length, height, width)

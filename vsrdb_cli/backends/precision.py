@@ -68,8 +68,8 @@ def _turn_tf32_off() -> ExitStack:
 
 def native_low_precision(device: torch.device) -> str | None:
     """Return the lower precision that is faster than float32 on this device, if any."""
-    if kind := kind_of(device.type):
-        return kind.low_precision
+    if kind_of(device.type):
+        return "float16"
     return "bfloat16" if device.type == "cpu" and cpu_computes_bfloat16() else None
 
 

@@ -57,6 +57,11 @@ class Proof:
         except parity.DisagreementError as error:
             raise StaleExportError(str(error), self.command) from error
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The name and SHA-256 of each file, as text."""
+        return tuple(f"{name} {sha256}" for name, sha256 in sorted(self.hashes.items()))
+
     def measure(self, runner: Runner, checkpoint: Checkpoint) -> list[parity.Agreement]:
         """Compare with torch in float32, and remember an agreement.
 
@@ -71,7 +76,7 @@ class Proof:
 
     def _remembered(self, runner: Runner, checkpoint: Checkpoint) -> CachedAnswer[float]:
         facts = (
-            *(f"{name} {sha256}" for name, sha256 in sorted(self.hashes.items())),
+            *self.files,
             f"{checkpoint.sha256} {runner.info.precision} {self.where} {platform.node()}",
         )
         return remembered_agreement(*facts)

@@ -36,7 +36,7 @@ def load_or_rebuild(
                 return load()
             except StaleExportError as error:
                 missing, started = not files.complete(), time.monotonic()
-                rebuild(error, files)
+                rebuild(error, files, missing=missing)
                 seconds = time.monotonic() - started
                 on_notice(
                     f"exported {files.weights} in {files.precision}, which is done once and took"
@@ -52,10 +52,9 @@ def load_or_rebuild(
     return load()
 
 
-def rebuild(stale: StaleExportError, files: ExportFiles) -> None:
+def rebuild(stale: StaleExportError, files: ExportFiles, *, missing: bool) -> None:
     """Run the command that writes the files, in a process of its own, since exporters may crash."""
     _, *words = stale.command
-    missing = not files.complete()
     done = subprocess.run(
         [sys.executable, "-P", "-m", "vsrdb_cli", *words, "--output", str(files.folder)],
         stdin=subprocess.DEVNULL,

@@ -91,7 +91,8 @@ class WebGpu:
     def _adapters(self) -> Iterator[Adapter]:
         """Yield the strongest GPU, and the one inside the processor if that is another."""
         try:
-            runtime, plugin = self._load("onnxruntime"), self._load("onnxruntime_ep_webgpu")
+            # The plugin first: without it ONNX Runtime, which takes longer, need not be loaded.
+            plugin, runtime = self._load("onnxruntime_ep_webgpu"), self._load("onnxruntime")
         except ImportError as error:
             raise missing(error.name or "onnxruntime_ep_webgpu") from error
         devices = _devices(runtime, plugin)

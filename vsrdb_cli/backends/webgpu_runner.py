@@ -81,8 +81,7 @@ def _load(
     runner = load_or_rebuild(partial(WebGpuRunner, files, adapter), files, on_notice)
     known = driver()
     facts = (adapter.hardware, adapter.versions, str(known), runner.proof.where, checkpoint.sha256)
-    hashes = (f"{name} {sha256}" for name, sha256 in sorted(runner.proof.hashes.items()))
-    remembered = remembered_agreement(*facts, precision, *hashes) if known else None
+    remembered = remembered_agreement(*facts, precision, *runner.proof.files) if known else None
     try:
         require_agreement(runner, checkpoint, remembered, sizes=[COMPARED], refusals=True)
     except MemoryError as error:

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from vsrdb_cli.backends import parity
@@ -57,24 +56,14 @@ def best(steps: list[Steps]) -> Steps:
 
 
 class _Frames:
-    """Successive frames of a long video: each encodes one frame and restores one window."""
+    """Times the steps of successive frames."""
 
     def __init__(self, runner: Runner, height: int, width: int) -> None:
-        self._runner, self._device = runner, runner.info.device
-        self._pictures = parity.scene(runner.length, height, width)
-        self._window = [runner.encode(self._pictures[0])] * runner.length
-        self._number = 0
+        self._stream, self._device = parity.Stream(runner, height, width), runner.info.device
 
     def next(self) -> Steps:
-        runner = self._runner
-        self._number += 1
-        picture = self._pictures[self._number % runner.length]
-        encode = timed(lambda: self._take(picture), self._device)
-        restore = timed(lambda: runner.restore(self._window), self._device)
-        return Steps(encode, restore)
-
-    def _take(self, picture: Tensor) -> None:
-        self._window = [*self._window[1:], self._runner.encode(picture)]
+        stream = self._stream
+        return Steps(timed(stream.encode, self._device), timed(stream.restore, self._device))
 
 
 def operations(config: FMANetConfig, height: int, width: int) -> int:

@@ -15,7 +15,7 @@ from torch import Tensor
 from vsrdb_cli.backends.builtin import bicubic
 from vsrdb_cli.backends.pytorch import estimate_memory
 from vsrdb_cli.errors import OptionError
-from vsrdb_cli.pipeline.memory import available_bytes, usable_bytes
+from vsrdb_cli.pipeline.memory import usable_bytes
 from vsrdb_cli.pipeline.tiling import Tiling, sides, tile_in_use
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def largest_tile(
     width: int,
     *,
     beside: int,
-    available: Callable[[str], int] = available_bytes,
+    available: Callable[[str], int] | None = None,
 ) -> int | None:
     """Return the largest tile side that fits into memory, or None for the whole picture.
 
@@ -200,7 +200,7 @@ def largest_tile(
         height: of the picture, in LR pixels, as for `width`.
         width: likewise.
         beside: bytes needed for other things.
-        available: returns the free bytes of a device.
+        available: returns the free bytes of a device; None asks the system.
 
     Raises:
         OptionError: not even the smallest tile fits.

@@ -18,13 +18,9 @@ from vsrdb_cli.network import fused, ops
 from vsrdb_cli.network.attention import MultiAttentionBlock, pointwise, queries
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.layout import by_clip, frames_of, laid_out, widened
+from vsrdb_cli.network.ops import leaky_relu
 from vsrdb_cli.network.prepared import prepared
 from vsrdb_cli.network.strips import joined_rows, strips
-
-
-def leaky_relu(x: Tensor) -> Tensor:
-    """Apply a LeakyReLU with the slope 0.2, as everywhere in FMA-Net."""
-    return F.leaky_relu(x, 0.2, inplace=not torch.is_grad_enabled())
 
 
 class FrameConv(nn.Conv3d):

@@ -10,11 +10,11 @@ from vsrdb_cli.network.blocks import (
     FrameConvPair,
     FRMABlock,
     feature_extractor,
-    leaky_relu,
     refinements,
 )
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.layout import centres, spread
+from vsrdb_cli.network.ops import leaky_relu
 
 
 class DegradationNetwork(nn.Module):

@@ -93,8 +93,7 @@ def leaky_shuffle(x: Tensor) -> Tensor:
     `x` may change. See `F.pixel_shuffle`.
     """
     if not in_one_kernel(x):
-        x = F.leaky_relu(x, 0.2, inplace=not torch.is_grad_enabled())
-        return F.pixel_shuffle(x, 2).contiguous(memory_format=_LAST)
+        return F.pixel_shuffle(ops.leaky_relu(x), 2).contiguous(memory_format=_LAST)
     apart = torch.unflatten(x.permute(0, 2, 3, 1), 3, (-1, 2, 2)).permute(0, 1, 4, 2, 5, 3)
     rows = torch.empty(apart.shape, dtype=x.dtype, device=x.device)
     torch.ops.aten.leaky_relu.out(apart, 0.2, out=rows)
@@ -212,14 +211,9 @@ def _multi_flow_warp(
     return warp_kernel(feature, flow_mask, groups, length, out=_laid_side_by_side(feature, length))
 
 
-@_multi_flow_warp.register_fake
-def _(
-    feature: Tensor,
-    flow_mask: Tensor,  # noqa: ARG001
-    groups: Sequence[int],  # noqa: ARG001
-    length: int,
-) -> Tensor:
-    return _laid_side_by_side(feature, length)
+_multi_flow_warp.register_fake(
+    lambda feature, _flow_mask, _groups, length: _laid_side_by_side(feature, length)
+)
 
 
 @torch.library.custom_op("vsrdb::flows_and_warped", mutates_args=())
@@ -229,9 +223,7 @@ def _flows_and_warped(feature: Tensor, flow_mask: Tensor, groups: Sequence[int])
     return flows_kernel(feature, flow_mask, groups, 1, out=out)
 
 
-@_flows_and_warped.register_fake
-def _(feature: Tensor, flow_mask: Tensor, groups: Sequence[int]) -> Tensor:  # noqa: ARG001
-    return _beside(feature, flow_mask)
+_flows_and_warped.register_fake(lambda feature, flow_mask, _groups: _beside(feature, flow_mask))
 
 
 @torch.library.custom_op("vsrdb::sum_up", mutates_args=())
@@ -240,9 +232,7 @@ def _sum_up(parts: list[Tensor], bias: Tensor | None, leaky: bool) -> Tensor:
     return sum_kernel(parts, bias, leaky, out=_empty(parts[0]))
 
 
-@_sum_up.register_fake
-def _(parts: list[Tensor], bias: Tensor | None, leaky: bool) -> Tensor:  # noqa: ARG001
-    return _empty(parts[0])
+_sum_up.register_fake(lambda parts, _bias, _leaky: _empty(parts[0]))
 
 
 @torch.library.custom_op("vsrdb::pointwise", mutates_args=())
@@ -262,16 +252,9 @@ def _pointwise(
     return [pointwise_kernel(*operands, out=out), *then]
 
 
-@_pointwise.register_fake
-def _(
-    parts: list[Tensor],
-    weight: Tensor,
-    bias: Tensor | None,  # noqa: ARG001
-    plus: Tensor | None,  # noqa: ARG001
-    following: Sequence[Tensor | None],
-    eps: float,  # noqa: ARG001
-) -> list[Tensor]:
-    return _made(parts[0], weight, following)
+_pointwise.register_fake(
+    lambda parts, weight, _bias, _plus, following, _eps: _made(parts[0], weight, following)
+)
 
 
 @torch.library.custom_op("vsrdb::gated", mutates_args=())
@@ -295,18 +278,9 @@ def _gated(
     return [pointwise_reference([gate], *ending), *then]
 
 
-@_gated.register_fake
-def _(
-    x: Tensor,
-    taps: Tensor,  # noqa: ARG001
-    taps_bias: Tensor | None,  # noqa: ARG001
-    weight: Tensor,
-    bias: Tensor | None,  # noqa: ARG001
-    plus: Tensor | None,  # noqa: ARG001
-    following: Sequence[Tensor | None],
-    eps: float,  # noqa: ARG001
-) -> list[Tensor]:
-    return _made(x, weight, following)
+_gated.register_fake(
+    lambda x, _taps, _taps_bias, weight, _bias, _plus, following, _eps: _made(x, weight, following)
+)
 
 
 @torch.library.custom_op("vsrdb::attention_products", mutates_args=())
@@ -328,17 +302,9 @@ def _attention_products(
     return values, products_kernel(*operands, heads, values, out=parts)
 
 
-@_attention_products.register_fake
-def _(
-    q: Tensor,
-    k_v: Tensor,  # noqa: ARG001
-    q_taps: Tensor,  # noqa: ARG001
-    k_v_taps: Tensor,  # noqa: ARG001
-    q_bias: Tensor | None,  # noqa: ARG001
-    k_v_bias: Tensor | None,  # noqa: ARG001
-    heads: int,
-) -> tuple[Tensor, Tensor]:
-    return values_and_parts(q, heads)
+_attention_products.register_fake(
+    lambda q, _k_v, _q_taps, _k_v_taps, _q_bias, _k_v_bias, heads: values_and_parts(q, heads)
+)
 
 
 @torch.library.custom_op("vsrdb::channel_mixing", mutates_args=())
@@ -355,15 +321,9 @@ def _channel_mixing(
     return mixing.to(dtype)
 
 
-@_channel_mixing.register_fake
-def _(
-    products: Tensor,
-    temperature: Tensor,  # noqa: ARG001
-    absent: Tensor,  # noqa: ARG001
-    projection: Tensor,
-    dtype: torch.dtype,
-) -> Tensor:
-    return _mixed(products, projection, dtype)
+_channel_mixing.register_fake(
+    lambda products, _temperature, _absent, projection, dtype: _mixed(products, projection, dtype)
+)
 
 
 def _mixed(products: Tensor, projection: Tensor, dtype: torch.dtype) -> Tensor:

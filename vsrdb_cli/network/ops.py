@@ -17,6 +17,11 @@ from vsrdb_cli.errors import ShapeError
 from vsrdb_cli.network.layout import widened
 
 
+def leaky_relu(x: Tensor) -> Tensor:
+    """Apply a LeakyReLU with the slope 0.2, as everywhere in FMA-Net."""
+    return F.leaky_relu(x, 0.2, inplace=not torch.is_grad_enabled())
+
+
 def float32_island(operand: Tensor) -> AbstractContextManager[object]:
     """Keep products of float32 tensors in float32, also inside `torch.autocast`.
 

@@ -14,7 +14,6 @@ from vsrdb_cli.network.blocks import (
     FrameConvPair,
     FRMABlock,
     feature_extractor,
-    leaky_relu,
     refinements,
 )
 from vsrdb_cli.network.config import FMANetConfig
@@ -29,7 +28,7 @@ from vsrdb_cli.network.layout import (
     spread,
     unfold,
 )
-from vsrdb_cli.network.ops import filter_padded, masked_warp, pad_for_filter
+from vsrdb_cli.network.ops import filter_padded, leaky_relu, masked_warp, pad_for_filter
 from vsrdb_cli.network.prepared import prepared
 from vsrdb_cli.network.strips import Strip, joined_rows, strips
 

@@ -112,10 +112,14 @@ def ran_out(doing: str) -> ResourceError:
 
 
 def usable_bytes(
-    device: str, share: float = 1.0, available: Callable[[str], int] = available_bytes
+    device: str, share: float = 1.0, available: Callable[[str], int] | None = None
 ) -> int:
-    """Return how many bytes of `device` a run may use, or a share of them."""
-    return int(available(device) * SHARE * share)
+    """Return how many bytes of `device` a run may use, or a share of them.
+
+    Args:
+        available: returns the free bytes of a device; None asks the system.
+    """
+    return int((available or available_bytes)(device) * SHARE * share)
 
 
 def network_budget(
@@ -126,7 +130,7 @@ def network_budget(
     Args:
         available: returns the free bytes of a device; None asks the system.
     """
-    budget = usable_bytes(device, spec.share, available or available_bytes)
+    budget = usable_bytes(device, spec.share, available)
     return budget - spec.pipeline_bytes if device == "cpu" else budget
 
 
