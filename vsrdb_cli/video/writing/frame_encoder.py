@@ -76,10 +76,9 @@ class FrameEncoder:
         postfilters: Sequence[Filtering] = (),
     ) -> None:
         self._info = info
-        self._encoding = encoding
         given = postfilters[0].given if postfilters else None
         self._size = (given or encoding).height, (given or encoding).width
-        self.stream = self._add_stream(container)
+        self.stream, self._context = _add_stream(container, info, encoding)
         self._converter = FrameConverter(encoding.pix_fmt, info, postfilters, convert=convert)
         self._captioned = (
             Captioner(encoding.width, encoding.height, encoding.pix_fmt)
@@ -95,50 +94,6 @@ class FrameEncoder:
         self._last_pts: int | None = None
         self._end = 0
         self._longest_delay = ticks(LONGEST_DELAY_SECONDS, info.output_time_base)
-
-    def _add_stream(self, container: OutputContainer) -> VideoStream:
-        info, encoding = self._info, self._encoding
-        view = info.view.held_by(container_of(container))
-        if not view:
-            stream: VideoStream = container.add_stream(  # type: ignore[assignment]
-                encoding.encoder.name, rate=info.rate, options=dict(encoding.settings)
-            )
-            self._context = stream.codec_context
-            self._set_up(self._context)
-        else:
-            context = av.CodecContext.create(encoding.encoder.name, "w")
-            self._context = cast("VideoCodecContext", context)
-            self._context.options = dict(encoding.settings)
-            self._context.flags |= Flags.global_header.value
-            self._set_up(self._context)
-            with _refusals(encoding.encoder.name):
-                self._context.open()
-            scale = Fraction(encoding.height, info.height)
-            stream = add_immersive_stream(container, encoding.codec, view, self._context, scale)
-        stream.time_base = info.output_time_base
-        tag_for_players(stream, encoding.codec, container)
-        if info.orientation is not None:
-            set_orientation(stream, info.orientation)
-        return stream
-
-    def _set_up(self, context: VideoCodecContext) -> None:
-        info, encoding = self._info, self._encoding
-        context.width, context.height = encoding.width, encoding.height
-        context.pix_fmt = encoding.pix_fmt
-        # It only guides rate control; every frame has its own time.
-        context.framerate = min(info.rate, HIGHEST_RATES.get(encoding.encoder.name, info.rate))
-        context.time_base = info.output_time_base
-        context.thread_count = encoding.threads
-        # Without it packets have no durations, and that of the last frame is arbitrary.
-        context.flags |= Flags.frame_duration.value
-        if not is_rgb(av.VideoFormat(encoding.pix_fmt)):
-            context.colorspace = info.colour.matrix
-            context.color_range = info.colour.range
-        context.color_primaries = info.colour.primaries
-        context.color_trc = info.colour.transfer
-        context.field_order = PROGRESSIVE
-        if info.sample_aspect_ratio is not None:
-            context.sample_aspect_ratio = info.sample_aspect_ratio
 
     def encode(self, frame: Frame) -> Iterator[Packet[Any]]:
         """Yield the packets that are ready; this frame is encoded while the next is converted."""
@@ -202,6 +157,51 @@ class FrameEncoder:
         return packet
 
 
+def _add_stream(
+    container: OutputContainer, info: VideoInfo, encoding: Encoding
+) -> tuple[VideoStream, VideoCodecContext]:
+    """Add the stream to an output; return it with the context that encodes it."""
+    name, options = encoding.encoder.name, dict(encoding.settings)
+    view = info.view.held_by(container_of(container))
+    if not view:
+        stream: VideoStream = container.add_stream(name, rate=info.rate, options=options)  # type: ignore[assignment]
+        context = stream.codec_context
+        _set_up(context, info, encoding)
+    else:
+        context = cast("VideoCodecContext", av.CodecContext.create(name, "w"))
+        context.options = options
+        context.flags |= Flags.global_header.value
+        _set_up(context, info, encoding)
+        with _refusals(name):
+            context.open()
+        scale = Fraction(encoding.height, info.height)
+        stream = add_immersive_stream(container, encoding.codec, view, context, scale)
+    stream.time_base = info.output_time_base
+    tag_for_players(stream, encoding.codec, container)
+    if info.orientation is not None:
+        set_orientation(stream, info.orientation)
+    return stream, context
+
+
+def _set_up(context: VideoCodecContext, info: VideoInfo, encoding: Encoding) -> None:
+    context.width, context.height = encoding.width, encoding.height
+    context.pix_fmt = encoding.pix_fmt
+    # It only guides rate control; every frame has its own time.
+    context.framerate = min(info.rate, HIGHEST_RATES.get(encoding.encoder.name, info.rate))
+    context.time_base = info.output_time_base
+    context.thread_count = encoding.threads
+    # Without it packets have no durations, and that of the last frame is arbitrary.
+    context.flags |= Flags.frame_duration.value
+    if not is_rgb(av.VideoFormat(encoding.pix_fmt)):
+        context.colorspace = info.colour.matrix
+        context.color_range = info.colour.range
+    context.color_primaries = info.colour.primaries
+    context.color_trc = info.colour.transfer
+    context.field_order = PROGRESSIVE
+    if info.sample_aspect_ratio is not None:
+        context.sample_aspect_ratio = info.sample_aspect_ratio
+
+
 def end_track(packet: Packet[Any], end: int, first_pts: int, first_dts: int) -> None:
     """Make a track end exactly with its last picture; `packet` is the last one to be muxed.
 
@@ -228,7 +228,7 @@ def check_encoder_options(encoding: Encoding, info: VideoInfo, container_format:
         OptionError, OutputError: it refuses them.
     """
     with av.open(io.BytesIO(), "w", format=container_format) as container:
-        FrameEncoder(container, replace(info, view=View()), encoding)
+        _add_stream(container, replace(info, view=View()), encoding)
         start_encoding(container, encoding.encoder.name, encoding)
 
 
