@@ -302,7 +302,7 @@ def test_a_worker_whose_memory_ran_out_stays_with_smaller_tiles(tmp_path):
     with open_source(source) as reader:
         output = resolve_output(tmp_path / "out.mp4", reader.info, 4)
     spec = RestoreSpec.of_output(OPTIONS, output)
-    worker.accept(Job(source, OPTIONS, output, spec, None, plan), identity(source))
+    worker.accept(Job(reader.info, output, spec, None, plan), identity(source))
     first, second = (list(worker.restore(segment, None)) for segment in plan.segments)
     assert [event.tile for event in first if isinstance(event, TileShrunk)] == [106]
     assert not any(isinstance(event, TileShrunk) for event in second)

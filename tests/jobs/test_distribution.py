@@ -169,7 +169,7 @@ def run(tmp_path, source):
             pool.on_notice = notices.append
             plan = Plan(bounds, frozenset(), (0,) * (len(bounds) - 1), 1)
             spec = RestoreSpec.of_output(OPTIONS, output)
-            job = Job(source, OPTIONS, output, spec, None, plan, folder)
+            job = Job(reader.info, output, spec, None, plan, folder)
             pool.start()
             Distribution(pool, job, plan.segments, reader, on_event).run()
         contents = [job.path(segment).read_bytes() for segment in plan.segments]

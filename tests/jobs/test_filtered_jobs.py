@@ -100,7 +100,7 @@ def test_a_segment_from_an_excerpt_is_that_of_the_whole(tmp_path, source, option
         )  # fmt: skip
         plan = Plan(tuple(range(0, 61, 10)), frozenset(), (0,) * 6, margin=1)
         spec = RestoreSpec.of_output(options, output)
-        job = Job(source, options, output, spec, None, plan, tmp_path)
+        job = Job(reader.info, output, spec, None, plan, tmp_path)
         segment = plan.segments[3]
         restore_segments(job, plan.segments[:4], reader, runner, lambda _: None)
         whole = pixels(job.path(segment))

@@ -30,7 +30,7 @@ VARIABLE = tuple(3003 * i + (40000 if i > 12 else 0) + 7 * (i % 3) for i in rang
 def job_of(info, options, folder, plan, kind=Job):
     output = resolve_output(folder / "out.mkv", info, options.scale, options.encoder)
     spec = RestoreSpec.of_output(options, output)
-    return kind(info.path, options, output, spec, options.tile, plan, folder)
+    return kind(info, output, spec, options.tile, plan, folder)
 
 
 class Recorder:

@@ -56,7 +56,7 @@ class Distribution:
         self._job, self._reader, self._on_event = job, reader, on_event
         self._pending = deque(segments)
         self._failures: Counter[int] = Counter()
-        self._source = identity(job.source) if shared else None
+        self._source = identity(job.source.path) if shared else None
         self._encoder = encoder_facts(job.output, job.spec.scale)
         self._excerpts: Excerpts | None = None
         self._limits: dict[str, int] = {}  # sides of tiles on nodes whose memory ran out

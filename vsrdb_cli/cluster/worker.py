@@ -6,6 +6,7 @@ driver.
 
 from __future__ import annotations
 
+import os
 import platform
 import tempfile
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.runtime import configure_runtime
 from vsrdb_cli.video.frame import FrameSource
 from vsrdb_cli.video.reading.excerpt import Excerpt
-from vsrdb_cli.video.reading.open import open_requested
+from vsrdb_cli.video.reading.open import open_again
 
 # How often a worker sends a sign of life, however long a frame takes.
 BEAT_SECONDS = 2.0
@@ -137,14 +138,12 @@ class Worker:
         Args:
             source: `identity` of the job's source; None where it must not be read here.
         """
-        self._job, self._source = job, None
+        self._job, self._source, path = job, None, job.source.path
         try:
-            if source is not None and identity(job.source) == source:
+            here = source is not None and identity(path) == source
+            if here and os.access(path, os.R_OK):
                 # Read once for all segments to come.
-                self._source = ForwardSource(
-                    open_requested(job.source, job.options, known=job.output.info),
-                    job.overlap,
-                )
+                self._source = ForwardSource(open_again(job.source), job.overlap)
         except (OSError, VsrdbError):
             pass  # not there, or not in the same place: it will be sent
         return Accepted(self._source is not None, encoder_facts(job.output, job.spec.scale))

@@ -185,10 +185,10 @@ class _Run:
         if nodes := self.executor.info.nodes:
             log.detail(f"nodes of the network's graphs: {nodes}")
         if self.journal is None:
-            return Job(info.path, options, output, spec, self.tile, identity=known)
+            return Job(info, output, spec, self.tile, identity=known)
         self._plan(self.journal, output)
         plan, folder = self.journal.plan, self.journal.folder
-        return Job(info.path, options, output, spec, self.tile, plan, folder)
+        return Job(info, output, spec, self.tile, plan, folder)
 
     def _plan(self, journal: Journal, output: Output) -> None:
         """Read the source once and enter the plan, or take over what an earlier run entered."""
@@ -294,7 +294,7 @@ class _Run:
     def _join(self, job: Job, journal: Journal) -> None:
         paths = [job.path(segment) for segment in journal.plan.segments]
         journal.require_whole(paths)
-        journal.require_unchanged(job.source)
+        journal.require_unchanged(job.source.path)
         joined = job.output.join(
             paths,
             journal.folder,

@@ -16,7 +16,6 @@ from vsrdb_cli.errors import VideoError
 from vsrdb_cli.jobs.events import FrameRestored, OnEvent, SegmentFinished, TileShrunk
 from vsrdb_cli.jobs.journal import require_unchanged
 from vsrdb_cli.jobs.plan import Plan, Segment
-from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.frames import restore_range, restorer_for
 from vsrdb_cli.pipeline.repeats import shared
 from vsrdb_cli.pipeline.spec import RestoreSpec
@@ -34,8 +33,9 @@ _ROOM = 128 << 20
 class Job:
     """All that must be known to restore an output, or segments of it; can be sent to a process."""
 
-    source: Path
-    options: RestoreOptions
+    source: VideoInfo
+    """The source as it was opened; `open_again` opens it in another process."""
+
     output: Output
     spec: RestoreSpec
     tile: int | None
@@ -165,7 +165,7 @@ def restore_segments(
                         tell(partial(on_event, FrameRestored(segment, frame.rgb is picture)))
                     picture = frame.rgb
                 if job.identity is not None:
-                    require_unchanged(job.source, job.identity)
+                    require_unchanged(job.source.path, job.identity)
                 if segment.count is None:
                     sink.commit(_frames_read(reader))
                 else:
@@ -207,11 +207,11 @@ def _frames_read(reader: FrameSource) -> int:
 def _check_count(job: Job, segment: Segment, count: int) -> None:
     if segment.count is None:
         if not count:
-            raise VideoError(f"{job.source} has no frames", hint="check it with ffprobe")
+            raise VideoError(f"{job.source.path} has no frames", hint="check it with ffprobe")
     elif count != segment.count:
         assert job.plan is not None
         raise VideoError(
-            f"{job.source} has {segment.first + count} frames, but had {job.plan.bounds[-1]}"
+            f"{job.source.path} has {segment.first + count} frames, but had {job.plan.bounds[-1]}"
             " when the run was planned",
             hint="the file has changed; add --restart to start over",
         )

@@ -18,7 +18,7 @@ from vsrdb_cli.jobs.segments import Job
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.spec import RestoreSpec
 from vsrdb_cli.runtime import configure_runtime
-from vsrdb_cli.video.reading.open import open_requested
+from vsrdb_cli.video.reading.open import open_again
 
 # How often a worker that waits for a segment reports what is still being encoded.
 _POLL_SECONDS = 0.05
@@ -112,7 +112,7 @@ def _answer(request: Request, executor: LocalExecutor, connection: Connection) -
             tile = executor.prepare(spec)
             return Prepared(executor.info, executor.length, tile, tuple(executor.notices))
         case Restore(job):
-            with open_requested(job.source, job.options, known=job.output.info) as reader:
+            with open_again(job.source) as reader:
                 executor.restore(job, _segments(connection), reader, connection.send)
             return JobDone()
     raise ValueError(f"{request} is no request")

@@ -31,15 +31,13 @@ class FilmSearch:
 
     wanted: bool | None = False
     """Whether there must be film; None if it is looked for where a glimpse has shown some."""
-    known: VideoInfo | None = None
-    """What an earlier search made of the same video; nothing is decoded then."""
     on_frame: Callable[[int, int | None], None] = ignore
     """Called with the number of frames decoded, and that of all frames if known."""
 
     @property
     def needs_glimpse(self) -> bool:
         """True if a glimpse of the video decides whether all of it is searched."""
-        return self.wanted is None and self.known is None
+        return self.wanted is None
 
     def __call__(self, info: VideoInfo, glimpse: Interlacing) -> Finding:
         """Search a video.
@@ -51,8 +49,6 @@ class FilmSearch:
         Raises:
             VideoError: film is wanted, and not all of the video is film.
         """
-        if self.known is not None:
-            return Finding(self.known.film)
         telecined = has_telecined_rate(info.rate)
         found = Finding()
         if telecined and (self.wanted or glimpse.film):

@@ -12,8 +12,9 @@ from av.video.format import VideoFormat
 from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.errors import OptionError, VideoError
 from vsrdb_cli.options import Hdr, RestoreOptions
-from vsrdb_cli.video.frame import FrameSource
+from vsrdb_cli.video.frame import FrameSource, SeekableSource
 from vsrdb_cli.video.info import PIPE, Kind, VideoInfo
+from vsrdb_cli.video.pictures.formats import picture_files
 from vsrdb_cli.video.pictures.metadata import coded_primaries
 from vsrdb_cli.video.pictures.picture_file import frames_of_animation, inspect_picture
 from vsrdb_cli.video.pixels.colour import BT2020_NCL, SDR
@@ -58,12 +59,10 @@ def open_source(
         return PipeReader(path=path)
     if path.is_dir():
         _refuse_film(film_search, f"{path} is a folder of pictures")
-        pictures = PictureReader.of_folder(path, rate)
-        return pictures.with_info(_for_hdr(pictures.info, hdr))
+        return _for_hdr(PictureReader.of_folder(path, rate), hdr)
     info = probe(path, scale, film_search)
     if info.kind is Kind.STILL:
-        pictures = PictureReader.of_still(path, rate)
-        return pictures.with_info(_for_hdr(pictures.info, hdr))
+        return _for_hdr(PictureReader.of_still(path, rate), hdr)
     _refuse_rate(rate, str(path))
     if info.container in ("gif", "apng"):
         said = inspect_picture(path).colour
@@ -71,17 +70,25 @@ def open_source(
         if said.profile:
             primaries = coded_primaries(said.profile) or SDR.primaries
             info = replace(info, colour=replace(info.colour, primaries=primaries))
-    return VideoReader(_for_hdr(info, hdr))
+    return _for_hdr(VideoReader(info), hdr)
 
 
-def _for_hdr(info: VideoInfo, hdr: Hdr) -> VideoInfo:
+def open_again(info: VideoInfo) -> FrameSource:
+    """Open a file or folder that `open_requested` has described; nothing is looked for again."""
+    if info.kind is Kind.PICTURES:
+        return PictureReader(info, picture_files(info.path))
+    return VideoReader(info)
+
+
+def _for_hdr(source: SeekableSource, hdr: Hdr) -> SeekableSource:
     """Return the source with HDR kept or converted as asked.
 
     Raises:
         VideoError: it is HDR and `hdr` refuses that, or it cannot be converted.
     """
+    info = source.info
     if not info.colour.hdr or hdr is Hdr.KEEP:
-        return info
+        return source
     name = info.colour.hdr_name
     kind = "HDR video" if info.kind is Kind.VIDEO else "an HDR picture"
     convertible = not is_rgb(VideoFormat(info.pix_fmt))
@@ -97,7 +104,7 @@ def _for_hdr(info: VideoInfo, hdr: Hdr) -> VideoInfo:
             hint=f"add {to_sdr}--hdr keep (restored as it is, 10-bit"
             f" {'BT.2020' if info.colour.matrix == BT2020_NCL else 'HDR'} out)",
         )
-    return replace(info, colour=SDR, converted_from=info.colour, light=Light())
+    return source.with_info(replace(info, colour=SDR, converted_from=info.colour, light=Light()))
 
 
 def _refuse_rate(rate: Fraction | None, name: str) -> None:
@@ -119,14 +126,12 @@ def open_requested(
     source: Path,
     options: RestoreOptions,
     *,
-    known: VideoInfo | None = None,
     on_frame: Callable[[int, int | None], None] = ignore,
 ) -> FrameSource:
     """Open `source`, or the part of it, as the options ask.
 
     Args:
-        known: of the same source, opened with the same options; saves a search for film.
-        on_frame: called during that search, as `FilmSearch` does.
+        on_frame: called during a search for film, as `FilmSearch` does.
 
     Raises:
         VideoError, OptionError: it cannot be read, or has no such part.
@@ -136,7 +141,7 @@ def open_requested(
         rate=options.fps,
         hdr=options.hdr,
         scale=options.scale,
-        film_search=FilmSearch(options.detelecine, known, on_frame),
+        film_search=FilmSearch(options.detelecine, on_frame),
     )
     part = trim(whole, start=options.start, end=options.end, sample=options.sample)
     return part if options.prefilter is None else prefiltered(part, options.prefilter)
