@@ -8,7 +8,7 @@ option, add a field; what it does is one place elsewhere.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
 from enum import Enum
 from fractions import Fraction
 from numbers import Integral, Real
@@ -270,6 +270,16 @@ class RestoreOptions(CheckedOptions):
         names = {entry.name for entry in fields(EncoderOptions)}
         encoder = {name: values.pop(name) for name in names & values.keys()}
         return cls(**values, encoder=EncoderOptions(**encoder))
+
+    @property
+    def is_distributed(self) -> bool:
+        """True if several processes or nodes restore the same video."""
+        return bool(self.devices or self.ray)
+
+    def on_one_device(self) -> RestoreOptions:
+        """Return the options for a video that cannot be divided among several."""
+        device = self.devices[0] if self.devices else self.device
+        return replace(self, device=device, devices=(), ray=None, ray_ship_code=False)
 
     @property
     def frame_values(self) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from pathlib import Path
 
 from vsrdb_cli.backends.runner import Runner
@@ -14,7 +13,7 @@ from vsrdb_cli.jobs.executor import Executor, LocalExecutor
 from vsrdb_cli.jobs.journal import identity
 from vsrdb_cli.jobs.processes import ProcessExecutor
 from vsrdb_cli.jobs.report import OnNotice, OnProgress, Phase, RestoreReport, RunLog
-from vsrdb_cli.jobs.run import is_divided, restore_source
+from vsrdb_cli.jobs.run import is_divisible, restore_source
 from vsrdb_cli.names import check_length
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.video.reading.open import open_requested
@@ -58,10 +57,10 @@ def restore_video(
     options = options or RestoreOptions()
     for path in (source, target):
         check_length(Path(path))
-    if runner is not None:
-        _check_options_of_runner(options)
     log = RunLog(on_notice, on_progress, on_detail)
     with resumable(target), ExitStack() as stack:
+        if executor is None:
+            executor = stack.enter_context(make_executor(options, runner))
         known = _identity(Path(source))  # before it is opened: a later replacement is noticed
         reader = stack.enter_context(
             open_requested(
@@ -70,15 +69,11 @@ def restore_video(
                 on_frame=lambda done, total: log.phase(Phase.FILM, done, total),
             )
         )
-        several = bool(options.devices or options.ray)
-        if several and not is_divided(reader.info, Path(target), options):
+        if options.is_distributed and not is_divisible(reader.info, Path(target)):
             if options.ray:
                 log.notice("restored on this machine: it cannot be divided for a cluster")
-            device = options.devices[0] if options.devices else options.device
-            options = replace(options, device=device, devices=(), ray=None, ray_ship_code=False)
-            executor = None
-        if executor is None:
-            executor = stack.enter_context(make_executor(options, runner))
+            options = options.on_one_device()
+            executor = LocalExecutor(options)
         return restore_source(reader, Path(target), options, executor, log, known=known)
 
 
@@ -103,20 +98,15 @@ def make_executor(
         OptionError: options cannot be used together.
     """
     if runner is not None:
-        _check_options_of_runner(options)
-        return LocalExecutor(options, runner)
+        default = RestoreOptions()
+        for name in _OPTIONS_OF_RUNNER:
+            if getattr(options, name) != getattr(default, name):
+                raise OptionError(
+                    f"{name} and runner= cannot be used together",
+                    hint=f"omit {name}: the runner decides it",
+                )
     if options.ray:
         from vsrdb_cli.cluster.executor import RayExecutor  # here, so that nothing else imports Ray
 
         return RayExecutor(options, verbose=verbose)
-    return ProcessExecutor(options) if options.devices else LocalExecutor(options)
-
-
-def _check_options_of_runner(options: RestoreOptions) -> None:
-    default = RestoreOptions()
-    for name in _OPTIONS_OF_RUNNER:
-        if getattr(options, name) != getattr(default, name):
-            raise OptionError(
-                f"{name} and runner= cannot be used together",
-                hint=f"omit {name}: the runner decides it",
-            )
+    return ProcessExecutor(options) if options.devices else LocalExecutor(options, runner)

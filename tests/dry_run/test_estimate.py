@@ -10,6 +10,7 @@ import clips
 import pytest
 import torch
 from click.testing import CliRunner
+from PIL import Image
 
 from vsrdb_cli.backends.builtin import BuiltinRunner
 from vsrdb_cli.cli import main
@@ -233,7 +234,7 @@ def test_few_pictures_are_encoded_if_they_take_long(tmp_path, source, monkeypatc
     with open_source(source) as reader:
         output = resolve_output(tmp_path / "out.mp4", reader.info, 4)
         restored = list(restore_range(reader, Restorer(Slow(), scale=4, tile=None), 8, last=2))
-        trial = try_encoding(output, reader, restored, scale=4, segment_seconds=10, seconds=-1)
+        trial = try_encoding(output, reader, restored, segment_seconds=10, seconds=-1)
     assert trial.size > 0
     assert max(counts) == 3
 
@@ -331,6 +332,14 @@ def test_the_processes_of_several_devices_are_reported(tmp_path, source):
     assert estimate.in_segments
     done = vsrdb(source, tmp_path / "out.mp4", "--devices", "cpu,cpu")
     assert "2 processes, each" in done.stdout
+
+
+def test_a_picture_is_estimated_on_one_device_of_several(tmp_path):
+    Image.fromarray(clips.picture(0)).save(tmp_path / "in.png")
+    options = replace(NEAREST, devices=("cpu", "cpu"))
+    estimate = estimate_run(tmp_path / "in.png", tmp_path / "out.png", options)
+    assert [load.processes for load in estimate.loads] == [1]
+    assert not estimate.in_segments
 
 
 def test_what_cannot_be_tried_is_refused(tmp_path, source):

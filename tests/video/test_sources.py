@@ -1,6 +1,7 @@
 """What every source promises, whatever it reads: a file, a part of one, pictures, or a pipe."""
 
 import io
+import pickle
 from itertools import pairwise
 
 import clips
@@ -10,7 +11,7 @@ from sequences import sequence
 
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.video.frame import SeekableSource
-from vsrdb_cli.video.reading.open import open_requested, open_source
+from vsrdb_cli.video.reading.open import open_again, open_requested, open_source
 from vsrdb_cli.video.reading.y4m_reader import PipeReader
 
 
@@ -39,6 +40,15 @@ def part_of_pictures(folder):
 def pipe(folder):
     path = clips.make(folder / "in.mp4", frames=8, height=48, width=64)
     return PipeReader(io.BytesIO(y4m_of(path)))
+
+
+def filtered_part(folder):
+    path = clips.make(folder / "in.mp4", frames=20, first=0, height=48, width=64)
+    return open_requested(path, RestoreOptions(start="5f", end="13f", prefilter="null"))
+
+
+def filtered_pictures(folder):
+    return open_requested(sequence(folder / "in", range(8)), RestoreOptions(prefilter="null"))
 
 
 FIRST = {part: 5, part_of_pictures: 2}  # the number of the first frame, where it is not 0
@@ -84,6 +94,15 @@ def test_it_can_be_read_again_and_gives_the_same(tmp_path, opened):
     with opened(tmp_path) as source:
         assert isinstance(source, SeekableSource)
         assert numbers(source.frames()) == numbers(source.frames())
+
+
+@pytest.mark.parametrize("opened", [*SEEKABLE, filtered_part, filtered_pictures])
+def test_opened_again_in_another_process_it_gives_the_same(tmp_path, opened):
+    with opened(tmp_path) as source, open_again(pickle.loads(pickle.dumps(source.info))) as again:
+        assert again.info == source.info
+        first, second = list(source.frames()), list(again.frames())
+    assert [(f.pts, f.duration) for f in first] == [(f.pts, f.duration) for f in second]
+    assert numbers(first) == numbers(second)
 
 
 @EVERY_SEEKABLE

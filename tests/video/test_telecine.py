@@ -13,7 +13,7 @@ from telecined import FILM, RATE, fields, film, woven, write
 from vsrdb_cli.errors import OptionError, VideoError
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.restore import restore_video
-from vsrdb_cli.video.reading.open import open_requested, open_source
+from vsrdb_cli.video.reading.open import open_again, open_requested, open_source
 
 AUTO = RestoreOptions(weights="nearest")
 WANTED = RestoreOptions(weights="nearest", detelecine=True)
@@ -57,6 +57,8 @@ def test_film_frames_come_back_exactly_and_evenly(tmp_path, cadence, begin, top_
     order = "top" if top_first else "bottom"
     assert f"({order} field first): its {len(whole)} frames are brought back" in info.notices[0]
     assert "at 23.976 instead of 29.97 frames a second" in info.notices[0]
+    with open_again(info) as again:  # as another process does
+        assert all(torch.equal(a, b.rgb) for a, b in zip(seen, again.frames(), strict=True))
 
 
 def test_what_broken_cadences_leave_whole_comes_back_at_its_time(tmp_path):

@@ -60,7 +60,6 @@ def try_encoding(
     reader: FrameSource,
     restored: Sequence[Frame],
     *,
-    scale: int,
     segment_seconds: float,
     seconds: float = ENCODING_SECONDS,
 ) -> EncodingTrial:
@@ -70,15 +69,12 @@ def try_encoding(
         output: chosen for the run.
         reader: the source.
         restored: its first frames.
-        scale: of the output.
         segment_seconds: length of the run's segments, each of which starts with a key frame.
         seconds: encode no more frames after this time.
     """
     match output:
         case FileOutput():
-            return _try_video(
-                output, reader, restored, scale, segment_seconds, longest_seconds=seconds
-            )
+            return _try_video(output, reader, restored, segment_seconds, longest_seconds=seconds)
         case PicturesOutput():
             return _try_pictures(output, reader, restored)
         case _:
@@ -89,7 +85,6 @@ def _try_video(
     output: FileOutput,
     reader: FrameSource,
     restored: Sequence[Frame],
-    scale: int,
     segment_seconds: float,
     *,
     longest_seconds: float,
@@ -100,7 +95,7 @@ def _try_video(
     video is assumed to differ from its beginning as the source's own packets do.
     """
     info = reader.info
-    bicubic = Restorer(BuiltinRunner("bicubic"), scale=scale, tile=None)
+    bicubic = Restorer(BuiltinRunner("bicubic"), scale=output.scale, tile=None)
     enlarged = restore_beginning(reader, bicubic, output.bit_depth, ENLARGED)
     few: list[Frame] = []
 

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -22,8 +22,8 @@ from vsrdb_cli.dry_run.encoding_trial import EncodingTrial, try_encoding
 from vsrdb_cli.errors import OptionError
 from vsrdb_cli.files import followed, is_there
 from vsrdb_cli.jobs.executor import LocalExecutor
-from vsrdb_cli.jobs.report import Phase, Progress, losses
-from vsrdb_cli.jobs.run import finished_frames, is_divided
+from vsrdb_cli.jobs.report import Phase, Progress
+from vsrdb_cli.jobs.run import choose_output, finished_frames, is_divided, is_divisible
 from vsrdb_cli.options import RestoreOptions
 from vsrdb_cli.pipeline.frames import restore_beginning, restorer_for
 from vsrdb_cli.pipeline.memory import (
@@ -42,7 +42,7 @@ from vsrdb_cli.video.reading.open import open_requested
 from vsrdb_cli.video.reading.sampling import sample_runs
 from vsrdb_cli.video.reading.y4m_reader import is_stream_input
 from vsrdb_cli.video.streams.plan import StreamAction, StreamPlan
-from vsrdb_cli.video.writing.output import Output, resolve_requested
+from vsrdb_cli.video.writing.output import Output
 
 # Pictures to restore; the time of the second counts, since the first also warms up the network.
 RESTORED = 2
@@ -189,64 +189,11 @@ def estimate_run(
         _place(target, new_folders=new_folders) as place,
     ):
         info = reader.info
-        output = resolve_requested(place, info, options, overwrite=True)
-        notices = _notices(info, output, target, options)
-        devices = options.devices or (options.device,)
-        for device in devices:
-            require_device(device)
-        on_progress(Progress(0, None, phase=Phase.LOAD))
-        executor = executor or LocalExecutor(replace(options, device=devices[0], devices=()))
-        spec = RestoreSpec.of_output(options, output)
-        started, told = time.monotonic(), len(executor.notices)
-        executor.prepare(spec)
-        notices = (*notices, *executor.notices[told:])
-        load_seconds, runner = time.monotonic() - started, executor.runner
-        processes = Counter(runner.info.device if d == devices[0] else d for d in devices)
-        tile = _resolve_tile(runner, spec, processes)
-        loads = _loads(runner, spec, processes, tile)
-        divided = is_divided(info, target, options)
-        finished = finished_frames(reader, target, options, output, runner.info) if divided else 0
-        part_seconds = _part_seconds(runner, spec, tile, quick_seconds)
-        if part_seconds is not None:
-            notices = (*notices, "estimated from a part of a picture: whole ones take long")
-        restorer = _restorer(runner, spec, tile, whole=part_seconds is None)
-        restored, whole_seconds = _restore_some(reader, restorer, spec.bit_depth, on_progress)
-        trial = try_encoding(
-            output, reader, restored, scale=options.scale, segment_seconds=options.segment_seconds
-        )
-        repeated = _repeated_share(reader)
-        network_seconds = (part_seconds or whole_seconds) * (1 - repeated) / len(loads)
-        if divided:  # frames on either side of each segment are restored for filters
-            network_seconds *= 1 + 2 * output.lead_in / float(options.segment_seconds * info.rate)
-        seconds = _seconds_per_frame(network_seconds, trial, runner, divided=divided)
-        height_hr, width_hr = output.size
-        left = None if info.frame_count is None else max(0, info.frame_count - finished)
-        return Estimate(
-            source=source,
-            output=target,
-            info=info,
-            repeated=repeated,
-            finished=finished,
-            prefilter=options.prefilter,
-            postfilter=options.postfilter,
-            grain=options.grain,
-            width_hr=width_hr,
-            height_hr=height_hr,
-            encoder=output.description,
-            runner=runner.info,
-            tile=tile_in_use(*spec.size, tile),
-            loads=loads,
-            free_disk_bytes=free_disk_bytes(target),
-            load_seconds=load_seconds,
-            seconds_per_frame=seconds,
-            seconds=None if left is None else load_seconds + seconds * left,
-            output_bytes=trial.size,
-            copied=_streams(output.stream_plans, StreamAction.COPY, StreamAction.ATTACH),
-            converted=_streams(output.stream_plans, StreamAction.CONVERT, StreamAction.REBUILD),
-            dropped=_streams(output.stream_plans, StreamAction.DROP),
-            notices=notices,
-            in_segments=divided,
-        )
+        choices = _Choices.of(info, target, place, options)
+        network = _Network.load(choices, executor, on_progress)
+        finished = finished_frames(info, target, options, choices.output, network.runner.info)
+        trial = _Trial.of(reader, choices, network, quick_seconds, on_progress)
+        return _estimate(choices, network, trial, finished)
 
 
 def _check_source(source: Path) -> None:
@@ -256,17 +203,6 @@ def _check_source(source: Path) -> None:
             f"{name} can be read only once, so a dry run is not possible",
             hint="give a file, or omit --dry-run",
         )
-
-
-def _notices(
-    info: VideoInfo, output: Output, target: Path, options: RestoreOptions
-) -> tuple[str, ...]:
-    """Return what the output loses, what is assumed, and what the run lacks."""
-    lost = losses(info, output, strict=options.strict)
-    notices = (*lost, *info.assumed, *output.filter_notices)
-    if is_there(target) and not options.overwrite:
-        notices = (*notices, f"{target} exists already: the run needs --overwrite")
-    return notices
 
 
 @contextmanager
@@ -292,43 +228,128 @@ def free_disk_bytes(target: Path, disk_usage: Callable[[Path], Any] = shutil.dis
     return free
 
 
-def _resolve_tile(runner: Runner, spec: RestoreSpec, processes: Mapping[str, int]) -> int | None:
-    """Return the side of the tiles that fit everywhere, as the processes would resolve it."""
-    sides = [
-        resolve_tile(runner, replace(spec, share=1 / count), device)
-        for device, count in processes.items()
-    ]
-    return min((side for side in sides if side is not None), default=None)
+@dataclass(frozen=True)
+class _Choices:
+    """What the run would choose."""
+
+    info: VideoInfo
+    target: Path
+    options: RestoreOptions
+    """For one device, if the source cannot be divided among several."""
+    output: Output
+    divided: bool
+    notices: tuple[str, ...]
+    """What the output loses, what is assumed, and what the run lacks."""
+
+    @classmethod
+    def of(cls, info: VideoInfo, target: Path, place: Path, options: RestoreOptions) -> _Choices:
+        """Choose as the run does, but for an output at `place`."""
+        if options.is_distributed and not is_divisible(info, target):
+            options = options.on_one_device()
+        output, notices = choose_output(place, info, replace(options, overwrite=True))
+        if is_there(target) and not options.overwrite:
+            notices = (*notices, f"{target} exists already: the run needs --overwrite")
+        divided = is_divided(info, target, options)
+        return cls(info, target, options, output, divided, notices)
 
 
-def _loads(
-    runner: Runner, spec: RestoreSpec, processes: Mapping[str, int], tile: int | None
-) -> tuple[Load, ...]:
-    """Return what each device holds; the network is taken to need as much on any of them."""
-    loads = []
-    for device, count in processes.items():
-        budget = network_budget(device, replace(spec, share=1 / count))
-        network = network_bytes(runner, spec, tile, budget)
-        loads.append(Load(device, count, network, spec.pipeline_bytes, available_bytes(device)))
-    return tuple(loads)
+@dataclass(frozen=True)
+class _Network:
+    """The network, loaded once, and what all processes of the run take."""
+
+    runner: Runner
+    spec: RestoreSpec
+    tile: int | None
+    """Side of the tiles that fit everywhere."""
+    loads: tuple[Load, ...]
+    load_seconds: float
+    notices: tuple[str, ...]
+    """Repairs that loading it took."""
+
+    @classmethod
+    def load(
+        cls,
+        choices: _Choices,
+        executor: LocalExecutor | None,
+        on_progress: Callable[[Progress], None],
+    ) -> _Network:
+        """Load the network on the first device; it is taken to need as much on any of them."""
+        options = choices.options
+        devices = options.devices or (options.device,)
+        for device in devices:
+            require_device(device)
+        on_progress(Progress(0, None, phase=Phase.LOAD))
+        executor = executor or LocalExecutor(options.on_one_device())
+        spec = RestoreSpec.of_output(options, choices.output)
+        started, told = time.monotonic(), len(executor.notices)
+        executor.prepare(spec)
+        seconds, runner = time.monotonic() - started, executor.runner
+        processes = Counter(runner.info.device if d == devices[0] else d for d in devices)
+        specs = {d: replace(spec, share=1 / number) for d, number in processes.items()}
+        sides = [resolve_tile(runner, share, device) for device, share in specs.items()]
+        tile = min((side for side in sides if side is not None), default=None)
+        loads = []
+        for device, number in processes.items():
+            network = network_bytes(runner, spec, tile, network_budget(device, specs[device]))
+            free = available_bytes(device)
+            loads.append(Load(device, number, network, spec.pipeline_bytes, free))
+        return cls(runner, spec, tile, tuple(loads), seconds, tuple(executor.notices[told:]))
+
+    def part_seconds(self) -> float | None:
+        """Return the seconds a picture takes, measured on a part; None if pictures are small."""
+        runner, spec = self.runner, self.spec
+        if not network_time.is_large(runner, spec.size):
+            return None
+        budget = network_budget(runner.info.device, spec)
+        return network_time.frame_seconds(tiled(runner, *spec.size, self.tile, budget), spec.size)
 
 
-def _part_seconds(
-    runner: Runner, spec: RestoreSpec, tile: int | None, quick_seconds: float
-) -> float | None:
-    """Return the seconds a picture takes, measured on a part; None if whole ones are quick."""
-    if not network_time.is_large(runner, spec.size):
-        return None
-    budget = network_budget(runner.info.device, spec)
-    seconds = network_time.frame_seconds(tiled(runner, *spec.size, tile, budget), spec.size)
-    return seconds if RESTORED * seconds > quick_seconds else None
+@dataclass(frozen=True)
+class _Trial:
+    """What a few frames took."""
 
+    picture_seconds: float
+    """Of the network."""
+    encoding: EncodingTrial
+    repeated: float
+    """Share of the frames that repeat the one before."""
+    notices: tuple[str, ...]
 
-def _restorer(runner: Runner, spec: RestoreSpec, tile: int | None, *, whole: bool) -> Restorer:
-    """Create the restorer of the frames to encode; a quick one where whole pictures take long."""
-    if whole:
-        return restorer_for(runner, spec, tile)
-    return Restorer(BuiltinRunner("bicubic"), scale=spec.scale, tile=None)
+    @classmethod
+    def of(
+        cls,
+        reader: FrameSource,
+        choices: _Choices,
+        network: _Network,
+        quick_seconds: float,
+        on_progress: Callable[[Progress], None],
+    ) -> _Trial:
+        """Restore a few frames, or only enlarge them where that takes long, and encode them."""
+        spec, seconds = network.spec, network.part_seconds()
+        notices: tuple[str, ...] = ()
+        if seconds is not None and RESTORED * seconds > quick_seconds:
+            restorer = Restorer(BuiltinRunner("bicubic"), scale=spec.scale, tile=None)
+            restored, _ = _restore_some(reader, restorer, spec.bit_depth, on_progress)
+            notices = ("estimated from a part of a picture: whole ones take long",)
+        else:
+            restorer = restorer_for(network.runner, spec, network.tile)
+            restored, seconds = _restore_some(reader, restorer, spec.bit_depth, on_progress)
+        segment_seconds = choices.options.segment_seconds
+        encoding = try_encoding(choices.output, reader, restored, segment_seconds=segment_seconds)
+        return cls(seconds, encoding, _repeated_share(reader), notices)
+
+    def seconds_per_frame(self, choices: _Choices, network: _Network) -> float:
+        """Combine the times of the stages, which share the cores of a CPU but not a GPU."""
+        restoring = self.picture_seconds * (1 - self.repeated) / len(network.loads)
+        if choices.divided:  # frames on either side of each segment are restored for filters
+            frames = float(choices.options.segment_seconds * choices.info.rate)
+            restoring *= 1 + 2 * choices.output.lead_in / frames
+        encoding = self.encoding
+        others = encoding.read_seconds + encoding.write_seconds
+        on_cpu = network.runner.info.device == "cpu"
+        seconds = restoring + others if on_cpu else max(restoring, others)
+        # A run in segments reads the source twice, first for scene cuts.
+        return seconds + encoding.read_seconds if choices.divided else seconds
 
 
 def _restore_some(
@@ -360,15 +381,38 @@ def _repeated_share(reader: FrameSource) -> float:
     return repeats / max(frames, 1)
 
 
-def _seconds_per_frame(
-    network_seconds: float, trial: EncodingTrial, runner: Runner, *, divided: bool
-) -> float:
-    """Combine the times of the stages, which share the cores of a CPU but not a GPU."""
-    others = trial.read_seconds + trial.write_seconds
-    on_cpu = runner.info.device == "cpu"
-    seconds = network_seconds + others if on_cpu else max(network_seconds, others)
-    # A run in segments reads the source twice, first for scene cuts.
-    return seconds + trial.read_seconds if divided else seconds
+def _estimate(choices: _Choices, network: _Network, trial: _Trial, finished: int) -> Estimate:
+    """Put together what was chosen, loaded and tried."""
+    info, options, output = choices.info, choices.options, choices.output
+    seconds = trial.seconds_per_frame(choices, network)
+    left = None if info.frame_count is None else max(0, info.frame_count - finished)
+    height_hr, width_hr = output.size
+    return Estimate(
+        source=info.path,
+        output=choices.target,
+        info=info,
+        repeated=trial.repeated,
+        finished=finished,
+        prefilter=options.prefilter,
+        postfilter=options.postfilter,
+        grain=options.grain,
+        width_hr=width_hr,
+        height_hr=height_hr,
+        encoder=output.description,
+        runner=network.runner.info,
+        tile=tile_in_use(*network.spec.size, network.tile),
+        loads=network.loads,
+        free_disk_bytes=free_disk_bytes(choices.target),
+        load_seconds=network.load_seconds,
+        seconds_per_frame=seconds,
+        seconds=None if left is None else network.load_seconds + seconds * left,
+        output_bytes=trial.encoding.size,
+        copied=_streams(output.stream_plans, StreamAction.COPY, StreamAction.ATTACH),
+        converted=_streams(output.stream_plans, StreamAction.CONVERT, StreamAction.REBUILD),
+        dropped=_streams(output.stream_plans, StreamAction.DROP),
+        notices=(*choices.notices, *network.notices, *trial.notices),
+        in_segments=choices.divided,
+    )
 
 
 def _streams(plans: tuple[StreamPlan, ...], *actions: StreamAction) -> tuple[str, ...]:

@@ -11,10 +11,8 @@ from typing import Any
 
 from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.callbacks import ignore
-from vsrdb_cli.errors import OutputError, VideoError
+from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.frame import ReadReport
-from vsrdb_cli.video.info import VideoInfo
-from vsrdb_cli.video.writing.output import Output
 
 
 @dataclass(frozen=True)
@@ -188,21 +186,6 @@ class RunLog:
     def phase(self, phase: Phase, done: int = 0, total: int | None = None) -> None:
         """Report the progress of a phase other than RESTORE."""
         self.progress(Progress(done, total, self.seconds, phase=phase))
-
-
-def losses(info: VideoInfo, output: Output, *, strict: bool) -> tuple[str, ...]:
-    """Return what the output will change or drop, one line each.
-
-    Raises:
-        OutputError: there is something, and `strict` forbids it.
-    """
-    notices = (*info.notices, *output.notices)
-    if strict and notices:
-        raise OutputError(
-            f"the output cannot keep everything: {'; '.join(notices)}",
-            hint="choose another output format, or omit --strict",
-        )
-    return notices
 
 
 def require_whole(output: Path, read: ReadReport, lost: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from vsrdb_cli import __version__
 from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.disks import flush_names
+from vsrdb_cli.errors import OutputError
 from vsrdb_cli.files import check_folder, followed, put_in_place
 from vsrdb_cli.jobs.events import (
     Event,
@@ -25,7 +26,7 @@ from vsrdb_cli.jobs.events import (
 from vsrdb_cli.jobs.executor import Executor
 from vsrdb_cli.jobs.journal import Journal, identity
 from vsrdb_cli.jobs.plan import WHOLE, Segment, plan_segments
-from vsrdb_cli.jobs.report import Phase, Progress, RestoreReport, RunLog, losses, require_whole
+from vsrdb_cli.jobs.report import Phase, Progress, RestoreReport, RunLog, require_whole
 from vsrdb_cli.jobs.segments import Job
 from vsrdb_cli.names import fitting
 from vsrdb_cli.options import RestoreOptions
@@ -35,19 +36,25 @@ from vsrdb_cli.text import count
 from vsrdb_cli.video.frame import FrameSource, ReadReport
 from vsrdb_cli.video.info import Kind, VideoInfo
 from vsrdb_cli.video.pictures.formats import WRITTEN
-from vsrdb_cli.video.writing.output import Output, resolve_requested
+from vsrdb_cli.video.writing.frame_converter import Postfilters
+from vsrdb_cli.video.writing.output import Output, resolve_output
 from vsrdb_cli.video.writing.picture_writer import is_single
 from vsrdb_cli.video.writing.y4m_writer import is_stream_output
 
 
+def is_divisible(info: VideoInfo, target: Path) -> bool:
+    """Return whether a source can be restored by segments into an output."""
+    whole = info.kind in (Kind.STILL, Kind.PIPE) or is_stream_output(target) or is_single(target)
+    return not whole
+
+
 def is_divided(info: VideoInfo, target: Path, options: RestoreOptions) -> bool:
     """Return whether an output is restored by segments: a long one, one begun so, or by several."""
-    if info.kind in (Kind.STILL, Kind.PIPE) or is_stream_output(target) or is_single(target):
+    if not is_divisible(info, target):
         return False
     seconds = info.duration_seconds
     long = seconds is None or seconds > options.segment_seconds
-    several = bool(options.devices or options.ray)
-    return long or several or work_folder(target).exists()
+    return long or options.is_distributed or work_folder(target).exists()
 
 
 def work_folder(target: Path) -> Path:
@@ -56,18 +63,44 @@ def work_folder(target: Path) -> Path:
     return target.parent / fitting(target.name, ".vsrdb")
 
 
+def choose_output(
+    target: Path, info: VideoInfo, options: RestoreOptions
+) -> tuple[Output, tuple[str, ...]]:
+    """Choose the output that is asked for; return it with all that it changes or drops, in lines.
+
+    Raises:
+        OutputError, OptionError: it cannot be written as asked, or not whole, as `strict` demands.
+    """
+    output = resolve_output(
+        target,
+        info,
+        options.scale,
+        options.encoder,
+        postfilters=Postfilters(options.postfilter, options.grain),
+        overwrite=options.overwrite,
+    )
+    losses = (*info.notices, *output.notices)
+    if options.strict and losses:
+        raise OutputError(
+            f"the output cannot keep everything: {'; '.join(losses)}",
+            hint="choose another output format, or omit --strict",
+        )
+    return output, (*losses, *info.assumed, *output.filter_notices)
+
+
 def finished_frames(
-    reader: FrameSource, target: Path, options: RestoreOptions, output: Output, runner: RunnerInfo
+    info: VideoInfo, target: Path, options: RestoreOptions, output: Output, runner: RunnerInfo
 ) -> int:
     """Return how many frames an earlier run of the same job has finished.
 
     Raises:
         OutputError: the run would be refused: another process works on it, or it is another job.
     """
-    if options.restart or not work_folder(target).exists():
+    begun = is_divisible(info, target) and work_folder(target).exists()
+    if options.restart or not begun:
         return 0
     with Journal(work_folder(target)) as journal:
-        journal.bind(_source_facts(identity(reader.info.path), options))
+        journal.bind(_source_facts(identity(info.path), options))
         if not journal.begun:
             return 0
         journal.bind(runner.facts)
@@ -164,13 +197,9 @@ class _Run:
     def begin(self) -> Job:
         """Choose the output, load the network, and plan the segments."""
         info, options, log = self.reader.info, self.options, self.log
-        output = resolve_requested(self.target, info, options, overwrite=options.overwrite)
+        output, notices = choose_output(self.target, info, options)
         self.size_hr = output.size
-        for line in (
-            *losses(info, output, strict=options.strict),
-            *info.assumed,
-            *output.filter_notices,
-        ):
+        for line in notices:
             log.notice(line)
         at_once = self.journal is None and info.kind is not Kind.PIPE
         known = self.known if at_once else None

@@ -10,7 +10,7 @@ from pathlib import Path
 from av.video.format import VideoFormat
 
 from vsrdb_cli.files import check_file, check_space, followed
-from vsrdb_cli.options import EncoderOptions, RestoreOptions
+from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.text import count
 from vsrdb_cli.video.containers.capabilities import CONTAINERS, suffix_of
 from vsrdb_cli.video.filtering.filtering import Filtering
@@ -191,20 +191,6 @@ def resolve_output(
         check_encoder_options(encoding, info, CONTAINERS[suffix].format)
     plans = plan_streams(info, suffix)
     return FileOutput(path, info, scale, options, encoding, plans, overwrite, filterings)
-
-
-def resolve_requested(
-    path: Path | str, info: VideoInfo, options: RestoreOptions, *, overwrite: bool = False
-) -> Output:
-    """Choose an output as the options of a run ask; see `resolve_output`."""
-    return resolve_output(
-        path,
-        info,
-        options.scale,
-        options.encoder,
-        postfilters=Postfilters(options.postfilter, options.grain),
-        overwrite=overwrite,
-    )
 
 
 def _as_filtered(info: VideoInfo, filterings: Sequence[Filtering]) -> VideoInfo:
