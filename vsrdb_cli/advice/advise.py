@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from statistics import fmean
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from vsrdb_cli.advice.command import command_for
 from vsrdb_cli.advice.filters import propose_prefilter
-from vsrdb_cli.advice.measures import Luma, Measures, measure_frames
-from vsrdb_cli.advice.restoration_trial import RestorationTrial, frames_needed, try_restoring
+from vsrdb_cli.advice.measures import Luma, Measures, measure_frames, measure_noise
+from vsrdb_cli.advice.restoration_trial import RestorationTrial, cut_for_trial, try_restoring
 from vsrdb_cli.advice.verdict import Finding, Verdict, is_noisy, judge
 from vsrdb_cli.checkpoints.checkpoint import build_network, load_checkpoint
 from vsrdb_cli.checkpoints.registry import default_weights
@@ -26,12 +27,13 @@ from vsrdb_cli.video.reading.sampling import sample_runs
 from vsrdb_cli.video.reading.y4m_reader import is_stream_input
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
-    from vsrdb_cli.network.fmanet import FMANet
     from vsrdb_cli.video.frame import FrameSource
+
+_T = TypeVar("_T")
 
 # Places of a source to look at, and consecutive frames at each.
 PLACES, FRAMES = 3, 8
@@ -102,16 +104,18 @@ def advise(source: Path, weights: str | None = None, *, hdr: Hdr = Hdr.REFUSE) -
                 f"{source} is {info.width}x{info.height}, too small to judge",
                 hint=f"give pictures of at least {SMALLEST_SIDE}x{SMALLEST_SIDE}",
             )
-        shots, count = _shots(opened)
+        length = network.config.num_seq
+        count, found, clips = _look_at(opened, measure_frames, length)
         notices = (*info.notices, *info.assumed, *opened.report.damage)
-        if not shots:
+        if not found:
             raise VideoError(f"{source} has no readable frames", hint="give another video")
-        measures = _measures(shots)
+        measures = Measures.mean(found)
         prefilter, noisy = propose_prefilter(info, measures), None
         if prefilter is not None:
-            shots, _ = _shots(prefiltered(opened, prefilter))
-            noisy = is_noisy(_measures(shots))
-    trial = RestorationTrial.mean([_try(network, shot) for shot in shots])
+            _, noises, clips = _look_at(prefiltered(opened, prefilter), measure_noise, length)
+            noise, share = map(fmean, zip(*noises, strict=True))
+            noisy = is_noisy(replace(measures, noise=noise, noise_share=share))
+    trial = RestorationTrial.mean([try_restoring(network, clip) for clip in clips])
     verdict, findings = judge(info, measures, trial, noisy)
     named = weights if weights and weights != default_weights() else None
     command = command_for(info, measures, prefilter=prefilter, weights=named, hdr=hdr)
@@ -120,36 +124,45 @@ def advise(source: Path, weights: str | None = None, *, hdr: Hdr = Hdr.REFUSE) -
     )
 
 
-def _shots(source: FrameSource) -> tuple[list[list[Tensor]], int]:
-    """Return a shot of each place that is looked at, and the number of frames seen there."""
-    runs = list(sample_runs(source, PLACES, FRAMES))
-    shots = [_longest_shot([to_float(picture) for picture in run]) for run in runs]
-    return [shot for shot in shots if shot], sum(map(len, runs))
+def _look_at(
+    source: FrameSource, measure: Callable[[Luma], _T], length: int
+) -> tuple[int, list[_T], list[list[Tensor]]]:
+    """Look at one run of frames after the other; of each, only what is returned stays in memory.
+
+    Args:
+        source: the frames.
+        measure: called with the longest shot of each run.
+        length: the T of the network.
+
+    Returns:
+        The number of frames seen, and for each place what was measured and the clip to restore on
+        trial.
+    """
+    count = 0
+    measured, clips = [], []
+    for run in sample_runs(source, PLACES, FRAMES):
+        count += len(run)
+        if shot := _longest_shot(run):
+            measured.append(measure(_luma(shot)))
+            clips.append(cut_for_trial(shot, length))
+    return count, measured, clips
 
 
-def _measures(shots: Sequence[Sequence[Tensor]]) -> Measures:
-    return Measures.mean([measure_frames(np.stack([*map(_luma, shot)])) for shot in shots])
-
-
-def _try(network: FMANet, shot: Sequence[Tensor]) -> RestorationTrial:
-    needed = frames_needed(network.config.num_seq)
-    first = max(0, len(shot) - needed) // 2
-    return try_restoring(network, shot[first : first + needed])
-
-
-def _longest_shot(pictures: Sequence[Tensor]) -> list[Tensor]:
-    """Return the longest run of pictures without a scene cut."""
+def _longest_shot(run: Sequence[Tensor]) -> list[Tensor]:
+    """Return the most frames in a row, (3, H, W) codes, without a scene cut."""
     shots: list[list[Tensor]] = []
     is_cut = SceneCutDetector()
-    for picture in pictures:
-        if is_cut(picture):
+    for codes in run:
+        if is_cut(to_float(codes)):
             shots.append([])
-        shots[-1].append(picture)
+        shots[-1].append(codes)
     return max(shots, key=len, default=[])
 
 
-def _luma(picture: Tensor) -> Luma:
-    """Convert (3, H, W) RGB, 0 to 1, to (H, W) BT.601 luma in codes."""
-    red, green, blue = 255 * picture
-    luma: Luma = (0.299 * red + 0.587 * green + 0.114 * blue).float().numpy()
+def _luma(shot: Sequence[Tensor]) -> Luma:
+    """Convert N frames, (3, H, W) codes, to (N, H, W) BT.601 luma in 8-bit codes."""
+    luma = np.empty((len(shot), *shot[0].shape[1:]), np.float32)
+    for place, codes in enumerate(shot):
+        red, green, blue = 255 * to_float(codes)
+        luma[place] = 0.299 * red + 0.587 * green + 0.114 * blue
     return luma

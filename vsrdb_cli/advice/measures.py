@@ -125,8 +125,9 @@ def measure_frames(run: Luma) -> Measures:
     """
     dark, clipped = float((run < DARK).mean()), float((run > LIGHT).mean())
     bars, repeated = black_bars(run), repeats(run)
-    run = _middle(run if bars is None else _within(run, bars))
-    pictures = run[:: max(1, len(run) // 2)]
+    run = _measured_part(run, bars)
+    pictures = _measured_pictures(run)
+    deviation, share = _mean_noise(pictures)
     ratio, angle = directional_blur(pictures[0])
     flows, unmoved = motions(run), 0.0 if len(run) > 1 else None
     return Measures(
@@ -134,8 +135,8 @@ def measure_frames(run: Luma) -> Measures:
         blur=fmean(blur(picture) for picture in pictures),
         blur_ratio=ratio,
         blur_angle=angle,
-        noise=fmean(noise(picture) for picture in pictures),
-        noise_share=fmean(noise_share(picture) for picture in pictures),
+        noise=deviation,
+        noise_share=share,
         blocking=fmean(blocking(picture) for picture in pictures),
         combing=fmean(combing(torch.from_numpy(picture)) for picture in pictures),
         banding=fmean(banding(picture) for picture in pictures),
@@ -148,6 +149,11 @@ def measure_frames(run: Luma) -> Measures:
         fast_motion=float(np.percentile(flows, 95)) if flows.size else unmoved,
         detail=fmean(float(np.hypot(*np.gradient(picture)).mean()) for picture in pictures),
     )
+
+
+def measure_noise(run: Luma) -> tuple[float, float]:
+    """Measure no more than `noise` and `noise_share`, as `measure_frames` does."""
+    return _mean_noise(_measured_pictures(_measured_part(run, black_bars(run))))
 
 
 def enlarged_by(picture: Luma) -> float:
@@ -298,13 +304,20 @@ def motions(run: Luma) -> Luma:
     return np.concatenate(lengths) if lengths else np.zeros(0, np.float32)
 
 
-def _within(run: Luma, bars: Bars) -> Luma:
-    height, width = run.shape[1:]
-    return run[:, bars.top : height - bars.bottom, bars.left : width - bars.right]
+def _mean_noise(pictures: Luma) -> tuple[float, float]:
+    return fmean(map(noise, pictures)), fmean(map(noise_share, pictures))
 
 
-def _middle(run: Luma) -> Luma:
-    """Crop to at most LARGEST pixels a side."""
+def _measured_pictures(run: Luma) -> Luma:
+    """Return the three pictures of a run that are measured one by one, or all of fewer."""
+    return run[:: max(1, len(run) // 2)]
+
+
+def _measured_part(run: Luma, bars: Bars | None) -> Luma:
+    """Crop to the middle of what lies within the bars, at most LARGEST pixels a side."""
+    if bars is not None:
+        height, width = run.shape[1:]
+        run = run[:, bars.top : height - bars.bottom, bars.left : width - bars.right]
     top, left = (max(0, length - LARGEST) // 2 for length in run.shape[1:])
     return np.ascontiguousarray(run[:, top : top + LARGEST, left : left + LARGEST])
 

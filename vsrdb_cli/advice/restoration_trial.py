@@ -15,6 +15,7 @@ from torch import Tensor
 from vsrdb_cli.backends.builtin import bicubic
 from vsrdb_cli.network.ops import flow_guided_downsampling
 from vsrdb_cli.pipeline.windows import mirrored
+from vsrdb_cli.video.pixels.colour import to_float
 
 if TYPE_CHECKING:
     from vsrdb_cli.network.fmanet import FMANet
@@ -44,26 +45,35 @@ class RestorationTrial:
         return cls(*(fmean(values) for values in zip(*map(astuple, several), strict=True)))
 
 
-def frames_needed(length: int) -> int:
-    """Return the number of frames a trial needs: T restored ones, each with its window of T."""
-    return 2 * length - 1
+def cut_for_trial(shot: Sequence[Tensor], length: int) -> list[Tensor]:
+    """Cut out the clip to restore on trial: of the middle frames, the part with the most detail.
+
+    Args:
+        shot: consecutive frames, (3, H, W) codes as those of a `Frame`.
+        length: the T of the network.
+
+    Returns:
+        At most as many frames as a trial needs, (3, H, W), RGB, 0 to 1, in memory of their own.
+    """
+    needed = _frames_needed(length)
+    first = max(0, len(shot) - needed) // 2
+    frames = shot[first : first + needed]
+    part = busiest_part(to_float(frames[len(frames) // 2]))
+    return [to_float(codes[(..., *part)]) for codes in frames]
 
 
 @torch.inference_mode()
-def try_restoring(network: FMANet, pictures: Sequence[Tensor]) -> RestorationTrial:
-    """Restore the most detailed part of consecutive frames, and degrade it again.
+def try_restoring(network: FMANet, clip: Sequence[Tensor]) -> RestorationTrial:
+    """Restore the middle frames of a clip, and degrade the middle one again.
 
     Args:
         network: in float32, on the CPU.
-        pictures: `frames_needed` of (3, H, W), RGB, 0 to 1; fewer are mirrored.
+        clip: as `cut_for_trial` returns it; missing frames are mirrored.
     """
     length, scale = network.config.num_seq, network.config.scale
-    part = busiest_part(pictures[len(pictures) // 2])
-    needed, held = frames_needed(length), len(pictures)
+    needed, held = _frames_needed(length), len(clip)
     first = (held - needed) // 2
-    frames = [
-        pictures[mirrored(place, held)][(..., *part)] for place in range(first, first + needed)
-    ]
+    frames = [clip[mirrored(place, held)] for place in range(first, first + needed)]
     restored, centre = [], None
     for first in range(length):
         found = network.restore_clip(torch.stack(frames[first : first + length], dim=1)[None])
@@ -85,6 +95,11 @@ def try_restoring(network: FMANet, pictures: Sequence[Tensor]) -> RestorationTri
         unexplained=difference / max(_power(truth - smooth, BORDER), QUANTISED),
         change=_power(middle - enlarged, BORDER * scale),
     )
+
+
+def _frames_needed(length: int) -> int:
+    """Return the number of frames a trial needs: T restored ones, each with its window of T."""
+    return 2 * length - 1
 
 
 def busiest_part(picture: Tensor) -> tuple[slice, slice]:
