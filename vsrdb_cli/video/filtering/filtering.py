@@ -22,7 +22,7 @@ from vsrdb_cli.video.containers.opening import reason
 from vsrdb_cli.video.filtering.graph import FilterGraph, Node
 from vsrdb_cli.video.pixels.colour import PC, RGB, TV, UNSPECIFIED, Colour
 from vsrdb_cli.video.pixels.filters import FilterChain
-from vsrdb_cli.video.pixels.pixel_formats import bit_depth, is_rgb, plane_rows
+from vsrdb_cli.video.pixels.pixel_formats import bit_depth, code_depth, is_rgb, plane_rows
 
 if TYPE_CHECKING:
     from av.filter import Graph
@@ -54,6 +54,16 @@ class Pictures:
     def size(self) -> tuple[int, int]:
         """(height, width)."""
         return self.height, self.width
+
+    @property
+    def bits(self) -> int:
+        """Bits per colour."""
+        return bit_depth(VideoFormat(self.pix_fmt))
+
+    @property
+    def code_depth(self) -> int:
+        """Bits of the codes that hold them: 8 or 16."""
+        return code_depth(VideoFormat(self.pix_fmt))
 
 
 @dataclass(frozen=True)
@@ -186,7 +196,7 @@ class Filtering:
     @property
     def rounding(self) -> tuple[str, ...]:
         """One line if fewer bits per colour come out."""
-        before, after = (bit_depth(VideoFormat(p.pix_fmt)) for p in (self.given, self.gives))
+        before, after = self.given.bits, self.gives.bits
         if after >= before:
             return ()
         return (f"{self.option} leaves {after} of {before} bits per colour: values are rounded",)
@@ -197,7 +207,7 @@ class Filtering:
         Raises:
             OptionError: it does not.
         """
-        if self.gives.colour.hdr and bit_depth(VideoFormat(self.gives.pix_fmt)) < HDR_BITS:
+        if self.gives.colour.hdr and self.gives.bits < HDR_BITS:
             raise OptionError(
                 f"{self.option} {self.graph.text} leaves 8 bits per colour; HDR video needs"
                 f" {HDR_BITS}",

@@ -10,7 +10,7 @@ from vsrdb_cli.video.filtering.filtering import Filtering, Pictures
 from vsrdb_cli.video.frame import FrameSource, SeekableSource
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.pixels.colour import colour_of
-from vsrdb_cli.video.pixels.pixel_formats import code_depth, is_rgb
+from vsrdb_cli.video.pixels.pixel_formats import is_rgb
 from vsrdb_cli.video.pixels.to_rgb import NO_CROP
 from vsrdb_cli.video.reading.picture_reader import PictureReader
 from vsrdb_cli.video.reading.y4m_reader import PipeReader
@@ -75,7 +75,7 @@ def _described(info: VideoInfo, filtering: Filtering) -> VideoInfo:
         width=gives.width,
         height=gives.height,
         pix_fmt=gives.pix_fmt,
-        bit_depth=code_depth(pixels),
+        bit_depth=gives.code_depth,
         sample_aspect_ratio=gives.sample_aspect_ratio,
         colour=info.colour if to_sdr else colour,
         converted_from=colour if to_sdr else None,

@@ -13,7 +13,7 @@ from vsrdb_cli.video.filtering.filtering import Filtering, FrameFilter, Pictures
 from vsrdb_cli.video.filtering.grain import grain_graph
 from vsrdb_cli.video.pixels.colour import PC
 from vsrdb_cli.video.pixels.from_rgb import TWO_PLANES, FromRgb
-from vsrdb_cli.video.pixels.pixel_formats import bit_depth, code_depth, is_rgb
+from vsrdb_cli.video.pixels.pixel_formats import bit_depth, is_rgb
 from vsrdb_cli.video.pixels.to_rgb import ToRgb
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class FrameConverter:
             return
         given, gives = postfilters[0].given, postfilters[-1].gives
         self._from_rgb = FromRgb(given.pix_fmt, given.colour)
-        self._to_rgb = ToRgb("", gives.colour, code_depth(VideoFormat(gives.pix_fmt)))
+        self._to_rgb = ToRgb("", gives.colour, gives.code_depth)
         self._last = FromRgb(pix_fmt, info.colour)
 
     def push(self, frame: Frame) -> list[Converted]:

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from av.video.format import VideoFormat
-
 from vsrdb_cli.files import check_file, check_space, followed
 from vsrdb_cli.options import EncoderOptions
 from vsrdb_cli.text import count
@@ -17,7 +15,6 @@ from vsrdb_cli.video.filtering.filtering import Filtering
 from vsrdb_cli.video.frame import FrameSink, ReadReport
 from vsrdb_cli.video.info import PIPE, Kind, VideoInfo
 from vsrdb_cli.video.pictures.formats import WRITTEN
-from vsrdb_cli.video.pixels.pixel_formats import code_depth
 from vsrdb_cli.video.side_data.orientation import upright_ratio, upright_size
 from vsrdb_cli.video.streams.plan import StreamAction, StreamPlan
 from vsrdb_cli.video.streams.policy import metadata_notices, plan_streams
@@ -279,7 +276,7 @@ class FileOutput(Output):
     @property
     def bit_depth(self) -> int:
         if self.filterings:
-            return code_depth(VideoFormat(self.filterings[0].given.pix_fmt))
+            return self.filterings[0].given.code_depth
         return self.encoding.bit_depth
 
     @property

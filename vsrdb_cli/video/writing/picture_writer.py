@@ -7,8 +7,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from av.video.format import VideoFormat
-
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.files import (
     check_apart,
@@ -28,7 +26,6 @@ from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import VideoInfo
 from vsrdb_cli.video.pictures.formats import WRITTEN, natural_order, picture_encoder
 from vsrdb_cli.video.pictures.metadata import wide_colours
-from vsrdb_cli.video.pixels.pixel_formats import code_depth
 from vsrdb_cli.video.side_data.orientation import upright, upright_ratio, upright_size
 from vsrdb_cli.video.writing.frame_converter import Converted, FrameConverter
 
@@ -117,7 +114,7 @@ class PictureWriter:
         depth = info.bit_depth
         if postfilters:
             gives = postfilters[-1].gives
-            size, depth = (gives.height, gives.width), code_depth(VideoFormat(gives.pix_fmt))
+            size, depth = (gives.height, gives.width), gives.code_depth
         self._encoder = picture_encoder(WRITTEN[self._suffix], *size, depth)
         self._converter = FrameConverter(
             str(self._encoder.pix_fmt),

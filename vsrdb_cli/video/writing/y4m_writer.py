@@ -9,8 +9,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Self
 
-from av.video.format import VideoFormat
-
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.files import writing
 from vsrdb_cli.pipes import (
@@ -24,7 +22,7 @@ from vsrdb_cli.video.filtering.filtering import Filtering
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.info import PIPE, Kind, VideoInfo
 from vsrdb_cli.video.pixels.colour import BT709, BT2020_NCL, PC
-from vsrdb_cli.video.pixels.pixel_formats import code_depth, plane_bytes
+from vsrdb_cli.video.pixels.pixel_formats import plane_bytes
 from vsrdb_cli.video.side_data.orientation import (
     is_right_angled,
     upright,
@@ -118,7 +116,7 @@ class PipeWriter:
         if postfilters:
             gives = postfilters[-1].gives
             height, width, ratio = gives.height, gives.width, gives.sample_aspect_ratio
-            depth = code_depth(VideoFormat(gives.pix_fmt))
+            depth = gives.code_depth
         self._opened: BinaryIO | None = None
         if stream is None and path != PIPE:
             with writing(self._name):
