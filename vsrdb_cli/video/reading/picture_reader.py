@@ -149,8 +149,8 @@ class PictureReader:
 
     def pictures_given(self) -> tuple[Pictures, Orientation | None]:
         """Return what a prefilter is given, and how it is turned afterwards."""
-        _, picture = next(self._pictures(islice(enumerate(self.files), 1)))
-        frame, orientation = self._frame(picture)
+        pictures = self._pictures(islice(enumerate(self.files), 1))
+        _, frame, orientation = next(self._unfiltered(pictures))
         colour = _colour(self.info)
         given = Pictures(frame.width, frame.height, frame.format.name, colour, None)
         return given, orientation
@@ -180,22 +180,26 @@ class PictureReader:
         filters: FrameFilter[tuple[int, Orientation | None]] = FrameFilter(prefilter)
 
         def passed() -> Iterator[tuple[VideoFrame, tuple[int, Orientation | None]]]:
-            for index, picture in pictures:
-                frame, orientation = self._frame(picture)
+            for index, frame, orientation in self._unfiltered(pictures):
                 yield from filters.push(frame, index, (index, orientation))
             yield from filters.flush()
 
         for frame, (index, orientation) in passed():
             yield index, upright(to_rgb(frame), orientation).contiguous()
 
-    def _frame(self, picture: Picture) -> tuple[VideoFrame, Orientation | None]:
-        """Return a picture for the prefilter, and how it is turned afterwards."""
-        if picture.frame is not None:
-            return picture.frame, picture.orientation
+    def _unfiltered(
+        self, pictures: Iterable[tuple[int, Picture]]
+    ) -> Iterator[tuple[int, VideoFrame, Orientation | None]]:
+        """Yield pictures for the prefilter, and how each is turned afterwards."""
         info = self.info.unfiltered or self.info
         depth = info.bit_depth
-        rgb = picture.rgb(self._to_rgb(_colour(info), depth), depth)
-        return FromRgb("gbrp" if depth == 8 else "gbrp16le", info.colour)(rgb), None
+        to_rgb = self._to_rgb(_colour(info), depth)
+        from_rgb = FromRgb("gbrp" if depth == 8 else "gbrp16le", info.colour)
+        for index, picture in pictures:
+            if picture.frame is not None:
+                yield index, picture.frame, picture.orientation
+            else:
+                yield index, from_rgb(picture.rgb(to_rgb, depth)), None
 
     def _to_rgb(self, colour: Colour, depth: int | None = None) -> ToRgb:
         # No codec: pictures have their chroma in the middle, unless tagged otherwise.
