@@ -205,25 +205,21 @@ class VideoReader:
 
     def _of_film(self, film: Film) -> Iterator[tuple[VideoFrame, _Time]]:
         """Yield the frames of film with their times."""
-        cut = self.info.cut
-        watch = ChangeMonitor(self.info.unfiltered or self.info, self.report)
+        look_at = self._watch()
         weave = FieldWeaver(top_first=film.top_first)
         frames = film.along(self._stamped())
         for index, (place, (before, pts), (decoded, _)) in enumerate(frames, self.begin):
-            wanted = index >= 0 and (cut is None or index < cut.count)
-            captions = watch.look_at(decoded, wanted=wanted)
+            captions = look_at(index, decoded)
             frame = weave(before, decoded) if place.divided else decoded
             yield frame, _Time(self._film_pts(place, pts), 0, captions)
 
     def _deinterlaced(self) -> Iterator[tuple[VideoFrame, _Time]]:
         """Yield the video's frames with their times, those deinterlaced that need it."""
-        cut = self.info.cut
-        watch = ChangeMonitor(self.info.unfiltered or self.info, self.report)
+        look_at = self._watch()
         deinterlacer: Deinterlacer[_Time] = Deinterlacer()
         interlaced = self.info.interlaced
         for index, (decoded, pts) in enumerate(self._stamped(), self.begin):
-            wanted = index >= 0 and (cut is None or index < cut.count)
-            captions = watch.look_at(decoded, wanted=wanted)
+            captions = look_at(index, decoded)
             time = _Time(pts, decoded.duration, captions)
             interlaced |= decoded.interlaced_frame  # perhaps not from the beginning on
             if interlaced:
@@ -233,6 +229,17 @@ class VideoReader:
                 yield decoded, time
         yield from deinterlacer.flush()
         self.report.deinterlaced = deinterlacer.count
+
+    def _watch(self) -> Callable[[int, VideoFrame], bool]:
+        """Return `ChangeMonitor.look_at` for frames with their indices."""
+        cut = self.info.cut
+        monitor = ChangeMonitor(self.info.unfiltered or self.info, self.report)
+
+        def look_at(index: int, frame: VideoFrame) -> bool:
+            wanted = index >= 0 and (cut is None or index < cut.count)
+            return monitor.look_at(frame, wanted=wanted)
+
+        return look_at
 
     def _stamped(self) -> Iterator[tuple[VideoFrame, int]]:
         """Yield decoded frames with their repaired times, in ticks of the file."""
