@@ -15,7 +15,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vsrdb_cli.network.layout import by_clip, frames_of, frames_read, join, laid_out
+from vsrdb_cli.network.layout import (
+    by_clip,
+    frames_of,
+    frames_read,
+    join,
+    laid_out,
+    weights_in_time,
+)
 
 
 @dataclass(frozen=True)
@@ -39,12 +46,7 @@ class FusedDegradationConv:
         outer = _exactly(second.weight)
         padded = F.pad(inner.transpose(0, 1), (2, 2, 2, 2))
         fused = [F.conv2d(padded, outer[:, :, dt].flip(2, 3)).transpose(0, 1) for dt in range(3)]
-        weights = [
-            torch.cat([fused[dt] for _, dt in frames_read(t, length)], dim=1).to(
-                device=device, dtype=dtype, memory_format=torch.channels_last
-            )
-            for t in range(length)
-        ]
+        weights = weights_in_time([tap.to(device, dtype) for tap in fused], length)
         biases = None
         if first.bias is not None and second.bias is not None:
             shares = torch.einsum("omtyx,m->to", outer, _exactly(first.bias))

@@ -85,3 +85,18 @@ def frames_read(t: int, length: int) -> list[tuple[int, int]]:
     Frames beyond the ends are zeros: 2 of 9 products for T = 3, left out.
     """
     return [(t + dt - 1, dt) for dt in range(3) if 0 <= t + dt - 1 < length]
+
+
+def weights_in_time(taps: Sequence[Tensor], length: int) -> list[Tensor]:
+    """Put the taps of a temporal convolution side by side for each of `length` frames.
+
+    Args:
+        taps: three of (O, C, k, k).
+
+    Returns:
+        (O, taps C, k, k) each, for the frames that `frames_read` lists.
+    """
+    return [
+        laid_out(torch.cat([taps[dt] for _, dt in frames_read(t, length)], dim=1))
+        for t in range(length)
+    ]

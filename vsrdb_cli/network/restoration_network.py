@@ -27,6 +27,7 @@ from vsrdb_cli.network.layout import (
     laid_out,
     spread,
     unfold,
+    weights_in_time,
 )
 from vsrdb_cli.network.ops import filter_padded, leaky_relu, masked_warp, pad_for_filter
 from vsrdb_cli.network.prepared import prepared
@@ -157,15 +158,9 @@ class RestorationNetwork(nn.Module):
 def conv_in_time(frames: Tensor, conv: nn.Conv3d, length: int) -> Tensor:
     """Convolve (B*T, C, H, W) by 3x3x3, with zero padding in time too."""
     if fused.in_one_kernel(frames):
-
-        def beside() -> list[Tensor]:
-            read = [frames_read(t, length) for t in range(length)]
-            return [
-                laid_out(torch.cat([conv.weight[:, :, dt] for _, dt in taps], dim=1))
-                for taps in read
-            ]
-
-        weights = prepared(conv, "side by side", beside)
+        weights = prepared(
+            conv, "side by side", lambda: weights_in_time(conv.weight.unbind(2), length)
+        )
         biases = None if conv.bias is None else [conv.bias] * length
         return convolve_in_time(frames, weights, biases, padding=1)
     pictures = by_clip(frames, length).unbind(1)
