@@ -17,6 +17,7 @@ from vsrdb_cli.commands.run import RestoreRun
 from vsrdb_cli.commands.session import Session
 from vsrdb_cli.errors import OutputError
 from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.video.reading.video_reader import VideoReader
 
 HEIGHT, WIDTH, FRAMES = 24, 32, 12
 
@@ -151,7 +152,15 @@ def test_a_page_of_filtered_pictures_is_refused_before_the_work(option):
     assert not Path("out.mp4").exists()
 
 
-def test_film_is_compared_with_the_frames_of_film():
+def test_film_is_compared_with_the_frames_of_film_searched_for_once(monkeypatch):
+    searches = []
+    find_film = VideoReader.find_film
+
+    def counted(reader, on_frame):
+        searches.append(reader.info.path)
+        return find_film(reader, on_frame)
+
+    monkeypatch.setattr(VideoReader, "find_film", counted)
     frames = telecined.woven(telecined.fields(telecined.film(20)))
     telecined.write(Path("in.mp4"), frames)
     done = vsrdb("--overwrite", "--compare", "page.html")
@@ -161,3 +170,4 @@ def test_film_is_compared_with_the_frames_of_film():
     assert page["rate"] == pytest.approx(24000 / 1001)
     assert max(page["curves"]["difference"]) < 2
     assert "paired by number" not in done.stderr
+    assert searches == [Path("in.mp4")]

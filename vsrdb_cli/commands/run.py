@@ -169,6 +169,7 @@ class RestoreRun:
                 request.page,
                 PageOptions(
                     part=report.part,
+                    film=report.film,
                     hdr=request.options.hdr,
                     overwrite=request.options.overwrite,
                 ),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from vsrdb_cli.video.frame import Frame
+    from vsrdb_cli.video.pixels.telecine import Film
 
 # Of more frames than ALL_LOSSLESS only those that differ most are lossless, up to this many bytes
 # per pixel of the picture; the rest are compressed as video.
@@ -45,6 +46,9 @@ class PageOptions:
 
     part: range | None = None
     """The frames of `before` that `after` shows, if not all."""
+    film: Film | None = None
+    """Where the frames of film lie in `before`, if known; they are looked for where `after` has the
+    rate of film."""
     start: Position | None = None
     """Where to start, in seconds after the first frame of `after`, or in its frames."""
     end: Position | None = None
@@ -105,7 +109,9 @@ def write_page(
     paths = {"before": before, "after": after} | ({"truth": truth} if truth else {})
     check_page(page, list(paths.values()), overwrite=options.overwrite)
     with ExitStack() as stack:
-        versions, notices = open_versions(paths, stack, part=options.part, hdr=options.hdr)
+        versions, notices = open_versions(
+            paths, stack, part=options.part, film=options.film, hdr=options.hdr
+        )
         lr = check_versions(versions)
         if truth:
             check_measurable(versions["after"].size)

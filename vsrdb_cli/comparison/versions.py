@@ -19,13 +19,16 @@ from vsrdb_cli.video.frame import SeekableSource
 from vsrdb_cli.video.info import Kind
 from vsrdb_cli.video.pixels.colour import to_float, to_planes
 from vsrdb_cli.video.pixels.telecine import FRAMES_OF_FILM, has_telecined_rate
-from vsrdb_cli.video.reading.film_search import FilmSearch
+from vsrdb_cli.video.reading.film_search import FilmSearch, as_film
 from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.reading.trim import trim
+from vsrdb_cli.video.reading.video_reader import VideoReader
 from vsrdb_cli.video.side_data.orientation import upright, upright_size
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from vsrdb_cli.video.pixels.telecine import Film
 
 # Rounding of a shrunk input's sides may change its shape by this much.
 ROUNDING_PIXELS = 1
@@ -78,7 +81,12 @@ class Version:
 
 
 def open_versions(
-    paths: Mapping[str, Path], stack: ExitStack, *, part: range | None, hdr: Hdr
+    paths: Mapping[str, Path],
+    stack: ExitStack,
+    *,
+    part: range | None,
+    film: Film | None,
+    hdr: Hdr,
 ) -> tuple[dict[str, Version], list[str]]:
     """Open all versions.
 
@@ -86,6 +94,7 @@ def open_versions(
         paths: by the names "before", "after" and, optionally, "truth".
         stack: closes them.
         part: the frames of "before" to compare, if not all.
+        film: where the frames of film lie in "before", if known.
         hdr: `Hdr.SDR` allows comparing HDR with SDR.
 
     Returns:
@@ -99,7 +108,10 @@ def open_versions(
         name: stack.enter_context(open_source(path, hdr=Hdr.SDR)) for name, path in paths.items()
     }
     before, after = (sources[name].info.rate for name in ("before", "after"))
-    if has_telecined_rate(before) and has_telecined_rate(after / FRAMES_OF_FILM):
+    if film is not None:
+        info = as_film(sources["before"].info, film)
+        sources["before"] = stack.enter_context(VideoReader(info))
+    elif has_telecined_rate(before) and has_telecined_rate(after / FRAMES_OF_FILM):
         # Perhaps the frames of film in it were restored.
         with suppress(VsrdbError):
             sources["before"] = stack.enter_context(

@@ -7,12 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vsrdb_cli.backends.runner import RunnerInfo
 from vsrdb_cli.callbacks import ignore
 from vsrdb_cli.errors import VideoError
 from vsrdb_cli.video.frame import ReadReport
+
+if TYPE_CHECKING:
+    from vsrdb_cli.video.pixels.telecine import Film
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,9 @@ class RestoreReport:
 
     part: range | None = None
     """Frames of the source that were restored; None for all."""
+
+    film: Film | None = None
+    """Where the frames of film lie in a telecined source; None if it was not read as film."""
 
     nodes: tuple[NodeShare, ...] = ()
     """Nodes of the cluster that restored it."""

@@ -356,6 +356,7 @@ class _Run:
             restoring_seconds=log.restoring_seconds,
             damage=(*read.damage, *self.lost),
             part=info.cut.frames if info.cut else None,
+            film=info.film,
             nodes=self.executor.nodes,
         )
 
