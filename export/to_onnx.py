@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import logging
 import os
@@ -124,7 +125,7 @@ def _onnx(
         3: torch.export.Dim("width", min=2, max=2**15),
     }
     shapes = (size,) if len(inputs) == 1 else (size, (size,) * (len(inputs) - 1))
-    with torch.no_grad(), _quiet():
+    with torch.no_grad(), _quiet(), _uncollected():
         program = torch.onnx.export(
             torch.export.export(module, inputs, dynamic_shapes=shapes),
             dynamo=True,
@@ -155,6 +156,18 @@ def _write(model: Any, name: str, info: graphs.GraphInfo, path: Path) -> None:
         del node.metadata_props[:]
     onnx.checker.check_model(model, full_check=True)
     onnx.save(model, os.fspath(path))
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Hold back the garbage collector, which looks for cycles in millions of new objects."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextmanager

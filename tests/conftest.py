@@ -5,6 +5,10 @@ import sys
 
 import pytest
 
+# Tests run beside each other, a process a core: more threads would wait, spinning, for cores that
+# others use. OpenMP reads this when it is loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 SYSTEMS = {"linux": sys.platform == "linux", "posix": os.name == "posix"}
 
 

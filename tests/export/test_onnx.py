@@ -170,7 +170,7 @@ def cached(exported, checkpoint, tmp_path, monkeypatch):
             (tmp_path / path.name).unlink(missing_ok=True)
             shutil.copy(path, tmp_path)
 
-    def make(stale, _):
+    def make(stale, _, *, missing):
         made.append(stale.command)
         copy()
 
