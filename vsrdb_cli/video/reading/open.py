@@ -57,12 +57,19 @@ def open_source(
         _refuse_rate(rate, name)
         _refuse_film(film_search, f"{name} is a stream")
         return PipeReader(path=path)
+    return _for_hdr(_open_file(path, rate, scale, film_search), hdr)
+
+
+def _open_file(
+    path: Path, rate: Fraction | None, scale: int, film_search: FilmSearch
+) -> SeekableSource:
+    """Open what can be opened again; see `open_source`."""
     if path.is_dir():
         _refuse_film(film_search, f"{path} is a folder of pictures")
-        return _for_hdr(PictureReader.of_folder(path, rate), hdr)
+        return PictureReader.of_folder(path, rate)
     info = probe(path, scale, film_search)
     if info.kind is Kind.STILL:
-        return _for_hdr(PictureReader.of_still(path, rate), hdr)
+        return PictureReader.of_still(path, rate)
     _refuse_rate(rate, str(path))
     if info.container in ("gif", "apng"):
         said = inspect_picture(path).colour
@@ -70,7 +77,7 @@ def open_source(
         if said.profile:
             primaries = coded_primaries(said.profile) or SDR.primaries
             info = replace(info, colour=replace(info.colour, primaries=primaries))
-    return _for_hdr(VideoReader(info), hdr)
+    return VideoReader(info)
 
 
 def open_again(info: VideoInfo) -> FrameSource:
