@@ -12,6 +12,7 @@ import clips
 import cv2
 import numpy as np
 import pytest
+import telecined
 from click.testing import CliRunner
 from PIL import Image
 
@@ -246,6 +247,18 @@ def test_only_equal_frames_are_said_to_cost_no_time(info, run, measures):
 
 def test_interlaced_video_gains_little(info, measures):
     assert judge(replace(info, interlaced=True), measures, TRIAL)[0] is Verdict.LITTLE
+
+
+@pytest.mark.slow
+def test_film_in_3_2_pulldown_is_judged_by_its_own_frames(tmp_path):
+    frames = telecined.woven(telecined.fields(telecined.film(40)))
+    advice = advice_on(telecined.write(tmp_path / "in.mp4", frames))
+    findings = {one.name: one for one in advice.findings}
+    assert findings["interlacing"].text.startswith("none: film in 3:2 pulldown")
+    assert findings["duplicates"].text == "none"
+    assert not findings["interlacing"].is_reason
+    (notice,) = advice.notices
+    assert "its 40 frames are brought back" in notice
 
 
 @pytest.mark.parametrize("height, width, scale", [

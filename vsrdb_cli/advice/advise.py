@@ -21,6 +21,7 @@ from vsrdb_cli.evaluation.metrics import import_extra
 from vsrdb_cli.options import Hdr
 from vsrdb_cli.pipeline.scenes import SceneCutDetector
 from vsrdb_cli.video.pixels.colour import to_float
+from vsrdb_cli.video.reading.film_search import FilmSearch
 from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.reading.prefilter import prefiltered
 from vsrdb_cli.video.reading.sampling import sample_runs
@@ -97,7 +98,7 @@ def advise(source: Path, weights: str | None = None, *, hdr: Hdr = Hdr.REFUSE) -
             "advise needs a file, not stdin or a named pipe", hint="save the stream to a file first"
         )
     network = build_network(load_checkpoint(weights or default_weights()))
-    with open_source(source, hdr=hdr) as opened:
+    with open_source(source, hdr=hdr, film_search=FilmSearch(wanted=None)) as opened:
         info = opened.info
         if min(info.height, info.width) < SMALLEST_SIDE:
             raise VideoError(

@@ -174,6 +174,8 @@ def _interlacing(info: VideoInfo, measures: Measures) -> Finding:
     if has_combs(measures):
         text = f"combing in {measures.combing:.0%} of the picture"
         return Finding("interlacing", text, Verdict.OUTSIDE)
+    if info.film is not None:
+        return Finding("interlacing", "none: film in 3:2 pulldown, brought back to its frames")
     if info.interlaced:
         return Finding("interlacing", "yes; restore deinterlaces it", Verdict.LITTLE)
     return Finding("interlacing", "none")

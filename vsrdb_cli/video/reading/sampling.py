@@ -116,17 +116,19 @@ def sample_runs(source: FrameSource, places: int, count: int) -> Iterator[list[T
     if known is None or known <= places * count:
         yield [frame.rgb for frame in source.frames(0, places * count)]
         return
+    # Which frame of film a seek leads to, only counting from the beginning tells.
+    seeks = info.kind is Kind.VIDEO and info.film is None
     seen = False
     for place in range(places):
         share = (place + 0.5) / places
-        if info.kind is Kind.VIDEO:
+        if seeks:
             run = _seen(info, share, count)
             seen = seen or bool(run)
             yield run
         else:
             first = int(share * (known - count))
             yield [frame.rgb for frame in source.frames(first, first + count)]
-    if info.kind is Kind.VIDEO and not seen:
+    if seeks and not seen:
         yield [frame.rgb for frame in source.frames(0, places * count)]
 
 
