@@ -1,6 +1,10 @@
 """Networks of every kind with weights drawn from their names, and tolerances of results."""
 
+from collections.abc import Iterable
+
+import torch
 from golden_numbers import draw
+from torch import Tensor
 
 from vsrdb_cli.network.config import FMANetConfig
 from vsrdb_cli.network.fmanet import FMANet
@@ -31,3 +35,14 @@ def network_of(config: FMANetConfig, *, training_heads: bool = False) -> FMANet:
     state = {name: draw(name, tuple(p.shape)) for name, p in network.state_dict().items()}
     network.load_state_dict(state)
     return network
+
+
+def restored(network: FMANet, frames: Iterable[Tensor]) -> Tensor:
+    """Restore the centre of a window of (B, 3, H, W): each frame encoded, then all together."""
+    return network.restore([network.encode(frame) for frame in frames])
+
+
+def assert_restored_alike(found: Tensor, expected: Tensor) -> None:
+    """Check two outputs of drawn weights, which grow to tens; the tolerance is meant for 0 to 1."""
+    tolerance = OUTPUT_TOLERANCE * max(1.0, expected.abs().max().item())
+    torch.testing.assert_close(found, expected, rtol=0, atol=tolerance)

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 import torch
-from drawn_networks import CONFIGURATIONS, OUTPUT_TOLERANCE, WARPED_TOLERANCE, network_of
+from drawn_networks import (
+    CONFIGURATIONS,
+    OUTPUT_TOLERANCE,
+    WARPED_TOLERANCE,
+    assert_restored_alike,
+    network_of,
+    restored,
+)
 from golden_numbers import CASES, arrays, golden
 from plain_fmanet import PlainFMANet
 
@@ -64,17 +71,15 @@ def test_any_configuration_equals_a_plain_transcription(config):
     network = network_of(config)
     clip = torch.rand(2, 3, config.num_seq, 13, 18, generator=torch.Generator().manual_seed(1))
     expected = PlainFMANet(network.state_dict(), config)(clip)
-    # Drawn weights let outputs grow to tens; the tolerance is meant for 0 to 1.
-    tolerance = OUTPUT_TOLERANCE * max(1.0, expected.abs().max().item())
-    torch.testing.assert_close(network(clip), expected, rtol=0, atol=tolerance)
+    assert_restored_alike(network(clip), expected)
 
 
 @torch.inference_mode()
 def test_encode_once_and_restore_equal_the_whole_forward():
     network = network_of(TINY)
     clip = golden("tiny_32x48").arrays["input"]
-    window = [network.encode(clip[:, :, t]) for t in range(TINY.num_seq)]
-    torch.testing.assert_close(network.restore(window), network(clip), rtol=0, atol=1e-6)
+    found = restored(network, clip.unbind(2))
+    torch.testing.assert_close(found, network(clip), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("height, width", [(1, 1), (1, 7), (6, 1), (2, 3), (13, 18)])
@@ -83,19 +88,16 @@ def test_encode_once_and_restore_equal_the_whole_forward():
 def test_a_prepared_network_restores_the_same_at_the_borders_too(config, height, width):
     network = network_of(config)
     clip = torch.rand(2, 3, config.num_seq, height, width)
-    window = [network.encode(clip[:, :, t]) for t in range(config.num_seq)]
-    expected = network.restore(window)
+    expected = restored(network, clip.unbind(2))
     network.prepare()
-    tolerance = OUTPUT_TOLERANCE * max(1.0, expected.abs().max().item())
-    window = [network.encode(clip[:, :, t]) for t in range(config.num_seq)]
     for _ in range(2):
-        torch.testing.assert_close(network.restore(window), expected, rtol=0, atol=tolerance)
+        assert_restored_alike(restored(network, clip.unbind(2)), expected)
 
 
 @torch.inference_mode()
 def test_a_network_is_prepared_where_there_is_no_float64_too(monkeypatch):
     network, frames = network_of(TINY), torch.rand(3, 1, 3, 8, 9)
-    expected = network.restore([network.encode(frame) for frame in frames])
+    expected = restored(network, frames)
     double, fetched = torch.Tensor.double, set()
 
     def fetch(tensor):
@@ -113,8 +115,8 @@ def test_a_network_is_prepared_where_there_is_no_float64_too(monkeypatch):
     monkeypatch.setattr(torch.Tensor, "cpu", fetch)
     monkeypatch.setattr(torch.Tensor, "double", refuse)
     network.prepare()
-    restored = network.restore([network.encode(frame) for frame in frames])
-    torch.testing.assert_close(restored, expected, rtol=0, atol=OUTPUT_TOLERANCE)
+    found = restored(network, frames)
+    torch.testing.assert_close(found, expected, rtol=0, atol=OUTPUT_TOLERANCE)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -123,12 +125,8 @@ def test_a_prepared_network_equals_the_golden_numbers(case):
     expected = golden(case)
     network = FMANet(expected.config)
     network.load_state_dict(expected.state(), strict=False)
-    clip = expected.arrays["input"]
-    network.prepare()
-    window = [network.encode(clip[:, :, t]) for t in range(expected.config.num_seq)]
-    torch.testing.assert_close(
-        network.restore(window), expected.arrays["output"], rtol=0, atol=OUTPUT_TOLERANCE
-    )
+    found = restored(network.prepare(), expected.arrays["input"].unbind(2))
+    torch.testing.assert_close(found, expected.arrays["output"], rtol=0, atol=OUTPUT_TOLERANCE)
 
 
 def trained(network):
@@ -147,14 +145,11 @@ def loaded(network):
 @torch.no_grad()
 def test_a_prepared_network_restores_with_the_weights_it_has_now(changed):
     network, frames = network_of(TINY).prepare(), torch.rand(3, 1, 3, 8, 9)
-    network.restore([network.encode(frame) for frame in frames])
+    restored(network, frames)
     network = changed(network)
     other = FMANet(TINY).eval()
     other.load_state_dict(network.state_dict())
-    torch.testing.assert_close(
-        network.restore([network.encode(frame) for frame in frames]),
-        other.restore([other.encode(frame) for frame in frames]),
-    )
+    torch.testing.assert_close(restored(network, frames), restored(other, frames))
 
 
 @torch.inference_mode()
@@ -163,8 +158,8 @@ def test_two_clips_in_a_batch_do_not_mix():
     clips = torch.rand(2, 3, 3, 12, 16, generator=torch.Generator().manual_seed(2))
     single = torch.cat([network(clip[None]) for clip in clips])
     torch.testing.assert_close(network(clips), single, rtol=0, atol=1e-5)
-    window = [network.encode(clips[:, :, t]) for t in range(3)]
-    torch.testing.assert_close(network.restore(window), single, rtol=0, atol=1e-5)
+    found = restored(network, clips.unbind(2))
+    torch.testing.assert_close(found, single, rtol=0, atol=1e-5)
 
 
 @torch.inference_mode()
