@@ -12,6 +12,7 @@ compared with the sharp photograph: PSNR over RGB, 16 HR pixels cut.
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -36,7 +37,10 @@ from vsrdb_cli.pipeline import repeats
 from vsrdb_cli.pipeline.frames import restore_frames
 from vsrdb_cli.restore import restore_video
 from vsrdb_cli.runtime import configure_runtime
-from vsrdb_cli.video.pixels.colour import to_float, to_planes
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from panned import decibels, panned
 
 OPTIONS = RestoreOptions(tile=None, overwrite=True, segment_seconds=1e6)
 STEPS = (2, 3, 5, 6, 7, 9, 10)  # HR pixels a frame; multiples of 4 show the same samples again
@@ -110,31 +114,15 @@ def comparing_share(source: Path) -> float:
 
 def shown_twice(step: int, runner: Runner, count: int = 5) -> tuple[float, float]:
     """Return PSNR of a pan shown twice: every frame by itself, and repeated ones once."""
-    photo = torch.from_numpy(data.astronaut()).permute(2, 0, 1).float() / 255
+    truths, small = panned(count, step)
+    twice, shown = ([one for one in each for _ in range(2)] for each in (small, truths))
 
-    def at(shift: int) -> Tensor:
-        top, left = 60 + shift // 3, 160 + shift
-        return photo[:, top : top + 160, left : left + 192]
-
-    half = step * 2 // 5
-    truths = [at(step * number) for number in range(count)]
-    blurred = [
-        torch.stack([at(step * number + shift) for shift in range(-half, half + 1)]).mean(dim=0)
-        for number in range(count)
-    ]
-    small = [F.interpolate(one[None], scale_factor=0.25, mode="bicubic", antialias=True)[0]
-             for one in blurred]  # fmt: skip
-    twice = [to_float(to_planes(one, 8)) for one in small for _ in range(2)]
-
-    def decibels() -> float:
-        restored = list(restore_frames(twice, runner))
-        pairs = [(restored[i], truths[i // 2]) for i in range(2, 2 * count - 2)]
-        errors = [(one - truth)[:, 16:-16, 16:-16].square().mean() for one, truth in pairs]
-        return -10 * float(torch.stack(errors).mean().log10())
+    def measured() -> float:
+        return decibels(list(restore_frames(twice, runner))[2:-2], shown[2:-2])
 
     with every_frame_by_itself():
-        alone = decibels()
-    return alone, decibels()
+        alone = measured()
+    return alone, measured()
 
 
 def main() -> None:

@@ -10,10 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from skimage import data
+from panned import decibels, panned
 
 from vsrdb_cli.backends import load_runner
 from vsrdb_cli.backends.builtin import BuiltinRunner
@@ -21,7 +20,6 @@ from vsrdb_cli.pipeline.frames import restore_frames
 from vsrdb_cli.pipeline.repeats import is_equal, runs, with_context
 from vsrdb_cli.pipeline.restorer import Restorer
 from vsrdb_cli.video.frame import Frame
-from vsrdb_cli.video.pixels.colour import to_float, to_planes
 
 
 @pytest.fixture
@@ -191,33 +189,12 @@ def test_codes_of_repeated_frames_are_one_tensor():
     assert shared == [True, False, True, False, True]
 
 
-def panned(count, step=3):
-    """Sharp pictures of a pan over a photograph, and what a camera with fewer pixels sees."""
-    photo = torch.from_numpy(data.astronaut()).permute(2, 0, 1).float() / 255
-
-    def at(shift):
-        top, left = 60 + shift // 3, 160 + shift
-        return photo[:, top : top + 128, left : left + 160]
-
-    truths = [at(step * number) for number in range(count)]
-    exposures = [[at(step * number + shift) for shift in (-1, 0, 1)] for number in range(count)]
-    blurred = [torch.stack(each).mean(dim=0) for each in exposures]
-    small = [F.interpolate(one[None], scale_factor=1 / 4, mode="bicubic", antialias=True)[0]
-             for one in blurred]  # fmt: skip
-    return truths, [to_float(to_planes(one, 8)) for one in small]
-
-
 def test_a_moving_clip_shown_twice_is_better_for_its_different_neighbours(one_thread):
-    truths, small = panned(4)
+    truths, small = panned(4, step=3)
     twice = [frame for frame in small for _ in range(2)]
     runner = load_runner("fmanet-xs", precision="float32")
     features = [runner.encode(frame[None]) for frame in twice]
     blind = [runner.restore(features[i - 1 : i + 2])[0] for i in range(2, 6)]
     seeing = list(restore_frames(twice, runner))[2:6]
-
-    def decibels(restored):
-        pairs = zip(restored, (truths[1], truths[1], truths[2], truths[2]), strict=True)
-        errors = [(one.clamp(0, 1) - truth)[:, 16:-16, 16:-16] for one, truth in pairs]
-        return -10 * float(torch.stack(errors).square().mean().log10())
-
-    assert decibels(seeing) > decibels(blind) + 0.2
+    shown = [truths[1], truths[1], truths[2], truths[2]]
+    assert decibels(seeing, shown) > decibels(blind, shown) + 0.2
