@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from drawn_networks import network_of
+from drawn_networks import network_of, restored
 from fused_operands import BUNDLED, PAPER, errors
 from golden_numbers import golden
 from operators import counted, joined
@@ -229,8 +229,8 @@ def test_where_no_kernel_compiles_a_window_is_restored_the_way_of_a_gpu_too(
     generator = torch.Generator().manual_seed(0)
     frames = [torch.rand(2, 3, 8, 12, generator=generator) for _ in range(3)]
     with torch.inference_mode(), pytest.warns(RuntimeWarning, match="is slower without its kernel"):
-        expected = network.restore([network.encode(one) for one in frames])
+        expected = restored(network, frames)
         monkeypatch.setattr(fused, "in_one_kernel", lambda operand: True)
         wide = padded(network).prepare()
-        found = wide.restore([wide.encode(one) for one in frames])
+        found = restored(wide, frames)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-5)
