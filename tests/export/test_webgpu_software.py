@@ -114,21 +114,24 @@ def vsrdb(*arguments, **environment):
     )
 
 
-def test_a_batch_of_pictures_with_one_command(tmp_path):
+def test_a_batch_of_pictures_with_one_command(tmp_path, checkpoint):
     (tmp_path / "in").mkdir()
     for number in range(2):
         picture = Image.fromarray(clips.picture(number, 17, 23))
         picture.save(tmp_path / "in" / f"{number}.png")
     folder = {"VSRDB_EXPORTS": str(tmp_path / "exports")}
+    weights = "--weights", checkpoint.path
     here, cpu = tmp_path / "webgpu", tmp_path / "cpu"
     done = vsrdb(
-        "restore", tmp_path / "in", here, "--device", "webgpu", "-v", **folder, **ENVIRONMENT
+        *("restore", tmp_path / "in", here, *weights, "--device", "webgpu", "-v"),
+        **folder,
+        **ENVIRONMENT,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stderr.count("exported fmanet-xs in float32, which is done once and took") == 1
-    assert "fmanet-xs · onnxruntime webgpu:0 (the CPU in place of a GPU" in done.stderr
+    assert done.stderr.count("exported small in float32, which is done once and took") == 1
+    assert "small · onnxruntime webgpu:0 (the CPU in place of a GPU" in done.stderr
     assert "on the GPU, " in done.stderr
-    vsrdb("restore", tmp_path / "in", cpu, "--device", "cpu", "--precision", "float32")
+    vsrdb("restore", tmp_path / "in", cpu, *weights, "--device", "cpu", "--precision", "float32")
     names = sorted(path.name for path in here.glob("*.png"))
     assert names and names == sorted(path.name for path in cpu.glob("*.png"))
     for name in names:
