@@ -15,6 +15,11 @@ SYSTEMS = {"linux": sys.platform == "linux", "posix": os.name == "posix"}
 LONGEST_NAME = 71
 
 
+def pytest_xdist_auto_num_workers():
+    """Return how many tests run at once: one more than cores, since they wait for disks, too."""
+    return min(4, (os.cpu_count() or 1) + 1)
+
+
 def pytest_collection_modifyitems(items):
     """Skip what a system lacks; the markers of pyproject.toml say what that is."""
     for item in items:

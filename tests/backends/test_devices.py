@@ -231,6 +231,7 @@ print(*(name for name in Operators.used if name.startswith("vsrdb")))
 """
 
 
+@pytest.mark.slow
 def test_on_any_other_gpu_the_network_stays_there_from_frame_to_picture():
     done = subprocess.run(
         [sys.executable, "-c", ANOTHER_GPU], capture_output=True, text=True, check=False

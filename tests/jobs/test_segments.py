@@ -118,7 +118,9 @@ HELD = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("length", [3, 5])
+@pytest.mark.parametrize(
+    "length", [3, pytest.param(5, marks=pytest.mark.slow)], ids="{} frames a window".format
+)
 @pytest.mark.parametrize("shows", HELD.values(), ids=HELD)
 def test_repeated_frames_are_those_of_an_unbroken_run(tmp_path, tiny, tiny_of_5, shows, length):
     source = clips.make(
