@@ -97,9 +97,10 @@ def _child(clips: list[Path], seed: int) -> None:
                 print(case(clips, seed, Path(folder)), flush=True)
             except Exception:
                 print(f"FAULT {seed}: {traceback.format_exc()!r}", flush=True)
-            pixels = max(map(_pixels, Path(folder).glob("in.*")), default=0)
-            allowed = max(allowed, MOST_MEMORY + BYTES_A_PIXEL * pixels)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
+            if peak > allowed:
+                pixels = max(map(_pixels, Path(folder).glob("in.*")))
+                allowed = max(allowed, MOST_MEMORY + BYTES_A_PIXEL * pixels)
         if peak > allowed:
             print(f"FAULT {seed}: {peak >> 20} MiB", flush=True)
             return
@@ -156,8 +157,9 @@ def small_clips(folder: Path) -> list[Path]:
 
 def _pixels(path: Path) -> int:
     try:
-        with av.open(f"file:{path}") as container:
-            return max((s.width * s.height for s in container.streams.video), default=0)
+        with av.open(f"file:{path}", metadata_errors="replace") as container:
+            known = [s.codec_context for s in container.streams.video if s.codec_context]
+            return max((context.width * context.height for context in known), default=0)
     except av.error.FFmpegError:
         return 0
 
