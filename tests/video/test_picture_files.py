@@ -196,6 +196,20 @@ def test_an_animated_webp_is_said_to_be_one(tmp_path):
         open_source(tmp_path / "in.webp")
 
 
+@pytest.mark.parametrize("size, words", [
+    ((65535, 60000), "is damaged or was cut off: Image size"),
+    ((17000, 9000), "is 17000x9000; at most 142 million pixels can be read"),
+])  # fmt: skip
+def test_a_frame_of_an_animation_larger_than_the_first_is_refused(tmp_path, size, words):
+    first, *others = animation()
+    data = bytearray(encoded(first, "GIF", save_all=True, append_images=others))
+    descriptor = data.rindex(b"\x2c" + bytes(4) + struct.pack("<HH", *first.size))
+    data[descriptor + 5 : descriptor + 9] = struct.pack("<HH", *size)
+    (tmp_path / "in.gif").write_bytes(data)
+    with pytest.raises(VideoError, match=words):
+        open_source(tmp_path / "in.gif")
+
+
 def test_the_tiles_of_a_photo_are_one_picture(tmp_path):
     restore_nearest(WILD / "photo_grid.heic", tmp_path / "out.png")
     shown = seen(tmp_path / "out.png")[::4, ::4].astype(int)

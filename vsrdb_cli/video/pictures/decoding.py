@@ -56,8 +56,9 @@ BY_PILLOW = (
     *("PNG", "JPEG", "TIFF", "WEBP", "GIF", "BMP", "DIB", "ICO", "CUR", "AVIF", "JPEG2000"),
     *("PSD", "PPM", "TGA", "SGI", "SUN", "PCX", "QOI", "DDS", "XBM", "XPM"),
 )
-# Errors that Pillow's readers raise for damaged files.
+# Errors that Pillow's readers raise for damaged files, such as a frame far larger than the first.
 UNREADABLE = (
+    Image.DecompressionBombError,
     *(OSError, SyntaxError, ValueError, EOFError, struct.error),
     *(RuntimeError, TypeError, LookupError, OverflowError),
 )

@@ -127,6 +127,7 @@ def frames_of_animation(path: Path) -> int | None:
             number = int(getattr(image, "n_frames", 1))
             for frame in range(number):
                 image.seek(frame)
+                check_size(path, *image.size)
                 image.load()
         except UNREADABLE as error:
             raise damage_error(path, str(error)) from error
