@@ -196,6 +196,7 @@ def test_an_animated_webp_is_said_to_be_one(tmp_path):
         open_source(tmp_path / "in.webp")
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("size, words", [
     ((65535, 60000), "is damaged or was cut off: Image size"),
     ((17000, 9000), "is 17000x9000; at most 142 million pixels can be read"),
