@@ -24,7 +24,7 @@ from vsrdb_cli.video.pictures.formats import picture_files
 
 # Bytes of a file's head and of its tail by which it is recognised.
 _SAMPLE_BYTES = 1 << 20
-_FORMAT = 1
+_FORMAT = 2
 
 
 def identity(source: Path) -> dict[str, str]:
