@@ -172,6 +172,22 @@ def test_times_that_jump_by_days_are_damaged_and_the_sound_goes_on(tmp_path):
 
 
 @BOTH
+@pytest.mark.parametrize("codec", ["flac", "pcm_s16le"])
+def test_times_that_jump_past_the_end_of_the_video_are_damaged(tmp_path, suffix, codec):
+    source = clicks.make(tmp_path / "in.mkv", "-c:a", codec, seconds=3)
+    with av.open(str(source)) as whole, av.open(str(tmp_path / "bad.mkv"), "w") as bad:
+        copies = {s.index: bad.add_stream_from_template(s, opaque=True) for s in whole.streams}
+        for packet in whole.demux():
+            if packet.size:
+                if packet.stream.type == "audio" and packet.pts > 1200:
+                    packet.pts = packet.dts = packet.pts + 16_777_216  # milliseconds
+                packet.stream = copies[packet.stream.index]
+                bad.mux(packet)
+    out, _ = restored(tmp_path / "bad.mkv", tmp_path / f"out{suffix}")
+    assert clicks.heard(out) == pytest.approx([0, 0.5, 1, 1.5, 2, 2.5], abs=NEAR)
+
+
+@BOTH
 def test_sound_that_says_itself_how_many_channels_it_has_is_copied(tmp_path, suffix):
     parts = [
         clicks.make(tmp_path / f"{n}.ts", "-ac", 6 if n else 2, "-c:a", "ac3",
@@ -207,6 +223,65 @@ def test_undecodable_packets_leave_a_gap_and_the_rest_in_place(tmp_path, suffix)
     assert report.damage == ("7 damaged packets of audio #1 ac3 dropped",)
 
 
+@pytest.mark.parametrize(
+    "suffix, codec", [(".mkv", "pcm_s16le"), (".mp4", "flac"), (".mov", "alac")]
+)
+def test_a_gap_in_uncompressed_sound_stays_though_no_packet_has_a_time(tmp_path, suffix, codec):
+    gap = "aselect='not(between(t,0.6,1.3))'"
+    source = clicks.make(tmp_path / "in.mkv", "-c:a", "pcm_s16le", "-af", gap)
+    out, notices = restored(source, tmp_path / f"out{suffix}")
+    assert clicks.heard(out) == pytest.approx([0, 0.5, 1.5], abs=NEAR)
+    assert codecs(out) == [codec]
+    assert all("a copy ends at 1.3" in notice for notice in notices)
+    assert len(notices) == (codec != "pcm_s16le")
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov"])
+def test_a_packet_of_priming_long_before_the_sound_is_not_heard(tmp_path, suffix):
+    quiet = "volume=0:enable='lt(t,0.4)'"
+    source = clicks.make(tmp_path / "in.mkv", "-c:a", "pcm_s16le", "-af", quiet)
+    late = tmp_path / "late.mkv"
+    with av.open(str(source)) as whole, av.open(str(late), "w") as made:
+        video, sound = whole.streams.video[0], whole.streams.audio[0]
+        pictures = made.add_stream_from_template(video, opaque=True)
+        coded = made.add_stream("aac", rate=48000)
+        for packet in whole.demux(video):
+            if packet.size:
+                packet.stream = pictures
+                made.mux(packet)
+        whole.seek(0)
+        packets = [p for frame in whole.decode(sound) for p in coded.encode(frame)]
+        # Matroska names the priming, and of the first packet, whichever it is, hides as much.
+        made.mux([packets[5], *packets[15:], *coded.encode(None)])
+    out, _ = restored(late, tmp_path / f"out{suffix}")
+    assert clicks.heard(out) == pytest.approx([0.5, 1, 1.5], abs=NEAR)
+
+
+def with_rate(path, rate):
+    """A video whose header gives another number of samples a second."""
+    data = bytearray(clicks.make(path, "-c:a", "pcm_s16le").read_bytes())
+    place = data.find(b"strf", data.find(b"auds")) + 12
+    assert struct.unpack_from("<I", data, place) == (48000,)
+    struct.pack_into("<I", data, place, rate)
+    path.write_bytes(data)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov", ".webm"])
+@pytest.mark.parametrize("rate", [1, 16_777_216, 2**31 - 1])
+def test_sound_at_a_rate_that_no_sound_has_is_dropped_by_name(tmp_path, suffix, rate):
+    out, (notice,) = restored(with_rate(tmp_path / "in.avi", rate), tmp_path / f"out{suffix}")
+    assert notice == f"audio #1 pcm_s16le is dropped: no sound has {rate:,} samples a second"
+    assert codecs(out) == []
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov", ".webm"])
+@pytest.mark.parametrize("rate", [300, 384_000, 2_822_400])
+def test_sound_at_a_strange_rate_is_kept(tmp_path, suffix, rate):
+    out, _ = restored(with_rate(tmp_path / "in.avi", rate), tmp_path / f"out{suffix}")
+    assert len(codecs(out)) == 1
+
+
 @BOTH
 def test_sound_encoded_anew_is_cut_to_the_sample(tmp_path, suffix):
     source = clicks.make(tmp_path / "in.avi", "-c:a", "adpcm_ms", seconds=3)
@@ -229,7 +304,7 @@ def test_samples_that_no_encoder_takes_leave_the_others_as_they_are(tmp_path, en
             file.mux(track.encode(frame))
     target = nearest_target(encoder, 48000, "mono", "flt")
     with av.open(str(tmp_path / "in.mkv")) as source, av.open(str(tmp_path / "o.mkv"), "w") as out:
-        convert = SoundConverter(source.streams.audio[0], out, target)
+        convert = SoundConverter(source.streams.audio[0], out, target, SoundDecoder())
         for packet in source.demux():
             out.mux(list(convert(packet) if packet.size else convert.finish()))
     with av.open(str(tmp_path / "o.mkv")) as out:

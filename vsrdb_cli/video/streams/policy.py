@@ -112,7 +112,7 @@ def _converted(stream: StreamInfo, suffix: str, heard: SoundScan, reason: str) -
 def _plan(
     stream: StreamInfo, suffix: str, source: InputContainer, heard: Mapping[int, SoundScan]
 ) -> StreamPlan:
-    left_out = _left_out(stream)
+    left_out = _left_out(stream, heard.get(stream.index))
     if left_out:
         return StreamPlan(stream, StreamAction.DROP, left_out)
     if stream.rebuilt or _is_attached(stream, suffix):
@@ -134,7 +134,7 @@ def _plan(
     return StreamPlan(stream, StreamAction.DROP, f"{stream} is dropped: {reason}")
 
 
-def _left_out(stream: StreamInfo) -> str | None:
+def _left_out(stream: StreamInfo, heard: SoundScan | None) -> str | None:
     """Return why a stream goes into no kind of file, in one line."""
     if stream.foreign:
         return f"{stream} is dropped: it belongs to another programme than the video"
@@ -142,6 +142,8 @@ def _left_out(stream: StreamInfo) -> str | None:
         return f"{stream} is dropped: chapter pictures are not supported"
     if stream.type == "video" and not stream.cover:
         return f"{stream} is dropped: only one video is restored"
+    if heard is not None and heard.impossible_rate is not None:
+        return f"{stream} is dropped: no sound has {heard.impossible_rate:,} samples a second"
     return None
 
 

@@ -95,6 +95,7 @@ class SideStreams:
 
     def _add(self, plan: StreamPlan) -> None:
         source = self._source.streams[plan.stream.index]
+        decoder = SoundDecoder(self._info.duration_seconds)
         if plan.action is StreamAction.COPY:
             target = self._output.add_stream_from_template(source, opaque=True)
             copy_stream_metadata(source, target)
@@ -106,10 +107,17 @@ class SideStreams:
                     context.delay, context.sample_rate or 1
                 )
                 self.heard[source.index] = Loudness()
-                self._decoders[source.index] = SoundDecoder()
+                self._decoders[source.index] = decoder
         elif plan.sound is not None:
             begin = None if self._info.cut is None else Fraction(0)
-            sound = SoundConverter(source, self._output, plan.sound, begin, self._end)  # type: ignore[arg-type]
+            sound = SoundConverter(
+                source,  # type: ignore[arg-type]
+                self._output,
+                plan.sound,
+                decoder,
+                begin_seconds=begin,
+                end_seconds=self._end,
+            )
             copy_stream_metadata(source, sound.stream)
             self._sounds[source.index] = sound
             self._targets[source.index] = sound.stream

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from math import floor
+from math import floor, inf
 from typing import TYPE_CHECKING, Any, cast
 
 import av
@@ -31,8 +31,12 @@ WINDOW_SAMPLES = 1024
 PRIMING_SECONDS = Fraction(1, 10)
 # Two roundings of containers that count milliseconds, and what edit lists cut off.
 ROUNDING_SECONDS = Fraction(1, 125)
+# Smaller differences between a packet's time and the samples before it are not a gap.
+JITTER_SECONDS = Fraction(40, 1000)
 # No pause is as long: times that jump so far are damaged.
 LONGEST_PAUSE_SECONDS = 24 * 3600
+# Nor is a pause as long after the last picture.
+LONGEST_PAUSE_AFTER_VIDEO_SECONDS = 60
 # Inaudible: a decoder that restarts after damage gives as much more or less.
 UNHEARD_SECONDS = Fraction(2, 100)
 # Full scale is 1; what is louder is damaged.
@@ -178,11 +182,15 @@ def _planes(frame: AudioFrame) -> tuple[Any, ...]:
 class SoundDecoder:
     """Decodes the packets of one track, in order, to frames at their times.
 
+    Args:
+        video_end_seconds: when the last picture ends, on the packets' clock; None if unknown.
+
     Attributes:
         failed: packets that could not be decoded, and jumps of damaged times.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, video_end_seconds: float | None = None) -> None:
+        self._video_end = inf if video_end_seconds is None else video_end_seconds
         self._due: Fraction | None = None
         self._jumped = Fraction(0)  # seconds, in damaged times
         self._begun = False
@@ -204,12 +212,18 @@ class SoundDecoder:
             begin = due = self._due or Fraction(0)
             if frame.pts is not None and frame.time_base is not None:
                 begin = frame.pts * frame.time_base - self._jumped
-            if abs(begin - due) > LONGEST_PAUSE_SECONDS:
+            if self._is_damaged(due, begin):
                 self._jumped += begin - due
                 begin = due
                 self.failed += 1
             self._due = begin + Fraction(frame.samples, frame.sample_rate)
             yield frame, begin
+
+    def _is_damaged(self, due: Fraction, begin: Fraction) -> bool:
+        """Return whether no sound pauses, or goes back, from one time to the other."""
+        pause = begin - due
+        after_video = begin > self._video_end and pause > LONGEST_PAUSE_AFTER_VIDEO_SECONDS
+        return after_video or abs(pause) > LONGEST_PAUSE_SECONDS
 
 
 def _own_layout(context: AudioCodecContext) -> None:
@@ -279,7 +293,8 @@ def describe_difference(  # noqa: PLR0911  one answer for each way to differ
     if begin >= end:
         return None
     slack = Fraction(SMEAR_BINS, BINS_A_SECOND)
-    slack += Fraction(2 * WINDOW_SAMPLES, min(rate for rate, _ in source.shapes | output.shapes))
+    slowest = min(rate for rate, _ in source.shapes | output.shapes)
+    slack += max(Fraction(2 * WINDOW_SAMPLES, slowest), JITTER_SECONDS)
     if output.begin_seconds is None or output.end_seconds is None:
         # A decoder's priming may take up all of a packet or two.
         return "is silent" if end - begin > slack else None

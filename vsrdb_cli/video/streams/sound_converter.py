@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vsrdb_cli.video.streams.plan import SoundTarget
 from vsrdb_cli.video.streams.sound import (
+    JITTER_SECONDS,
     Loudness,
     SoundDecoder,
     flushing,
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from av.container import OutputContainer
     from av.packet import Packet
 
-# Smaller differences are a container's rounding, not a gap.
-JITTER_SECONDS = Fraction(40, 1000)
 _DTYPES: dict[str, Any] = {"s16": np.int16, "s32": np.int32, "flt": np.float32}
 
 
@@ -40,6 +39,7 @@ class SoundConverter:
         source: its stream.
         output: before its header is written; the stream is added to it.
         target: what it becomes.
+        decode: decodes the packets.
         begin_seconds, end_seconds: samples outside are dropped; None for no limit.
 
     Attributes:
@@ -51,6 +51,8 @@ class SoundConverter:
         source: AudioStream,
         output: OutputContainer,
         target: SoundTarget,
+        decode: SoundDecoder,
+        *,
         begin_seconds: Fraction | None = None,
         end_seconds: Fraction | None = None,
     ) -> None:
@@ -61,7 +63,7 @@ class SoundConverter:
         target.open(self.stream.codec_context)
         self.stream.time_base = self.stream.codec_context.time_base = Fraction(1, target.rate)
         self.heard = Loudness()
-        self._decode = SoundDecoder()
+        self._decode = decode
         self._resampler: AudioResampler | None = None
         self._shape: tuple[int, str, str] | None = None
         self._run_begin = Fraction(0)  # of the samples that follow one another without a gap

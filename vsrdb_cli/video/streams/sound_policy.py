@@ -27,6 +27,8 @@ from vsrdb_cli.video.streams.plan import (
 )
 from vsrdb_cli.video.streams.side_streams import READ_ON_SECONDS, SideStreams
 from vsrdb_cli.video.streams.sound import (
+    PRIMING_SECONDS,
+    ROUNDING_SECONDS,
     SoundDecoder,
     describe_difference,
     match_tracks,
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 
 _IN_MEMORY = 64 << 20
+# Samples a second: fewer than anyone can hear, and more than DSD has, are of a damaged header.
+_POSSIBLE_RATES = range(100, 3_000_000)
 _CHANGES: tuple[PktSideDataT, ...] = ("new_extradata", "param_change")
 # Codecs whose copies sound the same in every container that holds them, as tested; others are
 # tried.
@@ -48,6 +52,8 @@ _USUAL = {"aac", "mp2", "mp3", "ac3", "eac3", "dts", "flac", "alac", "opus", "vo
 class SoundScan:
     """What decoding a track shows."""
 
+    decode: SoundDecoder = field(default_factory=SoundDecoder)
+    """Decodes its packets."""
     shapes: set[tuple[int, str, str]] = field(default_factory=set)
     """Each (samples a second, channel layout, sample format) of its frames."""
     changes: bool = False
@@ -56,19 +62,31 @@ class SoundScan:
     """Whether something between two audible parts is hidden."""
     goes_back: bool = False
     """Whether times fall, which those of a copy may not."""
+    begins_late: bool = False
+    """Whether there are packets long before the first sound, as nothing but priming."""
+    drifts: bool = False
+    """Whether samples are not where counting from the first one places them."""
     packets: int = 0
     """The number of packets."""
     first: tuple[bytes, int] | None = None
     """The bytes and the duration of the first packet."""
-    _decode: SoundDecoder = field(default_factory=SoundDecoder)
     _sounded: bool = False
     _hid: bool = False
+    _begin: Fraction | None = None
+    _due: Fraction | None = None
     _last: int | None = None
 
     def take(self, packet: Packet[Any]) -> None:
         """Decode the stream's next packet."""
-        for frame, _ in self._decode(packet):
+        if self._begin is None and packet.pts is not None:
+            self._begin = packet.pts * packet.time_base
+        for frame, begin in self.decode(packet):
+            if not self.shapes and self._begin is not None:
+                self.begins_late = begin - self._begin > PRIMING_SECONDS
             self.shapes.add((frame.sample_rate, frame.layout.name, frame.format.name))
+            due = begin if self._due is None else self._due
+            self.drifts |= abs(begin - due) > ROUNDING_SECONDS
+            self._due = due + Fraction(frame.samples, frame.sample_rate)
         if packet.size and self.first is None:
             self.first = bytes(packet), packet.duration or 1
         self.packets += bool(packet.size)
@@ -79,9 +97,9 @@ class SoundScan:
             self._hid |= self._sounded
             return
         self.changes |= self._sounded and any(map(packet.has_sidedata, _CHANGES))
-        begin, end = _skipped(packet)
-        self.hides_inside |= self._sounded and (self._hid or begin > 0)
-        self._hid = end > 0
+        hidden_before, hidden_after = _skipped(packet)
+        self.hides_inside |= self._sounded and (self._hid or hidden_before > 0)
+        self._hid = hidden_after > 0
         self._sounded = True
 
     @property
@@ -92,7 +110,7 @@ class SoundScan:
     @property
     def failed(self) -> int:
         """Number of packets that could not be decoded."""
-        return self._decode.failed
+        return self.decode.failed
 
     @property
     def decodes(self) -> bool:
@@ -100,9 +118,17 @@ class SoundScan:
         return bool(self.shapes) and 2 * self.failed < self.packets
 
     @property
+    def impossible_rate(self) -> int | None:
+        """Samples a second that no sound has, as a damaged header gives; None if there are none."""
+        rates = [rate for rate, _, _ in self.shapes]
+        possible = not rates or any(rate in _POSSIBLE_RATES for rate in rates)
+        return None if possible else max(rates)
+
+    @property
     def is_plain(self) -> bool:
         """True if nothing prevents a copy."""
-        doubts = self.failed or self.changes or self.hides_inside or self.goes_back
+        hides = self.hides_inside or self.begins_late
+        doubts = self.failed or self.changes or hides or self.goes_back
         return len(self.shapes) <= 1 and not doubts
 
 
@@ -116,7 +142,11 @@ def _skipped(packet: Packet[Any]) -> tuple[int, int]:
 
 def scan_sound(info: VideoInfo) -> Mapping[int, SoundScan]:
     """Decode all sound of a source once; return scans by stream index."""
-    tracks = {s.index: SoundScan() for s in info.streams if s.type == "audio" and s.codec}
+    last = None
+    if info.duration_seconds is not None:
+        last = float(info.start_seconds) + info.duration_seconds
+    sounds = [s.index for s in info.streams if s.type == "audio" and s.codec]
+    tracks = {index: SoundScan(SoundDecoder(last)) for index in sounds}
     if not tracks:
         return tracks
     end = None
@@ -160,8 +190,9 @@ def _is_doubted(plan: StreamPlan, heard: Mapping[int, SoundScan]) -> bool:
     track = heard.get(plan.stream.index)
     if track is None or plan.action is not StreamAction.COPY:
         return False
-    usual = plan.stream.codec.startswith("pcm_") or plan.stream.codec in _USUAL
-    return not (usual and track.is_plain)
+    # mp4 and mov give uncompressed samples no times of their own: gaps would close.
+    counted = plan.stream.codec.startswith("pcm_") and not track.drifts
+    return not (track.is_plain and (counted or plan.stream.codec in _USUAL))
 
 
 def _channels(layout: str) -> int:
