@@ -36,8 +36,8 @@ def threads_of_torch():
 def state():
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     return {
-        # torch itself sets one of these when an operator of its own kind is first called.
-        "environment": {n: v for n, v in os.environ.items() if not n.startswith("TORCHINDUCTOR")},
+        "environment": dict(os.environ),
+        "compiler": "torch._dynamo" in sys.modules,  # takes two seconds to load
         "threads": sorted(thread.name for thread in threading.enumerate()),
         "threads of torch": [torch.get_num_threads(), threads_of_torch()],
         "TF32": [cudnn.allow_tf32, matmul.allow_tf32, torch.get_float32_matmul_precision()],
@@ -123,6 +123,7 @@ def test_a_decision_on_how_threads_wait_stands(name, value):
     ("import vsrdb_cli; vsrdb_cli.configure_runtime()", "PASSIVE"),
     ("from vsrdb_cli.cli import main; main(['weights', 'list'], standalone_mode=False)", "PASSIVE"),
 ])  # fmt: skip
+@pytest.mark.slow
 def test_the_command_sets_how_threads_wait_before_torch_is_loaded(command, policy):
     say = "import json, os, sys; print(json.dumps(os.environ.get('OMP_WAIT_POLICY')))"
     assert states(f"{command}; {say}") == policy

@@ -17,11 +17,18 @@ import torch
 from torch import Tensor
 
 from vsrdb_cli.errors import ShapeError
+from vsrdb_cli.network.custom_operator import custom_operator
 from vsrdb_cli.network.ops import flow_guided_dynamic_filter
 from vsrdb_cli.network.triton_kernel import Kernel
 
 
-@torch.library.custom_op("vsrdb::fgdf", mutates_args=())
+def _fake(frames: Tensor, flow_mask: Tensor, kernel: Tensor, scale: int, ksize: int) -> Tensor:
+    _check_shapes(frames, flow_mask, kernel, scale, ksize)
+    batch, _, channels, height, width = frames.shape
+    return kernel.new_empty((batch, channels, height * scale, width * scale))
+
+
+@custom_operator("fgdf", _fake)
 def fgdf(frames: Tensor, flow_mask: Tensor, kernel: Tensor, scale: int, ksize: int) -> Tensor:
     """Warp and mask the frames, then filter each pixel with its own normalised kernels.
 
@@ -45,19 +52,10 @@ def fgdf(frames: Tensor, flow_mask: Tensor, kernel: Tensor, scale: int, ksize: i
     return _reference(frames, flow_mask, kernel, scale, ksize)
 
 
-@fgdf.register_fake
-def _(frames: Tensor, flow_mask: Tensor, kernel: Tensor, scale: int, ksize: int) -> Tensor:
-    _check_shapes(frames, flow_mask, kernel, scale, ksize)
-    batch, _, channels, height, width = frames.shape
-    return kernel.new_empty((batch, channels, height * scale, width * scale))
-
-
-@fgdf.register_kernel("cuda")
-def on_cuda(frames: Tensor, flow_mask: Tensor, kernel: Tensor, scale: int, ksize: int) -> Tensor:
+@torch.library.impl("vsrdb::fgdf", "cuda")
+def _on_cuda(frames: Tensor, flow_mask: Tensor, kernel: Tensor, scale: int, ksize: int) -> Tensor:
     """Compute with the Triton kernel or, if it cannot be compiled, as the reference does."""
-    _check_shapes(frames, flow_mask, kernel, scale, ksize)
-    batch, _, channels, height, width = frames.shape
-    out = kernel.new_empty((batch, channels, height * scale, width * scale))
+    out = _fake(frames, flow_mask, kernel, scale, ksize)
     return triton_kernel(frames, flow_mask, kernel, scale, ksize, out=out)
 
 

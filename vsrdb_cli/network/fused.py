@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vsrdb_cli.network import ops
+from vsrdb_cli.network.custom_operator import custom_operator
 from vsrdb_cli.network.triton_kernel import Kernel
 
 _LAST = torch.channels_last
@@ -193,7 +194,10 @@ def channel_mixing(
     return mixing
 
 
-@torch.library.custom_op("vsrdb::multi_flow_warp", mutates_args=())
+@custom_operator(
+    "multi_flow_warp",
+    lambda feature, _flow_mask, _groups, length: _laid_side_by_side(feature, length),
+)
 def _multi_flow_warp(
     feature: Tensor, flow_mask: Tensor, groups: Sequence[int], length: int
 ) -> Tensor:
@@ -211,31 +215,25 @@ def _multi_flow_warp(
     return warp_kernel(feature, flow_mask, groups, length, out=_laid_side_by_side(feature, length))
 
 
-_multi_flow_warp.register_fake(
-    lambda feature, _flow_mask, _groups, length: _laid_side_by_side(feature, length)
+@custom_operator(
+    "flows_and_warped", lambda feature, flow_mask, _groups: _beside(feature, flow_mask)
 )
-
-
-@torch.library.custom_op("vsrdb::flows_and_warped", mutates_args=())
 def _flows_and_warped(feature: Tensor, flow_mask: Tensor, groups: Sequence[int]) -> Tensor:
     """Warp features beside the flows; see `flows_and_warped`."""
     out = _beside(feature, flow_mask)
     return flows_kernel(feature, flow_mask, groups, 1, out=out)
 
 
-_flows_and_warped.register_fake(lambda feature, flow_mask, _groups: _beside(feature, flow_mask))
-
-
-@torch.library.custom_op("vsrdb::sum_up", mutates_args=())
+@custom_operator("sum_up", lambda parts, _bias, _leaky: _empty(parts[0]))
 def _sum_up(parts: list[Tensor], bias: Tensor | None, leaky: bool) -> Tensor:
     """Add up tensors; see `ops.sum_up`."""
     return sum_kernel(parts, bias, leaky, out=_empty(parts[0]))
 
 
-_sum_up.register_fake(lambda parts, _bias, _leaky: _empty(parts[0]))
-
-
-@torch.library.custom_op("vsrdb::pointwise", mutates_args=())
+@custom_operator(
+    "pointwise",
+    lambda parts, weight, _bias, _plus, following, _eps: _made(parts[0], weight, following),
+)
 def _pointwise(
     parts: list[Tensor],
     weight: Tensor,
@@ -252,12 +250,10 @@ def _pointwise(
     return [pointwise_kernel(*operands, out=out), *then]
 
 
-_pointwise.register_fake(
-    lambda parts, weight, _bias, _plus, following, _eps: _made(parts[0], weight, following)
+@custom_operator(
+    "gated",
+    lambda x, _taps, _taps_bias, weight, _bias, _plus, following, _eps: _made(x, weight, following),
 )
-
-
-@torch.library.custom_op("vsrdb::gated", mutates_args=())
 def _gated(
     x: Tensor,
     taps: Tensor,
@@ -278,12 +274,10 @@ def _gated(
     return [pointwise_reference([gate], *ending), *then]
 
 
-_gated.register_fake(
-    lambda x, _taps, _taps_bias, weight, _bias, _plus, following, _eps: _made(x, weight, following)
+@custom_operator(
+    "attention_products",
+    lambda q, _k_v, _q_taps, _k_v_taps, _q_bias, _k_v_bias, heads: values_and_parts(q, heads),
 )
-
-
-@torch.library.custom_op("vsrdb::attention_products", mutates_args=())
 def _attention_products(
     q: Tensor,
     k_v: Tensor,
@@ -302,12 +296,10 @@ def _attention_products(
     return values, products_kernel(*operands, heads, values, out=parts)
 
 
-_attention_products.register_fake(
-    lambda q, _k_v, _q_taps, _k_v_taps, _q_bias, _k_v_bias, heads: values_and_parts(q, heads)
+@custom_operator(
+    "channel_mixing",
+    lambda products, _temperature, _absent, projection, dtype: _mixed(products, projection, dtype),
 )
-
-
-@torch.library.custom_op("vsrdb::channel_mixing", mutates_args=())
 def _channel_mixing(
     products: Tensor,
     temperature: Tensor,
@@ -319,11 +311,6 @@ def _channel_mixing(
     operands = products, temperature, absent, projection
     mixing = mixing_kernel(*operands, out=_mixed(products, projection, dtype))
     return mixing.to(dtype)
-
-
-_channel_mixing.register_fake(
-    lambda products, _temperature, _absent, projection, dtype: _mixed(products, projection, dtype)
-)
 
 
 def _mixed(products: Tensor, projection: Tensor, dtype: torch.dtype) -> Tensor:
