@@ -20,9 +20,16 @@ def pytest_xdist_auto_num_workers():
     return min(4, (os.cpu_count() or 1) + 1)
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
 def pytest_collection_modifyitems(items):
-    """Skip what a system lacks; the markers of pyproject.toml say what that is."""
+    """Apply the markers of pyproject.toml: `cases`, and what a system lacks."""
+    seen = set()
     for item in items:
+        if item.get_closest_marker("cases"):
+            test = item.parent, item.originalname
+            if test in seen:
+                item.add_marker(pytest.mark.slow)
+            seen.add(test)
         for name, is_this in SYSTEMS.items():
             if item.get_closest_marker(name) and not is_this:
                 item.add_marker(pytest.mark.skip(reason=f"needs what only {name} systems have"))

@@ -72,6 +72,7 @@ def page_examples():
 
 
 @pytest.mark.parametrize("code", list(page_examples()))
+@pytest.mark.cases
 def test_an_example_of_the_page_does_what_it_says(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("in.mp4", "next.mp4"):

@@ -64,6 +64,7 @@ def restore(source, target, **options):
 @pytest.mark.posix
 @pytest.mark.parametrize("limit", [0, 500, 2000])
 @pytest.mark.parametrize("name", ["out.mp4", "out.mkv", "out.webm", "pictures", "y4m"])
+@pytest.mark.cases
 def test_a_full_disk_ends_the_run_in_one_line_and_leaves_nothing(source, output, name, limit):
     before = source.read_bytes()
     with (
@@ -85,6 +86,7 @@ def test_a_full_disk_ends_the_run_in_one_line_and_leaves_nothing(source, output,
 
 @pytest.mark.posix
 @pytest.mark.parametrize("limit, begun", [(100, False), (3000, True), (12000, True)])
+@pytest.mark.slow
 def test_a_full_disk_keeps_what_is_finished_of_a_long_video(source, output, limit, begun):
     out = output / "out.mkv"
     with largest_file(limit), pytest.raises(OutputError, match=r"cannot be written: .+"):
@@ -119,6 +121,7 @@ def test_the_source_is_never_an_output(source, name, overwrite):
 
 @pytest.mark.parametrize("name", ["out.mp4", "pictures"])
 @pytest.mark.parametrize("there", [False, True])
+@pytest.mark.slow
 def test_an_output_through_a_symbolic_link_goes_where_it_leads(source, output, name, there):
     disk = source.parent / "disk"
     disk.mkdir()
@@ -189,6 +192,7 @@ def as_nobody():
 @pytest.mark.posix
 @pytest.mark.parametrize("segment_seconds", [10, 0.2])
 @pytest.mark.parametrize("name", ["out.mp4", "pictures"])
+@pytest.mark.cases
 def test_a_folder_that_may_not_be_written_to_is_refused(source, output, name, segment_seconds):
     restore(source, source.parent / name, segment_seconds=segment_seconds)  # all is imported now
     for folder in (source.parent, *output.parents):
@@ -234,6 +238,7 @@ def test_what_a_living_process_writes_is_left_alone(output):
 
 @pytest.mark.posix
 @pytest.mark.parametrize("name", ["new.mp4", "pictures"])
+@pytest.mark.cases
 def test_an_output_has_the_permissions_of_any_new_file(source, output, name):
     mask = os.umask(0o027)
     try:

@@ -32,6 +32,7 @@ def vsrdb(*arguments):
 
 @pytest.mark.parametrize("target, letter", [(".mp4", "語"), (".mkv", "é")])
 @pytest.mark.parametrize("count", [248, 255])
+@pytest.mark.cases
 def test_a_run_in_segments_takes_names_of_up_to_255_bytes(tmp_path, count, target, letter):
     path = tmp_path / name_of(count, target, letter)
     options = RestoreOptions(weights="nearest", start="0f", end="24f", segment_seconds=0.5)

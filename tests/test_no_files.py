@@ -98,6 +98,7 @@ class TestNothingIsReplaced:
         assert link.is_symlink()
 
     @pytest.mark.parametrize("source", [LONG])
+    @pytest.mark.slow
     def test_a_pipe_gets_the_report_of_a_run_in_segments(self, tmp_path, source):
         report = pipe(tmp_path / "report.json")
         other = Other(report)
@@ -106,6 +107,7 @@ class TestNothingIsReplaced:
         assert json.loads(other.end())["inputs"][0]["frames"] == 600
         assert report.is_fifo()
 
+    @pytest.mark.slow
     def test_of_several_inputs_a_pipe_gets_one_report(self, tmp_path, source):
         report = pipe(tmp_path / "report.json")
         other = Other(report)
@@ -118,6 +120,7 @@ class TestNothingIsReplaced:
         ("compare", "in.mp4", "in.mp4", "-o", "page.html"),
         ("inspect", "in.mp4", "-o", "page.html"),
     ])  # fmt: skip
+    @pytest.mark.cases
     def test_a_pipe_gets_a_page(self, tmp_path, source, monkeypatch, arguments):
         monkeypatch.chdir(tmp_path)
         page = pipe(tmp_path / "page.html")
@@ -187,6 +190,7 @@ class TestStreams:
         other.end()
         assert len(clips.read(tmp_path / "out.mp4").numbers) == 6
 
+    @pytest.mark.cases
     def test_among_several_inputs_a_pipe_is_read_once(self, tmp_path, source, y4m):
         other = Other(pipe(tmp_path / "pipe"), y4m)
         run = restore(source, tmp_path / "pipe", tmp_path / "out")

@@ -20,6 +20,7 @@ NEAREST = RestoreOptions(weights="nearest")
     ("3f", "9f", range(3, 9)), (None, "4f", range(4)), ("9f", None, range(9, 14)),
     (0.4, 0.48, range(10, 12)),
 ])  # fmt: skip
+@pytest.mark.cases
 def test_a_part_has_exactly_the_frames_asked_for(tmp_path, start, end, numbers, segment_seconds):
     source = clips.make(tmp_path / "in.mp4", frames=14)
     options = replace(NEAREST, start=start, end=end, segment_seconds=segment_seconds)

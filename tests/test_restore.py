@@ -80,6 +80,7 @@ def test_pictures_come_out_in_order_enlarged_and_within_0_to_1():
     {"codec": "libx264", "options": {"qp": "0"}},
     {"pts": (0, 3003, 6006, 30000, 33003, 90000)},
 ])  # fmt: skip
+@pytest.mark.cases
 def test_a_repeated_picture_is_restored_once_and_frames_keep_their_times(tmp_path, changes):
     shows = (0, 0, 1, 1, 1, 2)
     changes = {"codec": "ffv1", "options": {}, **changes}

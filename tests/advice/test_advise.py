@@ -367,6 +367,7 @@ def test_a_missing_package_is_named_with_the_line_that_installs_it(monkeypatch):
     assert "pip install 'vsrdb[evaluate]'" in refusal(DEMO)
 
 
+@pytest.mark.slow
 def test_a_single_picture_is_advised_on(tmp_path):
     rng = np.random.default_rng(0)
     Image.fromarray(rng.integers(0, 256, (48, 64, 3), np.uint8)).save(tmp_path / "a.png")

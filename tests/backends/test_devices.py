@@ -164,6 +164,7 @@ def checkpoint(monkeypatch, tmp_path):
     return load_checkpoint("fmanet-xs")
 
 
+@pytest.mark.slow
 def test_a_gpu_that_is_not_nvidias_is_compared_with_the_cpu_once(checkpoint):
     first, second = gpus.Drifting(checkpoint), gpus.Drifting(checkpoint)
     require_like_cpu(first, checkpoint, Accelerators(gpus.INTEL))
@@ -178,6 +179,7 @@ def test_a_gpu_that_is_not_nvidias_is_compared_with_the_cpu_once(checkpoint):
     (0.01, "float16", "40 dB, but float16 needs 50"),
     (float("nan"), "float32", "-inf dB"),
 ])  # fmt: skip
+@pytest.mark.slow
 def test_one_that_computes_something_else_is_refused_each_time(checkpoint, error, precision, words):
     for _ in range(2):
         with pytest.raises(DisagreementError, match=words) as refused:

@@ -141,6 +141,7 @@ def checkpoint(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("error, number", [(0.01, "40 dB"), (float("nan"), "-inf dB")])
+@pytest.mark.cases
 def test_a_refusal_is_remembered_with_its_number_until_the_driver_changes(
     checkpoint, error, number
 ):

@@ -64,6 +64,7 @@ def found(batch, root):
     return [str(item.target.relative_to(root)) for item in batch.items]
 
 
+@pytest.mark.slow
 def test_a_folder_of_8_clips_with_2_bad_ones_gives_6_and_reports_2(tmp_path, folder, clip):
     put(clip, *(folder / f"{n}.mp4" for n in range(6)))
     (folder / "cut.mp4").write_bytes(clip.read_bytes()[: clip.stat().st_size // 2])
@@ -102,6 +103,7 @@ def test_the_network_is_loaded_once(tmp_path, folder, clip):
     assert first is second
 
 
+@pytest.mark.slow
 def test_the_tree_is_mirrored_and_only_when_asked(tmp_path, folder, clip):
     put(clip, folder / "a.mp4", folder / "x" / "b.mov", folder / "x" / "y" / "c.mkv")
     put_pictures(folder / "shots")
@@ -117,6 +119,7 @@ def test_the_tree_is_mirrored_and_only_when_asked(tmp_path, folder, clip):
     ]
 
 
+@pytest.mark.slow
 def test_several_inputs_go_into_one_folder_a_folder_under_its_name(tmp_path, folder, clip):
     put(clip, tmp_path / "one.mp4", tmp_path / "two.avi", folder / "three.mp4")
     put_pictures(tmp_path / "shots")
@@ -153,6 +156,7 @@ def test_patterns_and_exclusions_add_up(tmp_path, folder, clip):
     assert tree(tmp_path / "out") == ["a.mp4"]
 
 
+@pytest.mark.slow
 def test_inputs_that_differ_in_their_ending_have_outputs_that_do(tmp_path, folder, clip):
     put(clip, folder / "a.mkv", folder / "a.ts", folder / "b.ts")
     done = vsrdb(folder, tmp_path / "out")
@@ -185,6 +189,7 @@ def test_a_folder_of_pictures_is_a_sequence_and_of_videos_a_batch(tmp_path, fold
     assert len(clips.read(tmp_path / "out.mp4").images) == 2
 
 
+@pytest.mark.slow
 def test_pictures_among_videos_are_skipped_and_reported(tmp_path, folder, clip):
     put_pictures(folder)
     put(clip, folder / "a.mp4", folder / "deep" / "b.mp4")
@@ -270,6 +275,7 @@ def test_even_a_bug_in_vsrdb_does_not_stop_the_others(tmp_path, folder, clip, ca
     assert "this is a bug in vsrdb" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_dead_gpu_ends_the_batch_and_the_same_command_continues(tmp_path, folder, clip):
     put(clip, *(folder / f"{name}.mp4" for name in "abc"))
 
@@ -291,6 +297,7 @@ def test_a_dead_gpu_ends_the_batch_and_the_same_command_continues(tmp_path, fold
     assert tree(tmp_path / "out") == ["a.mp4", "b.mp4", "c.mp4"]
 
 
+@pytest.mark.slow
 def test_an_interrupted_batch_continues_where_it_stopped(tmp_path, folder):
     for name in ("a", "b"):
         clips.make(folder / f"{name}.mp4", frames=26, height=24, width=32)
@@ -328,6 +335,7 @@ def test_nothing_is_weighed_any_further_once_all_is_restored():
     assert threading.active_count() <= before + 1  # the timer
 
 
+@pytest.mark.slow
 def test_damage_is_not_forgotten_by_the_run_that_continues(tmp_path, folder):
     cut = clips.make(folder / "a.ts", frames=40, height=24, width=32)
     data = cut.read_bytes()
@@ -358,6 +366,7 @@ def test_an_input_named_twice_is_a_problem(tmp_path, clip):
     assert str(first.problem) == f"{clip} is given more than once"
 
 
+@pytest.mark.slow
 def test_pictures_named_one_by_one_become_pictures_with_a_notice(tmp_path, folder):
     put_pictures(folder, 3)
     done = vsrdb(*sorted(folder.iterdir()), tmp_path / "out")
@@ -371,6 +380,7 @@ def test_pictures_named_one_by_one_become_pictures_with_a_notice(tmp_path, folde
     ["[" * 100_000, "\xff", '{"inputs": [1]}', '{"inputs": {"KEY": 5}}',
      '{"inputs": {"KEY": {"damage": 5}}}', '{"inputs": {"KEY": {"damage": [5]}}}'],
 )  # fmt: skip
+@pytest.mark.cases
 def test_a_journal_of_any_other_content_finishes_nothing(tmp_path, folder, clip, text):
     put(clip, folder / "a.mp4", folder / "b.mp4")
     out = tmp_path / "out"

@@ -105,6 +105,7 @@ def test_json_has_every_measurement_of_each_size():
         assert (own["backend"], own["max_error"]) == ("torch", None)
 
 
+@pytest.mark.slow
 def test_the_tables_fit_into_80_columns_and_progress_goes_to_stderr():
     found = bench("--size", "48x32", "--weights", "nearest")
     lines = found.stdout.splitlines()
@@ -115,6 +116,7 @@ def test_the_tables_fit_into_80_columns_and_progress_goes_to_stderr():
     assert "measuring" not in found.stdout
 
 
+@pytest.mark.slow
 def test_a_size_that_does_not_fit_is_one_line_and_the_others_are_measured():
     found = bench("--size", "90000x80000", "--size", "48x32", "--weights", "nearest", "--json")
     assert found.exit_code == 1
@@ -143,6 +145,7 @@ def test_without_time_every_other_backend_is_one_problem(bare):
     assert all("not measured: out of time" in message for message in messages)
 
 
+@pytest.mark.slow
 def test_a_backend_that_is_not_installed_does_not_stop_the_others(bare, capsys):
     request = BenchRequest(((16, 16),), "fmanet-xs", backend="all")
     (report,) = run_benchmark(request, limits=NO_WHOLE_RUN)

@@ -110,6 +110,7 @@ def configurations(draw: st.DrawFn) -> FMANetConfig:
 
 @settings(max_examples=15, deadline=None)
 @given(configurations())
+@pytest.mark.slow
 def test_the_configuration_of_any_network_follows_from_its_shapes(config: FMANetConfig) -> None:
     shapes = expected_shapes(config)
     inferred = infer_config(shapes)
@@ -386,6 +387,7 @@ def test_a_header_in_no_encoding_or_nested_deeply_is_one_error(tmp_path: Path) -
             load_checkpoint(path)
 
 
+@pytest.mark.slow
 def test_thousands_of_extra_tensors_are_refused_by_their_number(tmp_path: Path, tiny: Path) -> None:
     path = tmp_path / "many.safetensors"
     extra = {f"{TRAINING_HEADS[0]}{n}": torch.zeros(1) for n in range(9000)}
@@ -448,6 +450,7 @@ def test_parameters_of_another_network_are_not_saved(tmp_path: Path) -> None:
 # --- names ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_bundled_name_loads_its_file(bundled: Path) -> None:
     checkpoint = load_checkpoint("tiny-xs")
     assert (checkpoint.name, checkpoint.path) == ("tiny-xs", bundled)

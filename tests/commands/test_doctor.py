@@ -33,6 +33,7 @@ def found(told, kind):
     return {f["name"]: f for f in told["findings"] if f["kind"] == kind}
 
 
+@pytest.mark.slow
 def test_it_tells_of_versions_devices_weights_backends_encoders_and_space(told):
     assert told["ok"]
     assert found(told, "version")["torch"]["detail"] == torch.__version__

@@ -139,6 +139,7 @@ def source(tmp_path):
 
 
 @pytest.mark.parametrize("more", [(), ("--dry-run",), ("--progress", "json"), ("--verbose",)])
+@pytest.mark.cases
 def test_a_run_prints_names_in_lines_of_its_own(tmp_path, source, more):
     target, log = tmp_path / f"{HOSTILE}-out.mkv", tmp_path / "run.log"
     for _ in range(2):  # the second finds its output taken

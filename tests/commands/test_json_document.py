@@ -54,6 +54,7 @@ def source(tmp_path):
     return clips.make(tmp_path / "in.mp4", frames=26, height=24, width=32)
 
 
+@pytest.mark.slow
 def test_every_event_has_the_fields_the_page_lists(tmp_path, source, capsys):
     cut = tmp_path / "cut.mkv"
     clips.make(tmp_path / "whole.mkv", frames=26, height=96, width=128)
@@ -84,6 +85,7 @@ def test_every_event_has_the_fields_the_page_lists(tmp_path, source, capsys):
     (["none.mp4", "out.mp4"], 1), (["in.mp4", "https://example.org/a.mp4"], 2),
     (["in.mp4", "none.mp4", "out"], 1), (["in.mp4", "none.mp4", "out", "--dry-run"], 1),
 ])  # fmt: skip
+@pytest.mark.cases
 def test_every_run_begins_with_loading_and_ends_with_its_status(
     tmp_path, source, monkeypatch, arguments, status
 ):

@@ -48,6 +48,7 @@ def refusal(*arguments) -> str:
     return done.stderr
 
 
+@pytest.mark.slow
 def test_the_page_shows_the_input_enlarged_beside_the_output():
     done = vsrdb("--compare", "page.html")
     assert done.exit_code == 0, done.stderr
@@ -81,6 +82,7 @@ def test_the_page_is_reported_to_programs_by_an_event():
     assert events[-1]["status"] == 0
 
 
+@pytest.mark.slow
 def test_quiet_prints_nothing():
     done = vsrdb("--compare", "page.html", "--quiet")
     assert (done.stdout, done.stderr, done.exit_code) == ("", "", 0)
@@ -152,6 +154,7 @@ def test_a_page_of_filtered_pictures_is_refused_before_the_work(option):
     assert not Path("out.mp4").exists()
 
 
+@pytest.mark.slow
 def test_film_is_compared_with_the_frames_of_film_searched_for_once(monkeypatch):
     searches = []
     find_film = VideoReader.find_film

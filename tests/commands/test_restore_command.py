@@ -103,6 +103,7 @@ def test_exit_statuses(tmp_path, source, arguments, status):
 
 
 @pytest.mark.parametrize("quiet", [(), ("--quiet",)])
+@pytest.mark.cases
 def test_damage_is_reported_in_one_line_with_status_3(tmp_path, quiet):
     whole = clips.make(tmp_path / "in.mkv", frames=26, height=96, width=128)
     whole.write_bytes(whole.read_bytes()[:-2000])
@@ -191,6 +192,7 @@ def test_the_pages_pipe_keeps_every_frame_and_the_sound(tmp_path):
     assert [clips.number_in(frame) for frame in frames] == list(range(26))
 
 
+@pytest.mark.slow
 def test_a_configuration_file_gives_options_and_the_command_line_wins(tmp_path, source):
     config = tmp_path / "vsrdb.toml"
     config.write_text('scale = 3\ncodec = "hevc"\nno-scene-cut = true\nsegment-seconds = 0.4\n')
@@ -213,6 +215,7 @@ def test_a_graph_of_a_configuration_file_is_shown(tmp_path, source):
 
 
 @pytest.mark.parametrize("option", ["prefilter", "postfilter"])
+@pytest.mark.cases
 def test_filters_open_files_only_by_the_command_line(tmp_path, source, option):
     (tmp_path / "look.cube").write_text("LUT_3D_SIZE 2\n" + "0 0 0\n" * 8)
     graph = f"lut3d={tmp_path / 'look.cube'}"

@@ -33,6 +33,7 @@ def run(line, folder, **environment):
     ("VSRDB nonsense 2>&-", 2, ""), ("VSRDB nonsense <&- >&- 2>&-", 2, ""),
     ("VSRDB completion bash >&-", 1, "error: stdout is closed"),
 ])  # fmt: skip
+@pytest.mark.cases
 def test_a_closed_stream_is_no_traceback(tmp_path, line, status, says):
     ended = run(line, tmp_path)
     assert ended.returncode == status

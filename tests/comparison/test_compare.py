@@ -122,6 +122,7 @@ def test_another_start_by_the_files_own_clocks_is_noted():
 
 
 @pytest.mark.parametrize("missing", [0, 1, 9])
+@pytest.mark.slow
 def test_a_part_is_found_by_what_it_shows(missing):
     frames = moving(24)
     video(Path("a.mkv"), quarter(frames)), video(Path("b.mkv"), frames[missing : missing + 8])
@@ -134,6 +135,7 @@ def test_a_part_is_found_by_what_it_shows(missing):
     assert (part == quarter(frames[missing : missing + 1])[0]).all()
 
 
+@pytest.mark.slow
 def test_where_the_first_video_is_the_part_only_what_both_show_is_shown():
     frames = moving(24)
     video(Path("a.mkv"), frames[6:13]), video(Path("b.mkv"), frames)
@@ -169,6 +171,7 @@ def test_a_part_of_before_that_the_caller_knows_is_taken():
 # What is shown
 
 
+@pytest.mark.slow
 def test_start_end_and_frames_choose_the_part():
     video(Path("a.mkv"), numbered(20)), video(Path("b.mkv"), numbered(20))
     assert compared("a.mkv", "b.mkv", "--start", "0.2", "--end", "0.4")["frames"] == [5, 6, 7, 8, 9]
@@ -188,11 +191,13 @@ def test_start_end_and_frames_choose_the_part():
         (["--start", "soon"], "write a time"),
     ],
 )
+@pytest.mark.cases
 def test_frames_beyond_the_end_are_refused(options, words):
     video(Path("a.mkv"), numbered(20)), video(Path("b.mkv"), numbered(20))
     assert words in refusal("a.mkv", "b.mkv", *options)
 
 
+@pytest.mark.slow
 def test_of_a_long_video_the_busiest_ten_seconds_are_shown():
     still_frames = [numbered(1, 48, 64)[0]] * 110
     busy = textured(22, 3, 48, 64)

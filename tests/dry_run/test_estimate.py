@@ -57,6 +57,7 @@ def names(folder):
     return sorted(file.name for file in folder.rglob("*"))
 
 
+@pytest.mark.slow
 def test_it_reports_input_network_and_output_and_writes_nothing(tmp_path, source):
     before = names(tmp_path)
     done = vsrdb(source, tmp_path / "out.mp4", "--codec", "hevc", "--crf", "30")
@@ -87,6 +88,7 @@ def test_the_json_has_the_same_in_numbers(tmp_path, source):
 
 
 @pytest.mark.parametrize("frames, codec", [(8, "h264"), (80, "h264"), (80, "ffv1")])
+@pytest.mark.slow
 def test_the_estimated_size_is_close_to_what_the_run_writes(tmp_path, frames, codec):
     source = clips.make(
         tmp_path / "in.mkv", frames=frames, audio=("flac",), audio_seconds=frames / 25
@@ -98,6 +100,7 @@ def test_the_estimated_size_is_close_to_what_the_run_writes(tmp_path, frames, co
     assert estimate.output_bytes == pytest.approx(written, rel=0.3)
 
 
+@pytest.mark.slow
 def test_the_size_of_pictures_is_estimated_too(tmp_path, source):
     estimate = estimate_run(source, tmp_path / "pictures", NEAREST)
     restore_video(source, tmp_path / "pictures", NEAREST)
@@ -107,6 +110,7 @@ def test_the_size_of_pictures_is_estimated_too(tmp_path, source):
     assert estimate.dropped == ("audio #1 aac",)
 
 
+@pytest.mark.slow
 def test_a_busier_rest_is_seen_in_the_sources_own_packets(tmp_path):
     options = {"crf": "8", "bf": "0", "g": "1000", "sc_threshold": "0"}
     source = clips.make(tmp_path / "in.mp4", frames=90, still=30, options=options)
@@ -118,6 +122,7 @@ def test_a_busier_rest_is_seen_in_the_sources_own_packets(tmp_path):
     assert written / 3 < estimate.output_bytes < 3 * written
 
 
+@pytest.mark.slow
 def test_what_happens_to_streams_is_reported(tmp_path, source):
     item = parsed(vsrdb(source, tmp_path / "out.webm", "--json"))["inputs"][0]
     assert (item["converted"], item["dropped"]) == (["audio #1 aac"], [])
@@ -127,6 +132,7 @@ def test_what_happens_to_streams_is_reported(tmp_path, source):
     assert "the output cannot keep everything" in strict.stderr
 
 
+@pytest.mark.slow
 def test_the_tiles_are_those_of_the_run(tmp_path, monkeypatch):
     source = clips.make(tmp_path / "in.mp4", frames=3, height=180, width=320)
     whole = BuiltinRunner("nearest").memory(180, 320).total(3)
@@ -150,6 +156,7 @@ class Slow(BuiltinRunner):
 
 
 @pytest.mark.parametrize("longest, whole", [(1e9, True), (0.0, False)])
+@pytest.mark.slow
 def test_of_large_pictures_a_part_is_restored_if_whole_ones_take_long(tmp_path, longest, whole):
     source = clips.make(tmp_path / "in.mp4", frames=4, height=360, width=640)
     runner = Slow()
@@ -163,6 +170,7 @@ def test_of_large_pictures_a_part_is_restored_if_whole_ones_take_long(tmp_path, 
     assert estimate.output_bytes > 0
 
 
+@pytest.mark.slow
 def test_what_loading_the_network_took_is_a_note_of_the_first_estimate(tmp_path, source):
     def load(weights, *, loaded, on_notice, **_):
         if loaded is None:
@@ -192,6 +200,7 @@ def test_the_time_of_a_part_counts_tiles_and_repeated_features():
     assert again == pytest.approx(4 * pixels / area)
 
 
+@pytest.mark.slow
 def test_the_share_of_repeated_frames_is_told_and_only_others_take_time(tmp_path):
     shows = tuple(number // 4 for number in range(40))
     options = {"codec": "ffv1", "options": {}, "frames": 40, "height": 24, "width": 32}
@@ -204,6 +213,7 @@ def test_the_share_of_repeated_frames_is_told_and_only_others_take_time(tmp_path
     assert "repeats    75% of the frames examined, about 30 frames" in done.stdout
 
 
+@pytest.mark.slow
 def test_of_a_picture_shown_for_hours_a_dry_run_looks_at_few_frames(tmp_path):
     shows = (0,) * 400
     source = clips.make(
@@ -239,6 +249,7 @@ def test_few_pictures_are_encoded_if_they_take_long(tmp_path, source, monkeypatc
     assert max(counts) == 3
 
 
+@pytest.mark.slow
 def test_too_little_memory_or_disk_is_reported(tmp_path, source):
     estimate = estimate_run(source, tmp_path / "out.mp4", replace(NEAREST, tile=None))
 
@@ -253,6 +264,7 @@ def test_too_little_memory_or_disk_is_reported(tmp_path, source):
     assert line.startswith("the disk will fill up")
 
 
+@pytest.mark.slow
 def test_what_an_earlier_run_finished_is_not_counted_again(tmp_path, source):
     target = tmp_path / "out.mp4"
     fresh = estimate_run(source, target, PARTS)
@@ -288,6 +300,7 @@ def test_what_the_run_would_refuse_is_refused(tmp_path, source, options):
     assert names(tmp_path) == ["in.mp4"]
 
 
+@pytest.mark.slow
 def test_an_output_that_is_there_is_noted_and_a_missing_folder_refused(tmp_path, source):
     (tmp_path / "out.mp4").touch()
     there = vsrdb(source, tmp_path / "out.mp4")
@@ -299,6 +312,7 @@ def test_an_output_that_is_there_is_noted_and_a_missing_folder_refused(tmp_path,
     assert "does not exist" in missing.stderr
 
 
+@pytest.mark.slow
 def test_many_inputs_are_reported_one_by_one_and_in_all(tmp_path, source):
     folder = tmp_path / "videos"
     (folder / "deep").mkdir(parents=True)
@@ -326,6 +340,7 @@ def test_many_inputs_are_reported_one_by_one_and_in_all(tmp_path, source):
     assert "about" in text.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_the_processes_of_several_devices_are_reported(tmp_path, source):
     estimate = estimate_run(source, tmp_path / "out.mp4", replace(NEAREST, devices=("cpu", "cpu")))
     assert [load.processes for load in estimate.loads] == [2]
@@ -359,6 +374,7 @@ def test_a_stream_on_stdout_has_no_size_and_nothing_is_sent(source):
     assert (item["encoder"], item["output_bytes"]) == ("y4m", None)
 
 
+@pytest.mark.slow
 def test_the_tiles_are_reported_if_a_part_is_restored_too(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=4, height=360, width=640)
     tiles = replace(NEAREST, tile=256)

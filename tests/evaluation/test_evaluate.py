@@ -93,6 +93,7 @@ def of(found: dict, method: str, clip: str, metric: str) -> list[float | None]:
 # What is compared
 
 
+@pytest.mark.slow
 def test_a_summary_has_the_means_and_nothing_of_single_frames():
     both = pictures("restored", RESTORED), pictures("truth", TRUTH)
     whole, summary = scores(*both), scores(*both, "--summary")
@@ -127,6 +128,7 @@ def test_all_frames_are_scored_when_asked_for():
         assert mean == pytest.approx(np.mean(present))
 
 
+@pytest.mark.slow
 def test_videos_16_bit_pictures_and_8_bit_pictures_score_alike():
     truth = pictures("truth", TRUTH)
     of_pictures = scores(pictures("restored", RESTORED), truth)["methods"]
@@ -136,6 +138,7 @@ def test_videos_16_bit_pictures_and_8_bit_pictures_score_alike():
     assert scores(deep, truth)["methods"] == of_pictures
 
 
+@pytest.mark.slow
 def test_clips_of_two_roots_match_by_name_and_count_the_same_at_any_length():
     for name, frames in (("walk", 4), ("drive10", 3), ("drive9", 4)):
         pictures(f"truth/{name}", TRUTH[:frames])
@@ -225,6 +228,7 @@ def test_the_table_has_a_row_for_every_frame_and_the_mean():
     ]
 
 
+@pytest.mark.slow
 def test_the_table_of_roots_has_a_row_with_the_gain_for_every_clip():
     for name in ("a", "b"):
         pictures(f"truth/{name}", TRUTH)
@@ -240,6 +244,7 @@ def test_the_table_of_roots_has_a_row_with_the_gain_for_every_clip():
         assert row[7].strip()[0] in "+-"
 
 
+@pytest.mark.slow
 def test_progress_counts_the_frames_of_all_clips(reds4):
     reported = []
     clips = reds4_clips(*reds4, None)
@@ -265,6 +270,7 @@ def reds4() -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize("terminal_width", [80, 200, None])
+@pytest.mark.slow
 def test_reds4_is_printed_like_table_9_beside_the_papers_numbers(
     reds4, terminal_width, monkeypatch
 ):
@@ -282,6 +288,7 @@ def test_reds4_is_printed_like_table_9_beside_the_papers_numbers(
     assert "98 frames of each clip: 000 has 2" in result.stderr
 
 
+@pytest.mark.slow
 def test_reds4_as_json_has_the_papers_numbers_too(reds4):
     restored, truth = reds4
     found = scores(restored, "--reds4", truth, "--all-frames")
@@ -317,6 +324,7 @@ def test_the_plot_is_drawn_and_replaces_an_older_one():
         assert (np.abs(image.astype(int) - colour).max(axis=2) < 8).sum() > 50
 
 
+@pytest.mark.slow
 def test_equal_videos_can_be_plotted():
     result = run(pictures("a", TRUTH), pictures("b", TRUTH), "--plot", "q.svg")
     assert result.exit_code == 0, result.output

@@ -136,6 +136,7 @@ def test_bfloat16_of_files_that_have_none_is_refused(checkpoint, exports):
         ({"tile": 80}, [(72, 72), (48, 64)]),
     ],
 )
+@pytest.mark.cases
 def test_auto_asks_for_an_engine_of_the_size_to_come(tmp_path, wanted, sizes):
     asked = []
 

@@ -26,6 +26,7 @@ def test_the_formula_of_the_paper_written_out_for_one_pixel():
     torch.testing.assert_close(picture[0, :, 4 * y + s1, 4 * x + s2], expected)
 
 
+@pytest.mark.slow
 def test_the_operator_keeps_the_promises_torch_asks_of_one():
     checks = torch.library.opcheck(fgdf, (*operands(1, 3, 5, 7, 3), 4, 3))
     assert set(checks.values()) == {"SUCCESS"}

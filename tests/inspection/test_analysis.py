@@ -31,6 +31,7 @@ def tiled() -> Inspection:
     return inspect_clip(network_of("tiny_32x48"), clip, every=3, tile=64)
 
 
+@pytest.mark.cases
 def test_the_result_is_what_the_network_restores(seen):
     network, clip, found = seen
     with torch.inference_mode():
@@ -38,6 +39,7 @@ def test_the_result_is_what_the_network_restores(seen):
     np.testing.assert_allclose(found.restored, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_filter_and_residual_add_up_to_the_result(seen, tiled):
     for found in (seen[2], tiled):
         np.testing.assert_array_equal(found.filtered + found.residual, found.restored)

@@ -37,6 +37,7 @@ def data_of(page: Path) -> dict:
     return json.loads(inside[1])
 
 
+@pytest.mark.slow
 def test_a_folder_contains_and_describes_every_figure(inspect, video, tmp_path):
     done = inspect(video, "-o", tmp_path / "seen", "--at", "4f")
     assert done.exit_code == 0, done.output
@@ -53,6 +54,7 @@ def test_a_folder_contains_and_describes_every_figure(inspect, video, tmp_path):
     assert "overview.png" in names
 
 
+@pytest.mark.slow
 def test_the_input_is_shown_as_it_is(inspect, tmp_path):
     image = np.random.default_rng(0).integers(0, 255, (32, 40, 3), dtype=np.uint8)
     (tmp_path / "in").mkdir()
@@ -64,6 +66,7 @@ def test_the_input_is_shown_as_it_is(inspect, tmp_path):
     np.testing.assert_array_equal(cv2.imread(str(shown))[..., ::-1], image)
 
 
+@pytest.mark.slow
 def test_raw_arrays_are_what_the_readme_promises(inspect, video, tmp_path):
     done = inspect(video, "-o", tmp_path / "seen", "--at", "4f", "--raw", "--kernels-every", 4)
     assert done.stdout.split() == [str(tmp_path / "seen"), str(tmp_path / "seen" / "arrays.npz")]
@@ -87,6 +90,7 @@ def test_raw_arrays_are_what_the_readme_promises(inspect, video, tmp_path):
         np.testing.assert_array_equal(arrays["filtered"] + arrays["residual"], arrays["restored"])
 
 
+@pytest.mark.slow
 def test_a_page_contains_all_frames_and_needs_no_other_file(inspect, video, tmp_path):
     page = tmp_path / "page.html"
     done = inspect(video, "-o", page, "--at", "2f", "--frames", 2)
@@ -175,6 +179,7 @@ def test_a_stream_is_refused(inspect, tmp_path):
 
 
 @pytest.mark.parametrize("target", ["seen", "seen.html"])
+@pytest.mark.slow
 def test_a_name_that_is_no_text_is_no_obstacle(inspect, video, tmp_path, target):
     source = tmp_path / os.fsdecode(b"caf\xe9.mp4")
     shutil.copy(video, source)
@@ -183,6 +188,7 @@ def test_a_name_that_is_no_text_is_no_obstacle(inspect, video, tmp_path, target)
     assert (tmp_path / target).exists()
 
 
+@pytest.mark.slow
 def test_a_folder_of_other_files_is_never_replaced(inspect, video, tmp_path):
     seen = tmp_path / "seen"
     assert inspect(video, "-o", seen, "--at", "4f").exit_code == 0

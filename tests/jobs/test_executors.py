@@ -54,6 +54,7 @@ def unbroken(source, options, tmp_path):
     return pixels(target)
 
 
+@pytest.mark.slow
 def test_its_frames_are_those_of_an_unbroken_run(tmp_path, options, executor, source, unbroken):
     watch = Watch()
     report = watch.restore(source, tmp_path / "out.mkv", options, executor=executor)
@@ -73,6 +74,7 @@ def test_it_takes_the_tile_that_was_asked_for_or_none_where_all_fits(options, ex
     assert executor.prepare(spec_of(options, (24, 32))) is None
 
 
+@pytest.mark.slow
 def test_stopped_it_keeps_finished_segments_and_another_run_continues(
     tmp_path, options, executor, source, unbroken
 ):

@@ -22,6 +22,7 @@ def source(tmp_path):
     return write(tmp_path / "in.mp4", woven(shown), sound=2.4)
 
 
+@pytest.mark.slow
 def test_segments_resumed_are_the_film_restored_at_once(tmp_path, source):
     once, target = tmp_path / "once.mkv", tmp_path / "out.mkv"
     at_once = restore_video(source, once, WHOLE)
@@ -41,6 +42,7 @@ def test_processes_restore_the_same_frames(tmp_path, source):
     assert pixels(target) == pixels(once)
 
 
+@pytest.mark.slow
 def test_a_job_of_film_is_not_continued_as_video(tmp_path, source):
     target = tmp_path / "out.mp4"
     with pytest.raises(StoppedError):
@@ -49,6 +51,7 @@ def test_a_job_of_film_is_not_continued_as_video(tmp_path, source):
         restore_video(source, target, replace(OPTIONS, detelecine=False))
 
 
+@pytest.mark.slow
 def test_a_dry_run_tells_the_frames_of_film(tmp_path, source):
     estimate = estimate_run(source, tmp_path / "out.mp4", OPTIONS)
     report = restore_video(source, tmp_path / "out.mp4", OPTIONS)

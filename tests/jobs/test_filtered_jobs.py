@@ -45,6 +45,7 @@ def restored(source, target, **changes):
 
 @pytest.mark.parametrize("option", ["prefilter", "postfilter"])
 @pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.slow
 def test_segments_are_equal_to_the_whole(tmp_path, source, option, graph):
     whole = restored(source, tmp_path / "a.mkv", segment_seconds=60, **{option: graph})
     parts = restored(source, tmp_path / "b.mkv", **{option: graph})
@@ -55,6 +56,7 @@ def test_segments_are_equal_to_the_whole(tmp_path, source, option, graph):
     assert pixels(tmp_path / "b.mkv") != pixels(source)
 
 
+@pytest.mark.slow
 def test_grain_is_the_same_in_segments(tmp_path, source):
     whole = restored(source, tmp_path / "a.mkv", segment_seconds=60, grain=4)
     parts = restored(source, tmp_path / "b.mkv", grain=4)
@@ -64,6 +66,7 @@ def test_grain_is_the_same_in_segments(tmp_path, source):
 
 @pytest.mark.parametrize("option", ["prefilter", "postfilter"])
 @pytest.mark.parametrize("graph", ["noise=alls=20:allf=t", "tmix=frames=5"])
+@pytest.mark.slow
 def test_a_stopped_run_goes_on_to_the_same_frames(tmp_path, source, option, graph):
     target = tmp_path / "b.mkv"
     options = options_of(**{option: graph})
@@ -76,6 +79,7 @@ def test_a_stopped_run_goes_on_to_the_same_frames(tmp_path, source, option, grap
 
 
 @pytest.mark.parametrize("option", ["prefilter", "postfilter"])
+@pytest.mark.cases
 def test_another_graph_is_another_job(tmp_path, source, option):
     target = tmp_path / "out.mkv"
     with pytest.raises(StoppedError):
@@ -89,6 +93,7 @@ def test_another_graph_is_another_job(tmp_path, source, option):
 @pytest.mark.parametrize("option, graph", [
     ("prefilter", "tmix=frames=5"), ("postfilter", "tmix=frames=5"), ("grain", 3.0),
 ])  # fmt: skip
+@pytest.mark.slow
 def test_a_segment_from_an_excerpt_is_that_of_the_whole(tmp_path, source, option, graph):
     """As a node of a cluster restores it, which has nothing but its packets."""
     options = options_of(**{option: graph})
@@ -123,6 +128,7 @@ def test_several_processes_make_the_same_frames(tmp_path, source, option):
     assert one[1] == two[1]
 
 
+@pytest.mark.slow
 def test_one_that_remembers_all_differs_only_where_a_run_went_on(tmp_path, source):
     graph = "lagfun=decay=0.8"
     target = tmp_path / "b.mkv"
@@ -142,6 +148,7 @@ def _codes(planes):
     return torch.frombuffer(bytearray(b"".join(planes)), dtype=torch.uint8).int()
 
 
+@pytest.mark.slow
 def test_a_filter_that_loses_frames_ends_the_run_and_leaves_no_output(tmp_path, source):
     target = tmp_path / "out.mkv"
     for seconds in (60, 0.4):
@@ -152,6 +159,7 @@ def test_a_filter_that_loses_frames_ends_the_run_and_leaves_no_output(tmp_path, 
             assert not target.exists()
 
 
+@pytest.mark.slow
 def test_the_notices_show_the_graphs(tmp_path, source):
     watch = Watch()
     report = watch.restore(

@@ -38,6 +38,7 @@ def folder(tmp_path):
     return work_folder(tmp_path / "out.mp4")
 
 
+@pytest.mark.cases
 def test_a_run_in_segments_works_with_a_word_and_leaves_nothing(tmp_path, source, no_locks):
     watch = Watch()
     report = watch.restore(source, tmp_path / "out.mkv")

@@ -49,6 +49,7 @@ def test_a_stopped_run_keeps_its_finished_segments_and_nothing_half(source, targ
     assert clips.read(work_folder(target) / "segment-00001.mp4").numbers == list(range(10, 20))
 
 
+@pytest.mark.slow
 def test_the_next_run_restores_the_rest_alone_and_reports_that(tmp_path, source, target):
     stopped(source, target)
     watch = Watch()
@@ -64,6 +65,7 @@ def test_the_next_run_restores_the_rest_alone_and_reports_that(tmp_path, source,
     assert {file.name for file in tmp_path.iterdir()} == {"in.mp4", "out.mp4", "whole.mp4"}
 
 
+@pytest.mark.slow
 def test_repeated_frames_of_an_earlier_run_are_counted_too(tmp_path, target):
     shows = tuple(number // 3 for number in range(26))
     source = clips.make(tmp_path / "in.mkv", frames=26, codec="ffv1", options={}, shows=shows)
@@ -78,6 +80,7 @@ def test_repeated_frames_of_an_earlier_run_are_counted_too(tmp_path, target):
     assert long_jobs.streams_and_times(target) == long_jobs.streams_and_times(whole)
 
 
+@pytest.mark.slow
 def test_a_run_stopped_before_its_first_segment_goes_on_too(source, target):
     stopped(source, target, after=3)
     assert not segments_in(target)
@@ -92,6 +95,7 @@ def test_a_run_stopped_before_its_first_segment_goes_on_too(source, target):
     ({"weights": "bicubic"}, "weights was nearest, is bicubic"),
     ({"segment_seconds": 0.2}, "segment-seconds was 0.4, is 0.2"),
 ])  # fmt: skip
+@pytest.mark.slow
 def test_other_options_are_refused_by_name_and_restart_begins_anew(source, target, change, says):
     stopped(source, target)
     kept = segments_in(target)
@@ -126,6 +130,7 @@ def test_an_input_merely_touched_is_refused_by_its_date(source, target):
     assert "size" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_weights_of_the_same_name_but_other_numbers_are_refused(source, target, tiny, tiny_of_5):
     options = replace(OPTIONS, precision="float32")
     stopped(source, target, options=replace(options, weights=tiny), after=11)
@@ -133,6 +138,7 @@ def test_weights_of_the_same_name_but_other_numbers_are_refused(source, target, 
         Watch().restore(source, target, replace(options, weights=tiny_of_5))
 
 
+@pytest.mark.slow
 def test_a_segment_that_was_damaged_meanwhile_is_restored_again(source, target):
     stopped(source, target)
     segment = work_folder(target) / "segment-00000.mp4"
@@ -141,6 +147,7 @@ def test_a_segment_that_was_damaged_meanwhile_is_restored_again(source, target):
     assert clips.read(target).numbers == list(range(26))
 
 
+@pytest.mark.slow
 def test_a_damaged_journal_is_refused_and_restart_helps(source, target):
     stopped(source, target)
     (work_folder(target) / "journal.json").write_text("{")
@@ -169,6 +176,7 @@ def test_what_a_killed_run_left_half_written_is_swept_away(source, target):
     assert not list(work_folder(target).glob(".*"))
 
 
+@pytest.mark.slow
 def test_a_run_killed_just_before_its_folder_was_removed_needs_only_that(
     source, target, monkeypatch
 ):
@@ -204,6 +212,7 @@ def test_what_fails_before_the_work_leaves_no_folder(source, target, options):
     assert [file.name for file in target.parent.iterdir()] == ["in.mp4"]
 
 
+@pytest.mark.slow
 def test_an_output_that_exists_is_refused_before_the_work(source, target):
     target.write_text("precious")
     with pytest.raises(OutputError, match="exists already"):
@@ -214,6 +223,7 @@ def test_an_output_that_exists_is_refused_before_the_work(source, target):
     assert clips.read(target).numbers == list(range(26))
 
 
+@pytest.mark.slow
 def test_smaller_tiles_after_a_lack_of_memory_are_kept_for_later_segments(tmp_path, target):
     from vsrdb_cli.backends.builtin import BuiltinRunner
 
@@ -238,6 +248,7 @@ def test_smaller_tiles_after_a_lack_of_memory_are_kept_for_later_segments(tmp_pa
 
 
 @pytest.mark.parametrize("wrong", [{"encoder": EncoderOptions(codec="prores")}, {"weights": "x"}])
+@pytest.mark.cases
 def test_starting_over_keeps_what_is_finished_until_it_can_be_done(source, target, wrong):
     stopped(source, target)
     kept = segments_in(target)

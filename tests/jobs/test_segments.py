@@ -93,6 +93,7 @@ def at_once(reader, options):
     (None, (15, 24, 25)),  # a last segment of few frames, all of one shot
     (VARIABLE, (13,)),
 ])  # fmt: skip
+@pytest.mark.slow
 def test_the_frames_before_encoding_are_those_of_an_unbroken_run(
     tmp_path, monkeypatch, tiny, tiny_of_5, pts, cuts, length
 ):
@@ -122,6 +123,7 @@ HELD = {
     "length", [3, pytest.param(5, marks=pytest.mark.slow)], ids="{} frames a window".format
 )
 @pytest.mark.parametrize("shows", HELD.values(), ids=HELD)
+@pytest.mark.cases
 def test_repeated_frames_are_those_of_an_unbroken_run(tmp_path, tiny, tiny_of_5, shows, length):
     source = clips.make(
         tmp_path / "in.mkv", frames=26, height=24, width=32, codec="ffv1", options={}, shows=shows
@@ -152,6 +154,7 @@ def test_repeated_frames_are_those_of_an_unbroken_run(tmp_path, tiny, tiny_of_5,
     assert told == [shows[i] == shows[i + 1] for i in range(25)]
 
 
+@pytest.mark.slow
 def test_without_the_frames_outside_its_range_a_segment_would_differ(tmp_path, monkeypatch, tiny):
     source = clips.make(tmp_path / "in.mp4", frames=21, height=24, width=32)
     options = replace(OPTIONS, weights=tiny, tile=None, scene_cuts=False)
@@ -168,6 +171,7 @@ def test_without_the_frames_outside_its_range_a_segment_would_differ(tmp_path, m
     assert differing == [9, 19]
 
 
+@pytest.mark.slow
 def test_a_last_segment_of_one_frame_is_right(tmp_path, tiny):
     source = clips.make(tmp_path / "in.mp4", frames=21, height=24, width=32)
     options = replace(OPTIONS, weights=tiny, tile=None, scene_cuts=False)
@@ -180,6 +184,7 @@ def test_a_last_segment_of_one_frame_is_right(tmp_path, tiny):
 
 @pytest.mark.parametrize("pts", [None, VARIABLE])
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.slow
 def test_the_joined_file_has_the_unbroken_files_count_times_and_streams(tmp_path, pts, suffix):
     source = clips.make(
         tmp_path / "in.mp4", frames=26, height=24, width=32, pts=pts, last_duration=45000,
@@ -194,6 +199,7 @@ def test_the_joined_file_has_the_unbroken_files_count_times_and_streams(tmp_path
     assert not (tmp_path / f"joined{suffix}.vsrdb").exists()
 
 
+@pytest.mark.slow
 def test_encoded_without_loss_the_two_files_show_the_same(tmp_path, tiny):
     source = clips.make(tmp_path / "in.mp4", frames=21, height=24, width=32)
     options = replace(OPTIONS, weights=tiny, encoder=EncoderOptions(codec="ffv1"))
@@ -203,6 +209,7 @@ def test_encoded_without_loss_the_two_files_show_the_same(tmp_path, tiny):
 
 
 @pytest.mark.parametrize("named", [True, False])
+@pytest.mark.cases
 def test_pictures_in_segments_are_pictures_at_once(tmp_path, named):
     source = clips.make(tmp_path / "in.mp4", frames=23, height=24, width=32)
     if named:

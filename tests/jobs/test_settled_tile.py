@@ -54,6 +54,7 @@ def by_workers(options, size, bit_depth):
 @pytest.mark.parametrize("width, height", [(160, 90), (120, 200)])
 @pytest.mark.parametrize("pix_fmt, bit_depth", [("yuv420p", 8), ("yuv420p10le", 10)])
 @pytest.mark.parametrize("mebibytes", [4000, 720, 620, 500, 400])
+@pytest.mark.slow
 def test_short_and_long_runs_workers_and_dry_runs_resolve_one_tile(
     tmp_path, made_up, width, height, pix_fmt, bit_depth, mebibytes
 ):
@@ -79,6 +80,7 @@ def test_short_and_long_runs_workers_and_dry_runs_resolve_one_tile(
 
 
 @pytest.mark.parametrize("mebibytes", [8000, 1400, 900])
+@pytest.mark.cases
 def test_two_workers_and_their_dry_run_resolve_the_tile_that_fits_twice(
     tmp_path, made_up, mebibytes
 ):

@@ -70,6 +70,7 @@ def test_a_work_folder_that_is_a_link_is_refused(tmp_path, source, target):
 
 @pytest.mark.posix
 @pytest.mark.parametrize("mode", [0o775, 0o757])
+@pytest.mark.cases
 def test_a_work_folder_that_others_may_write_to_is_refused(source, target, stopped, mode):
     stopped.chmod(mode)
     refused(source, target, "other users may write to it")
@@ -79,6 +80,7 @@ def test_a_work_folder_that_others_may_write_to_is_refused(source, target, stopp
 
 @pytest.mark.posix
 @pytest.mark.parametrize("name", [".", "segment-00000.mp4", "journal.json"])
+@pytest.mark.cases
 def test_what_belongs_to_another_user_is_refused(source, target, stopped, name):
     if os.geteuid() != 0:
         pytest.skip("only root gives files away")
@@ -158,6 +160,7 @@ def rot(segment):
     segment.write_bytes(content)
 
 
+@pytest.mark.cases
 def test_a_rotten_segment_is_restored_anew(source, target, stopped):
     rot(stopped / "segment-00000.mp4")
     assert Watch().restore(source, target).resumed == 10
@@ -176,6 +179,7 @@ class Then(LocalExecutor):
         self.do()
 
 
+@pytest.mark.slow
 def test_a_segment_that_rots_during_the_run_is_not_joined(source, target):
     segment = work_folder(target) / "segment-00001.mp4"
     with pytest.raises(OutputError, match=r"segment-00001\.mp4 has changed on its disk"):
@@ -193,6 +197,7 @@ def test_a_source_replaced_before_joining_is_not_mixed_with_the_old_one(source, 
 
 
 @pytest.mark.parametrize("name", ["out.mp4", "out"])
+@pytest.mark.cases
 def test_a_source_that_is_replaced_during_a_short_run_gives_no_output(tmp_path, source, name):
     class Replacing(Watch):
         def on_progress(self, progress):
@@ -260,6 +265,7 @@ for _name, _values in {
         JOURNALS[f"{_name}: {_value}"] = lambda journal, n=_name, v=_value: {**journal, n: v}
 
 
+@pytest.mark.slow
 def test_a_journal_of_any_content_ends_in_one_line(source, target, stopped):
     file = stopped / "journal.json"
     kept = file.read_bytes()
@@ -277,6 +283,7 @@ def test_a_journal_of_any_content_ends_in_one_line(source, target, stopped):
 
 @pytest.mark.parametrize("gone", ["out.mp4.vsrdb", "."])
 @pytest.mark.parametrize("after", [3, 12, 26])
+@pytest.mark.slow
 def test_a_folder_that_goes_during_the_run_is_told_in_one_line(tmp_path, source, gone, after):
     outputs = tmp_path / "outputs"
     outputs.mkdir()

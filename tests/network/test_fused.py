@@ -156,6 +156,7 @@ def test_triton_multiplies_on_tensor_cores_only(monkeypatch, dtype, capability, 
 @pytest.mark.parametrize(
     "network, operators, gigabytes", [("paper", 600, 18.6), ("fmanet-xs", 262, 3.7)]
 )
+@pytest.mark.cases
 def test_what_a_gpu_launches_and_moves_for_a_restored_frame_stays_within(
     network, operators, gigabytes
 ):
@@ -218,6 +219,7 @@ def test_results_on_a_gpu_have_the_shape_and_layout_of_the_operators():
 
 @pytest.mark.parametrize("multiplies", [True, False])
 @pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.cases
 def test_where_no_kernel_compiles_a_window_is_restored_the_way_of_a_gpu_too(
     monkeypatch, bias, multiplies
 ):

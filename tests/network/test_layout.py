@@ -14,6 +14,7 @@ CONFIGS = {"paper": FMANetConfig(), "fmanet-xs": load_checkpoint("fmanet-xs").co
 
 @pytest.mark.parametrize("widen", [padded, lambda network: network], ids=["padded", "plain"])
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS.keys())
+@pytest.mark.cases
 def test_no_convolution_is_given_planes_or_lays_out_its_weights_anew(config, widen):
     with torch.device("meta"), torch.no_grad():
         network = widen(FMANet(config)).half().prepare()

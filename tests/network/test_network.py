@@ -32,6 +32,7 @@ TINY = golden("tiny_32x48").config
 
 @pytest.mark.parametrize("case", CASES)
 @torch.inference_mode()
+@pytest.mark.slow
 def test_output_and_warped_frames_equal_the_golden_numbers(case):
     expected = golden(case)
     network = FMANet(expected.config, training_heads=True).eval()
@@ -85,6 +86,7 @@ def test_encode_once_and_restore_equal_the_whole_forward():
 @pytest.mark.parametrize("height, width", [(1, 1), (1, 7), (6, 1), (2, 3), (13, 18)])
 @pytest.mark.parametrize("config", CONFIGURATIONS.values(), ids=CONFIGURATIONS.keys())
 @torch.inference_mode()
+@pytest.mark.cases
 def test_a_prepared_network_restores_the_same_at_the_borders_too(config, height, width):
     network = network_of(config)
     clip = torch.rand(2, 3, config.num_seq, height, width)
@@ -121,6 +123,7 @@ def test_a_network_is_prepared_where_there_is_no_float64_too(monkeypatch):
 
 @pytest.mark.parametrize("case", CASES)
 @torch.inference_mode()
+@pytest.mark.slow
 def test_a_prepared_network_equals_the_golden_numbers(case):
     expected = golden(case)
     network = FMANet(expected.config)
@@ -163,6 +166,7 @@ def test_two_clips_in_a_batch_do_not_mix():
 
 
 @torch.inference_mode()
+@pytest.mark.slow
 def test_a_picture_in_strips_equals_the_whole(monkeypatch):
     network = network_of(TINY)
     clip = torch.rand(2, 3, 3, 21, 16, generator=torch.Generator().manual_seed(3))

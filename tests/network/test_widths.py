@@ -22,6 +22,7 @@ TINY = golden("tiny_32x48").config
 
 @pytest.mark.parametrize("case", CASES)
 @torch.inference_mode()
+@pytest.mark.slow
 def test_a_padded_network_equals_the_golden_numbers(case):
     expected = golden(case)
     network = FMANet(expected.config)
@@ -46,6 +47,7 @@ def test_any_configuration_padded_equals_a_plain_transcription(config):
 
 @pytest.mark.parametrize("height, width", parity.SIZES)
 @torch.inference_mode()
+@pytest.mark.cases
 def test_the_bundled_network_padded_restores_the_same(height, width):
     network, frames = build_network(load_checkpoint("fmanet-xs")), parity.scene(3, height, width)
     torch.testing.assert_close(

@@ -70,6 +70,7 @@ def test_pictures_of_another_size_or_depth_are_not_equal():
     assert not is_equal(one, torch.zeros(3, 4, 6, dtype=torch.uint16))
 
 
+@pytest.mark.slow
 def test_of_a_picture_shown_for_hours_one_is_held():
     alive = weakref.WeakSet()
 
@@ -159,6 +160,7 @@ class Counting(BuiltinRunner):
 @pytest.mark.parametrize("length", [1, 3, 5])
 @settings(deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=8), st.integers(0, 7))
+@pytest.mark.slow
 def test_restored_once_each_frame_is_what_it_is_in_the_clip_without_repeats(length, times, cut):
     levels = [0.1 + 0.01 * number + (0.6 if number >= cut else 0) for number in range(len(times))]
     once = [torch.full((3, 8, 12), level) for level in levels]
@@ -189,6 +191,7 @@ def test_codes_of_repeated_frames_are_one_tensor():
     assert shared == [True, False, True, False, True]
 
 
+@pytest.mark.slow
 def test_a_moving_clip_shown_twice_is_better_for_its_different_neighbours(one_thread):
     truths, small = panned(4, step=3)
     twice = [frame for frame in small for _ in range(2)]

@@ -52,6 +52,7 @@ def test_what_the_consumer_raises_is_raised_in_the_callers_thread():
 @pytest.mark.parametrize(
     "room, size, most", [(100, 5, 20), (100, 40, DEPTH), (100, 200, DEPTH), (0, 5, DEPTH)]
 )
+@pytest.mark.cases
 def test_as_many_items_wait_as_there_is_room_for_and_a_few_however_large(room, size, most):
     """Most: of those that are put while the consumer has taken none."""
     go_on, waiting = threading.Event(), []

@@ -33,6 +33,7 @@ def overgrown():
     return network
 
 
+@pytest.mark.slow
 def test_outputs_stay_to_the_bit_and_float16_computes_them(overgrown):
     network = copy.deepcopy(overgrown)
     assert not restored(copy.deepcopy(network).half()).isfinite().all()

@@ -50,6 +50,7 @@ def test_a_grown_network_restores_what_the_small_one_does(more):
         assert torch.allclose(grown(clip()), small(clip()), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_the_checkpoint_of_a_smaller_network(tmp_path):
     grown = FMANet(replace(SMALL, num_RDB=3), training_heads=True)
     load_start(grown, checkpoint(tmp_path))

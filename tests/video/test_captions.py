@@ -40,6 +40,7 @@ def restored(source, target, **options):
 
 @pytest.mark.parametrize("target, segment_seconds", WAYS)
 @pytest.mark.parametrize("source", ["captions_sei.mp4", "captions_mpeg2.ts"])
+@pytest.mark.cases
 def test_every_frame_keeps_its_captions(tmp_path, source, target, segment_seconds):
     said = restored(WILD / source, tmp_path / target, segment_seconds=segment_seconds, strict=True)
     assert not said
@@ -48,6 +49,7 @@ def test_every_frame_keeps_its_captions(tmp_path, source, target, segment_second
 
 
 @pytest.mark.parametrize("options", [{}, {"pix_fmt": "yuv444p"}, {"pix_fmt": "yuv420p10le"}])
+@pytest.mark.cases
 def test_hevc_keeps_them_too_and_in_every_pixel_format(tmp_path, options):
     encoder = EncoderOptions(codec="hevc", preset="ultrafast", **options)
     assert not restored(WILD / "captions_sei.mp4", tmp_path / "out.mp4", encoder=encoder, end="6f")
@@ -87,6 +89,7 @@ def test_the_restored_samples_take_the_place_of_the_carriers(pix_fmt):
     ("out.webm", "vp9"), ("out.mkv", "ffv1"), ("out.mov", "prores"), ("out.mp4", "av1"),
     ("pictures", None),
 ])  # fmt: skip
+@pytest.mark.cases
 def test_where_they_cannot_be_written_that_is_said_before_the_work(tmp_path, target, codec):
     encoder = EncoderOptions(codec=codec)
     (line, *_) = restored(
@@ -133,6 +136,7 @@ def late(tmp_path_factory):
 
 
 @pytest.mark.parametrize("segment_seconds", [10, 0.2])
+@pytest.mark.cases
 def test_captions_that_begin_later_are_kept_or_told_of_at_the_end(tmp_path, late, segment_seconds):
     options = {"segment_seconds": segment_seconds, "strict": True}
     assert not restored(late, tmp_path / "out.mp4", **options)

@@ -41,6 +41,7 @@ def read(path, **options):
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.cases
 def test_other_pixels_from_the_middle_on_are_named(tmp_path, suffix):
     out = tmp_path / f"out{suffix}"
     report = restore_video(WILD / "sar_change.ts", out, RestoreOptions(weights="nearest"))
@@ -48,6 +49,7 @@ def test_other_pixels_from_the_middle_on_are_named(tmp_path, suffix):
     assert ffprobe(out)["streams"][0]["sample_aspect_ratio"] == "12:11"
 
 
+@pytest.mark.slow
 def test_other_pixels_are_named_before_a_long_work(tmp_path):
     said = []
     options = RestoreOptions(weights="nearest", segment_seconds=0.4)
@@ -61,6 +63,7 @@ def test_other_pixels_are_named_before_a_long_work(tmp_path):
     assert sum(OTHER_SHAPE in notice for notice in said) == 1
 
 
+@pytest.mark.slow
 def test_other_pixels_fail_a_strict_run(tmp_path):
     with pytest.raises(VideoError, match=re.escape(OTHER_SHAPE)):
         restore_video(
@@ -73,6 +76,7 @@ def test_other_pixels_fail_a_strict_run(tmp_path):
     ({"end": "15f"}, "12:11"), ({"start": "15f"}, "16:11"),
     ({"start": "20f", "end": "25f"}, "16:11"),
 ])  # fmt: skip
+@pytest.mark.slow
 def test_a_part_of_one_shape_has_its_own_and_no_word(tmp_path, part, ratio):
     out = tmp_path / "out.mp4"
     options = RestoreOptions(weights="nearest", **part)
@@ -136,6 +140,7 @@ def test_other_primaries_are_named(tmp_path):
     ({"transfer": 16}, {}, Hdr.KEEP, "turns into SDR video after 6 frames"),
     ({"transfer": 16}, {"transfer": 18}, Hdr.KEEP, r"turns into HDR \(HLG\) video"),
 ])  # fmt: skip
+@pytest.mark.cases
 def test_light_of_another_kind_ends_the_run(tmp_path, first, second, hdr, words):
     path = glued(tmp_path, HDR | {"transfer": 14} | first, HDR | {"transfer": 14} | second)
     with pytest.raises(VideoError, match=words):

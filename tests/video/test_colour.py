@@ -19,6 +19,7 @@ CHROMA_RMS = 0.5
     [case for case in CASES if case.size[0] < 720],
     ids=lambda case: case.name,
 )
+@pytest.mark.cases
 def test_with_a_network_that_changes_nothing_picture_out_is_picture_in(tmp_path, case):
     result = measure(case, tmp_path)
     assert result.luma.rms <= 0.1
@@ -54,6 +55,7 @@ def test_grey_video_is_read_by_its_range(tmp_path, pix_fmt, full, codes, wanted)
 
 @pytest.mark.parametrize("tagged", [(), ("-color_primaries", "bt2020", "-color_trc", "bt2020-10")])
 @pytest.mark.parametrize("matrix", ["ycgco", "bt2020c"])
+@pytest.mark.cases
 def test_an_unsupported_matrix_is_refused_with_a_command_that_converts_it(tmp_path, matrix, tagged):
     pattern = "testsrc2=size=64x48:duration=0.2"
     source, mended = tmp_path / "in.mkv", tmp_path / "out.mkv"

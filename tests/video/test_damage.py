@@ -38,6 +38,7 @@ def spoilt(tmp_path_factory):
 
 
 @pytest.mark.parametrize("segment_seconds", [10, 0.5])
+@pytest.mark.slow
 def test_damaged_sound_is_left_out_and_counted(spoilt, tmp_path, segment_seconds):
     options = RestoreOptions(weights="nearest", segment_seconds=segment_seconds)
     report = restore_video(spoilt, tmp_path / "out.mp4", options)
@@ -52,6 +53,7 @@ def test_damaged_sound_is_left_out_and_counted(spoilt, tmp_path, segment_seconds
 
 
 @pytest.mark.parametrize("segment_seconds", [10, 0.5])
+@pytest.mark.cases
 def test_under_strict_damaged_sound_is_an_error(spoilt, tmp_path, segment_seconds):
     options = RestoreOptions(weights="nearest", segment_seconds=segment_seconds, strict=True)
     with pytest.raises(VideoError, match="damaged packets of audio"):
@@ -101,6 +103,7 @@ def test_a_marked_packet_is_a_hole_only_where_times_are_missing_near_by():
 
 
 @pytest.mark.parametrize("offset", ["0", "50", "100"])
+@pytest.mark.slow
 def test_glued_recordings_are_not_damaged_whichever_clock_is_ahead(tmp_path, offset):
     first = transport_stream(tmp_path / "first.ts")
     command = ["ffmpeg", "-v", "error", "-i", str(first), "-c", "copy"]

@@ -42,6 +42,7 @@ def sent(excerpts, first, last, folder):
     ],
 )
 @pytest.mark.parametrize("start", [None, 6])
+@pytest.mark.cases
 def test_frames_are_those_of_the_source(tmp_path, name, codec, settings, start):
     source = clips.make(tmp_path / name, frames=48, codec=codec, options=settings)
     options = RestoreOptions(start=start and f"{start}f")

@@ -180,6 +180,7 @@ def test_frames_keep_their_times_and_their_number(tmp_path):
         assert times == [(frame.pts, frame.duration) for frame in plain.frames()]
 
 
+@pytest.mark.slow
 def test_parts_read_alone_are_those_of_the_whole(tmp_path):
     source = clips.make(tmp_path / "in.mp4", frames=60)
     for graph in ("atadenoise", "noise=alls=12:allf=t", "nlmeans", "tmix=frames=5"):
@@ -291,6 +292,7 @@ def write_pictures(folder, suffix, count=4):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+@pytest.mark.slow
 def test_pictures_are_filtered_in_their_own_format(tmp_path, suffix):
     folder = write_pictures(tmp_path / "in", suffix)
     with opened(folder, "crop=96:60:0:0,tmix=frames=3", start="1f", end="3f") as reader:
@@ -305,6 +307,7 @@ def test_pictures_are_filtered_in_their_own_format(tmp_path, suffix):
     assert (whole[3] - mean).abs().mean() < 1.5
 
 
+@pytest.mark.slow
 def test_turned_pictures_are_filtered_as_they_lie_in_the_file(tmp_path):
     folder = tmp_path / "in"
     folder.mkdir()

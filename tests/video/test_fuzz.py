@@ -45,6 +45,7 @@ def no_hang():
 @pytest.mark.parametrize(
     "number", [0, 1, *(pytest.param(n, marks=pytest.mark.slow) for n in range(2, 10))]
 )
+@pytest.mark.cases
 def test_spoilt_bytes_give_an_output_or_one_line(originals, tmp_path, number):
     outcomes = set()
     for seed in range(CASES):
@@ -54,6 +55,7 @@ def test_spoilt_bytes_give_an_output_or_one_line(originals, tmp_path, number):
     assert outcomes  # what each comes to is the decoders' affair
 
 
+@pytest.mark.slow
 def test_untouched_they_are_restored(originals, tmp_path, monkeypatch):
     """The judge's own judge: the clips are good ones."""
     for way in fuzz.SPOIL:

@@ -52,6 +52,7 @@ def test_hdr_is_refused_with_the_choices_named(tmp_path, transfer, name):
 @pytest.mark.parametrize("codec, suffix", [
     (None, ".mp4"), (None, ".mkv"), ("h264", ".mp4"), ("av1", ".mp4"),
 ])  # fmt: skip
+@pytest.mark.cases
 def test_kept_hdr_has_its_signal_tags_and_light(pq, tmp_path, codec, suffix):
     out = tmp_path / f"out{suffix}"
     assert not restore(pq, out, Hdr.KEEP, codec=codec, crf=4)

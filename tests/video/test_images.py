@@ -33,6 +33,7 @@ def test_a_folder_of_pictures_becomes_a_folder_of_pictures_exactly(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif"])
+@pytest.mark.slow
 def test_pictures_become_a_video_with_their_colours(tmp_path, suffix):
     source = sequence(tmp_path / "in", suffix=suffix)
     restore_nearest(source, tmp_path / "out.mp4", crf=4)
@@ -58,6 +59,7 @@ def deep_picture(number):
 
 @pytest.mark.parametrize("before", [".png", ".tif"])
 @pytest.mark.parametrize("after", [".png", ".tiff"])
+@pytest.mark.slow
 def test_sixteen_bits_stay_sixteen_bits(tmp_path, before, after):
     image = deep_picture(5)
     save(tmp_path / f"deep{before}", image)
@@ -68,6 +70,7 @@ def test_sixteen_bits_stay_sixteen_bits(tmp_path, before, after):
 
 
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.slow
 def test_a_folder_of_deep_pictures_becomes_one_of_the_same_kind(tmp_path, suffix):
     source = tmp_path / "in"
     source.mkdir()
@@ -212,6 +215,7 @@ def test_the_folder_a_picture_lies_in_is_never_replaced(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".tif", ".png"])
+@pytest.mark.slow
 def test_grey_pictures_keep_their_brightness(tmp_path, suffix):
     grey = np.tile(np.arange(256, dtype=np.uint8), (32, 1))
     quality = {"quality": 100} if suffix == ".jpg" else {}
@@ -224,6 +228,7 @@ def test_grey_pictures_keep_their_brightness(tmp_path, suffix):
 
 @pytest.mark.parametrize("pix_fmt", ["ya8", "ya16be", "rgba", "rgba64be"])
 @pytest.mark.parametrize("alpha", [1, 0.5])
+@pytest.mark.cases
 def test_transparency_is_told_of_pictures_of_any_depth(tmp_path, pix_fmt, alpha):
     path = tmp_path / "in.png"
     source = f"color=red:s=32x24,format=rgba,colorchannelmixer=aa={alpha}"
@@ -246,6 +251,7 @@ def test_of_a_folder_the_deepest_picture_and_every_transparent_one_count(tmp_pat
         assert reader.report.opaque_again == 1
 
 
+@pytest.mark.slow
 def test_a_colour_profile_does_no_harm(tmp_path):
     # Freed twice it would end the process, sooner or later: so it is another one.
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

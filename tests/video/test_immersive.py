@@ -48,6 +48,7 @@ def made(path, view):
 
 
 @pytest.mark.parametrize("target, segment_seconds", WAYS)
+@pytest.mark.cases
 def test_a_360_degree_video_stays_one(tmp_path, target, segment_seconds):
     options = RestoreOptions(**NEAREST, segment_seconds=segment_seconds, strict=True)
     restore_video(WILD / "spherical_v1.mp4", tmp_path / target, options)
@@ -55,6 +56,7 @@ def test_a_360_degree_video_stays_one(tmp_path, target, segment_seconds):
 
 
 @pytest.mark.parametrize("target, segment_seconds", WAYS)
+@pytest.mark.cases
 def test_two_eyes_stay_side_by_side(tmp_path, target, segment_seconds):
     options = RestoreOptions(**NEAREST, segment_seconds=segment_seconds, strict=True)
     restore_video(WILD / "stereo.mkv", tmp_path / target, options)
@@ -65,6 +67,7 @@ def test_two_eyes_stay_side_by_side(tmp_path, target, segment_seconds):
 @pytest.mark.parametrize(
     "target, codec", [("out.mp4", "hevc"), ("out.mp4", "av1"), ("out.mkv", "prores")]
 )
+@pytest.mark.slow
 def test_so_they_do_with_every_codec_and_all_else_is_as_in_flat_video(tmp_path, target, codec):
     streams = []
     for name, view in (("flat", View()), ("deep", TILE)):
@@ -84,6 +87,7 @@ def test_so_they_do_with_every_codec_and_all_else_is_as_in_flat_video(tmp_path, 
     View(packing=2), View(packing=1, inverted=True), View(packing=2, projection=0),
 ], ids=str)  # fmt: skip
 @pytest.mark.parametrize("ending, codec", [(".mp4", "hevc"), (".mkv", "h264")])
+@pytest.mark.cases
 def test_each_kind_of_view_is_kept_or_named(tmp_path, view, ending, codec):
     source = made(tmp_path / "in.mkv", view)
     assert seen(source) == (view, None)

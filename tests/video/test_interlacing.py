@@ -56,6 +56,7 @@ def eight_bit(frame):
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize("seconds", [10, 0.12])
+@pytest.mark.cases
 def test_packed_samples_of_a_capture_card_are_deinterlaced(tmp_path, suffix, seconds):
     options = RestoreOptions(weights="nearest", segment_seconds=seconds)
     out = tmp_path / f"out{suffix}"
@@ -95,6 +96,7 @@ def test_progressive_frames_of_these_formats_are_left_alone(tmp_path, codec, pix
         assert not reader.report.notices
 
 
+@pytest.mark.slow
 def test_a_test_picture_is_not_deinterlaced(tmp_path):
     out = tmp_path / "out.mp4"
     source = WILD / "progressive_testsrc2.mp4"
@@ -108,6 +110,7 @@ def test_a_test_picture_is_not_deinterlaced(tmp_path):
     "color=white:size=320x240,drawgrid=w=0:h=2:t=1:c=black,scroll=v=0.0041667",
     "color=white:size=320x240,drawgrid=w=0:h=3:t=1:c=black,scroll=v=0.0041667:h=0.01",
 ])  # fmt: skip
+@pytest.mark.cases
 def test_fine_patterns_that_move_are_progressive(tmp_path, pattern):
     path = tmp_path / "in.mp4"
     command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", pattern, "-frames:v", "50",
@@ -120,6 +123,7 @@ def test_fine_patterns_that_move_are_progressive(tmp_path, pattern):
     "testsrc2=size=320x180:rate=50", "mandelbrot=size=320x240:rate=50",
     "testsrc=size=320x240:rate=50,rotate=t/2",
 ])  # fmt: skip
+@pytest.mark.cases
 def test_the_same_patterns_are_found_where_they_are_interlaced(tmp_path, pattern):
     path = tmp_path / "in.mkv"
     weave = f"{pattern},format=yuv420p,tinterlace=interleave_top"
@@ -174,6 +178,7 @@ def test_samples_made_planar_stay_as_they_are(pix_fmt, planar, range_):
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize("seconds", [10, 0.2])
+@pytest.mark.slow
 def test_hevc_coded_in_fields_is_woven_to_the_full_height(tmp_path, suffix, seconds):
     out = tmp_path / f"out{suffix}"
     options = RestoreOptions(weights="nearest", segment_seconds=seconds)
@@ -208,6 +213,7 @@ def test_woven_fields_are_the_lines_of_one_frame():
         ({"start": "2f", "end": "7f"}, 5),
     ],
 )
+@pytest.mark.cases
 def test_a_part_of_a_video_in_fields_counts_frames(tmp_path, part, frames):
     options = RestoreOptions(weights="nearest", **part)
     report = restore_video(WILD / "hevc_fields.mkv", tmp_path / "out.mp4", options)
@@ -270,6 +276,7 @@ def deinterlaced(path):
         return source.report.deinterlaced
 
 
+@pytest.mark.slow
 def test_text_that_scrolls_is_progressive(tmp_path):
     text = "drawtext=text='over EEEE ==== HHHH':fontcolor=white:fontsize=14:y=h-40*t:x=5"
     more = "drawtext=text='amet == EE ZZ':fontcolor=white:fontsize=10:y=h-40*t+20:x=w-90*t"
@@ -279,6 +286,7 @@ def test_text_that_scrolls_is_progressive(tmp_path):
     assert deinterlaced(source) == 0
 
 
+@pytest.mark.slow
 def test_patterns_of_progressive_video_flagged_as_interlaced_are_kept(tmp_path):
     graph = "testsrc2=s=320x240:r=25:d=2"
     source = by_ffmpeg(
@@ -288,6 +296,7 @@ def test_patterns_of_progressive_video_flagged_as_interlaced_are_kept(tmp_path):
     assert deinterlaced(source) == 0
 
 
+@pytest.mark.slow
 def test_of_film_and_video_only_the_video_is_deinterlaced(tmp_path):
     film, video = "testsrc2=s=320x240:r=25:d=1", "testsrc2=s=320x240:r=50:d=1.2,tinterlace=4"
     graph = f"{film}[film];{video}[video];[film][video]concat"

@@ -29,6 +29,7 @@ def facts(path):
 
 @pytest.mark.parametrize("ends", [[5, 12], [11, 12], [1, 2, 12], [12]])
 @pytest.mark.parametrize("pts", [None, (*clips.VARIABLE, *(91000 + 3000 * i**2 for i in range(6)))])
+@pytest.mark.cases
 def test_joined_segments_are_the_unbroken_run(tmp_path, pts, ends):
     source = clips.make(
         tmp_path / "in.mp4", frames=12, height=48, width=64, pts=pts, last_duration=45000,
@@ -46,6 +47,7 @@ def test_joined_segments_are_the_unbroken_run(tmp_path, pts, ends):
     ("h264", ".mkv"), ("hevc", ".mp4"), ("av1", ".mp4"), ("vp9", ".webm"), ("prores", ".mov"),
     ("ffv1", ".mkv"),
 ])  # fmt: skip
+@pytest.mark.cases
 def test_every_codec_joins(tmp_path, codec, suffix):
     source = clips.make(tmp_path / "in.mp4", frames=7, height=48, width=64)
     whole = tmp_path / f"whole{suffix}"
@@ -88,6 +90,7 @@ def test_segments_in_the_wrong_order_are_refused(tmp_path):
 
 @pytest.mark.parametrize("ending", [".mov", ".mkv"])
 @pytest.mark.parametrize("preset", ["proxy", "hq"])
+@pytest.mark.cases
 def test_joined_prores_is_of_the_kind_it_was_encoded_as(tmp_path, ending, preset):
     source = clips.make(tmp_path / "in.mp4", frames=4, height=48, width=64)
     options = {"codec": "prores", "preset": preset}

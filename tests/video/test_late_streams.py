@@ -54,6 +54,7 @@ def test_only_files_in_which_streams_may_appear_are_opened_again(
     ({"start": Fraction(5), "end": Fraction(17, 2), "segment_seconds": 1.0}, [0, 2]),
     ({"devices": ("cpu", "cpu"), "segment_seconds": 4.0}, [0, 7]),
 ])  # fmt: skip
+@pytest.mark.slow
 def test_a_track_that_begins_late_is_kept_at_its_time(tmp_path, suffix, options, wanted):
     out = tmp_path / f"out{suffix}"
     report = restore_video(
@@ -106,6 +107,7 @@ def made(tmp_path):
 @pytest.mark.parametrize("kind, wanted", [
     ("flv", ["audio mp3"]), ("ts", ["audio mp2", "audio mp2"]), ("vob", ["subtitle dvd_subtitle"]),
 ])  # fmt: skip
+@pytest.mark.slow
 def test_all_streams_are_known_before_the_first_frame(tmp_path, made, kind, wanted):
     source = made(kind)
     assert [f"{s.type} {s.codec}" for s in probe(source).streams] == wanted

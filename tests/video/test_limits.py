@@ -107,6 +107,7 @@ def bombs(tmp_path_factory, much):
 
 
 @pytest.mark.linux
+@pytest.mark.slow
 def test_bombs_end_in_one_line_within_a_gigabyte(bombs):
     run = subprocess.run([sys.executable, "-c", RUN, *map(str, bombs)],
                          capture_output=True, text=True, timeout=300, check=False)  # fmt: skip

@@ -16,6 +16,7 @@ from vsrdb_cli.video.reading.open import open_source
 SOURCE = Path(__file__).parents[1] / "wild" / "rotated_sar.mp4"
 
 
+@pytest.mark.slow
 def test_a_pipe_gets_it_upright(tmp_path):
     out = tmp_path / "out.y4m"
     command = [sys.executable, "-m", "vsrdb_cli", "restore", str(SOURCE), "-", "--scale", "1"]

@@ -45,6 +45,7 @@ def notices(source, target):
 @pytest.mark.parametrize(
     "source", ["grey_ramp_png", "pages.tif", "still.avif", "cut_off_jpg/f000.jpg"]
 )
+@pytest.mark.slow
 def test_pictures_that_say_nothing_come_out_as_srgb(tmp_path, source):
     restore_nearest(WILD / source, tmp_path / "out")
     for file in (tmp_path / "out").glob("*.png"):
@@ -57,6 +58,7 @@ def test_pictures_that_say_nothing_come_out_as_srgb(tmp_path, source):
 
 
 @pytest.mark.parametrize("matrix", ["bt709", "smpte170m", "bt470bg"])
+@pytest.mark.cases
 def test_pictures_of_a_video_are_srgb_with_the_codes_players_show(tmp_path, matrix):
     video(tmp_path / "in.webm", matrix, matrix, matrix.replace("bt470bg", "gamma28"))
     restore_nearest(tmp_path / "in.webm", tmp_path / "out.png")
@@ -103,6 +105,7 @@ PROFILED = {
 
 @pytest.mark.parametrize("name", PROFILED)
 @pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.slow
 def test_a_colour_profile_is_in_the_outputs(tmp_path, name, suffix):
     (tmp_path / name).write_bytes(PROFILED[name]())
     target = tmp_path / f"out{suffix}"
@@ -114,6 +117,7 @@ def test_a_colour_profile_is_in_the_outputs(tmp_path, name, suffix):
     assert np.abs(seen(target)[::4, ::4].astype(int) - seen(tmp_path / name)).max() <= 2
 
 
+@pytest.mark.slow
 def test_all_pictures_of_a_folder_get_its_profile_deep_ones_too(tmp_path):
     restore_nearest(WILD / "display_p3_png", tmp_path / "out")
     for name in ("f000.png", "f001.png"):

@@ -65,6 +65,7 @@ FORMATS = {
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF data")  # Pillow's, of TIFF
 @pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.cases
 def test_a_picture_that_ends_in_the_middle_is_damaged_whatever_its_format(tmp_path, name):
     whole, path = FORMATS[name](), tmp_path / f"in.{name}"
     path.write_bytes(whole)
@@ -157,6 +158,7 @@ def test_one_picture_of_any_kind_is_written_as_one_file(tmp_path, source):
     assert (tmp_path / "out.png").is_file()
 
 
+@pytest.mark.slow
 def test_further_pages_and_pictures_are_told_of(tmp_path):
     first, *others = animation(3)
     more = {"save_all": True, "append_images": others}
@@ -291,6 +293,7 @@ def test_of_heif_the_profile_and_camera_data_are_found(tmp_path):
 
 
 @pytest.mark.parametrize("exif", range(1, 9))
+@pytest.mark.cases
 def test_avif_pictures_come_out_upright(tmp_path, exif):
     image, data = Image.fromarray(IMAGE), Image.Exif()
     data[274] = exif
@@ -367,6 +370,7 @@ def test_folders_of_pictures_of_other_kinds_are_restored(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("name", ["mono.png", "mono.tif", "rgb565.bmp"])
+@pytest.mark.slow
 def test_pictures_of_few_bits_come_out_of_eight(tmp_path, name):
     path = tmp_path / name
     if name == "rgb565.bmp":
@@ -413,6 +417,7 @@ def pnginfo():
 
 
 @pytest.mark.parametrize("kind", METADATA)
+@pytest.mark.slow
 def test_what_a_picture_says_of_itself_is_in_the_png_made_of_it(tmp_path, kind):
     (tmp_path / f"in.{kind}").write_bytes(METADATA[kind]())
     restore_nearest(tmp_path / f"in.{kind}", tmp_path / "out.png")
@@ -433,6 +438,7 @@ def test_what_a_picture_says_of_itself_is_in_the_png_made_of_it(tmp_path, kind):
             assert image.text["parameters"] == "steps: 20"
 
 
+@pytest.mark.slow
 def test_metadata_that_is_no_utf8_does_no_harm(tmp_path):
     exif = Image.Exif()
     exif[315] = "Jürgen".encode("latin-1")
@@ -444,6 +450,7 @@ def test_metadata_that_is_no_utf8_does_no_harm(tmp_path):
         assert seen(tmp_path / f"{name}.png").shape == (384, 512, 3)
 
 
+@pytest.mark.slow
 def test_metadata_that_an_output_does_not_hold_is_told_of(tmp_path):
     (tmp_path / "in").mkdir()
     for number in (1, 2):
@@ -456,6 +463,7 @@ def test_metadata_that_an_output_does_not_hold_is_told_of(tmp_path):
         assert "metadata (EXIF, XMP, text) of 2 pictures dropped" in reader.info.notices
 
 
+@pytest.mark.slow
 def test_an_hdr_picture_is_asked_about_and_converted(tmp_path):
     path, data = tmp_path / "in.avif", (WILD / "still.avif").read_bytes()
     nothing, pq = b"nclx\0\x02\0\x02\0\x02", b"nclx\0\x09\0\x10\0\x09"
@@ -513,6 +521,7 @@ def with_orientation(number):
 
 
 @pytest.mark.parametrize("kind", MISREAD_BY_FFMPEG)
+@pytest.mark.slow
 def test_a_tiff_that_ffmpeg_reads_wrongly_looks_as_others_show_it(kind, tmp_path):
     source = tmp_path / "in.tif"
     source.write_bytes(MISREAD_BY_FFMPEG[kind]())

@@ -45,6 +45,7 @@ def luma_of(path, scale=4):
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
 @pytest.mark.parametrize("seconds", [10, 0.05])
+@pytest.mark.slow
 def test_grey_of_a_machine_camera_is_not_clipped(tmp_path, suffix, seconds):
     out = tmp_path / f"out{suffix}"
     report = restored(WILD / "y800.avi", out, segment_seconds=seconds)
@@ -89,6 +90,7 @@ def test_grey_y4m_on_stdin_is_counted_from_0():
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.cases
 def test_15_bits_a_pixel_become_8_bits_a_colour(tmp_path, suffix):
     out = tmp_path / f"out{suffix}"
     restored(WILD / "rgb555.avi", out)

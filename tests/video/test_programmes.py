@@ -37,6 +37,7 @@ def mux(path, programmes, *options, late=0):
 
 @pytest.mark.parametrize("segment_seconds", [10, 0.2])
 @pytest.mark.parametrize("target", ["out.mp4", "out.mkv"])
+@pytest.mark.cases
 def test_the_other_programmes_sound_is_left_out_with_a_word(tmp_path, target, segment_seconds):
     said = []
     source = WILD / "two_programs.ts"
@@ -57,6 +58,7 @@ def test_the_other_programmes_sound_is_left_out_with_a_word(tmp_path, target, se
     ([(0, 2, 3), (1, 3, 4)], {2, 3}),  # one sound for two pictures
     ([(0, 1, 2, 3, 4)], {2, 3, 4}),
 ], ids=str)  # fmt: skip
+@pytest.mark.cases
 def test_streams_belong_to_the_programmes_whose_tables_name_them(
     tmp_path, programmes, own, before, after
 ):
@@ -72,6 +74,7 @@ def test_streams_belong_to_the_programmes_whose_tables_name_them(
     assert kept == own
 
 
+@pytest.mark.slow
 def test_the_beginning_of_another_programme_does_not_count(tmp_path):
     """Its video begins half a second before ours."""
     source = mux(tmp_path / "in.ts", [(0,), (1, 2, 3, 4)], late=0.5)

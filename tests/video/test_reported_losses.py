@@ -91,6 +91,7 @@ def test_tags_of_streams_that_mp4_does_not_hold_are_named(tmp_path):
     ("track", "A3"), ("disc", "x"), ("compilation", "yes"), ("location", "somewhere"),
     ("media_type", "film"), ("track", "3/12"), ("location", "+48.1000+011.5000/"), ("rating", "5"),
 ])  # fmt: skip
+@pytest.mark.cases
 def test_values_that_mp4_keeps_as_numbers_arrive_as_they_were(tmp_path, key, value):
     source = clip(tmp_path / "in.mkv", "-metadata", f"{key}={value}")
     restored(source, tmp_path / "out.mp4", end="1f")
@@ -120,6 +121,7 @@ def caption_track(tmp_path_factory):
 @pytest.mark.parametrize("target, segment_seconds", [
     ("out.mp4", 10), ("out.mkv", 0.4), ("out.mov", 10),
 ])  # fmt: skip
+@pytest.mark.slow
 def test_a_caption_track_keeps_its_words_and_times(
     tmp_path, caption_track, target, segment_seconds
 ):
@@ -144,6 +146,7 @@ def with_lines(path, *lines):
 
 
 @pytest.mark.parametrize("target", ["out.mp4", "out.webm"])
+@pytest.mark.cases
 def test_drawings_do_not_become_words_and_are_counted(tmp_path, target):
     source = with_lines(
         tmp_path / "in.mkv",
@@ -187,6 +190,7 @@ def with_chapter_pictures(path):
 
 
 @pytest.mark.parametrize("target, segment_seconds", [("out.mp4", 10), ("out.mkv", 0.4)])
+@pytest.mark.cases
 def test_pictures_of_chapters_are_no_second_video_and_no_cover(tmp_path, target, segment_seconds):
     source = with_chapter_pictures(tmp_path / "in.mp4")
     report = restored(source, tmp_path / target, segment_seconds=segment_seconds)
@@ -247,6 +251,7 @@ def measurements(path):
 
 
 @pytest.mark.parametrize("target, segment_seconds", [("out.mp4", 10), ("out.mov", 0.8)])
+@pytest.mark.cases
 def test_measurements_of_an_action_camera_are_copied(
     tmp_path, action_camera, target, segment_seconds
 ):
@@ -293,6 +298,7 @@ def test_every_kind_of_attachment_is_carried_meaningless_or_named(kind, data, wo
 
 
 @pytest.mark.parametrize("segment_seconds", [10, 0.2])
+@pytest.mark.slow
 def test_what_is_attached_to_later_frames_alone_is_told_at_the_end(tmp_path, segment_seconds):
     """User data of a camera, from the sixth of ten frames on."""
     plain, spoken = tmp_path / "plain.h264", tmp_path / "spoken.h264"

@@ -50,6 +50,7 @@ def matrix_of(path):
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv", ".webm"])
 @pytest.mark.parametrize("name", ORIENTATIONS)
+@pytest.mark.cases
 def test_the_picture_is_turned_as_it_was(tmp_path, name, suffix):
     source = clips.make(
         tmp_path / "in.mp4", frames=1, height=32, width=48,
@@ -101,6 +102,7 @@ def test_pictures_made_of_a_turned_video_stand_upright(tmp_path, name):
     (1, "upright"), (2, "mirrored"), (3, "180"), (4, "flipped"), (5, "transposed"), (6, "270"),
     (7, "transversed"), (8, "90"),
 ])  # fmt: skip
+@pytest.mark.slow
 def test_photographs_stand_as_the_camera_was_held(tmp_path, exif, name):
     save(tmp_path / "plain.jpg", clips.picture(5, 48, 64))
     plain = (tmp_path / "plain.jpg").read_bytes()

@@ -43,6 +43,7 @@ def codecs(path):
 
 @BOTH
 @pytest.mark.parametrize("segment_seconds", [10.0, 0.3])
+@pytest.mark.slow
 def test_what_an_edit_list_of_several_parts_hides_stays_hidden(tmp_path, suffix, segment_seconds):
     out, notices = restored(
         WILD / "multi_edit.mp4", tmp_path / f"out{suffix}", segment_seconds=segment_seconds
@@ -67,6 +68,7 @@ def test_sound_that_has_to_be_encoded_anew_is_refused_under_strict(tmp_path):
     *[("nellymoser.flv", s, "aac", 0.41) for s in (".mp4", ".mkv")],
     *[("lpcm.vob", s, c, 0.4) for s, c in ((".mp4", "flac"), (".mkv", "flac"), (".mov", "alac"))],
 ])  # fmt: skip
+@pytest.mark.cases
 def test_the_only_sound_of_old_files_is_kept(tmp_path, name, suffix, codec, seconds):
     out, notices = restored(WILD / name, tmp_path / f"out{suffix}")
     assert codecs(out) == [codec]
@@ -87,6 +89,7 @@ def test_uncompressed_sound_that_a_container_does_not_hold_loses_nothing(tmp_pat
 
 
 @BOTH
+@pytest.mark.slow
 def test_aac_that_turns_mono_is_encoded_anew_since_a_copy_says_stereo(tmp_path, suffix):
     parts = [
         clicks.make(tmp_path / f"{n}.ts", "-ac", 2 - n, "-c:a", "aac", "-output_ts_offset", 2 * n,
@@ -103,6 +106,7 @@ def test_aac_that_turns_mono_is_encoded_anew_since_a_copy_says_stereo(tmp_path, 
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+@pytest.mark.slow
 def test_where_recordings_overlap_less_sound_is_no_lack(tmp_path, suffix):
     parts = [
         clicks.make(tmp_path / f"{n}.ts", "-c:a", "aac", "-ar", 44100 + 3900 * (n % 2),
@@ -115,6 +119,7 @@ def test_where_recordings_overlap_less_sound_is_no_lack(tmp_path, suffix):
     assert clicks.length(out) == pytest.approx(6, abs=0.1)
 
 
+@pytest.mark.slow
 def test_sound_with_more_samples_than_its_times_have_room_for_is_no_lack(tmp_path):
     sound = clicks.make(tmp_path / "sound.mkv", "-c:a", "aac", seconds=5)
     source = tmp_path / "in.mkv"
@@ -125,6 +130,7 @@ def test_sound_with_more_samples_than_its_times_have_room_for_is_no_lack(tmp_pat
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+@pytest.mark.slow
 def test_sound_whose_times_fall_is_not_squeezed_into_what_is_left(tmp_path, suffix):
     source = clicks.make(tmp_path / "in.ts", "-c:a", "mp2", video="mpeg2video", seconds=2)
     data = bytearray(source.read_bytes())
@@ -173,6 +179,7 @@ def test_times_that_jump_by_days_are_damaged_and_the_sound_goes_on(tmp_path):
 
 @BOTH
 @pytest.mark.parametrize("codec", ["flac", "pcm_s16le"])
+@pytest.mark.slow
 def test_times_that_jump_past_the_end_of_the_video_are_damaged(tmp_path, suffix, codec):
     source = clicks.make(tmp_path / "in.mkv", "-c:a", codec, seconds=3)
     with av.open(str(source)) as whole, av.open(str(tmp_path / "bad.mkv"), "w") as bad:
@@ -188,6 +195,7 @@ def test_times_that_jump_past_the_end_of_the_video_are_damaged(tmp_path, suffix,
 
 
 @BOTH
+@pytest.mark.slow
 def test_sound_that_says_itself_how_many_channels_it_has_is_copied(tmp_path, suffix):
     parts = [
         clicks.make(tmp_path / f"{n}.ts", "-ac", 6 if n else 2, "-c:a", "ac3",
@@ -202,6 +210,7 @@ def test_sound_that_says_itself_how_many_channels_it_has_is_copied(tmp_path, suf
 
 
 @BOTH
+@pytest.mark.cases
 def test_undecodable_packets_leave_a_gap_and_the_rest_in_place(tmp_path, suffix):
     source = clicks.make(tmp_path / "in.mkv", "-c:a", "ac3")
     with av.open(str(source)) as whole, av.open(str(tmp_path / "bad.mkv"), "w") as bad:
@@ -226,6 +235,7 @@ def test_undecodable_packets_leave_a_gap_and_the_rest_in_place(tmp_path, suffix)
 @pytest.mark.parametrize(
     "suffix, codec", [(".mkv", "pcm_s16le"), (".mp4", "flac"), (".mov", "alac")]
 )
+@pytest.mark.cases
 def test_a_gap_in_uncompressed_sound_stays_though_no_packet_has_a_time(tmp_path, suffix, codec):
     gap = "aselect='not(between(t,0.6,1.3))'"
     source = clicks.make(tmp_path / "in.mkv", "-c:a", "pcm_s16le", "-af", gap)
@@ -237,6 +247,7 @@ def test_a_gap_in_uncompressed_sound_stays_though_no_packet_has_a_time(tmp_path,
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov"])
+@pytest.mark.cases
 def test_a_packet_of_priming_long_before_the_sound_is_not_heard(tmp_path, suffix):
     quiet = "volume=0:enable='lt(t,0.4)'"
     source = clicks.make(tmp_path / "in.mkv", "-c:a", "pcm_s16le", "-af", quiet)
@@ -269,6 +280,7 @@ def with_rate(path, rate):
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov", ".webm"])
 @pytest.mark.parametrize("rate", [1, 16_777_216, 2**31 - 1])
+@pytest.mark.cases
 def test_sound_at_a_rate_that_no_sound_has_is_dropped_by_name(tmp_path, suffix, rate):
     out, (notice,) = restored(with_rate(tmp_path / "in.avi", rate), tmp_path / f"out{suffix}")
     assert notice == f"audio #1 pcm_s16le is dropped: no sound has {rate:,} samples a second"
@@ -277,12 +289,14 @@ def test_sound_at_a_rate_that_no_sound_has_is_dropped_by_name(tmp_path, suffix, 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov", ".webm"])
 @pytest.mark.parametrize("rate", [300, 384_000, 2_822_400])
+@pytest.mark.slow
 def test_sound_at_a_strange_rate_is_kept(tmp_path, suffix, rate):
     out, _ = restored(with_rate(tmp_path / "in.avi", rate), tmp_path / f"out{suffix}")
     assert len(codecs(out)) == 1
 
 
 @BOTH
+@pytest.mark.slow
 def test_sound_encoded_anew_is_cut_to_the_sample(tmp_path, suffix):
     source = clicks.make(tmp_path / "in.avi", "-c:a", "adpcm_ms", seconds=3)
     options = {"start": Fraction(1, 4), "end": Fraction(9, 4)}
@@ -322,6 +336,7 @@ def test_samples_that_no_encoder_takes_leave_the_others_as_they_are(tmp_path, en
     ("aac", ".mp4", ".webm", "opus"),
     ("flac", ".mkv", ".mov", "aac"),
 ])  # fmt: skip
+@pytest.mark.slow
 def test_eight_channels_are_heard_and_written(tmp_path, codec, kind, suffix, became):
     source = clicks.make(tmp_path / f"in{kind}", "-af", "aformat=cl=7.1", "-c:a", codec)
     out, _ = restored(source, tmp_path / f"out{suffix}")
@@ -331,6 +346,7 @@ def test_eight_channels_are_heard_and_written(tmp_path, codec, kind, suffix, bec
 
 
 @pytest.mark.parametrize("suffix", [".mov", ".webm"])
+@pytest.mark.slow
 def test_channels_in_an_order_of_their_own_are_heard(tmp_path, suffix):
     source = clicks.make(
         tmp_path / "in.mov", "-af", "aformat=cl=6.1", "-c:a", "pcm_s24le", video="mjpeg"
@@ -345,6 +361,7 @@ def test_channels_in_an_order_of_their_own_are_heard(tmp_path, suffix):
     ("2.1", ".webm", "5.1"),
     ("5.1(side)", ".mov", "5.1"),
 ])  # fmt: skip
+@pytest.mark.slow
 def test_no_channel_is_mixed_with_another_while_there_is_a_place_for_each(
     tmp_path, layout, suffix, became
 ):
@@ -361,6 +378,7 @@ def test_no_channel_is_mixed_with_another_while_there_is_a_place_for_each(
          " channels (16 channels) are mixed to 7.1"),
     (9, "is dropped: no encoder supports 9 channels"),
 ])  # fmt: skip
+@pytest.mark.cases
 def test_more_channels_than_can_be_encoded_are_told_of(tmp_path, channels, words):
     clicks.ffmpeg(
         "-f", "lavfi", "-i", "testsrc=s=64x48:r=25:d=1",

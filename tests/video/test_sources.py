@@ -107,6 +107,7 @@ def test_opened_again_in_another_process_it_gives_the_same(tmp_path, opened):
 
 @EVERY_SEEKABLE
 @pytest.mark.parametrize("first, last", [(0, 3), (3, 7), (5, None), (7, 8), (0, 0)])
+@pytest.mark.cases
 def test_a_range_is_that_part_of_the_whole(tmp_path, opened, first, last):
     with opened(tmp_path) as source:
         whole = list(source.frames())

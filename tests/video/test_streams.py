@@ -43,6 +43,7 @@ def lines(path):
     (".mkv", ".mp4", "mov_text"), (".mkv", ".mov", "mov_text"), (".mkv", ".mkv", "subrip"),
     (".mkv", ".webm", "webvtt"), (".mp4", ".mkv", "subrip"), (".mp4", ".mp4", "mov_text"),
 ])  # fmt: skip
+@pytest.mark.cases
 def test_subtitles_keep_their_words_times_and_language(tmp_path, source, target, codec):
     made = full_clips.make(
         tmp_path / f"in{source}", audio=("libopus",) if target == ".webm" else ("aac",),
@@ -60,6 +61,7 @@ def test_subtitles_keep_their_words_times_and_language(tmp_path, source, target,
         assert stream["disposition"]["forced"] == 1
 
 
+@pytest.mark.slow
 def test_matroska_keeps_everything(tmp_path):
     source = full_clips.make(
         tmp_path / "in.mkv", subtitles=("subrip", "ass"), attachment=True, timecode="10:00:00:00"
@@ -94,6 +96,7 @@ def chapters(path):
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+@pytest.mark.cases
 def test_mp4_and_mov_keep_sound_chapters_titles_and_timecode(tmp_path, suffix):
     source = full_clips.make(tmp_path / "in.mov", audio=("aac", "aac"), subtitles=("mov_text",),
                        timecode="10:00:00:00")  # fmt: skip
@@ -114,6 +117,7 @@ def test_mp4_and_mov_keep_sound_chapters_titles_and_timecode(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+@pytest.mark.cases
 def test_the_cover_is_kept_as_a_cover(tmp_path, suffix):
     source = full_clips.make(tmp_path / "in.mp4", audio=("aac",), subtitles=(), cover=True)
     out = tmp_path / f"out{suffix}"
@@ -153,6 +157,7 @@ def test_what_a_container_cannot_hold_is_said_with_the_one_that_can(tmp_path, su
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+@pytest.mark.cases
 def test_metadata_beyond_the_usual_is_kept(tmp_path, suffix):
     metadata = {"title": "A walk", "make": "Camera", "com.apple.quicktime.software": "9.1"}
     source = full_clips.make(tmp_path / "in.mkv", audio=("aac",), subtitles=(), metadata=metadata)
@@ -161,6 +166,7 @@ def test_metadata_beyond_the_usual_is_kept(tmp_path, suffix):
     assert {key: tags.get(key) for key in metadata} == metadata
 
 
+@pytest.mark.slow
 def test_joined_segments_have_the_same_streams_as_the_unbroken_run(tmp_path):
     source = full_clips.make(
         tmp_path / "in.mkv", subtitles=("subrip", "ass"), timecode="10:00:00:00"
@@ -173,6 +179,7 @@ def test_joined_segments_have_the_same_streams_as_the_unbroken_run(tmp_path):
     assert sound(tmp_path / "joined.mp4") == sound(tmp_path / "whole.mp4")
 
 
+@pytest.mark.slow
 def test_sound_keeps_its_place_beside_the_pictures(tmp_path):
     source = full_clips.make(tmp_path / "in.mkv", audio=("aac",), subtitles=())
     for suffix in (".mp4", ".mov", ".mkv"):
@@ -233,6 +240,7 @@ def chaptered(tmp_path):
     return make
 
 
+@pytest.mark.slow
 def test_what_an_encoder_of_sound_puts_before_it_moves_no_chapters(tmp_path, chaptered):
     source = chaptered("in.avi", "adpcm_ms")
     ffmpeg("-i", source, "-i", tmp_path / "chapters.txt", "-map_chapters", "1", "-c", "copy",
@@ -245,6 +253,7 @@ def test_what_an_encoder_of_sound_puts_before_it_moves_no_chapters(tmp_path, cha
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+@pytest.mark.slow
 def test_sound_that_a_trim_has_hidden_stays_hidden(tmp_path, chaptered, suffix):
     whole, cut = chaptered("whole.mp4", "aac"), tmp_path / "cut.mp4"
     ffmpeg("-ss", "1.8", "-i", whole, "-i", tmp_path / "chapters.txt", "-map_chapters", "1",
@@ -261,6 +270,7 @@ def test_sound_that_a_trim_has_hidden_stays_hidden(tmp_path, chaptered, suffix):
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4"])
+@pytest.mark.slow
 def test_chapters_move_with_the_picture_where_sound_begins_before_it(tmp_path, chaptered, suffix):
     source = chaptered("in.mkv", "flac")
     out = tmp_path / f"out{suffix}"
@@ -272,6 +282,7 @@ def test_chapters_move_with_the_picture_where_sound_begins_before_it(tmp_path, c
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+@pytest.mark.slow
 def test_cues_that_overlap_keep_their_times(tmp_path, suffix):
     def stamp(second):
         return f"00:00:{second:02d},000"
@@ -316,6 +327,7 @@ def set_back(data, number, ticks):
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+@pytest.mark.cases
 def test_times_that_do_not_rise_are_mended_in_the_clock_of_the_track(tmp_path, suffix):
     clip = clips.make(tmp_path / "clip.mp4", frames=50, height=48, width=64)
     source = tmp_path / "in.vob"

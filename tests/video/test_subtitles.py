@@ -57,6 +57,7 @@ def with_texts(path, srt, seconds=10):
 @pytest.mark.parametrize(
     "suffix, segment_seconds", [(".mp4", 10.0), (".mp4", 0.3), (".mov", 10.0), (".mkv", 0.3)]
 )
+@pytest.mark.cases
 def test_texts_that_overlap_last_as_long_as_they_did(tmp_path, suffix, segment_seconds):
     out = tmp_path / f"out{suffix}"
     restored(OVERLAPPING, out, segment_seconds=segment_seconds)
@@ -64,6 +65,7 @@ def test_texts_that_overlap_last_as_long_as_they_did(tmp_path, suffix, segment_s
         assert when(out, words) == pytest.approx((begin, end), abs=2e-3)
 
 
+@pytest.mark.slow
 def test_texts_hours_after_the_others_stay_there(tmp_path):
     srt = "1\n00:00:01,000 --> 00:00:02,000\nfirst\n\n2\n10:00:00,000 --> 10:00:01,000\nlast\n"
     paths = [with_texts(tmp_path / "in.mkv", srt, seconds=3)]
@@ -80,6 +82,7 @@ def test_a_text_at_the_top_stays_above_a_later_one(tmp_path):
     assert ["It" in both[0], both[1], "Overlap" in both[2]] == [True, "zeile 2", True]
 
 
+@pytest.mark.slow
 def test_of_several_at_once_each_keeps_its_time_and_its_style(tmp_path):
     source = with_texts(
         tmp_path / "in.mkv",
@@ -99,6 +102,7 @@ def test_of_several_at_once_each_keeps_its_time_and_its_style(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+@pytest.mark.cases
 def test_a_place_or_colour_that_is_lost_is_told_before(tmp_path, suffix):
     notices = restored(OVERLAPPING, tmp_path / f"out{suffix}")
     assert any("little of its styling" in line and ".mkv" in line for line in notices)

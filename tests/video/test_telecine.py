@@ -43,6 +43,7 @@ def numbers_in(frames):
 @pytest.mark.parametrize("cadence, begin", [
     *(((3, 2), begin) for begin in range(5)), ((2, 3, 3, 2), 0), ((2, 3, 3, 2), 6),
 ])  # fmt: skip
+@pytest.mark.cases
 def test_film_frames_come_back_exactly_and_evenly(tmp_path, cadence, begin, top_first):
     frames = film(40)
     shown = fields(frames, cadence)[begin:]
@@ -61,6 +62,7 @@ def test_film_frames_come_back_exactly_and_evenly(tmp_path, cadence, begin, top_
         assert all(torch.equal(a, b.rgb) for a, b in zip(seen, again.frames(), strict=True))
 
 
+@pytest.mark.slow
 def test_what_broken_cadences_leave_whole_comes_back_at_its_time(tmp_path):
     shown = []  # numbers
     for shot, (begin, end) in enumerate([(0, 0), (2, 1), (4, 3), (1, 2), (3, 0)]):
@@ -89,6 +91,7 @@ def test_still_scenes_keep_the_number_of_frames_and_the_times(tmp_path):
     ("in.mpg", "mpeg2video", MPEG2), ("in.ts", "mpeg2video", MPEG2),
     ("in.mp4", "libx264", {"crf": "28", "x264-params": "tff=1", "preset": "veryfast"}),
 ])  # fmt: skip
+@pytest.mark.cases
 def test_film_that_was_coded_with_losses_is_found(tmp_path, name, codec, options):
     path = write(tmp_path / name, woven(fields(film(60))), codec=codec, options=options, sound=2.5)
     seen, times, info = read(path)
@@ -107,6 +110,7 @@ def test_film_that_was_coded_with_losses_is_found(tmp_path, name, codec, options
     (fields(film(40)), Fraction(25)),
     (fields(film(1), (100,)), RATE),  # still
 ], ids=["video", "progressive", "divided", "of 25", "of 20", "PAL", "still"])  # fmt: skip
+@pytest.mark.cases
 def test_what_is_not_such_film_keeps_its_frames(tmp_path, shown, rate):
     path = write(tmp_path / "in.mp4", woven(shown), rate=rate)
     seen, _, info = read(path)
@@ -123,6 +127,7 @@ def test_what_is_not_such_film_keeps_its_frames(tmp_path, shown, rate):
 
 @pytest.mark.parametrize("insert", [film(40, first=200), fields(film(20, first=200), (2,))],
                          ids=["interlaced", "progressive"])  # fmt: skip
+@pytest.mark.slow
 def test_film_in_part_of_a_video_is_deinterlaced_as_before_and_told(tmp_path, insert):
     shown = [*fields(film(60)), *insert, *fields(film(60, first=100))]
     path = write(tmp_path / "in.mp4", woven(shown))
@@ -135,6 +140,7 @@ def test_film_in_part_of_a_video_is_deinterlaced_as_before_and_told(tmp_path, in
         read(path, WANTED)
 
 
+@pytest.mark.slow
 def test_a_title_that_scrolls_over_film_counts_as_video(tmp_path):
     shown = [[plane.copy() for plane in planes] for planes in fields(film(60))]
     for number, (luma, *_) in enumerate(shown):
@@ -160,6 +166,7 @@ def test_film_can_be_kept_as_video(tmp_path):
     assert "the video is interlaced (top field first)" in info.notices[0]
 
 
+@pytest.mark.slow
 def test_a_part_counts_frames_of_film_and_begins_at_0(tmp_path):
     path = write(tmp_path / "in.mp4", woven(fields(film(60))))
     for part in ({"start": "7f", "end": "21f"}, {"start": 7 / FILM, "end": 21 / FILM}):
@@ -169,6 +176,7 @@ def test_a_part_counts_frames_of_film_and_begins_at_0(tmp_path):
         assert times == [number / FILM for number in range(14)]
 
 
+@pytest.mark.slow
 def test_the_output_has_the_rate_of_film_and_the_sound_of_the_source(tmp_path):
     path = write(tmp_path / "in.mp4", woven(fields(film(60))), sound=2.5)
     report = restore_video(path, tmp_path / "out.mp4", AUTO)

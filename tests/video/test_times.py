@@ -64,6 +64,7 @@ def every(step, count):
 
 
 @ALL_RUNS
+@pytest.mark.slow
 def test_b_frames_without_composition_times_are_shown_evenly(tmp_path, suffix, segment_seconds):
     source = WILD / "no_ctts.mp4"
     assert restored(tmp_path, source, suffix, segment_seconds)[1] == every(0.04, 20)
@@ -80,6 +81,7 @@ def test_times_of_what_an_edit_list_leaves_out_are_nobodys(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".avi", ".flv", ".ts", ".mkv", ".mov"])
+@pytest.mark.cases
 def test_so_are_they_in_other_containers(tmp_path, suffix):
     source = tmp_path / f"in{suffix}"
     ffmpeg("-i", WILD / "no_ctts.mp4", "-c", "copy", source)
@@ -147,6 +149,7 @@ def test_b_frames_with_composition_times_keep_them(tmp_path):
 
 
 @RUNS
+@pytest.mark.slow
 def test_a_guessed_rate_is_not_believed_over_the_times(tmp_path, suffix, segment_seconds):
     source = WILD / "mediarecorder_jitter.webm"
     assert 29 < probe(source).rate < 31
@@ -202,6 +205,7 @@ def test_the_rate_is_the_nominal_one_if_frames_keep_to_it_else_their_mean(
     assert info.frame_count == len(times)
 
 
+@pytest.mark.slow
 def test_a_gif_keeps_the_delays_of_its_pictures(tmp_path):
     source = tmp_path / "in.gif"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:r=50:d=0.4", source)
@@ -210,6 +214,7 @@ def test_a_gif_keeps_the_delays_of_its_pictures(tmp_path):
 
 
 @ALL_RUNS
+@pytest.mark.slow
 def test_nanoseconds_are_put_into_ticks_that_a_container_holds(tmp_path, suffix, segment_seconds):
     times = [0, 0.04, 0.08, 6, 6.04, 6.08, 20, 20.04, 20.08]
     found = restored(tmp_path, WILD / "ns_gap.mkv", suffix, segment_seconds)[1]
@@ -221,6 +226,7 @@ def test_ticks_that_fit_stay_as_they_are(tmp_path):
 
 
 @pytest.mark.parametrize("suffix, rate", [(".mkv", 600), (".mkv", 2000), (".webm", 10_000)])
+@pytest.mark.slow
 def test_high_speed_is_told_that_milliseconds_are_too_coarse(tmp_path, suffix, rate):
     clip = clips.make(tmp_path / "in.mp4", frames=30, rate=Fraction(rate), height=48, width=64)
     assert probe(clip).rate == rate
@@ -232,6 +238,7 @@ def test_high_speed_is_told_that_milliseconds_are_too_coarse(tmp_path, suffix, r
 
 
 @pytest.mark.parametrize("rate, segment_seconds", [(2000, 0.003), (10_000, 10.0)])
+@pytest.mark.slow
 def test_mp4_holds_high_speed_exactly(tmp_path, rate, segment_seconds):
     clip = clips.make(tmp_path / "in.mp4", frames=30, rate=Fraction(rate), height=48, width=64)
     found = restored(tmp_path, clip, ".mp4", segment_seconds)[1]
@@ -245,12 +252,14 @@ def test_so_does_av1_whose_encoder_knows_no_such_rates(tmp_path):
 
 
 @pytest.mark.parametrize("rate", [Fraction(24000, 1001), Fraction(60), Fraction(240), 500])
+@pytest.mark.cases
 def test_usual_rates_in_matroska_make_no_noise(tmp_path, rate):
     clip = clips.make(tmp_path / "in.mp4", frames=12, rate=Fraction(rate), height=48, width=64)
     assert not restored(tmp_path, clip, ".mkv")[0]
 
 
 @RUNS
+@pytest.mark.slow
 def test_empty_packets_show_the_picture_before_once_more(tmp_path, suffix, segment_seconds):
     source = WILD / "theora_duplicates.ogv"
     _, times = restored(tmp_path, source, suffix, segment_seconds)
@@ -272,6 +281,7 @@ def test_the_gaps_that_avi_fills_with_nothing_stay(tmp_path):
 
 
 @RUNS
+@pytest.mark.slow
 def test_a_subtitle_without_an_end_does_not_make_the_video_longer(
     tmp_path, suffix, segment_seconds
 ):
@@ -286,6 +296,7 @@ def test_a_subtitle_without_an_end_does_not_make_the_video_longer(
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".ts", ".avi", ".flv"])
+@pytest.mark.cases
 def test_sound_that_goes_on_does_not_make_the_video_longer(tmp_path, suffix):
     source = tmp_path / f"in{suffix}"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=1", "-f", "lavfi", "-i", "sine=d=20",
@@ -324,6 +335,7 @@ def test_fragments_are_counted(tmp_path):
     assert restored(tmp_path, fragments, ".mp4")[1] == every(0.04, 30)
 
 
+@pytest.mark.slow
 def test_hidden_frames_of_vp8_are_not_counted(tmp_path):
     source = tmp_path / "in.webm"
     ffmpeg("-f", "lavfi", "-i", "testsrc2=s=64x48:r=25:d=2", "-c:v", "libvpx", "-auto-alt-ref", 1,

@@ -136,6 +136,7 @@ def test_sound_subtitles_and_chapters_are_cut_alike(tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".mov", ".webm"])
 @pytest.mark.parametrize("start, end", [(Fraction(1), Fraction(3, 2)), (Fraction(0), None)])
+@pytest.mark.cases
 def test_a_track_without_sound_in_the_part_is_no_fault(tmp_path, suffix, start, end):
     name = "libopus" if suffix == ".webm" else "aac"
     source = clips.make(
@@ -212,6 +213,7 @@ def with_subtitles(folder, clip, suffix, sets):
 
 
 @pytest.mark.parametrize("suffix", [".mkv", ".m2ts"])
+@pytest.mark.cases
 def test_picture_subtitles_without_a_duration_are_cut(tmp_path, clip, suffix):
     sets = [(True, 0.08), (False, 0.24), (True, 0.4), (False, 0.56)]
     source = with_subtitles(tmp_path, clip, suffix, sets)

@@ -23,6 +23,7 @@ from vsrdb_cli.video.writing.frame_encoder import FrameEncoder
 
 
 @pytest.mark.parametrize("suffix, tolerance", [(".mp4", 0), (".mov", 0), (".mkv", 0.0005)])
+@pytest.mark.cases
 def test_frames_and_times_out_are_frames_and_times_in(tmp_path, suffix, tolerance):
     source = clips.make(tmp_path / "in.mp4", pts=clips.VARIABLE)
     restore_nearest(source, tmp_path / f"out{suffix}")
@@ -71,6 +72,7 @@ def test_ten_bits_in_are_ten_bits_out(tmp_path, codec):
 
 @pytest.mark.parametrize("matrix", [1, 5, 6, 9])
 @pytest.mark.parametrize("full", [False, True])
+@pytest.mark.cases
 def test_colours_and_their_tags_survive(tmp_path, matrix, full):
     source = clips.make(tmp_path / "in.mp4", frames=1, matrix=matrix, range=1 + full)
     out = tmp_path / "out.mp4"
@@ -161,6 +163,7 @@ def test_an_existing_output_is_replaced_only_on_request_and_by_a_whole_one(tmp_p
     ("out.mkv", {"codec": "ffv1", "preset": "fast"}, "ffv1 has no preset"),
     ("out.mkv", {"codec": "prores", "hardware": "nvenc"}, "nvenc does not encode prores"),
 ])  # fmt: skip
+@pytest.mark.cases
 def test_what_cannot_be_written_is_refused_before_anything_is(tmp_path, name, options, words):
     source = clips.make(tmp_path / "in.mp4", frames=1)
     (tmp_path / "link.mp4").symlink_to(source)
@@ -213,6 +216,7 @@ def test_options_of_the_encoder_are_passed_on(tmp_path):
 
 
 @pytest.mark.parametrize("codec, tag", [("hevc", "hvc1"), ("h264", "avc1"), ("av1", "av01")])
+@pytest.mark.cases
 def test_players_find_the_codec_under_the_name_they_know(tmp_path, codec, tag):
     source = clips.make(tmp_path / "in.mp4", frames=2, height=48, width=64)
     restore_nearest(source, tmp_path / "out.mp4", codec=codec)
