@@ -451,6 +451,32 @@ def test_a_steady_offset_is_no_sound():
     assert describe_difference(with_offset, without, None, None) is None
 
 
+def test_a_click_in_the_first_short_packet_is_no_sound_after_it():
+    wave = np.zeros((1, 48_000), np.float32)
+    wave[:, :480] = 0.8 * np.sin(np.arange(480) * 2 * np.pi / 480)
+    tracks = []
+    for length in (120, 1024):  # samples of a packet: of Vorbis, of AAC
+        tracks.append(Loudness())
+        for first in range(0, 48_000, length):
+            tracks[-1].add(wave[:, first : first + length], 48_000, Fraction(first, 48_000))
+    assert describe_difference(*tracks, None, None) is None
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mp4", ".mov"])
+def test_a_last_packet_without_a_duration_is_heard(tmp_path, suffix):
+    source = clicks.make(tmp_path / "in.mkv", "-c:a", "alac", seconds=3)
+    with av.open(str(source)) as whole, av.open(str(tmp_path / "ends.mkv"), "w") as made:
+        copies = {s.index: made.add_stream_from_template(s, opaque=True) for s in whole.streams}
+        for packet in whole.demux():
+            ended = packet.stream.type == "audio" and packet.size and packet.pts > 2000
+            if packet.size and not ended:  # ALAC in Matroska has no durations
+                packet.stream = copies[packet.stream.index]
+                made.mux(packet)
+    out, notices = restored(tmp_path / "ends.mkv", tmp_path / f"out{suffix}")
+    assert (codecs(out), notices) == (["alac"], [])
+    assert clicks.length(out) == clicks.length(tmp_path / "ends.mkv")
+
+
 def test_a_sample_that_is_no_number_hides_nothing_else():
     source, output = track((0, 1), (3, 4)), track((0, 1), (3, 4))
     for loudness, last in ((source, 0.5), (output, 0)):

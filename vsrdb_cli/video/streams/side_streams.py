@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from av.stream import Discard
@@ -312,11 +313,18 @@ class SideStreams:
         self._writer.write(index, wanted())
 
     def _listen(self, index: int, packet: Packet[Any]) -> bool:
-        """Decode a packet of copied sound; return False if it alone is damaged."""
+        """Decode a packet of copied sound; return False if it alone is damaged.
+
+        Its duration is filled in where the source has none: mp4 and mov hide a last packet of none.
+        """
         decode = self._decoders[index]
         failed = decode.failed
+        seconds = Fraction(0)
         for frame, begin in decode(packet):
             self.heard[index].add(samples_of(frame), frame.sample_rate, begin)
+            seconds += Fraction(frame.samples, frame.sample_rate)
+        if packet.size and not packet.duration:
+            packet.duration = ceil(seconds / packet.time_base)
         return decode.failed == failed or index not in self._decodable
 
     def _cut(self, packet: Packet[Any]) -> bool:

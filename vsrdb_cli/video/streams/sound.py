@@ -48,7 +48,7 @@ _FLOOR = 1e-9  # mean square
 _SILENCE = -90.0  # the same in decibels
 _SPARE = 6000
 # How soon a steady offset of all samples, which some encoders leave out, is taken for none.
-_OFFSET_SECONDS = Fraction(1, 20)
+_OFFSET_SECONDS = 0.05
 _KINDS = {"u8": np.uint8, "s16": np.int16, "s32": np.int32, "flt": np.float32, "dbl": np.float64}
 
 Levels = NDArray[np.float64]
@@ -75,6 +75,7 @@ class Loudness:
         self.shapes: set[tuple[int, int]] = set()
         self._due: Fraction | None = None  # when the next sample is, if there is no gap
         self._offset: NDArray[np.float32] | None = None  # of each channel, (channels, 1)
+        self._averaged = 0.0  # seconds of which that is the mean
 
     @property
     def has_sound(self) -> bool:
@@ -113,8 +114,10 @@ class Loudness:
     def _without_offset(self, samples: NDArray[np.float32], rate: int) -> NDArray[np.float32]:
         mean = samples.mean(1, keepdims=True)
         if self._offset is None or len(self._offset) != len(mean):
-            self._offset = mean
-        share = min(1.0, float(samples.shape[1] / rate / _OFFSET_SECONDS))
+            self._offset, self._averaged = mean, 0.0
+        seconds = samples.shape[1] / rate
+        self._averaged = min(self._averaged + seconds, _OFFSET_SECONDS)
+        share = min(1.0, seconds / self._averaged)
         self._offset = self._offset + share * (mean - self._offset)
         return samples - self._offset
 
