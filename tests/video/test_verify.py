@@ -1,16 +1,22 @@
 import re
 from fractions import Fraction
+from pathlib import Path
 
+import av
 import clips
 import numpy as np
 import pytest
 from restoring import enlarged, open_sink, restore_nearest
 
 from vsrdb_cli.errors import OutputError
+from vsrdb_cli.options import RestoreOptions
+from vsrdb_cli.restore import restore_video
 from vsrdb_cli.video.frame import Frame
 from vsrdb_cli.video.reading.open import open_source
 from vsrdb_cli.video.streams.sound import Loudness
 from vsrdb_cli.video.writing.verify import Expected, mismatches
+
+WILD = Path(__file__).parents[1] / "wild"
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +70,15 @@ def test_a_frame_whose_time_rounds_to_the_next_one_ends_with_it(tmp_path):
     for suffix in (".mkv", ".webm"):
         restore_nearest(source, tmp_path / f"out{suffix}")
         assert clips.read(tmp_path / f"out{suffix}").numbers == list(range(5))
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".webm"])
+def test_the_last_frame_is_any_of_those_in_the_last_millisecond(tmp_path, suffix):
+    """They lie in the order of decoding, and each has a duration that is rounded in its own way."""
+    options = RestoreOptions(weights="nearest", scale=1)
+    restore_video(WILD / "one_time_ahead.ts", tmp_path / f"out{suffix}", options)
+    with av.open(str(tmp_path / f"out{suffix}")) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 20
 
 
 def test_a_missing_sound_track_is_seen(finished):

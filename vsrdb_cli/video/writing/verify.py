@@ -48,16 +48,19 @@ def mismatches(path: Path, expected: Expected) -> Iterator[str]:
             if packet.size and packet.pts is not None
         ]
         shown.sort(key=itemgetter(0))
-        first, end = (shown[0][0], shown[-1][1]) if shown else (0, 0)
+        first, last = (shown[0][0], shown[-1][0]) if shown else (0, 0)
+        # Of several frames in the last millisecond, nothing tells which is shown last.
+        ends = {end for pts, end in shown if pts == last} or {0}
         # Exact in mp4, whose packets tell the steps of decode times only; elsewhere a guess, which
         # for a single picture may be the length of the sound.
         if video.duration and container.format.name.startswith("mov"):
-            end = (video.start_time or 0) + video.duration
+            ends = {(video.start_time or 0) + video.duration}
         first_seconds = first * video.time_base
-        seconds = (end - first) * video.time_base
+        wanted = expected.end_seconds - expected.begin_seconds
+        lengths = ((end - first) * video.time_base for end in ends)
+        seconds = min(lengths, key=lambda length: abs(length - wanted))
     if len(shown) != expected.frames:
         yield f"it has {len(shown)} frames, the source {expected.frames}"
-    wanted = expected.end_seconds - expected.begin_seconds
     if abs(seconds - wanted) > TOLERANCE_SECONDS:
         yield f"it lasts {float(seconds):.3f} s, the source {float(wanted):.3f} s"
     sounding = sum(sound.has_sound for sound in expected.sounds)
