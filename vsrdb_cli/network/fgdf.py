@@ -22,13 +22,13 @@ from vsrdb_cli.network.ops import flow_guided_dynamic_filter
 from vsrdb_cli.network.triton_kernel import Kernel
 
 
-def _fake(frames: Tensor, flow_mask: Tensor, kernel: Tensor, scale: int, ksize: int) -> Tensor:
+def _made(frames: Tensor, flow_mask: Tensor, kernel: Tensor, scale: int, ksize: int) -> Tensor:
     _check_shapes(frames, flow_mask, kernel, scale, ksize)
     batch, _, channels, height, width = frames.shape
     return kernel.new_empty((batch, channels, height * scale, width * scale))
 
 
-@custom_operator("fgdf", _fake)
+@custom_operator("fgdf", _made)
 def fgdf(frames: Tensor, flow_mask: Tensor, kernel: Tensor, scale: int, ksize: int) -> Tensor:
     """Warp and mask the frames, then filter each pixel with its own normalised kernels.
 
@@ -55,7 +55,7 @@ def fgdf(frames: Tensor, flow_mask: Tensor, kernel: Tensor, scale: int, ksize: i
 @torch.library.impl("vsrdb::fgdf", "cuda")
 def _on_cuda(frames: Tensor, flow_mask: Tensor, kernel: Tensor, scale: int, ksize: int) -> Tensor:
     """Compute with the Triton kernel or, if it cannot be compiled, as the reference does."""
-    out = _fake(frames, flow_mask, kernel, scale, ksize)
+    out = _made(frames, flow_mask, kernel, scale, ksize)
     return triton_kernel(frames, flow_mask, kernel, scale, ksize, out=out)
 
 

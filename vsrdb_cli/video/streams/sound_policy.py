@@ -52,7 +52,7 @@ _USUAL = {"aac", "mp2", "mp3", "ac3", "eac3", "dts", "flac", "alac", "opus", "vo
 class SoundScan:
     """What decoding a track shows."""
 
-    decode: SoundDecoder = field(default_factory=SoundDecoder)
+    decode: SoundDecoder
     """Decodes its packets."""
     shapes: set[tuple[int, str, str]] = field(default_factory=set)
     """Each (samples a second, channel layout, sample format) of its frames."""
@@ -72,19 +72,19 @@ class SoundScan:
     """The bytes and the duration of the first packet."""
     _sounded: bool = False
     _hid: bool = False
-    _begin: Fraction | None = None
     _due: Fraction | None = None
     _last: int | None = None
 
     def take(self, packet: Packet[Any]) -> None:
         """Decode the stream's next packet."""
-        if self._begin is None and packet.pts is not None:
-            self._begin = packet.pts * packet.time_base
+        if self._due is None and packet.pts is not None:
+            self._due = packet.pts * packet.time_base
         for frame, begin in self.decode(packet):
-            if not self.shapes and self._begin is not None:
-                self.begins_late = begin - self._begin > PRIMING_SECONDS
-            self.shapes.add((frame.sample_rate, frame.layout.name, frame.format.name))
             due = begin if self._due is None else self._due
+            if not self.shapes:
+                self.begins_late = begin - due > PRIMING_SECONDS
+                due = begin
+            self.shapes.add((frame.sample_rate, frame.layout.name, frame.format.name))
             self.drifts |= abs(begin - due) > ROUNDING_SECONDS
             self._due = due + Fraction(frame.samples, frame.sample_rate)
         if packet.size and self.first is None:
