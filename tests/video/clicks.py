@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -25,6 +26,19 @@ def make(
     ffmpeg("-f", "lavfi", "-i", f"testsrc=s=64x48:r=25:d={seconds}",
            "-f", "lavfi", "-i", f"{SOUND}:s={rate}:d={seconds}", "-c:v", video,
            *options, path)  # fmt: skip
+    return path
+
+
+def change_sound(source: Path, path: Path, change: Callable[[av.Packet], av.Packet | None]) -> Path:
+    """A copy of a video; `change` returns what each packet of sound becomes, None for nothing."""
+    with av.open(str(source)) as whole, av.open(str(path), "w") as made:
+        copies = {s.index: made.add_stream_from_template(s, opaque=True) for s in whole.streams}
+        for packet in whole.demux():
+            if packet.size:
+                changed = change(packet) if packet.stream.type == "audio" else packet
+                if changed is not None:
+                    changed.stream = copies[packet.stream.index]
+                    made.mux(changed)
     return path
 
 

@@ -2,7 +2,6 @@
 
 from random import Random
 
-import av
 import clicks
 import pytest
 
@@ -24,18 +23,16 @@ def uneven(path, codec, change):
     """A Matroska file whose packets of sound are changed; their times still rise."""
     source = clicks.make(path.with_name("even.mkv"), "-c:a", codec, seconds=3)
     random, last = Random(0), -1000
-    with av.open(str(source)) as whole, av.open(str(path), "w") as made:
-        copies = {s.index: made.add_stream_from_template(s, opaque=True) for s in whole.streams}
-        for packet in whole.demux():
-            if packet.stream.type == "audio" and packet.size:
-                time = change(packet.pts, random)
-                if time is None:
-                    continue
-                packet.pts = packet.dts = last = max(last, time)
-            if packet.size:
-                packet.stream = copies[packet.stream.index]
-                made.mux(packet)
-    return path
+
+    def changed(packet):
+        nonlocal last
+        time = change(packet.pts, random)
+        if time is None:
+            return None
+        packet.pts = packet.dts = last = max(last, time)
+        return packet
+
+    return clicks.change_sound(source, path, changed)
 
 
 @pytest.mark.parametrize("codec", ["aac", "libvorbis", "alac", "pcm_s16le"])
